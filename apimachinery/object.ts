@@ -1,0 +1,47 @@
+/** What every Kubernetes object has (API conventions, "Objects"), and resources as values. */
+export interface ObjectMeta {
+  name: string;
+  generateName?: string;
+  namespace?: string;
+  uid?: string;
+  resourceVersion?: string;
+  generation?: number;
+  creationTimestamp?: string;
+  deletionTimestamp?: string;
+  deletionGracePeriodSeconds?: number;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  ownerReferences?: OwnerReference[];
+  finalizers?: string[];
+}
+
+export interface OwnerReference {
+  apiVersion: string;
+  kind: string;
+  name: string;
+  uid: string;
+  controller?: boolean;
+  blockOwnerDeletion?: boolean;
+}
+
+export interface KubernetesObject {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+}
+
+/** A resource and its kind, as a value: `Pods`, `Deployments`, ... are generated into api/generated/resources.ts. */
+export interface ResourceType<T extends KubernetesObject> {
+  group: string;
+  version: string;
+  resource: string;
+  kind: string;
+  namespaced: boolean;
+  /** Carries the type only; always undefined. */
+  readonly object?: T;
+}
+
+export interface ObjectKey {
+  namespace?: string | undefined;
+  name: string;
+}

@@ -1,0 +1,100 @@
+/**
+ * The seam of the raft core: input in, `Ready` out. Names follow the raft paper and etcd-io/raft; ids are bigint,
+ * terms and indexes are safe numbers.
+ */
+export type NodeId = bigint;
+export const none: NodeId = 0n;
+
+export type Role = "follower" | "preCandidate" | "candidate" | "leader";
+
+export interface Entry {
+  term: number;
+  index: number;
+  /** Empty in the entry by which a new leader commits what came before it (§5.4.2). */
+  data: Uint8Array;
+  /** `raftpb.EntryType`: 0 normal, 1 ConfChange, 2 ConfChangeV2. */
+  type: number;
+}
+
+/** Durable before any message leaves that depends on it (Figure 2, "Persistent state"). `commit` may lag. */
+export interface HardState {
+  term: number;
+  vote: NodeId;
+  commit: number;
+}
+
+/** In-memory shape of raftpb.Message: the kinds that members exchange. */
+export interface Message {
+  type:
+    | "App"
+    | "AppResp"
+    | "Vote"
+    | "VoteResp"
+    | "PreVote"
+    | "PreVoteResp"
+    | "Heartbeat"
+    | "HeartbeatResp"
+    | "Snap"
+    | "TimeoutNow"
+    | "Prop"
+    | "ReadIndex"
+    | "ReadIndexResp";
+  from: NodeId;
+  to: NodeId;
+  term: number;
+  /** App: index and term of the entry before `entries`; Vote: those of the candidate's last entry. */
+  index: number;
+  logTerm: number;
+  entries: Entry[];
+  commit: number;
+  reject: boolean;
+  /** AppResp with reject: the index to try next. */
+  rejectHint: number;
+  /** ReadIndex and the heartbeats that confirm it: an opaque unique counter. */
+  context: Uint8Array;
+  snapshot: SnapshotMeta | undefined;
+}
+
+/** Where the log begins after a snapshot; the state itself travels apart (`etcd-raft/snap`). */
+export interface SnapshotMeta {
+  index: number;
+  term: number;
+  voters: NodeId[];
+  learners: NodeId[];
+}
+
+export type Input =
+  | { type: "Tick" }
+  | { type: "Message"; message: Message }
+  /** Several proposals at once: one entry each, in order, appended and sent together. */
+  | { type: "Propose"; data: Uint8Array[] }
+  /** Ask for a linearizable read point; the answer comes in `readStates` with the same context (§6.4 of the thesis). */
+  | { type: "ReadIndex"; context: Uint8Array }
+  /** The caller has persisted entries up to (index, term). Only then do they count for the own majority. */
+  | { type: "Persisted"; index: number; term: number }
+  /** The caller has applied entries up to `index`. */
+  | { type: "Applied"; index: number }
+  /** The transport lost the connection to this member and cannot redial it. */
+  | { type: "Unreachable"; id: NodeId }
+  | { type: "TransferLeader"; to: NodeId }
+  /** The log up to `index` is in a snapshot: entries before it may be dropped. */
+  | { type: "Compact"; index: number };
+
+/**
+ * What the caller owes raft after a step, in this order: start writing hardState and entries; send `messages` at once
+ * (the leader's appends go out in parallel with its own write, thesis 10.2.1); after the write is durable, give the
+ * `Persisted` input and only then send `messagesAfterPersist` (votes, append answers); apply `committedEntries`.
+ */
+export interface Ready {
+  hardState: HardState | undefined; // set when it changed; with `mustSync` durable before messagesAfterPersist
+  mustSync: boolean; // entries were added, or term or vote changed
+  entries: Entry[]; // to append; an entry with an index that is on disk already replaces it and all after it
+  messages: Message[];
+  messagesAfterPersist: Message[];
+  committedEntries: Entry[]; // ascending index, each delivered once
+  readStates: { context: Uint8Array; index: number }[]; // answer once applied >= index
+  /** Proposals and reads that were not taken: no leader known, or a transfer is running. */
+  dropped: { proposals: Uint8Array[]; reads: Uint8Array[] };
+  /** Set when role, term or leader changed. */
+  softState: { role: Role; leader: NodeId; term: number } | undefined;
+}

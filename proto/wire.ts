@@ -1,0 +1,106 @@
+import protobuf from "protobufjs/minimal.js";
+
+/**
+ * What generated codecs share: protobufjs' reader and writer, and 64-bit integers without `Long`: safe numbers, or
+ * bigint where the .proto says `(kubelab.bigint)`.
+ */
+export const { Reader, Writer } = protobuf;
+export type Reader = protobuf.Reader;
+export type Writer = protobuf.Writer;
+
+export interface MessageCodec<T> {
+  /** Absent fields and proto3 zeros are not written. */
+  encode(message: Init<T>): Uint8Array;
+  write(message: Init<T>, writer: Writer): Writer;
+  /** Every field is set: absent scalars are zero, lists empty, messages and oneof members undefined. Throws on bad bytes. */
+  decode(bytes: Uint8Array): T;
+  read(reader: Reader, end: number): T;
+}
+
+/** What a writer must give: any part of the message. */
+export type Init<T> = {
+  [K in keyof T]?:
+    | (T[K] extends Uint8Array | bigint | number | string | boolean | undefined
+        ? T[K]
+        : T[K] extends (infer E)[]
+          ? E extends object
+            ? E extends Uint8Array
+              ? E[]
+              : Init<E>[]
+            : E[]
+          : T[K] extends Record<string, infer V>
+            ? string extends keyof T[K]
+              ? Record<string, V>
+              : Init<T[K]>
+            : T[K] extends infer M | undefined
+              ? M extends Uint8Array | bigint | number | string | boolean
+                ? M
+                : Init<M>
+              : T[K])
+    | undefined;
+};
+
+/** One rpc as data: transports and clients are made from it. */
+export interface Method<Request, Response> {
+  path: string;
+  request: MessageCodec<Request>;
+  response: MessageCodec<Response>;
+  clientStream: boolean;
+  serverStream: boolean;
+}
+
+export type Service = Record<string, Method<never, never>> | Record<string, unknown>;
+
+export const empty: Uint8Array = new Uint8Array(0);
+
+/** An unsigned varint as a number; throws past 2^53. */
+export function readUint64(reader: Reader): number {
+  const low = readLow(reader);
+  return low < 0 ? Number(toBig(reader, false)) : low;
+}
+
+export function readInt64(reader: Reader): number {
+  const low = readLow(reader);
+  return low < 0 ? Number(toBig(reader, true)) : low;
+}
+
+export function readBigUint64(reader: Reader): bigint {
+  return toBig(reader, false);
+}
+
+export function readBigInt64(reader: Reader): bigint {
+  return toBig(reader, true);
+}
+
+/** The fast path: varints of up to 4 bytes (< 2^28). Leaves the reader untouched and returns -1 for longer ones. */
+function readLow(reader: Reader): number {
+  const { buf } = reader;
+  let pos = reader.pos;
+  let value = 0;
+  for (let shift = 0; shift < 28; shift += 7) {
+    const byte = buf[pos++];
+    if (byte === undefined || pos > reader.len) return -1;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) {
+      reader.pos = pos;
+      return value;
+    }
+  }
+  return -1;
+}
+
+function toBig(reader: Reader, signed: boolean): bigint {
+  let low = 0n;
+  for (let shift = 0n; shift < 70n; shift += 7n) {
+    if (reader.pos >= reader.len) throw new RangeError("index out of range: varint runs past the end");
+    const byte = reader.buf[reader.pos++]!;
+    low |= BigInt(byte & 0x7f) << shift;
+    if (byte < 0x80) return signed ? BigInt.asIntN(64, low) : BigInt.asUintN(64, low);
+  }
+  throw new RangeError("invalid varint encoding");
+}
+
+/** A bigint in the shape that protobufjs' 64-bit writers take. */
+export function long(value: bigint): { low: number; high: number; unsigned: boolean } {
+  return { low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)), unsigned: false };
+}
