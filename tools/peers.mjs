@@ -1,0 +1,97 @@
+// Real counterparts for tests and benchmarks: Debian packages, downloaded with apt-get and unpacked under .cache/peers.
+// Nothing is installed or started, no root needed. `node tools/peers.mjs` fetches all; a machine that cannot get them
+// is told so in one line, and the tests that need one are skipped by name.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const cache = join(root, ".cache/peers");
+
+/** What a test asks for -> the Debian package that has it, and where. Libraries come from the `libraries` packages. */
+export const peers = {
+  kubectl: { package: "kubernetes-client", path: "usr/bin/kubectl" },
+  etcdctl: { package: "etcd-client", path: "usr/bin/etcdctl" },
+  etcd: { package: "etcd-server", path: "usr/bin/etcd" },
+  h2load: { package: "nghttp2-client", path: "usr/bin/h2load", libraries: ["libnghttp2-14", "libev4", "libjemalloc2"] },
+};
+
+/** Fetches what is missing; returns the names that cannot be had, with the reason. */
+export function fetchPeers() {
+  const missing = {};
+  for (const [name, peer] of Object.entries(peers)) {
+    try {
+      for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg);
+      if (!existsSync(join(cache, peer.package, peer.path))) throw new Error(`${peer.path} is not in ${peer.package}`);
+      if (peer.libraries) writeWrapper(name, peer);
+    } catch (error) {
+      missing[name] = reason(error);
+    }
+  }
+  return missing;
+}
+
+let updated = false;
+
+function fetchPackage(pkg) {
+  const into = join(cache, pkg);
+  if (existsSync(into)) return;
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, `.${pkg}-`));
+  try {
+    download(pkg, work);
+    const deb = readdirSync(work).find((file) => file.endsWith(".deb"));
+    if (!deb) throw new Error(`apt-get download ${pkg} gave no file`);
+    execFileSync("dpkg", ["-x", join(work, deb), join(work, "x")], { stdio: "pipe" });
+    renameSync(join(work, "x"), into);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** The machine's own package lists first; where there are none, lists of our own under .cache (no root needed). */
+function download(pkg, work) {
+  const apt = (...args) => execFileSync("apt-get", ["-q", ...args], { cwd: work, stdio: "pipe", timeout: 300_000 });
+  try {
+    return apt(...(updated ? ownLists() : []), "download", pkg);
+  } catch (error) {
+    if (updated) throw error;
+  }
+  updated = true;
+  apt(...ownLists(), "update");
+  apt(...ownLists(), "download", pkg);
+}
+
+function ownLists() {
+  const state = join(cache, ".apt");
+  mkdirSync(join(state, "lists/partial"), { recursive: true });
+  mkdirSync(join(state, "cache/archives/partial"), { recursive: true });
+  return ["-o", `Dir::State::Lists=${state}/lists`, "-o", `Dir::Cache=${state}/cache`];
+}
+
+/** h2load with its libraries beside it, whatever the machine has. */
+function writeWrapper(name, peer) {
+  const dirs = peer.libraries.map((pkg) => join(cache, pkg, "usr/lib/x86_64-linux-gnu")).join(":");
+  const script = `#!/bin/sh\nLD_LIBRARY_PATH="${dirs}" exec "${join(cache, peer.package, peer.path)}" "$@"\n`;
+  writeFileSync(join(cache, name), script, { mode: 0o755 });
+}
+
+export function peerPath(name) {
+  const peer = peers[name];
+  const path = peer.libraries ? join(cache, name) : join(cache, peer.package, peer.path);
+  return existsSync(path) ? path : undefined;
+}
+
+function reason(error) {
+  if (error.code === "ENOENT") return "this machine has no apt-get or dpkg";
+  const text = String(error.stderr ?? error.message).trim();
+  return text.split("\n").find((line) => line.startsWith("E:")) ?? text.split("\n")[0];
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const missing = fetchPeers();
+  for (const [name, why] of Object.entries(missing)) console.error(`peers: no ${name}: ${why}`);
+  for (const name of Object.keys(peers)) if (!(name in missing)) console.log(`${name}: ${peerPath(name)}`);
+  if (Object.keys(missing).length > 0) process.exitCode = 1;
+}
