@@ -141,7 +141,10 @@ function cancelOn(
 ): void {
   if (!signal) return;
   const cancel = () => call.cancel();
-  if (signal.aborted) return cancel();
+  if (signal.aborted) {
+    cancel();
+    return;
+  }
   signal.addEventListener("abort", cancel, { once: true });
   call.on("status", () => signal.removeEventListener("abort", cancel));
 }
