@@ -3,11 +3,10 @@
 // is told so in one line, and the tests that need one are skipped by name.
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const cache = join(root, ".cache/peers");
+/** Everything of ours runs with the project as the working directory. */
+const cache = resolve(".cache/peers");
 
 /** What a test asks for -> the Debian package that has it, and where. Libraries come from the `libraries` packages. */
 export const peers = {
@@ -89,7 +88,7 @@ function reason(error) {
   return text.split("\n").find((line) => line.startsWith("E:")) ?? text.split("\n")[0];
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (process.argv[1]?.endsWith("peers.mjs")) {
   const missing = fetchPeers();
   for (const [name, why] of Object.entries(missing)) console.error(`peers: no ${name}: ${why}`);
   for (const name of Object.keys(peers)) if (!(name in missing)) console.log(`${name}: ${peerPath(name)}`);
