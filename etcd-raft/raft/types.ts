@@ -34,7 +34,6 @@ export interface Message {
     | "PreVoteResp"
     | "Heartbeat"
     | "HeartbeatResp"
-    | "Snap"
     | "TimeoutNow"
     | "Prop"
     | "ReadIndex"
@@ -48,19 +47,10 @@ export interface Message {
   entries: Entry[];
   commit: number;
   reject: boolean;
-  /** AppResp with reject: the index to try next. */
+  /** AppResp with reject: the last index that may agree; `logTerm` is its term at the follower. */
   rejectHint: number;
-  /** ReadIndex and the heartbeats that confirm it: an opaque unique counter. */
+  /** ReadIndex: the asker's opaque unique id. Heartbeats that confirm reads: the leader's counter. */
   context: Uint8Array;
-  snapshot: SnapshotMeta | undefined;
-}
-
-/** Where the log begins after a snapshot; the state itself travels apart (`etcd-raft/snap`). */
-export interface SnapshotMeta {
-  index: number;
-  term: number;
-  voters: NodeId[];
-  learners: NodeId[];
 }
 
 export type Input =
@@ -76,14 +66,14 @@ export type Input =
   | { type: "Applied"; index: number }
   /** The transport lost the connection to this member and cannot redial it. */
   | { type: "Unreachable"; id: NodeId }
-  | { type: "TransferLeader"; to: NodeId }
-  /** The log up to `index` is in a snapshot: entries before it may be dropped. */
-  | { type: "Compact"; index: number };
+  | { type: "TransferLeader"; to: NodeId };
 
 /**
  * What the caller owes raft after a step, in this order: start writing hardState and entries; send `messages` at once
- * (the leader's appends go out in parallel with its own write, thesis 10.2.1); after the write is durable, give the
- * `Persisted` input and only then send `messagesAfterPersist` (votes, append answers); apply `committedEntries`.
+ * (the leader's appends go out in parallel with its own write, thesis 10.2.1); after this write *and every earlier one*
+ * is durable, send `messagesAfterPersist` (votes, append answers) and give `Persisted` with the last of `entries`;
+ * apply `committedEntries`. A Ready without entries may carry messagesAfterPersist too: they still wait for the writes
+ * before them (`wal.save(undefined, [])` resolves then).
  */
 export interface Ready {
   hardState: HardState | undefined; // set when it changed; with `mustSync` durable before messagesAfterPersist
