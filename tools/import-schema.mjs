@@ -1,6 +1,8 @@
-// import-schema DIR: writes proto/etcd and proto/cri from the schema facts (etcd-v3.6.json, cri-v1.json) in DIR.
+// import-schema DIR: writes proto/etcd, proto/cri and proto/kubernetes from the schema facts (etcd-v3.6.json,
+// cri-v1.json, kubernetes-v1.34.json) in DIR.
 // Run once a version of upstream; from then on the .proto files are the source.
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { importKubernetes } from "./import-kubernetes.mjs";
 
 /** Random 64-bit ids and nanosecond stamps: beyond 2^53, so generated as bigint. Everything else is a safe number. */
 const wide = {
@@ -82,3 +84,4 @@ const dir = process.argv[2];
 if (!dir) throw new Error("usage: import-schema DIR");
 importFile(dir, "etcd-v3.6.json", "proto/etcd");
 importFile(dir, "cri-v1.json", "proto/cri");
+importKubernetes(JSON.parse(readFileSync(`${dir}/kubernetes-v1.34.json`, "utf8")), "proto/kubernetes");

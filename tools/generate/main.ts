@@ -1,9 +1,12 @@
 /**
- * `npm run generate`: makes proto/generated/ from the .proto files. The result is committed; `npm test` checks that it
- * is current (tools/generate/generate.test.ts).
+ * `npm run generate`: makes every `generated/` folder from the .proto files. The result is committed; `npm test` checks
+ * that it is current (tools/generate/generate.test.ts).
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { generateCodecs } from "./codec.ts";
+import { dirname } from "node:path";
+import { generateAll } from "./all.ts";
 
-mkdirSync("proto/generated", { recursive: true });
-for (const [file, text] of generateCodecs()) writeFileSync(`proto/generated/${file}`, text);
+for (const [path, text] of generateAll()) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}

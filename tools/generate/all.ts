@@ -1,0 +1,9 @@
+import { generateCodecs } from "./codec.ts";
+import { generateKubernetes } from "./kubernetes.ts";
+
+/** Every generated file: path from the root of the repository, and its text. */
+export function generateAll(): Map<string, string> {
+  const files = generateKubernetes();
+  for (const [file, text] of generateCodecs()) files.set(`proto/generated/${file}`, text);
+  return files;
+}
