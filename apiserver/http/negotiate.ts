@@ -1,0 +1,52 @@
+/**
+ * Which form of the answer the client takes (Accept), first match in its order. We answer JSON in one of four shapes;
+ * protobuf alone cannot be served, every client that asks for it takes JSON as well (reference section 11).
+ */
+export type Form =
+  | { as: "Object" }
+  | { as: "Table" }
+  | { as: "PartialObjectMetadata" }
+  | { as: "PartialObjectMetadataList" }
+  | { as: "APIGroupDiscoveryList" };
+
+/** Undefined: nothing on the list can be served (406). */
+export function negotiate(accept: string | undefined): Form | undefined {
+  if (accept === undefined || accept.trim() === "") return { as: "Object" };
+  for (const { type, parameters } of parseMediaTypes(accept)) {
+    if (!jsonTypes.has(type)) continue;
+    const as = parameters.get("as");
+    if (as === undefined) return { as: "Object" };
+    const known = shapes[`${as};${parameters.get("g")};${parameters.get("v")}`];
+    if (known !== undefined) return known;
+  }
+  return undefined;
+}
+
+const shapes: Record<string, Form> = {
+  "Table;meta.k8s.io;v1": { as: "Table" },
+  "PartialObjectMetadata;meta.k8s.io;v1": { as: "PartialObjectMetadata" },
+  "PartialObjectMetadataList;meta.k8s.io;v1": { as: "PartialObjectMetadataList" },
+  "APIGroupDiscoveryList;apidiscovery.k8s.io;v2": { as: "APIGroupDiscoveryList" },
+};
+
+const jsonTypes = new Set(["application/json", "application/*", "*/*"]);
+
+export interface MediaType {
+  type: string;
+  parameters: Map<string, string>;
+}
+
+export function parseMediaTypes(header: string): MediaType[] {
+  return header
+    .split(",")
+    .slice(0, 32)
+    .map((entry) => {
+      const [type, ...rest] = entry.split(";");
+      const parameters = new Map<string, string>();
+      for (const part of rest) {
+        const at = part.indexOf("=");
+        if (at > 0) parameters.set(part.slice(0, at).trim().toLowerCase(), part.slice(at + 1).trim());
+      }
+      return { type: type!.trim().toLowerCase(), parameters };
+    });
+}

@@ -1,0 +1,59 @@
+/**
+ * A request as both fronts hand it to the chain: who wants to do what to which resource. Plain data; tests make them
+ * without a socket.
+ */
+export interface ApiRequest {
+  user: User;
+  verb: Verb;
+  target: Target;
+  options: Options;
+  body?: Body | undefined;
+  /** Aborted when the caller is gone. */
+  signal: AbortSignal;
+  /** Texts for `Warning` headers. */
+  warnings: string[];
+}
+
+export interface User {
+  name: string;
+  groups: readonly string[];
+}
+
+export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
+
+/** What a path names. Unset parts are "". */
+export interface Target {
+  group: string;
+  version: string;
+  namespace: string;
+  resource: string;
+  name: string;
+  subresource: string;
+}
+
+/** Query parameters, and their counterparts in gRPC messages. Unknown ones are ignored. */
+export interface Options {
+  labelSelector?: string;
+  fieldSelector?: string;
+  resourceVersion?: string;
+  resourceVersionMatch?: string;
+  limit?: string;
+  continue?: string;
+  timeoutSeconds?: string;
+  allowWatchBookmarks?: string;
+  sendInitialEvents?: string;
+  dryRun?: string[];
+  fieldManager?: string;
+  fieldValidation?: string;
+  force?: string;
+  gracePeriodSeconds?: string;
+  propagationPolicy?: string;
+  orphanDependents?: string;
+  /** pods/log and other connecting subresources take the query as it is. */
+  query?: URLSearchParams;
+}
+
+export interface Body {
+  contentType: string;
+  bytes: Buffer;
+}

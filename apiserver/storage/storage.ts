@@ -1,0 +1,141 @@
+import { type Clock, sleep, systemClock } from "../../base/clock.ts";
+import {
+  Code,
+  type EtcdClient,
+  GrpcError,
+  keyAfter,
+  prefixEnd,
+  type RequestOpInit,
+} from "../../etcd-raft/client/client.ts";
+import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { storageError } from "./errors.ts";
+import { decodeValue, type StoredObject } from "./stored-object.ts";
+
+/**
+ * The apiserver's view of the store: objects under `/registry/...` and conditional writes, as the etcd requests that
+ * kube-apiserver makes (kubernetes/apiserver, pkg/storage/etcd3). Failures are StatusErrors.
+ */
+export class Storage {
+  readonly #etcd: Pick<EtcdClient, "range" | "txn">;
+  readonly #clock: Clock;
+
+  constructor(etcd: Pick<EtcdClient, "range" | "txn">, clock: Clock = systemClock) {
+    this.#etcd = etcd;
+    this.#clock = clock;
+  }
+
+  /** Linearizable. */
+  async get(key: string): Promise<StoredObject | undefined> {
+    const { kvs } = await this.#range({ key, limit: 1 });
+    return kvs[0] && toObject(kvs[0]);
+  }
+
+  /**
+   * Keys with `prefix`, from after `startAfter` on, at most `limit`, at `revision` (0: now). `remaining` counts what is
+   * left behind the page. Throws 410 Expired when the revision is compacted.
+   */
+  async list(prefix: string, options: { revision?: number; limit?: number; startAfter?: string } = {}): Promise<Page> {
+    const { revision = 0, limit = 0, startAfter } = options;
+    const key = startAfter === undefined ? prefix : keyAfter(startAfter);
+    const response = await this.#range({ key, rangeEnd: prefixEnd(prefix), limit, revision });
+    return {
+      objects: response.kvs.map(toObject),
+      revision: revision || response.header!.revision,
+      remaining: response.count - response.kvs.length,
+    };
+  }
+
+  /** The store's revision now: everything written before this call is at or below it. */
+  async currentRevision(): Promise<number> {
+    const { header } = await this.#range({ key: registryRoot, limit: 1, keysOnly: true });
+    return header!.revision;
+  }
+
+  /**
+   * All writes or none, each under the condition that its key still has `revision` (0: does not exist).
+   *
+   * A Txn whose answer got lost may have happened or not. It is sent again: the conditions make that harmless, and when
+   * they no longer hold because our own values are there, it had happened.
+   */
+  async commit(writes: Write[]): Promise<Committed | Refused> {
+    const creates = writes.every(({ revision }) => revision === 0);
+    const request = {
+      compare: writes.map(({ key, revision }) => ({ key, result: equal, target: mod, modRevision: revision })),
+      success: writes.map(operation),
+      failure: creates ? [] : writes.map(({ key }): RequestOpInit => ({ requestRange: { key, limit: 1 } })),
+    };
+    const deadline = this.#clock.monotonic() + settleMs;
+    for (let uncertain = false; ; uncertain = true) {
+      try {
+        const { succeeded, header, responses } = await this.#etcd.txn(request, { timeoutMs: attemptMs });
+        if (succeeded) return { committed: true, revision: header!.revision };
+        const kvs = creates
+          ? await Promise.all(writes.map(async ({ key }) => (await this.#range({ key, limit: 1 })).kvs[0]))
+          : responses.map(({ responseRange }) => responseRange?.kvs[0]);
+        if (uncertain && writes.every((write, i) => isOwn(write, kvs[i]))) {
+          const revision = Math.max(...kvs.map((kv) => kv?.modRevision ?? 0));
+          return { committed: true, revision: revision || (await this.currentRevision()) };
+        }
+        return { committed: false, current: kvs.map((kv) => kv && toObject(kv)) };
+      } catch (error) {
+        if (!isUncertain(error) || this.#clock.monotonic() >= deadline) throw storageError(error);
+        await sleep(this.#clock, retryMs);
+      }
+    }
+  }
+
+  async #range(request: Parameters<EtcdClient["range"]>[0]) {
+    try {
+      return await this.#etcd.range(request, { timeoutMs: settleMs });
+    } catch (error) {
+      throw storageError(error);
+    }
+  }
+}
+
+export interface Write {
+  key: string;
+  /** What the key must be at; 0: absent. */
+  revision: number;
+  /** Undefined deletes. */
+  value?: Buffer | undefined;
+}
+
+export interface Committed {
+  committed: true;
+  revision: number;
+}
+
+/** What each key holds instead. */
+export interface Refused {
+  committed: false;
+  current: (StoredObject | undefined)[];
+}
+
+export interface Page {
+  objects: StoredObject[];
+  revision: number;
+  remaining: number;
+}
+
+export const registryRoot = "/registry/";
+
+const equal = 0;
+const mod = 2;
+const attemptMs = 2000;
+const settleMs = 10_000;
+const retryMs = 25;
+
+const toObject = (kv: KeyValue) => decodeValue(Buffer.from(kv.key).toString(), kv.value, kv.modRevision);
+
+function operation({ key, value }: Write): RequestOpInit {
+  return value === undefined ? { requestDeleteRange: { key } } : { requestPut: { key, value } };
+}
+
+function isOwn({ value }: Write, found: KeyValue | undefined): boolean {
+  return value === undefined ? found === undefined : found !== undefined && value.equals(found.value);
+}
+
+function isUncertain(error: unknown): boolean {
+  return error instanceof GrpcError && (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded);
+}

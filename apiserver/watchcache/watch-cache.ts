@@ -1,0 +1,284 @@
+import { type Cancel, type Clock, systemClock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { type EtcdClient, prefixEnd, type Watch, type WatchClosed } from "../../etcd-raft/client/client.ts";
+import type { Event } from "../../proto/generated/mvccpb.ts";
+import { initializing, statusBytes, tooLargeResourceVersion, tooOldResourceVersion } from "../storage/errors.ts";
+import { registryRoot, type Storage } from "../storage/storage.ts";
+import { decodeValue, type StoredObject } from "../storage/stored-object.ts";
+import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
+import { type Scope, Watcher, type WatchSink } from "./watcher.ts";
+
+/**
+ * The watch cache: what the store holds, as it will be sent.
+ *
+ * One list and one watch at the store feed the caches of all resources, so that there is one revision up to which all
+ * of them are complete. A consistent read asks the store for its revision (one question for all who wait, DESIGN
+ * decision 3) and waits until the cache is there.
+ *
+ * A broken watch resumes where it was. Only when the store has compacted that revision is everything listed anew, and
+ * then every watcher is told 410 Expired: it may have missed something.
+ */
+export interface WatchCacheOptions {
+  etcd: Pick<EtcdClient, "watch" | "requestProgress">;
+  storage: Storage;
+  /** `/registry/pods/`, one a resource. */
+  prefixes: readonly string[];
+  log: Logger;
+  clock?: Clock;
+  /** Runs `fn` at the end of this turn of the event loop. */
+  defer?: (fn: () => void) => void;
+}
+
+export class WatchCache {
+  readonly #options: WatchCacheOptions;
+  readonly #clock: Clock;
+  readonly #defer: (fn: () => void) => void;
+  readonly #caches = new Map<string, { cache: ResourceCache; watchers: Set<Watcher> }>();
+  readonly #waiting = new Set<{ revision: number; done: () => void }>();
+  #dirty = new Set<Watcher>();
+  #fresh: CacheEvent[] = [];
+  #revision = 0;
+  #synced = false;
+  #watch: Watch | undefined;
+  #reading: { started: boolean; revision: Promise<number> } | undefined;
+  #stopped = false;
+
+  constructor(options: WatchCacheOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#defer = options.defer ?? setImmediate;
+    for (const prefix of options.prefixes)
+      this.#caches.set(prefix, { cache: new ResourceCache(prefix), watchers: new Set() });
+  }
+
+  /** Everything up to here is in the caches. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  get watcherCount(): number {
+    let sum = 0;
+    for (const { watchers } of this.#caches.values()) sum += watchers.size;
+    return sum;
+  }
+
+  /** Lists the store and begins to follow it; resolves when the caches are whole. Goes on until `stop`. */
+  async start(): Promise<void> {
+    for (;;) {
+      try {
+        await this.#list();
+        return;
+      } catch (err) {
+        if (this.#stopped) return;
+        this.#options.log.warn({ err }, "Listing the store failed, trying again");
+        await new Promise<void>((resolve) => this.#clock.after(relistMs, resolve));
+      }
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#watch?.cancel();
+    for (const { watchers } of this.#caches.values()) for (const watcher of [...watchers]) watcher.end();
+  }
+
+  /** Throws 429 while the first list of the store is not there. */
+  resource(prefix: string): ResourceCache {
+    if (this.#revision === 0) throw initializing();
+    return this.#caches.get(prefix)!.cache;
+  }
+
+  /** Resolves when the cache holds everything written before this call. */
+  async consistent(): Promise<void> {
+    if (this.#revision === 0) throw initializing();
+    await this.atLeast(await this.#currentRevision());
+  }
+
+  /** Resolves when the cache has reached `revision`; throws 504 Timeout "Too large resource version" after a while. */
+  async atLeast(revision: number): Promise<void> {
+    if (revision <= this.#revision && this.#synced) return;
+    await new Promise<void>((resolve, reject) => {
+      const cancels: Cancel[] = [];
+      const waiter = {
+        revision,
+        done: () => {
+          for (const cancel of cancels) cancel();
+          resolve();
+        },
+      };
+      this.#waiting.add(waiter);
+      // Writes outside our prefix raise the store's revision without an event for us: ask how far the watch is.
+      cancels.push(
+        this.#clock.after(2, () => this.#options.etcd.requestProgress()),
+        this.#clock.every(progressMs, () => this.#options.etcd.requestProgress()),
+        this.#clock.after(waitMs, () => {
+          for (const cancel of cancels) cancel();
+          this.#waiting.delete(waiter);
+          reject(tooLargeResourceVersion(revision, this.#revision));
+        }),
+      );
+    });
+  }
+
+  /**
+   * Sends the events of `scope` after `from`; "now" begins with the present objects as ADDED.
+   * Throws 410 Expired when `from` is too old.
+   */
+  watch(
+    prefix: string,
+    options: {
+      scope: Scope;
+      selects: ((object: StoredObject) => boolean) | undefined;
+      from: number | "now";
+      sink: WatchSink;
+    },
+  ): Watcher {
+    const cache = this.resource(prefix);
+    const { watchers } = this.#caches.get(prefix)!;
+    const { scope, selects, from, sink } = options;
+    const events = from === "now" ? [] : cache.since(from);
+    if (events === undefined) throw tooOldResourceVersion(from as number, cache.oldest);
+    const watcher = new Watcher(scope, selects, sink, from === "now" ? 0 : from);
+    if (from === "now") watcher.initial(cache.under(scope.prefix));
+    for (const event of events) watcher.offer(event);
+    watcher.onEnd = () => {
+      watchers.delete(watcher);
+      this.#dirty.delete(watcher);
+    };
+    watchers.add(watcher);
+    watcher.flush();
+    return watcher;
+  }
+
+  async #list(): Promise<void> {
+    const { storage } = this.#options;
+    const objects = new Map<string, StoredObject[]>([...this.#caches.keys()].map((prefix) => [prefix, []]));
+    let revision = 0;
+    let startAfter: string | undefined;
+    do {
+      const page = await storage.list(registryRoot, {
+        revision,
+        limit: pageSize,
+        ...(startAfter === undefined ? {} : { startAfter }),
+      });
+      revision = page.revision;
+      for (const object of page.objects) objects.get(prefixOf(object.key))?.push(object);
+      startAfter = page.remaining > 0 ? page.objects.at(-1)?.key : undefined;
+    } while (startAfter !== undefined);
+    if (this.#stopped) return;
+    for (const [prefix, { cache }] of this.#caches) cache.replace(objects.get(prefix)!, revision);
+    this.#follow(revision);
+    this.#synced = true;
+    this.#advance(revision);
+  }
+
+  #follow(revision: number): void {
+    this.#watch = this.#options.etcd.watch(
+      { key: registryRoot, rangeEnd: prefixEnd(registryRoot), startRevision: revision + 1 },
+      {
+        onEvents: (events) => this.#onEvents(events),
+        onProgress: (reached) => this.#advance(reached),
+        onClosed: (error) => this.#onClosed(error),
+      },
+    );
+  }
+
+  #onEvents(events: readonly Event[]): void {
+    if (this.#stopped) return;
+    for (const { type, kv } of events) {
+      const key = Buffer.from(kv!.key).toString();
+      const entry = this.#caches.get(prefixOf(key));
+      if (entry === undefined) continue;
+      const event = type === deleteEvent ? entry.cache.delete(key, kv!.modRevision) : this.#put(entry.cache, key, kv!);
+      if (event === undefined) continue;
+      let wanted = false;
+      for (const watcher of entry.watchers) {
+        if (!watcher.offer(event)) continue;
+        this.#markDirty(watcher);
+        wanted = true;
+      }
+      if (wanted) this.#fresh.push(event);
+    }
+    this.#advance(events.at(-1)!.kv!.modRevision);
+  }
+
+  #put(cache: ResourceCache, key: string, kv: { value: Uint8Array; modRevision: number }): CacheEvent | undefined {
+    try {
+      return cache.put(decodeValue(key, kv.value, kv.modRevision));
+    } catch (err) {
+      // Somebody wrote rubbish below our prefix by hand; upstream skips it in the watch as well.
+      this.#options.log.error({ err, key }, "Unreadable value in the store");
+      return undefined;
+    }
+  }
+
+  #markDirty(watcher: Watcher): void {
+    if (this.#dirty.size === 0) this.#defer(() => this.#flush());
+    this.#dirty.add(watcher);
+  }
+
+  #flush(): void {
+    const dirty = this.#dirty;
+    this.#dirty = new Set();
+    for (const watcher of dirty) watcher.flush();
+    for (const event of this.#fresh) event.dropForms();
+    this.#fresh = [];
+  }
+
+  #advance(revision: number): void {
+    if (revision > this.#revision) this.#revision = revision;
+    for (const waiter of this.#waiting) {
+      if (waiter.revision > this.#revision || !this.#synced) continue;
+      this.#waiting.delete(waiter);
+      waiter.done();
+    }
+  }
+
+  #onClosed(error: WatchClosed): void {
+    if (this.#stopped) return;
+    this.#options.log.warn({ err: error, revision: this.#revision }, "The watch at the store is lost, listing anew");
+    this.#synced = false;
+    const status = statusBytes(tooOldResourceVersion(this.#revision, error.compactRevision));
+    for (const { watchers } of this.#caches.values()) for (const watcher of [...watchers]) watcher.end(status);
+    void this.start();
+  }
+
+  /** Readers that come while a read is on its way share the next one: the present one may be older than their call. */
+  #currentRevision(): Promise<number> {
+    if (this.#reading && !this.#reading.started) return this.#reading.revision;
+    const before = this.#reading?.revision.catch(() => 0) ?? Promise.resolve(0);
+    const reading: { started: boolean; revision: Promise<number> } = {
+      started: false,
+      revision: before.then(() => {
+        reading.started = true;
+        return this.#options.storage.currentRevision();
+      }),
+    };
+    this.#reading = reading;
+    const over = () => {
+      if (this.#reading === reading) this.#reading = undefined;
+    };
+    reading.revision.then(over, over);
+    return reading.revision;
+  }
+}
+
+/** `/registry/pods/ns/name` -> `/registry/pods/`; two-part prefixes such as `services/specs` are told by their first part. */
+export function prefixOf(key: string): string {
+  const first = key.indexOf("/", registryRoot.length);
+  const end = twoPart.has(key.slice(registryRoot.length, first)) ? key.indexOf("/", first + 1) : first;
+  return key.slice(0, end + 1);
+}
+
+const twoPart = new Set(["services", "ranges", "apiregistration.k8s.io", "apiextensions.k8s.io"]);
+const deleteEvent = 1;
+const pageSize = 1000;
+const relistMs = 500;
+/** As upstream's progress requester. */
+const progressMs = 100;
+/** As upstream's block timeout. */
+const waitMs = 3000;
