@@ -1,22 +1,63 @@
-import type { Rand } from "../../base/rand.ts";
-import type { Entry, HardState, Input, NodeId, Ready, Role } from "./types.ts";
+import { assert } from "../../base/assert.ts";
+import { holdsLease, onVote, stepCandidate } from "./candidate.ts";
+import { stepFollower } from "./follower.ts";
+import { stepLeader } from "./leader.ts";
+import { createLog, lastIndex, termAt } from "./log.ts";
+import { createReads } from "./read-index.ts";
+import { becomeFollower } from "./roles.ts";
+import { createReady, type Raft, type RaftConfig, send } from "./state.ts";
+import { type Input, type Message, type NodeId, none, type Ready, type Role } from "./types.ts";
 
-export interface RaftConfig {
-  id: NodeId;
-  voters: readonly NodeId[];
-  electionTicks: number;
-  heartbeatTicks: number;
-  rand: Rand;
-  /** From the WAL; undefined at the first start. */
-  hardState: HardState | undefined;
-  /** From the WAL: the log from index 1 on. */
-  entries: Entry[];
-  /** What the state machine holds already; delivery goes on after it. */
-  applied: number;
-  preVote: boolean;
-  checkQuorum: boolean;
-  maxSizePerMessage: number; // bytes of entry data in one App
-  maxInflightMessages: number; // Apps on the way to one follower
+export type { Raft, RaftConfig } from "./state.ts";
+
+/**
+ * Raft as a pure function: `step(raft, input) -> Ready`. No disk, socket, timer or promise in here; the same inputs give
+ * the same outputs. Names and rules: the raft paper (§, Figure 2), Ongaro's thesis where said, and etcd's behaviour.
+ *
+ * One step: put terms on one level, then the switch of the role (`follower.ts`, `candidate.ts`, `leader.ts`), then
+ * collect what the caller owes.
+ */
+export function step(raft: Raft, input: Input): Ready {
+  if (input.type === "Persisted") {
+    // Only what is still in the log counts: another leader may have replaced it while the disk was writing.
+    if (termAt(raft.log, input.index) === input.term) raft.log.persisted = Math.max(raft.log.persisted, input.index);
+  } else if (input.type === "Applied") {
+    assert(input.index <= raft.log.delivered, "only what was delivered is applied");
+    raft.log.applied = Math.max(raft.log.applied, input.index);
+  }
+  if (input.type !== "Message") dispatch(raft, input);
+  else if (levelTerm(raft, input.message)) {
+    if (input.message.type === "Vote" || input.message.type === "PreVote") onVote(raft, input.message);
+    else dispatch(raft, input);
+  }
+  return takeReady(raft);
+}
+
+export function createRaft(config: RaftConfig): Raft {
+  assert(config.id !== none && config.voters.includes(config.id), "a member is one of the voters");
+  assert(config.electionTicks > config.heartbeatTicks, "election ticks must be greater than heartbeat ticks");
+  assert(config.maxInflightMessages > 0, "at least one message in flight");
+  const hardState = config.hardState ?? { term: 0, vote: none, commit: 0 };
+  const raft: Raft = {
+    config,
+    id: config.id,
+    role: "follower",
+    term: hardState.term,
+    vote: hardState.vote,
+    leader: none,
+    log: createLog(config.entries, hardState.commit, config.applied),
+    electionElapsed: 0,
+    heartbeatElapsed: 0,
+    electionTimeout: 0,
+    votes: new Map(),
+    progress: new Map(),
+    transferee: none,
+    reads: createReads(),
+    ready: createReady(),
+    told: { hardState, role: "follower", leader: none, term: hardState.term },
+  };
+  becomeFollower(raft, raft.term, none);
+  return raft;
 }
 
 export interface Status {
@@ -31,10 +72,75 @@ export interface Status {
   progress: { id: NodeId; matchIndex: number; nextIndex: number }[];
 }
 
-export interface Raft {
-  readonly id: NodeId;
+export function status(raft: Raft): Status {
+  const { id, role, term, leader, log } = raft;
+  const progress = [...raft.progress.values()].map((p) => ({
+    id: p.id,
+    matchIndex: p.matchIndex,
+    nextIndex: p.id === id ? lastIndex(log) + 1 : p.nextIndex,
+  }));
+  return { id, role, term, leader, commit: log.committed, applied: log.applied, lastIndex: lastIndex(log), progress };
 }
 
-export declare function createRaft(config: RaftConfig): Raft;
-export declare function step(raft: Raft, input: Input): Ready;
-export declare function status(raft: Raft): Status;
+function dispatch(raft: Raft, input: Input): void {
+  switch (raft.role) {
+    case "follower":
+      stepFollower(raft, input);
+      break;
+    case "preCandidate":
+    case "candidate":
+      stepCandidate(raft, input);
+      break;
+    case "leader":
+      stepLeader(raft, input);
+      break;
+  }
+}
+
+/** A message of a later term ends our own; one of an earlier term is answered at most (§5.1). False: handled. */
+function levelTerm(raft: Raft, m: Message): boolean {
+  if (m.term === 0) return true; // Prop and ReadIndex are the client's: they belong to no term
+  if (m.term > raft.term) {
+    const candidacy = m.type === "Vote" || m.type === "PreVote";
+    if (candidacy && holdsLease(raft, m)) return false;
+    const future = m.type === "PreVote" || (m.type === "PreVoteResp" && !m.reject); // a term nobody has entered yet
+    if (!future) becomeFollower(raft, m.term, m.type === "App" || m.type === "Heartbeat" ? m.from : none);
+    return true;
+  }
+  if (m.term < raft.term) {
+    // Our lease keeps our vote requests from deposing such a leader, so it must learn of the term from us; a lagging
+    // pre-candidate likewise, or two members wait for each other.
+    const leads = m.type === "App" || m.type === "Heartbeat";
+    if (leads && (raft.config.checkQuorum || raft.config.preVote)) send(raft, "AppResp", m.from);
+    else if (m.type === "PreVote") send(raft, "PreVoteResp", m.from, { reject: true });
+    return false;
+  }
+  return true;
+}
+
+function takeReady(raft: Raft): Ready {
+  const { ready, log, told } = raft;
+  raft.ready = createReady();
+  if (log.handedOut < lastIndex(log)) {
+    ready.entries = log.entries.slice(log.handedOut);
+    log.handedOut = lastIndex(log);
+  }
+  if (log.delivered < log.committed) {
+    ready.committedEntries = log.entries.slice(log.delivered, log.committed);
+    log.delivered = log.committed;
+  }
+  const { term, vote, commit } = told.hardState;
+  const voteChanged = term !== raft.term || vote !== raft.vote;
+  if (voteChanged || commit !== log.committed) {
+    ready.hardState = { term: raft.term, vote: raft.vote, commit: log.committed };
+    told.hardState = ready.hardState;
+  }
+  ready.mustSync = voteChanged || ready.entries.length > 0;
+  if (told.role !== raft.role || told.leader !== raft.leader || told.term !== raft.term) {
+    told.role = raft.role;
+    told.leader = raft.leader;
+    told.term = raft.term;
+    ready.softState = { role: raft.role, leader: raft.leader, term: raft.term };
+  }
+  return ready;
+}

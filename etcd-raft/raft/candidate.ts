@@ -1,0 +1,103 @@
+import { onApp, onHeartbeat } from "./follower.ts";
+import { lead } from "./leader.ts";
+import { isUpToDate, lastIndex, lastTerm } from "./log.ts";
+import { voteResult } from "./quorum.ts";
+import { becomeCandidate, becomeFollower, becomePreCandidate } from "./roles.ts";
+import { type Raft, send, sendAfterPersist } from "./state.ts";
+import { type Input, type Message, none } from "./types.ts";
+
+/** Carried by vote requests of a leadership transfer: voters skip their leader lease. etcd's word. */
+const campaignTransfer = "CampaignTransfer";
+
+/** Candidates and pre-candidates count votes until someone leads. */
+export function stepCandidate(raft: Raft, input: Input): void {
+  switch (input.type) {
+    case "Tick":
+      raft.electionElapsed++;
+      if (raft.electionElapsed >= raft.electionTimeout)
+        campaign(raft, raft.config.preVote ? "preElection" : "election");
+      break;
+    case "Propose":
+      raft.ready.dropped.proposals.push(...input.data);
+      break;
+    case "ReadIndex":
+      raft.ready.dropped.reads.push(input.context);
+      break;
+    case "Message":
+      onMessage(raft, input.message);
+      break;
+  }
+}
+
+function onMessage(raft: Raft, m: Message): void {
+  switch (m.type) {
+    case "App":
+      becomeFollower(raft, m.term, m.from);
+      onApp(raft, m);
+      break;
+    case "Heartbeat":
+      becomeFollower(raft, m.term, m.from);
+      onHeartbeat(raft, m);
+      break;
+    case "PreVoteResp":
+      if (raft.role === "preCandidate") onVoteResp(raft, m);
+      break;
+    case "VoteResp":
+      if (raft.role === "candidate") onVoteResp(raft, m);
+      break;
+  }
+}
+
+/** A pre-election asks for the next term without entering it; a transfer skips it, its old leader has agreed. */
+export function campaign(raft: Raft, kind: "preElection" | "election" | "transfer"): void {
+  if (kind === "preElection") becomePreCandidate(raft);
+  else becomeCandidate(raft);
+  raft.votes.set(raft.id, true);
+  if (voteResult(raft.votes, raft.config.voters.length) === "won") {
+    won(raft);
+    return;
+  }
+  const claim = { index: lastIndex(raft.log), logTerm: lastTerm(raft.log) };
+  for (const id of raft.config.voters) {
+    if (id === raft.id) continue;
+    if (kind === "preElection") send(raft, "PreVote", id, { ...claim, term: raft.term + 1 });
+    else if (kind === "election") sendAfterPersist(raft, "Vote", id, claim);
+    else sendAfterPersist(raft, "Vote", id, { ...claim, context: new TextEncoder().encode(campaignTransfer) });
+    // Our own vote counts at once: no grant can come back before the request left, and it leaves after our disk has it.
+  }
+}
+
+function onVoteResp(raft: Raft, m: Message): void {
+  if (!raft.votes.has(m.from)) raft.votes.set(m.from, !m.reject);
+  const result = voteResult(raft.votes, raft.config.voters.length);
+  if (result === "won") won(raft);
+  else if (result === "lost") becomeFollower(raft, raft.term, none);
+}
+
+function won(raft: Raft): void {
+  if (raft.role === "preCandidate") campaign(raft, "election");
+  else lead(raft);
+}
+
+/** RequestVote at the receiver, in any role: one vote a term, for a log at least as new (§5.2, §5.4.1). */
+export function onVote(raft: Raft, m: Message): void {
+  const pre = m.type === "PreVote";
+  const free = raft.vote === m.from || (raft.vote === none && raft.leader === none) || (pre && m.term > raft.term);
+  if (!free || !isUpToDate(raft.log, m.index, m.logTerm)) {
+    if (pre) send(raft, "PreVoteResp", m.from, { reject: true });
+    else sendAfterPersist(raft, "VoteResp", m.from, { reject: true });
+  } else if (pre) {
+    send(raft, "PreVoteResp", m.from, { term: m.term });
+  } else {
+    raft.vote = m.from;
+    raft.electionElapsed = 0; // granting restarts the wait
+    sendAfterPersist(raft, "VoteResp", m.from);
+  }
+}
+
+/** While a leader is heard, others' candidacies are not: a member that was cut off cannot depose it (§6, thesis §4.2.3). */
+export function holdsLease(raft: Raft, m: Message): boolean {
+  const transfer = new TextDecoder().decode(m.context) === campaignTransfer;
+  const heard = raft.leader !== none && raft.electionElapsed < raft.config.electionTicks;
+  return raft.config.checkQuorum && heard && !transfer;
+}

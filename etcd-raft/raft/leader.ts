@@ -1,0 +1,185 @@
+import { append, entriesFrom, lastIndex, lastNotAbove, termAt } from "./log.ts";
+import { acknowledged, becomeProbe, isFull, type Progress, rejected, sent } from "./progress.ts";
+import { committedIndex, quorum } from "./quorum.ts";
+import { askRead, currentContext, onReadConfirmed } from "./read-index.ts";
+import { becomeFollower, becomeLeader } from "./roles.ts";
+import { type Raft, send } from "./state.ts";
+import { type Entry, type Input, type Message, type NodeId, none } from "./types.ts";
+
+/** A leader appends, replicates, commits by counting, and steps down when it no longer hears a quorum. */
+export function stepLeader(raft: Raft, input: Input): void {
+  switch (input.type) {
+    case "Tick":
+      onTick(raft);
+      break;
+    case "Propose":
+      if (raft.transferee !== none) raft.ready.dropped.proposals.push(...input.data);
+      else propose(raft, input.data);
+      break;
+    case "ReadIndex":
+      onReadIndex(raft, raft.id, input.context);
+      break;
+    case "Persisted":
+      onPersisted(raft);
+      break;
+    case "Unreachable":
+      onUnreachable(raft, input.id);
+      break;
+    case "TransferLeader":
+      onTransferLeader(raft, input.to);
+      break;
+    case "Message":
+      onMessage(raft, input.message);
+      break;
+  }
+}
+
+function onMessage(raft: Raft, m: Message): void {
+  const p = raft.progress.get(m.from);
+  if (p === undefined) return;
+  switch (m.type) {
+    case "AppResp":
+      onAppResp(raft, m, p);
+      break;
+    case "HeartbeatResp":
+      onHeartbeatResp(raft, m, p);
+      break;
+    case "Prop":
+      if (raft.transferee === none)
+        propose(
+          raft,
+          m.entries.map((entry) => entry.data),
+        );
+      break;
+    case "ReadIndex":
+      onReadIndex(raft, m.from, m.context);
+      break;
+  }
+}
+
+/** A candidate won. Its empty entry, once committed, commits all that came before it (§5.4.2, §8). */
+export function lead(raft: Raft): void {
+  becomeLeader(raft);
+  propose(raft, [new Uint8Array(0)]);
+}
+
+function propose(raft: Raft, data: Uint8Array[]): void {
+  const { log, term } = raft;
+  const first = lastIndex(log) + 1;
+  append(
+    log,
+    data.map((bytes, i): Entry => ({ term, index: first + i, data: bytes, type: 0 })),
+  );
+  for (const p of raft.progress.values()) if (p.id !== raft.id) sendAppends(raft, p);
+}
+
+function onTick(raft: Raft): void {
+  raft.heartbeatElapsed++;
+  if (++raft.electionElapsed >= raft.config.electionTicks) {
+    raft.electionElapsed = 0;
+    raft.transferee = none; // it had an election timeout's time (thesis §3.10)
+    if (raft.config.checkQuorum && !checkQuorum(raft)) {
+      becomeFollower(raft, raft.term, none);
+      return;
+    }
+  }
+  if (raft.heartbeatElapsed >= raft.config.heartbeatTicks) broadcastHeartbeat(raft);
+}
+
+/** Was a quorum heard of since the last check? */
+function checkQuorum(raft: Raft): boolean {
+  let active = 0;
+  for (const p of raft.progress.values()) {
+    if (p.recentActive || p.id === raft.id) active++;
+    p.recentActive = false;
+  }
+  return active >= quorum(raft.config.voters.length);
+}
+
+function broadcastHeartbeat(raft: Raft): void {
+  raft.heartbeatElapsed = 0;
+  const context = currentContext(raft);
+  for (const p of raft.progress.values()) {
+    // A member may only be told to commit what it is known to hold.
+    const commit = Math.min(p.matchIndex, raft.log.committed);
+    if (p.id !== raft.id) send(raft, "Heartbeat", p.id, { commit, context });
+  }
+}
+
+function onAppResp(raft: Raft, m: Message, p: Progress): void {
+  p.recentActive = true;
+  if (m.reject) {
+    const hint = lastNotAbove(raft.log, m.rejectHint, m.logTerm);
+    if (rejected(p, m.index, hint)) sendAppends(raft, p);
+    return;
+  }
+  if (!acknowledged(p, m.index)) return;
+  maybeCommit(raft);
+  sendAppends(raft, p);
+  if (p.id === raft.transferee && p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", p.id);
+}
+
+function onHeartbeatResp(raft: Raft, m: Message, p: Progress): void {
+  p.recentActive = true;
+  p.paused = false;
+  // An append without entries finds out whether the last ones were lost: it is rejected if they were.
+  if (p.matchIndex < lastIndex(raft.log) || p.state === "probe") sendAppend(raft, p);
+  if (m.context.length > 0) onReadConfirmed(raft, m.from, m.context);
+}
+
+/** Our own disk is one voice in the count, and speaks only now. */
+function onPersisted(raft: Raft): void {
+  const self = raft.progress.get(raft.id)!;
+  if (raft.log.persisted <= self.matchIndex) return;
+  self.matchIndex = raft.log.persisted;
+  maybeCommit(raft);
+}
+
+/** Commits what a quorum holds, if it is of our own term: Figure 8 shows why no other may be counted. */
+function maybeCommit(raft: Raft): void {
+  const { log } = raft;
+  const matched: number[] = [];
+  for (const p of raft.progress.values()) matched.push(p.matchIndex);
+  const index = committedIndex(matched);
+  if (index <= log.committed || termAt(log, index) !== raft.term) return;
+  log.committed = index;
+  for (const p of raft.progress.values()) {
+    if (p.id !== raft.id && !p.paused) sendAppend(raft, p); // so that followers commit now, not at the next heartbeat
+  }
+  for (const asked of raft.reads.waiting.splice(0)) onReadIndex(raft, asked.from, asked.context);
+}
+
+function onReadIndex(raft: Raft, from: NodeId, context: Uint8Array): void {
+  const ownTermCommitted = termAt(raft.log, raft.log.committed) === raft.term;
+  if (askRead(raft, { from, context }, ownTermCommitted)) broadcastHeartbeat(raft);
+}
+
+function onUnreachable(raft: Raft, id: NodeId): void {
+  const p = raft.progress.get(id);
+  if (p?.state === "replicate" && id !== raft.id) becomeProbe(p); // what was in flight is lost, most likely
+}
+
+/** Stops taking proposals, brings the target up to date, then tells it to campaign at once (thesis §3.10). */
+function onTransferLeader(raft: Raft, to: NodeId): void {
+  const p = raft.progress.get(to);
+  if (p === undefined || to === raft.id || to === raft.transferee) return;
+  raft.electionElapsed = 0;
+  raft.transferee = to;
+  if (p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", to);
+  else sendAppends(raft, p);
+}
+
+/** As many appends as there are entries left and the window allows. */
+function sendAppends(raft: Raft, p: Progress): void {
+  while (!p.paused && p.nextIndex <= lastIndex(raft.log)) sendAppend(raft, p);
+}
+
+/** One append, without entries when there are none left or the window is full: it still carries the commit index. */
+function sendAppend(raft: Raft, p: Progress): void {
+  const { log, config } = raft;
+  const index = p.nextIndex - 1;
+  const full = isFull(p, config.maxInflightMessages);
+  const entries = full ? [] : entriesFrom(log, p.nextIndex, config.maxSizePerMessage);
+  send(raft, "App", p.id, { index, logTerm: termAt(log, index)!, entries, commit: log.committed });
+  sent(p, entries.at(-1)?.index, config.maxInflightMessages);
+}

@@ -1,0 +1,83 @@
+import type { NodeId } from "./types.ts";
+
+/**
+ * What the leader knows of one member's log.
+ *
+ * - `probe`: where the logs agree is not known; one append at a time, the next after its answer or a heartbeat's.
+ * - `replicate`: they agree; appends are sent ahead of their answers (`nextIndex` moves when sending), at most
+ *   `maxInflight` of them, the rest waits.
+ */
+export interface Progress {
+  readonly id: NodeId;
+  state: "probe" | "replicate";
+  matchIndex: number; // durable there; never falls while this leader leads
+  nextIndex: number; // > matchIndex
+  paused: boolean; // until an answer arrives
+  recentActive: boolean; // heard of since the last quorum check
+  inflight: number[]; // last index of each unanswered append, ascending
+}
+
+export function createProgress(id: NodeId, nextIndex: number): Progress {
+  return { id, state: "probe", matchIndex: 0, nextIndex, paused: false, recentActive: false, inflight: [] };
+}
+
+export function becomeProbe(p: Progress): void {
+  p.state = "probe";
+  p.nextIndex = p.matchIndex + 1;
+  p.paused = false;
+  p.inflight = [];
+}
+
+function becomeReplicate(p: Progress): void {
+  p.state = "replicate";
+  p.nextIndex = p.matchIndex + 1;
+  p.paused = false;
+  p.inflight = [];
+}
+
+export function isFull(p: Progress, maxInflight: number): boolean {
+  return p.state === "replicate" && p.inflight.length >= maxInflight;
+}
+
+/** An append with entries up to `last` is on its way (`last` undefined: without entries). */
+export function sent(p: Progress, last: number | undefined, maxInflight: number): void {
+  if (p.state === "probe") {
+    p.paused = true;
+    return;
+  }
+  if (last !== undefined) {
+    p.nextIndex = last + 1;
+    p.inflight.push(last);
+  }
+  p.paused = isFull(p, maxInflight);
+}
+
+/** The member holds everything up to `index`. Returns whether that is news. */
+export function acknowledged(p: Progress, index: number): boolean {
+  const news = index > p.matchIndex;
+  if (!news && !(p.state === "probe" && index === p.matchIndex)) return false;
+  p.matchIndex = index;
+  p.nextIndex = Math.max(p.nextIndex, index + 1);
+  p.paused = false;
+  if (p.state === "probe") becomeReplicate(p);
+  let answered = 0;
+  while (answered < p.inflight.length && p.inflight[answered]! <= index) answered++;
+  if (answered > 0) p.inflight.splice(0, answered);
+  return true;
+}
+
+/**
+ * The member had no match at `index`; `hint` is the last index where it may have one. Returns false for an answer
+ * that later ones have overtaken.
+ */
+export function rejected(p: Progress, index: number, hint: number): boolean {
+  if (p.state === "replicate") {
+    if (index <= p.matchIndex) return false;
+    becomeProbe(p);
+    return true;
+  }
+  if (p.nextIndex - 1 !== index) return false;
+  p.nextIndex = Math.max(Math.min(index, hint + 1), p.matchIndex + 1);
+  p.paused = false;
+  return true;
+}

@@ -1,0 +1,86 @@
+import type { Rand } from "../../base/rand.ts";
+import type { Log } from "./log.ts";
+import type { Progress } from "./progress.ts";
+import type { Reads } from "./read-index.ts";
+import type { Entry, HardState, Message, NodeId, Ready, Role } from "./types.ts";
+
+export interface RaftConfig {
+  id: NodeId;
+  voters: readonly NodeId[];
+  electionTicks: number;
+  heartbeatTicks: number;
+  rand: Rand;
+  /** From the WAL; undefined at the first start. */
+  hardState: HardState | undefined;
+  /** From the WAL: the log from index 1 on. */
+  entries: Entry[];
+  /** What the state machine holds already; delivery goes on after it. */
+  applied: number;
+  preVote: boolean;
+  checkQuorum: boolean;
+  maxSizePerMessage: number; // bytes of entry data in one App
+  maxInflightMessages: number; // Apps on the way to one follower
+}
+
+/** One member's raft state (Figure 2). Only the functions of this folder write it; others look at `status()`. */
+export interface Raft {
+  readonly config: RaftConfig;
+  readonly id: NodeId;
+  role: Role;
+  term: number;
+  vote: NodeId; // in `term`; durable before any vote is answered
+  leader: NodeId; // of `term`, or none
+  readonly log: Log;
+  electionElapsed: number; // ticks since a leader was heard, a vote granted, or (leader) the quorum checked
+  heartbeatElapsed: number;
+  electionTimeout: number; // in [electionTicks, 2 * electionTicks), redrawn at each change of role (§5.2)
+  votes: Map<NodeId, boolean>; // candidates: the answers so far
+  progress: Map<NodeId, Progress>; // leader: every voter, itself included
+  transferee: NodeId; // leader: whom it hands over to, or none
+  reads: Reads;
+  ready: Ready; // of the step that runs
+  told: { hardState: HardState; role: Role; leader: NodeId; term: number };
+}
+
+const nothing: Uint8Array = new Uint8Array(0);
+
+export function createReady(): Ready {
+  return {
+    hardState: undefined,
+    mustSync: false,
+    entries: [],
+    messages: [],
+    messagesAfterPersist: [],
+    committedEntries: [],
+    readStates: [],
+    dropped: { proposals: [], reads: [] },
+    softState: undefined,
+  };
+}
+
+function message(raft: Raft, type: Message["type"], to: NodeId, fields: Partial<Message>): Message {
+  return {
+    type,
+    from: raft.id,
+    to,
+    term: raft.term,
+    index: 0,
+    logTerm: 0,
+    entries: [],
+    commit: 0,
+    reject: false,
+    rejectHint: 0,
+    context: nothing,
+    ...fields,
+  };
+}
+
+/** For messages that promise nothing about our disk. */
+export function send(raft: Raft, type: Message["type"], to: NodeId, fields: Partial<Message> = {}): void {
+  raft.ready.messages.push(message(raft, type, to, fields));
+}
+
+/** For promises: a vote, a request that claims a log, an acknowledged append. */
+export function sendAfterPersist(raft: Raft, type: Message["type"], to: NodeId, fields: Partial<Message> = {}): void {
+  raft.ready.messagesAfterPersist.push(message(raft, type, to, fields));
+}
