@@ -1,0 +1,149 @@
+import type { FieldError } from "../apimachinery/field-error.ts";
+import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import type { Scale } from "./generated/autoscaling-v1.ts";
+
+/**
+ * All that the apiserver's registry must know of a resource: one row of api/resources.ts. The functions change the
+ * object they are given (the registry owns a fresh one) and decide nothing from outside it.
+ *
+ * The order in the registry. Create: decode, `defaults`, `prepareForCreate`, admission, `validate`. Update and patch:
+ * decode, `defaults`, `prepareForUpdate` (or `prepareForStatusUpdate`), admission, `validateUpdate` (or
+ * `validateStatusUpdate`). Reads from the store: `defaults`.
+ */
+export interface Resource<T extends KubernetesObject = KubernetesObject> extends ResourceType<T> {
+  /** Message in the schema table: `core/v1.Pod`. */
+  readonly schema: string;
+  readonly listKind: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly verbs: readonly Verb[];
+  readonly subresources: readonly Subresource[];
+  /** Keys are `/registry/<storagePrefix>/[<namespace>/]<name>`. */
+  readonly storagePrefix: string;
+
+  /** What field selectors may name besides metadata.name and metadata.namespace, which all know. */
+  readonly selectableFields: readonly string[];
+  /** The values of `selectableFields`; absent ones are "". */
+  fields(object: T): Record<string, string>;
+
+  /**
+   * Seconds of grace when `requested` were asked for; 0 deletes at once. Kinds without graceful deletion have no such
+   * function.
+   */
+  gracePeriodSeconds?(object: T, requested: number | undefined): number;
+  /** Whether a PUT without a resourceVersion overwrites whatever is there. */
+  readonly unconditionalUpdate: boolean;
+  /** Whether a PUT may create (Leases, Events, EndpointSlices' like). */
+  readonly createOnUpdate: boolean;
+
+  /** Sets what the API promises to be set. Idempotent: stored objects are defaulted again when read. */
+  defaults(object: T): void;
+  /** Drops what a client may not set, and starts `generation` and `status`. */
+  prepareForCreate(object: T): void;
+  /** Puts back what this endpoint may not change (status), and counts `generation` when the rest changed. */
+  prepareForUpdate(object: T, old: T): void;
+  /** Puts back everything but what status owns. */
+  prepareForStatusUpdate(object: T, old: T): void;
+  /** Every problem, metadata's included. */
+  validate(object: T): FieldError[];
+  validateUpdate(object: T, old: T): FieldError[];
+  validateStatusUpdate(object: T, old: T): FieldError[];
+  /** Texts for Warning headers. */
+  warnings(object: T): string[];
+
+  readonly columns: readonly Column<T>[];
+  /** For resources with the subresource `scale`. */
+  readonly scale?: ScaleAccess<T>;
+}
+
+export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
+
+export interface Subresource {
+  readonly name: string;
+  /** What its body is; the resource's own kind for `status`. */
+  readonly kind: { group: string; version: string; kind: string };
+  readonly verbs: readonly Verb[];
+}
+
+export interface ScaleAccess<T> {
+  get(object: T): Scale;
+  /** Only spec.replicas is taken. */
+  set(object: T, replicas: number): void;
+}
+
+/** A column of `kubectl get`. Priority 1 is shown with `-o wide`. */
+export interface Column<T> {
+  readonly name: string;
+  readonly type: "string" | "integer" | "date" | "boolean";
+  readonly format: string;
+  readonly description: string;
+  readonly priority: 0 | 1;
+  /** `now` in milliseconds, for ages. */
+  cell(object: T, now: number): string | number | boolean | null;
+}
+
+/** A row from what it says, with what most rows share. */
+export function defineResource<T extends KubernetesObject>(type: ResourceType<T>, row: RowOf<T>): Resource<T> {
+  const { group, version, kind } = type;
+  const verbs = row.verbs ?? allVerbs;
+  return {
+    ...type,
+    schema: `${group.split(".")[0] || "core"}/${version}.${kind}`,
+    listKind: `${kind}List`,
+    singular: kind.toLowerCase(),
+    shortNames: [],
+    categories: [],
+    storagePrefix: type.resource,
+    selectableFields: [],
+    fields: () => ({}),
+    unconditionalUpdate: true,
+    createOnUpdate: false,
+    prepareForCreate: () => {},
+    prepareForUpdate: () => {},
+    prepareForStatusUpdate: () => {},
+    validateStatusUpdate: () => [],
+    warnings: () => [],
+    ...row,
+    verbs,
+    subresources: (row.subresources ?? []).map((s) => (typeof s === "string" ? statusLike(s, type) : s)),
+  };
+}
+
+type Shared =
+  | "schema"
+  | "listKind"
+  | "singular"
+  | "shortNames"
+  | "categories"
+  | "storagePrefix"
+  | "selectableFields"
+  | "fields"
+  | "unconditionalUpdate"
+  | "createOnUpdate"
+  | "prepareForCreate"
+  | "prepareForUpdate"
+  | "prepareForStatusUpdate"
+  | "validateStatusUpdate"
+  | "warnings"
+  | "verbs"
+  | "subresources";
+
+/** What a kind's file exports: the functions and the facts that are not as most are. */
+export type RowOf<T extends KubernetesObject> = Omit<Resource<T>, keyof ResourceType<T> | Shared> &
+  Partial<Omit<Pick<Resource<T>, Shared>, "subresources">> & { subresources?: readonly (Subresource | string)[] };
+
+const allVerbs: readonly Verb[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/** `status` and its like: the same kind at another path. */
+const statusLike = (name: string, { group, version, kind }: ResourceType<KubernetesObject>): Subresource => ({
+  name,
+  kind: { group, version, kind },
+  verbs: name === "status" ? ["get", "patch", "update"] : ["update"],
+});
+
+export const scaleSubresource: Subresource = {
+  name: "scale",
+  kind: { group: "autoscaling", version: "v1", kind: "Scale" },
+  verbs: ["get", "patch", "update"],
+};

@@ -1,0 +1,349 @@
+import { child, errorText, type FieldError, invalidValue } from "./field-error.ts";
+import type { LabelSelector } from "./generated/meta-v1.ts";
+import { labelValue, qualifiedName } from "./names.ts";
+import { badRequest } from "./status.ts";
+
+/**
+ * Label selectors, as text (`app=web,tier in (a,b),!old`) and as objects (`matchLabels`, `matchExpressions`). A selector
+ * is a list of requirements that all must hold; the empty list selects everything.
+ * Source: k8s.io/apimachinery/pkg/labels, whose error texts these are.
+ */
+export interface Requirement {
+  key: string;
+  operator: Operator;
+  /** Sorted. */
+  values: string[];
+}
+
+export type Operator = "=" | "==" | "!=" | "in" | "notin" | "exists" | "!" | "gt" | "lt";
+
+export type Selector = readonly Requirement[];
+
+export type Labels = Readonly<Record<string, string>>;
+
+export const everything: Selector = [];
+
+/** What an absent LabelSelector selects. */
+export const nothing: Selector = [{ key: "", operator: "in", values: [] }];
+
+export function matches(selector: Selector, labels: Labels | undefined = {}): boolean {
+  return selector.every((requirement) => holds(requirement, labels));
+}
+
+function holds({ key, operator, values }: Requirement, labels: Labels): boolean {
+  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+  switch (operator) {
+    case "=":
+    case "==":
+    case "in":
+      return value !== undefined && values.includes(value);
+    case "!=":
+    case "notin":
+      return value === undefined || !values.includes(value);
+    case "exists":
+      return value !== undefined;
+    case "!":
+      return value === undefined;
+    case "gt":
+    case "lt": {
+      if (value === undefined || !isInteger(value)) return false;
+      return operator === "gt" ? BigInt(value) > BigInt(values[0]!) : BigInt(value) < BigInt(values[0]!);
+    }
+  }
+}
+
+const isInteger = (text: string) => /^-?\d+$/.test(text);
+
+/** `undefined` selects nothing, `{}` everything. Throws BadRequest. */
+export function labelSelector(selector: LabelSelector | undefined): Selector {
+  if (!selector) return nothing;
+  const requirements = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => checked(key, "=", [value]));
+  for (const { key, operator, values = [] } of selector.matchExpressions ?? []) {
+    const mapped = expressions[operator as keyof typeof expressions];
+    if (!mapped) throw badRequest(`"${operator}" is not a valid label selector operator`);
+    requirements.push(checked(key, mapped, values));
+  }
+  return requirements.sort(byKey);
+}
+
+const expressions = { In: "in", NotIn: "notin", Exists: "exists", DoesNotExist: "!" } as const;
+
+/** `app=web`, from a map of labels as Services have it. */
+export const labelsSelector = (labels: Labels): Selector =>
+  Object.entries(labels)
+    .map(([key, value]) => ({ key, operator: "=" as const, values: [value] }))
+    .sort(byKey);
+
+export function formatSelector(selector: Selector): string {
+  return selector.map(formatRequirement).join(",");
+}
+
+function formatRequirement({ key, operator, values }: Requirement): string {
+  switch (operator) {
+    case "exists":
+      return key;
+    case "!":
+      return `!${key}`;
+    case "in":
+    case "notin":
+      return `${key} ${operator} (${values.join(",")})`;
+    case "gt":
+      return `${key}>${values[0]}`;
+    case "lt":
+      return `${key}<${values[0]}`;
+    default:
+      return `${key}${operator}${values[0] ?? ""}`;
+  }
+}
+
+const byKey = (a: Requirement, b: Requirement) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
+
+/** Throws BadRequest with upstream's text. */
+export function parseSelector(text: string): Selector {
+  return new Parser(text).parse().sort(byKey);
+}
+
+function checked(key: string, operator: Operator, values: string[]): Requirement {
+  const sorted = [...values].sort();
+  const problems: FieldError[] = qualifiedName(key).map((p) => invalidValue("key", key, p));
+  const wrong = (detail: string) => problems.push(invalidValue("values", sorted, detail));
+  if (operator === "in" || operator === "notin") {
+    if (sorted.length === 0) wrong("for 'in', 'notin' operators, values set can't be empty");
+  } else if (operator === "exists" || operator === "!") {
+    if (sorted.length > 0) wrong("values set must be empty for exists and does not exist");
+  } else if (operator === "gt" || operator === "lt") {
+    if (sorted.length !== 1) wrong("for 'Gt', 'Lt' operators, exactly one value is required");
+    for (const [i, value] of sorted.entries())
+      if (!isInteger(value))
+        problems.push(invalidValue(`values[${i}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"));
+  } else if (sorted.length !== 1) wrong("exact-match compatibility requires one single value");
+  for (const [i, value] of sorted.entries())
+    problems.push(...labelValue(value).map((p) => invalidValue(`values[${i}][${key}]`, value, p)));
+  if (problems.length) throw badRequest(`unable to parse requirement: ${problems.map(errorText).join(", ")}`);
+  return { key, operator, values: sorted };
+}
+
+interface Token {
+  type: "id" | "end" | "error" | "operator";
+  text: string;
+}
+
+const symbols = new Set([")", ",", "!", "==", "=", ">", "<", "!=", "("]);
+const isSymbol = (c: string | undefined) => c !== undefined && "=!(),><".includes(c);
+const isSpace = (c: string | undefined) => c === " " || c === "\t" || c === "\r" || c === "\n";
+
+class Parser {
+  readonly #tokens: Token[];
+  #at = 0;
+
+  constructor(text: string) {
+    this.#tokens = scan(text);
+  }
+
+  parse(): Requirement[] {
+    const requirements: Requirement[] = [];
+    for (;;) {
+      const token = this.#peek();
+      if (token.type === "end") return requirements;
+      if (token.type !== "id" && token.text !== "!")
+        throw badRequest(`found '${token.text}', expected: !, identifier, or 'end of string'`);
+      requirements.push(this.#requirement());
+      const after = this.#next();
+      if (after.type === "end") return requirements;
+      if (after.text !== "," || after.type !== "operator")
+        throw badRequest(`found '${after.text}', expected: ',' or 'end of string'`);
+      const next = this.#peek();
+      if (next.type !== "id" && next.text !== "!")
+        throw badRequest(`found '${next.text}', expected: identifier after ','`);
+    }
+  }
+
+  #requirement(): Requirement {
+    const negated = this.#peek().text === "!" && this.#peek().type === "operator";
+    if (negated) this.#next();
+    const { type, text: key } = this.#next();
+    if (type !== "id") throw this.#error(`found '${key}', expected: identifier`);
+    if (negated) return checked(key, "!", []);
+    const after = this.#peek();
+    if (after.type === "end" || after.text === ",") return checked(key, "exists", []);
+    const operator = operators[this.#next().text];
+    if (!operator) throw this.#error(`found '${after.text}', expected: in, notin, =, ==, !=, gt, lt`);
+    if (operator === "in" || operator === "notin") return checked(key, operator, this.#set());
+    return checked(key, operator, [this.#exactValue()]);
+  }
+
+  /** `(a,b,)`: an empty value between, before or after commas is the empty string. */
+  #set(): string[] {
+    const open = this.#next();
+    if (open.text !== "(") throw this.#error(`found '${open.text}' expected: '('`);
+    const values = new Set<string>();
+    if (this.#peek().text === ")") {
+      this.#next();
+      return [""];
+    }
+    for (;;) {
+      const token = this.#next();
+      if (token.type === "id") {
+        values.add(token.text);
+        const after = this.#next();
+        if (after.text === ")" && after.type === "operator") return [...values];
+        if (after.text !== ",") throw this.#error(`found '${after.text}', expected: ',' or ')'`);
+        if (this.#peek().text === ")") values.add("");
+      } else if (token.text === ",") {
+        values.add("");
+        if (this.#peek().text === ")") values.add("");
+      } else if (token.text === ")") return [...values];
+      else throw this.#error(`found '${token.text}', expected: ',', ')' or identifier`);
+    }
+  }
+
+  #exactValue(): string {
+    const token = this.#peek();
+    if (token.type === "end" || token.text === ",") return "";
+    this.#next();
+    if (token.type !== "id") throw this.#error(`found '${token.text}', expected: identifier`);
+    return token.text;
+  }
+
+  #error = (message: string) => badRequest(`unable to parse requirement: ${message}`);
+
+  #peek = (): Token => this.#tokens[this.#at] ?? { type: "end", text: "" };
+
+  #next(): Token {
+    const token = this.#peek();
+    this.#at++;
+    return token;
+  }
+}
+
+const operators: Partial<Record<string, Operator>> = {
+  in: "in",
+  notin: "notin",
+  "=": "=",
+  "==": "==",
+  "!=": "!=",
+  ">": "gt",
+  "<": "lt",
+};
+
+function scan(text: string): Token[] {
+  const tokens: Token[] = [];
+  let at = 0;
+  while (at < text.length) {
+    if (isSpace(text[at])) at++;
+    else if (isSymbol(text[at])) {
+      const two = text.slice(at, at + 2);
+      const symbol = symbols.has(two) ? two : text[at]!;
+      tokens.push({ type: "operator", text: symbol });
+      at += symbol.length;
+    } else {
+      const start = at;
+      while (at < text.length && !isSymbol(text[at]) && !isSpace(text[at])) at++;
+      tokens.push({ type: "id", text: text.slice(start, at) });
+    }
+  }
+  return tokens;
+}
+
+/** Validation of a LabelSelector that stands in an object. */
+export function validateLabelSelector(selector: LabelSelector | undefined, path: string): FieldError[] {
+  if (!selector) return [];
+  const errors = validateLabels(selector.matchLabels, child(path, "matchLabels"));
+  for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
+    const at = `${path}.matchExpressions[${i}]`;
+    if (operator === "In" || operator === "NotIn") {
+      if (values.length === 0)
+        errors.push({
+          type: "FieldValueRequired",
+          field: `${at}.values`,
+          detail: "must be specified when `operator` is 'In' or 'NotIn'",
+        });
+    } else if (operator === "Exists" || operator === "DoesNotExist") {
+      if (values.length > 0)
+        errors.push({
+          type: "FieldValueForbidden",
+          field: `${at}.values`,
+          detail: "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        });
+    } else errors.push(invalidValue(`${at}.operator`, operator, "not a valid selector operator"));
+    errors.push(...qualifiedName(key).map((p) => invalidValue(`${at}.key`, key, p)));
+    for (const [j, value] of values.entries())
+      errors.push(...labelValue(value).map((p) => invalidValue(`${at}.values[${j}]`, value, p)));
+  }
+  return errors;
+}
+
+export function validateLabels(labels: Labels | undefined, path: string): FieldError[] {
+  return Object.entries(labels ?? {}).flatMap(([key, value]) => [
+    ...qualifiedName(key).map((p) => invalidValue(path, key, p)),
+    ...labelValue(String(value)).map((p) => invalidValue(path, value, p)),
+  ]);
+}
+
+// --- fields ---------------------------------------------------------------------------------------------------------
+
+/** `spec.nodeName=a,status.phase!=Running`; the values may escape `\`, `,` and `=` with a backslash. */
+export interface FieldRequirement {
+  field: string;
+  operator: "=" | "!=";
+  value: string;
+}
+
+export type FieldSelector = readonly FieldRequirement[];
+
+/** Throws BadRequest. Which fields a kind knows is checked by `checkFields`. */
+export function parseFieldSelector(text: string): FieldSelector {
+  const requirements: FieldRequirement[] = [];
+  for (const part of splitUnescaped(text)) {
+    if (part === "") continue;
+    const match = /^((?:[^\\=!]|\\.|!(?!=))*)(!=|==|=)(.*)$/s.exec(part);
+    if (!match) throw badRequest(`invalid selector: '${text}'; can't understand '${part}'`);
+    const value = unescaped(match[3]!);
+    requirements.push({ field: match[1]!, operator: match[2] === "!=" ? "!=" : "=", value });
+  }
+  return requirements;
+}
+
+function splitUnescaped(text: string): string[] {
+  const parts: string[] = [];
+  let start = 0;
+  for (let at = 0; at < text.length; at++) {
+    if (text[at] === "\\") at++;
+    else if (text[at] === ",") {
+      parts.push(text.slice(start, at));
+      start = at + 1;
+    }
+  }
+  return [...parts, text.slice(start)];
+}
+
+function unescaped(text: string): string {
+  return text.replace(/\\(.)|([,=])|\\$/gs, (whole: string, escaped?: string, bare?: string) => {
+    if (bare) throw badRequest(`invalid field selector: unescaped character in value: ${bare}`);
+    if (escaped === undefined || !"\\,=".includes(escaped))
+      throw badRequest(`invalid field selector: invalid escape sequence: ${whole}`);
+    return escaped;
+  });
+}
+
+export const matchesFields = (selector: FieldSelector, fields: Labels): boolean =>
+  selector.every(({ field, operator, value }) => (operator === "=") === ((fields[field] ?? "") === value));
+
+/** The value that `selector` demands of a field, if it demands one. */
+export const exactField = (selector: FieldSelector, field: string): string | undefined =>
+  selector.find((r) => r.field === field && r.operator === "=")?.value;
+
+export const formatFieldSelector = (selector: FieldSelector): string =>
+  selector.map((r) => `${r.field}${r.operator}${r.value.replace(/[\\,=]/g, "\\$&")}`).join(",");
+
+/** Throws BadRequest for a field that the kind cannot select by; every kind knows its name and namespace. */
+export function checkFields(selector: FieldSelector, known: readonly string[]): void {
+  for (const { field } of selector) {
+    if (field === "metadata.name" || field === "metadata.namespace" || known.includes(field)) continue;
+    throw badRequest(
+      known.length
+        ? `field label not supported: ${field}`
+        : `"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`,
+    );
+  }
+}
