@@ -1,0 +1,27 @@
+import type { Rand } from "../base/rand.ts";
+
+/**
+ * How long to wait before the next try against a server: doubles from `baseMs` to `maxMs`, each wait drawn between half
+ * and the whole of it, so that many clients of a restarted server do not come back in step.
+ */
+export class Backoff {
+  readonly #rand: Rand;
+  readonly #baseMs: number;
+  readonly #maxMs: number;
+  #tries = 0;
+
+  constructor(rand: Rand, { baseMs = 50, maxMs = 2000 } = {}) {
+    this.#rand = rand;
+    this.#baseMs = baseMs;
+    this.#maxMs = maxMs;
+  }
+
+  nextMs(): number {
+    const wholeMs = Math.min(this.#baseMs * 2 ** this.#tries++, this.#maxMs);
+    return wholeMs * (0.5 + this.#rand.next() / 2);
+  }
+
+  reset(): void {
+    this.#tries = 0;
+  }
+}

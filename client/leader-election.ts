@@ -1,0 +1,168 @@
+import type { Lease, LeaseSpec } from "../api/generated/coordination-v1.ts";
+import { Leases } from "../api/generated/resources.ts";
+import { isAlreadyExists, isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Rand } from "../base/rand.ts";
+import type { Client } from "./types.ts";
+
+export interface LeaderElectionOptions {
+  client: Client;
+  /** The Lease that all candidates contend for, such as kube-system/kube-scheduler. */
+  namespace: string;
+  name: string;
+  /** Unique among the candidates: upstream takes the host name, `_`, and a UUID. */
+  identity: string;
+  /** How long others wait after the holder's last renewal that they saw before they take over. */
+  leaseDurationMs?: number;
+  /** A holder that has not managed to renew for this long stops leading. Less than the duration. */
+  renewDeadlineMs?: number;
+  retryPeriodMs?: number;
+  clock: Clock;
+  rand: Rand;
+  log: Logger;
+}
+
+/**
+ * Runs `lead` while this process holds the Lease (client-go's `tools/leaderelection`, KEP-589). Returns when `signal`
+ * aborts and `lead` has returned, with the Lease given back; throws when leadership is lost, upon which the process
+ * should end, as `lead` may be in the midst of anything.
+ *
+ * Times of other machines are never compared: a candidate measures on its own clock how long it has seen the same
+ * record. With renewDeadline < leaseDuration and clocks that run at nearly the same speed, at most one leads.
+ */
+export async function runAsLeader(
+  options: LeaderElectionOptions,
+  signal: AbortSignal,
+  lead: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const elector = new Elector(options);
+  const { clock, rand, log, identity, retryPeriodMs = 2000 } = options;
+  const lease = `${options.namespace}/${options.name}`;
+  log.info({ lease, identity }, `Attempting to acquire leader lease ${lease}...`);
+  while (!(await elector.tryAcquireOrRenew(signal))) {
+    await sleep(clock, retryPeriodMs * (1 + rand.next() * jitterFactor), signal);
+    if (signal.aborted) return;
+  }
+  log.info({ lease, identity }, `Successfully acquired lease ${lease}`);
+
+  const leading = new AbortController();
+  const stop = () => leading.abort();
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  let leadEnded = false;
+  const work = lead(leading.signal).finally(() => {
+    leadEnded = true;
+    stop();
+  });
+  work.catch(() => {}); // told below
+  const kept = await renew(elector, options, leading.signal);
+  if (!kept && !leadEnded) {
+    stop();
+    throw new Error(`failed to renew lease ${lease}: leaderelection lost`);
+  }
+  await work;
+  await elector.release();
+}
+
+const jitterFactor = 1.2;
+
+/** True when asked to stop, false when the lease was lost. */
+async function renew(elector: Elector, options: LeaderElectionOptions, signal: AbortSignal): Promise<boolean> {
+  const { clock, retryPeriodMs = 2000, renewDeadlineMs = 10_000 } = options;
+  let renewedAt = clock.monotonic();
+  while (!signal.aborted) {
+    await sleep(clock, retryPeriodMs, signal);
+    if (signal.aborted) return true;
+    const timeoutMs = Math.max(1, renewDeadlineMs - (clock.monotonic() - renewedAt));
+    if (await elector.tryAcquireOrRenew(signal, timeoutMs)) renewedAt = clock.monotonic();
+    else if (!signal.aborted && clock.monotonic() - renewedAt >= renewDeadlineMs) return false;
+  }
+  return true;
+}
+
+class Elector {
+  readonly #options: LeaderElectionOptions;
+  #observed: Lease | undefined;
+  #observedAt = 0;
+
+  constructor(options: LeaderElectionOptions) {
+    this.#options = options;
+  }
+
+  /** False on any failure: the next try finds out. `timeoutMs` bounds a renewal, which is one call. */
+  async tryAcquireOrRenew(signal: AbortSignal, timeoutMs?: number): Promise<boolean> {
+    const { client, namespace, name, log } = this.#options;
+    const callOptions = { signal, ...(timeoutMs !== undefined && { timeoutMs }) };
+    try {
+      let lease = this.#observed;
+      if (lease === undefined || !this.#isMine(lease)) {
+        try {
+          lease = await client.get(Leases, { namespace, name }, callOptions);
+        } catch (error) {
+          if (!isNotFound(error)) throw error;
+          const fresh = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { namespace, name } };
+          this.#see(await client.create(Leases, { ...fresh, spec: this.#spec(undefined) }, callOptions));
+          return true;
+        }
+        if (this.#observed?.metadata.resourceVersion !== lease.metadata.resourceVersion) this.#see(lease);
+        if (this.#heldByOther(lease)) return false;
+      }
+      this.#see(await client.update(Leases, { ...lease, spec: this.#spec(lease.spec) }, callOptions));
+      return true;
+    } catch (err) {
+      if (!(err instanceof StatusError)) throw err;
+      if (isConflict(err) || isAlreadyExists(err) || isNotFound(err)) this.#observed = undefined;
+      else log.warn({ err, lease: name }, "Error retrieving or updating the lease");
+      return false;
+    }
+  }
+
+  /** Lets the next one in at once, instead of after the lease duration. */
+  async release(): Promise<void> {
+    const { client, log } = this.#options;
+    const lease = this.#observed;
+    if (lease === undefined || !this.#isMine(lease)) return;
+    const spec = { ...this.#spec(lease.spec), holderIdentity: "", leaseDurationSeconds: 1 };
+    try {
+      await client.update(Leases, { ...lease, spec }, { timeoutMs: 1000 });
+    } catch (err) {
+      if (!(err instanceof StatusError)) throw err;
+      log.warn({ err }, "Failed to release the lease");
+    }
+  }
+
+  #see(lease: Lease): void {
+    this.#observed = lease;
+    this.#observedAt = this.#options.clock.monotonic();
+  }
+
+  #heldByOther(lease: Lease): boolean {
+    const { clock } = this.#options;
+    if (!lease.spec.holderIdentity || this.#isMine(lease)) return false;
+    // The holder's own duration counts: a released Lease says one second, and processes may differ in flags.
+    return clock.monotonic() - this.#observedAt < (lease.spec.leaseDurationSeconds ?? 0) * 1000;
+  }
+
+  #isMine(lease: Lease): boolean {
+    return lease.spec.holderIdentity === this.#options.identity;
+  }
+
+  #spec(old: LeaseSpec | undefined): LeaseSpec {
+    const { clock, identity, leaseDurationMs = 15_000 } = this.#options;
+    const now = microTime(clock.now());
+    const same = old?.holderIdentity === identity;
+    return {
+      holderIdentity: identity,
+      leaseDurationSeconds: Math.max(1, Math.ceil(leaseDurationMs / 1000)),
+      acquireTime: same && old.acquireTime !== undefined ? old.acquireTime : now,
+      renewTime: now,
+      leaseTransitions: old === undefined ? 0 : (old.leaseTransitions ?? 0) + (same ? 0 : 1),
+    };
+  }
+}
+
+/** metav1.MicroTime. */
+export function microTime(ms: number): string {
+  return new Date(ms).toISOString().replace("Z", "000Z");
+}
