@@ -1,31 +1,86 @@
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk } from "./disk.ts";
+import { parseSegmentName, readWal, segmentName } from "./reader.ts";
+import { RecordWriter, type WalMetadata } from "./records.ts";
+import { segmentBytes, startWriter, type Wal } from "./writer.ts";
 
-export interface WalMetadata {
-  nodeId: bigint;
-  clusterId: bigint;
-}
+export { WalError } from "./reader.ts";
+export type { WalMetadata } from "./records.ts";
+export type { Wal } from "./writer.ts";
 
-export interface Wal {
-  /**
-   * Resolves when this and every earlier save is durable (fdatasync). Entries go before the hard state. A change of
-   * `commit` alone is written with the next save and waits for nothing. Once a write has failed, every save rejects: the
-   * member must stop.
-   */
-  save(hardState: HardState | undefined, entries: readonly Entry[]): Promise<void>;
-  /** Writes what is left, syncs and closes. */
-  close(): Promise<void>;
-}
-
+/**
+ * The write-ahead log in etcd's format, so that etcd's tools read it and a member can change sides with its data:
+ * `<sequence>-<first index>.wal`, 16 hex digits each, segments of 64,000,000 bytes (`records.ts` draws the frames).
+ *
+ *     segment 0:  crc(0)     metadata  snapshot(0,0)  entry entry state ...
+ *     segment n:  crc(last)  metadata  state          entry ...
+ *
+ * Promise: what a resolved `save` wrote is there after any crash, or opening fails. A record that a crash cut short is
+ * taken back (the file is kept beside as `.broken`); any other damage is refused, with file and offset.
+ */
 export interface OpenedWal {
   wal: Wal;
   metadata: WalMetadata;
   hardState: HardState | undefined;
   entries: Entry[];
   snapshots: { index: number; term: number }[];
+  /** The torn record that was cut off, if there was one. */
+  repaired: { file: string; offset: number } | undefined;
 }
 
-/** Makes the directory `dir` (`<data>/member/wal`) whole or not at all. */
-export declare function createWal(dir: string, metadata: WalMetadata, disk: Disk): Promise<Wal>;
-/** Reads everything, mends a torn tail, and goes on at the end. Throws when there is no WAL or it is corrupt. */
-export declare function openWal(dir: string, disk: Disk): Promise<OpenedWal>;
+export async function walExists(dir: string, disk: Disk): Promise<boolean> {
+  return ((await disk.list(dir)) ?? []).some((name) => parseSegmentName(name) !== undefined);
+}
+
+/** Makes the directory `dir` (`<data>/member/wal`) whole or not at all. `limit` is for tests of the cut. */
+export async function createWal(dir: string, metadata: WalMetadata, disk: Disk, limit = segmentBytes): Promise<Wal> {
+  const temporary = `${dir}.tmp`;
+  await disk.removeDir(temporary);
+  await disk.makeDir(temporary);
+  const records = new RecordWriter(0);
+  records.crcRecord();
+  records.metadata(metadata);
+  records.snapshot({ index: 0, term: 0 });
+  const head = records.take();
+  const name = segmentName(0, 0);
+  const file = await disk.open(`${temporary}/${name}`, "create");
+  await file.truncate(limit);
+  await file.write(0, head);
+  await file.sync();
+  await disk.syncDir(temporary);
+  await disk.rename(temporary, dir);
+  await disk.syncDir(parentOf(dir));
+  const tail = { name, offset: head.length, crc: records.crc };
+  return startWriter({ dir, disk, metadata, file, tail, hardState: undefined, lastIndex: 0, segmentBytes: limit });
+}
+
+/** Reads everything, mends a torn tail, and goes on at the end. Throws a WalError when there is no WAL or it is corrupt. */
+export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Promise<OpenedWal> {
+  const { metadata, hardState, entries, snapshots, tail, torn } = await readWal(dir, disk);
+  const path = `${dir}/${tail.name}`;
+  if (torn) await copy(path, `${path}.broken`, disk);
+  const file = await disk.open(path, "existing");
+  // What lies past the last record was never promised; zeros there, or it would be read as records some day.
+  await file.truncate(tail.offset);
+  if (tail.offset < limit) await file.truncate(limit);
+  await file.sync();
+  const lastIndex = entries.at(-1)?.index ?? 0;
+  const wal = startWriter({ dir, disk, metadata, file, tail, hardState, lastIndex, segmentBytes: limit });
+  const repaired = torn ? { file: path, offset: tail.offset } : undefined;
+  return { wal, metadata, hardState, entries, snapshots, repaired };
+}
+
+async function copy(from: string, to: string, disk: Disk): Promise<void> {
+  const source = await disk.open(from, "existing");
+  const target = await disk.open(to, "create");
+  const chunkBytes = 1 << 20;
+  for (let at = 0, size = await source.size(); at < size; at += chunkBytes)
+    await target.write(at, await source.read(at, chunkBytes));
+  await target.sync();
+  await target.close();
+  await source.close();
+}
+
+function parentOf(dir: string): string {
+  return dir.replace(/\/[^/]*$/, "") || "/";
+}

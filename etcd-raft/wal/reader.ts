@@ -1,0 +1,195 @@
+import { Metadata } from "../../proto/generated/etcdserverpb.ts";
+import * as raftpb from "../../proto/generated/raftpb.ts";
+import * as walpb from "../../proto/generated/walpb.ts";
+import { crc32c } from "../crc32c.ts";
+import type { Entry, HardState } from "../raft/types.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import { frameHeaderBytes, readFrameHeader, recordType, type WalMetadata } from "./records.ts";
+
+/** The WAL cannot be trusted. The message names the file, the offset and the way out. */
+export class WalError extends Error {
+  override name = "WalError";
+}
+
+export interface WalContents {
+  metadata: WalMetadata;
+  hardState: HardState | undefined;
+  entries: Entry[];
+  snapshots: { index: number; term: number }[];
+  /** Where the next record goes. */
+  tail: { name: string; offset: number; crc: number };
+  /** A record at the tail that a crash cut short: nobody was told that it was durable. */
+  torn: boolean;
+}
+
+const chunkBytes = 1 << 20;
+const sectorBytes = 512;
+
+export function segmentName(sequence: number, firstIndex: number): string {
+  const hex = (n: number) => n.toString(16).padStart(16, "0");
+  return `${hex(sequence)}-${hex(firstIndex)}.wal`;
+}
+
+export function parseSegmentName(name: string): { sequence: number; firstIndex: number } | undefined {
+  const match = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/.exec(name);
+  if (match === null) return undefined;
+  return { sequence: Number.parseInt(match[1]!, 16), firstIndex: Number.parseInt(match[2]!, 16) };
+}
+
+/** Reads all segments in order. Later entries replace earlier ones of the same and higher index, as raft wrote them. */
+export async function readWal(dir: string, disk: Disk): Promise<WalContents> {
+  const names = await segmentNames(dir, disk);
+  const contents: WalContents & { hasMetadata: boolean } = {
+    metadata: { nodeId: 0n, clusterId: 0n },
+    hasMetadata: false,
+    hardState: undefined,
+    entries: [],
+    snapshots: [],
+    tail: { name: "", offset: 0, crc: 0 },
+    torn: false,
+  };
+  for (const [i, name] of names.entries()) {
+    contents.tail = { name, offset: 0, crc: contents.tail.crc };
+    const file = await disk.open(`${dir}/${name}`, "existing");
+    try {
+      await readSegment(file, `${dir}/${name}`, i === names.length - 1, contents);
+    } finally {
+      await file.close();
+    }
+  }
+  if (!contents.hasMetadata) throw corrupt(`${dir}/${names[0]}`, 0, "no metadata record");
+  return contents;
+}
+
+async function segmentNames(dir: string, disk: Disk): Promise<string[]> {
+  const names = ((await disk.list(dir)) ?? []).filter((name) => parseSegmentName(name) !== undefined);
+  if (names.length === 0) throw new WalError(`wal: file not found in ${dir}`);
+  for (let i = 1; i < names.length; i++) {
+    if (parseSegmentName(names[i]!)!.sequence !== parseSegmentName(names[i - 1]!)!.sequence + 1)
+      throw corrupt(`${dir}/${names[i]}`, 0, `a segment is missing between it and ${names[i - 1]}`);
+  }
+  return names;
+}
+
+type Reading = WalContents & { hasMetadata: boolean };
+
+async function readSegment(file: DiskFile, path: string, isLast: boolean, into: Reading): Promise<void> {
+  const size = await file.size();
+  let chunk = Buffer.alloc(0);
+  let position = 0; // of the frame that is next, in the chunk
+  const { tail } = into;
+  /** Has the chunk reach `bytes` past `position`; false at the end of the file. */
+  const have = async (bytes: number): Promise<boolean> => {
+    while (chunk.length - position < bytes) {
+      const rest = chunk.subarray(position);
+      const next = await file.read(tail.offset + rest.length, Math.max(chunkBytes, bytes - rest.length));
+      if (next.length === 0) return false;
+      chunk = Buffer.concat([rest, next]); // a fresh one: entries keep slices of the last
+      position = 0;
+    }
+    return true;
+  };
+
+  while (tail.offset < size) {
+    if (!(await have(frameHeaderBytes))) return endShort("a frame's length");
+    const header = readFrameHeader(chunk, position);
+    if (header === undefined) return;
+    const { recordBytes, padding } = header;
+    const frameBytes = frameHeaderBytes + recordBytes + padding;
+    if (tail.offset + frameBytes > size || !(await have(frameBytes)))
+      return endShort(`a record of ${recordBytes} bytes`);
+    const start = position + frameHeaderBytes;
+    const bytes = chunk.subarray(start, start + recordBytes);
+    const problem = addRecord(bytes, path, into);
+    if (problem !== undefined) {
+      // In the last segment a sector that never got to the disk reads as zeros: the write was under way at a crash.
+      if (!isLast || !hasZeroSector(bytes, tail.offset + frameHeaderBytes)) throw corrupt(path, tail.offset, problem);
+      into.torn = true;
+      return;
+    }
+    tail.offset += frameBytes;
+    position += frameBytes;
+  }
+
+  function endShort(what: string): void {
+    if (!isLast) throw corrupt(path, tail.offset, `${what} runs past the end of the file`);
+    into.torn = true;
+  }
+}
+
+/** Takes in one record, or says what is wrong with it and takes nothing. */
+function addRecord(bytes: Uint8Array, path: string, into: Reading): string | undefined {
+  let record: walpb.Record;
+  try {
+    record = walpb.Record.decode(bytes);
+  } catch (error) {
+    return `not a record: ${(error as Error).message}`;
+  }
+  const { tail } = into;
+  if (record.type === recordType.crc) {
+    if (tail.crc !== 0 && record.crc !== tail.crc) return "crc mismatch with the segment before";
+    tail.crc = record.crc;
+    return undefined;
+  }
+  const crc = crc32c(tail.crc, record.data);
+  if (crc !== record.crc) return "crc mismatch";
+  tail.crc = crc;
+  switch (record.type) {
+    case recordType.metadata:
+      addMetadata(record.data, path, into);
+      break;
+    case recordType.entry:
+      addEntry(raftpb.Entry.decode(record.data), path, into);
+      break;
+    case recordType.state:
+      into.hardState = raftpb.HardState.decode(record.data);
+      break;
+    case recordType.snapshot: {
+      const { index, term } = walpb.Snapshot.decode(record.data);
+      into.snapshots.push({ index, term });
+      break;
+    }
+    default:
+      throw corrupt(path, tail.offset, `unexpected record type ${record.type}`);
+  }
+  return undefined;
+}
+
+function addMetadata(data: Uint8Array, path: string, into: Reading): void {
+  const { nodeID: nodeId, clusterID: clusterId } = Metadata.decode(data);
+  const { metadata, tail } = into;
+  if (into.hasMetadata && (metadata.nodeId !== nodeId || metadata.clusterId !== clusterId))
+    throw corrupt(path, tail.offset, "conflicting metadata found");
+  into.metadata = { nodeId, clusterId };
+  into.hasMetadata = true;
+}
+
+function addEntry(entry: Entry, path: string, into: Reading): void {
+  const first = into.entries[0]?.index ?? entry.index;
+  const at = entry.index - first;
+  if (at < 0 || at > into.entries.length)
+    throw corrupt(
+      path,
+      into.tail.offset,
+      `entry ${entry.index} does not follow entry ${first + into.entries.length - 1}`,
+    );
+  into.entries.length = at;
+  into.entries.push(entry);
+}
+
+/** Is some sector's share of these bytes all zeros? `offset` is where they begin in the file. */
+function hasZeroSector(bytes: Uint8Array, offset: number): boolean {
+  for (let at = 0; at < bytes.length; ) {
+    const end = Math.min(bytes.length, at + sectorBytes - ((offset + at) % sectorBytes));
+    if (bytes.subarray(at, end).every((byte) => byte === 0)) return true;
+    at = end;
+  }
+  return false;
+}
+
+function corrupt(path: string, offset: number, problem: string): WalError {
+  return new WalError(
+    `wal: ${path} is corrupt at offset ${offset}: ${problem}. This member's data is not safe to use: restore it from a ` +
+      "backup of this member, or move its data directory away and bring it back as a new member",
+  );
+}
