@@ -1,7 +1,7 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type { PeerCertificate } from "node:tls";
 import * as grpc from "@grpc/grpc-js";
-import type { Method } from "../proto/wire.ts";
+import type { Init, Method } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { TlsMaterial } from "./tls.ts";
 
@@ -38,8 +38,12 @@ export type BidiHandler<Q, R> = (
 // biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
 type AnyMethod = Method<any, any>;
 export type Handlers<S extends Record<string, AnyMethod>> = {
-  [K in keyof S]?: S[K] extends Method<infer Q, infer R>
-    ? UnaryHandler<Q, R> | StreamHandler<Q, R> | BidiHandler<Q, R>
+  [K in keyof S]?: S[K] extends Method<infer Q, infer R, infer Kind>
+    ? Kind extends "unary"
+      ? UnaryHandler<Q, Init<R>>
+      : Kind extends "serverStream"
+        ? StreamHandler<Q, Init<R>>
+        : BidiHandler<Q, Init<R>>
     : never;
 };
 
@@ -109,8 +113,8 @@ export class GrpcServer {
 export function methodDefinition(method: AnyMethod): grpc.MethodDefinition<unknown, unknown> {
   return {
     path: method.path,
-    requestStream: method.clientStream,
-    responseStream: method.serverStream,
+    requestStream: method.kind === "bidi" || method.kind === "clientStream",
+    responseStream: method.kind === "bidi" || method.kind === "serverStream",
     requestSerialize: (message) => Buffer.from(method.request.encode(message as never)),
     requestDeserialize: (bytes) => method.request.decode(bytes),
     responseSerialize: (message) => asBuffer(method.response.encode(message as never)),
@@ -123,7 +127,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 function adapt(method: AnyMethod, handler: unknown): grpc.UntypedHandleCall {
-  if (method.clientStream && method.serverStream) {
+  if (method.kind === "bidi") {
     return (call: grpc.ServerDuplexStream<unknown, unknown>) => {
       const ends = (handler as BidiHandler<unknown, unknown>)(contextOf(call), {
         send: sender(call),
@@ -134,7 +138,7 @@ function adapt(method: AnyMethod, handler: unknown): grpc.UntypedHandleCall {
       call.on("error", () => {});
     };
   }
-  if (method.serverStream) {
+  if (method.kind === "serverStream") {
     return (call: grpc.ServerWritableStream<unknown, unknown>) => {
       call.on("error", () => {});
       (handler as StreamHandler<unknown, unknown>)(call.request, contextOf(call), sender(call)).then(

@@ -1,52 +1,180 @@
 import assert from "node:assert/strict";
-import { test } from "vitest";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { listenHere } from "../base/outside.ts";
-import { KVService, WatchService } from "../proto/generated/etcdserverpb.ts";
+import { createAuthority } from "../pki/authority.ts";
+import { KVService, LeaseService, MaintenanceService, WatchService } from "../proto/generated/etcdserverpb.ts";
 import { GrpcClient } from "./grpc-client.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
-import { GrpcServer } from "./grpc-server.ts";
+import { GrpcFront } from "./grpc-front.ts";
+import { type CallContext, GrpcServer } from "./grpc-server.ts";
+import type { TlsMaterial } from "./tls.ts";
 
-test("unary, errors with trailers and bidirectional streams pass through grpc-js both ways", async () => {
-  const server = new GrpcServer();
-  server.addService(KVService, {
-    Put: (request: { key: Uint8Array; lease: bigint }) => {
-      if (request.lease === 0xfedcba9876543210n - (1n << 64n))
-        throw new GrpcError(Code.NotFound, "etcdserver: requested lease not found", {
-          trailers: { "x-bin": Buffer.from([1, 2]) },
-        });
-      return {
-        header: { clusterId: 0xfedcba9876543210n, memberId: 1n, revision: 2 ** 40, raftTerm: 3 },
-        prevKv: undefined,
-      };
-    },
-  });
-  server.addService(WatchService, {
-    Watch: (_context: unknown, call: { send(r: object): boolean; end(): void }) => ({
-      onMessage: (request: { createRequest?: { startRevision: number } }) =>
-        void call.send({ watchId: request.createRequest?.startRevision ?? -1, events: [] }),
-      onEnd: () => call.end(),
-    }),
-  } as never);
-  const listener = await listenHere("127.0.0.1", 0);
-  server.serve(listener);
-  const client = new GrpcClient(`127.0.0.1:${(listener.address() as { port: number }).port}`);
-  try {
-    const put = await client.unary(KVService.Put, { key: Buffer.from("a") }, { timeoutMs: 5000 });
-    assert.deepEqual(put.header, { clusterId: 0xfedcba9876543210n, memberId: 1n, revision: 2 ** 40, raftTerm: 3 });
-    const failure = client.unary(KVService.Put, { lease: 0xfedcba9876543210n });
-    await assert.rejects(
-      failure,
-      (e: GrpcError) => e.code === Code.NotFound && (e.trailers["x-bin"] as Buffer).equals(Buffer.from([1, 2])),
+const wideId = 0xfedcba9876543210n;
+
+/** Both servers keep one contract, seen through grpc-js as the client; with mutual TLS as our processes use it. */
+describe.each([
+  ["GrpcServer (grpc-js)", GrpcServer],
+  ["GrpcFront (our HTTP/2)", GrpcFront],
+] as const)("%s", (_, Server) => {
+  let server: GrpcServer | GrpcFront;
+  let client: GrpcClient;
+  let target: string;
+  let caller: { peer: CallContext["peer"]; token: string | undefined };
+  const aborted = new Set<string>();
+  const watchForAbort = (name: string, context: CallContext) =>
+    new Promise<void>((resolve) =>
+      context.signal.addEventListener("abort", () => {
+        aborted.add(name);
+        resolve();
+      }),
     );
+
+  beforeAll(async () => {
+    const authority = await createAuthority("test");
+    const issue = async (commonName: string): Promise<TlsMaterial> => {
+      const pair = await authority.issue({
+        commonName,
+        organizations: ["g1", "g2"],
+        dnsNames: ["localhost"],
+        usages: ["client", "server"],
+      });
+      return { cert: Buffer.from(pair.cert), key: Buffer.from(pair.key), ca: Buffer.from(authority.cert) };
+    };
+    server = new Server({ tls: await issue("server"), clientCertificates: "require" });
+    server.addService(KVService, {
+      Put: (request, context) => {
+        caller = { peer: context.peer, token: context.metadata["token"] };
+        if (request.lease !== 0n) {
+          const trailers = { "x-bin": Buffer.from([1, 2]), "x-text": "y" };
+          throw new GrpcError(Code.NotFound, "etcdserver: requested lease not found: 100% käse", { trailers });
+        }
+        return { header: { clusterId: wideId, memberId: 1n, revision: 2 ** 40, raftTerm: 3 }, prevKv: undefined };
+      },
+      Range: async (request) => ({
+        header: undefined,
+        kvs: [
+          {
+            key: request.key,
+            value: Buffer.alloc(request.limit, 7),
+            createRevision: 1,
+            modRevision: 1,
+            version: 1,
+            lease: 0n,
+          },
+        ],
+        more: false,
+        count: 1,
+      }),
+      Txn: (_request, context) => watchForAbort("txn", context).then(() => ({})),
+    });
+    server.addService(WatchService, {
+      Watch: (_context, call) => ({
+        onMessage: (request) => void call.send({ watchId: request.createRequest?.startRevision ?? -1 }),
+        onEnd: () => call.end(),
+      }),
+    });
+    server.addService(MaintenanceService, {
+      Snapshot: async (_request, context, send) => {
+        const gone = watchForAbort("snapshot", context);
+        for (let i = 0; !context.signal.aborted; i++) {
+          if (!send({ blob: Buffer.alloc(64 * 1024, i), remainingBytes: i })) {
+            await Promise.race([send.drained(), gone]);
+          }
+        }
+      },
+    });
+    const listener = await listenHere("127.0.0.1", 0);
+    server.serve(listener);
+    target = `localhost:${(listener.address() as AddressInfo).port}`;
+    client = new GrpcClient(target, { tls: await issue("user") });
+  });
+  afterAll(async () => {
+    client.close();
+    await server.close(0);
+  });
+
+  test("a unary call keeps 64-bit values and tells the handler who calls", async () => {
+    const put = await client.unary(
+      KVService.Put,
+      { key: Buffer.from("a") },
+      { timeoutMs: 5000, metadata: { token: "t" } },
+    );
+    assert.deepEqual(put.header, { clusterId: wideId, memberId: 1n, revision: 2 ** 40, raftTerm: 3 });
+    assert.deepEqual(caller, { peer: { commonName: "user", organizations: ["g1", "g2"] }, token: "t" });
+  });
+
+  test("an error keeps its code, its text and its trailers", async () => {
+    await assert.rejects(client.unary(KVService.Put, { lease: -1n }), (error: GrpcError) => {
+      assert.equal(error.code, Code.NotFound);
+      assert.equal(error.message, "etcdserver: requested lease not found: 100% käse");
+      assert.deepEqual(error.trailers["x-bin"], Buffer.from([1, 2]));
+      assert.equal(error.trailers["x-text"], "y");
+      return true;
+    });
+  });
+
+  test("a method that is not built is Unimplemented", async () => {
+    await assert.rejects(client.unary(LeaseService.LeaseGrant, {}), (e: GrpcError) => e.code === Code.Unimplemented);
+  });
+
+  test("answers larger than every window arrive whole, several at once", async () => {
+    const sizes = [0, 1, 16_383, 16_384, 65_535, 65_536, 1_000_000, 3_000_001];
+    const answers = await Promise.all(
+      sizes.map((limit) => client.unary(KVService.Range, { key: Buffer.from("k"), limit })),
+    );
+    assert.deepEqual(
+      answers.map(({ kvs }) => kvs[0]!.value.length),
+      sizes,
+    );
+    assert.ok(answers.every(({ kvs }) => kvs[0]!.value.every((byte) => byte === 7)));
+  });
+
+  test("large requests arrive whole", async () => {
+    const put = await client.unary(KVService.Put, { key: Buffer.from("a"), value: Buffer.alloc(1_500_000, 1) });
+    assert.equal(put.header?.revision, 2 ** 40);
+  });
+
+  test("a bidirectional stream answers in order and ends with the caller", async () => {
     const stream = client.bidi(WatchService.Watch);
-    stream.send({ createRequest: { startRevision: 7 } });
-    stream.send({ createRequest: { startRevision: 8 } });
+    for (let i = 1; i <= 500; i++) stream.send({ createRequest: { startRevision: i } });
     stream.end();
     const ids: number[] = [];
     for await (const response of stream) ids.push(response.watchId);
-    assert.deepEqual(ids, [7, 8]);
-  } finally {
-    client.close();
-    await server.close(0);
-  }
+    assert.deepEqual(
+      ids,
+      Array.from({ length: 500 }, (__, i) => i + 1),
+    );
+  });
+
+  test("a caller that leaves a stream, or lets a deadline pass, aborts the handler", async () => {
+    let bytes = 0;
+    for await (const { blob } of client.serverStream(MaintenanceService.Snapshot, {})) {
+      bytes += blob.length;
+      if (bytes > 4_000_000) break;
+    }
+    await assert.rejects(
+      client.unary(KVService.Txn, {}, { timeoutMs: 50 }),
+      (e: GrpcError) => e.code === Code.DeadlineExceeded,
+    );
+    await waitUntil(() => aborted.has("snapshot") && aborted.has("txn"));
+  });
+
+  test("a stranger without a certificate of the authority is refused", async () => {
+    const stranger = await createAuthority("stranger");
+    const { cert, key } = await stranger.issue({ commonName: "user", usages: ["client"] });
+    const other = new GrpcClient(target, {
+      tls: { cert: Buffer.from(cert), key: Buffer.from(key), ca: Buffer.from(stranger.cert) },
+    });
+    await assert.rejects(other.unary(KVService.Put, {}), (e: GrpcError) => e.code === Code.Unavailable);
+    other.close();
+  });
 });
+
+async function waitUntil(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error("waited 10 s in vain");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

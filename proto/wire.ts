@@ -40,16 +40,15 @@ export type Init<T> = {
     | undefined;
 };
 
+export type MethodKind = "unary" | "serverStream" | "clientStream" | "bidi";
+
 /** One rpc as data: transports and clients are made from it. */
-export interface Method<Request, Response> {
+export interface Method<Request, Response, Kind extends MethodKind = MethodKind> {
   path: string;
+  kind: Kind;
   request: MessageCodec<Request>;
   response: MessageCodec<Response>;
-  clientStream: boolean;
-  serverStream: boolean;
 }
-
-export type Service = Record<string, Method<never, never>> | Record<string, unknown>;
 
 export const empty: Uint8Array = new Uint8Array(0);
 

@@ -342,38 +342,33 @@ export const ProclaimResponse: MessageCodec<ProclaimResponse> = {
 export const ElectionService = {
   Campaign: {
     path: "/v3electionpb.Election/Campaign",
+    kind: "unary",
     request: CampaignRequest,
     response: CampaignResponse,
-    clientStream: false,
-    serverStream: false,
-  } as Method<CampaignRequest, CampaignResponse>,
+  } as Method<CampaignRequest, CampaignResponse, "unary">,
   Proclaim: {
     path: "/v3electionpb.Election/Proclaim",
+    kind: "unary",
     request: ProclaimRequest,
     response: ProclaimResponse,
-    clientStream: false,
-    serverStream: false,
-  } as Method<ProclaimRequest, ProclaimResponse>,
+  } as Method<ProclaimRequest, ProclaimResponse, "unary">,
   Leader: {
     path: "/v3electionpb.Election/Leader",
+    kind: "unary",
     request: LeaderRequest,
     response: LeaderResponse,
-    clientStream: false,
-    serverStream: false,
-  } as Method<LeaderRequest, LeaderResponse>,
+  } as Method<LeaderRequest, LeaderResponse, "unary">,
   Observe: {
     path: "/v3electionpb.Election/Observe",
+    kind: "serverStream",
     request: LeaderRequest,
     response: LeaderResponse,
-    clientStream: false,
-    serverStream: true,
-  } as Method<LeaderRequest, LeaderResponse>,
+  } as Method<LeaderRequest, LeaderResponse, "serverStream">,
   Resign: {
     path: "/v3electionpb.Election/Resign",
+    kind: "unary",
     request: ResignRequest,
     response: ResignResponse,
-    clientStream: false,
-    serverStream: false,
-  } as Method<ResignRequest, ResignResponse>,
+  } as Method<ResignRequest, ResignResponse, "unary">,
 } as const;
 

@@ -145,17 +145,15 @@ export const UnlockResponse: MessageCodec<UnlockResponse> = {
 export const LockService = {
   Lock: {
     path: "/v3lockpb.Lock/Lock",
+    kind: "unary",
     request: LockRequest,
     response: LockResponse,
-    clientStream: false,
-    serverStream: false,
-  } as Method<LockRequest, LockResponse>,
+  } as Method<LockRequest, LockResponse, "unary">,
   Unlock: {
     path: "/v3lockpb.Lock/Unlock",
+    kind: "unary",
     request: UnlockRequest,
     response: UnlockResponse,
-    clientStream: false,
-    serverStream: false,
-  } as Method<UnlockRequest, UnlockResponse>,
+  } as Method<UnlockRequest, UnlockResponse, "unary">,
 } as const;
 

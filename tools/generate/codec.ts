@@ -289,15 +289,19 @@ class ModuleWriter {
       this.#lines.push(
         `  ${method.name}: {`,
         `    path: "/${this.#pkg}.${name}/${method.name}",`,
+        `    kind: "${kindOf(method)}",`,
         `    request: ${request},`,
         `    response: ${response},`,
-        `    clientStream: ${method.requestStream === true},`,
-        `    serverStream: ${method.responseStream === true},`,
-        `  } as Method<${request}, ${response}>,`,
+        `  } as Method<${request}, ${response}, "${kindOf(method)}">,`,
       );
     }
     this.#lines.push("} as const;", "");
   }
+}
+
+function kindOf(method: protobuf.Method): string {
+  if (method.requestStream) return method.responseStream ? "bidi" : "clientStream";
+  return method.responseStream ? "serverStream" : "unary";
 }
 
 /** `range_end` -> `rangeEnd`; `ID`, `TTL`, `raftTerm` and `clientURLs` stay as they are spelled. */

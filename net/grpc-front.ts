@@ -1,0 +1,375 @@
+import type { Server as NetServer, Socket } from "node:net";
+import tls from "node:tls";
+import type { Method } from "../proto/wire.ts";
+import { Code, GrpcError } from "./grpc-error.ts";
+import type { BidiHandler, CallContext, Handlers, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
+import { Http2Connection, type Http2Stream } from "./http2/connection.ts";
+import { encodeHeaders, type Header } from "./http2/hpack.ts";
+import type { TlsMaterial } from "./tls.ts";
+
+/**
+ * The lean gRPC server: same services and contract as `GrpcServer`, on our own HTTP/2 front. A unary call costs one
+ * decode, one handler and one buffer of answer; answers of one turn of the event loop leave in one write a connection.
+ * Source: "gRPC over HTTP2" (grpc.io), RFC 9113. Absent: message compression.
+ */
+export interface GrpcFrontOptions {
+  tls?: TlsMaterial;
+  clientCertificates?: "require" | "request";
+  /** Largest message accepted, bytes; default 2 MiB + 512 KiB as etcd's transport. */
+  maxMessageBytes?: number;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
+type AnyMethod = Method<any, any>;
+interface Route {
+  method: AnyMethod;
+  handler: unknown;
+}
+
+const prefixBytes = 5;
+const responseHeaders = encodeHeaders([
+  [":status", "200"],
+  ["content-type", "application/grpc"],
+]);
+const okTrailers = encodeHeaders([["grpc-status", "0"]]);
+/** Octets that may wait in a stream before `send` says stop. */
+const highWaterMark = 1024 * 1024;
+
+export class GrpcFront {
+  readonly #routes = new Map<string, Route>();
+  readonly #options: GrpcFrontOptions;
+  /** Never listens: it wraps the connections that it is given. */
+  readonly #secure: tls.Server | undefined;
+  readonly #listeners: NetServer[] = [];
+  readonly #connections = new Map<Socket, Http2Connection>();
+
+  constructor(options: GrpcFrontOptions = {}) {
+    this.#options = options;
+    this.#secure = options.tls && this.#tlsServer(options.tls);
+  }
+
+  #tlsServer(material: TlsMaterial): tls.Server {
+    const rejectUnauthorized = this.#options.clientCertificates !== "request";
+    const server = tls.createServer({ ...material, requestCert: true, rejectUnauthorized, ALPNProtocols: ["h2"] });
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    server.on("secureConnection", (socket) => {
+      socket.on("error", () => socket.destroy());
+      this.#attach(socket, socket.authorized ? peerOf(socket) : undefined);
+    });
+    return server;
+  }
+
+  addService<S extends Record<string, AnyMethod>>(service: S, handlers: Handlers<S>): void {
+    for (const [name, handler] of Object.entries(handlers)) {
+      const method = service[name]!;
+      this.#routes.set(method.path, { method, handler });
+    }
+  }
+
+  /** Serves the connections of a listening socket, ours or one handed in from outside. */
+  serve(listener: NetServer): void {
+    this.#listeners.push(listener);
+    listener.on("connection", (socket: Socket) => this.#accept(socket));
+  }
+
+  /** Stops accepting, lets running calls end for `graceMs`, then cuts the connections. */
+  async close(graceMs = 500): Promise<void> {
+    for (const listener of this.#listeners) listener.close();
+    for (const connection of this.#connections.values()) connection.goaway();
+    await new Promise<void>((resolve) => {
+      const check = setInterval(() => {
+        if ([...this.#connections.values()].some(({ streams }) => streams > 0)) return;
+        done();
+      }, 10);
+      const timer = setTimeout(() => done(), graceMs);
+      const done = () => {
+        clearInterval(check);
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    for (const socket of this.#connections.keys()) socket.destroy();
+  }
+
+  #accept(socket: Socket): void {
+    socket.setNoDelay(true);
+    socket.on("error", () => socket.destroy()); // a caller that resets is no event here; its calls see their signal abort
+    if (this.#secure === undefined) this.#attach(socket, undefined);
+    else this.#secure.emit("connection", socket);
+  }
+
+  #attach(socket: Socket, peer: CallContext["peer"]): void {
+    const output = {
+      write: (bytes: Buffer) => void socket.write(bytes),
+      end: () => void socket.end(),
+    };
+    const connection: Http2Connection = new Http2Connection(output, (stream, headers, ended) => {
+      this.#open(connection, stream, headers, ended, peer);
+    });
+    this.#connections.set(socket, connection);
+    socket.on("data", (chunk: Buffer) => connection.receive(chunk));
+    socket.on("close", () => {
+      this.#connections.delete(socket);
+      connection.closed();
+    });
+  }
+
+  #open(
+    connection: Http2Connection,
+    stream: Http2Stream,
+    headers: Header[],
+    ended: boolean,
+    peer: CallContext["peer"],
+  ) {
+    const path = headerOf(headers, ":path") ?? "";
+    const route = this.#routes.get(path);
+    const type = headerOf(headers, "content-type") ?? "";
+    if (!type.startsWith("application/grpc")) {
+      connection.sendHeaders(stream, encodeHeaders([[":status", "415"]]), true);
+      return;
+    }
+    const context = new FrontContext(headers, peer);
+    const call = new Call(connection, stream, context, this.#options.maxMessageBytes ?? 2.5 * 1024 * 1024);
+    stream.events = call;
+    if (route === undefined) call.fail(new GrpcError(Code.Unimplemented, `unknown service or method ${path}`));
+    else call.start(route);
+    if (ended) call.onData(Buffer.alloc(0), true);
+  }
+}
+
+/** One call: frames in, messages to the handler, its answer out. */
+class Call {
+  readonly #connection: Http2Connection;
+  readonly #stream: Http2Stream;
+  readonly #context: FrontContext;
+  readonly #maxMessageBytes: number;
+  #route: Route | undefined;
+  #bidi: ReturnType<BidiHandler<unknown, unknown>> | undefined;
+  /** Of an unfinished message; a copy, since chunks are reused. */
+  #rest: Buffer | undefined;
+  #request: Buffer | undefined;
+  #done = false;
+  #headersSent = false;
+  #deadline: NodeJS.Timeout | undefined;
+
+  constructor(connection: Http2Connection, stream: Http2Stream, context: FrontContext, maxMessageBytes: number) {
+    this.#connection = connection;
+    this.#stream = stream;
+    this.#context = context;
+    this.#maxMessageBytes = maxMessageBytes;
+  }
+
+  start(route: Route): void {
+    this.#route = route;
+    const timeoutMs = this.#context.timeoutMs();
+    if (timeoutMs !== undefined) {
+      this.#deadline = setTimeout(() => {
+        this.fail(new GrpcError(Code.DeadlineExceeded, "context deadline exceeded"));
+        this.#context.abort();
+      }, timeoutMs);
+    }
+    const { method, handler } = route;
+    if (method.kind !== "bidi") return;
+    this.#bidi = (handler as BidiHandler<unknown, unknown>)(this.#context, {
+      send: this.#sender(),
+      end: (error) => (error === undefined ? this.#end(okTrailers) : this.fail(error)),
+    });
+  }
+
+  onAbort(): void {
+    this.#finish();
+    this.#context.abort();
+  }
+
+  onData(payload: Buffer, endStream: boolean): void {
+    if (this.#done) return;
+    try {
+      this.#messages(payload);
+      if (!endStream || this.#done) return;
+      if (this.#rest !== undefined) throw new GrpcError(Code.Internal, "request ended inside a message");
+      if (this.#bidi !== undefined) this.#bidi.onEnd();
+      else this.#invoke();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Cuts out length-prefixed messages: | compressed u8 | length u32 | message |. */
+  #messages(payload: Buffer): void {
+    let buffer = this.#rest === undefined ? payload : Buffer.concat([this.#rest, payload]);
+    this.#rest = undefined;
+    while (buffer.length >= prefixBytes) {
+      const length = buffer.readUInt32BE(1);
+      if (buffer[0] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
+      if (length > this.#maxMessageBytes) {
+        const text = `received message larger than max (${length} vs. ${this.#maxMessageBytes})`;
+        throw new GrpcError(Code.ResourceExhausted, text);
+      }
+      const end = prefixBytes + length;
+      if (buffer.length < end) break;
+      this.#message(buffer.subarray(prefixBytes, end));
+      buffer = buffer.subarray(end);
+    }
+    if (buffer.length > 0) this.#rest = Buffer.from(buffer);
+  }
+
+  #message(bytes: Buffer): void {
+    if (this.#bidi !== undefined) return this.#bidi.onMessage(this.#route!.method.request.decode(bytes));
+    if (this.#request !== undefined) throw new GrpcError(Code.Internal, "more than one message in a unary request");
+    this.#request = bytes;
+  }
+
+  #invoke(): void {
+    const { method, handler } = this.#route!;
+    if (this.#request === undefined) throw new GrpcError(Code.Internal, "a unary request without a message");
+    const request = decode(method, this.#request);
+    if (method.kind === "serverStream") {
+      const running = (handler as StreamHandler<unknown, unknown>)(request, this.#context, this.#sender());
+      running.then(
+        () => this.#end(okTrailers),
+        (error) => this.fail(error),
+      );
+      return;
+    }
+    const result = (handler as UnaryHandler<unknown, unknown>)(request, this.#context);
+    if (result instanceof Promise) {
+      result.then(
+        (response) => this.#answer(response),
+        (error) => this.fail(error),
+      );
+    } else this.#answer(result);
+  }
+
+  #answer(response: unknown): void {
+    if (this.#done) return;
+    this.#finish();
+    this.#connection.respond(this.#stream, responseHeaders, this.#frame(response), okTrailers);
+  }
+
+  #frame(response: unknown): Buffer {
+    const bytes = this.#route!.method.response.encode(response as never);
+    const framed = Buffer.allocUnsafe(prefixBytes + bytes.length);
+    framed[0] = 0;
+    framed.writeUInt32BE(bytes.length, 1);
+    framed.set(bytes, prefixBytes);
+    return framed;
+  }
+
+  #sender(): Send<unknown> {
+    const send = ((response: unknown) => {
+      if (this.#done) return true;
+      if (!this.#headersSent) this.#connection.sendHeaders(this.#stream, responseHeaders, false);
+      this.#headersSent = true;
+      this.#connection.sendData(this.#stream, this.#frame(response));
+      return this.#stream.queuedBytes < highWaterMark;
+    }) as Send<unknown>;
+    send.drained = () =>
+      new Promise((resolve) => {
+        if (this.#done || this.#stream.queuedBytes === 0) resolve();
+        else this.#stream.onDrain = resolve;
+      });
+    return send;
+  }
+
+  #end(trailers: Buffer): void {
+    if (this.#done) return;
+    this.#finish();
+    if (this.#headersSent) this.#connection.sendTrailers(this.#stream, trailers);
+    else {
+      this.#connection.sendHeaders(this.#stream, responseHeaders, false);
+      this.#connection.sendTrailers(this.#stream, trailers);
+    }
+  }
+
+  fail(error: unknown): void {
+    if (this.#done) return;
+    const known = error instanceof GrpcError ? error : new GrpcError(Code.Internal, (error as Error)?.message ?? "");
+    const status: Header[] = [
+      ["grpc-status", String(known.code)],
+      ["grpc-message", encodeMessage(known.message)],
+      ...Object.entries(known.trailers).map(
+        ([key, value]) => [key, typeof value === "string" ? value : value.toString("base64")] as const,
+      ),
+    ];
+    this.#finish();
+    if (this.#headersSent) return this.#connection.sendTrailers(this.#stream, encodeHeaders(status));
+    const all: Header[] = [[":status", "200"], ["content-type", "application/grpc"], ...status];
+    this.#connection.sendHeaders(this.#stream, encodeHeaders(all), true); // "Trailers-Only"
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#request = undefined;
+    clearTimeout(this.#deadline);
+  }
+}
+
+class FrontContext implements CallContext {
+  readonly #headers: Header[];
+  readonly peer: CallContext["peer"];
+  #metadata: Record<string, string> | undefined;
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  constructor(headers: Header[], peer: CallContext["peer"]) {
+    this.#headers = headers;
+    this.peer = peer;
+  }
+
+  get metadata(): Record<string, string> {
+    if (this.#metadata !== undefined) return this.#metadata;
+    this.#metadata = {};
+    for (const [name, value] of this.#headers) if (!name.startsWith(":")) this.#metadata[name] ??= value;
+    return this.#metadata;
+  }
+
+  /** Made when somebody asks: most calls end before anyone would listen. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+
+  /** `grpc-timeout`: up to eight digits and a unit. */
+  timeoutMs(): number | undefined {
+    const match = /^(\d{1,8})([HMSmun])$/.exec(headerOf(this.#headers, "grpc-timeout") ?? "");
+    if (match === null) return undefined;
+    const unitMs = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }[match[2]!]!;
+    return Math.min(Number(match[1]) * unitMs, 2 ** 31 - 1);
+  }
+}
+
+function decode(method: AnyMethod, bytes: Buffer): unknown {
+  try {
+    return method.request.decode(bytes);
+  } catch (cause) {
+    throw new GrpcError(Code.Internal, `failed to unmarshal the request: ${(cause as Error).message}`, { cause });
+  }
+}
+
+function headerOf(headers: readonly Header[], name: string): string | undefined {
+  for (const header of headers) if (header[0] === name) return header[1];
+  return undefined;
+}
+
+/** Percent-encoding of `grpc-message`: printable ASCII stays, except the percent sign. */
+function encodeMessage(message: string): string {
+  return [...Buffer.from(message, "utf8")]
+    .map((byte) =>
+      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`,
+    )
+    .join("");
+}
+
+function peerOf(socket: tls.TLSSocket): CallContext["peer"] {
+  const subject = socket.getPeerCertificate().subject as { CN?: string; O?: string | string[] } | undefined;
+  if (subject?.CN === undefined) return undefined;
+  return { commonName: subject.CN, organizations: subject.O === undefined ? [] : [subject.O].flat() };
+}

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import { Http2Connection, type Http2Stream } from "./connection.ts";
+import { ErrorCode, Flag, FrameSplitter, FrameType, frame, preface, settingsFrame, uint32Frame } from "./frames.ts";
+import { encodeHeaders } from "./hpack.ts";
+
+const block = encodeHeaders([
+  [":method", "POST"],
+  [":path", "/x"],
+]);
+const open = (id: number, flags: number = Flag.endStream) =>
+  frame(FrameType.headers, Flag.endHeaders | flags, id, block);
+type Frame = { type: number; flags: number; id: number; payload: Buffer };
+
+/** A connection under test: what it wrote as frames, and the streams that it opened. */
+function connect() {
+  const written: Frame[] = [];
+  const streams: Http2Stream[] = [];
+  const received: [text: string, end: boolean][] = [];
+  let ended = false;
+  const splitter = new FrameSplitter(1 << 24, (type, flags, id, payload) => {
+    written.push({ type, flags, id, payload: Buffer.from(payload) });
+  });
+  splitter.push(preface);
+  const connection = new Http2Connection(
+    {
+      write: (bytes) => splitter.push(bytes),
+      end: () => {
+        ended = true;
+      },
+    },
+    (stream) => {
+      stream.events = { onData: (payload, end) => received.push([payload.toString(), end]), onAbort() {} };
+      streams.push(stream);
+    },
+  );
+  connection.receive(preface);
+  return { connection, written, streams, received, ended: () => ended };
+}
+
+const flushed = () => new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
+const dataOf = (frames: Frame[]) =>
+  Buffer.concat(frames.filter(({ type }) => type === FrameType.data).map((f) => f.payload));
+
+describe("flow control towards the peer", () => {
+  test("data waits for the stream's window, then for the connection's, and trailers come last", async () => {
+    const { connection, written, streams } = connect();
+    connection.receive(settingsFrame({ 4: 10 }));
+    connection.receive(open(1));
+    connection.sendHeaders(streams[0]!, block, false);
+    connection.sendData(streams[0]!, Buffer.alloc(70_000, 1));
+    connection.sendTrailers(streams[0]!, block);
+    await flushed();
+    assert.equal(dataOf(written).length, 10);
+    connection.receive(uint32Frame(FrameType.windowUpdate, 1, 100_000));
+    await flushed();
+    assert.equal(dataOf(written).length, 65_535, "the connection's first window");
+    connection.receive(uint32Frame(FrameType.windowUpdate, 0, 100_000));
+    await flushed();
+    assert.equal(dataOf(written).length, 70_000);
+    const last = written.at(-1)!;
+    assert.deepEqual([last.type, last.flags & Flag.endStream], [FrameType.headers, Flag.endStream]);
+  });
+
+  test("a stream without window does not hold up another", async () => {
+    const { connection, written, streams } = connect();
+    connection.receive(settingsFrame({ 4: 0 }));
+    connection.receive(open(1));
+    connection.receive(open(3));
+    connection.sendData(streams[0]!, Buffer.alloc(5));
+    connection.receive(uint32Frame(FrameType.windowUpdate, 3, 5));
+    connection.sendData(streams[1]!, Buffer.alloc(5));
+    await flushed();
+    assert.deepEqual(
+      written.filter(({ type }) => type === FrameType.data).map(({ id }) => id),
+      [3],
+    );
+  });
+});
+
+const continuation = (flags: number, id: number, bytes = 0) =>
+  frame(FrameType.continuation, flags, id, Buffer.alloc(bytes));
+const resetFlood = Array.from({ length: 2000 }, (_, i) => [
+  open(2 * i + 1, 0),
+  uint32Frame(FrameType.rstStream, 2 * i + 1, ErrorCode.cancel),
+]).flat();
+
+test.each<[string, Buffer[], number]>([
+  ["an even stream id", [open(2)], ErrorCode.protocol],
+  ["DATA on a stream that was never opened", [frame(FrameType.data, 0, 5, Buffer.alloc(1))], ErrorCode.protocol],
+  ["a frame above 16 KiB", [frame(FrameType.data, 0, 1, Buffer.alloc(16_385))], ErrorCode.frameSize],
+  ["CONTINUATION out of the blue", [continuation(Flag.endHeaders, 1)], ErrorCode.protocol],
+  ["another frame inside a header block", [frame(FrameType.headers, 0, 1, block), open(3)], ErrorCode.protocol],
+  [
+    "an endless header block",
+    [frame(FrameType.headers, 0, 1, block), ...Array(40_000).fill(continuation(0, 1))],
+    ErrorCode.enhanceYourCalm,
+  ],
+  [
+    "a header block that does not decode",
+    [frame(FrameType.headers, Flag.endHeaders, 1, Buffer.from([0x80]))],
+    ErrorCode.compression,
+  ],
+  ["WINDOW_UPDATE of zero", [uint32Frame(FrameType.windowUpdate, 0, 0)], ErrorCode.protocol],
+  ["a window beyond 2^31-1", [uint32Frame(FrameType.windowUpdate, 0, 2 ** 31 - 1)], ErrorCode.flowControl],
+  [
+    "more padding than payload",
+    [open(1, 0), frame(FrameType.data, Flag.padded, 1, Buffer.from([9, 0]))],
+    ErrorCode.protocol,
+  ],
+  ["a rapid reset attack", resetFlood, ErrorCode.enhanceYourCalm],
+])("%s ends the connection with its error code", (_, frames, code) => {
+  const { connection, written, ended } = connect();
+  for (const bytes of frames) if (!ended()) connection.receive(bytes);
+  assert.ok(ended());
+  const goaway = written.find(({ type }) => type === FrameType.goaway)!;
+  assert.equal(goaway.payload.readUInt32BE(4), code);
+});
+
+test("a stranger's protocol is answered with GOAWAY", () => {
+  const frames: number[] = [];
+  let ended = false;
+  const splitter = new FrameSplitter(1 << 24, (type) => frames.push(type));
+  splitter.push(preface);
+  const end = () => {
+    ended = true;
+  };
+  new Http2Connection({ write: (bytes) => splitter.push(bytes), end }, () => {}).receive(
+    Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+  );
+  assert.ok(ended && frames.includes(FrameType.goaway));
+});
+
+test("frames arrive whole however the bytes are cut", () => {
+  const bytes = Buffer.concat([open(1, 0), frame(FrameType.data, Flag.endStream, 1, Buffer.from("hello"))]);
+  for (let size = 1; size <= bytes.length; size++) {
+    const { connection, received } = connect();
+    for (let at = 0; at < bytes.length; at += size) connection.receive(bytes.subarray(at, at + size));
+    assert.deepEqual(received, [["hello", true]], `pieces of ${size} bytes`);
+  }
+});

@@ -1,0 +1,384 @@
+import {
+  ConnectionError,
+  ErrorCode,
+  Flag,
+  FrameSplitter,
+  FrameType,
+  frame,
+  frameHeaderBytes,
+  Setting,
+  settingsFrame,
+  uint32Frame,
+  writeFrameHeader,
+} from "./frames.ts";
+import { type Header, HpackDecoder, HpackError } from "./hpack.ts";
+
+/**
+ * The server's side of one HTTP/2 connection (RFC 9113): bytes in, streams out. It knows no socket: `output.write` gets
+ * what is to be sent, once a turn of the event loop. Upgrades, push and priorities are absent.
+ *
+ * Invariants: a stream sends nothing after its trailers; data waits for both windows; every received DATA byte is given
+ * back to the peer's windows, as soon as it was handed on.
+ */
+export interface Http2Output {
+  write(bytes: Buffer): void;
+  /** The connection cannot go on; `write` got its GOAWAY already. */
+  end(): void;
+}
+
+/** What the owner of a stream hears. `onData` gets views into the received chunk: copy what is kept. */
+export interface StreamEvents {
+  onData(payload: Buffer, endStream: boolean): void;
+  /** Reset by the peer, or the connection is gone. Not called after a normal end. */
+  onAbort(): void;
+}
+
+export interface Http2Stream {
+  readonly id: number;
+  /** Set by the owner while it opens the stream. */
+  events: StreamEvents | undefined;
+  /** The peer has ended its side. */
+  remoteClosed: boolean;
+  sendWindow: number;
+  /** Octets of DATA that wait for a window, in order. */
+  queue: Buffer[];
+  queuedBytes: number;
+  /** An encoded header block that goes out after the queue and ends the stream. */
+  trailers: Buffer | undefined;
+  onDrain: (() => void) | undefined;
+}
+
+const maxFrameSize = 16_384;
+/** What a peer may have in flight towards us: generous, since handlers take data at once. */
+const receiveWindow = 4 * 1024 * 1024;
+const maxStreams = 65_536;
+/** Streams reset or refused beyond those served: an abusive peer is cut off (CVE-2023-44487, "rapid reset"). */
+const maxUselessStreams = 1000;
+const maxHeaderBlock = 256 * 1024;
+const maxWindow = 2 ** 31 - 1;
+
+export class Http2Connection {
+  readonly #onStream: (stream: Http2Stream, headers: Header[], endStream: boolean) => void;
+  readonly #output: Http2Output;
+  readonly #splitter: FrameSplitter;
+  readonly #hpack = new HpackDecoder();
+  readonly #streams = new Map<number, Http2Stream>();
+  #sendWindow = 65_535;
+  #initialSendWindow = 65_535;
+  #maxSendFrame = 16_384;
+  #consumed = 0;
+  #lastStreamId = 0;
+  #useless = 0;
+  #closing = false;
+  #failed = false;
+  /** HEADERS without END_HEADERS: the block so far. */
+  #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
+  readonly #blocked = new Set<Http2Stream>();
+  #out: Buffer[] = [];
+  #scheduled = false;
+
+  constructor(output: Http2Output, onStream: (stream: Http2Stream, headers: Header[], endStream: boolean) => void) {
+    this.#output = output;
+    this.#onStream = onStream;
+    this.#splitter = new FrameSplitter(maxFrameSize, (...args) => this.#onFrame(...args));
+    this.#write(
+      settingsFrame({ [Setting.maxConcurrentStreams]: maxStreams, [Setting.initialWindowSize]: receiveWindow }),
+    );
+    this.#write(uint32Frame(FrameType.windowUpdate, 0, receiveWindow - 65_535));
+  }
+
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#failed) return;
+    try {
+      this.#splitter.push(chunk);
+      this.#giveBack();
+    } catch (error) {
+      if (error instanceof HpackError) this.#fail(ErrorCode.compression, error.message);
+      else if (error instanceof ConnectionError) this.#fail(error.code, error.message);
+      else throw error;
+    }
+  }
+
+  /** The transport is gone: every open stream hears `onAbort`. */
+  closed(): void {
+    for (const stream of this.#streams.values()) {
+      stream.onDrain?.();
+      stream.events?.onAbort();
+    }
+    this.#streams.clear();
+  }
+
+  /** GOAWAY without error: running streams may end, new ones are refused. */
+  goaway(): void {
+    this.#closing = true;
+    this.#write(goawayFrame(this.#lastStreamId, ErrorCode.none, ""));
+  }
+
+  sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
+    this.#write(frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block));
+    if (endStream) this.#finish(stream);
+  }
+
+  sendData(stream: Http2Stream, payload: Buffer): void {
+    stream.queue.push(payload);
+    stream.queuedBytes += payload.length;
+    this.#pump(stream);
+  }
+
+  /** After all data: the header block that ends the stream. */
+  sendTrailers(stream: Http2Stream, block: Buffer): void {
+    stream.trailers = block;
+    this.#pump(stream);
+  }
+
+  /** Headers, one piece of data and trailers, in one buffer when the windows allow: the way of a unary answer. */
+  respond(stream: Http2Stream, headers: Buffer, payload: Buffer, trailers: Buffer): void {
+    const { length } = payload;
+    if (length > this.#sendWindow || length > stream.sendWindow || length > this.#maxSendFrame) {
+      this.sendHeaders(stream, headers, false);
+      this.sendData(stream, payload);
+      this.sendTrailers(stream, trailers);
+      return;
+    }
+    this.#sendWindow -= length;
+    const bytes = Buffer.allocUnsafe(3 * frameHeaderBytes + headers.length + length + trailers.length);
+    let at = writeFrameHeader(bytes, 0, headers.length, FrameType.headers, Flag.endHeaders, stream.id);
+    bytes.set(headers, at);
+    at = writeFrameHeader(bytes, at + headers.length, length, FrameType.data, 0, stream.id);
+    bytes.set(payload, at);
+    const last = Flag.endHeaders | Flag.endStream;
+    at = writeFrameHeader(bytes, at + length, trailers.length, FrameType.headers, last, stream.id);
+    bytes.set(trailers, at);
+    this.#write(bytes);
+    this.#finish(stream);
+  }
+
+  #pump(stream: Http2Stream): void {
+    while (stream.queue.length > 0) {
+      const head = stream.queue[0]!;
+      const size = Math.min(head.length, this.#sendWindow, stream.sendWindow, this.#maxSendFrame);
+      if (size <= 0 && head.length > 0) {
+        this.#blocked.add(stream);
+        return;
+      }
+      this.#write(frame(FrameType.data, 0, stream.id, head.subarray(0, size)));
+      this.#sendWindow -= size;
+      stream.sendWindow -= size;
+      stream.queuedBytes -= size;
+      if (size === head.length) stream.queue.shift();
+      else stream.queue[0] = head.subarray(size);
+    }
+    this.#blocked.delete(stream);
+    if (stream.trailers !== undefined) this.sendHeaders(stream, stream.trailers, true);
+    const drained = stream.onDrain;
+    stream.onDrain = undefined;
+    drained?.();
+  }
+
+  /** We ended the stream. If the peer has not, it is told to stop sending (RFC 9113, 8.1). */
+  #finish(stream: Http2Stream): void {
+    this.#streams.delete(stream.id);
+    this.#blocked.delete(stream);
+    if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
+  }
+
+  #onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
+    if (this.#partial !== undefined && (type !== FrameType.continuation || streamId !== this.#partial.streamId))
+      throw new ConnectionError(ErrorCode.protocol, "a header block was interrupted");
+    switch (type) {
+      case FrameType.data:
+        return this.#onData(flags, streamId, payload);
+      case FrameType.headers:
+        return this.#onHeaders(flags, streamId, payload);
+      case FrameType.continuation:
+        return this.#onContinuation(flags, payload);
+      case FrameType.settings:
+        return this.#onSettings(flags, payload);
+      case FrameType.windowUpdate:
+        return this.#onWindowUpdate(streamId, payload);
+      case FrameType.rstStream:
+        return this.#onReset(streamId);
+      case FrameType.ping:
+        if (payload.length !== 8) throw new ConnectionError(ErrorCode.frameSize, "PING takes 8 bytes");
+        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.ping, Flag.ack, 0, payload));
+        return;
+      case FrameType.pushPromise:
+        throw new ConnectionError(ErrorCode.protocol, "a client cannot push");
+    } // PRIORITY, GOAWAY and unknown types ask nothing of us
+  }
+
+  #onData(flags: number, streamId: number, payload: Buffer): void {
+    if (streamId === 0 || streamId > this.#lastStreamId)
+      throw new ConnectionError(ErrorCode.protocol, "DATA on an idle stream");
+    this.#consumed += payload.length;
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined || stream.remoteClosed) return; // ended; the bytes still count
+    const endStream = (flags & Flag.endStream) !== 0;
+    if (endStream) stream.remoteClosed = true;
+    else if (payload.length > 0) this.#write(uint32Frame(FrameType.windowUpdate, streamId, payload.length));
+    stream.events?.onData(unpad(flags, payload), endStream);
+  }
+
+  #onHeaders(flags: number, streamId: number, payload: Buffer): void {
+    let block = unpad(flags, payload);
+    if ((flags & Flag.priority) !== 0) block = block.subarray(5);
+    const endStream = (flags & Flag.endStream) !== 0;
+    if ((flags & Flag.endHeaders) !== 0) return this.#onBlock(streamId, block, endStream);
+    this.#partial = { streamId, endStream, blocks: [Buffer.from(block)], bytes: block.length };
+  }
+
+  #onContinuation(flags: number, payload: Buffer): void {
+    const partial = this.#partial;
+    if (partial === undefined) throw new ConnectionError(ErrorCode.protocol, "CONTINUATION without HEADERS");
+    partial.blocks.push(Buffer.from(payload));
+    partial.bytes += payload.length + frameHeaderBytes; // empty ones count too
+    if (partial.bytes > maxHeaderBlock) throw new ConnectionError(ErrorCode.enhanceYourCalm, "header block too large");
+    if ((flags & Flag.endHeaders) === 0) return;
+    this.#partial = undefined;
+    this.#onBlock(partial.streamId, Buffer.concat(partial.blocks), partial.endStream);
+  }
+
+  #onBlock(streamId: number, block: Buffer, endStream: boolean): void {
+    const headers = this.#hpack.decode(block); // always: the table is shared by all streams
+    const known = this.#streams.get(streamId);
+    if (known !== undefined || streamId <= this.#lastStreamId) {
+      if (!endStream) throw new ConnectionError(ErrorCode.protocol, "HEADERS in the middle of a stream");
+      if (known === undefined || known.remoteClosed) return;
+      known.remoteClosed = true; // trailers of a request
+      known.events?.onData(Buffer.alloc(0), true);
+      return;
+    }
+    if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocol, "a client's streams are odd");
+    this.#lastStreamId = streamId;
+    if (this.#closing || this.#streams.size >= maxStreams) {
+      this.#countUseless();
+      this.#write(uint32Frame(FrameType.rstStream, streamId, ErrorCode.refusedStream));
+      return;
+    }
+    const stream: Http2Stream = {
+      id: streamId,
+      events: undefined,
+      remoteClosed: endStream,
+      sendWindow: this.#initialSendWindow,
+      queue: [],
+      queuedBytes: 0,
+      trailers: undefined,
+      onDrain: undefined,
+    };
+    this.#streams.set(streamId, stream);
+    this.#onStream(stream, headers, endStream);
+  }
+
+  #onSettings(flags: number, payload: Buffer): void {
+    if ((flags & Flag.ack) !== 0) return;
+    if (payload.length % 6 !== 0) throw new ConnectionError(ErrorCode.frameSize, "SETTINGS come in sixes");
+    for (let at = 0; at < payload.length; at += 6) {
+      const value = payload.readUInt32BE(at + 2);
+      switch (payload.readUInt16BE(at)) {
+        case Setting.initialWindowSize:
+          if (value > maxWindow) throw new ConnectionError(ErrorCode.flowControl, "window too large");
+          for (const stream of this.#streams.values()) stream.sendWindow += value - this.#initialSendWindow;
+          this.#initialSendWindow = value;
+          this.#unblock();
+          break;
+        case Setting.maxFrameSize:
+          if (value < 16_384 || value > 16_777_215) throw new ConnectionError(ErrorCode.protocol, "bad frame size");
+          this.#maxSendFrame = Math.min(value, 1024 * 1024);
+          break;
+      }
+    }
+    this.#write(frame(FrameType.settings, Flag.ack, 0));
+  }
+
+  #onWindowUpdate(streamId: number, payload: Buffer): void {
+    if (payload.length !== 4) throw new ConnectionError(ErrorCode.frameSize, "WINDOW_UPDATE takes 4 bytes");
+    const increment = payload.readUInt32BE(0) & 0x7fffffff;
+    if (increment === 0) throw new ConnectionError(ErrorCode.protocol, "WINDOW_UPDATE of zero");
+    if (streamId === 0) {
+      this.#sendWindow += increment;
+      if (this.#sendWindow > maxWindow) throw new ConnectionError(ErrorCode.flowControl, "window overflow");
+      this.#unblock();
+      return;
+    }
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    stream.sendWindow += increment;
+    if (stream.sendWindow > maxWindow) {
+      this.#write(uint32Frame(FrameType.rstStream, streamId, ErrorCode.flowControl));
+      this.#onReset(streamId);
+    } else if (this.#blocked.has(stream)) this.#pump(stream);
+  }
+
+  #unblock(): void {
+    for (const stream of [...this.#blocked]) {
+      if (this.#sendWindow <= 0) return;
+      this.#pump(stream);
+    }
+  }
+
+  #onReset(streamId: number): void {
+    if (streamId > this.#lastStreamId) throw new ConnectionError(ErrorCode.protocol, "RST_STREAM on an idle stream");
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    this.#countUseless();
+    this.#streams.delete(streamId);
+    this.#blocked.delete(stream);
+    stream.onDrain?.();
+    stream.events?.onAbort();
+  }
+
+  /** Resets are normal (a cancelled watch); only far more of them than served streams are an attack. */
+  #countUseless(): void {
+    this.#useless++;
+    if (this.#useless > maxUselessStreams && this.#useless > this.#lastStreamId / 4)
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, "too many reset streams");
+  }
+
+  /** Returns the connection's window in few updates. */
+  #giveBack(): void {
+    if (this.#consumed < receiveWindow / 4) return;
+    this.#write(uint32Frame(FrameType.windowUpdate, 0, this.#consumed));
+    this.#consumed = 0;
+  }
+
+  #fail(code: number, message: string): void {
+    this.#failed = true;
+    this.#write(goawayFrame(this.#lastStreamId, code, message));
+    this.#flush();
+    this.#output.end();
+  }
+
+  #write(bytes: Buffer): void {
+    this.#out.push(bytes);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#scheduled = false;
+    if (this.#out.length === 0) return;
+    const bytes = this.#out.length === 1 ? this.#out[0]! : Buffer.concat(this.#out);
+    this.#out = [];
+    this.#output.write(bytes);
+  }
+}
+
+function unpad(flags: number, payload: Buffer): Buffer {
+  if ((flags & Flag.padded) === 0) return payload;
+  const pad = payload[0] ?? 0;
+  if (pad >= payload.length) throw new ConnectionError(ErrorCode.protocol, "more padding than payload");
+  return payload.subarray(1, payload.length - pad);
+}
+
+function goawayFrame(lastStreamId: number, code: number, message: string): Buffer {
+  const payload = Buffer.alloc(8 + Buffer.byteLength(message));
+  payload.writeUInt32BE(lastStreamId, 0);
+  payload.writeUInt32BE(code, 4);
+  payload.write(message, 8);
+  return frame(FrameType.goaway, 0, 0, payload);
+}
