@@ -209,6 +209,7 @@ function messageType(message: Message, nameOf: (message: Message) => string): st
 function renderTable(messages: Message[]): string {
   const rows = messages.map((message) => {
     const flags = [
+      isKind(message) && "kind",
       message.scope,
       message.structType && `struct=${message.structType}`,
       message.jsonForm && `json=${message.jsonForm}`,

@@ -1,0 +1,170 @@
+import { badRequest } from "../status.ts";
+import { type Scan, scanJson, syntaxError } from "./json-scan.ts";
+import { isObject, type JsonObject, normalize } from "./normalize.ts";
+import { decodeEnvelope, decodeMessage } from "./protobuf.ts";
+import type { Message, Schema } from "./table.ts";
+import { describe } from "./values.ts";
+import { parseYaml } from "./yaml.ts";
+
+/**
+ * A request's body as an object of the kind that the endpoint takes. Throws BadRequest with upstream's text.
+ *
+ *   decodeBody(schema, bytes, { mediaType: "application/json", validation: "Strict",
+ *     expected: { group: "", version: "v1", kind: "Pod" } })
+ *   -> Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.foo"
+ */
+export interface DecodeOptions {
+  /** One of `mediaTypes`. */
+  mediaType: string;
+  expected: { group: string; version: string; kind: string };
+  /** The query parameter `fieldValidation`; protobuf has no unknown fields. */
+  validation?: FieldValidation;
+}
+
+export type FieldValidation = "Strict" | "Warn" | "Ignore";
+
+export interface Decoded {
+  object: JsonObject;
+  /** For Warning headers. */
+  warnings: string[];
+}
+
+export const mediaTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+export function decodeBody(schema: Schema, body: Uint8Array, options: DecodeOptions): Decoded {
+  if (options.mediaType === "application/vnd.kubernetes.protobuf") return decodeProtobufBody(schema, body, options);
+  const text = new TextDecoder().decode(body);
+  const { expected, validation = "Warn" } = options;
+  const unrecognized = (message: string) =>
+    badRequest(
+      `the object provided is unrecognized (must be of type ${expected.kind}): ${message} (${summary(body, text)})`,
+    );
+  let value: unknown;
+  let yamlDuplicates: string[] = [];
+  let scan: Scan | undefined;
+  const yaml = options.mediaType === "application/yaml";
+  try {
+    if (yaml) ({ value, duplicates: yamlDuplicates } = parseYaml(text));
+    else {
+      scan = scanJson(text);
+      value = parseJson(text, scan);
+    }
+  } catch (error) {
+    throw unrecognized(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
+  }
+  if (!isObject(value)) {
+    const type =
+      'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
+    throw unrecognized(
+      `couldn't get version/kind; json parse error: json: cannot unmarshal ${describe(value)} into Go value of type ${type}`,
+    );
+  }
+  const { message, fail } = expectKind(schema, value["apiVersion"], value["kind"], expected);
+  const unknown: string[] = [];
+  try {
+    normalize(schema, message, value, unknown);
+  } catch (error) {
+    throw fail((error as Error).message);
+  }
+  const problems = validation === "Ignore" ? [] : strictProblems(text, scan, unknown, yamlDuplicates);
+  if (problems.length && validation === "Strict") throw fail(`strict decoding error: ${problems.join(", ")}`);
+  return { object: named(value, expected), warnings: problems };
+}
+
+function decodeProtobufBody(schema: Schema, body: Uint8Array, { expected }: DecodeOptions): Decoded {
+  let envelope: ReturnType<typeof decodeEnvelope>;
+  try {
+    envelope = decodeEnvelope(body);
+  } catch (error) {
+    const shown = summary(body, "");
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${expected.kind}): ${(error as Error).message} (${shown})`,
+    );
+  }
+  const { message, fail } = expectKind(schema, envelope.apiVersion || undefined, envelope.kind || undefined, expected);
+  try {
+    return { object: named(decodeMessage(schema, message, envelope.raw), expected), warnings: [] };
+  } catch (error) {
+    throw fail((error as Error).message);
+  }
+}
+
+/** An object as it lies in the store: our JSON, or an upstream apiserver's protobuf. Throws an Error. */
+export function decodeStored(schema: Schema, bytes: Uint8Array): JsonObject {
+  if (bytes[0] === 0x7b)
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString()) as JsonObject;
+  const { apiVersion, kind, raw } = decodeEnvelope(bytes);
+  const message = schema.kind(apiVersion, kind);
+  if (!message) throw new Error(`no kind "${kind}" is registered for version "${apiVersion}"`);
+  return { apiVersion, kind, ...decodeMessage(schema, message, raw) };
+}
+
+function parseJson(text: string, scan: Scan): unknown {
+  if (scan.error) throw new Error(scan.error);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Error(syntaxError(text));
+  }
+}
+
+/** apiVersion and kind may be left out: the endpoint knows them. */
+function expectKind(schema: Schema, apiVersion: unknown, kind: unknown, expected: DecodeOptions["expected"]) {
+  const groupVersion = expected.group ? `${expected.group}/${expected.version}` : expected.version;
+  const givenKind = typeof kind === "string" && kind ? kind : expected.kind;
+  const given = typeof apiVersion === "string" && apiVersion ? apiVersion : groupVersion;
+  const fail = (message: string) =>
+    badRequest(
+      `${givenKind} in version "${given.split("/").pop()}" cannot be handled as a ${expected.kind}: ${message}`,
+    );
+  const message = schema.kind(groupVersion, expected.kind);
+  if (!message) throw new Error(`no kind ${expected.kind} in ${groupVersion}`);
+  const found = schema.kind(given, givenKind);
+  if (!found)
+    throw fail(
+      `no kind "${givenKind}" is registered for version "${given}" in scheme "pkg/api/legacyscheme/scheme.go:30"`,
+    );
+  if (givenKind !== expected.kind)
+    throw fail(
+      `converting (${goName(found)}) to (${goName(message).replace(/^v\d\w*/, groupOf(message))}): unknown conversion`,
+    );
+  if (found !== message)
+    throw badRequest(
+      `the API version in the data (${given}) does not match the expected API version (${groupVersion})`,
+    );
+  return { message, fail };
+}
+
+const goName = ({ id }: Message): string => id.slice(id.indexOf("/") + 1);
+const groupOf = ({ id }: Message): string => id.slice(0, id.indexOf("/"));
+
+/** Unknown and duplicate fields in the order of the text, as Go meets them. */
+function strictProblems(text: string, scan: Scan | undefined, unknown: string[], yamlDuplicates: string[]): string[] {
+  const problems = unknown.map((path) => ({ path, at: 0, text: `unknown field ${JSON.stringify(path)}` }));
+  if (!scan) {
+    const yaml = yamlDuplicates.length ? [`yaml: unmarshal errors:\n  ${yamlDuplicates.join("\n  ")}`] : [];
+    return [...yaml, ...problems.map((p) => p.text)];
+  }
+  const below = (path: string, other: string) =>
+    path === other || path.startsWith(`${other}.`) || path.startsWith(`${other}[`);
+  const firsts = new Map(scan.duplicates.map(({ path, at }) => [path, at]).reverse() as [string, number][]);
+  const duplicates = [...firsts].filter(([path]) => !unknown.some((u) => below(path, u)));
+  if (duplicates.length && unknown.length) {
+    const { positions } = scanJson(text, new Set(unknown));
+    for (const problem of problems) problem.at = positions.get(problem.path) ?? 0;
+  }
+  for (const [path, at] of duplicates) problems.push({ path, at, text: `duplicate field ${JSON.stringify(path)}` });
+  return problems.sort((a, b) => a.at - b.at).map((p) => p.text);
+}
+
+function named(object: JsonObject, { group, version, kind }: DecodeOptions["expected"]): JsonObject {
+  return { ...object, kind, apiVersion: group ? `${group}/${version}` : version };
+}
+
+/** The start of the body, in hex when it is no JSON object. */
+function summary(body: Uint8Array, text: string): string {
+  if (body.length === 0) return "<empty>";
+  if (body[0] === 0x7b) return text.length > 30 ? `${text.slice(0, 30)} ...` : text;
+  const hex = Buffer.from(body.subarray(0, 30)).toString("hex");
+  return body.length > 30 ? `${hex} ...` : hex;
+}

@@ -1,0 +1,166 @@
+import { Reader, readInt64 } from "../../proto/wire.ts";
+import { canonicalQuantity } from "../quantity.ts";
+import { formatMicroTime, formatTime } from "../time.ts";
+import { type JsonObject, set } from "./normalize.ts";
+import type { Field, Message, Schema } from "./table.ts";
+
+/**
+ * Kubernetes' protobuf as the JSON object it stands for. An object on the wire is
+ *
+ *   6b 38 73 00 | Unknown { typeMeta = 1 { apiVersion = 1, kind = 2 }, raw = 2, contentEncoding = 3, contentType = 4 }
+ *
+ * with the kind's own message in `raw`. Go writes every plain scalar, zero or not, so zeros that mean absence are
+ * dropped here. Throws an Error on anything malformed.
+ */
+export interface Envelope {
+  apiVersion: string;
+  kind: string;
+  raw: Uint8Array;
+}
+
+const magic = [0x6b, 0x38, 0x73, 0x00];
+
+export const isProtobuf = (bytes: Uint8Array): boolean => magic.every((byte, i) => bytes[i] === byte);
+
+export function decodeEnvelope(bytes: Uint8Array): Envelope {
+  if (!isProtobuf(bytes))
+    throw new Error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+  const envelope: Envelope = { apiVersion: "", kind: "", raw: new Uint8Array(0) };
+  const reader = Reader.create(bytes.subarray(4));
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    if (tag === 0x0a) {
+      const end = reader.uint32() + reader.pos;
+      while (reader.pos < end) {
+        const inner = reader.uint32();
+        if (inner === 0x0a) envelope.apiVersion = reader.string();
+        else if (inner === 0x12) envelope.kind = reader.string();
+        else reader.skipType(inner & 7);
+      }
+    } else if (tag === 0x12) envelope.raw = reader.bytes();
+    else reader.skipType(tag & 7);
+  }
+  return envelope;
+}
+
+export function decodeMessage(schema: Schema, message: Message, bytes: Uint8Array): JsonObject {
+  const object: JsonObject = {};
+  const reader = Reader.create(bytes);
+  read(schema, message, reader, reader.len, object, 0);
+  return object;
+}
+
+const maxDepth = 100;
+
+function read(schema: Schema, message: Message, reader: Reader, end: number, into: JsonObject, depth: number): void {
+  if (depth > maxDepth) throw new Error("exceeded max depth");
+  if (end > reader.len) throw new Error("unexpected EOF");
+  while (reader.pos < end) {
+    const tag = reader.uint32();
+    const field = message.numbers.get(tag >>> 3);
+    if (!field) {
+      reader.skipType(tag & 7);
+      continue;
+    }
+    if (field.inline) {
+      read(schema, schema.message(field.messageId!), reader, reader.uint32() + reader.pos, into, depth + 1);
+      continue;
+    }
+    if (field.shape === "map") {
+      readEntry(schema, field, reader, into, depth);
+      continue;
+    }
+    if (field.shape === "list") {
+      const list = (into[field.name] ?? []) as unknown[];
+      into[field.name] = list;
+      if ((tag & 7) === 2 && field.scalar && !/string|bytes/.test(field.scalar)) {
+        const stop = reader.uint32() + reader.pos;
+        while (reader.pos < stop) list.push(readValue(schema, field, reader, depth));
+      } else list.push(readValue(schema, field, reader, depth));
+      continue;
+    }
+    const value = readValue(schema, field, reader, depth);
+    const zero = value === "" || value === 0 || value === false;
+    if (value === undefined || (zero && field.scalar && !field.required && !field.presence)) delete into[field.name];
+    else into[field.name] = value;
+  }
+  if (reader.pos > end) throw new Error("unexpected EOF");
+}
+
+function readEntry(schema: Schema, field: Field, reader: Reader, into: JsonObject, depth: number): void {
+  const map = (into[field.name] ?? {}) as JsonObject;
+  into[field.name] = map;
+  const stop = reader.uint32() + reader.pos;
+  let key = "";
+  let value: unknown;
+  while (reader.pos < stop) {
+    const tag = reader.uint32();
+    if (tag >>> 3 === 1) key = reader.string();
+    else if (tag >>> 3 === 2) value = readValue(schema, field, reader, depth);
+    else reader.skipType(tag & 7);
+  }
+  set(map, key, value ?? (field.scalar ? "" : {}));
+}
+
+function readValue(schema: Schema, field: Field, reader: Reader, depth: number): unknown {
+  switch (field.scalar) {
+    case "string":
+      return reader.string();
+    case "bool":
+      return reader.bool();
+    case "int32":
+      return reader.int32();
+    case "int64":
+      return readInt64(reader);
+    case "double":
+      return reader.double();
+    case "bytes":
+      return Buffer.from(reader.bytes()).toString("base64");
+    default:
+      return readMessage(schema, schema.message(field.messageId!), reader, depth);
+  }
+}
+
+interface Wire {
+  string?: string;
+  type?: number;
+  intVal?: number;
+  strVal?: string;
+  seconds?: number;
+  nanos?: number;
+  raw?: string;
+  Raw?: string;
+  duration?: number;
+  items?: unknown[];
+}
+
+function readMessage(schema: Schema, message: Message, reader: Reader, depth: number): unknown {
+  const end = reader.uint32() + reader.pos;
+  const object: JsonObject = {};
+  read(schema, message, reader, end, object, depth + 1);
+  const wire = object as Wire;
+  switch (message.jsonForm) {
+    case undefined:
+      return object;
+    case "quantity":
+      return canonicalQuantity(wire.string ?? "0");
+    case "int-or-string":
+      return wire.type === 1 ? (wire.strVal ?? "") : (wire.intVal ?? 0);
+    case "time":
+    case "micro-time": {
+      if (wire.seconds === undefined && wire.nanos === undefined) return undefined;
+      const ms = (wire.seconds ?? 0) * 1000;
+      if (message.jsonForm === "time") return formatTime(ms);
+      const micros = Math.floor((wire.nanos ?? 0) / 1000);
+      return formatMicroTime(ms + Math.floor(micros / 1000), micros % 1000);
+    }
+    case "duration":
+      return `${(wire.duration ?? 0) / 1e9}s`;
+    case "list":
+      return wire.items ?? [];
+    default: {
+      const text = Buffer.from(wire.raw ?? wire.Raw ?? "", "base64").toString();
+      return text === "" ? undefined : (JSON.parse(text) as unknown);
+    }
+  }
+}
