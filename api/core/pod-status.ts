@@ -1,0 +1,69 @@
+import { quantityToMilli, quantityToNumber } from "../../apimachinery/quantity.ts";
+import { parseTime } from "../../apimachinery/time.ts";
+import type { Container, Pod, PodCondition, PodSpec, PodStatus } from "../generated/core-v1.ts";
+
+/** What controllers, scheduler, node agent and proxy read off a Pod alike. */
+export const podCondition = (pod: { status?: PodStatus }, type: string): PodCondition | undefined =>
+  pod.status?.conditions?.find((c) => c.type === type);
+
+export const isPodReady = (pod: Pod): boolean => podCondition(pod, "Ready")?.status === "True";
+
+/** Ready for at least `minReadySeconds`. */
+export function isPodAvailable(pod: Pod, minReadySeconds: number, now: number): boolean {
+  if (!isPodReady(pod)) return false;
+  const since = parseTime(podCondition(pod, "Ready")?.lastTransitionTime);
+  return minReadySeconds === 0 || (!Number.isNaN(since) && since + minReadySeconds * 1000 <= now);
+}
+
+/** All its containers have ended for good. */
+export const isPodTerminal = (pod: Pod): boolean => /^(Succeeded|Failed)$/.test(pod.status?.phase ?? "");
+
+/** Counts for its ReplicaSet: neither ended nor being deleted. */
+export const isPodActive = (pod: Pod): boolean => !isPodTerminal(pod) && pod.metadata.deletionTimestamp === undefined;
+
+/** An init container that keeps running beside the others. */
+export const isSidecar = (container: Container): boolean => container.restartPolicy === "Always";
+
+export interface Requests {
+  milliCpu: number;
+  memoryBytes: number;
+}
+
+/** What the scheduler reserves: all containers together, or the greediest moment of initialisation; plus overhead. */
+export function podRequests(spec: PodSpec): Requests {
+  return {
+    milliCpu: podRequest(spec, "cpu", quantityToMilli),
+    memoryBytes: podRequest(spec, "memory", quantityToNumber),
+  };
+}
+
+/** KEP-753: a sidecar's share counts for every init container after it and for all containers. */
+function podRequest(spec: PodSpec, resource: string, read: (quantity: string) => number): number {
+  const of = (container: Container) => read(container.resources?.requests?.[resource] ?? "0");
+  let sidecars = 0;
+  let starting = 0;
+  for (const container of spec.initContainers ?? []) {
+    starting = Math.max(starting, sidecars + of(container));
+    if (isSidecar(container)) sidecars += of(container);
+  }
+  const running = spec.containers.reduce((sum, container) => sum + of(container), sidecars);
+  return Math.max(starting, running) + read(spec.overhead?.[resource] ?? "0");
+}
+
+/** Guaranteed: every container limits cpu and memory and requests as much. BestEffort: none asks for anything. */
+export function qosClass(spec: PodSpec): "Guaranteed" | "Burstable" | "BestEffort" {
+  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const asks = (c: Container) =>
+    [c.resources?.requests, c.resources?.limits].some((list) =>
+      ["cpu", "memory"].some((name) => quantityToMilli(list?.[name] ?? "0") > 0),
+    );
+  if (!containers.some(asks)) return "BestEffort";
+  const guaranteed = containers.every((c) =>
+    ["cpu", "memory"].every((name) => {
+      const limit = c.resources?.limits?.[name];
+      const request = c.resources?.requests?.[name] ?? limit;
+      return limit !== undefined && quantityToMilli(limit) > 0 && quantityToMilli(limit) === quantityToMilli(request!);
+    }),
+  );
+  return guaranteed ? "Guaranteed" : "Burstable";
+}

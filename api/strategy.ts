@@ -1,0 +1,48 @@
+import { isDeepStrictEqual } from "node:util";
+import type { KubernetesObject } from "../apimachinery/object.ts";
+
+/** What most rows need for prepareForCreate and its like: who owns status, and when `generation` counts. */
+type WithStatus = KubernetesObject & { status?: unknown };
+
+/** Kinds with a `status` subresource: its fields are written there only. */
+export function resetStatus<T extends WithStatus>(object: T): void {
+  delete object.status;
+}
+
+export function keepStatus<T extends WithStatus>(object: T, old: T): void {
+  if (old.status === undefined) delete object.status;
+  else object.status = structuredClone(old.status);
+}
+
+/** At `/status`, only status and metadata's own rules: all else is the old one's. */
+export function keepAllButStatus<T extends WithStatus>(object: T, old: T): void {
+  const { status } = object;
+  const { resourceVersion, managedFields } = object.metadata;
+  for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
+  Object.assign(object, structuredClone(old));
+  if (status === undefined) delete object.status;
+  else object.status = status;
+  const { resourceVersion: _, managedFields: __, ...metadata } = object.metadata;
+  object.metadata = {
+    ...metadata,
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+    ...(managedFields === undefined ? {} : { managedFields }),
+  };
+}
+
+export function startGeneration(object: KubernetesObject): void {
+  object.metadata.generation = 1;
+}
+
+/** One more when anything but metadata and status changed, or when deletion began. */
+export function countGeneration(object: KubernetesObject, old: KubernetesObject): void {
+  const generation = old.metadata.generation ?? 0;
+  const changed = !isDeepStrictEqual(withoutMeta(object), withoutMeta(old));
+  if (changed || generation > 0) object.metadata.generation = changed ? generation + 1 : generation;
+  else delete object.metadata.generation;
+}
+
+function withoutMeta(object: KubernetesObject): unknown {
+  const { metadata: _, status: __, apiVersion: ___, kind: ____, ...rest } = object as WithStatus;
+  return rest;
+}
