@@ -1,0 +1,23 @@
+import { type LabCertsSpec, writeLabCerts } from "../../pki/lab-certs.ts";
+import { addressesOf } from "./addresses.ts";
+import type { LabFile } from "./lab-file.ts";
+import type { LabPaths } from "./paths.ts";
+import { memberNames, nodeNames } from "./processes.ts";
+
+/** All identities of a lab, each server with the addresses that it has inside and outside. */
+export function writeCerts(lab: LabFile, paths: LabPaths): Promise<void> {
+  return writeLabCerts(paths.certs, certsSpec(lab));
+}
+
+export function certsSpec(lab: LabFile): LabCertsSpec {
+  const { inside, outside, kubernetesIp } = addressesOf(lab.mode, lab.slot);
+  const both = (a: string, b: string) => [...new Set([a, b])];
+  return {
+    apiserver: { dnsNames: [], ipAddresses: [kubernetesIp, ...both(inside.apiserver(1), outside.apiserver(1))] },
+    members: memberNames(lab).map((name, i) => ({
+      name,
+      ipAddresses: ["127.0.0.1", ...both(inside.member(i + 1), outside.member(i + 1))],
+    })),
+    nodes: nodeNames(lab).map((name, i) => ({ name, ipAddresses: both(inside.node(i + 1), outside.node(i + 1)) })),
+  };
+}

@@ -1,0 +1,80 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { StartError } from "../../base/process.ts";
+import { labPaths } from "./paths.ts";
+import { type PresetName, presetNames } from "./presets.ts";
+
+export type Mode = "netns" | "host";
+
+/** `lab.json`: what is fixed for the life of a lab. Only the number of nodes may change between two starts. */
+export interface LabFile {
+  formatVersion: number;
+  name: string;
+  mode: Mode;
+  slot: number;
+  members: number;
+  nodes: number;
+  preset: PresetName;
+}
+
+export const formatVersion = 1;
+
+/** What `up` was asked for; undefined means: as it was, or the default. */
+export interface LabRequest {
+  name: string;
+  mode?: Mode | undefined;
+  members?: number | undefined;
+  nodes?: number | undefined;
+  preset?: PresetName | undefined;
+}
+
+/** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
+export function readLabFile(dir: string): LabFile | undefined {
+  const { labFile } = labPaths(dir);
+  if (!existsSync(labFile)) return undefined;
+  let lab: Partial<LabFile>;
+  try {
+    lab = JSON.parse(readFileSync(labFile, "utf8")) as Partial<LabFile>;
+  } catch (error) {
+    throw new StartError(`${labFile} is not JSON (${(error as Error).message}): mend it, or remove ${dir}`);
+  }
+  if (lab.formatVersion !== formatVersion) {
+    throw new StartError(
+      `the lab in ${dir} has format version ${lab.formatVersion}, this kubelab reads ${formatVersion}: ` +
+        `use the kubelab that made it, or another --name, or remove ${dir}`,
+    );
+  }
+  if (!isWhole(lab)) throw new StartError(`${labFile} lacks a field: mend it, or remove ${dir}`);
+  return lab;
+}
+
+function isWhole(lab: Partial<LabFile>): lab is LabFile {
+  return (
+    typeof lab.name === "string" &&
+    (lab.mode === "netns" || lab.mode === "host") &&
+    [lab.slot, lab.members, lab.nodes].every(Number.isInteger) &&
+    presetNames.includes(lab.preset as PresetName)
+  );
+}
+
+/** What a lab that exists becomes under a new `up`: the same, or a StartError that says what cannot change. */
+export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
+  for (const key of ["members", "mode", "preset"] as const) {
+    if (asked[key] !== undefined && asked[key] !== lab[key]) {
+      throw new StartError(
+        `lab ${lab.name} was made with ${key} ${lab[key]}, which is fixed for its life; ` +
+          `it cannot become ${asked[key]}: use another --name`,
+      );
+    }
+  }
+  return { ...lab, nodes: asked.nodes ?? lab.nodes };
+}
+
+/** Whole or not at all. */
+export function writeLabFile(dir: string, lab: LabFile): void {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const { labFile } = labPaths(dir);
+  const next = join(dirname(labFile), ".lab.json.new");
+  writeFileSync(next, `${JSON.stringify(lab, null, 2)}\n`, { mode: 0o600 });
+  renameSync(next, labFile);
+}

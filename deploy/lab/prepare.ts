@@ -1,0 +1,58 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { StartError } from "../../base/process.ts";
+import { writeCerts } from "./certs.ts";
+import { writeKubeconfig } from "./kubeconfig.ts";
+import { formatVersion, type LabFile, type LabRequest, readLabFile, reconcileLab, writeLabFile } from "./lab-file.ts";
+import { chooseMode } from "./mode.ts";
+import { type LabPaths, labPaths, runtimeDir } from "./paths.ts";
+import { lockDir, lockSlot } from "./slots.ts";
+import { createNetnsWorld, hostWorld, type World } from "./world.ts";
+
+/** A lab that is ready for its processes. */
+export interface PreparedLab {
+  lab: LabFile;
+  paths: LabPaths;
+  modeReason: string;
+  world: World;
+}
+
+/**
+ * Makes or loads the lab in `dir`: claims the folder and a slot (for as long as this process lives), writes lab.json,
+ * certificates and kubeconfig, and makes the lab's namespaces. Throws StartError when something stands in the way;
+ * nothing is left over then, and a lab that was there before is as it was.
+ */
+export async function prepareLab(dir: string, asked: LabRequest): Promise<PreparedLab> {
+  if ((await lockDir(dir)) === undefined) throw new StartError(`lab ${asked.name} is already running`);
+  const kept = readLabFile(dir);
+  const known = kept && reconcileLab(kept, asked);
+  const { mode, reason } = await chooseMode(known?.mode ?? asked.mode);
+  if (known !== undefined && known.mode !== mode) {
+    throw new StartError(`lab ${known.name} was made in mode ${known.mode}, which is not possible here: ${reason}`);
+  }
+  const members = known?.members ?? asked.members ?? 3;
+  const { slot } = await lockSlot(known?.slot, { members });
+  const preset = asked.preset ?? "lan";
+  const lab = known ?? { formatVersion, name: asked.name, mode, slot, members, nodes: asked.nodes ?? 2, preset };
+  const paths = labPaths(dir);
+  let world: World | undefined;
+  try {
+    mkdirSync(runtimeDir(slot), { recursive: true, mode: 0o700 });
+    writeLabFile(dir, lab);
+    const certs = writeCerts(lab, paths);
+    certs.catch(() => {}); // told below
+    world = mode === "netns" ? await createNetnsWorld(lab) : hostWorld();
+    await certs;
+    writeKubeconfig(lab, paths);
+    return { lab, paths, modeReason: reason, world };
+  } catch (error) {
+    world?.end();
+    await world?.ended;
+    removeRuntimeDir(slot);
+    if (known === undefined) rmSync(dir, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+export function removeRuntimeDir(slot: number): void {
+  rmSync(runtimeDir(slot), { recursive: true, force: true });
+}

@@ -1,0 +1,227 @@
+import { join } from "node:path";
+import { addressesOf, nodePortRange, ports } from "./addresses.ts";
+import type { LabFile } from "./lab-file.ts";
+import { type LabPaths, runtimeSocket } from "./paths.ts";
+import { presets } from "./presets.ts";
+
+/** One process of a lab: what the supervisor calls it, which network it lives in, and how it is started. */
+export interface ProcessSpec {
+  /** `etcd-1`, `apiserver-1`, `controller-manager`, `scheduler`, `node-1/agent`. */
+  name: string;
+  /** The network namespace it lives in: its own, or its node's. */
+  place: string;
+  /** Bundle under `dist/`. */
+  program: string;
+  args: string[];
+}
+
+/** What the package brings: bundles and the table of host programs. */
+export interface Programs {
+  dist: string;
+  imagesFile: string;
+}
+
+export const memberNames = (lab: LabFile): string[] => count(lab.members, (i) => `etcd-${i}`);
+export const nodeNames = (lab: LabFile): string[] => count(lab.nodes, (n) => `node-${n}`);
+
+/**
+ * Every process of the lab with all its flags. In mode `host` one proxy serves all nodes: they share one network, where
+ * a Service address can be bound once.
+ */
+export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): ProcessSpec[] {
+  const host = lab.mode === "host";
+  return [
+    ...count(lab.members, (i) => member(lab, paths, i)),
+    apiserver(lab, paths),
+    controllerManager(lab, paths),
+    scheduler(lab, paths),
+    ...count(lab.nodes, (n) => n).flatMap((n) => [
+      runtime(lab, paths, programs, n),
+      agent(lab, paths, n),
+      ...(host ? [] : [proxy(lab, paths, n, `node-${n}/proxy`)]),
+    ]),
+    ...(host && lab.nodes > 0 ? [proxy(lab, paths, 1, "proxy")] : []),
+  ];
+}
+
+function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
+  const { inside, outside } = addressesOf(lab.mode, lab.slot);
+  const name = `etcd-${i}`;
+  const { heartbeatMs, electionMs } = presets[lab.preset];
+  const peerUrl = (k: number) => `https://${inside.member(k)}:${ports.peer}`;
+  const certs = join(paths.certs, "etcd");
+  return {
+    name,
+    place: name,
+    program: "etcd-raft",
+    args: [
+      `--name=${name}`,
+      `--data-dir=${join(paths.members, name)}`,
+      `--listen-client-urls=https://${inside.member(i)}:${ports.client}`,
+      `--advertise-client-urls=https://${outside.member(i)}:${ports.client}`,
+      `--listen-peer-urls=${peerUrl(i)}`,
+      `--initial-advertise-peer-urls=${peerUrl(i)}`,
+      `--initial-cluster=${count(lab.members, (k) => `etcd-${k}=${peerUrl(k)}`).join(",")}`,
+      `--initial-cluster-token=kubelab-${lab.name}`,
+      `--heartbeat-interval=${heartbeatMs}`,
+      `--election-timeout=${electionMs}`,
+      `--cert-file=${join(certs, `${name}.crt`)}`,
+      `--key-file=${join(certs, `${name}.key`)}`,
+      `--trusted-ca-file=${join(certs, "ca.crt")}`,
+      "--client-cert-auth=true",
+      `--peer-cert-file=${join(certs, `${name}.crt`)}`,
+      `--peer-key-file=${join(certs, `${name}.key`)}`,
+      `--peer-trusted-ca-file=${join(certs, "ca.crt")}`,
+      "--peer-client-cert-auth=true",
+      `--listen-metrics-urls=http://${inside.member(i)}:${ports.memberMetrics}`,
+      ...(lab.mode === "netns" ? [`--listen-outside=${outside.member(i)}:${ports.client}`] : []),
+    ],
+  };
+}
+
+function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
+  const { inside, outside, serviceCidr } = addressesOf(lab.mode, lab.slot);
+  const { tolerationSeconds } = presets[lab.preset];
+  const cert = (file: string) => join(paths.certs, file);
+  return {
+    name: "apiserver-1",
+    place: "apiserver-1",
+    program: "apiserver",
+    args: [
+      `--etcd-servers=${count(lab.members, (i) => `https://${inside.member(i)}:${ports.client}`).join(",")}`,
+      `--etcd-cafile=${cert("etcd/ca.crt")}`,
+      `--etcd-certfile=${cert("apiserver-etcd-client.crt")}`,
+      `--etcd-keyfile=${cert("apiserver-etcd-client.key")}`,
+      `--bind-address=${inside.apiserver(1)}`,
+      `--secure-port=${ports.secure}`,
+      `--grpc-port=${ports.grpc}`,
+      `--advertise-address=${inside.apiserver(1)}`,
+      `--client-ca-file=${cert("ca.crt")}`,
+      `--tls-cert-file=${cert("apiserver.crt")}`,
+      `--tls-private-key-file=${cert("apiserver.key")}`,
+      `--kubelet-client-certificate=${cert("apiserver-kubelet-client.crt")}`,
+      `--kubelet-client-key=${cert("apiserver-kubelet-client.key")}`,
+      `--kubelet-certificate-authority=${cert("ca.crt")}`,
+      `--service-cluster-ip-range=${serviceCidr}`,
+      `--service-node-port-range=${nodePortRange}`,
+      `--default-not-ready-toleration-seconds=${tolerationSeconds}`,
+      `--default-unreachable-toleration-seconds=${tolerationSeconds}`,
+      lab.mode === "host" ? "--allow-loopback-endpoints=true" : `--listen-outside=${outside.apiserver(1)}`,
+    ],
+  };
+}
+
+function controllerManager(lab: LabFile, paths: LabPaths): ProcessSpec {
+  const { inside, clusterCidr, reservedCidr } = addressesOf(lab.mode, lab.slot);
+  const { nodeMonitorPeriodMs, nodeMonitorGraceSeconds } = presets[lab.preset];
+  return {
+    name: "controller-manager",
+    place: "controller-manager",
+    program: "controller-manager",
+    args: [
+      ...identity(lab, paths, "controller-manager"),
+      `--bind-address=${inside.controllerManager}`,
+      `--secure-port=${ports.controllerManager}`,
+      "--leader-elect=true",
+      `--cluster-cidr=${clusterCidr}`,
+      "--node-cidr-mask-size=24",
+      `--node-monitor-period=${nodeMonitorPeriodMs}ms`,
+      `--node-monitor-grace-period=${nodeMonitorGraceSeconds}s`,
+      ...(reservedCidr ? [`--reserved-cidrs=${reservedCidr}`] : []),
+    ],
+  };
+}
+
+function scheduler(lab: LabFile, paths: LabPaths): ProcessSpec {
+  const { inside } = addressesOf(lab.mode, lab.slot);
+  return {
+    name: "scheduler",
+    place: "scheduler",
+    program: "scheduler",
+    args: [
+      ...identity(lab, paths, "scheduler"),
+      `--bind-address=${inside.scheduler}`,
+      `--secure-port=${ports.scheduler}`,
+      "--leader-elect=true",
+    ],
+  };
+}
+
+function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): ProcessSpec {
+  const { inside } = addressesOf(lab.mode, lab.slot);
+  return {
+    name: `node-${n}/runtime`,
+    place: `node-${n}`,
+    program: "runtime",
+    args: [
+      `--listen=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
+      `--root-dir=${join(paths.nodes, `node-${n}`, "runtime")}`,
+      `--node-name=node-${n}`,
+      `--node-ip=${inside.node(n)}`,
+      `--mode=${lab.mode}`,
+      `--images-file=${programs.imagesFile}`,
+      `--images-dir=${join(programs.dist, "images")}`,
+    ],
+  };
+}
+
+function agent(lab: LabFile, paths: LabPaths, n: number): ProcessSpec {
+  const { inside } = addressesOf(lab.mode, lab.slot);
+  const { nodeLeaseSeconds, nodeStatusUpdateSeconds } = presets[lab.preset];
+  return {
+    name: `node-${n}/agent`,
+    place: `node-${n}`,
+    program: "node-agent",
+    args: [
+      `--node-name=node-${n}`,
+      `--node-ip=${inside.node(n)}`,
+      ...identity(lab, paths, `nodes/node-${n}`),
+      `--address=${inside.node(n)}`,
+      `--port=${ports.kubelet}`,
+      `--client-ca-file=${join(paths.certs, "ca.crt")}`,
+      `--tls-cert-file=${join(paths.certs, `nodes/node-${n}.crt`)}`,
+      `--tls-private-key-file=${join(paths.certs, `nodes/node-${n}.key`)}`,
+      `--container-runtime-endpoint=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
+      `--root-dir=${join(paths.nodes, `node-${n}`, "agent")}`,
+      `--node-lease-duration=${nodeLeaseSeconds}s`,
+      `--node-status-update-frequency=${nodeStatusUpdateSeconds}s`,
+      `--mode=${lab.mode}`,
+    ],
+  };
+}
+
+function proxy(lab: LabFile, paths: LabPaths, n: number, name: string): ProcessSpec {
+  const { inside, outside, serviceCidr } = addressesOf(lab.mode, lab.slot);
+  const host = lab.mode === "host";
+  return {
+    name,
+    place: `node-${n}`,
+    program: "proxy",
+    args: [
+      `--node-name=node-${n}`,
+      `--node-ip=${inside.node(n)}`,
+      ...identity(lab, paths, `nodes/node-${n}-proxy`),
+      `--bind-address=${inside.node(n)}`,
+      `--healthz-port=${ports.proxyHealth}`,
+      `--service-cluster-ip-range=${serviceCidr}`,
+      `--nodeport-addresses=${host ? count(lab.nodes, inside.node).join(",") : inside.node(n)}`,
+      ...(host ? [] : [`--listen-outside=${outside.node(n)}`]),
+      `--mode=${lab.mode}`,
+    ],
+  };
+}
+
+/** Where the API is and who is calling. */
+function identity(lab: LabFile, paths: LabPaths, who: string): string[] {
+  const { inside } = addressesOf(lab.mode, lab.slot);
+  return [
+    `--apiserver=${inside.apiserver(1)}:${ports.grpc}`,
+    `--ca-file=${join(paths.certs, "ca.crt")}`,
+    `--cert-file=${join(paths.certs, `${who}.crt`)}`,
+    `--key-file=${join(paths.certs, `${who}.key`)}`,
+  ];
+}
+
+function count<T>(n: number, make: (i: number) => T): T[] {
+  return Array.from({ length: n }, (_, i) => make(i + 1));
+}
