@@ -1,0 +1,31 @@
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+
+/** The last line of a log, for people: the message of a JSON line, else the line itself. */
+export function lastLine(path: string): string | undefined {
+  let text: string;
+  try {
+    text = readTail(path, 16_384);
+  } catch {
+    return undefined;
+  }
+  const line = text.trimEnd().split("\n").at(-1);
+  if (!line) return undefined;
+  try {
+    const { msg, err } = JSON.parse(line) as { msg?: string; err?: { message?: string } };
+    return [msg, err?.message].filter(Boolean).join(": ") || line;
+  } catch {
+    return line;
+  }
+}
+
+function readTail(path: string, bytes: number): string {
+  const fd = openSync(path, "r");
+  try {
+    const { size } = fstatSync(fd);
+    const buffer = Buffer.alloc(Math.min(size, bytes));
+    readSync(fd, buffer, 0, buffer.length, size - buffer.length);
+    return buffer.toString("utf8");
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,27 @@
+import type { Mode } from "../lab/lab-file.ts";
+import type { PresetName } from "../lab/presets.ts";
+import type { ProcessStatus } from "./process-manager.ts";
+
+/** `kubelab status --json`. Addresses are as reached from outside the lab, process ids too. */
+export interface LabStatus {
+  name: string;
+  dir: string;
+  slot: number;
+  mode: Mode;
+  modeReason: string;
+  preset: PresetName;
+  kubeconfig: string;
+  members: {
+    name: string;
+    pid: number | null;
+    clientUrl: string;
+    role: "leader" | "follower" | "learner" | "unreachable" | "down";
+    term: number | null;
+    commitIndex: number | null;
+    restarts: number;
+  }[];
+  apiservers: { name: string; url: string; grpcUrl: string; pid: number | null; restarts: number }[];
+  /** controller-manager, scheduler, and the proxy that all nodes share in mode host. */
+  components: ProcessStatus[];
+  nodes: { name: string; address: string; mode: Mode; ready: boolean; processes: ProcessStatus[] }[];
+}

@@ -1,0 +1,208 @@
+import { constants } from "node:os";
+import { type Clock, sleep } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { Client } from "../../client/types.ts";
+import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
+import type { LabFile } from "../lab/lab-file.ts";
+import { type LabPaths, logFile } from "../lab/paths.ts";
+import { memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
+import type { World } from "../lab/world.ts";
+import { RequestError } from "./api.ts";
+import type { EventLog } from "./events.ts";
+import { leaderOf, type MemberStatus, type Members } from "./members.ts";
+import { type NodesWatch, watchNodes } from "./nodes.ts";
+import { ProcessManager } from "./process-manager.ts";
+import type { LabStatus } from "./status.ts";
+
+export interface SupervisorOptions {
+  lab: LabFile;
+  modeReason: string;
+  paths: LabPaths;
+  programs: Programs;
+  world: World;
+  restart: boolean;
+  members: Members;
+  client: Client;
+  clock: Clock;
+  events: EventLog;
+  log: Logger;
+}
+
+/** One running lab: its processes, and what can be asked of and done to them. */
+export class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #manager: ProcessManager;
+  readonly #nodes: NodesWatch;
+  readonly #stopped = new AbortController();
+  readonly #nodesReady = new Set<string>();
+  #apiAnswered = false;
+  #up: (() => void) | undefined;
+  #refused: ((error: Error) => void) | undefined;
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options;
+    const { lab, paths, programs, world, clock, events, log } = options;
+    this.#manager = new ProcessManager({
+      world,
+      dist: programs.dist,
+      logFile: (process) => logFile(paths, process),
+      allowed: (host) => isOutside(lab.slot, host),
+      restart: options.restart,
+      clock,
+      events,
+      log,
+      onRefused: (process, message) => this.#refused?.(new Error(`${process} does not start: ${message}`)),
+    });
+    for (const spec of processesOf(lab, paths, programs)) this.#manager.add(spec);
+    this.#nodes = watchNodes(options.client, clock, this.#stopped.signal, {
+      onConnected: () => {
+        if (!this.#apiAnswered) events.add("Ready", "apiserver", "answers");
+        this.#apiAnswered = true;
+        this.#lookWhetherUp();
+      },
+      onReady: (name, ready) => {
+        events.add(ready ? "Ready" : "Info", name, ready ? "node Ready" : "node NotReady");
+        if (ready) this.#nodesReady.add(name);
+        this.#lookWhetherUp();
+      },
+    });
+  }
+
+  /** Starts everything at once; resolves when the API answers and all nodes are Ready. */
+  async up(timeoutMs: number): Promise<void> {
+    const { clock, events } = this.#options;
+    const ready = new Promise<void>((resolve, reject) => {
+      this.#up = resolve;
+      this.#refused = reject;
+    });
+    const cancel = clock.after(timeoutMs, () => this.#refused?.(new Error(this.#whatIsMissing(timeoutMs))));
+    for (const name of this.#manager.names()) void this.#manager.start(name);
+    void this.#awaitLeader();
+    try {
+      await ready;
+    } finally {
+      cancel();
+      this.#up = undefined;
+      this.#refused = undefined;
+    }
+    events.add("Up", "lab", "the API answers and every node is Ready");
+  }
+
+  async #awaitLeader(): Promise<void> {
+    const { members, clock, events } = this.#options;
+    while (!this.#stopped.signal.aborted) {
+      const leader = leaderOf(await members.status(1000));
+      if (leader) return events.add("Ready", "store", `${leader.name} leads in term ${leader.term}`);
+      await sleep(clock, 25, this.#stopped.signal);
+    }
+  }
+
+  #lookWhetherUp(): void {
+    const all = nodeNames(this.#options.lab);
+    if (this.#apiAnswered && all.every((name) => this.#nodesReady.has(name))) this.#up?.();
+  }
+
+  #whatIsMissing(timeoutMs: number): string {
+    const late = nodeNames(this.#options.lab).filter((name) => !this.#nodesReady.has(name));
+    const dead = this.#manager.status().filter(({ state, lastExit }) => state !== "Running" || lastExit !== null);
+    const what = !this.#apiAnswered ? "the apiserver does not answer" : `${late.join(" and ")} did not become Ready`;
+    const which = dead.map(({ name, lastExit }) => `${name} (${lastExit ?? "not running"})`).join(", ");
+    return `${what} within ${timeoutMs / 1000} s${which && `; trouble with ${which}`}: see the logs in ${this.#options.paths.logs}`;
+  }
+
+  async status(): Promise<LabStatus> {
+    const { lab, paths, modeReason, members } = this.#options;
+    const { outside } = addressesOf(lab.mode, lab.slot);
+    const asked = await members.status(1000);
+    const processes = this.#manager.status();
+    const find = (name: string) => processes.find((process) => process.name === name)!;
+    const belongs = (name: string) => !/^(etcd|apiserver)-/.test(name) && !name.includes("/");
+    return {
+      name: lab.name,
+      dir: paths.dir,
+      slot: lab.slot,
+      mode: lab.mode,
+      modeReason,
+      preset: lab.preset,
+      kubeconfig: paths.kubeconfig,
+      members: asked.map(({ name, clientUrl, role, term, commitIndex }: MemberStatus) => {
+        const { pid, restarts } = find(name);
+        return { name, pid, clientUrl, role: pid === null ? "down" : role, term, commitIndex, restarts };
+      }),
+      apiservers: processes
+        .filter(({ name }) => name.startsWith("apiserver-"))
+        .map(({ name, pid, restarts }, i) => ({
+          name,
+          url: `https://${outside.apiserver(i + 1)}:${ports.secure}`,
+          grpcUrl: `https://${outside.apiserver(i + 1)}:${ports.grpc}`,
+          pid,
+          restarts,
+        })),
+      components: processes.filter(({ name }) => belongs(name)),
+      nodes: nodeNames(lab).map((name, i) => ({
+        name,
+        address: outside.node(i + 1),
+        mode: lab.mode,
+        ready: this.#nodes.connected && this.#nodes.ready(name),
+        processes: processes.filter((process) => process.name.startsWith(`${name}/`)),
+      })),
+    };
+  }
+
+  async kill(process: string, signal: string): Promise<string[]> {
+    const name = signalName(signal);
+    const meant = await this.#resolve(process);
+    await Promise.all(meant.map((each) => this.#manager.kill(each, name)));
+    if (name === "SIGKILL" && this.#isNode(process)) await this.#options.world.endPlace(process);
+    return meant;
+  }
+
+  async start(process: string): Promise<string[]> {
+    const meant = await this.#resolve(process);
+    await Promise.all(meant.map((each) => this.#manager.start(each)));
+    return meant;
+  }
+
+  /** Ends everything, those who write before those who keep. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    const names = this.#manager.names();
+    const kept = (name: string) => memberNames(this.#options.lab).includes(name);
+    const serves = (name: string) => name.startsWith("apiserver-");
+    await this.#manager.stop(
+      names.filter((name) => !kept(name) && !serves(name)),
+      graceMs,
+    );
+    await this.#manager.stop(names.filter(serves), graceMs);
+    await this.#manager.stop(names.filter(kept), graceMs);
+    this.#options.world.end();
+    await this.#options.world.ended;
+  }
+
+  #isNode(name: string): boolean {
+    return nodeNames(this.#options.lab).includes(name);
+  }
+
+  /** A process, a node (all its processes), or the role `leader`. */
+  async #resolve(name: string): Promise<string[]> {
+    if (name === "leader") {
+      const leader = leaderOf(await this.#options.members.status(1000));
+      if (leader === undefined) throw new RequestError("no member leads at the moment");
+      return [leader.name];
+    }
+    const meant = this.#manager.resolve(name);
+    if (meant.length > 0) return meant;
+    throw new RequestError(`no process is named ${name}; there are: leader, ${this.#manager.names().join(", ")}`);
+  }
+}
+
+const graceMs = 2000;
+
+/** `KILL`, `SIGKILL` and `9` mean the same. */
+export function signalName(text: string): NodeJS.Signals {
+  const known = Object.entries(constants.signals);
+  const upper = text.toUpperCase();
+  const found = known.find(([name, number]) => name === upper || name === `SIG${upper}` || String(number) === text);
+  if (found === undefined) throw new RequestError(`no signal is named ${text}`);
+  return found[0] as NodeJS.Signals;
+}
