@@ -1,0 +1,105 @@
+import { readFileSync, realpathSync } from "node:fs";
+import http from "node:http";
+import { dirname, join } from "node:path";
+import { parseAllDocuments } from "yaml";
+import * as resources from "../api/generated/resources.ts";
+import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import { isAlreadyExists } from "../apimachinery/status.ts";
+import { sleep, systemClock } from "../base/clock.ts";
+import { StartError } from "../base/process.ts";
+import { createGrpcClient } from "../client/grpc-client.ts";
+import type { Client } from "../client/types.ts";
+import { labPaths } from "../deploy/lab/paths.ts";
+import type { LabStatus } from "../deploy/supervisor/status.ts";
+import { readTls } from "../net/tls.ts";
+import type { TimelineRow } from "./timeline.ts";
+
+/** What the demo serves, as reached from this machine. */
+export interface Demo {
+  urls: string[];
+}
+
+const deadlineMs = 60_000;
+
+export function demoFiles(): string[] {
+  return ["web.yaml"].map((file) => join(dirname(realpathSync(process.argv[1]!)), "..", "deploy", "demo", file));
+}
+
+/** Applies deploy/demo, waits until it answers, and adds both to the timeline. */
+export async function applyDemo(status: LabStatus, startedAt: number, timeline: TimelineRow[]): Promise<Demo> {
+  const note = (text: string) => timeline.push({ atMs: systemClock.now() - startedAt, text });
+  const client = adminClient(status);
+  try {
+    let port: number | undefined;
+    for (const file of demoFiles()) {
+      for (const object of readObjects(file)) port = nodePortOf(await apply(client, object)) ?? port;
+    }
+    note("applied deploy/demo");
+    const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
+    if (urls[0] !== undefined) await untilServed(urls[0]);
+    note(`the demo serves at ${urls[0]}`);
+    return { urls };
+  } finally {
+    client.close();
+  }
+}
+
+export function adminClient({
+  dir,
+  apiservers,
+}: Pick<LabStatus, "dir" | "apiservers">): ReturnType<typeof createGrpcClient> {
+  const file = (name: string) => join(labPaths(dir).certs, name);
+  return createGrpcClient({
+    servers: apiservers.map(({ grpcUrl }) => new URL(grpcUrl).host),
+    tls: readTls({ certFile: file("admin.crt"), keyFile: file("admin.key"), caFile: file("ca.crt") }),
+  });
+}
+
+function readObjects(file: string): KubernetesObject[] {
+  return parseAllDocuments(readFileSync(file, "utf8")).map((document) => document.toJS() as KubernetesObject);
+}
+
+/** Creates it, or merges it into what is there. */
+async function apply(client: Client, object: KubernetesObject): Promise<KubernetesObject> {
+  const type = typeOf(object);
+  const namespaced = { ...object, metadata: { namespace: "default", ...object.metadata } };
+  try {
+    return await client.create(type, namespaced);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    return client.patch(type, namespaced.metadata, { type: "merge", body: object });
+  }
+}
+
+function typeOf({ apiVersion, kind }: KubernetesObject): ResourceType<KubernetesObject> {
+  const all = Object.values(resources) as ResourceType<KubernetesObject>[];
+  const found = all.find(
+    (type) => type.kind === kind && [type.group, type.version].filter(Boolean).join("/") === apiVersion,
+  );
+  if (found === undefined) throw new StartError(`there is no kind ${kind} in ${apiVersion}`);
+  return found;
+}
+
+function nodePortOf(object: KubernetesObject): number | undefined {
+  return (object as { spec?: { ports?: { nodePort?: number }[] } }).spec?.ports?.[0]?.nodePort;
+}
+
+async function untilServed(url: string): Promise<void> {
+  const deadline = systemClock.monotonic() + deadlineMs;
+  while (!(await answers(url))) {
+    if (systemClock.monotonic() > deadline)
+      throw new StartError(`the demo did not answer at ${url} within ${deadlineMs / 1000} s`);
+    await sleep(systemClock, 20);
+  }
+}
+
+function answers(url: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = http.get(url, { timeout: 1000, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on("timeout", () => request.destroy());
+    request.on("error", () => resolve(false));
+  });
+}

@@ -1,0 +1,112 @@
+import { join } from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import { StartError } from "../base/process.ts";
+import { addressesOf, ports } from "../deploy/lab/addresses.ts";
+import { presetNames } from "../deploy/lab/presets.ts";
+import { findLab, isRunning, type LabOptions, type LabRef, nameFlag } from "./lab-ref.ts";
+import { SupervisorClient } from "./supervisor-client.ts";
+import type { UpOptions } from "./up.ts";
+
+/**
+ * The `kubelab` command. Reads flags and environment, does one thing, and ends: 0 when it was done, 1 with one line on
+ * stderr when it could not be. What is costly to load is loaded by the command that needs it.
+ */
+const startedAt = Date.now() - Math.round(performance.now());
+const program = new Command("kubelab")
+  .description("A Kubernetes of plain processes, whose failures you can cause, watch and check")
+  .showHelpAfterError("(see `kubelab --help`)");
+
+function command(usage: string, description: string): Command {
+  return program
+    .command(usage)
+    .description(description)
+    .option("--name <name>", "the lab; without it the only one that runs, or `default`")
+    .option("--dir <dir>", "folder of the lab (default: ~/.kubelab/NAME)");
+}
+
+command("up", "start a lab: raft members, apiserver, controllers, scheduler, nodes")
+  .option("--members <n>", "raft members: 1, 3 or 5 (default: 3)", integer)
+  .option("--nodes <n>", "nodes (default: 2)", integer)
+  .option("--preset <preset>", `timings: ${presetNames.join(", ")} (default: lan)`)
+  .option("--mode <mode>", "netns (own namespaces) or host; without it the first that this machine allows")
+  .option("--detach", "return when the lab is up, and leave it running")
+  .option("--demo", "apply deploy/demo and wait until it serves")
+  .option("--no-restart", "leave processes that die by themselves down")
+  .option("--rm", "remove the lab's folder when it goes down")
+  .action(async (options: UpOptions) => (await import("./up.ts")).up(options, startedAt));
+
+command("status", "members, components and nodes of a lab")
+  .option("--json", "as JSON")
+  .action(async (options: LabOptions & { json?: boolean }) => {
+    const status = await (await supervisorOf(options)).status();
+    if (options.json) console.log(JSON.stringify(status, null, 2));
+    else console.log((await import("./status.ts")).statusTable(status));
+  });
+
+command("down", "stop a lab; its data stays").action(async (options: LabOptions) => {
+  const ref = await findLab(options);
+  await (await import("./down.ts")).down(ref);
+});
+
+command("logs <process>", "print the log of a process")
+  .option("-f, --follow", "and what comes")
+  .action(async (process: string, options: LabOptions & { follow?: boolean }) => {
+    const ref = await findLab(options);
+    await (await import("./logs.ts")).logs(ref, process, options.follow ?? false);
+  });
+
+command(
+  "kill <process>",
+  "signal a process (etcd-1, node-1/agent, ...), a node, or `leader`; it stays down until start",
+)
+  .option("--signal <signal>", "name or number", "SIGKILL")
+  .action(async (process: string, options: LabOptions & { signal: string }) => {
+    const names = await (await supervisorOf(options)).kill(process, options.signal);
+    console.log(`${options.signal} sent to ${names.join(", ")}`);
+  });
+
+command("start <process>", "start a process, or all of a node").action(async (process: string, options: LabOptions) => {
+  const names = await (await supervisorOf(options)).start(process);
+  console.log(`started ${names.join(", ")}`);
+});
+
+command("kubeconfig", "print the path of the kubeconfig").action(async (options: LabOptions) => {
+  console.log((await findLab(options)).paths.kubeconfig);
+});
+
+command("etcdctl-env", "print the variables that point etcdctl at the members").action(async (options: LabOptions) => {
+  console.log(etcdctlEnv(await findLab(options)));
+});
+
+async function supervisorOf(options: LabOptions): Promise<SupervisorClient> {
+  const ref = await findLab(options);
+  if (await isRunning(ref)) return new SupervisorClient(ref.socket);
+  throw new StartError(`lab ${ref.lab.name} is not running: start it with \`kubelab up${nameFlag(options)}\``);
+}
+
+function etcdctlEnv({ lab, paths }: LabRef): string {
+  const { outside } = addressesOf(lab.mode, lab.slot);
+  const endpoints = Array.from({ length: lab.members }, (_, i) => `https://${outside.member(i + 1)}:${ports.client}`);
+  return Object.entries({
+    ETCDCTL_API: "3",
+    ETCDCTL_ENDPOINTS: endpoints.join(","),
+    ETCDCTL_CACERT: join(paths.certs, "etcd", "ca.crt"),
+    ETCDCTL_CERT: join(paths.certs, "etcd", "client.crt"),
+    ETCDCTL_KEY: join(paths.certs, "etcd", "client.key"),
+  })
+    .map(([name, value]) => `export ${name}='${value}'`)
+    .join("\n");
+}
+
+function integer(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError("it takes a number.");
+  return Number(text);
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof StartError)) throw error;
+  console.error(`kubelab: ${error.message}`);
+  process.exitCode = 1;
+}
