@@ -143,9 +143,7 @@ function maybeCommit(raft: Raft): void {
   const index = committedIndex(matched);
   if (index <= log.committed || termAt(log, index) !== raft.term) return;
   log.committed = index;
-  for (const p of raft.progress.values()) {
-    if (p.id !== raft.id && !p.paused) sendAppend(raft, p); // so that followers commit now, not at the next heartbeat
-  }
+  for (const p of raft.progress.values()) if (p.id !== raft.id) sendAppends(raft, p);
   for (const asked of raft.reads.waiting.splice(0)) onReadIndex(raft, asked.from, asked.context);
 }
 
@@ -169,9 +167,9 @@ function onTransferLeader(raft: Raft, to: NodeId): void {
   else sendAppends(raft, p);
 }
 
-/** As many appends as there are entries left and the window allows. */
+/** As many appends as there is news and the window allows; the commit index is news too, or followers would lag. */
 function sendAppends(raft: Raft, p: Progress): void {
-  while (!p.paused && p.nextIndex <= lastIndex(raft.log)) sendAppend(raft, p);
+  while (!p.paused && (p.nextIndex <= lastIndex(raft.log) || p.commitSent < raft.log.committed)) sendAppend(raft, p);
 }
 
 /** One append, without entries when there are none left or the window is full: it still carries the commit index. */
@@ -181,5 +179,6 @@ function sendAppend(raft: Raft, p: Progress): void {
   const full = isFull(p, config.maxInflightMessages);
   const entries = full ? [] : entriesFrom(log, p.nextIndex, config.maxSizePerMessage);
   send(raft, "App", p.id, { index, logTerm: termAt(log, index)!, entries, commit: log.committed });
+  p.commitSent = log.committed;
   sent(p, entries.at(-1)?.index, config.maxInflightMessages);
 }

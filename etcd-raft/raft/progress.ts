@@ -12,13 +12,23 @@ export interface Progress {
   state: "probe" | "replicate";
   matchIndex: number; // durable there; never falls while this leader leads
   nextIndex: number; // > matchIndex
+  commitSent: number; // the commit index last sent
   paused: boolean; // until an answer arrives
   recentActive: boolean; // heard of since the last quorum check
   inflight: number[]; // last index of each unanswered append, ascending
 }
 
 export function createProgress(id: NodeId, nextIndex: number): Progress {
-  return { id, state: "probe", matchIndex: 0, nextIndex, paused: false, recentActive: false, inflight: [] };
+  return {
+    id,
+    state: "probe",
+    matchIndex: 0,
+    nextIndex,
+    commitSent: 0,
+    paused: false,
+    recentActive: false,
+    inflight: [],
+  };
 }
 
 export function becomeProbe(p: Progress): void {

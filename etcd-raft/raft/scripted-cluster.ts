@@ -1,0 +1,244 @@
+import { seededRand } from "../../base/rand.ts";
+import { createRaft, type Raft, type RaftConfig, status, step } from "./raft.ts";
+import type { Entry, HardState, Input, Message, NodeId, Ready } from "./types.ts";
+import { decodeMessage, encodeMessage } from "./wire.ts";
+
+/**
+ * A cluster for scenario files (`testdata/*.txt`): nothing moves unless the script says so. Each command prints what
+ * came of it: changes of role, messages (when delivered one by one), commits, answered reads, refusals.
+ *
+ *     start 1 2 3 [no-prevote] [no-checkquorum] [inflight=N] [bytes=N]
+ *     tick N [times]         timeout N              tick until it campaigns
+ *     propose N word...      read N name            transfer N to       unreachable N lost
+ *     deliver [N->M|N->*]    what is on the way now, printed; what it causes stays on the way
+ *     stabilize [N...]       deliver until nothing moves (between these members)
+ *     drop [N->M]            lose what is on the way
+ *     cut N [M...]           no messages from or to N (or only to M);  one-way: cut-from N M;  heal
+ *     slow-disk N, persist N, crash N, restart N
+ *     status, log, progress N
+ */
+export class ScriptedCluster {
+  readonly #members = new Map<NodeId, Member>();
+  #network: Message[] = [];
+  readonly #cut = new Set<string>();
+  #config: Pick<RaftConfig, "preVote" | "checkQuorum" | "maxInflightMessages" | "maxSizePerMessage"> | undefined;
+  #out: string[] = [];
+
+  run(command: string, args: string[]): string {
+    this.#out = [];
+    const id = BigInt(/^\d+$/.test(args[0] ?? "") ? args[0]! : 0);
+    switch (command) {
+      case "start":
+        this.#start(args);
+        break;
+      case "tick":
+        for (let i = 0; i < Number(args[1] ?? 1); i++) this.#step(id, { type: "Tick" });
+        break;
+      case "timeout":
+        this.#timeout(id);
+        break;
+      case "propose":
+        this.#step(id, { type: "Propose", data: args.slice(1).map((word) => new TextEncoder().encode(word)) });
+        break;
+      case "read":
+        this.#step(id, { type: "ReadIndex", context: new TextEncoder().encode(args[1]) });
+        break;
+      case "transfer":
+        this.#step(id, { type: "TransferLeader", to: BigInt(args[1]!) });
+        break;
+      case "unreachable":
+        this.#step(id, { type: "Unreachable", id: BigInt(args[1]!) });
+        break;
+      case "deliver":
+        for (const message of this.#take(args[0])) this.#deliver(message, true);
+        break;
+      case "stabilize":
+        this.#stabilize(args);
+        break;
+      case "drop":
+        for (const message of this.#take(args[0])) this.#out.push(`lost: ${describe(message)}`);
+        break;
+      case "cut":
+        for (const other of args.length > 1 ? args.slice(1).map(BigInt) : this.#members.keys()) {
+          this.#cut.add(`${id}->${other}`).add(`${other}->${id}`);
+        }
+        break;
+      case "cut-from":
+        this.#cut.add(`${id}->${args[1]}`);
+        break;
+      case "heal":
+        this.#cut.clear();
+        break;
+      case "slow-disk":
+        this.#member(id).slowDisk = true;
+        break;
+      case "persist":
+        this.#persist(this.#member(id));
+        break;
+      case "crash":
+        this.#member(id).raft = undefined;
+        this.#member(id).writes = [];
+        break;
+      case "restart":
+        this.#boot(this.#member(id));
+        break;
+      case "status":
+        for (const m of this.#members.values()) this.#out.push(describeStatus(m));
+        break;
+      case "log":
+        for (const m of this.#members.values())
+          this.#out.push(`${m.id}: ${m.raft?.log.entries.map(word).join(" ") ?? "down"}`);
+        break;
+      case "progress":
+        for (const p of this.#member(id).raft!.progress.values()) {
+          if (p.id === id) this.#out.push(`${p.id}: match=${p.matchIndex}`);
+          else
+            this.#out.push(`${p.id}: ${p.state} match=${p.matchIndex} next=${p.nextIndex}${p.paused ? " paused" : ""}`);
+        }
+        break;
+      default:
+        throw new Error(`unknown command ${command}`);
+    }
+    return this.#out.length === 0 ? "ok" : this.#out.join("\n");
+  }
+
+  #start(args: string[]): void {
+    const option = (name: string, otherwise: number) =>
+      Number(args.find((arg) => arg.startsWith(`${name}=`))?.slice(name.length + 1) ?? otherwise);
+    this.#config = {
+      preVote: !args.includes("no-prevote"),
+      checkQuorum: !args.includes("no-checkquorum"),
+      maxInflightMessages: option("inflight", 512),
+      maxSizePerMessage: option("bytes", 1 << 20),
+    };
+    for (const id of args.filter((arg) => /^\d+$/.test(arg)).map(BigInt)) {
+      this.#members.set(id, { id, raft: undefined, slowDisk: false, writes: [], hardState: undefined, entries: [] });
+    }
+    for (const member of this.#members.values()) this.#boot(member);
+  }
+
+  #boot(member: Member): void {
+    const { id, hardState, entries } = member;
+    member.slowDisk = false;
+    member.raft = createRaft({
+      ...this.#config!,
+      id,
+      voters: [...this.#members.keys()],
+      electionTicks: 10,
+      heartbeatTicks: 1,
+      rand: seededRand(Number(id)),
+      hardState,
+      entries: [...entries],
+      applied: 0,
+    });
+  }
+
+  #member(id: NodeId): Member {
+    const member = this.#members.get(id);
+    if (member === undefined) throw new Error(`no member ${id}`);
+    return member;
+  }
+
+  #timeout(id: NodeId): void {
+    const { raft } = this.#member(id);
+    for (let i = 0; i < 20; i++) {
+      this.#step(id, { type: "Tick" });
+      if (raft!.electionElapsed === 0) return;
+    }
+    throw new Error(`${id} does not campaign`);
+  }
+
+  #step(id: NodeId, input: Input): void {
+    const member = this.#member(id);
+    if (member.raft === undefined) throw new Error(`${id} is down`);
+    const ready = step(member.raft, input);
+    this.#report(member, ready);
+    this.#network.push(...ready.messages);
+    member.writes.push(ready);
+    if (!member.slowDisk) this.#persist(member);
+  }
+
+  #report(member: Member, ready: Ready): void {
+    const { id } = member;
+    if (ready.softState !== undefined) {
+      const { role, term, leader } = ready.softState;
+      this.#out.push(`${id} is ${role} at term ${term}${role === "follower" && leader ? ` of ${leader}` : ""}`);
+    }
+    for (const data of ready.dropped.proposals) this.#out.push(`${id} refuses ${text(data)}`);
+    for (const context of ready.dropped.reads) this.#out.push(`${id} refuses read ${text(context)}`);
+    if (ready.committedEntries.length > 0)
+      this.#out.push(`${id} commits ${ready.committedEntries.map(word).join(" ")}`);
+    for (const { context, index } of ready.readStates) this.#out.push(`${id} may read ${text(context)} at ${index}`);
+  }
+
+  #persist(member: Member): void {
+    for (const { hardState, entries, messagesAfterPersist } of member.writes.splice(0)) {
+      if (hardState !== undefined) member.hardState = hardState;
+      const first = entries[0];
+      if (first !== undefined) member.entries = [...member.entries.slice(0, first.index - 1), ...entries];
+      this.#network.push(...messagesAfterPersist);
+      const last = entries.at(-1);
+      if (last !== undefined) this.#step(member.id, { type: "Persisted", index: last.index, term: last.term });
+    }
+  }
+
+  /** Takes messages off the network: all, or those of one link ("1->2", "1->*"). Cut links lose theirs silently. */
+  #take(link?: string): Message[] {
+    const on = (m: Message) => link === undefined || link === `${m.from}->${m.to}` || link === `${m.from}->*`;
+    const taken = this.#network.filter((m) => on(m) && !this.#cut.has(`${m.from}->${m.to}`));
+    this.#network = this.#network.filter((m) => !on(m) && !this.#cut.has(`${m.from}->${m.to}`));
+    return taken;
+  }
+
+  #stabilize(args: string[]): void {
+    const among = (m: Message) => args.length === 0 || (args.includes(`${m.from}`) && args.includes(`${m.to}`));
+    for (let round = 0; round < 100 && this.#network.some(among); round++) {
+      const taken = this.#take();
+      this.#network.push(...taken.filter((m) => !among(m)));
+      for (const message of taken.filter(among)) this.#deliver(message, false);
+    }
+  }
+
+  #deliver(message: Message, aloud: boolean): void {
+    if (aloud) this.#out.push(describe(message));
+    if (this.#member(message.to).raft === undefined) return;
+    this.#step(message.to, { type: "Message", message: decodeMessage(encodeMessage(message)) });
+  }
+}
+
+interface Member {
+  id: NodeId;
+  raft: Raft | undefined; // undefined: down
+  slowDisk: boolean;
+  writes: Ready[];
+  hardState: HardState | undefined;
+  entries: Entry[];
+}
+
+/** "3/2:x" is the entry with index 3, term 2 and data x; "3/2" one without data. */
+function word({ index, term, data }: Entry): string {
+  return data.length === 0 ? `${index}/${term}` : `${index}/${term}:${text(data)}`;
+}
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+function describe(m: Message): string {
+  const parts = [`${m.from}->${m.to} ${m.type}`];
+  if (m.term > 0) parts.push(`term=${m.term}`);
+  const answersIndex = m.type === "AppResp" || m.type === "ReadIndexResp";
+  if (m.type === "App" || m.type === "Vote" || m.type === "PreVote") parts.push(`at=${m.index}/${m.logTerm}`);
+  else if (answersIndex) parts.push(`index=${m.index}`);
+  if (m.entries.length > 0) parts.push(`[${m.entries.map((e) => (e.term === 0 ? text(e.data) : word(e))).join(" ")}]`);
+  if (m.type === "App" || m.type === "Heartbeat") parts.push(`commit=${m.commit}`);
+  if (m.reject) parts.push(m.type === "AppResp" ? `rejected hint=${m.rejectHint}/${m.logTerm}` : "rejected");
+  else if (m.type === "VoteResp" || m.type === "PreVoteResp") parts.push("granted");
+  return parts.join(" ");
+}
+
+function describeStatus({ id, raft }: Member): string {
+  if (raft === undefined) return `${id}: down`;
+  const { role, term, leader, commit, lastIndex } = status(raft);
+  return `${id}: ${role} term=${term} leader=${leader || "none"} commit=${commit} last=${lastIndex}`;
+}
