@@ -1,0 +1,86 @@
+import {
+  type ContainerStatus,
+  type Container as CriContainer,
+  NamespaceMode,
+  type PodSandbox,
+  PodSandboxState,
+  type PodSandboxStatus,
+} from "../../proto/generated/runtime.v1.ts";
+import type { Init } from "../../proto/wire.ts";
+import type { Container } from "./container.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+/** Sandboxes and containers in CRI's words. Times there are nanoseconds. */
+export function sandboxStatus(sandbox: Sandbox): Init<PodSandboxStatus> {
+  const { record } = sandbox;
+  const options = record.config.linux?.securityContext?.namespaceOptions;
+  return {
+    ...listedSandbox(sandbox),
+    // Empty for a Pod on the node's network: the agent knows that address.
+    network: { ip: record.stopped ? "" : record.ip, additionalIps: [] },
+    linux: { namespaces: { options: options ?? { network: NamespaceMode.POD, pid: NamespaceMode.CONTAINER } } },
+  };
+}
+
+export function listedSandbox({ record, ready }: Sandbox): Init<PodSandbox> {
+  const { metadata, labels, annotations } = record.config;
+  return {
+    id: record.id,
+    metadata,
+    state: ready ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY,
+    createdAt: nanoseconds(record.createdAtMs),
+    labels,
+    annotations,
+    runtimeHandler: record.runtimeHandler,
+  };
+}
+
+export function containerStatus(container: Container): Init<ContainerStatus> {
+  const { record, result } = container;
+  const { metadata, labels, annotations, mounts, linux } = record.config;
+  return {
+    id: record.id,
+    metadata,
+    state: container.state,
+    createdAt: nanoseconds(record.createdAtMs),
+    startedAt: nanoseconds(container.startedAtMs),
+    finishedAt: nanoseconds(result?.finishedAtMs ?? 0),
+    exitCode: result?.exitCode ?? 0,
+    reason: result?.reason ?? "",
+    message: result?.message ?? "",
+    image: { image: record.image.reference },
+    imageRef: record.image.id,
+    imageId: record.image.id,
+    labels,
+    annotations,
+    mounts,
+    logPath: record.logPath,
+    resources: { linux: linux?.resources },
+    stopSignal: record.config.stopSignal,
+  };
+}
+
+export function listedContainer(container: Container): Init<CriContainer> {
+  const { record, state } = container;
+  const { metadata, labels, annotations } = record.config;
+  return {
+    id: record.id,
+    podSandboxId: record.sandboxId,
+    metadata,
+    image: { image: record.image.reference },
+    imageRef: record.image.id,
+    imageId: record.image.id,
+    state,
+    createdAt: nanoseconds(record.createdAtMs),
+    labels,
+    annotations,
+  };
+}
+
+export function matchesLabels(labels: Record<string, string>, selector: Record<string, string> | undefined): boolean {
+  return Object.entries(selector ?? {}).every(([key, value]) => labels[key] === value);
+}
+
+export function nanoseconds(ms: number): bigint {
+  return BigInt(Math.trunc(ms * 1000)) * 1000n;
+}
