@@ -1,10 +1,11 @@
 import { Metadata } from "../../proto/generated/etcdserverpb.ts";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import * as walpb from "../../proto/generated/walpb.ts";
+import { Reader } from "../../proto/wire.ts";
 import { crc32c } from "../crc32c.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { frameHeaderBytes, readFrameHeader, recordType, type WalMetadata } from "./records.ts";
+import { frameHeaderBytes, maxRecordHeaderBytes, readFrameHeader, recordType, type WalMetadata } from "./records.ts";
 
 /** The WAL cannot be trusted. The message names the file, the offset and the way out. */
 export class WalError extends Error {
@@ -22,6 +23,7 @@ export interface WalContents {
   torn: boolean;
 }
 
+const nothing = new Uint8Array(0);
 const chunkBytes = 1 << 20;
 const sectorBytes = 512;
 
@@ -91,19 +93,22 @@ async function readSegment(file: DiskFile, path: string, isLast: boolean, into: 
   };
 
   while (tail.offset < size) {
-    if (!(await have(frameHeaderBytes))) return endShort("a frame's length");
+    if (!(await have(frameHeaderBytes))) return endShort("a frame's length", nothing, 0);
     const header = readFrameHeader(chunk, position);
     if (header === undefined) return;
     const { recordBytes, padding } = header;
     const frameBytes = frameHeaderBytes + recordBytes + padding;
     if (tail.offset + frameBytes > size || !(await have(frameBytes)))
-      return endShort(`a record of ${recordBytes} bytes`);
+      return endShort(`a record of ${recordBytes} bytes`, chunk.subarray(position + frameHeaderBytes), recordBytes);
     const start = position + frameHeaderBytes;
     const bytes = chunk.subarray(start, start + recordBytes);
     const problem = addRecord(bytes, path, into);
     if (problem !== undefined) {
       // In the last segment a sector that never got to the disk reads as zeros: the write was under way at a crash.
-      if (!isLast || !hasZeroSector(bytes, tail.offset + frameHeaderBytes)) throw corrupt(path, tail.offset, problem);
+      const torn =
+        hasZeroSector(bytes, tail.offset + frameHeaderBytes) &&
+        lengthsAgree(bytes, recordBytes, tail.offset + frameHeaderBytes);
+      if (!isLast || !torn) throw corrupt(path, tail.offset, problem);
       into.torn = true;
       return;
     }
@@ -111,20 +116,17 @@ async function readSegment(file: DiskFile, path: string, isLast: boolean, into: 
     position += frameBytes;
   }
 
-  function endShort(what: string): void {
-    if (!isLast) throw corrupt(path, tail.offset, `${what} runs past the end of the file`);
+  function endShort(what: string, bytes: Uint8Array, recordBytes: number): void {
+    if (!isLast || !lengthsAgree(bytes, recordBytes, tail.offset + frameHeaderBytes))
+      throw corrupt(path, tail.offset, `${what} runs past the end of the file`);
     into.torn = true;
   }
 }
 
 /** Takes in one record, or says what is wrong with it and takes nothing. */
 function addRecord(bytes: Uint8Array, path: string, into: Reading): string | undefined {
-  let record: walpb.Record;
-  try {
-    record = walpb.Record.decode(bytes);
-  } catch (error) {
-    return `not a record: ${(error as Error).message}`;
-  }
+  const record = parseRecord(bytes);
+  if (record === undefined || record.end !== bytes.length) return "not a record";
   const { tail } = into;
   if (record.type === recordType.crc) {
     if (tail.crc !== 0 && record.crc !== tail.crc) return "crc mismatch with the segment before";
@@ -185,6 +187,39 @@ function hasZeroSector(bytes: Uint8Array, offset: number): boolean {
     at = end;
   }
   return false;
+}
+
+/**
+ * walpb.Record{1 type, 2 crc, 3 data} as etcd writes it, fields in order. `end` is where it ends by its own lengths;
+ * undefined if its beginning is not there.
+ */
+function parseRecord(bytes: Uint8Array): { type: number; crc: number; data: Uint8Array; end: number } | undefined {
+  const reader = Reader.create(bytes);
+  try {
+    if (reader.uint32() !== 0x08) return undefined;
+    const type = reader.uint32();
+    if (reader.uint32() !== 0x10) return undefined;
+    const crc = reader.uint32();
+    if (reader.pos === bytes.length || bytes[reader.pos] !== 0x1a) return { type, crc, data: nothing, end: reader.pos };
+    reader.uint32();
+    const dataBytes = reader.uint32();
+    const end = reader.pos + dataBytes;
+    return { type, crc, data: bytes.subarray(reader.pos, end), end };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A frame's length stands in the record as well. If both are there and differ, the length is damaged, and what it spans
+ * may have been durable: that is no torn write, whose sectors are there or read as zeros.
+ */
+function lengthsAgree(bytes: Uint8Array, recordBytes: number, offset: number): boolean {
+  const inSector = sectorBytes - (offset % sectorBytes);
+  const record = parseRecord(bytes);
+  if (record !== undefined && record.end === recordBytes) return true;
+  const headThere = bytes.length > 0 && inSector < sectorBytes && inSector >= maxRecordHeaderBytes;
+  return !headThere; // its sector may be missing
 }
 
 function corrupt(path: string, offset: number, problem: string): WalError {

@@ -16,7 +16,7 @@ import type { Entry, HardState } from "../raft/types.ts";
 export const recordType = { metadata: 1, entry: 2, state: 3, crc: 4, snapshot: 5 } as const;
 
 export const frameHeaderBytes = 8;
-const maxRecordHeaderBytes = 2 + 6 + 6; // type, crc, tag and length of data
+export const maxRecordHeaderBytes = 2 + 6 + 6; // type, crc, tag and length of data
 const nothing: Uint8Array = new Uint8Array(0);
 
 export interface WalMetadata {
