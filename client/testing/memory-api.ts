@@ -1,5 +1,12 @@
 import type { KubernetesObject, ObjectKey, ResourceType } from "../../apimachinery/object.ts";
-import { alreadyExists, conflict, expired, notFound, serviceUnavailable } from "../../apimachinery/status.ts";
+import {
+  alreadyExists,
+  conflict,
+  expired,
+  forbidden,
+  notFound,
+  serviceUnavailable,
+} from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type {
   CallOptions,
@@ -30,6 +37,8 @@ export class MemoryApi implements Client {
   #down = false;
   /** Every write, for assertions: `create pods`, `delete pods`, ... */
   readonly writes: string[] = [];
+  /** What is gone, in order: `<group>/<resource>/<namespace>/<name>`. */
+  readonly deletions: string[] = [];
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -94,6 +103,7 @@ export class MemoryApi implements Client {
     const name = metadata.name || `${generateName}${(this.revision + 1).toString(36).padStart(5, "b")}`;
     const path = pathOf(type, { ...metadata, name });
     if (this.#objects.has(path)) throw alreadyExists(type, name);
+    if (object.metadata.namespace) this.#refuseIfTerminating(type, object.metadata.namespace, name);
     const created = structuredClone(object);
     created.metadata = {
       ...structuredClone(object.metadata),
@@ -139,7 +149,7 @@ export class MemoryApi implements Client {
     if (options.propagationPolicy === "Foreground") finalizers.push("foregroundDeletion");
     if (options.propagationPolicy === "Orphan") finalizers.push("orphan");
     const graceful = type.resource === "pods" && (options.gracePeriodSeconds ?? 30) > 0 && isBound(old);
-    if (finalizers.length > 0 || graceful) {
+    if (finalizers.length > 0 || graceful || !isFree(old as unknown as Loose)) {
       if (old.metadata.deletionTimestamp !== undefined) return;
       const deletionGracePeriodSeconds = graceful ? (options.gracePeriodSeconds ?? 30) : 0;
       const metadata = { ...old.metadata, deletionTimestamp: this.#timestamp(), deletionGracePeriodSeconds };
@@ -207,8 +217,10 @@ export class MemoryApi implements Client {
   ): T {
     const revision = ++this.revision;
     const stored = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } };
-    if (event === "DELETED") this.#objects.delete(path);
-    else this.#objects.set(path, stored);
+    if (event === "DELETED") {
+      this.#objects.delete(path);
+      this.deletions.push(path);
+    } else this.#objects.set(path, stored);
     this.#history.push({ revision, resource: resourceOf(type), event: { type: event, object: stored } });
     this.#wake();
     return structuredClone(stored);
@@ -218,6 +230,17 @@ export class MemoryApi implements Client {
     const object = this.#objects.get(pathOf(type, key));
     if (object === undefined) throw notFound(type, key.name);
     return object as T;
+  }
+
+  #refuseIfTerminating(type: ResourceType<KubernetesObject>, namespace: string, name: string): void {
+    if (this.#objects.get(`/namespaces//${namespace}`)?.metadata.deletionTimestamp === undefined) return;
+    const error = forbidden(
+      type,
+      name,
+      `unable to create new content in namespace ${namespace} because it is being terminated`,
+    );
+    error.status.details!.causes = [{ reason: "NamespaceTerminating" }];
+    throw error;
   }
 
   #check(): void {

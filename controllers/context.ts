@@ -1,0 +1,43 @@
+import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Rand } from "../base/rand.ts";
+import { EventRecorder } from "../client/events.ts";
+import { Informer } from "../client/informer.ts";
+import type { Client } from "../client/types.ts";
+
+/** What every controller is made from: the API, time, and one shared informer a resource. */
+export class ControllerContext {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly rand: Rand;
+  readonly log: Logger;
+  readonly #informers = new Map<string, Informer<KubernetesObject>>();
+
+  constructor(options: { client: Client; clock: Clock; rand: Rand; log: Logger }) {
+    this.client = options.client;
+    this.clock = options.clock;
+    this.rand = options.rand;
+    this.log = options.log;
+  }
+
+  informer<T extends KubernetesObject>(type: ResourceType<T>): Informer<T> {
+    const name = `${type.group}/${type.resource}`;
+    const { clock, rand, log } = this;
+    const informer = this.#informers.get(name) ?? new Informer<T>(this.client, type, { clock, rand, log });
+    this.#informers.set(name, informer as unknown as Informer<KubernetesObject>);
+    return informer as Informer<T>;
+  }
+
+  recorder(component: string): EventRecorder {
+    const { client, clock, log } = this;
+    return new EventRecorder({ client, component, clock, log });
+  }
+
+  /** Runs every informer asked for so far until `signal` aborts; `synced` resolves when all have listed. */
+  startInformers(signal: AbortSignal): { synced: Promise<void>; ended: Promise<void> } {
+    const informers = [...this.#informers.values()];
+    const ended = Promise.all(informers.map((informer) => informer.run(signal))).then(() => {});
+    return { synced: Promise.all(informers.map(({ synced }) => synced)).then(() => {}), ended };
+  }
+}

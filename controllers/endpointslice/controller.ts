@@ -1,0 +1,80 @@
+import type { EndpointSlice } from "../../api/generated/discovery-v1.ts";
+import { EndpointSlices, Nodes, Services } from "../../api/generated/resources.ts";
+import { StatusError } from "../../apimachinery/status.ts";
+import { OwnWrites } from "../../client/own-writes.ts";
+import { keyOf } from "../../client/store.ts";
+import { isNamespaceTerminating } from "../batch.ts";
+import type { ControllerContext } from "../context.ts";
+import { Runner } from "../runner.ts";
+import { watchServices } from "../service-pods.ts";
+import { type Action, managedBy, managedByLabel, reconcile, type State, serviceNameLabel } from "./reconcile.ts";
+
+const zoneLabel = "topology.kubernetes.io/zone";
+
+/** Lists the Pods of each Service. Slices of a deleted Service go by garbage collection. */
+export function endpointSliceController(context: ControllerContext): Runner<State, Action> {
+  const { client } = context;
+  const services = context.informer(Services);
+  const slices = context.informer(EndpointSlices);
+  const nodes = context.informer(Nodes);
+  const writes = new OwnWrites();
+  const slicesOf = slices.store.index((slice) => (isOurs(slice) ? [serviceKey(slice)] : []));
+
+  const runner = new Runner<State, Action>(
+    {
+      name: "endpointslice",
+      writes,
+      gather(key) {
+        const service = services.store.get(key);
+        if (service === undefined || service.metadata.deletionTimestamp !== undefined) return undefined;
+        if (service.spec?.selector === undefined && slicesOf(key).length === 0) return undefined;
+        const zones = nodes.store.list().flatMap(({ metadata }): [string, string][] => {
+          const zone = metadata.labels?.[zoneLabel];
+          return zone === undefined ? [] : [[metadata.name, zone]];
+        });
+        return { service, pods: podsOf(service), slices: slicesOf(key), zones: new Map(zones) };
+      },
+      reconcile,
+      async execute(action, { service }, signal) {
+        const key = keyOf(service);
+        const { slice } = action;
+        switch (action.type) {
+          case "CreateSlice":
+            try {
+              writes.wrote(key, slices, await client.create(EndpointSlices, slice, { signal }));
+            } catch (error) {
+              if (!(error instanceof StatusError) || !isNamespaceTerminating(error)) throw error;
+            }
+            return;
+          case "UpdateSlice":
+            writes.wrote(key, slices, await client.update(EndpointSlices, slice, { signal }));
+            return;
+          case "DeleteSlice":
+            await client.delete(EndpointSlices, slice.metadata, {
+              preconditions: { uid: slice.metadata.uid! },
+              signal,
+            });
+            writes.deleted(key, slices, slice);
+            return;
+        }
+      },
+    },
+    context,
+  );
+  const { queue } = runner;
+  const podsOf = watchServices(context, (key) => queue.add(key));
+  // Also undoes what others do to our slices.
+  const enqueueFor = (slice: EndpointSlice) => {
+    if (isOurs(slice)) queue.add(serviceKey(slice));
+  };
+  slices.on({ onAdd: enqueueFor, onUpdate: (_, slice) => enqueueFor(slice), onDelete: enqueueFor });
+  return runner;
+}
+
+function isOurs({ metadata }: EndpointSlice): boolean {
+  return metadata.labels?.[managedByLabel] === managedBy && metadata.labels[serviceNameLabel] !== undefined;
+}
+
+function serviceKey({ metadata }: EndpointSlice): string {
+  return `${metadata.namespace}/${metadata.labels![serviceNameLabel]}`;
+}

@@ -1,0 +1,107 @@
+import { readFileSync } from "node:fs";
+import os from "node:os";
+import { systemClock } from "../base/clock.ts";
+import { FlagError, parseFlags } from "../base/flags.ts";
+import { createLogger } from "../base/logger.ts";
+import { createRegistry } from "../base/metrics.ts";
+import { startOpsServer } from "../base/ops-server.ts";
+import { runProcess } from "../base/process.ts";
+import { systemRand } from "../base/rand.ts";
+import { createGrpcClient } from "../client/grpc-client.ts";
+import { runAsLeader } from "../client/leader-election.ts";
+import { readTls } from "../net/tls.ts";
+import { ControllerContext } from "./context.ts";
+import { startControllers } from "./controllers.ts";
+import { parseCidr } from "./nodeipam/cidr.ts";
+
+/** The controller-manager: all controllers in one process, of which one at a time leads. */
+const flags = {
+  apiserver: { type: "strings", help: "gRPC addresses of the apiservers, host:port" },
+  "ca-file": { type: "string", help: "Authority of the apiservers' certificates; published as kube-root-ca.crt" },
+  "cert-file": { type: "string", help: "Client certificate" },
+  "key-file": { type: "string", help: "Key of the client certificate" },
+  "bind-address": { type: "string", default: "127.0.0.1", help: "Address of /healthz, /readyz and /metrics" },
+  "secure-port": { type: "number", default: 10257, help: "Port of /healthz, /readyz and /metrics" },
+  "leader-elect": { type: "boolean", default: true, help: "Take part in leader election before doing anything" },
+  "leader-elect-lease-duration": { type: "duration", default: 15_000, help: "Wait this long after a silent leader" },
+  "leader-elect-renew-deadline": {
+    type: "duration",
+    default: 10_000,
+    help: "Stop leading when not renewed for this long",
+  },
+  "leader-elect-retry-period": { type: "duration", default: 2000, help: "Time between tries to acquire or renew" },
+  "cluster-cidr": { type: "string", default: "10.244.0.0/16", help: "Range of the Pods' addresses" },
+  "node-cidr-mask-size": { type: "number", default: 24, help: "Mask size of a node's part of the range" },
+  "reserved-cidrs": { type: "strings", help: "Ranges never given to a node" },
+  "node-monitor-period": { type: "duration", default: 5000, help: "How often all nodes are looked at anew" },
+  "node-monitor-grace-period": { type: "duration", default: 50_000, help: "How long a node may give no sign of life" },
+  "node-startup-grace-period": { type: "duration", default: 60_000, help: "The same for a node that never reported" },
+} as const;
+
+const log = createLogger("kube-controller-manager");
+
+runProcess(log, async (signal) => {
+  const options = parseFlags(flags, process.argv.slice(2));
+  const tls = readTls({
+    caFile: options["ca-file"],
+    certFile: options["cert-file"],
+    keyFile: options["key-file"],
+  });
+  const client = createGrpcClient({ servers: options.apiserver, tls });
+  const identity = `${os.hostname()}_${systemRand.uuid()}`;
+  let ready = false;
+  const ops = await startOpsServer({
+    host: options["bind-address"],
+    port: options["secure-port"],
+    registry: createRegistry(),
+    notReady: () => (ready ? undefined : "informers have not synced"),
+  });
+  const context = new ControllerContext({ client, clock: systemClock, rand: systemRand, log });
+  const lead = (leading: AbortSignal) =>
+    startControllers(
+      context,
+      {
+        clusterCidr: cidr("cluster-cidr", options["cluster-cidr"]),
+        nodeCidrMaskSize: options["node-cidr-mask-size"],
+        reserved: options["reserved-cidrs"].map((text) => cidr("reserved-cidrs", text)),
+        nodeMonitorPeriodMs: options["node-monitor-period"],
+        nodeMonitorGracePeriodMs: options["node-monitor-grace-period"],
+        nodeStartupGracePeriodMs: options["node-startup-grace-period"],
+        rootCa: readFileSync(options["ca-file"], "utf8"),
+      },
+      leading,
+      () => {
+        ready = true;
+      },
+    );
+  if (options["leader-elect"]) {
+    await runAsLeader(
+      {
+        client,
+        namespace: "kube-system",
+        name: "kube-controller-manager",
+        identity,
+        leaseDurationMs: options["leader-elect-lease-duration"],
+        renewDeadlineMs: options["leader-elect-renew-deadline"],
+        retryPeriodMs: options["leader-elect-retry-period"],
+        clock: systemClock,
+        rand: systemRand,
+        log,
+      },
+      signal,
+      lead,
+    );
+  } else {
+    await lead(signal);
+  }
+  ops.close();
+  client.close();
+});
+
+function cidr(flag: string, text: string): ReturnType<typeof parseCidr> {
+  try {
+    return parseCidr(text);
+  } catch (error) {
+    throw new FlagError(`flag --${flag}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,113 @@
+import { Namespaces, Pods } from "../../api/generated/resources.ts";
+import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { isConflict, isNotFound, StatusError } from "../../apimachinery/status.ts";
+import { OwnWrites } from "../../client/own-writes.ts";
+import { keyOf } from "../../client/store.ts";
+import type { ControllerContext } from "../context.ts";
+import { Runner } from "../runner.ts";
+import { type Action, type Remaining, reconcile, type State } from "./reconcile.ts";
+
+/** `types`: every namespaced resource that can be listed and deleted. */
+export function namespaceController(
+  context: ControllerContext,
+  types: readonly ResourceType<KubernetesObject>[],
+): Runner<State, Action> {
+  const { client, clock } = context;
+  const namespaces = context.informer(Namespaces);
+  const pods = context.informer(Pods);
+  const writes = new OwnWrites();
+  const remaining = new Map<string, Remaining>();
+  const fresh = new Set<string>();
+
+  const runner = new Runner<State, Action>(
+    {
+      name: "namespace",
+      writes,
+      gather(key) {
+        const namespace = namespaces.store.get(key);
+        if (namespace?.metadata.deletionTimestamp === undefined) {
+          remaining.delete(key);
+          return undefined;
+        }
+        return { namespace, remaining: remaining.get(key), isFresh: fresh.delete(key), nowMs: clock.now() };
+      },
+      reconcile,
+      async execute(action, { namespace }, signal) {
+        const { name } = namespace.metadata;
+        switch (action.type) {
+          case "DeleteContents":
+            remaining.set(name, await deleteContents(name, signal));
+            fresh.add(name);
+            queue.add(name);
+            return;
+          case "UpdateConditions": {
+            const updated = { ...namespace, status: { ...namespace.status, conditions: action.conditions } };
+            writes.wrote(name, namespaces, await client.update(Namespaces, updated, { subresource: "status", signal }));
+            fresh.add(name); // its event brings the key back
+            return;
+          }
+          case "Finalize": {
+            const updated = { ...namespace, spec: { ...namespace.spec, finalizers: action.finalizers } };
+            await client.update(Namespaces, updated, { subresource: "finalize", signal });
+            return;
+          }
+        }
+      },
+    },
+    context,
+  );
+  const { queue } = runner;
+
+  async function deleteContents(namespace: string, signal: AbortSignal): Promise<Remaining> {
+    const left = {
+      resources: new Map<string, number>(),
+      finalizers: new Map<string, number>(),
+      errors: [] as string[],
+    };
+    // Pods take longest, and go on their own: what would make new ones goes first.
+    const ordered = [...types].sort((a, b) => Number(a.resource === "pods") - Number(b.resource === "pods"));
+    for (const type of ordered) {
+      const name = `${type.resource}.${type.group}`;
+      try {
+        const { items } = await client.list(type, { namespace, signal });
+        await Promise.all(items.map((item) => deleteOne(type, item, signal)));
+        if (items.length === 0) continue;
+        const after = (await client.list(type, { namespace, signal })).items;
+        if (after.length > 0) left.resources.set(name, after.length);
+        for (const finalizer of after.flatMap(({ metadata }) => metadata.finalizers ?? []))
+          left.finalizers.set(finalizer, (left.finalizers.get(finalizer) ?? 0) + 1);
+      } catch (error) {
+        if (!(error instanceof StatusError) || error.code >= 500) throw error;
+        left.errors.push(`${name}: ${error.message}`);
+      }
+    }
+    return left;
+  }
+
+  async function deleteOne(
+    type: ResourceType<KubernetesObject>,
+    { metadata }: KubernetesObject,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (metadata.deletionTimestamp !== undefined) return;
+    const options = { propagationPolicy: "Background", preconditions: { uid: metadata.uid! }, signal } as const;
+    try {
+      await client.delete(type, metadata, options);
+    } catch (error) {
+      if (!isNotFound(error) && !isConflict(error)) throw error;
+    }
+  }
+
+  namespaces.on({
+    onAdd: (namespace) => queue.add(keyOf(namespace)),
+    onUpdate: (_, namespace) => queue.add(keyOf(namespace)),
+    onDelete: (namespace) => queue.add(keyOf(namespace)),
+  });
+  pods.on({
+    onDelete({ metadata }) {
+      if (namespaces.store.get(metadata.namespace!)?.metadata.deletionTimestamp !== undefined)
+        queue.add(metadata.namespace!);
+    },
+  });
+  return runner;
+}

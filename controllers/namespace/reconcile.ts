@@ -1,0 +1,108 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Namespace, NamespaceCondition } from "../../api/generated/core-v1.ts";
+import { timestamp } from "../pods.ts";
+import type { RequeueAfter } from "../runner.ts";
+
+/** What the last deletion of contents has left. */
+export interface Remaining {
+  /** `pods.`, `deployments.apps` -> objects. */
+  resources: ReadonlyMap<string, number>;
+  finalizers: ReadonlyMap<string, number>;
+  /** Resources that could not be listed or deleted. */
+  errors: readonly string[];
+}
+
+export interface State {
+  namespace: Namespace;
+  /** Undefined before the first deletion of contents. */
+  remaining: Remaining | undefined;
+  /** Set when `remaining` is of this pass: look again later rather than at once. */
+  isFresh: boolean;
+  nowMs: number;
+}
+
+export type Action =
+  | { type: "DeleteContents" }
+  | { type: "UpdateConditions"; conditions: NamespaceCondition[] }
+  | { type: "Finalize"; finalizers: string[] };
+
+export const namespaceFinalizer = "kubernetes";
+
+/** How soon to look again when what remains gives no event that we would see. */
+const againMs = 1000;
+
+/** Empties a namespace that is being deleted, then lets it go (pkg/controller/namespace). */
+export function reconcile({ namespace, remaining, isFresh, nowMs }: State): (Action | RequeueAfter)[] {
+  const { metadata, spec } = namespace;
+  const finalizers = spec?.finalizers ?? [];
+  if (metadata.deletionTimestamp === undefined || !finalizers.includes(namespaceFinalizer)) return [];
+  if (remaining === undefined) return [{ type: "DeleteContents" }];
+  if (remaining.resources.size === 0 && remaining.errors.length === 0)
+    return [{ type: "Finalize", finalizers: finalizers.filter((finalizer) => finalizer !== namespaceFinalizer) }];
+  const conditions = conditionsOf(namespace.status?.conditions ?? [], remaining, nowMs);
+  const actions: (Action | RequeueAfter)[] = [];
+  if (!isDeepStrictEqual(conditions, namespace.status?.conditions ?? []))
+    actions.push({ type: "UpdateConditions", conditions });
+  actions.push(isFresh ? { type: "RequeueAfter", ms: againMs } : { type: "DeleteContents" });
+  return actions;
+}
+
+function conditionsOf(old: readonly NamespaceCondition[], remaining: Remaining, nowMs: number): NamespaceCondition[] {
+  const { resources, finalizers, errors } = remaining;
+  const list = (map: ReadonlyMap<string, number>, what: (name: string, count: number) => string) =>
+    [...map]
+      .sort()
+      .map(([name, count]) => what(name, count))
+      .join(", ");
+  const content = list(resources, (name, count) => `${name} has ${count} resource instances`);
+  const held = list(finalizers, (name, count) => `${name} in ${count} resource instances`);
+  const wanted: [type: string, isTrue: boolean, reason: string, message: string, otherwise: string, fine: string][] = [
+    [
+      "NamespaceDeletionDiscoveryFailure",
+      false,
+      "",
+      "",
+      "ResourcesDiscovered",
+      "All resources successfully discovered",
+    ],
+    [
+      "NamespaceDeletionGroupVersionParsingFailure",
+      false,
+      "",
+      "",
+      "ParsedGroupVersions",
+      "All legacy kube types successfully parsed",
+    ],
+    [
+      "NamespaceDeletionContentFailure",
+      errors.length > 0,
+      "ContentDeletionFailed",
+      `Failed to delete all resource types, ${errors.length} remaining: ${errors.join(", ")}`,
+      "ContentDeleted",
+      "All content successfully deleted, may be waiting on finalization",
+    ],
+    [
+      "NamespaceContentRemaining",
+      resources.size > 0,
+      "SomeResourcesRemain",
+      `Some resources are remaining: ${content}`,
+      "ContentRemoved",
+      "All content successfully removed",
+    ],
+    [
+      "NamespaceFinalizersRemaining",
+      finalizers.size > 0,
+      "SomeFinalizersRemain",
+      `Some content in the namespace has finalizers remaining: ${held}`,
+      "ContentHasNoFinalizers",
+      "All content-preserving finalizers finished",
+    ],
+  ];
+  return wanted.map(([type, isTrue, reason, message, otherwise, fine]): NamespaceCondition => {
+    const status = isTrue ? "True" : "False";
+    const text = isTrue ? { reason, message } : { reason: otherwise, message: fine };
+    const before = old.find((condition) => condition.type === type);
+    const lastTransitionTime = before?.status === status ? before.lastTransitionTime! : timestamp(nowMs);
+    return { type, status, lastTransitionTime, ...text };
+  });
+}

@@ -1,0 +1,25 @@
+/** IPv4 ranges as numbers: [first, first + size). */
+export interface Cidr {
+  first: number;
+  size: number;
+}
+
+/** Throws RangeError on anything but `a.b.c.d/n`. */
+export function parseCidr(text: string): Cidr {
+  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(text);
+  const [a, b, c, d, bits] = (match ?? []).slice(1).map(Number);
+  if (match === null || [a, b, c, d].some((octet) => octet! > 255) || bits! > 32)
+    throw new RangeError(`invalid CIDR address: ${text}`);
+  const size = 2 ** (32 - bits!);
+  const address = ((a! * 256 + b!) * 256 + c!) * 256 + d!;
+  return { first: address - (address % size), size };
+}
+
+export function formatCidr({ first, size }: Cidr): string {
+  const octets = [2 ** 24, 2 ** 16, 2 ** 8, 1].map((unit) => Math.floor(first / unit) % 256);
+  return `${octets.join(".")}/${32 - Math.log2(size)}`;
+}
+
+export function overlap(a: Cidr, b: Cidr): boolean {
+  return a.first < b.first + b.size && b.first < a.first + a.size;
+}

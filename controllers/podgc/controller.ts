@@ -1,0 +1,78 @@
+import { Nodes, Pods } from "../../api/generated/resources.ts";
+import { isNotFound } from "../../apimachinery/status.ts";
+import { keyOf } from "../../client/store.ts";
+import type { ControllerContext } from "../context.ts";
+import { deletePod } from "../disruption.ts";
+import { isTerminal } from "../pods.ts";
+import { Runner } from "../runner.ts";
+import { type Action, reconcile, type State } from "./reconcile.ts";
+
+export function podGcController(context: ControllerContext): Runner<State, Action> {
+  const { client, clock } = context;
+  const nodes = context.informer(Nodes);
+  const pods = context.informer(Pods);
+  const podsOn = pods.store.index((pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
+  const goneSinceMs = new Map<string, number>();
+
+  const runner = new Runner<State, Action>(
+    {
+      name: "podgc",
+      gather(key) {
+        const pod = pods.store.get(key);
+        if (pod === undefined) return undefined;
+        const { nodeName } = pod.spec;
+        if (!nodeName) return { pod, nodeGoneForMs: undefined };
+        if (nodes.store.get(nodeName) !== undefined) {
+          goneSinceMs.delete(nodeName);
+          return undefined;
+        }
+        const nowMs = clock.monotonic();
+        const sinceMs = goneSinceMs.get(nodeName) ?? nowMs;
+        goneSinceMs.set(nodeName, sinceMs);
+        return { pod, nodeGoneForMs: nowMs - sinceMs };
+      },
+      reconcile,
+      async execute(action, { pod }, signal) {
+        const options = { gracePeriodSeconds: 0 };
+        try {
+          if (action.reason === "NeverScheduled") {
+            await client.delete(Pods, pod.metadata, { ...options, preconditions: { uid: pod.metadata.uid! }, signal });
+            return;
+          }
+          if (await nodeExists(pod.spec.nodeName!, signal)) return; // our cache is behind
+          const failed = isTerminal(pod) ? {} : { phase: "Failed" as const };
+          const why = { reason: "DeletionByPodGC", message: "PodGC: node no longer exists", ...failed };
+          await deletePod(client, clock, pod, why, options, signal);
+        } catch (error) {
+          if (!isNotFound(error)) throw error;
+        }
+      },
+    },
+    context,
+  );
+  const { queue } = runner;
+
+  async function nodeExists(name: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await client.get(Nodes, { name }, { signal });
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  }
+
+  pods.on({
+    onAdd: (pod) => queue.add(keyOf(pod)),
+    onUpdate(old, pod) {
+      if (old.spec.nodeName !== pod.spec.nodeName || pod.metadata.deletionTimestamp !== undefined)
+        queue.add(keyOf(pod));
+    },
+  });
+  nodes.on({
+    onDelete({ metadata }) {
+      for (const pod of podsOn(metadata.name)) queue.add(keyOf(pod));
+    },
+  });
+  return runner;
+}

@@ -1,0 +1,86 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Node, Pod } from "../../api/generated/core-v1.ts";
+import { Nodes, Pods } from "../../api/generated/resources.ts";
+import { isNotFound } from "../../apimachinery/status.ts";
+import { keyOf } from "../../client/store.ts";
+import type { ControllerContext } from "../context.ts";
+import { deletePod } from "../disruption.ts";
+import { Runner } from "../runner.ts";
+import { type Action, reconcile, type State } from "./reconcile.ts";
+
+/** Drives Pods off nodes with NoExecute taints. */
+export function taintEvictionController(context: ControllerContext): Runner<State, Action> {
+  const { client, clock } = context;
+  const nodes = context.informer(Nodes);
+  const pods = context.informer(Pods);
+  const events = context.recorder("taint-eviction-controller");
+  const podsOn = pods.store.index((pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
+  /** By Pod uid, so that a namesake starts anew. */
+  const taintedSinceMs = new Map<string, number>();
+
+  const runner = new Runner<State, Action>(
+    {
+      name: "tainteviction",
+      gather(key) {
+        const pod = pods.store.get(key);
+        const node = pod?.spec.nodeName && nodes.store.get(pod.spec.nodeName);
+        if (!pod || !node) return undefined;
+        const uid = pod.metadata.uid!;
+        const taints = noExecute(node);
+        if (taints.length === 0) {
+          if (taintedSinceMs.delete(uid)) cancelled(pod);
+          return undefined;
+        }
+        const nowMs = clock.monotonic();
+        const sinceMs = taintedSinceMs.get(uid) ?? nowMs;
+        taintedSinceMs.set(uid, sinceMs);
+        return { pod, taints, taintedForMs: nowMs - sinceMs };
+      },
+      reconcile,
+      async execute(_action, { pod }, signal) {
+        const text = `Marking for deletion Pod ${keyOf(pod)}`;
+        events.event({ apiVersion: "v1", kind: "Pod", object: pod }, "Normal", "TaintManagerEviction", text);
+        const condition = {
+          reason: "DeletionByTaintManager",
+          message: "Taint manager: deleting due to NoExecute taint",
+        };
+        try {
+          await deletePod(client, clock, pod, condition, {}, signal);
+        } catch (error) {
+          if (!isNotFound(error)) throw error;
+        }
+      },
+    },
+    context,
+  );
+  const { queue } = runner;
+
+  function cancelled(pod: Pod): void {
+    const text = `Cancelling deletion of Pod ${keyOf(pod)}`;
+    events.event({ apiVersion: "v1", kind: "Pod", object: pod }, "Normal", "TaintManagerEviction", text);
+  }
+
+  function enqueuePods(node: Node): void {
+    for (const pod of podsOn(node.metadata.name)) queue.add(keyOf(pod));
+  }
+
+  nodes.on({
+    onAdd: enqueuePods,
+    onUpdate(old, node) {
+      if (!isDeepStrictEqual(noExecute(old), noExecute(node))) enqueuePods(node);
+    },
+  });
+  pods.on({
+    onAdd: (pod) => queue.add(keyOf(pod)),
+    onUpdate(old, pod) {
+      if (old.spec.nodeName !== pod.spec.nodeName || !isDeepStrictEqual(old.spec.tolerations, pod.spec.tolerations))
+        queue.add(keyOf(pod));
+    },
+    onDelete: (pod) => taintedSinceMs.delete(pod.metadata.uid!),
+  });
+  return runner;
+}
+
+function noExecute({ spec }: Node): NonNullable<Node["spec"]["taints"]> {
+  return (spec?.taints ?? []).filter(({ effect }) => effect === "NoExecute");
+}
