@@ -45,6 +45,8 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   prepareForUpdate(object: T, old: T): void;
   /** Puts back everything but what status owns. */
   prepareForStatusUpdate(object: T, old: T): void;
+  /** For resources with the subresource `finalize`: puts back everything but spec.finalizers. */
+  prepareForFinalize?(object: T, old: T): void;
   /** Every problem, metadata's included. */
   validate(object: T): FieldError[];
   validateUpdate(object: T, old: T): FieldError[];
@@ -84,7 +86,7 @@ export interface Column<T> {
 }
 
 /** A row from what it says, with what most rows share. */
-export function defineResource<T extends KubernetesObject>(type: ResourceType<T>, row: RowOf<T>): Resource<T> {
+export function defineResource<T extends KubernetesObject>(type: ResourceType<T>, row: NoInfer<RowOf<T>>): Resource<T> {
   const { group, version, kind } = type;
   const verbs = row.verbs ?? allVerbs;
   return {

@@ -14,20 +14,13 @@ export function keepStatus<T extends WithStatus>(object: T, old: T): void {
   else object.status = structuredClone(old.status);
 }
 
-/** At `/status`, only status and metadata's own rules: all else is the old one's. */
+/** At `/status`: metadata and status are the writer's, all else is as it was. */
 export function keepAllButStatus<T extends WithStatus>(object: T, old: T): void {
-  const { status } = object;
-  const { resourceVersion, managedFields } = object.metadata;
+  const { status, metadata, apiVersion, kind } = object;
   for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
-  Object.assign(object, structuredClone(old));
+  Object.assign(object, structuredClone(old), { apiVersion, kind, metadata });
   if (status === undefined) delete object.status;
   else object.status = status;
-  const { resourceVersion: _, managedFields: __, ...metadata } = object.metadata;
-  object.metadata = {
-    ...metadata,
-    ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    ...(managedFields === undefined ? {} : { managedFields }),
-  };
 }
 
 export function startGeneration(object: KubernetesObject): void {

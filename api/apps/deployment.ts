@@ -1,0 +1,115 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+} from "../../apimachinery/field-error.ts";
+import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { defaultPodSpec } from "../core/pod-defaults.ts";
+import type { Deployment } from "../generated/apps-v1.ts";
+import { Deployments } from "../generated/resources.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
+import { countGeneration, keepAllButStatus, keepStatus, resetStatus, startGeneration } from "../strategy.ts";
+import { notNegative, templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+
+export const deployments: Resource<Deployment> = defineResource(Deployments, {
+  shortNames: ["deploy"],
+  categories: ["all"],
+  subresources: [scaleSubresource, "status"],
+  scale: templatedScale,
+  defaults({ spec }) {
+    spec.replicas ??= 1;
+    spec.strategy ??= {};
+    spec.strategy.type ||= "RollingUpdate";
+    if (spec.strategy.type === "RollingUpdate")
+      spec.strategy.rollingUpdate = { maxUnavailable: "25%", maxSurge: "25%", ...spec.strategy.rollingUpdate };
+    spec.revisionHistoryLimit ??= 10;
+    spec.progressDeadlineSeconds ??= 600;
+    if (spec.template?.spec) defaultPodSpec(spec.template.spec);
+  },
+  prepareForCreate(deployment) {
+    resetStatus(deployment);
+    startGeneration(deployment);
+  },
+  prepareForUpdate(deployment, old) {
+    keepStatus(deployment, old);
+    countGeneration(deployment, old);
+    // Annotations reach the ReplicaSets, so they count too.
+    if (!isDeepStrictEqual(deployment.metadata.annotations ?? {}, old.metadata.annotations ?? {}))
+      deployment.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  },
+  prepareForStatusUpdate(deployment, old) {
+    keepAllButStatus(deployment, old);
+    if (old.metadata.labels) deployment.metadata.labels = old.metadata.labels;
+    else delete deployment.metadata.labels;
+  },
+  validate: (deployment) => [
+    ...validateObjectMeta(deployment.metadata, { namespaced: true }),
+    ...validateSpec(deployment),
+  ],
+  validateUpdate: (deployment, old) => [
+    ...validateObjectMetaUpdate(deployment.metadata, old.metadata),
+    ...validateSpec(deployment),
+    ...validateSelectorUpdate(deployment, old),
+  ],
+  validateStatusUpdate: (deployment, old) => validateObjectMetaUpdate(deployment.metadata, old.metadata),
+  columns: [
+    nameColumn,
+    column(
+      "Ready",
+      ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
+      "Ready Pods out of those wanted.",
+    ),
+    column("Up-to-date", ({ status }) => status?.updatedReplicas ?? 0, "Pods of the newest template.", integer),
+    column("Available", ({ status }) => status?.availableReplicas ?? 0, "Pods ready for minReadySeconds.", integer),
+    ageColumn,
+    ...templateColumns<Deployment>(),
+    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+  ],
+});
+
+function validateSpec(deployment: Deployment): FieldError[] {
+  const { spec } = deployment;
+  const errors = validateTemplated(deployment, "deployment");
+  for (const key of ["revisionHistoryLimit", "progressDeadlineSeconds"] as const)
+    errors.push(...notNegative(spec[key], `spec.${key}`));
+  const deadline = spec.progressDeadlineSeconds;
+  if (deadline !== undefined && deadline <= (spec.minReadySeconds ?? 0))
+    errors.push(invalidValue("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
+  return [...errors, ...validateStrategy(spec.strategy ?? {}, "spec.strategy")];
+}
+
+function validateStrategy(
+  { type, rollingUpdate }: NonNullable<Deployment["spec"]["strategy"]>,
+  at: string,
+): FieldError[] {
+  if (type === "Recreate")
+    return rollingUpdate
+      ? [forbiddenField(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'")]
+      : [];
+  if (type !== "RollingUpdate") return [notSupported(`${at}.type`, type ?? "", ["Recreate", "RollingUpdate"])];
+  if (!rollingUpdate) return [required(`${at}.rollingUpdate`, "this should be defaulted and never be nil")];
+  const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
+  const path = `${at}.rollingUpdate`;
+  const errors = [
+    ...intOrPercent(maxUnavailable, `${path}.maxUnavailable`),
+    ...intOrPercent(maxSurge, `${path}.maxSurge`),
+  ];
+  if (Number.parseInt(String(maxUnavailable), 10) === 0 && Number.parseInt(String(maxSurge), 10) === 0)
+    errors.push(invalidValue(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0"));
+  const percent = /^(\d+)%$/.exec(String(maxUnavailable))?.[1];
+  if (percent !== undefined && Number(percent) > 100)
+    errors.push(invalidValue(`${path}.maxUnavailable`, maxUnavailable, "must not be greater than 100%"));
+  return errors;
+}
+
+const percentText =
+  "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+
+function intOrPercent(value: number | string, path: string): FieldError[] {
+  if (typeof value === "number") return notNegative(value, path);
+  return /^\d+%$/.test(value) ? [] : [invalidValue(path, value, percentText)];
+}

@@ -1,0 +1,49 @@
+import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { defaultPodSpec } from "../core/pod-defaults.ts";
+import type { ReplicaSet } from "../generated/apps-v1.ts";
+import { ReplicaSets } from "../generated/resources.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
+import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
+import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+
+export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
+  shortNames: ["rs"],
+  categories: ["all"],
+  subresources: [scaleSubresource, "status"],
+  selectableFields: ["status.replicas"],
+  fields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
+  scale: templatedScale,
+  defaults({ spec }) {
+    spec.replicas ??= 1;
+    if (spec.template?.spec) defaultPodSpec(spec.template.spec);
+  },
+  prepareForCreate(set) {
+    set.status = { replicas: 0 };
+    startGeneration(set);
+  },
+  prepareForUpdate(set, old) {
+    keepStatus(set, old);
+    countGeneration(set, old);
+  },
+  prepareForStatusUpdate: keepAllButStatus,
+  validate: (set) => [
+    ...validateObjectMeta(set.metadata, { namespaced: true }),
+    ...validateTemplated(set, "replicaset"),
+  ],
+  validateUpdate: (set, old) => [
+    ...validateObjectMetaUpdate(set.metadata, old.metadata),
+    ...validateTemplated(set, "replicaset"),
+    ...validateSelectorUpdate(set, old),
+  ],
+  validateStatusUpdate: (set, old) => validateObjectMetaUpdate(set.metadata, old.metadata),
+  columns: [
+    nameColumn,
+    column("Desired", ({ spec }) => spec.replicas ?? 0, "Pods wanted.", integer),
+    column("Current", ({ status }) => status?.replicas ?? 0, "Pods there are.", integer),
+    column("Ready", ({ status }) => status?.readyReplicas ?? 0, "Pods that are ready.", integer),
+    ageColumn,
+    ...templateColumns<ReplicaSet>(),
+    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+  ],
+});

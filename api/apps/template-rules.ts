@@ -1,0 +1,82 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+} from "../../apimachinery/field-error.ts";
+import type { LabelSelector } from "../../apimachinery/generated/meta-v1.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { formatSelector, labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { validateTemplate } from "../core/pod-validation.ts";
+import type { PodTemplateSpec } from "../generated/core-v1.ts";
+import { immutable } from "../metadata.ts";
+import type { ScaleAccess } from "../resource.ts";
+
+/** What kinds that keep Pods from a template share. */
+export interface Templated extends KubernetesObject {
+  spec: { replicas?: number; minReadySeconds?: number; selector: LabelSelector; template?: PodTemplateSpec };
+  status?: { replicas?: number };
+}
+
+/** A selector that selects something, and that the template's labels match. */
+export function validateTemplated({ spec }: Templated, kind: "deployment" | "replicaset"): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const key of ["replicas", "minReadySeconds"] as const) errors.push(...notNegative(spec[key], `spec.${key}`));
+  const at = "spec.selector";
+  let usable = false;
+  if (!spec.selector) errors.push(required(at));
+  else {
+    const wrong = validateLabelSelector(spec.selector, at);
+    errors.push(...wrong);
+    if (!spec.selector.matchLabels && !spec.selector.matchExpressions)
+      errors.push(invalidValue(at, spec.selector, `empty selector is invalid for ${kind}`));
+    else usable = wrong.length === 0;
+  }
+  const { template } = spec;
+  errors.push(...validateTemplate(template, "spec.template"));
+  if (!template?.spec) return errors;
+  const labels = template.metadata?.labels ?? {};
+  if (usable && !matches(labelSelector(spec.selector), labels))
+    errors.push(invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
+  const { restartPolicy, activeDeadlineSeconds } = template.spec;
+  if (restartPolicy && restartPolicy !== "Always")
+    errors.push(notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]));
+  if (activeDeadlineSeconds !== undefined)
+    errors.push(
+      forbiddenField(
+        "spec.template.spec.activeDeadlineSeconds",
+        `activeDeadlineSeconds in ${kind === "deployment" ? "Deployment" : "ReplicaSet"} is not Supported`,
+      ),
+    );
+  return errors;
+}
+
+export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): FieldError[] =>
+  isDeepStrictEqual(spec.selector, old.spec.selector)
+    ? []
+    : [invalidValue("spec.selector", spec.selector ?? null, immutable)];
+
+export const notNegative = (value: number | undefined, path: string): FieldError[] =>
+  (value ?? 0) < 0 ? [invalidValue(path, value, "must be greater than or equal to 0")] : [];
+
+export const templatedScale: ScaleAccess<Templated> = {
+  get({ metadata, spec, status }) {
+    const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
+    const given = Object.entries({ name, namespace, uid, resourceVersion, creationTimestamp }).filter(
+      ([, v]) => v !== undefined,
+    );
+    const selector = formatSelector(labelSelector(spec.selector));
+    return {
+      kind: "Scale",
+      apiVersion: "autoscaling/v1",
+      metadata: { name, ...Object.fromEntries(given) },
+      spec: spec.replicas ? { replicas: spec.replicas } : {},
+      status: { replicas: status?.replicas ?? 0, ...(selector ? { selector } : {}) },
+    };
+  },
+  set(object, replicas) {
+    object.spec.replicas = replicas;
+  },
+};

@@ -1,0 +1,25 @@
+import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
+import type { Lease } from "../generated/coordination-v1.ts";
+import { Leases } from "../generated/resources.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+export const leases: Resource<Lease> = defineResource(Leases, {
+  createOnUpdate: true,
+  unconditionalUpdate: false,
+  defaults: () => {},
+  validate: (lease) => [...validateObjectMeta(lease.metadata, { namespaced: true }), ...validateSpec(lease)],
+  validateUpdate: (lease, old) => [...validateObjectMetaUpdate(lease.metadata, old.metadata), ...validateSpec(lease)],
+  columns: [nameColumn, column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it."), ageColumn],
+});
+
+function validateSpec({ spec }: Lease): FieldError[] {
+  const errors: FieldError[] = [];
+  const { leaseDurationSeconds, leaseTransitions } = spec ?? {};
+  if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0)
+    errors.push(invalidValue("spec.leaseDurationSeconds", leaseDurationSeconds, "must be greater than 0"));
+  if (leaseTransitions !== undefined && leaseTransitions < 0)
+    errors.push(invalidValue("spec.leaseTransitions", leaseTransitions, "must be greater than or equal to 0"));
+  return errors;
+}

@@ -1,0 +1,71 @@
+import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { age, humanDuration, parseTime } from "../../apimachinery/time.ts";
+import { column, integer, wide } from "../columns.ts";
+import type { Event } from "../generated/core-v1.ts";
+import { Events } from "../generated/resources.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+const about = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"] as const;
+
+export const events: Resource<Event> = defineResource(Events, {
+  shortNames: ["ev"],
+  createOnUpdate: true,
+  selectableFields: [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"],
+  fields: (event) => ({
+    ...Object.fromEntries(about.map((key) => [`involvedObject.${key}`, event.involvedObject[key] ?? ""])),
+    reason: event.reason ?? "",
+    reportingComponent: event.reportingComponent ?? "",
+    source: event.source?.component || event.reportingComponent || "",
+    type: event.type ?? "",
+  }),
+  defaults: () => {},
+  validate: (event) => [...validateObjectMeta(event.metadata, { namespaced: true }), ...validateEvent(event)],
+  validateUpdate: (event, old) => [...validateObjectMetaUpdate(event.metadata, old.metadata), ...validateEvent(event)],
+  columns: [
+    column("Last Seen", lastSeen, "When it happened last."),
+    column("Type", ({ type }) => type ?? "", "Normal or Warning."),
+    column("Reason", ({ reason }) => reason ?? "", "Why, in one word."),
+    column(
+      "Object",
+      ({ involvedObject: o }) => (o.name ? `${o.kind?.toLowerCase()}/${o.name}` : (o.kind?.toLowerCase() ?? "")),
+      "What it is about.",
+    ),
+    column("Subobject", ({ involvedObject }) => involvedObject.fieldPath ?? "", "Which part of it.", wide),
+    column("Source", source, "Who tells.", wide),
+    column("Message", ({ message }) => (message ?? "").trim(), "What happened."),
+    column("First Seen", firstSeen, "When it happened first.", wide),
+    column("Count", ({ series, count }) => series?.count ?? (count || 1), "How often.", { ...wide, ...integer }),
+    column("Name", ({ metadata }) => metadata.name, "Unique among its kind and namespace.", wide),
+  ],
+});
+
+function known(...times: (string | undefined)[]): string | undefined {
+  return times.find((t) => !Number.isNaN(parseTime(t)));
+}
+
+function firstSeen(event: Event, now: number): string {
+  return age(known(event.firstTimestamp, event.eventTime), now);
+}
+
+function lastSeen(event: Event, now: number): string {
+  const { series, lastTimestamp } = event;
+  const first = known(event.firstTimestamp, event.eventTime);
+  const last = known(series?.lastObservedTime, lastTimestamp, first);
+  if (series) return `${age(last, now)} (x${series.count} over ${firstSeen(event, now)})`;
+  if ((event.count ?? 0) > 1 && first)
+    return `${age(last, now)} (x${event.count} over ${humanDuration(now - parseTime(first))})`;
+  return age(last, now);
+}
+
+function source({ source, reportingComponent, reportingInstance }: Event): string {
+  return [source?.component || reportingComponent, source?.host || reportingInstance].filter(Boolean).join(", ");
+}
+
+function validateEvent({ metadata, involvedObject }: Event): FieldError[] {
+  const namespace = involvedObject.namespace ?? "";
+  const fits = namespace
+    ? namespace === metadata.namespace
+    : metadata.namespace === "default" || metadata.namespace === "kube-system";
+  return fits ? [] : [invalidValue("involvedObject.namespace", namespace, "does not match event.namespace")];
+}

@@ -1,0 +1,43 @@
+import { dns1123Label } from "../../apimachinery/names.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
+import type { Namespace } from "../generated/core-v1.ts";
+import { Namespaces } from "../generated/resources.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { keepAllButStatus, keepStatus } from "../strategy.ts";
+
+/** Namespaces go when `spec.finalizers` is emptied through the subresource `finalize`. */
+export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
+  shortNames: ["ns"],
+  verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
+  subresources: ["finalize", "status"],
+  selectableFields: ["status.phase"],
+  fields: ({ status }) => ({ "status.phase": status?.phase ?? "" }),
+  defaults(namespace) {
+    namespace.spec ??= {};
+    namespace.metadata.labels = {
+      ...namespace.metadata.labels,
+      "kubernetes.io/metadata.name": namespace.metadata.name,
+    };
+    if (!namespace.metadata.name) delete namespace.metadata.labels["kubernetes.io/metadata.name"];
+  },
+  prepareForCreate(namespace) {
+    namespace.status = { phase: "Active" };
+    const finalizers = namespace.spec.finalizers ?? [];
+    if (!finalizers.includes("kubernetes")) namespace.spec.finalizers = [...finalizers, "kubernetes"];
+  },
+  prepareForUpdate(namespace, old) {
+    keepFinalizers(namespace, old);
+    keepStatus(namespace, old);
+  },
+  prepareForFinalize: keepStatus,
+  prepareForStatusUpdate: keepAllButStatus,
+  validate: ({ metadata }) => validateObjectMeta(metadata, { namespaced: false, name: dns1123Label }),
+  validateUpdate: (namespace, old) => validateObjectMetaUpdate(namespace.metadata, old.metadata),
+  columns: [nameColumn, column("Status", ({ status }) => status?.phase ?? "", "Active or Terminating."), ageColumn],
+});
+
+function keepFinalizers(namespace: Namespace, old: Namespace): void {
+  if (old.spec?.finalizers) namespace.spec.finalizers = old.spec.finalizers;
+  else delete namespace.spec.finalizers;
+}

@@ -1,0 +1,90 @@
+import {
+  duplicate,
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+} from "../../apimachinery/field-error.ts";
+import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
+import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
+import type { Node } from "../generated/core-v1.ts";
+import { Nodes } from "../generated/resources.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { keepAllButStatus, keepStatus } from "../strategy.ts";
+
+const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
+const info = (key: "osImage" | "kernelVersion" | "containerRuntimeVersion") => (node: Node) =>
+  node.status?.nodeInfo?.[key] || "<unknown>";
+
+export const nodes: Resource<Node> = defineResource(Nodes, {
+  shortNames: ["no"],
+  storagePrefix: "minions",
+  subresources: ["status"],
+  selectableFields: ["spec.unschedulable"],
+  fields: ({ spec }) => ({ "spec.unschedulable": String(spec.unschedulable ?? false) }),
+  defaults({ status }) {
+    if (status?.capacity) status.allocatable ??= { ...status.capacity };
+  },
+  prepareForUpdate: keepStatus,
+  prepareForStatusUpdate: keepAllButStatus,
+  validate: (node) => [...validateObjectMeta(node.metadata, { namespaced: false }), ...validateTaints(node)],
+  validateUpdate,
+  validateStatusUpdate: (node, old) => validateObjectMetaUpdate(node.metadata, old.metadata),
+  columns: [
+    nameColumn,
+    column("Status", status, "Whether it takes Pods."),
+    column("Roles", roles, "From its labels."),
+    ageColumn,
+    column("Version", (node) => node.status?.nodeInfo?.kubeletVersion ?? "", "Of its agent."),
+    column("Internal-IP", address("InternalIP"), "Inside the cluster.", wide),
+    column("External-IP", address("ExternalIP"), "Outside the cluster.", wide),
+    column("OS-Image", info("osImage"), "Operating system.", wide),
+    column("Kernel-Version", info("kernelVersion"), "Kernel.", wide),
+    column("Container-Runtime", info("containerRuntimeVersion"), "What runs its containers.", wide),
+  ],
+});
+
+function status({ spec, status }: Node): string {
+  const ready = status?.conditions?.find((c) => c.type === "Ready");
+  const word = !ready ? "Unknown" : ready.status === "True" ? "Ready" : "NotReady";
+  return spec.unschedulable ? `${word},SchedulingDisabled` : word;
+}
+
+function roles({ metadata }: Node): string {
+  const found = new Set<string>();
+  for (const [key, value] of Object.entries(metadata.labels ?? {})) {
+    if (key.startsWith("node-role.kubernetes.io/")) found.add(key.slice("node-role.kubernetes.io/".length));
+    else if (key === "kubernetes.io/role" && value) found.add(value);
+  }
+  return orNone([...found].filter(Boolean).sort().join(","));
+}
+
+function validateUpdate(node: Node, old: Node): FieldError[] {
+  const errors = [...validateObjectMetaUpdate(node.metadata, old.metadata), ...validateTaints(node)];
+  const before = old.spec.podCIDRs ?? [];
+  if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
+    errors.push(forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'));
+  if (old.spec.providerID && old.spec.providerID !== node.spec.providerID)
+    errors.push(forbiddenField("spec.providerID", 'node updates may not change providerID except from "" to valid'));
+  return errors;
+}
+
+const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+function validateTaints({ spec }: Node): FieldError[] {
+  const errors: FieldError[] = [];
+  const seen = new Set<string>();
+  for (const [i, taint] of (spec.taints ?? []).entries()) {
+    const at = `spec.taints[${i}]`;
+    for (const p of qualifiedName(taint.key)) errors.push(invalidValue(`${at}.key`, taint.key, p));
+    for (const p of labelValue(taint.value ?? "")) errors.push(invalidValue(`${at}.value`, taint.value, p));
+    if (!taint.effect) errors.push(required(`${at}.effect`));
+    else if (!effects.includes(taint.effect)) errors.push(notSupported(`${at}.effect`, taint.effect, effects));
+    const key = `${taint.key}:${taint.effect}`;
+    if (seen.has(key)) errors.push(duplicate(at, taint));
+    seen.add(key);
+  }
+  return errors;
+}

@@ -1,0 +1,123 @@
+import type {
+  Container,
+  ContainerPort,
+  EphemeralContainer,
+  Lifecycle,
+  Pod,
+  PodSpec,
+  Probe,
+  Volume,
+} from "../generated/core-v1.ts";
+
+/** What a Pod gets when it does not say (k8s.io/kubernetes/pkg/apis/core/v1/defaults.go). */
+export function defaultPod(pod: Pod): void {
+  defaultPodSpec(pod.spec);
+  pod.spec.enableServiceLinks ??= true;
+  for (const container of [...(pod.spec.initContainers ?? []), ...(pod.spec.containers ?? [])]) {
+    // A limit without a request asks for as much.
+    const { limits } = container.resources ?? {};
+    if (limits)
+      container.resources = { ...container.resources, requests: { ...limits, ...container.resources?.requests } };
+  }
+}
+
+/** Shared with templates. */
+export function defaultPodSpec(spec: PodSpec): void {
+  spec.restartPolicy ||= "Always";
+  spec.terminationGracePeriodSeconds ??= 30;
+  spec.dnsPolicy ||= "ClusterFirst";
+  spec.securityContext ??= {};
+  spec.schedulerName ||= "default-scheduler";
+  // The old name of the field is kept in step.
+  const account = spec.serviceAccountName || spec.serviceAccount;
+  if (account) {
+    spec.serviceAccountName = account;
+    spec.serviceAccount = account;
+  }
+  for (const volume of spec.volumes ?? []) defaultVolume(volume);
+  const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
+  for (const container of [...containers, ...(spec.ephemeralContainers ?? [])]) defaultContainer(container);
+  if (spec.hostNetwork)
+    for (const { ports } of containers) for (const port of ports ?? []) port.hostPort ||= port.containerPort;
+}
+
+function defaultContainer(container: Container | EphemeralContainer): void {
+  container.imagePullPolicy ||= hasLatestTag(container.image ?? "") ? "Always" : "IfNotPresent";
+  container.terminationMessagePath ||= "/dev/termination-log";
+  container.terminationMessagePolicy ||= "File";
+  container.resources ??= {};
+  for (const port of container.ports ?? []) defaultPort(port);
+  for (const { valueFrom } of container.env ?? []) {
+    if (valueFrom?.fieldRef) valueFrom.fieldRef.apiVersion ||= "v1";
+    if (valueFrom?.resourceFieldRef) valueFrom.resourceFieldRef.divisor ??= "0";
+    if (valueFrom?.fileKeyRef) valueFrom.fileKeyRef.optional ??= false;
+  }
+  for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) defaultProbe(probe);
+  defaultLifecycle(container.lifecycle);
+}
+
+const defaultPort = (port: ContainerPort): void => {
+  port.protocol ||= "TCP";
+};
+
+/** No tag and no digest, or `:latest`. */
+function hasLatestTag(image: string): boolean {
+  const [name = "", digest] = image.split("@");
+  const tag = /:([^/:]*)$/.exec(name)?.[1];
+  return tag === "latest" || (tag === undefined && digest === undefined);
+}
+
+function defaultProbe(probe: Probe | undefined): void {
+  if (!probe) return;
+  probe.timeoutSeconds ||= 1;
+  probe.periodSeconds ||= 10;
+  probe.successThreshold ||= 1;
+  probe.failureThreshold ||= 3;
+  defaultHttpGet(probe.httpGet);
+  if (probe.grpc) probe.grpc.service ??= "";
+}
+
+function defaultLifecycle(lifecycle: Lifecycle | undefined): void {
+  defaultHttpGet(lifecycle?.postStart?.httpGet);
+  defaultHttpGet(lifecycle?.preStop?.httpGet);
+}
+
+function defaultHttpGet(action: Probe["httpGet"]): void {
+  if (!action) return;
+  action.path ||= "/";
+  action.scheme ||= "HTTP";
+}
+
+function defaultVolume(volume: Volume): void {
+  // A volume that names no source is an empty directory.
+  if (Object.keys(volume).every((key) => key === "name")) volume.emptyDir = {};
+  for (const source of [volume.secret, volume.configMap, volume.downwardAPI, volume.projected])
+    if (source) source.defaultMode ??= 0o644;
+  if (volume.hostPath) volume.hostPath.type ??= "";
+  for (const { fieldRef, resourceFieldRef } of volume.downwardAPI?.items ?? []) {
+    if (fieldRef) fieldRef.apiVersion ||= "v1";
+    if (resourceFieldRef) resourceFieldRef.divisor ??= "0";
+  }
+  for (const { serviceAccountToken, downwardAPI } of volume.projected?.sources ?? []) {
+    if (serviceAccountToken) serviceAccountToken.expirationSeconds ??= 3600;
+    for (const { fieldRef } of downwardAPI?.items ?? []) if (fieldRef) fieldRef.apiVersion ||= "v1";
+  }
+  if (volume.ephemeral?.volumeClaimTemplate) volume.ephemeral.volumeClaimTemplate.spec.volumeMode ??= "Filesystem";
+  if (volume.image) volume.image.pullPolicy ||= hasLatestTag(volume.image.reference ?? "") ? "Always" : "IfNotPresent";
+  if (volume.iscsi) volume.iscsi.iscsiInterface ||= "default";
+  if (volume.rbd) {
+    volume.rbd.pool ||= "rbd";
+    volume.rbd.user ||= "admin";
+    volume.rbd.keyring ||= "/etc/ceph/keyring";
+  }
+  if (volume.scaleIO) {
+    volume.scaleIO.storageMode ||= "ThinProvisioned";
+    volume.scaleIO.fsType ||= "xfs";
+  }
+  if (volume.azureDisk) {
+    volume.azureDisk.cachingMode ??= "ReadWrite";
+    volume.azureDisk.kind ??= "Shared";
+    volume.azureDisk.fsType ??= "ext4";
+    volume.azureDisk.readOnly ??= false;
+  }
+}

@@ -1,0 +1,112 @@
+import { ageColumn, column, join, nameColumn, orNone, wide } from "../columns.ts";
+import type { Service, ServicePort } from "../generated/core-v1.ts";
+import { Services } from "../generated/resources.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { resetServiceFields, validateService, validateServiceUpdate } from "./service-validation.ts";
+
+/**
+ * Services. Cluster IPs, node ports and IP families are allocated by the registry after `prepareForCreate` and
+ * `prepareForUpdate` and before validation.
+ */
+export const services: Resource<Service> = defineResource(Services, {
+  shortNames: ["svc"],
+  categories: ["all"],
+  storagePrefix: "services/specs",
+  subresources: ["status"],
+  selectableFields: ["spec.clusterIP", "spec.type"],
+  fields: ({ spec }) => ({ "spec.clusterIP": spec.clusterIP ?? "", "spec.type": spec.type ?? "" }),
+  defaults,
+  prepareForCreate(service) {
+    service.status = { loadBalancer: {} };
+    resetServiceFields(service);
+  },
+  prepareForUpdate(service, old) {
+    keepStatus(service, old);
+    keepAllocated(service, old);
+    resetServiceFields(service);
+  },
+  prepareForStatusUpdate: keepAllButStatus,
+  validate: validateService,
+  validateUpdate: validateServiceUpdate,
+  columns: [
+    nameColumn,
+    column("Type", ({ spec }) => spec.type ?? "", "How it is reached."),
+    column("Cluster-IP", ({ spec }) => orNone(spec.clusterIPs?.[0] ?? spec.clusterIP), "Its address in the cluster."),
+    column("External-IP", externalIp, "Addresses outside of the cluster."),
+    column("Port(s)", ({ spec }) => orNone(join(spec.ports?.map(portText))), "Ports, and node ports after the colon."),
+    ageColumn,
+    column("Selector", ({ spec }) => selector(spec.selector), "Labels of the Pods behind it.", wide),
+  ],
+});
+
+/** Whether the Service has (or is to get) a cluster IP; headless ones say `None`. */
+export const needsClusterIp = ({ spec }: Service): boolean => spec.type !== "ExternalName";
+
+export const needsNodePort = ({ spec }: Service): boolean =>
+  spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
+
+function defaults({ spec, status }: Service): void {
+  spec.sessionAffinity ||= "None";
+  if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
+  if (spec.sessionAffinity === "ClientIP" && !spec.sessionAffinityConfig?.clientIP?.timeoutSeconds)
+    spec.sessionAffinityConfig = { clientIP: { timeoutSeconds: 10800 } };
+  spec.type ||= "ClusterIP";
+  for (const port of spec.ports ?? []) {
+    port.protocol ||= "TCP";
+    if (!port.targetPort) port.targetPort = port.port;
+  }
+  const external = spec.type === "NodePort" || spec.type === "LoadBalancer";
+  if (external) spec.externalTrafficPolicy ||= "Cluster";
+  if (external || spec.type === "ClusterIP") spec.internalTrafficPolicy ??= "Cluster";
+  if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
+  for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
+}
+
+/** What was allocated stays when a client leaves it out (upstream: patchAllocatedValues). */
+function keepAllocated(service: Service, old: Service): void {
+  const { spec } = service;
+  if (needsClusterIp(service) && needsClusterIp(old)) {
+    if (!spec.clusterIP && !spec.clusterIPs?.length) {
+      if (old.spec.clusterIP !== undefined) spec.clusterIP = old.spec.clusterIP;
+      if (old.spec.clusterIPs !== undefined) spec.clusterIPs = [...old.spec.clusterIPs];
+    }
+    if (!spec.ipFamilies && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies];
+    if (!spec.ipFamilyPolicy && old.spec.ipFamilyPolicy) spec.ipFamilyPolicy = old.spec.ipFamilyPolicy;
+  }
+  // Clients that know only clusterIP, or only clusterIPs, move the other along.
+  if (spec.clusterIP !== old.spec.clusterIP && sameList(spec.clusterIPs, old.spec.clusterIPs)) {
+    if (spec.clusterIP) spec.clusterIPs = [spec.clusterIP];
+    else delete spec.clusterIPs;
+  } else if (spec.clusterIP === old.spec.clusterIP && spec.clusterIPs?.[0] !== spec.clusterIP && spec.clusterIPs?.[0])
+    spec.clusterIP = spec.clusterIPs[0];
+  if (!needsNodePort(service) || !needsNodePort(old)) return;
+  const key = (port: ServicePort) => `${port.protocol}/${port.port}`;
+  const before = new Map((old.spec.ports ?? []).map((port) => [key(port), port.nodePort]));
+  const used = new Set((spec.ports ?? []).map((p) => p.nodePort));
+  for (const port of spec.ports ?? []) {
+    const kept = before.get(key(port));
+    if (!port.nodePort && kept && !used.has(kept)) port.nodePort = kept;
+  }
+}
+
+const sameList = (a: string[] = [], b: string[] = []) => a.join() === b.join();
+
+function externalIp({ spec, status }: Service): string {
+  if (spec.type === "ExternalName") return spec.externalName ?? "";
+  const ips = spec.externalIPs ?? [];
+  if (spec.type !== "LoadBalancer") return orNone(join(ips));
+  const ingress = (status?.loadBalancer?.ingress ?? []).map((i) => i.ip || i.hostname || "");
+  return join([...ingress, ...ips]) || "<pending>";
+}
+
+const portText = ({ port, nodePort, protocol }: ServicePort): string =>
+  nodePort ? `${port}:${nodePort}/${protocol}` : `${port}/${protocol}`;
+
+const selector = (labels: Record<string, string> | undefined): string =>
+  orNone(
+    Object.entries(labels ?? {})
+      .map(([key, value]) => `${key}=${value}`)
+      .sort()
+      .join(","),
+  );

@@ -1,0 +1,39 @@
+import { deployments } from "./apps/deployment.ts";
+import { replicaSets } from "./apps/replica-set.ts";
+import { leases } from "./coordination/lease.ts";
+import { configMaps } from "./core/config-map.ts";
+import { endpoints } from "./core/endpoints.ts";
+import { events } from "./core/event.ts";
+import { namespaces } from "./core/namespace.ts";
+import { nodes } from "./core/node.ts";
+import { pods } from "./core/pod.ts";
+import { secrets } from "./core/secret.ts";
+import { services } from "./core/service.ts";
+import { serviceAccounts } from "./core/service-account.ts";
+import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import type { Resource } from "./resource.ts";
+
+export type { Column, Resource, ScaleAccess, Subresource, Verb } from "./resource.ts";
+
+/**
+ * Every resource that is served, in the order of discovery: groups by preference, core first. Adding a kind is a row
+ * here and a file beside the others.
+ */
+export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): readonly Resource[] {
+  const loopback = options.allowLoopbackEndpoints ?? false;
+  return [
+    configMaps,
+    endpoints(loopback),
+    events,
+    namespaces,
+    nodes,
+    pods,
+    secrets,
+    serviceAccounts,
+    services,
+    deployments,
+    replicaSets,
+    leases,
+    endpointSlices(loopback),
+  ];
+}
