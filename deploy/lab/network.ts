@@ -3,7 +3,8 @@ import type { LabFile } from "./lab-file.ts";
 
 /**
  * The shell scripts that make a lab's network, as text. One switch; everything else is a namespace with one cable to it
- * and a default route there, where Pod and Service ranges end in black holes: a stray packet goes nowhere.
+ * and a default route there. The lab's own root is the router between nodes' Pod ranges (routes come as nodes get their
+ * ranges); what no node has ends in a black hole, and there is no way out.
  *
  * Traps that shaped them: a bridge takes the lowest MAC of its ports unless it is given one, and then neighbours talk
  * to a gateway that moved; a veth's other end goes away some time after its namespace, so its name is freed by hand.
@@ -33,6 +34,8 @@ mount -t tmpfs -o mode=0700 tmpfs ${quote(pins)}
 cd ${quote(pins)}
 : >lab
 mount --bind /proc/self/ns/net lab
+echo 1 >/proc/sys/net/ipv4/ip_forward
+echo 0 | tee /proc/sys/net/ipv4/conf/all/send_redirects >/proc/sys/net/ipv4/conf/default/send_redirects
 ip -batch - <<E
 link set lo up
 link add sw type bridge
@@ -58,7 +61,6 @@ nsenter --net=${quote(lab)} ip link del ${deviceOf(node.name)} 2>/dev/null || :
 ip -batch - <<E
 ${cable(node, lab)}E
 nsenter --net=${quote(lab)} ip link set ${deviceOf(node.name)} master sw up
-echo 1 >/proc/sys/net/ipv4/ip_forward
 ${heldByStdin}`;
 }
 

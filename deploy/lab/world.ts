@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { StartError } from "../../base/process.ts";
 import { addressesOf } from "./addresses.ts";
 import type { LabFile } from "./lab-file.ts";
@@ -16,6 +17,8 @@ export interface World {
   readonly wrapped: boolean;
   /** Ends a node with all that runs on it, as pulling its plug would. */
   endPlace(place: string): Promise<void>;
+  /** Sends what is for this Pod range to that node, from wherever in the lab. */
+  route(podCidr: string, node: string): Promise<void>;
   /** Resolves when the world is gone, by `end` or by itself. */
   readonly ended: Promise<void>;
   end(): void;
@@ -26,7 +29,7 @@ export const hostWorld = (): World => {
   const ended = new Promise<void>((resolve) => {
     end = resolve;
   });
-  return { enter: async () => [], wrapped: false, async endPlace() {}, ended, end };
+  return { enter: async () => [], wrapped: false, async endPlace() {}, async route() {}, ended, end };
 };
 
 /**
@@ -41,10 +44,11 @@ export async function createNetnsWorld(lab: LabFile): Promise<World> {
   const whole = await boot(["unshare", ...unshareFlags()], labScript(placesOf(lab, addresses), addresses, pins), 1);
   const nodes = new Map<string, Promise<Machine>>();
 
+  const addressOf = (name: string) => addresses.inside.node(Number(name.slice("node-".length)));
   const node = (name: string): Promise<Machine> => {
     const known = nodes.get(name);
     if (known !== undefined) return known;
-    const place: Place = { name, ip: addresses.inside.node(Number(name.slice("node-".length))) };
+    const place: Place = { name, ip: addressOf(name) };
     const unshare = ["unshare", "-n", "-m", "-p", "-f", "--kill-child", "--mount-proc"];
     const machine = boot([...nsenter(whole, "-m", "-n", "-p"), ...unshare], nodeScript(place, pins), 2);
     nodes.set(name, machine);
@@ -57,6 +61,11 @@ export async function createNetnsWorld(lab: LabFile): Promise<World> {
     wrapped: true,
     ended: whole.ended,
     end: whole.end,
+    async route(podCidr, name) {
+      const command = ["ip", "route", "replace", podCidr, "via", addressOf(name)];
+      const [program, ...args] = [...nsenter(whole, "-n"), ...command];
+      await promisify(execFile)(program!, args);
+    },
     async endPlace(place) {
       const machine = await nodes.get(place);
       machine?.end();

@@ -3,6 +3,7 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import type { Client } from "../../client/types.ts";
 
 interface Node extends KubernetesObject {
+  spec?: { podCIDR?: string };
   status?: { conditions?: { type: string; status: string }[] };
 }
 
@@ -18,12 +19,22 @@ export interface NodesWatch {
 export interface NodesObserver {
   onConnected(): void;
   onReady(name: string, ready: boolean): void;
+  /** The node's Pods live there. Told once, and again when it changes. */
+  onPodCidr(name: string, cidr: string): void;
 }
 
-/** Follows the Ready condition of all nodes until `signal` aborts; begins again whenever the apiserver is gone. */
+/** Follows the Ready condition and the Pod range of all nodes until `signal` aborts; begins again whenever the apiserver is gone. */
 export function watchNodes(client: Client, clock: Clock, signal: AbortSignal, observer: NodesObserver): NodesWatch {
   const ready = new Map<string, boolean>();
   let connected = false;
+  const cidrs = new Map<string, string>();
+  const see = ({ metadata: { name }, spec, status }: Node) => {
+    set(name, isReady(status));
+    if (spec?.podCIDR && cidrs.get(name) !== spec.podCIDR) {
+      cidrs.set(name, spec.podCIDR);
+      observer.onPodCidr(name, spec.podCIDR);
+    }
+  };
   const set = (name: string, is: boolean) => {
     const was = ready.get(name) ?? false;
     ready.set(name, is);
@@ -35,11 +46,11 @@ export function watchNodes(client: Client, clock: Clock, signal: AbortSignal, ob
     observer.onConnected();
     const present = new Set(list.items.map(({ metadata }) => metadata.name));
     for (const name of ready.keys()) if (!present.has(name)) set(name, false);
-    for (const node of list.items) set(node.metadata.name, isReady(node));
+    for (const node of list.items) see(node);
     for await (const events of client.watch(nodes, { resourceVersion: list.resourceVersion, signal })) {
       for (const event of events) {
-        if (event.type !== "BOOKMARK")
-          set(event.object.metadata.name, event.type !== "DELETED" && isReady(event.object));
+        if (event.type === "DELETED") set(event.object.metadata.name, false);
+        else if (event.type !== "BOOKMARK") see(event.object);
       }
     }
   };
@@ -61,6 +72,6 @@ export function watchNodes(client: Client, clock: Clock, signal: AbortSignal, ob
 
 const retryMs = 50;
 
-function isReady({ status }: Node): boolean {
-  return status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+function isReady(status: Node["status"]): boolean {
+  return status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ?? false;
 }

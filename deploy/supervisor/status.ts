@@ -15,7 +15,7 @@ export interface LabStatus {
     name: string;
     pid: number | null;
     clientUrl: string;
-    role: "leader" | "follower" | "learner" | "unreachable" | "down";
+    role: "leader" | "follower" | "learner" | "unreachable" | "stopped" | "down";
     term: number | null;
     commitIndex: number | null;
     restarts: number;

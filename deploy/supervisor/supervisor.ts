@@ -1,10 +1,11 @@
+import { existsSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Client } from "../../client/types.ts";
 import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
-import { type LabPaths, logFile } from "../lab/paths.ts";
+import { type LabPaths, logFile, runtimeSocket } from "../lab/paths.ts";
 import { memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
 import type { World } from "../lab/world.ts";
 import { RequestError } from "./api.ts";
@@ -65,6 +66,7 @@ export class Supervisor {
         if (ready) this.#nodesReady.add(name);
         this.#lookWhetherUp();
       },
+      onPodCidr: (name, cidr) => void this.#route(name, cidr),
     });
   }
 
@@ -97,6 +99,17 @@ export class Supervisor {
     }
   }
 
+  async #route(node: string, cidr: string): Promise<void> {
+    const { world, events } = this.#options;
+    if (!nodeNames(this.#options.lab).includes(node)) return; // registered by hand, or of an earlier size of the lab
+    try {
+      await world.route(cidr, node);
+      events.add("Info", node, `Pod range ${cidr}`);
+    } catch (error) {
+      events.add("Info", node, (error as Error).message);
+    }
+  }
+
   #lookWhetherUp(): void {
     const all = nodeNames(this.#options.lab);
     if (this.#apiAnswered && all.every((name) => this.#nodesReady.has(name))) this.#up?.();
@@ -126,8 +139,9 @@ export class Supervisor {
       preset: lab.preset,
       kubeconfig: paths.kubeconfig,
       members: asked.map(({ name, clientUrl, role, term, commitIndex }: MemberStatus) => {
-        const { pid, restarts } = find(name);
-        return { name, pid, clientUrl, role: pid === null ? "down" : role, term, commitIndex, restarts };
+        const { pid, state, restarts } = find(name);
+        const shown = pid === null ? "down" : state === "Stopped" ? "stopped" : role;
+        return { name, pid, clientUrl, role: shown, term, commitIndex, restarts };
       }),
       apiservers: processes
         .filter(({ name }) => name.startsWith("apiserver-"))
@@ -166,6 +180,7 @@ export class Supervisor {
   /** Ends everything, those who write before those who keep. */
   async stop(): Promise<void> {
     this.#stopped.abort();
+    if (this.#options.lab.mode === "host") await this.#reviveRuntimes();
     const names = this.#manager.names();
     const kept = (name: string) => memberNames(this.#options.lab).includes(name);
     const serves = (name: string) => name.startsWith("apiserver-");
@@ -177,6 +192,20 @@ export class Supervisor {
     await this.#manager.stop(names.filter(kept), graceMs);
     this.#options.world.end();
     await this.#options.world.ended;
+  }
+
+  /** Without namespaces only a node's runtime can find its containers and end them: none may be missing for that. */
+  async #reviveRuntimes(): Promise<void> {
+    const { lab, clock } = this.#options;
+    const dead = this.#manager.status().filter(({ name, pid }) => pid === null && name.endsWith("/runtime"));
+    await Promise.all(
+      dead.map(async ({ name }) => {
+        const socket = runtimeSocket(lab.slot, name.slice(0, -"/runtime".length));
+        rmSync(socket, { force: true });
+        await this.#manager.start(name);
+        for (let tries = 0; tries < 100 && !existsSync(socket); tries++) await sleep(clock, 50);
+      }),
+    );
   }
 
   #isNode(name: string): boolean {
@@ -196,7 +225,7 @@ export class Supervisor {
   }
 }
 
-const graceMs = 2000;
+const graceMs = 5000;
 
 /** `KILL`, `SIGKILL` and `9` mean the same. */
 export function signalName(text: string): NodeJS.Signals {
