@@ -85,13 +85,15 @@ export class Container {
     // Open at both ends: whoever writes is never stopped by our death, and end of file comes only with the last writer.
     const [stdout, stderr] = [openSync(`${dir}/io/stdout`, "r+"), openSync(`${dir}/io/stderr`, "r+")];
     const stdio: StdioOptions = ["ignore", stdout, stderr];
-    const child = spawn("sh", [`${dir}/shim.sh`], { cwd: "/", env: { PATH: toolPath }, detached: true, stdio });
+    const env = { PATH: toolPath, HOME: dir }; // HOME tells whose it is, also of the sleep that the shim ends as
+    const child = spawn("sh", [`${dir}/shim.sh`], { cwd: "/", env, detached: true, stdio });
     closeSync(stdout);
     closeSync(stderr);
     this.#child = child;
     child.on("exit", () => this.check());
     child.on("error", () => this.check());
     await Promise.race([started, this.stopped]);
+    this.#onStatus = undefined;
     return this.#startProblem();
   }
 
@@ -111,7 +113,7 @@ export class Container {
   /** Looks whether something has happened. Cheap; called on file events, child exits and, for adopted ones, by a timer. */
   check(): void {
     if (this.result !== undefined || this.#finishing || !this.#watched) return;
-    if (readText(`${this.dir}/status`).endsWith("ok\n")) this.#onStatus?.();
+    if (this.#onStatus !== undefined && hasStarted(readText(`${this.dir}/status`))) this.#onStatus();
     const exit = readText(`${this.dir}/exit`);
     if (exit.endsWith("\n")) void this.#finish(Number(exit));
     else if (!this.#shimLives()) {
@@ -123,12 +125,15 @@ export class Container {
 
   /** Nobody tells us when its shim ends: `check` must be called now and then. */
   get needsPolling(): boolean {
-    return this.#watched && this.#child === undefined;
+    return this.#watched && !this.#childLives();
   }
 
   #shimLives(): boolean {
-    if (this.shim !== undefined) return isAlive(this.shim);
-    const child = this.#child; // has not yet recorded itself
+    return this.shim === undefined ? this.#childLives() : isAlive(this.shim); // it may not have recorded itself yet
+  }
+
+  #childLives(): boolean {
+    const child = this.#child;
     return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
@@ -216,9 +221,13 @@ export class Container {
   /** Undefined when the program was started. */
   #startProblem(): string | undefined {
     const status = readText(`${this.dir}/status`);
-    if (status.endsWith("ok\n")) return undefined;
+    if (hasStarted(status)) return undefined;
     return status.trim().replaceAll("\n", "; ") || "the container's processes ended before the program was started";
   }
+}
+
+function hasStarted(status: string): boolean {
+  return status.startsWith("ok\n") || status.includes("\nok\n");
 }
 
 /** How long a log may take to come to its end once the processes are gone: some may have escaped with the FIFO open. */

@@ -8,6 +8,7 @@ import { sleep, systemClock } from "../../base/clock.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { type ContainerConfig, ContainerState, RuntimeServiceService } from "../../proto/generated/runtime.v1.ts";
 import type { Init } from "../../proto/wire.ts";
+import { readText } from "./proc.ts";
 
 /** For the tests: a node without its cluster. The real runtime process, in namespaces of its own where the mode wants them. */
 export type Place = "root" | "user" | "host";
@@ -15,7 +16,7 @@ export type Place = "root" | "user" | "host";
 export const nodeIp = "192.168.77.1";
 
 export class TestNode {
-  readonly dir: string;
+  dir = "";
   readonly place: Place;
   readonly podCidr: string;
   cri!: GrpcClient;
@@ -24,6 +25,7 @@ export class TestNode {
   /** Outer pid of the namespace's init. */
   #init: number | undefined;
   #runtime: ChildProcess | undefined;
+  readonly #names = new Map<string, string>();
   stderr = "";
 
   constructor(place: Place) {
@@ -31,12 +33,12 @@ export class TestNode {
     const isRoot = process.getuid!() === 0;
     this.#uid = isRoot && place !== "root" ? 61_000 + (process.pid % 4000) : undefined;
     this.podCidr = place === "host" ? `127.213.${process.pid % 250}.0/24` : "10.244.1.0/24";
-    this.dir = mkdtempSync(join(tmpdir(), "kubelab-rt-"));
-    chmodSync(this.dir, 0o755);
-    for (const folder of ["state", "logs", "volume", "bundle"]) mkdirSync(join(this.dir, folder));
   }
 
   async start(): Promise<void> {
+    this.dir = mkdtempSync(join(tmpdir(), "kubelab-rt-"));
+    chmodSync(this.dir, 0o755);
+    for (const folder of ["state", "logs", "volume", "bundle"]) mkdirSync(join(this.dir, folder));
     await build({
       entryPoints: { runtime: "node-agent/runtime/main.ts", "images/echo": "deploy/images/echo/main.ts" },
       outdir: join(this.dir, "bundle"),
@@ -105,6 +107,10 @@ export class TestNode {
     return execFileSync(program!, args, { encoding: "utf8", env, stdio: ["ignore", "pipe", "pipe"], timeout: 30_000 });
   }
 
+  kill(pid: number): void {
+    this.run("sh", "-c", `kill -9 ${pid}`);
+  }
+
   async startRuntime(): Promise<void> {
     const [program, ...args] = this.inside([
       process.execPath,
@@ -152,23 +158,42 @@ export class TestNode {
     });
   }
 
-  /** Command lines of all processes of the node, but for the runtime, the namespace holder and the one that looks. */
+  /**
+   * Command lines of all processes of the node, but for the runtime, the holder of the namespaces and the one that looks. In
+   * host mode they are known by our directory, which their arguments or their HOME name.
+   */
   processes(): string[] {
-    const own = this.place === "host" ? this.#uid : undefined;
-    const script = `for p in /proc/[0-9]*; do ${own === undefined ? "" : `[ "$(stat -c %u $p 2>/dev/null)" = ${own} ] &&`} tr '\\0' ' ' 2>/dev/null < $p/cmdline && echo " #$p"; done`;
-    return this.run("sh", "-c", script)
-      .split("\n")
-      .filter(
-        (line) =>
-          line.trim() && !line.startsWith(" #") && !/^(sh -c for p|tr |stat |sleep infinity.*\/proc\/1$)/.test(line),
-      )
-      .filter((line) => !line.includes("runtime.mjs"));
+    if (this.place === "host") {
+      return this.#hostPids().map((pid) => `#${pid} ${readText(`/proc/${pid}/cmdline`).replaceAll("\0", " ")}`);
+    }
+    const look = `exec 2> /dev/null; for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline && echo "#$p"; done; true`;
+    const own = /^(sh -c exec 2|exec 2|tr |sleep infinity #\/proc\/1$|#)|runtime\.mjs/;
+    const lines = this.run("sh", "-c", look).split("\n");
+    return lines.filter((line) => line.trim() && !own.test(line));
   }
 
+  #hostPids(): string[] {
+    return readdirSync("/proc").filter((pid) => {
+      if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
+      const line = readText(`/proc/${pid}/cmdline`);
+      return line && !line.includes("runtime.mjs") && (line + readText(`/proc/${pid}/environ`)).includes(this.dir);
+    });
+  }
+
+  /** The lines of a log as `stdout text`; entries that say the line goes on are joined, as every reader of CRI logs does. */
   log(name: string): string[] {
-    return readFileSync(join(this.dir, "logs", name), "utf8")
+    const lines: string[] = [];
+    const open: Record<string, number> = {};
+    for (const entry of readFileSync(join(this.dir, "logs", name), "utf8")
       .split("\n")
-      .filter(Boolean);
+      .slice(0, -1)) {
+      const [, stream = "", tag, text = ""] = /^\d{4}-\d\d-\d\dT[\d:.]+Z (stdout|stderr) ([FP]) (.*)$/.exec(entry)!;
+      const index = open[stream] ?? lines.push(`${stream} `) - 1;
+      lines[index] = lines[index]! + text;
+      if (tag === "P") open[stream] = index;
+      else delete open[stream];
+    }
+    return lines;
   }
 
   async close(): Promise<void> {
@@ -180,6 +205,7 @@ export class TestNode {
       holder.kill("SIGKILL");
       await ended;
     }
+    if (this.place === "host") for (const pid of this.#hostPids()) process.kill(Number(pid), "SIGKILL");
     rmSync(this.dir, { recursive: true, force: true });
   }
 
@@ -187,6 +213,7 @@ export class TestNode {
     const config = this.podConfig(name);
     const { podSandboxId: id } = await this.cri.unary(RuntimeServiceService.RunPodSandbox, { config });
     const { status } = await this.cri.unary(RuntimeServiceService.PodSandboxStatus, { podSandboxId: id });
+    this.#names.set(id, name);
     return { id, ip: status!.network!.ip };
   }
 
@@ -200,10 +227,10 @@ export class TestNode {
     };
   }
 
-  /** Creates and starts a container; gives back its id. */
+  /** Creates and starts a container, by default busybox with log POD.log; gives back its id. */
   async runContainer(podSandboxId: string, config: Init<ContainerConfig>): Promise<string> {
     const metadata = { name: "main", attempt: 0 };
-    const full = { image: { image: "busybox" }, metadata, logPath: "main.log", ...config };
+    const full = { image: { image: "busybox" }, metadata, logPath: `${this.#names.get(podSandboxId)}.log`, ...config };
     const { containerId } = await this.cri.unary(RuntimeServiceService.CreateContainer, { podSandboxId, config: full });
     await this.cri.unary(RuntimeServiceService.StartContainer, { containerId });
     return containerId;
@@ -227,6 +254,11 @@ export class TestNode {
   async removePod(podSandboxId: string): Promise<void> {
     await this.cri.unary(RuntimeServiceService.StopPodSandbox, { podSandboxId });
     await this.cri.unary(RuntimeServiceService.RemovePodSandbox, { podSandboxId });
+  }
+
+  async removeAllPods(): Promise<void> {
+    const { items } = await this.cri.unary(RuntimeServiceService.ListPodSandbox, {});
+    for (const { id } of items) await this.removePod(id);
   }
 
   leftOver(): string[] {

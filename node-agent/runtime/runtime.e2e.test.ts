@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
 import { Code, type GrpcError } from "../../net/grpc-error.ts";
 import {
   type ContainerEventResponse,
@@ -27,6 +27,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
     const isolated = place !== "host";
     const rt = RuntimeServiceService;
     beforeAll(() => node.start());
+    afterEach(() => node.removeAllPods()); // what a failed test left must not fail the next
     afterAll(() => node.close());
 
     test("echo answers on the Pod's address and says who it is; a graceful stop ends with 0", async () => {
@@ -43,7 +44,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       assert.equal(answer.image, "kubelab/echo:v2");
       if (isolated) assert.ok(answer.client.startsWith(`${nodeIp}:`), "the node is seen by its own address");
       const stopped = node.cri.unary(rt.StopContainer, { containerId: id, timeout: 30 });
-      await until("it knows that it leaves", () => node.log("main.log").some((line) => line.includes("SIGTERM")));
+      await until("it knows that it leaves", () => node.log("web.log").some((line) => line.includes("SIGTERM")));
       assert.equal(await node.fetch(pod.ip, { path: "/healthz" }), "ok");
       await stopped;
       const status = await node.status(id);
@@ -61,7 +62,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       const echo = { image: { image: "kubelab/echo" } };
       const first = await node.runContainer(pod.id, echo);
       await node.fetch(pod.ip);
-      node.run("kill", "-9", String((await node.status(first)).pid));
+      node.kill((await node.status(first)).pid);
       const status = await node.exited(first);
       assert.deepEqual([status.exitCode, status.reason], [137, "Error"]);
       const second = await node.runContainer(pod.id, { ...echo, metadata: { name: "main", attempt: 1 } });
@@ -94,7 +95,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       await node.cri.ready(10_000);
       const status = await node.exited(counting);
       assert.deepEqual([status.exitCode, status.reason], [42, "Error"]);
-      const lines = node.log("count.log").map((line) => line.replace(/^\S+ stdout F /, ""));
+      const lines = node.log("count.log").map((line) => line.replace(/^stdout /, ""));
       const total = lines.length - 1;
       assert.deepEqual(lines, [...Array.from({ length: total }, (_, i) => `line ${i + 1}`), `last ${total}`]);
       assert.equal((await node.status(echo)).state, ContainerState.CONTAINER_RUNNING);
@@ -116,7 +117,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       await node.killRuntime();
       await node.startRuntime();
       await node.cri.ready(10_000);
-      node.run("kill", "-9", String((await node.status(id)).pid));
+      node.kill((await node.status(id)).pid);
       assert.equal((await node.exited(id)).exitCode, 137);
       await node.removePod(pod.id);
     });
@@ -132,13 +133,13 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       });
       assert.equal((await node.exited(id)).exitCode, 0);
       const pwd = isolated ? "/some/where" : join(node.dir, "state/containers", id, "work");
-      const text = node.log("main.log").map((line) => line.replace(/^\S+ /, ""));
-      const stdout = text.filter((line) => line.startsWith("stdout"));
-      assert.deepEqual(stdout, ["stdout F it's $HOME|a b", `stdout F 'c'.|1.36|words|${pwd}`, "stdout P tail"]);
-      assert.deepEqual(
-        text.filter((line) => line.startsWith("stderr")),
-        ["stderr F oops"],
-      );
+      const text = node.log("words.log").sort();
+      assert.deepEqual(text, [
+        "stderr oops",
+        "stdout 'c'.|1.36|words|PWD".replace("PWD", pwd),
+        "stdout it's $HOME|a b",
+        "stdout tail",
+      ]);
       await node.removePod(pod.id);
     });
 
@@ -160,7 +161,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
         await node.exited(id);
         const text = node
           .log("jail.log")
-          .map((line) => line.replace(/^\S+ std... . /, ""))
+          .map((line) => line.replace(/^std... /, ""))
           .join("\n");
         const root = text
           .slice(0, text.indexOf("content"))
@@ -205,9 +206,13 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       await node.fetch(a.ip);
       for (const pod of [a, b]) {
         const command = ["curl", "-sS", "--max-time", "5", "-H", "accept: application/json", `http://${a.ip}:8080/`];
-        const id = await node.runContainer(pod.id, { command, metadata: { name: "client", attempt: 0 } });
+        const id = await node.runContainer(pod.id, {
+          command,
+          metadata: { name: "client", attempt: 0 },
+          logPath: "client.log",
+        });
         assert.equal((await node.exited(id)).exitCode, 0);
-        const line = node.log("main.log").at(-1)!;
+        const line = node.log("client.log").at(-1)!;
         assert.ok(line.includes(`"client":"${pod.ip}:`), `the source is the Pod's own address: ${line}`);
       }
       for (const pod of [a, b]) await node.removePod(pod.id);
@@ -219,7 +224,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       const id = await node.runContainer(pod.id, {
         command: ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"],
       });
-      await until("it is up", () => node.log("main.log").some((line) => line.endsWith(" up")));
+      await until("it is up", () => node.log("deaf.log").some((line) => line.endsWith(" up")));
       await node.cri.unary(rt.StopContainer, { containerId: id, timeout: 1 });
       const status = await node.status(id);
       assert.deepEqual([status.state, status.exitCode, status.reason], [ContainerState.CONTAINER_EXITED, 137, "Error"]);
@@ -316,7 +321,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
     test.runIf(isolated)("a pause process that dies makes the Pod sandbox not ready", async () => {
       const pod = await node.runPod("lost");
       const { info } = await node.cri.unary(rt.PodSandboxStatus, { podSandboxId: pod.id, verbose: true });
-      node.run("kill", "-9", String(JSON.parse(info["info"]!).pid));
+      node.kill(JSON.parse(info["info"]!).pid);
       await until("it is not ready", async () => {
         const { status } = await node.cri.unary(rt.PodSandboxStatus, { podSandboxId: pod.id });
         return status!.state === PodSandboxState.SANDBOX_NOTREADY;

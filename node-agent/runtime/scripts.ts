@@ -6,7 +6,8 @@
  * runtime has read them and kills it: what waits in a FIFO is lost with its last opener.
  *
  * `setup.sh` is the container's first process. It records itself in `init`, builds the root file system, leaves the old
- * one, and becomes the program. Until then its errors go to `status`; "ok" there means that the program was started.
+ * one, and becomes the program. Until then errors go to `status`, and the container's stderr waits as descriptor 4; a line
+ * "ok" in `status` means that the program was started.
  */
 export interface ContainerScripts {
   /** The container's directory, with `skel` and `fstab` in it. */
@@ -27,18 +28,20 @@ export interface ContainerScripts {
 }
 
 export function shimScript({ dir, pausePid }: ContainerScripts): string {
-  const setup = `sh ${quote(`${dir}/setup.sh`)}`;
+  const setup = quote(`${dir}/setup.sh`);
   const enter =
     pausePid === undefined
-      ? setup
-      : `nsenter --target ${pausePid} --net --uts --ipc -- unshare --fork --pid --mount --propagation private --kill-child ${setup}`;
+      ? `sh ${setup}`
+      : `nsenter --target ${pausePid} --net --uts --ipc -- unshare --pid --mount --propagation private sh -c 'sh "$0"; exit $?' ${setup}`;
   return `cd ${quote(dir)} || exit 125
+exec 4>&2 2>> status
 set -C
 read -r stat < /proc/$$/stat && echo "$stat" > shim || exit 125
 set +C
+# The inner shell's first child is process 1 of the new PID namespace. (unshare --fork would hide a SIGKILL from us.)
 ${enter}
 code=$?
-until { echo $code > exit.tmp && mv exit.tmp exit; } 2> /dev/null; do sleep 1; done # a full disk passes
+until { echo $code > exit.tmp && mv exit.tmp exit; }; do sleep 1; done # a full disk passes
 exec sleep infinity
 `;
 }
@@ -60,7 +63,6 @@ export function setupScript(container: ContainerScripts): string {
     ...(container.readonlyRootfs ? ["mount -o remount,ro /"] : []),
   ];
   return `${[
-    `exec 4>&2 2>> ${quote(`${dir}/status`)}`,
     "umask 022",
     `read -r stat < /proc/self/stat; echo "$stat" > ${quote(`${dir}/init`)}`,
     "set -e",
