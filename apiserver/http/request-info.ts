@@ -16,7 +16,6 @@ export type RequestInfo =
 
 const methods: Record<string, Verb> = {
   GET: "get",
-  HEAD: "get",
   POST: "create",
   PUT: "update",
   PATCH: "patch",

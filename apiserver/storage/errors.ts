@@ -18,6 +18,18 @@ export function storageError(error: unknown): StatusError {
 /** A list at a revision that the store has compacted. */
 export const listExpired = (): StatusError => expired("The resourceVersion for the provided list is too old.");
 
+/** A page of a list that began too long ago; `token` goes on at the newest state. */
+export function expiredContinue(token: string): StatusError {
+  const error = expired(
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without " +
+      "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. " +
+      "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or " +
+      "deleted between the time the first chunk was returned and now may show up in the list.",
+  );
+  error.status.metadata.continue = token;
+  return error;
+}
+
 /** A watch from a revision that the cache no longer covers; `oldest` is the first that it does. */
 export const tooOldResourceVersion = (wanted: number, oldest: number): StatusError =>
   expired(`too old resource version: ${wanted} (${oldest})`);

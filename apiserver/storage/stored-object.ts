@@ -1,4 +1,6 @@
+import { schema } from "../../api/schema.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { decodeStored } from "../../apimachinery/schema/decode.ts";
 
 /**
  * An object as the bytes that will be sent (DESIGN decision 3). In the store a value is the object's JSON without a
@@ -26,13 +28,13 @@ export class StoredObject {
     return JSON.parse(this.bytes.toString("utf8")) as KubernetesObject;
   }
 
-  /** Labels and selectable fields, read once. Every user of one object asks with the same `fields`. */
-  attributes(fields: readonly string[]): Attributes {
+  /** Labels and selectable fields, read once. All users of one object ask with the same `fieldsOf`. */
+  attributes(fieldsOf: (object: KubernetesObject) => Record<string, string>): Attributes {
     if (this.#attributes === undefined) {
       const object = this.parse();
-      const values: Record<string, string> = {};
-      for (const path of fields) values[path] = fieldText(object, path);
-      this.#attributes = { labels: object.metadata.labels ?? {}, fields: values };
+      const { name, namespace = "", labels = {} } = object.metadata;
+      const fields = { ...fieldsOf(object), "metadata.name": name, "metadata.namespace": namespace };
+      this.#attributes = { labels, fields };
     }
     return this.#attributes;
   }
@@ -58,16 +60,6 @@ export interface Attributes {
 
 const revisionMark = Buffer.from('"resourceVersion":"');
 
-/** A field as a field selector compares it: absent is "", everything else its text. */
-function fieldText(object: unknown, path: string): string {
-  let value = object;
-  for (const part of path.split(".")) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return "";
-    value = (value as Record<string, unknown>)[part];
-  }
-  return value === undefined || value === null ? "" : String(value);
-}
-
 /** What is written to the store: kind, apiVersion and metadata first, no resourceVersion. */
 export function encodeValue(object: KubernetesObject): Buffer {
   const { kind, apiVersion, metadata, ...rest } = object;
@@ -77,14 +69,15 @@ export function encodeValue(object: KubernetesObject): Buffer {
 
 /**
  * A value of the store with its revision in it. Always a copy: a slice would keep a whole network buffer alive.
- * Values that others wrote in another order are read and written anew. Throws SyntaxError when it is no JSON object.
+ * Values that others wrote (another order, an upstream apiserver's protobuf) are read and written anew. Throws an Error
+ * when there is no object in them.
  */
 export function decodeValue(key: string, value: Uint8Array, revision: number): StoredObject {
   const at = headLength(value);
   if (at < 0) {
-    const object = JSON.parse(Buffer.from(value).toString("utf8")) as KubernetesObject | null;
-    if (typeof object?.metadata !== "object") throw new SyntaxError(`the value of ${key} is not an object`);
-    return decodeValue(key, encodeValue(object), revision);
+    const rewritten = encodeValue(parseForeign(key, value));
+    if (headLength(rewritten) < 0) throw new SyntaxError(`the value of ${key} is not an object`);
+    return decodeValue(key, rewritten, revision);
   }
   const mark = Buffer.from(`"resourceVersion":"${revision}",`);
   const bytes = Buffer.allocUnsafeSlow(value.length + mark.length);
@@ -99,4 +92,10 @@ function headLength(value: Uint8Array): number {
   const head = Buffer.from(value.buffer, value.byteOffset, Math.min(value.length, 256)).toString("latin1");
   const match = /^\{"kind":"[A-Za-z]+","apiVersion":"[a-z0-9./-]+","metadata":\{(?=")/.exec(head);
   return match === null || head.startsWith('"resourceVersion"', match[0].length) ? -1 : match[0].length;
+}
+
+function parseForeign(key: string, value: Uint8Array): KubernetesObject {
+  const object = decodeStored(schema, value) as unknown as KubernetesObject | null;
+  if (typeof object?.metadata !== "object") throw new SyntaxError(`the value of ${key} is not an object`);
+  return object;
 }

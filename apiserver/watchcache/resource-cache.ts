@@ -1,6 +1,10 @@
 import sortedBtree from "sorted-btree";
 import type { StoredObject } from "../storage/stored-object.ts";
 
+type BTreeClass = typeof sortedBtree.default;
+/** sorted-btree is a CommonJS package: Node and the bundle import its exports, vitest the class itself. */
+const BTree = sortedBtree.default ?? (sortedBtree as unknown as BTreeClass);
+
 /**
  * All objects of one resource as of the newest event, sorted by key, and the recent events for watches that start at an
  * older revision. Pure: no clock, no store.
@@ -17,7 +21,7 @@ export class ResourceCache {
 
   constructor(prefix: string) {
     this.prefix = prefix;
-    this.objects = new sortedBtree.default<string, StoredObject>(undefined, compareKeys);
+    this.objects = new BTree<string, StoredObject>(undefined, compareKeys);
   }
 
   /** A watch from a revision below this has missed something. */

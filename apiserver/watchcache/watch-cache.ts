@@ -145,11 +145,11 @@ export class WatchCache {
     const watcher = new Watcher(scope, selects, sink, from === "now" ? 0 : from);
     if (from === "now") watcher.initial(cache.under(scope.prefix));
     for (const event of events) watcher.offer(event);
-    watcher.onEnd = () => {
+    watchers.add(watcher);
+    watcher.onFinished(() => {
       watchers.delete(watcher);
       this.#dirty.delete(watcher);
-    };
-    watchers.add(watcher);
+    });
     watcher.flush();
     return watcher;
   }
@@ -166,7 +166,7 @@ export class WatchCache {
         ...(startAfter === undefined ? {} : { startAfter }),
       });
       revision = page.revision;
-      for (const object of page.objects) objects.get(prefixOf(object.key))?.push(object);
+      for (const object of page.objects) objects.get(prefixOf(object.key, this.#caches))?.push(object);
       startAfter = page.remaining > 0 ? page.objects.at(-1)?.key : undefined;
     } while (startAfter !== undefined);
     if (this.#stopped) return;
@@ -191,7 +191,7 @@ export class WatchCache {
     if (this.#stopped) return;
     for (const { type, kv } of events) {
       const key = Buffer.from(kv!.key).toString();
-      const entry = this.#caches.get(prefixOf(key));
+      const entry = this.#caches.get(prefixOf(key, this.#caches));
       if (entry === undefined) continue;
       const event = type === deleteEvent ? entry.cache.delete(key, kv!.modRevision) : this.#put(entry.cache, key, kv!);
       if (event === undefined) continue;
@@ -267,14 +267,13 @@ export class WatchCache {
   }
 }
 
-/** `/registry/pods/ns/name` -> `/registry/pods/`; two-part prefixes such as `services/specs` are told by their first part. */
-export function prefixOf(key: string): string {
-  const first = key.indexOf("/", registryRoot.length);
-  const end = twoPart.has(key.slice(registryRoot.length, first)) ? key.indexOf("/", first + 1) : first;
-  return key.slice(0, end + 1);
+/** `/registry/pods/ns/name` -> `/registry/pods/`; some resources have two parts, as `/registry/services/specs/`. */
+export function prefixOf(key: string, known: { has(prefix: string): boolean }): string {
+  const first = key.indexOf("/", registryRoot.length) + 1;
+  const prefix = key.slice(0, first);
+  return known.has(prefix) ? prefix : key.slice(0, key.indexOf("/", first) + 1);
 }
 
-const twoPart = new Set(["services", "ranges", "apiregistration.k8s.io", "apiextensions.k8s.io"]);
 const deleteEvent = 1;
 const pageSize = 1000;
 const relistMs = 500;

@@ -15,7 +15,7 @@ export class Watcher {
   /** Everything up to this revision has been queued or is not wanted. */
   #revision: number;
   #ended = false;
-  onEnd: (() => void) | undefined;
+  readonly #finishers: (() => void)[] = [];
 
   constructor(scope: Scope, selects: ((object: StoredObject) => boolean) | undefined, sink: WatchSink, from: number) {
     this.scope = scope;
@@ -48,10 +48,20 @@ export class Watcher {
     }
   }
 
-  bookmark(revision: number, bytes: Buffer): void {
-    if (revision < this.#revision || this.#queue.length > 0) return;
-    this.#queue.push(new Frame("BOOKMARK", { revision, bytes }));
+  /** Says how far this watch is; left out while something is still on its way. */
+  bookmark(frame: Frame): void {
+    if (frame.object.revision >= this.#revision && this.#queue.length === 0) this.push(frame);
+  }
+
+  push(frame: Frame): void {
+    this.#queue.push(frame);
     this.flush();
+  }
+
+  /** Calls `fn` when the watch is over, now if it is. */
+  onFinished(fn: () => void): void {
+    if (this.#ended) fn();
+    else this.#finishers.push(fn);
   }
 
   flush(): void {
@@ -75,7 +85,7 @@ export class Watcher {
     if (this.#ended) return;
     this.#ended = true;
     this.#queue = [];
-    this.onEnd?.();
+    for (const fn of this.#finishers) fn();
   }
 }
 

@@ -1,0 +1,98 @@
+import { requestEntityTooLarge, StatusError, unauthorized } from "../../apimachinery/status.ts";
+import type { Clock } from "../../base/clock.ts";
+import { anonymous } from "../authn/x509.ts";
+import type { Chain } from "../chain.ts";
+import type { ApiRequest, Body, Verb } from "../request.ts";
+import { type Form, negotiate } from "./negotiate.ts";
+import type { Paths } from "./paths.ts";
+import { parseRequest, type RequestInfo } from "./request-info.ts";
+import { respond, respondError, respondText, unacceptable } from "./respond.ts";
+import type { HttpHandler, HttpRequest, HttpResponse } from "./server.ts";
+
+export interface HandlerOptions {
+  chain: Chain;
+  paths: Paths;
+  clock: Clock;
+  /** Told at the end of each request that is not a watch. */
+  observe(verb: string, resource: string, code: number, ms: number): void;
+}
+
+/** One HTTP request from the socket to the chain and back. Every failure ends as a Status. */
+export function httpHandler({ chain, paths, clock, observe }: HandlerOptions): HttpHandler {
+  return async (request, response) => {
+    const start = clock.monotonic();
+    const info = parseRequest(request.method, request.url);
+    const warnings: string[] = [];
+    let code = 200;
+    try {
+      if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
+      else if (info.type === "Path") await servePath(chain, paths, request, response, info);
+      else code = await serveResource(chain, request, response, info, warnings, clock);
+    } catch (error) {
+      code = respondError(response, error, warnings).code;
+    }
+    if (info.type === "Resource" && info.verb !== "watch")
+      observe(info.verb, info.target.resource, code, clock.monotonic() - start);
+  };
+}
+
+const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Method Not Allowed\n" };
+
+async function servePath(
+  chain: Chain,
+  paths: Paths,
+  request: HttpRequest,
+  response: HttpResponse,
+  info: RequestInfo & { type: "Path" },
+): Promise<void> {
+  if (request.user === "invalid") throw unauthorized();
+  try {
+    chain.checkPath(request.user ?? anonymous, info.method, info.path);
+  } catch (error) {
+    throw request.user === undefined ? unauthorized() : error;
+  }
+  await paths.serve(request, response, info);
+}
+
+async function serveResource(
+  chain: Chain,
+  request: HttpRequest,
+  response: HttpResponse,
+  info: RequestInfo & { type: "Resource" },
+  warnings: string[],
+  clock: Clock,
+): Promise<number> {
+  const { user } = request;
+  if (user === undefined || user === "invalid") throw unauthorized();
+  const form: Form | undefined =
+    info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
+  if (form === undefined) throw unacceptable();
+  const body = withBody.has(info.verb) ? await readBody(request) : undefined;
+  const controller = new AbortController();
+  response.on("close", () => controller.abort());
+  const { verb, target, options } = info;
+  const apiRequest: ApiRequest = { user, verb, target, options, body, signal: controller.signal, warnings };
+  const answer = await chain.handle(apiRequest);
+  await respond(response, answer, { form, query: options.query, warnings }, clock);
+  return answer.type === "Object" ? answer.code : 200;
+}
+
+const withBody = new Set<Verb>(["create", "update", "patch", "delete", "deletecollection"]);
+
+/** Upstream's limit for what a client may send. */
+const maxBodyBytes = 3 * 1024 * 1024;
+
+async function readBody(request: HttpRequest): Promise<Body> {
+  const tooLarge = () => requestEntityTooLarge(`limit is ${maxBodyBytes}`);
+  if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) throw tooLarge();
+  const bytes = await request.body(maxBodyBytes).catch((cause: unknown) => {
+    throw new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", code: 400 }, { cause });
+  });
+  if (bytes === undefined) throw tooLarge();
+  return { contentType: header(request, "content-type") ?? "", bytes };
+}
+
+export function header({ headers }: Pick<HttpRequest, "headers">, name: string): string | undefined {
+  const value = headers[name];
+  return Array.isArray(value) ? value.join(",") : value;
+}

@@ -1,0 +1,146 @@
+import type { Resource } from "../../api/resource.ts";
+import { notAcceptable, type Status, statusOf } from "../../apimachinery/status.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Answer, List, Sendable } from "../answer.ts";
+import { apiVersionOf } from "../registry/decode.ts";
+import type { Frame } from "../watchcache/resource-cache.ts";
+import type { Form } from "./negotiate.ts";
+import type { HttpResponse } from "./server.ts";
+import { type IncludeObject, includeObject, listTable, objectTable, partialBytes } from "./table.ts";
+import { httpSink } from "./watch-sink.ts";
+
+/** How one request wants its answer. */
+export interface Wish {
+  form: Form;
+  query: URLSearchParams | undefined;
+  warnings: readonly string[];
+}
+
+export async function respond(response: HttpResponse, answer: Answer, wish: Wish, clock: Clock): Promise<void> {
+  const { form } = wish;
+  const include = includeObject(wish.query);
+  switch (answer.type) {
+    case "Object": {
+      const { resource, object, code } = answer;
+      if (form.as === "Table" && resource)
+        return sendJson(response, code, objectTable(resource, object, include, clock.now()), wish);
+      if (form.as === "PartialObjectMetadata") return sendJson(response, code, partialBytes(object), wish);
+      return sendJson(response, code, object.bytes, wish);
+    }
+    case "List": {
+      const { resource, list } = answer;
+      if (form.as === "Table") return sendJson(response, 200, listTable(resource, list, include, clock.now()), wish);
+      if (form.as === "PartialObjectMetadataList") {
+        const items = list.items.map((item) => ({ ...item, bytes: partialBytes(item), parse: () => item.parse() }));
+        const kind = { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1" };
+        return sendJson(response, 200, listBytes(kind, { ...list, items }), wish);
+      }
+      return sendJson(
+        response,
+        200,
+        listBytes({ kind: resource.listKind, apiVersion: apiVersionOf(resource) }, list),
+        wish,
+      );
+    }
+    case "Watch":
+      response.writeHead(200, headers("application/json", wish.warnings));
+      (response as { flushHeaders?(): void }).flushHeaders?.();
+      answer.watch.start(httpSink(response, watchForm(answer.resource, form, include, clock)));
+      return;
+    case "Stream": {
+      response.writeHead(200, headers(answer.contentType, wish.warnings));
+      (response as { flushHeaders?(): void }).flushHeaders?.();
+      for await (const chunk of answer.stream) if (!response.write(chunk)) await drained(response);
+      response.end();
+    }
+  }
+}
+
+/** A list is a join of what the cache has. */
+export function listBytes({ kind, apiVersion }: { kind: string; apiVersion: string }, list: List): Buffer {
+  const { items, ...metadata } = list;
+  const chunks: Buffer[] = [
+    Buffer.from(`{"kind":"${kind}","apiVersion":"${apiVersion}","metadata":${JSON.stringify(metadata)},"items":[`),
+  ];
+  for (const [i, { bytes }] of items.entries()) {
+    if (i > 0) chunks.push(comma);
+    chunks.push(bytes);
+  }
+  chunks.push(listEnd);
+  return Buffer.concat(chunks);
+}
+
+const comma = Buffer.from(",");
+const listEnd = Buffer.from("]}");
+
+function watchForm(resource: Resource, form: Form, include: IncludeObject, clock: Clock) {
+  const isObject = (frame: Frame) => frame.type !== "BOOKMARK" && frame.type !== "ERROR";
+  const own = (frame: Frame) => frame.object.bytes;
+  const sendable = (frame: Frame) => frame.object as Sendable; // all but BOOKMARK and ERROR carry an object
+  if (form.as === "Table")
+    return {
+      name: `table/${include}`,
+      encode: (frame: Frame) =>
+        isObject(frame) ? objectTable(resource, sendable(frame), include, clock.now()) : own(frame),
+    };
+  if (form.as === "PartialObjectMetadata" || form.as === "PartialObjectMetadataList")
+    return {
+      name: "partial",
+      encode: (frame: Frame) => (isObject(frame) ? partialBytes(sendable(frame)) : own(frame)),
+    };
+  return { name: "json", encode: own };
+}
+
+function sendJson(response: HttpResponse, code: number, bytes: Buffer, { warnings }: Wish): void {
+  response.writeHead(code, { ...headers("application/json", warnings), "content-length": bytes.length });
+  response.end(bytes);
+}
+
+function headers(contentType: string, warnings: readonly string[] = []): Record<string, string | string[]> {
+  const list = [...new Set(warnings)]
+    .slice(0, 64)
+    .map((text) => `299 - "${text.replace(/[\\"]/g, "\\$&").replace(/[^\x20-\x7e]/g, "?")}"`);
+  return {
+    "content-type": contentType,
+    "cache-control": "no-cache, private",
+    ...(list.length > 0 ? { warning: list } : {}),
+  };
+}
+
+/** A failure as a Status; in the middle of an answer only the connection can tell. */
+export function respondError(response: HttpResponse, error: unknown, warnings: readonly string[] = []): Status {
+  const status = statusOf(error);
+  if (response.headersSent) {
+    response.destroy();
+    return status;
+  }
+  const bytes = Buffer.from(JSON.stringify(status));
+  const retry = status.details?.retryAfterSeconds;
+  response.writeHead(status.code, {
+    ...headers("application/json", warnings),
+    ...(retry && (status.code === 429 || status.code >= 500) ? { "retry-after": String(retry) } : {}),
+    "content-length": bytes.length,
+  });
+  response.end(bytes);
+  return status;
+}
+
+export function respondText(
+  response: HttpResponse,
+  code: number,
+  text: string,
+  contentType = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(code, { "content-type": contentType, "x-content-type-options": "nosniff" });
+  response.end(text);
+}
+
+export const unacceptable = () =>
+  notAcceptable(["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]);
+
+function drained(response: HttpResponse): Promise<void> {
+  return new Promise((resolve) => {
+    response.on("drain", resolve);
+    response.on("close", resolve);
+  });
+}

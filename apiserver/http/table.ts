@@ -1,0 +1,76 @@
+import { LRUCache } from "lru-cache";
+import type { Resource } from "../../api/resource.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import type { List, Sendable } from "../answer.ts";
+
+/**
+ * Tables, as `kubectl get` prints them (meta.k8s.io/v1 Table). Cells hold ages, so rows are made for each answer; what
+ * is kept is the parsed object, since it is asked for again and again.
+ */
+export type IncludeObject = "None" | "Metadata" | "Object";
+
+export function listTable(resource: Resource, list: List, include: IncludeObject, now: number): Buffer {
+  const { resourceVersion, continue: token, remainingItemCount } = list;
+  const metadata = {
+    resourceVersion,
+    ...(token ? { continue: token } : {}),
+    ...(remainingItemCount ? { remainingItemCount } : {}),
+  };
+  return table(resource, metadata, list.items, include, now);
+}
+
+export function objectTable(resource: Resource, object: Sendable, include: IncludeObject, now: number): Buffer {
+  const { resourceVersion } = parsed(object).metadata;
+  return table(resource, { resourceVersion }, [object], include, now);
+}
+
+function table(
+  resource: Resource,
+  metadata: object,
+  objects: readonly Sendable[],
+  include: IncludeObject,
+  now: number,
+): Buffer {
+  const rows = objects.map((sendable) => {
+    const object = parsed(sendable);
+    const cells = resource.columns.map((column) => column.cell(object, now));
+    return { cells, object: include === "Object" ? object : include === "None" ? null : partial(object) };
+  });
+  const columnDefinitions = resource.columns.map(({ name, type, format, description, priority }) => ({
+    name,
+    type,
+    format,
+    description,
+    priority,
+  }));
+  return Buffer.from(
+    JSON.stringify({ kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions, rows }),
+  );
+}
+
+/** PartialObjectMetadata: metadata and nothing else. */
+export function partialBytes(sendable: Sendable): Buffer {
+  return Buffer.from(JSON.stringify(partial(parsed(sendable))));
+}
+
+const partial = ({ metadata }: KubernetesObject) => ({
+  kind: "PartialObjectMetadata",
+  apiVersion: "meta.k8s.io/v1",
+  metadata,
+});
+
+const recent = new LRUCache<Sendable, KubernetesObject>({ max: 2000 });
+
+function parsed(sendable: Sendable): KubernetesObject {
+  let object = recent.get(sendable);
+  if (object === undefined) {
+    object = sendable.parse();
+    recent.set(sendable, object);
+  }
+  return object;
+}
+
+export function includeObject(query: URLSearchParams | undefined): IncludeObject {
+  const wanted = query?.get("includeObject");
+  return wanted === "None" || wanted === "Object" ? wanted : "Metadata";
+}

@@ -1,0 +1,30 @@
+import type { Frame } from "../watchcache/resource-cache.ts";
+import type { WatchSink } from "../watchcache/watcher.ts";
+import type { HttpResponse } from "./server.ts";
+
+/**
+ * A watch as an HTTP body: one `{"type":...,"object":...}` a line, the frames of a turn in one write. `form` names the
+ * encoding and makes it; a frame that goes to many watchers is encoded once.
+ */
+export function httpSink(response: HttpResponse, form: { name: string; encode(frame: Frame): Buffer }): WatchSink {
+  const sink: WatchSink = {
+    send(frames) {
+      const chunks = frames.map((frame) => frame.form(form.name, () => eventLine(frame.type, form.encode(frame))));
+      response.write(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+      return response.writableLength < roomBytes;
+    },
+    end: () => void response.end(),
+  };
+  response.on("drain", () => sink.onDrain?.());
+  response.on("close", () => sink.onClose?.());
+  return sink;
+}
+
+export function eventLine(type: string, object: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, lineEnd]);
+}
+
+const lineEnd = Buffer.from("}\n");
+
+/** What may wait in a connection before the watch holds back; then the frames wait, shared, in the watcher. */
+const roomBytes = 1024 * 1024;

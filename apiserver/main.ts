@@ -1,0 +1,120 @@
+import type { AddressInfo } from "node:net";
+import { resources } from "../api/resources.ts";
+import { parseFlags } from "../base/flags.ts";
+import { createLogger } from "../base/logger.ts";
+import { createRegistry } from "../base/metrics.ts";
+import { listenHere, listenOutside } from "../base/outside.ts";
+import { aborted, runProcess, StartError } from "../base/process.ts";
+import { EtcdClient } from "../etcd-raft/client/client.ts";
+import { GrpcServer } from "../net/grpc-server.ts";
+import { readTls } from "../net/tls.ts";
+import { openapi } from "./http/openapi.ts";
+import { HttpServer } from "./http/server.ts";
+import { Apiserver } from "./server.ts";
+
+/** The apiserver as a process: flags, certificates, sockets. */
+const log = createLogger("apiserver");
+
+runProcess(log, async (signal) => {
+  const flags = parseFlags(
+    {
+      "etcd-servers": { type: "strings", help: "URLs of the store's members" },
+      "etcd-cafile": { type: "string", optional: true, help: "who signs the store's certificates" },
+      "etcd-certfile": { type: "string", optional: true, help: "client certificate towards the store" },
+      "etcd-keyfile": { type: "string", optional: true, help: "key of --etcd-certfile" },
+      "bind-address": { type: "string", default: "127.0.0.1", help: "address of both ports" },
+      "secure-port": { type: "number", default: 6443, help: "port of the REST API; 0 picks one" },
+      "grpc-port": { type: "number", default: 6444, help: "port of the gRPC API; 0 picks one" },
+      "advertise-address": {
+        type: "string",
+        optional: true,
+        help: "where the Service kubernetes leads (default --bind-address)",
+      },
+      "client-ca-file": { type: "string", help: "who signs the clients' certificates" },
+      "tls-cert-file": { type: "string", help: "serving certificate" },
+      "tls-private-key-file": { type: "string", help: "key of --tls-cert-file" },
+      "kubelet-client-certificate": { type: "string", optional: true, help: "client certificate towards the agents" },
+      "kubelet-client-key": { type: "string", optional: true, help: "key of --kubelet-client-certificate" },
+      "kubelet-certificate-authority": { type: "string", optional: true, help: "who signs the agents' certificates" },
+      "service-cluster-ip-range": { type: "string", default: "10.96.0.0/12", help: "addresses of Services" },
+      "service-node-port-range": { type: "string", default: "30000-32767", help: "node ports of Services" },
+      "default-not-ready-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
+      "default-unreachable-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
+      "allow-loopback-endpoints": { type: "boolean", default: false, help: "for labs in host mode" },
+      "listen-outside": {
+        type: "string",
+        optional: true,
+        help: "listen on both ports of this address outside the lab as well",
+      },
+    },
+    process.argv.slice(2),
+  );
+  const files = (caFile?: string, certFile?: string, keyFile?: string) =>
+    caFile && certFile && keyFile ? readTls({ caFile, certFile, keyFile }) : undefined;
+  const tls = readTls({
+    caFile: flags["client-ca-file"],
+    certFile: flags["tls-cert-file"],
+    keyFile: flags["tls-private-key-file"],
+  });
+  if (flags["etcd-servers"].length === 0)
+    throw new StartError("flag --etcd-servers is required: URLs of the store's members");
+  const etcdTls = files(flags["etcd-cafile"], flags["etcd-certfile"], flags["etcd-keyfile"]);
+  const etcd = new EtcdClient({ endpoints: flags["etcd-servers"], ...(etcdTls ? { tls: etcdTls } : {}) });
+  const host = flags["bind-address"];
+  const listen = (port: number) => listenHere(host, port).catch(asStartError);
+  const secure = await listen(flags["secure-port"]);
+  const securePort = (secure.address() as AddressInfo).port;
+  const apiserver = createApiserver();
+  const httpServer = new HttpServer(tls, apiserver.httpHandler, log);
+  const grpcServer = new GrpcServer({ tls, clientCertificates: "require" });
+  apiserver.addTo(grpcServer);
+  httpServer.serve(secure);
+  const grpc = await listen(flags["grpc-port"]);
+  grpcServer.serve(grpc);
+  const outside = flags["listen-outside"];
+  if (outside !== undefined) {
+    httpServer.serve(await listenOutside(outside, securePort).catch(asStartError));
+    grpcServer.serve(await listenOutside(outside, flags["grpc-port"]).catch(asStartError));
+  }
+  log.info({ host, securePort, grpcPort: (grpc.address() as AddressInfo).port }, "Serving securely");
+
+  const started = apiserver.start(signal).then(() => {
+    if (!signal.aborted) log.info({}, "Ready");
+  });
+  await Promise.race([aborted(signal), started.then(() => aborted(signal))]);
+  apiserver.stop();
+  httpServer.close();
+  await grpcServer.close(200);
+  etcd.close();
+
+  function createApiserver(): Apiserver {
+    try {
+      return new Apiserver({
+        etcd,
+        resources: resources({ allowLoopbackEndpoints: flags["allow-loopback-endpoints"] }),
+        openapi,
+        serviceClusterIPRange: flags["service-cluster-ip-range"],
+        serviceNodePortRange: flags["service-node-port-range"],
+        tolerationSeconds: {
+          notReady: flags["default-not-ready-toleration-seconds"],
+          unreachable: flags["default-unreachable-toleration-seconds"],
+        },
+        advertise: { address: flags["advertise-address"] ?? host, port: securePort },
+        kubelet: files(
+          flags["kubelet-certificate-authority"],
+          flags["kubelet-client-certificate"],
+          flags["kubelet-client-key"],
+        ),
+        metrics: createRegistry(),
+        log,
+      });
+    } catch (error) {
+      if (error instanceof RangeError) throw new StartError(error.message);
+      throw error;
+    }
+  }
+});
+
+function asStartError(error: Error): never {
+  throw new StartError(error.message);
+}

@@ -1,0 +1,50 @@
+import type { Binding, Pod } from "../../api/generated/core-v1.ts";
+import type { Resource } from "../../api/resource.ts";
+import { forbiddenField, required } from "../../apimachinery/field-error.ts";
+import { conflict, invalid } from "../../apimachinery/status.ts";
+import type { Target } from "../request.ts";
+import { type Context, timestamp } from "./context.ts";
+import { modify } from "./modify.ts";
+
+/** POST pods/binding: the scheduler's decision. A Pod is bound once. */
+export async function bind(
+  context: Context,
+  resource: Resource,
+  target: Target,
+  binding: Binding,
+  dryRun: boolean,
+): Promise<void> {
+  const { kind, name: node } = binding.target ?? {};
+  const errors = [];
+  if (kind !== undefined && kind !== "" && kind !== "Node" && kind !== "Minion")
+    errors.push(forbiddenField("target.kind", "must be one of: Node"));
+  if (!node) errors.push(required("target.name"));
+  if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, target.name, errors);
+  const { uid, resourceVersion } = binding.metadata;
+  await modify(
+    context,
+    resource,
+    target,
+    (current) => {
+      const pod = current as Pod;
+      const refuse = (message: string) => conflict({ group: "", resource: "pods/binding" }, target.name, message);
+      if (uid && uid !== pod.metadata.uid)
+        throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`);
+      if (resourceVersion && resourceVersion !== pod.metadata.resourceVersion) throw conflict(resource, target.name);
+      if (pod.metadata.deletionTimestamp !== undefined)
+        throw refuse(`pod ${target.name} is being deleted, cannot be assigned to a host`);
+      if (pod.spec?.nodeName)
+        throw refuse(`pod ${target.name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
+      pod.spec = { ...pod.spec!, nodeName: node! };
+      const scheduled = {
+        type: "PodScheduled",
+        status: "True" as const,
+        lastTransitionTime: timestamp(context.clock.now()),
+      };
+      const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
+      pod.status = { ...pod.status, conditions: [...others, scheduled] };
+      return pod;
+    },
+    dryRun,
+  );
+}

@@ -1,0 +1,54 @@
+import type { Resource } from "../../api/resource.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { notFound } from "../../apimachinery/status.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Rand } from "../../base/rand.ts";
+import type { Admission } from "../admission/chain.ts";
+import type { Target } from "../request.ts";
+import { registryRoot, type Storage } from "../storage/storage.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
+import type { WatchCache } from "../watchcache/watch-cache.ts";
+import type { ServiceRanges } from "./services/ranges.ts";
+
+/** What the registry's verbs work with. */
+export interface Context {
+  storage: Storage;
+  cache: WatchCache;
+  admission: Admission;
+  ranges: ServiceRanges;
+  clock: Clock;
+  rand: Rand;
+}
+
+/** `/registry/pods/` */
+export function prefixOfResource({ storagePrefix }: Resource): string {
+  return `${registryRoot}${storagePrefix}/`;
+}
+
+/** `/registry/pods/default/`; of all namespaces without one. */
+export function prefixOfList(resource: Resource, namespace: string): string {
+  const prefix = prefixOfResource(resource);
+  return resource.namespaced && namespace !== "" ? `${prefix}${namespace}/` : prefix;
+}
+
+export function keyOf(resource: Resource, { namespace, name }: Pick<Target, "namespace" | "name">): string {
+  const prefix = prefixOfResource(resource);
+  return resource.namespaced ? `${prefix}${namespace}/${name}` : `${prefix}${name}`;
+}
+
+/** The newest state, from the store. Throws 404. */
+export async function live(context: Context, resource: Resource, target: Target): Promise<StoredObject> {
+  const stored = await context.storage.get(keyOf(resource, target));
+  if (stored === undefined) throw notFound(resource, target.name);
+  return stored;
+}
+
+/** RFC 3339 in seconds, as metav1.Time is written. */
+export function timestamp(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+export const withoutRevision = (object: KubernetesObject): KubernetesObject => {
+  const { resourceVersion: _, ...metadata } = object.metadata;
+  return { ...object, metadata };
+};

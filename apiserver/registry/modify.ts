@@ -1,0 +1,67 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Resource } from "../../api/resource.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { conflict, notFound } from "../../apimachinery/status.ts";
+import type { Target } from "../request.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
+import { commit } from "./commit.ts";
+import { type Context, keyOf, live, prefixOfResource, withoutRevision } from "./context.ts";
+
+/** A new state of the object (the argument may be changed and returned), or its end. Throws what the client shall hear. */
+export type Modifier = (current: KubernetesObject) => KubernetesObject | typeof gone;
+
+/** The object goes away with this change. */
+export const gone = Symbol("gone");
+
+export interface Modified {
+  stored: StoredObject;
+  gone: boolean;
+}
+
+/**
+ * Changes one object under its revision, again and again until no other writer comes between. Begins with what the cache
+ * has, which is nearly always the newest; before a refusal reaches the client, it is asked anew on the state of the
+ * store. No write happens when nothing changes. Throws 404.
+ */
+export async function modify(
+  context: Context,
+  resource: Resource,
+  target: Target,
+  modifier: Modifier,
+  dryRun = false,
+): Promise<Modified> {
+  const key = keyOf(resource, target);
+  const cached = context.cache.resource(prefixOfResource(resource)).objects.get(key);
+  let current = cached ?? (await live(context, resource, target));
+  let fresh = cached === undefined;
+  for (let attempt = 0; attempt < maxAttempts; attempt++) {
+    const old = current.parse();
+    let next: ReturnType<Modifier>;
+    try {
+      next = modifier(structuredClone(old));
+    } catch (error) {
+      if (fresh) throw error;
+      current = await live(context, resource, target);
+      fresh = true;
+      continue;
+    }
+    if (next !== gone && isDeepStrictEqual(withoutRevision(next), withoutRevision(old))) {
+      if (fresh) return { stored: current, gone: false };
+      const newest = await live(context, resource, target);
+      if (newest.revision === current.revision) return { stored: newest, gone: false };
+      current = newest;
+      fresh = true;
+      continue;
+    }
+    const change = { key, old: current, next: next === gone ? undefined : next };
+    const outcome = await commit(context, resource, change, dryRun);
+    if (outcome.committed) return { stored: outcome.stored, gone: next === gone };
+    if (outcome.current === undefined) throw notFound(resource, target.name);
+    current = outcome.current;
+    fresh = true;
+  }
+  throw conflict(resource, target.name);
+}
+
+/** Others may come between now and then, but not for ever. */
+const maxAttempts = 500;

@@ -1,0 +1,218 @@
+import type { Scale } from "../../api/generated/autoscaling-v1.ts";
+import type { Binding, Namespace } from "../../api/generated/core-v1.ts";
+import type { Resource, Subresource } from "../../api/resource.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
+import { type Answer, type Sendable, sendable } from "../answer.ts";
+import type { ApiRequest, Target } from "../request.ts";
+import { bind } from "./binding.ts";
+import type { Context } from "./context.ts";
+import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
+import { decodeObject, decodeValueOf, isDryRun } from "./decode.ts";
+import { decodeDeleteOptions, remove } from "./delete.ts";
+import { deleteCollection } from "./delete-collection.ts";
+import { hasFinalizers } from "./finalizers.ts";
+import { get, list } from "./list.ts";
+import { type KubeletClient, podLog } from "./log.ts";
+import { gone, modify } from "./modify.ts";
+import { type Patch, patcher } from "./patch.ts";
+import { scaleOf, updateScale } from "./scale.ts";
+import { next, update } from "./update.ts";
+import { watch } from "./watch.ts";
+
+/**
+ * One registry for all kinds: every verb works from the kind's row in the resource table. Takes requests that are
+ * authenticated and authorized; throws StatusErrors.
+ */
+export class Registry {
+  readonly context: Context;
+  readonly #resources = new Map<string, Resource>();
+  readonly #kubelet: KubeletClient | undefined;
+
+  constructor(context: Context, resources: readonly Resource[], kubelet: KubeletClient | undefined) {
+    this.context = context;
+    this.#kubelet = kubelet;
+    for (const resource of resources) this.#resources.set(idOf(resource), resource);
+  }
+
+  /** Throws 404 for what is not served. */
+  resource(target: Pick<Target, "group" | "version" | "resource">): Resource {
+    const resource = this.#resources.get(idOf(target));
+    if (resource === undefined) throw pathNotFound();
+    return resource;
+  }
+
+  async handle(request: ApiRequest): Promise<Answer> {
+    const resource = this.resource(request.target);
+    const { target, verb } = request;
+    if (target.subresource !== "") return this.#subresource(request, resource);
+    if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
+    if (resource.namespaced && target.namespace === "" && target.name !== "") throw pathNotFound();
+    if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
+    const { context } = this;
+    const { options } = request;
+    switch (verb) {
+      case "get":
+        return object(resource, await get(context, resource, target, options));
+      case "list":
+        return { type: "List", resource, list: await list(context, resource, target, options) };
+      case "watch":
+        return { type: "Watch", resource, watch: await watch(context, resource, target, options) };
+      case "create": {
+        if (target.name !== "") throw methodNotSupported(resource, "create");
+        const body = decodeObject(resource, request.body, options, request.warnings);
+        return object(resource, await create(context, resource, target, body, writeOptions(request)), 201);
+      }
+      case "update": {
+        const body = decodeObject(resource, request.body, options, request.warnings);
+        const { code, stored } = await update(context, resource, target, body, writeOptions(request));
+        return object(resource, stored, code);
+      }
+      case "patch":
+        return this.#patch(request, resource);
+      case "delete": {
+        const deleteOptions = decodeDeleteOptions(request.body, options);
+        const deleted = await remove(context, resource, target, deleteOptions, request.user);
+        if (!deleted.gone) return object(resource, deleted.stored);
+        return object(undefined, deletedStatus(resource, deleted.stored.parse()));
+      }
+      case "deletecollection": {
+        const deleteOptions = decodeDeleteOptions(request.body, options);
+        const items = await deleteCollection(context, resource, target, options, deleteOptions, request.user);
+        return { type: "List", resource, list: items };
+      }
+    }
+  }
+
+  async #patch(request: ApiRequest, resource: Resource): Promise<Answer> {
+    const { target, user, options } = request;
+    const { context } = this;
+    const { dryRun } = writeOptions(request);
+    const patch: Patch = patcher(resource, request.body, options);
+    const warnings = new Set<string>();
+    const { stored } = await modify(
+      context,
+      resource,
+      target,
+      (old) => {
+        const patched = patch(old);
+        warnings.clear();
+        const found: string[] = [...patched.warnings];
+        const wanted = decodeValueOf(resource, patched.value, options, found);
+        matchName(target, wanted);
+        matchNamespace(resource, target, wanted);
+        const result = next(context, resource, target, old, wanted, { user, warnings: found });
+        for (const warning of found) warnings.add(warning);
+        return result;
+      },
+      dryRun,
+    );
+    request.warnings.push(...warnings);
+    return object(resource, stored);
+  }
+
+  async #subresource(request: ApiRequest, resource: Resource): Promise<Answer> {
+    const { target, verb, options } = request;
+    const subresource = resource.subresources.find(({ name }) => name === target.subresource);
+    if (subresource === undefined) throw pathNotFound();
+    if (!subresource.verbs.includes(verb as never)) throw methodNotSupported(resource, verb);
+    const { context } = this;
+    switch (subresource.name) {
+      case "status":
+        if (verb === "get") return object(resource, await get(context, resource, target, options));
+        if (verb === "patch") return this.#patch(request, resource);
+        return this.#update(request, resource);
+      case "scale":
+        return this.#scale(request, resource, subresource);
+      case "binding": {
+        const binding = decodeObject(subresource.kind, request.body, options, request.warnings) as Binding;
+        await bind(context, resource, target, binding, writeOptions(request).dryRun);
+        return object(undefined, sendable(success(201)), 201);
+      }
+      case "log": {
+        const pod = await get(context, resource, target, {});
+        const query = options.query ?? new URLSearchParams();
+        const stream = await podLog(context, this.#kubelet, target, pod, query, request.signal);
+        return { type: "Stream", contentType: "text/plain", stream };
+      }
+      case "finalize":
+        return this.#finalize(request, resource);
+      default:
+        throw pathNotFound();
+    }
+  }
+
+  async #update(request: ApiRequest, resource: Resource): Promise<Answer> {
+    const body = decodeObject(resource, request.body, request.options, request.warnings);
+    const { stored } = await update(this.context, resource, request.target, body, writeOptions(request));
+    return object(resource, stored);
+  }
+
+  async #scale(request: ApiRequest, resource: Resource, { kind }: Subresource): Promise<Answer> {
+    const { target, verb, options } = request;
+    const { context } = this;
+    if (verb === "get")
+      return object(undefined, sendable(scaleOf(resource, (await get(context, resource, target, options)).parse())));
+    if (verb === "update") {
+      const wanted = decodeObject(kind, request.body, options, request.warnings) as Scale;
+      matchName(target, wanted);
+      return object(
+        undefined,
+        sendable(await updateScale(context, resource, target, () => wanted, writeOptions(request))),
+      );
+    }
+    const patch = patcher(kind, request.body, options);
+    const modifier = (scale: Scale) => decodeValueOf(kind, patch(scale).value, options, request.warnings) as Scale;
+    return object(undefined, sendable(await updateScale(context, resource, target, modifier, writeOptions(request))));
+  }
+
+  /** PUT namespaces/finalize: only spec.finalizers; the Namespace goes with its last one. */
+  async #finalize(request: ApiRequest, resource: Resource): Promise<Answer> {
+    const { target } = request;
+    const wanted = decodeObject(resource, request.body, request.options, request.warnings) as Namespace;
+    matchName(target, wanted);
+    const { stored } = await modify(
+      this.context,
+      resource,
+      target,
+      (old) => {
+        const object = structuredClone(old) as Namespace;
+        object.metadata.resourceVersion = wanted.metadata.resourceVersion || old.metadata.resourceVersion!;
+        object.spec = { ...object.spec, finalizers: wanted.spec?.finalizers ?? [] };
+        const result = next(this.context, resource, { ...target, subresource: "" }, old, object, request);
+        if (result === gone) return gone;
+        result.metadata.resourceVersion = old.metadata.resourceVersion!;
+        (result as Namespace).spec = { ...(result as Namespace).spec, finalizers: wanted.spec?.finalizers ?? [] };
+        return result.metadata.deletionTimestamp !== undefined && !hasFinalizers(result) ? gone : result;
+      },
+      writeOptions(request).dryRun,
+    );
+    return object(resource, stored);
+  }
+}
+
+function writeOptions({ user, options, warnings }: ApiRequest): WriteOptions {
+  return { user, dryRun: isDryRun(options.dryRun), warnings };
+}
+
+function object(resource: Resource | undefined, object: Sendable, code = 200): Answer {
+  return { type: "Object", code, resource, object };
+}
+
+const idOf = ({ group, version, resource }: Pick<Target, "group" | "version" | "resource">) =>
+  `${group}/${version}/${resource}`;
+
+const success = (code: number) =>
+  ({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code }) as unknown as KubernetesObject;
+
+/** kubectl compares the uid: a new object of the same name is not the deleted one. */
+function deletedStatus({ group, resource }: Resource, { metadata }: KubernetesObject): Sendable {
+  const details = { name: metadata.name, ...(group ? { group } : {}), kind: resource, uid: metadata.uid };
+  return sendable({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Success",
+    details,
+  } as unknown as KubernetesObject);
+}

@@ -1,0 +1,135 @@
+import type { Service, ServiceSpec } from "../../../api/generated/core-v1.ts";
+import { type FieldError, invalidValue } from "../../../apimachinery/field-error.ts";
+import { internalError } from "../../../apimachinery/status.ts";
+import type { Bitmap, NumberRange } from "./range.ts";
+
+/** What is taken, and where the search for a free number goes on. */
+export interface Allocations {
+  ips: { range: NumberRange; taken: Bitmap; last: number };
+  ports: { range: NumberRange; taken: Bitmap; last: number };
+}
+
+export interface Allocated {
+  service: Service;
+  ips: Bitmap;
+  ports: Bitmap;
+  /** Not empty: nothing may be written. */
+  errors: FieldError[];
+}
+
+/**
+ * Gives a Service its ClusterIP and node ports, and takes back those that it no longer has. Pure: (service, previous
+ * state, what is taken) -> (service, what is taken then). Numbers that are asked for are honoured or refused.
+ *
+ *   previous   service      outcome
+ *   undefined  new          create
+ *   old        new          update; numbers of `old` that `service` leaves out stay
+ *   old        undefined    delete
+ *
+ * Throws 500 when a range is full.
+ */
+export function allocate(previous: Service | undefined, wanted: Service | undefined, state: Allocations): Allocated {
+  const errors: FieldError[] = [];
+  const service = structuredClone(wanted ?? previous!);
+  if (wanted !== undefined && previous !== undefined) keep(service.spec!, previous.spec!);
+  const before = held(previous, state);
+  const { spec } = service as { spec: ServiceSpec };
+
+  let ips = state.ips.taken.with(before.ips, false);
+  let ports = state.ports.taken.with(before.ports, false);
+  if (wanted === undefined) return { service, ips, ports, errors };
+
+  if (needsIP(spec)) {
+    const asked = spec.clusterIP ?? spec.clusterIPs?.[0] ?? "";
+    const offset = asked === "" ? next(ips, state.ips, "serviceIP") : state.ips.range.toOffset(asked);
+    const refuse = (text: string) =>
+      errors.push(invalidValue("spec.clusterIPs", [asked], `failed to allocate IP ${asked}: ${text}`));
+    if (offset < 0)
+      refuse(`the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${state.ips.range.text}`);
+    else if (ips.has(offset)) refuse("provided IP is already allocated");
+    else {
+      ips = ips.with([offset], true);
+      spec.clusterIP = state.ips.range.toText(offset);
+    }
+  }
+  if (spec.type === "ExternalName") {
+    delete spec.clusterIP;
+    delete spec.clusterIPs;
+    delete spec.ipFamilies;
+    delete spec.ipFamilyPolicy;
+  } else {
+    spec.clusterIPs = [spec.clusterIP ?? ""];
+    spec.ipFamilies ??= ["IPv4"];
+    spec.ipFamilyPolicy ??= "SingleStack";
+  }
+
+  /** A node port may serve one port in several protocols. */
+  const own = new Map<number, Set<string>>();
+  for (const [i, port] of (spec.ports ?? []).entries()) {
+    if (!hasNodePorts(spec)) break;
+    const protocol = port.protocol ?? "TCP";
+    if (!port.nodePort) continue;
+    const offset = state.ports.range.toOffset(port.nodePort);
+    const refuse = (text: string) => errors.push(invalidValue(`spec.ports[${i}].nodePort`, port.nodePort, text));
+    const shared = own.get(offset);
+    if (offset < 0)
+      refuse(`provided port is not in the valid range. The range of valid ports is ${state.ports.range.text}`);
+    else if (shared ? shared.has(protocol) : ports.has(offset)) refuse("provided port is already allocated");
+    else {
+      ports = ports.with([offset], true);
+      own.set(offset, (shared ?? new Set()).add(protocol));
+    }
+  }
+  for (const port of spec.ports ?? []) {
+    if (!hasNodePorts(spec) || port.nodePort) continue;
+    const sibling = spec.ports!.find((other) => other.nodePort && other.port === port.port);
+    if (sibling) {
+      port.nodePort = sibling.nodePort!;
+      continue;
+    }
+    const offset = next(ports, state.ports, "nodePort");
+    ports = ports.with([offset], true);
+    port.nodePort = Number(state.ports.range.toText(offset));
+  }
+  return { service, ips, ports, errors };
+}
+
+function next(taken: Bitmap, { range, last }: { range: NumberRange; last: number }, what: string): number {
+  const offset = taken.next(range, last);
+  if (offset < 0) throw internalError(new Error(`failed to allocate a ${what}: range is full`));
+  return offset;
+}
+
+/** The offsets that a Service holds. */
+export function held(service: Service | undefined, { ips, ports }: Allocations): { ips: number[]; ports: number[] } {
+  const spec = service?.spec;
+  if (spec === undefined) return { ips: [], ports: [] };
+  const address = needsIP(spec) ? ips.range.toOffset(spec.clusterIP ?? "") : -1;
+  const nodePorts = (spec.ports ?? []).map(({ nodePort }) => (nodePort ? ports.range.toOffset(nodePort) : -1));
+  return { ips: [address].filter(valid), ports: [...new Set(nodePorts)].filter(valid) };
+}
+
+const valid = (offset: number) => offset >= 0;
+
+const needsIP = (spec: ServiceSpec) => spec.type !== "ExternalName" && spec.clusterIP !== "None";
+
+const hasNodePorts = (spec: ServiceSpec) =>
+  spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
+
+/** Clients that send a whole Service back without its allocated values do not mean to change them. */
+function keep(spec: ServiceSpec, old: ServiceSpec): void {
+  if (spec.type !== "ExternalName" && old.type !== "ExternalName") {
+    if (!spec.clusterIP) spec.clusterIP = old.clusterIP!;
+    if (!spec.clusterIPs?.length && old.clusterIPs) spec.clusterIPs = old.clusterIPs;
+  }
+  const ports = spec.ports ?? [];
+  const same = (a: { port: number; protocol?: string }, b: { port: number; protocol?: string }) =>
+    a.port === b.port && (a.protocol ?? "TCP") === (b.protocol ?? "TCP");
+  const taken = new Set(ports.map(({ nodePort }) => nodePort));
+  for (const port of ports) {
+    const before = old.ports?.find((other) => same(other, port));
+    if (hasNodePorts(spec)) {
+      if (!port.nodePort && before?.nodePort && !taken.has(before.nodePort)) port.nodePort = before.nodePort;
+    } else if (port.nodePort && port.nodePort === before?.nodePort) delete port.nodePort; // went with its type
+  }
+}

@@ -1,0 +1,88 @@
+import { isIPv4 } from "node:net";
+import { EndpointSlices, Endpoints, Namespaces, Services } from "../../api/generated/resources.ts";
+import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { isAlreadyExists } from "../../apimachinery/status.ts";
+import type { Target, User } from "../request.ts";
+import { create } from "./create.ts";
+import type { Registry } from "./registry.ts";
+import { update } from "./update.ts";
+
+/**
+ * What the apiserver itself writes at every start: the system's Namespaces, and the Service `kubernetes` that leads to
+ * it. Idempotent.
+ */
+export interface SystemOptions {
+  /** ClusterIP of the Service: the first of the range. */
+  serviceIP: string;
+  /** Where Pods and nodes reach this apiserver. */
+  advertise: { address: string; port: number };
+}
+
+export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
+/** Upstream's own identity for these writes. */
+const user: User = { name: "system:apiserver", groups: ["system:masters"] };
+
+export async function writeSystemObjects(registry: Registry, options: SystemOptions): Promise<void> {
+  for (const name of systemNamespaces) await ensure(registry, Namespaces, { metadata: { name } }, false);
+  for (const [type, object] of kubernetesService(options)) {
+    // A Service keeps its ports and address; where the apiserver listens may change from start to start.
+    await ensure(registry, type, object, type.resource !== Services.resource);
+  }
+}
+
+/** Pure: the Service and its endpoints. */
+export function kubernetesService({
+  serviceIP,
+  advertise,
+}: SystemOptions): [ResourceType<KubernetesObject>, KubernetesObject][] {
+  const metadata = { name: "kubernetes", namespace: "default" };
+  const { address, port } = advertise;
+  const ports = [{ name: "https", port, protocol: "TCP" }];
+  const service = {
+    metadata: { ...metadata, labels: { component: "apiserver", provider: "kubernetes" } },
+    spec: {
+      type: "ClusterIP",
+      clusterIP: serviceIP,
+      clusterIPs: [serviceIP],
+      ipFamilies: ["IPv4"],
+      ipFamilyPolicy: "SingleStack",
+      sessionAffinity: "None",
+      ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
+    },
+  };
+  const endpoints = {
+    metadata: { ...metadata, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
+    subsets: [{ addresses: [{ ip: address }], ports }],
+  };
+  const slice = {
+    metadata: { ...metadata, labels: { "kubernetes.io/service-name": "kubernetes" } },
+    addressType: isIPv4(address) ? "IPv4" : "IPv6",
+    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    ports,
+  };
+  return [
+    [Services, service],
+    [Endpoints, endpoints],
+    [EndpointSlices, slice],
+  ];
+}
+
+async function ensure(
+  registry: Registry,
+  { group, version, resource: name, kind }: ResourceType<KubernetesObject>,
+  object: KubernetesObject,
+  overwrite: boolean,
+): Promise<void> {
+  const resource = registry.resource({ group, version, resource: name });
+  const { namespace = "" } = object.metadata;
+  const target: Target = { group, version, resource: name, namespace, name: object.metadata.name, subresource: "" };
+  const options = { user, dryRun: false, warnings: [] };
+  const whole = () => structuredClone({ kind, apiVersion: group ? `${group}/${version}` : version, ...object });
+  try {
+    await create(registry.context, resource, target, whole(), options);
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    if (overwrite) await update(registry.context, resource, target, whole(), options);
+  }
+}

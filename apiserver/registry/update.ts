@@ -1,0 +1,101 @@
+import type { Resource } from "../../api/resource.ts";
+import { invalidValue } from "../../apimachinery/field-error.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
+import type { Target } from "../request.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
+import { admitNow } from "./admit.ts";
+import type { Context } from "./context.ts";
+import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
+import { hasFinalizers } from "./finalizers.ts";
+import { gone, modify } from "./modify.ts";
+
+export interface Updated {
+  code: 200 | 201;
+  stored: StoredObject;
+}
+
+/** PUT of the object, or of its subresource `status`. */
+export async function update(
+  context: Context,
+  resource: Resource,
+  target: Target,
+  object: KubernetesObject,
+  options: WriteOptions,
+): Promise<Updated> {
+  matchNamespace(resource, target, object);
+  matchName(target, object);
+  try {
+    const { stored } = await modify(
+      context,
+      resource,
+      target,
+      (old) => next(context, resource, target, old, structuredClone(object), options),
+      options.dryRun,
+    );
+    return { code: 200, stored };
+  } catch (error) {
+    const mayCreate = resource.createOnUpdate && target.subresource === "" && !object.metadata.resourceVersion;
+    if (!isNotFound(error) || !mayCreate) throw error;
+    return { code: 201, stored: await create(context, resource, target, object, options) };
+  }
+}
+
+/**
+ * What becomes of `old` when a client wants `object`: the optimistic lock, what only the server may change, the kind's
+ * own rules, admission, validation. Throws what the client shall hear.
+ */
+export function next(
+  context: Context,
+  resource: Resource,
+  target: Target,
+  old: KubernetesObject,
+  object: KubernetesObject,
+  { user, warnings }: Pick<WriteOptions, "user" | "warnings">,
+): KubernetesObject | typeof gone {
+  const { metadata } = object;
+  const { name } = old.metadata;
+  if (metadata.uid && metadata.uid !== old.metadata.uid)
+    throw conflict(
+      resource,
+      name,
+      `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.metadata.uid}`,
+    );
+  if (!metadata.resourceVersion && !resource.unconditionalUpdate)
+    throw invalid(resource, name, [invalidValue("metadata.resourceVersion", 0, "must be specified for an update")]);
+  if (metadata.resourceVersion && metadata.resourceVersion !== old.metadata.resourceVersion)
+    throw conflict(resource, name);
+  keepSystemFields(object, old);
+  const status = target.subresource === "status";
+  resource.defaults(object);
+  if (status) resource.prepareForStatusUpdate(object, old);
+  else resource.prepareForUpdate(object, old);
+  admitNow(context, { verb: "update", resource, target, user, object, old });
+  const errors = status ? resource.validateStatusUpdate(object, old) : resource.validateUpdate(object, old);
+  if (errors.length > 0) throw invalid(resource, name, errors);
+  for (const warning of resource.warnings(object)) if (!warnings.includes(warning)) warnings.push(warning);
+  const over = object.metadata.deletionTimestamp !== undefined && !object.metadata.deletionGracePeriodSeconds;
+  return over && hasFinalizers(old) && !hasFinalizers(object) ? gone : object;
+}
+
+/** What no client changes, whatever it sends. */
+export function keepSystemFields(object: KubernetesObject, old: KubernetesObject): void {
+  const { metadata } = object;
+  for (const field of kept) {
+    const value = old.metadata[field];
+    if (value === undefined) delete metadata[field];
+    else Object.assign(metadata, { [field]: value });
+  }
+  delete (metadata as { managedFields?: unknown }).managedFields;
+  delete (metadata as { selfLink?: unknown }).selfLink;
+}
+
+const kept = [
+  "uid",
+  "resourceVersion",
+  "creationTimestamp",
+  "generation",
+  "generateName",
+  "deletionTimestamp",
+  "deletionGracePeriodSeconds",
+] as const;

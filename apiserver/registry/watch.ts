@@ -1,0 +1,81 @@
+import type { Resource } from "../../api/resource.ts";
+import { StatusError } from "../../apimachinery/status.ts";
+import type { WatchStart } from "../answer.ts";
+import { isTrue } from "../http/request-info.ts";
+import type { Options, Target } from "../request.ts";
+import { statusBytes } from "../storage/errors.ts";
+import { Frame } from "../watchcache/resource-cache.ts";
+import { type Context, prefixOfResource } from "./context.ts";
+import { checkListOptions, parseRevision, wantsInitialEvents } from "./list.ts";
+import { selection } from "./selection.ts";
+
+/**
+ * The semantics of a watch's start (Kubernetes API concepts, "Resource versions"):
+ *
+ *   unset   what there is now as ADDED, then live
+ *   0       the same of whatever the cache holds
+ *   N       the events after N; a 410 Expired event when they are no longer known
+ *
+ * With sendInitialEvents the present objects are followed by a bookmark that says so (KEP-3157).
+ */
+export async function watch(
+  context: Context,
+  resource: Resource,
+  target: Target,
+  options: Options,
+): Promise<WatchStart> {
+  checkListOptions(options, true);
+  const { cache, clock, rand } = context;
+  const { scope, selects } = selection(resource, target, options);
+  const wanted = options.resourceVersion ?? "";
+  const initial = wantsInitialEvents(options);
+  const revision = wanted === "" ? 0 : parseRevision(wanted);
+  if (wanted === "") await cache.consistent();
+  else if (initial) await cache.atLeast(revision);
+  const from = initial || revision === 0 ? "now" : revision;
+  const bookmarks = isTrue(options.allowWatchBookmarks ?? "false");
+  const timeoutMs = watchTimeoutMs(options.timeoutSeconds, () => rand.next());
+
+  return {
+    start(sink) {
+      let watcher: ReturnType<typeof cache.watch>;
+      try {
+        watcher = cache.watch(prefixOfResource(resource), { scope, selects, from, sink });
+      } catch (error) {
+        if (!(error instanceof StatusError)) throw error;
+        sink.send([new Frame("ERROR", { revision: 0, bytes: statusBytes(error) })]);
+        sink.end();
+        return;
+      }
+      if (initial && bookmarks) watcher.push(bookmark(resource, cache.revision, true));
+      const tell = () => watcher.bookmark(bookmark(resource, cache.revision));
+      const cancels = [
+        clock.after(timeoutMs, () => {
+          if (bookmarks) tell();
+          watcher.end();
+        }),
+        ...(bookmarks ? [clock.every(bookmarkMs, tell)] : []),
+      ];
+      watcher.onFinished(() => {
+        for (const cancel of cancels) cancel();
+      });
+    },
+  };
+}
+
+function bookmark({ kind, group, version }: Resource, revision: number, initialEventsEnd = false): Frame {
+  const apiVersion = group ? `${group}/${version}` : version;
+  const annotations = initialEventsEnd ? { annotations: { "k8s.io/initial-events-end": "true" } } : {};
+  const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...annotations };
+  return new Frame("BOOKMARK", { revision, bytes: Buffer.from(JSON.stringify({ kind, apiVersion, metadata })) });
+}
+
+/** Without a wish between 30 and 60 minutes, so that not all come back at once. */
+function watchTimeoutMs(seconds: string | undefined, random: () => number): number {
+  const wanted = Number(seconds);
+  if (seconds !== undefined && Number.isFinite(wanted) && wanted > 0) return Math.min(wanted, maxTimeoutSeconds) * 1000;
+  return (1 + random()) * 1800_000;
+}
+
+const bookmarkMs = 60_000;
+const maxTimeoutSeconds = 24 * 3600;

@@ -1,0 +1,167 @@
+import type { Resource } from "../api/resource.ts";
+import { type Clock, sleep, systemClock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import { Counter, Gauge, Histogram, type Registry as Metrics } from "../base/metrics.ts";
+import { type Rand, systemRand } from "../base/rand.ts";
+import type { EtcdClient } from "../etcd-raft/client/client.ts";
+import type { GrpcServer } from "../net/grpc-server.ts";
+import type { TlsMaterial } from "../net/tls.ts";
+import { admissionChain } from "./admission/chain.ts";
+import { defaultTolerationSeconds } from "./admission/default-toleration-seconds.ts";
+import { namespaceLifecycle } from "./admission/namespace-lifecycle.ts";
+import { nodeRestriction } from "./admission/node-restriction.ts";
+import { taintNodesByCondition } from "./admission/taint-nodes-by-condition.ts";
+import { Chain } from "./chain.ts";
+import { addApiService } from "./grpc/service.ts";
+import { type Discovery, makeDiscovery } from "./http/discovery.ts";
+import { httpHandler } from "./http/handler.ts";
+import { type OpenApi, Paths } from "./http/paths.ts";
+import type { HttpHandler } from "./http/server.ts";
+import { prefixOfResource } from "./registry/context.ts";
+import { Registry } from "./registry/registry.ts";
+import { addressRange, portRange } from "./registry/services/range.ts";
+import { ServiceRanges } from "./registry/services/ranges.ts";
+import { writeSystemObjects } from "./registry/system-objects.ts";
+import { Storage } from "./storage/storage.ts";
+import { WatchCache } from "./watchcache/watch-cache.ts";
+
+export interface ApiserverOptions {
+  etcd: EtcdClient;
+  resources: readonly Resource[];
+  openapi: () => OpenApi;
+  serviceClusterIPRange: string;
+  serviceNodePortRange: string;
+  tolerationSeconds: { notReady: number; unreachable: number };
+  advertise: { address: string; port: number };
+  /** Towards the agents. */
+  kubelet: TlsMaterial | undefined;
+  metrics: Metrics;
+  log: Logger;
+  clock?: Clock;
+  rand?: Rand;
+}
+
+/** The apiserver without its sockets: both fronts' handlers over one chain, registry, watch cache and store. */
+export class Apiserver {
+  readonly httpHandler: HttpHandler;
+  readonly #chain: Chain;
+  readonly #registry: Registry;
+  readonly #options: ApiserverOptions;
+  readonly #cache: WatchCache;
+  readonly #ranges: ServiceRanges;
+  readonly #clock: Clock;
+  #systemObjects = false;
+
+  /** Throws RangeError for a bad address or port range. */
+  constructor(options: ApiserverOptions) {
+    const { etcd, resources, log, metrics, clock = systemClock, rand = systemRand } = options;
+    this.#options = options;
+    this.#clock = clock;
+    const storage = new Storage(etcd, clock);
+    this.#cache = new WatchCache({ etcd, storage, prefixes: resources.map(prefixOfResource), log, clock });
+    this.#ranges = new ServiceRanges(
+      storage,
+      addressRange(options.serviceClusterIPRange),
+      portRange(options.serviceNodePortRange),
+    );
+    const admission = admissionChain([
+      namespaceLifecycle,
+      nodeRestriction,
+      taintNodesByCondition,
+      defaultTolerationSeconds(options.tolerationSeconds),
+    ]);
+    const context = { storage, cache: this.#cache, admission, ranges: this.#ranges, clock, rand };
+    this.#registry = new Registry(context, resources, options.kubelet && { tls: options.kubelet });
+    this.#chain = new Chain(this.#registry);
+    let discovery: Discovery | undefined;
+    const paths = new Paths({
+      discovery: () => {
+        discovery ??= makeDiscovery(resources);
+        return discovery;
+      },
+      openapi: options.openapi,
+      metrics,
+      checks: [
+        { name: "ping", live: true, missing: () => undefined },
+        { name: "etcd", live: false, missing: () => storage.currentRevision().then(() => undefined, messageOf) },
+        {
+          name: "informer-sync",
+          live: false,
+          missing: () => (this.#cache.synced ? undefined : "the watch cache is not synced"),
+        },
+        {
+          name: "poststarthook/start-system-namespaces-controller",
+          live: false,
+          missing: () => (this.#systemObjects ? undefined : "not finished"),
+        },
+      ],
+    });
+    this.httpHandler = httpHandler({
+      chain: this.#chain,
+      paths,
+      clock,
+      observe: observer(metrics, this.#cache, resources),
+    });
+  }
+
+  addTo(server: GrpcServer): void {
+    addApiService(server, this.#chain);
+  }
+
+  /** Fills the cache and writes the system objects, however long the store takes to answer; then it is ready. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { log, advertise, serviceClusterIPRange, resources } = this.#options;
+    await this.#cache.start();
+    const services = resources.find(({ group, resource }) => group === "" && resource === "services")!;
+    while (!signal.aborted) {
+      try {
+        await this.#ranges.load(() => this.#cache.resource(prefixOfResource(services)).objects.values());
+        const serviceIP = addressRange(serviceClusterIPRange).toText(0);
+        await writeSystemObjects(this.#registry, { serviceIP, advertise });
+        this.#systemObjects = true;
+        return;
+      } catch (err) {
+        log.warn({ err }, "Writing the system objects failed, trying again");
+        await sleep(this.#clock, retryMs, signal);
+      }
+    }
+  }
+
+  stop(): void {
+    this.#cache.stop();
+  }
+}
+
+function observer(metrics: Metrics, cache: WatchCache, resources: readonly Resource[]) {
+  const names = new Set(resources.map(({ resource }) => resource));
+  const registers = [metrics];
+  const total = new Counter({
+    name: "apiserver_request_total",
+    help: "Requests by verb, resource and HTTP status code",
+    labelNames: ["verb", "resource", "code"],
+    registers,
+  });
+  const duration = new Histogram({
+    name: "apiserver_request_duration_seconds",
+    help: "Time to the end of the answer by verb and resource",
+    labelNames: ["verb", "resource"],
+    buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  new Gauge({
+    name: "apiserver_longrunning_requests",
+    help: "Open watches",
+    registers,
+    collect() {
+      this.set(cache.watcherCount);
+    },
+  });
+  return (verb: string, resource: string, code: number, ms: number) => {
+    const known = names.has(resource) ? resource : ""; // a label must not grow with what strangers ask for
+    total.inc({ verb: verb.toUpperCase(), resource: known, code: String(code) });
+    duration.observe({ verb: verb.toUpperCase(), resource: known }, ms / 1000);
+  };
+}
+
+const messageOf = (error: unknown) => (error as Error).message;
+const retryMs = 200;

@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { resources } from "../api/resources.ts";
+import { type Logger, silentLogger } from "../base/logger.ts";
+import { createRegistry } from "../base/metrics.ts";
+import { listenHere } from "../base/outside.ts";
+import { EtcdClient } from "../etcd-raft/client/client.ts";
+import { startTestMember } from "../etcd-raft/server/testing.ts";
+import { GrpcServer } from "../net/grpc-server.ts";
+import type { TlsMaterial } from "../net/tls.ts";
+import { type Authority, createAuthority } from "../pki/authority.ts";
+import { openapi } from "./http/openapi.ts";
+import { HttpServer } from "./http/server.ts";
+import { Apiserver } from "./server.ts";
+
+/**
+ * A whole apiserver for tests, in this process, over a one-member store of its own: real sockets on the loopback, mutual
+ * TLS, system objects written.
+ *
+ *     const server = await startTestApiserver();
+ *     const client = createGrpcClient({ servers: [server.grpcAddress], tls: server.certs.scheduler });
+ *     execFileSync("kubectl", ["--kubeconfig", server.kubeconfig, "get", "pods"]);
+ *     await server.close();
+ */
+export interface TestApiserver {
+  /** `https://127.0.0.1:port` */
+  url: string;
+  /** `127.0.0.1:port` */
+  grpcAddress: string;
+  certs: TestCerts;
+  /** Of the admin. */
+  kubeconfig: string;
+  /** Where the certificates lie as files: `ca.crt`, `admin.crt`, `admin.key`, ... */
+  dir: string;
+  authority: Authority;
+  /** The store below. */
+  etcd: EtcdClient;
+  etcdEndpoint: string;
+  close(): Promise<void>;
+}
+
+export interface TestCerts {
+  admin: TlsMaterial;
+  controllerManager: TlsMaterial;
+  scheduler: TlsMaterial;
+  proxy: TlsMaterial;
+  /** system:node:NAME */
+  node(name: string): Promise<TlsMaterial>;
+}
+
+export interface TestApiserverOptions {
+  allowLoopbackEndpoints?: boolean;
+  tolerationSeconds?: number;
+  serviceClusterIPRange?: string;
+  log?: Logger;
+  /** A store that is there already; its owner closes it. */
+  etcdEndpoint?: string;
+}
+
+export async function startTestApiserver(options: TestApiserverOptions = {}): Promise<TestApiserver> {
+  const dir = mkdtempSync(join(tmpdir(), "apiserver-"));
+  const log = options.log ?? silentLogger;
+  const store = options.etcdEndpoint === undefined ? await startTestMember() : undefined;
+  const etcdEndpoint = options.etcdEndpoint ?? store!.endpoint;
+  const etcd = new EtcdClient({ endpoints: [etcdEndpoint] });
+  const authority = await createAuthority("kubernetes");
+  const ca = Buffer.from(authority.cert);
+  const pair = async (request: Parameters<Authority["issue"]>[0]): Promise<TlsMaterial> => {
+    const { cert, key } = await authority.issue(request);
+    return { cert: Buffer.from(cert), key: Buffer.from(key), ca };
+  };
+  const client = (commonName: string, ...organizations: string[]) =>
+    pair({ commonName, organizations, usages: ["client"] });
+  const serving = await pair({
+    commonName: "kube-apiserver",
+    dnsNames: ["localhost", "kubernetes"],
+    ipAddresses: ["127.0.0.1"],
+    usages: ["server"],
+  });
+  const [admin, controllerManager, scheduler, proxy, kubelet] = await Promise.all([
+    client("kubernetes-admin", "system:masters"),
+    client("system:kube-controller-manager"),
+    client("system:kube-scheduler"),
+    client("system:kube-proxy"),
+    client("kube-apiserver-kubelet-client", "system:masters"),
+  ]);
+  const https = await listenHere("127.0.0.1", 0);
+  const grpc = await listenHere("127.0.0.1", 0);
+  const portOf = (server: typeof https) => (server.address() as AddressInfo).port;
+  const seconds = options.tolerationSeconds ?? 300;
+  const apiserver = new Apiserver({
+    etcd,
+    resources: resources({ allowLoopbackEndpoints: options.allowLoopbackEndpoints ?? true }),
+    openapi,
+    serviceClusterIPRange: options.serviceClusterIPRange ?? "10.96.0.0/12",
+    serviceNodePortRange: "30000-32767",
+    tolerationSeconds: { notReady: seconds, unreachable: seconds },
+    advertise: { address: "127.0.0.1", port: portOf(https) },
+    kubelet,
+    metrics: createRegistry(),
+    log,
+  });
+  const httpServer = new HttpServer(serving, apiserver.httpHandler, log);
+  const grpcServer = new GrpcServer({ tls: serving, clientCertificates: "require" });
+  apiserver.addTo(grpcServer);
+  httpServer.serve(https);
+  grpcServer.serve(grpc);
+  const stopping = new AbortController();
+  await apiserver.start(stopping.signal);
+
+  const url = `https://127.0.0.1:${portOf(https)}`;
+  writeFileSync(join(dir, "ca.crt"), ca);
+  writeFileSync(join(dir, "admin.crt"), admin.cert);
+  writeFileSync(join(dir, "admin.key"), admin.key, { mode: 0o600 });
+  const kubeconfig = join(dir, "kubeconfig");
+  writeFileSync(kubeconfig, kubeconfigOf(url, ca, admin), { mode: 0o600 });
+  return {
+    url,
+    grpcAddress: `127.0.0.1:${portOf(grpc)}`,
+    certs: {
+      admin,
+      controllerManager,
+      scheduler,
+      proxy,
+      node: (name) => client(`system:node:${name}`, "system:nodes"),
+    },
+    kubeconfig,
+    dir,
+    authority,
+    etcd,
+    etcdEndpoint,
+    async close() {
+      stopping.abort();
+      apiserver.stop();
+      httpServer.close();
+      await grpcServer.close(0);
+      etcd.close();
+      await store?.close();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A kubeconfig with everything in it, for one cluster and one user. */
+export function kubeconfigOf(server: string, ca: Buffer, { cert, key }: TlsMaterial): string {
+  const base64 = (bytes: Buffer) => bytes.toString("base64");
+  return JSON.stringify({
+    apiVersion: "v1",
+    kind: "Config",
+    clusters: [{ name: "test", cluster: { server, "certificate-authority-data": base64(ca) } }],
+    users: [{ name: "test", user: { "client-certificate-data": base64(cert), "client-key-data": base64(key) } }],
+    contexts: [{ name: "test", context: { cluster: "test", user: "test" } }],
+    "current-context": "test",
+  });
+}
