@@ -18,6 +18,8 @@ const table = {
   leaseTTLTooLarge: [Code.OutOfRange, "too large lease TTL"],
   leaseNotFound: [Code.NotFound, "requested lease not found"],
   leaseExists: [Code.FailedPrecondition, "lease already exists"],
+  notLeader: [Code.FailedPrecondition, "not leader"],
+  badLeaderTransferee: [Code.FailedPrecondition, "bad leader transferee"],
   // The server hands out the client-side error object here, which gRPC turns into Unknown.
   tooManyRequests: [Code.Unknown, "too many requests"],
   noLeader: [Code.Unavailable, "no leader"],

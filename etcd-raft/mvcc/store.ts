@@ -17,6 +17,8 @@ import { isTombstone, type Version, valueBytes } from "./version.ts";
 export class Store {
   revision = 1;
   compactRevision = -1;
+  /** A compaction is scheduled and not finished: see `compactStep`. */
+  compactPending = false;
   readonly index = new KeyIndex();
   readonly slabs = new Slabs();
   readonly #leases: KeyLeases;
@@ -76,12 +78,18 @@ export class Store {
     if (revision <= this.compactRevision) throw etcdError("compacted");
     if (revision > this.revision) throw etcdError("futureRevision");
     this.compactRevision = revision;
+    this.compactPending = true;
     this.#compactedUpTo = this.#logStart;
+    this.#sweepFrom = undefined; // comes after the log
   }
 
   /** Works on the scheduled compaction for at most `limit` changes or keys; true while there is more to do. */
   compactStep(limit: number): boolean {
-    if (this.#sweepFrom !== undefined) return this.#sweep(limit);
+    this.compactPending = this.#sweepFrom !== undefined ? this.#sweep(limit) : this.#compactLog(limit);
+    return this.compactPending;
+  }
+
+  #compactLog(limit: number): boolean {
     const log = this.#log;
     const end = Math.min(this.#compactedUpTo + limit, log.length);
     let place = this.#compactedUpTo;

@@ -1,0 +1,31 @@
+import { systemClock } from "../base/clock.ts";
+import { createLogger, type LogLevel } from "../base/logger.ts";
+import { aborted, runProcess } from "../base/process.ts";
+import { systemRand } from "../base/rand.ts";
+import { parseConfig } from "./server/config.ts";
+import { startMember } from "./server/start.ts";
+import { etcdVersion } from "./server/version.ts";
+import { nodeDisk } from "./wal/disk.ts";
+
+/** The process `etcd-raft`: one member. Takes etcd's flags (`server/config.ts`). */
+const argv = process.argv.slice(2);
+if (argv.includes("--version")) {
+  process.stdout.write(`etcd Version: ${etcdVersion}\nkubelab etcd-raft on Node.js ${process.version}\n`);
+  process.exit(0);
+}
+const level = /^--log-level=(\w+)$/.exec(argv.find((arg) => arg.startsWith("--log-level=")) ?? "")?.[1];
+const log = createLogger("etcd-raft", level as LogLevel | undefined);
+
+runProcess(log, async (signal) => {
+  const config = parseConfig(argv);
+  const running = await startMember(config, {
+    clock: systemClock,
+    rand: systemRand,
+    disk: nodeDisk,
+    log,
+    onFatal: () => process.exit(1),
+  });
+  log.info({ clientURLs: running.clientURLs, dataDir: config.dataDir }, "Serving");
+  await aborted(signal);
+  await running.close();
+});

@@ -1,0 +1,108 @@
+import { type FlagSpec, type Flags, parseFlags } from "../../base/flags.ts";
+import { logLevels } from "../../base/logger.ts";
+import { StartError } from "../../base/process.ts";
+import { checkURL, type InitialCluster, initialCluster } from "./cluster.ts";
+
+/** etcd's flags with etcd's defaults, as far as they do something here; others are refused by name. */
+export const flagSpec = {
+  name: { type: "string", help: "Human-readable name of this member", default: "default" },
+  "data-dir": { type: "string", help: "Where the WAL lives (default NAME.etcd)", optional: true },
+  "listen-client-urls": { type: "strings", help: "URLs to serve clients on", default: ["http://localhost:2379"] },
+  "advertise-client-urls": { type: "strings", help: "Client URLs that the other members tell of this one" },
+  "listen-peer-urls": { type: "strings", help: "URLs to serve peers on", default: ["http://localhost:2380"] },
+  "initial-advertise-peer-urls": { type: "strings", help: "Peer URLs under which the others reach this member" },
+  "initial-cluster": { type: "string", help: "All members: name=peerURL,...", optional: true },
+  "initial-cluster-token": { type: "string", help: "Keeps clusters apart", default: "etcd-cluster" },
+  "heartbeat-interval": { type: "number", help: "Milliseconds", default: 100 },
+  "election-timeout": { type: "number", help: "Milliseconds", default: 1000 },
+  "max-txn-ops": { type: "number", help: "Operations allowed in a transaction", default: 128 },
+  "max-request-bytes": { type: "number", help: "Largest request that is accepted", default: 1.5 * 1024 * 1024 },
+  "watch-progress-notify-interval": {
+    type: "duration",
+    help: "How often idle watchers hear of progress",
+    default: 600_000,
+  },
+  "cert-file": { type: "string", help: "Certificate for clients", optional: true },
+  "key-file": { type: "string", help: "Its key", optional: true },
+  "trusted-ca-file": { type: "string", help: "Authority of the clients' certificates", optional: true },
+  "client-cert-auth": { type: "boolean", help: "Require client certificates", default: false },
+  "peer-cert-file": { type: "string", help: "Certificate towards peers", optional: true },
+  "peer-key-file": { type: "string", help: "Its key", optional: true },
+  "peer-trusted-ca-file": { type: "string", help: "Authority of the peers' certificates", optional: true },
+  "peer-client-cert-auth": { type: "boolean", help: "Require peers to show certificates", default: false },
+  "listen-metrics-urls": { type: "strings", help: "URLs for /health /version /livez /readyz /metrics" },
+  "listen-outside": { type: "string", help: "HOST:PORT outside the lab on which to serve clients too", optional: true },
+  "log-level": { type: "string", help: logLevels.join(", "), default: "info" },
+} as const satisfies FlagSpec;
+
+export interface Config {
+  flags: Flags<typeof flagSpec>;
+  dataDir: string;
+  cluster: InitialCluster;
+  advertiseClientURLs: string[];
+  outside: { host: string; port: number } | undefined;
+}
+
+/** Throws FlagError or StartError: one line that names the flag. */
+export function parseConfig(argv: readonly string[]): Config {
+  const flags = parseFlags(flagSpec, argv);
+  const or = (urls: string[], fallback: string[]) => (urls.length > 0 ? urls : fallback);
+  for (const name of [
+    "listen-client-urls",
+    "listen-peer-urls",
+    "listen-metrics-urls",
+    "advertise-client-urls",
+  ] as const) {
+    for (const url of flags[name]) checkURL(name, url);
+  }
+  const peerURLs = or(flags["initial-advertise-peer-urls"], flags["listen-peer-urls"]).map((url) =>
+    checkURL("initial-advertise-peer-urls", url),
+  );
+  const election = flags["election-timeout"];
+  const heartbeat = flags["heartbeat-interval"];
+  if (!(heartbeat > 0) || election < 5 * heartbeat) {
+    throw new StartError(
+      `--election-timeout[${election}ms] should be at least as 5 times as --heartbeat-interval[${heartbeat}ms]`,
+    );
+  }
+  if (election > 50_000) {
+    throw new StartError(`--election-timeout[${election}ms] is too long, and should be set less than 50000ms`);
+  }
+  if (!(logLevels as readonly string[]).includes(flags["log-level"])) {
+    throw new StartError(`flag --log-level is one of ${logLevels.join(", ")}, not "${flags["log-level"]}"`);
+  }
+  needFiles(flags, "", [...flags["listen-client-urls"]]);
+  needFiles(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs]);
+  return {
+    flags,
+    dataDir: flags["data-dir"] ?? `${flags.name}.etcd`,
+    cluster: initialCluster({
+      name: flags.name,
+      initialCluster: flags["initial-cluster"] ?? peerURLs.map((url) => `${flags.name}=${url}`).join(","),
+      token: flags["initial-cluster-token"],
+      advertisePeerURLs: peerURLs,
+    }),
+    advertiseClientURLs: or(flags["advertise-client-urls"], flags["listen-client-urls"]),
+    outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
+  };
+}
+
+/** https needs a certificate and a key; wanting the other side's certificate needs an authority. */
+function needFiles(flags: Flags<typeof flagSpec>, prefix: "" | "peer-", urls: string[]): void {
+  const secure = urls.find((url) => url.startsWith("https:"));
+  const certified = flags[`${prefix}cert-file`] !== undefined && flags[`${prefix}key-file`] !== undefined;
+  if (secure && !certified) {
+    throw new StartError(
+      `cannot listen on TLS for ${secure}: --${prefix}key-file and --${prefix}cert-file are not presented`,
+    );
+  }
+  if (flags[`${prefix}client-cert-auth`] && flags[`${prefix}trusted-ca-file`] === undefined) {
+    throw new StartError(`--${prefix}client-cert-auth needs --${prefix}trusted-ca-file`);
+  }
+}
+
+function hostAndPort(text: string): { host: string; port: number } {
+  const match = /^\[?([^\]]+)\]?:(\d+)$/.exec(text);
+  if (!match) throw new StartError(`flag --listen-outside: "${text}" is not HOST:PORT`);
+  return { host: match[1]!, port: Number(match[2]) };
+}

@@ -1,0 +1,66 @@
+/**
+ * What members say to each other on a peer connection: frames, one after the other.
+ *
+ *     | length u32 BE | kind u8 | payload |      length counts kind and payload
+ *
+ * The dialler opens with one hello and then sends the other kinds; the listener only answers calls. So messages from
+ * A to B travel on the connection that A made.
+ */
+export const FrameKind = {
+  /** cluster id u64, from u64, to u64. */
+  hello: 0,
+  /** One raftpb.Message. */
+  raft: 1,
+  /** call number u32, then an etcdserverpb.LeaseTimeToLiveRequest. */
+  leaseTimeToLive: 2,
+  /** call number u32, then an etcdserverpb.LeaseKeepAliveRequest. */
+  leaseKeepAlive: 3,
+  /** call number u32, gRPC code u8; then the response, or the text of the error. */
+  answer: 4,
+} as const;
+export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
+
+export function frameHead(kind: FrameKind, length: number): Buffer {
+  const head = Buffer.allocUnsafe(5);
+  head.writeUInt32BE(length + 1, 0);
+  head[4] = kind;
+  return head;
+}
+
+/** Cuts a byte stream into frames. Payloads are views of what came in: copy what is to be kept. */
+export class FrameDecoder {
+  #chunks: Buffer[] = [];
+  #length = 0;
+
+  /** Throws when a length cannot be right. */
+  push(chunk: Buffer, onFrame: (kind: number, payload: Buffer) => void): void {
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+    let bytes: Buffer | undefined;
+    let at = 0;
+    for (;;) {
+      const left = this.#length - at;
+      if (left < 5) break;
+      bytes ??= this.#joined(5);
+      if (bytes.length - at < 5) bytes = this.#joined(Number.POSITIVE_INFINITY);
+      const size = 4 + bytes.readUInt32BE(at);
+      if (size < 5 || size > maxFrameBytes) throw new Error(`a frame of ${size} bytes`);
+      if (left < size) break;
+      if (bytes.length - at < size) bytes = this.#joined(Number.POSITIVE_INFINITY);
+      onFrame(bytes[at + 4]!, bytes.subarray(at + 5, at + size));
+      at += size;
+    }
+    if (at === 0) return;
+    const rest = this.#joined(Number.POSITIVE_INFINITY).subarray(at);
+    this.#chunks = rest.length > 0 ? [rest] : [];
+    this.#length = rest.length;
+  }
+
+  /** The first chunk if it has `enough` bytes, else all of them in one: joined once a frame, not once a chunk. */
+  #joined(enough: number): Buffer {
+    if (this.#chunks.length > 1 && this.#chunks[0]!.length < enough) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0]!;
+  }
+}
+
+const maxFrameBytes = 512 * 1024 * 1024;

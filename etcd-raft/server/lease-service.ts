@@ -1,0 +1,61 @@
+import { GrpcError } from "../../net/grpc-error.ts";
+import type { BidiHandler, UnaryHandler } from "../../net/grpc-server.ts";
+import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import { requireLeader } from "./guard.ts";
+import type { Member } from "./member.ts";
+
+/** Lease: grant and revoke through raft; the rest asks the leader (`leases.ts`). */
+export function leaseHandlers(member: Member) {
+  const { lessor, store } = member.applier;
+
+  const LeaseGrant: UnaryHandler<pb.LeaseGrantRequest, pb.LeaseGrantResponse> = (request, context) => {
+    requireLeader(member, context);
+    return member.write({ leaseGrant: { ...request, ID: request.ID === 0n ? freeId() : request.ID } });
+  };
+
+  const LeaseRevoke: UnaryHandler<pb.LeaseRevokeRequest, pb.LeaseRevokeResponse> = (request, context) => {
+    requireLeader(member, context);
+    return member.write({ leaseRevoke: request });
+  };
+
+  const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (request) => {
+    const response = await member.leases.timeToLive(request);
+    return { ...response, header: member.header(store.revision) };
+  };
+
+  const LeaseLeases: UnaryHandler<pb.LeaseLeasesRequest, pb.LeaseLeasesResponse> = () => ({
+    header: member.header(store.revision),
+    leases: lessor.ids().map((ID) => ({ ID })),
+  });
+
+  const LeaseKeepAlive: BidiHandler<pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse> = (_context, call) => {
+    let last: Promise<void> = Promise.resolve();
+    const renew = async ({ ID }: pb.LeaseKeepAliveRequest) => {
+      // The header first: its revision may not lie behind a revocation that comes after the renewal.
+      const header = member.header(store.revision);
+      call.send({ header, ID, TTL: await member.leases.renew(ID) });
+    };
+    const fail = (error: unknown) => {
+      if (!(error instanceof GrpcError)) throw error;
+      call.end(error);
+    };
+    return {
+      onMessage(request) {
+        last = last.then(() => renew(request)).catch(fail);
+      },
+      onEnd() {
+        last = last.then(() => call.end());
+      },
+    };
+  };
+
+  /** A positive int64 that no lease has. */
+  function freeId(): bigint {
+    for (;;) {
+      const id = member.config.rand.uint64() & 0x7fff_ffff_ffff_ffffn;
+      if (id !== 0n && !lessor.has(id)) return id;
+    }
+  }
+
+  return { LeaseGrant, LeaseRevoke, LeaseTimeToLive, LeaseLeases, LeaseKeepAlive };
+}

@@ -1,0 +1,172 @@
+import { Code, GrpcError } from "../../net/grpc-error.ts";
+import {
+  LeaseKeepAliveRequest,
+  LeaseKeepAliveResponse,
+  LeaseTimeToLiveRequest,
+  LeaseTimeToLiveResponse,
+} from "../../proto/generated/etcdserverpb.ts";
+import { etcdError } from "../errors.ts";
+import { none } from "../raft/types.ts";
+import { FrameKind } from "./frames.ts";
+import type { Member } from "./member.ts";
+
+/**
+ * The part of leases that is not replicated: the leader knows how long each has to live. Keep-alives and questions that
+ * reach another member go to the leader over the peer connection; expired leases are revoked through raft.
+ */
+export class Leases {
+  readonly #member: Member;
+  readonly #revoking = new Set<bigint>();
+  /** Keep-alives that came too late: answered once the lease is gone. */
+  #late: { id: bigint; done(): void }[] = [];
+
+  constructor(member: Member) {
+    this.#member = member;
+  }
+
+  /** The new TTL, 0 when there is no such lease (any more). Throws Unavailable when the leader cannot be asked. */
+  async renew(id: bigint): Promise<number> {
+    const { response } = await this.#atLeader(
+      async () => ({ response: await this.#renewHere(id) }),
+      async (leader, timeoutMs) => {
+        const bytes = await this.#member.transport.call(
+          leader,
+          FrameKind.leaseKeepAlive,
+          LeaseKeepAliveRequest.encode({ ID: id }),
+          timeoutMs,
+        );
+        return { response: LeaseKeepAliveResponse.decode(bytes).TTL };
+      },
+    );
+    return response;
+  }
+
+  timeToLive(request: LeaseTimeToLiveRequest): Promise<LeaseTimeToLiveResponse> {
+    return this.#atLeader(
+      () => this.#timeToLiveHere(request),
+      async (leader, timeoutMs) => {
+        const bytes = LeaseTimeToLiveRequest.encode(request);
+        const answer = await this.#member.transport.call(leader, FrameKind.leaseTimeToLive, bytes, timeoutMs);
+        return LeaseTimeToLiveResponse.decode(answer);
+      },
+    );
+  }
+
+  /** Another member asks us as the leader. */
+  async answer(kind: FrameKind, request: Buffer): Promise<Uint8Array> {
+    if (!this.#member.isLeader) throw etcdError("leaderChanged");
+    if (kind === FrameKind.leaseKeepAlive) {
+      const { ID } = LeaseKeepAliveRequest.decode(request);
+      return LeaseKeepAliveResponse.encode({ ID, TTL: await this.#renewHere(ID) });
+    }
+    if (kind === FrameKind.leaseTimeToLive) {
+      return LeaseTimeToLiveResponse.encode(await this.#timeToLiveHere(LeaseTimeToLiveRequest.decode(request)));
+    }
+    throw new GrpcError(Code.Unimplemented, `peer call of kind ${kind}`);
+  }
+
+  /**
+   * Revokes what has expired. Only once the others confirm that we still lead (ReadIndex): a member that was stopped for
+   * a while takes itself for the leader until it hears otherwise.
+   */
+  expire(): void {
+    const { isLeader, applier, config } = this.#member;
+    if (!isLeader) return;
+    const room = maxRevoking - this.#revoking.size;
+    const expired = applier.lessor
+      .expired(config.clock.monotonic(), room + this.#revoking.size)
+      .filter((id) => !this.#revoking.has(id))
+      .slice(0, room);
+    if (expired.length === 0) return;
+    for (const id of expired) this.#revoking.add(id);
+    const { term } = this.#member;
+    this.#member
+      .linearizable(() => undefined)
+      .then(() => {
+        if (!this.#member.isLeader || this.#member.term !== term) return undefined;
+        return Promise.all(expired.map((ID) => this.#member.write({ leaseRevoke: { ID } }).catch(() => {})));
+      })
+      .catch(() => {}) // it is tried again at the next round
+      .finally(() => {
+        for (const id of expired) this.#revoking.delete(id);
+      });
+  }
+
+  /** The state machine moved on: late keep-alives whose lease is gone can be answered. */
+  applied(): void {
+    if (this.#late.length === 0) return;
+    const { lessor } = this.#member.applier;
+    this.#late = this.#late.filter(({ id, done }) => {
+      if (lessor.has(id)) return true;
+      done();
+      return false;
+    });
+  }
+
+  async #renewHere(id: bigint): Promise<number> {
+    const { runner, config, applier } = this.#member;
+    if (runner.sinceTick > 3 * config.heartbeatMs) await this.#stillLeading();
+    let ttl = applier.lessor.renew(id, config.clock.monotonic());
+    if (ttl === "missing") {
+      // Perhaps its grant is committed and not applied here yet.
+      await this.#stillLeading();
+      ttl = applier.lessor.renew(id, config.clock.monotonic());
+    }
+    if (ttl === "missing") return 0;
+    if (ttl !== "expired") return ttl;
+    await new Promise<void>((resolve, reject) => {
+      const cancel = config.clock.after(callTimeoutMs, () => {
+        this.#late = this.#late.filter((waiter) => waiter !== late);
+        reject(etcdError("timeout"));
+      });
+      const late = {
+        id,
+        done: () => {
+          cancel();
+          resolve();
+        },
+      };
+      this.#late.push(late);
+    });
+    return 0;
+  }
+
+  async #timeToLiveHere({ ID, keys }: LeaseTimeToLiveRequest): Promise<LeaseTimeToLiveResponse> {
+    const { config, applier } = this.#member;
+    await this.#stillLeading();
+    const lease = applier.lessor.timeToLive(ID, config.clock.monotonic());
+    return {
+      header: undefined,
+      ID,
+      TTL: lease ? lease.remaining : -1,
+      grantedTTL: lease?.granted ?? 0,
+      keys: lease && keys ? lease.keys.map((key) => Buffer.from(key, "latin1")) : [],
+    };
+  }
+
+  async #stillLeading(): Promise<void> {
+    await this.#member.linearizable(() => undefined);
+    if (!this.#member.isLeader) throw etcdError("leaderChanged");
+  }
+
+  /** Here if we lead, else there; again while leaders change, within the time etcd gives it. */
+  async #atLeader<R>(here: () => Promise<R>, there: (leader: bigint, timeoutMs: number) => Promise<R>): Promise<R> {
+    const member = this.#member;
+    const deadline = member.config.clock.monotonic() + callTimeoutMs;
+    const left = () => deadline - member.config.clock.monotonic();
+    for (;;) {
+      await member.waitForLeader(left());
+      try {
+        if (member.isLeader) return await here();
+        if (member.leader !== none) return await there(member.leader, left());
+      } catch (error) {
+        if (!(error instanceof GrpcError) || left() <= retryMs) throw error;
+        await new Promise<void>((resolve) => member.config.clock.after(retryMs, resolve));
+      }
+    }
+  }
+}
+
+const maxRevoking = 16;
+const callTimeoutMs = 5000;
+const retryMs = 50;

@@ -1,0 +1,422 @@
+import type { Cancel, Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { StartError } from "../../base/process.ts";
+import type { Rand } from "../../base/rand.ts";
+import { GrpcError } from "../../net/grpc-error.ts";
+import type { TlsMaterial } from "../../net/tls.ts";
+import { InternalRaftRequest, type ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import type { Init } from "../../proto/wire.ts";
+import { etcdError } from "../errors.ts";
+import { minTTLFor } from "../lease/lessor.ts";
+import { createRaft } from "../raft/raft.ts";
+import { none, type Ready } from "../raft/types.ts";
+import type { Disk } from "../wal/disk.ts";
+import { createWal, openWal, type Wal, walExists } from "../wal/wal.ts";
+import { Applier } from "./applier.ts";
+import { type InitialCluster, idText } from "./cluster.ts";
+import type { FrameKind } from "./frames.ts";
+import { Leases } from "./leases.ts";
+import type { ServerMetrics } from "./metrics.ts";
+import { Pending } from "./pending.ts";
+import { Reads } from "./reads.ts";
+import { Runner } from "./runner.ts";
+import { Transport } from "./transport.ts";
+import { WatchHub } from "./watch-hub.ts";
+
+/**
+ * One member of the cluster: raft and its log, the state machine, the peers, and the requests that wait for them. The
+ * gRPC services (`*-service.ts`) are thin functions over this.
+ */
+export interface MemberConfig {
+  dataDir: string;
+  cluster: InitialCluster;
+  /** What the others are told to reach our clients' port at. */
+  advertiseClientURLs: string[];
+  heartbeatMs: number;
+  electionMs: number;
+  maxRequestBytes: number;
+  maxTxnOps: number;
+  peerTLS: TlsMaterial | undefined;
+  peerClientCertAuth: boolean;
+  clock: Clock;
+  rand: Rand;
+  disk: Disk;
+  log: Logger;
+  metrics: ServerMetrics;
+  /** The member cannot go on: its disk failed. */
+  onFatal(error: Error): void;
+}
+
+export async function openMember(config: MemberConfig): Promise<Member> {
+  const dir = `${config.dataDir}/member/wal`;
+  const { clusterId, self } = config.cluster;
+  if (!(await walExists(dir, config.disk))) {
+    return new Member(config, await createWal(dir, { nodeId: self.id, clusterId }, config.disk));
+  }
+  const opened = await openWal(dir, config.disk);
+  const { metadata, repaired, entries, hardState } = opened;
+  if (metadata.nodeId !== self.id || metadata.clusterId !== clusterId) {
+    await opened.wal.close();
+    throw new StartError(
+      `${config.dataDir} belongs to member ${idText(metadata.nodeId)} of cluster ${idText(metadata.clusterId)}, but the flags describe member ${idText(self.id)} of cluster ${idText(clusterId)}: set --initial-cluster and --initial-cluster-token as they were, or another --data-dir`,
+    );
+  }
+  if (repaired) config.log.warn({ ...repaired }, "Repaired the WAL: the last record was torn");
+  config.log.info({ entries: entries.length, commit: hardState?.commit }, "Read the WAL");
+  return new Member(config, opened.wal, opened);
+}
+
+export class Member {
+  readonly config: MemberConfig;
+  readonly applier: Applier;
+  readonly hub: WatchHub;
+  readonly leases: Leases;
+  readonly runner: Runner;
+  readonly transport: Transport;
+  readonly #wal: Wal;
+  readonly #pending: Pending;
+  readonly #reads: Reads;
+  /** Proposals that raft would not take: no leader is known. Each goes again once there is one. */
+  readonly #held = new Set<Uint8Array>();
+  readonly #requestTimeoutMs: number;
+  #soft: NonNullable<Ready["softState"]> = { role: "follower", leader: none, term: 0 };
+  #leaderlessSince: number;
+  #leaderWaiters: (() => void)[] = [];
+  #compactionWaiters: (() => void)[] = [];
+  #compacting = false;
+  #timers: Cancel[] = [];
+  #closed = false;
+  #applied = 0;
+  #lastLeader = none;
+  published = false;
+
+  constructor(
+    config: MemberConfig,
+    wal: Wal,
+    restored?: Pick<Awaited<ReturnType<typeof openWal>>, "entries" | "hardState">,
+  ) {
+    const { cluster, clock, rand, log, heartbeatMs, electionMs } = config;
+    this.config = config;
+    this.#wal = wal;
+    this.#requestTimeoutMs = 5000 + 2 * electionMs;
+    this.#pending = new Pending(cluster.self.id, clock.now());
+    this.#reads = new Reads(Math.floor(rand.next() * 2 ** 52));
+    this.#leaderlessSince = clock.monotonic();
+    this.applier = new Applier({ members: cluster.members, minLeaseTTL: minTTLFor(electionMs), clock });
+    this.hub = new WatchHub(this.applier.store);
+    this.leases = new Leases(this);
+    this.transport = new Transport({
+      clusterId: cluster.clusterId,
+      self: cluster.self.id,
+      peers: cluster.members.filter(({ id }) => id !== cluster.self.id),
+      tls: config.peerTLS,
+      requireClientCertificate: config.peerClientCertAuth,
+      clock,
+      log,
+      handlers: {
+        onMessage: (message) => this.runner.input({ type: "Message", message }),
+        onUnreachable: (id) => this.runner.input({ type: "Unreachable", id }),
+        onConnected: () => this.#hasten(),
+        onCall: (kind: FrameKind, request) => this.leases.answer(kind, request),
+      },
+    });
+    this.runner = new Runner({
+      raft: createRaft({
+        id: cluster.self.id,
+        voters: cluster.members.map(({ id }) => id),
+        electionTicks: Math.max(2, Math.round(electionMs / heartbeatMs)),
+        heartbeatTicks: 1,
+        rand,
+        hardState: restored?.hardState,
+        entries: restored?.entries ?? [],
+        applied: 0,
+        preVote: true,
+        checkQuorum: true,
+        maxSizePerMessage: 1024 * 1024,
+        maxInflightMessages: 512,
+      }),
+      wal,
+      clock,
+      tickMs: heartbeatMs,
+      send: (messages) => this.transport.send(messages),
+      apply: (entry) => this.#apply(this.applier.apply(entry)),
+      applied: (index) => this.#afterApply(index),
+      onSoftState: (state) => this.#onSoftState(state),
+      onDropped: (proposals, reads) => {
+        for (const data of proposals) this.#held.add(data);
+        if (reads.length > 0) this.#reads.askAgain();
+      },
+      onReadState: (context, index) => {
+        this.#reads.answer(context, index);
+        this.#reads.applied(this.#applied);
+        this.#ask();
+      },
+      onFsync: (seconds) => config.metrics.fsync.observe(seconds),
+      onFatal: (error) => {
+        log.error({ err: error }, "Cannot write to the WAL, exiting");
+        config.onFatal(error);
+      },
+    });
+  }
+
+  start(): void {
+    const { clock, cluster } = this.config;
+    this.runner.start();
+    this.transport.start();
+    if (cluster.members.length === 1) this.#hasten();
+    this.#timers.push(
+      clock.every(sweepMs, () => {
+        this.#sweep();
+        this.leases.expire();
+      }),
+    );
+    void this.#publish();
+  }
+
+  /** Hands over a lead, ends what is running, and closes the log. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    await this.#handOver();
+    this.#closed = true;
+    for (const cancel of this.#timers) cancel();
+    this.#failAll(this.#pending.takeAll(), () => etcdError("stopped"));
+    for (const read of this.#reads.takeExpired(Number.POSITIVE_INFINITY)) read.fail(etcdError("stopped"));
+    this.runner.stop();
+    this.transport.close();
+    await this.#wal.close();
+  }
+
+  get id(): bigint {
+    return this.config.cluster.self.id;
+  }
+
+  get leader(): bigint {
+    return this.#soft.leader;
+  }
+
+  get isLeader(): boolean {
+    return this.#soft.role === "leader";
+  }
+
+  get term(): number {
+    return this.#soft.term;
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Milliseconds without a leader; 0 with one. */
+  get leaderlessMs(): number {
+    return this.leader === none ? this.config.clock.monotonic() - this.#leaderlessSince : 0;
+  }
+
+  /** Revision 0: without one. */
+  header(revision: number): ResponseHeader {
+    return { clusterId: this.config.cluster.clusterId, memberId: this.id, revision, raftTerm: this.term };
+  }
+
+  /** Through raft; resolves with the response once this member has applied it. Rejects with etcd's errors. */
+  write<R>(request: Init<InternalRaftRequest>): Promise<R> {
+    const id = this.#pending.nextId();
+    const data = InternalRaftRequest.encode({ header: { ID: id }, ...request });
+    return new Promise<R>((resolve, reject) => {
+      if (this.#closed) return reject(etcdError("stopped"));
+      if (data.length > this.config.maxRequestBytes) return reject(etcdError("requestTooLarge"));
+      if (this.#pending.size > maxPending) return reject(etcdError("tooManyRequests"));
+      const deadline = this.config.clock.monotonic() + this.#requestTimeoutMs;
+      this.#pending.add(id, { resolve: resolve as (response: unknown) => void, reject, deadline, data });
+      this.runner.propose(data);
+    });
+  }
+
+  /** Runs `read` when everything that was committed before this call is applied here. */
+  linearizable<R>(read: () => R): Promise<R> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(etcdError("stopped"));
+      const deadline = this.config.clock.monotonic() + this.#requestTimeoutMs;
+      const run = () => {
+        try {
+          resolve(read());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      this.#reads.add({ run, fail: reject, deadline });
+      this.#ask();
+    });
+  }
+
+  /** Resolves once a leader is known; throws "no leader" after `timeoutMs`. */
+  waitForLeader(timeoutMs: number): Promise<void> {
+    if (this.leader !== none) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const cancel = this.config.clock.after(timeoutMs, () => {
+        this.#leaderWaiters = this.#leaderWaiters.filter((waiter) => waiter !== done);
+        reject(etcdError("noLeader"));
+      });
+      const done = () => {
+        cancel();
+        resolve();
+      };
+      this.#leaderWaiters.push(done);
+    });
+  }
+
+  /** Resolves when the scheduled compaction has given its memory back. */
+  compacted(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#compacting) this.#compactionWaiters.push(resolve);
+      else resolve();
+    });
+  }
+
+  #apply(request: ReturnType<Applier["apply"]>): void {
+    if (request === undefined) return;
+    const waiter = this.#pending.take(request.id);
+    let response: unknown;
+    try {
+      response = request.result();
+    } catch (error) {
+      if (!(error instanceof GrpcError)) throw error;
+      waiter?.reject(error);
+      return;
+    }
+    const header = (response as { header?: ResponseHeader } | undefined)?.header;
+    if (waiter && header) {
+      header.clusterId = this.config.cluster.clusterId;
+      header.memberId = this.id;
+      header.raftTerm = this.term;
+    }
+    waiter?.resolve(response);
+  }
+
+  #afterApply(index: number): void {
+    this.#applied = index;
+    this.hub.publish();
+    this.#reads.applied(index);
+    this.leases.applied();
+    this.#compact();
+  }
+
+  /** A slice now, the next after a pause: requests go between (etcd: 1,000 keys, then 10 ms). */
+  #compact(): void {
+    if (this.#compacting || !this.applier.store.compactPending) return;
+    this.#compacting = true;
+    const slice = () => {
+      if (this.#closed) return;
+      if (this.applier.store.compactStep(1000)) {
+        this.config.clock.after(10, slice);
+        return;
+      }
+      this.#compacting = false;
+      const waiters = this.#compactionWaiters;
+      this.#compactionWaiters = [];
+      for (const resolve of waiters) resolve();
+    };
+    slice();
+  }
+
+  #ask(): void {
+    const context = this.#reads.ask(this.config.clock.monotonic(), readRetryMs);
+    if (context) this.runner.input({ type: "ReadIndex", context });
+  }
+
+  #onSoftState(state: NonNullable<Ready["softState"]>): void {
+    const before = this.#soft;
+    this.#soft = state;
+    const { clock, log, metrics, electionMs } = this.config;
+    if (state.role !== before.role || state.leader !== before.leader) {
+      const { role, term } = state;
+      log.info({ role, term, leader: idText(state.leader), member: idText(this.id) }, "Raft state changed");
+    }
+    if (state.role === "leader" && before.role !== "leader") this.applier.lessor.promote(clock.monotonic(), electionMs);
+    if (state.role !== "leader" && before.role === "leader") this.applier.lessor.demote();
+    if (state.leader === before.leader) return;
+    if (state.leader === none) this.#leaderlessSince = clock.monotonic();
+    // What went to a leader that is gone may or may not be committed: the caller has to look.
+    if (before.leader !== none) {
+      const sent = this.#pending.takeAll(({ data }) => this.#held.has(data));
+      this.#failAll(sent, () => etcdError("timeoutLeaderFailure"));
+    }
+    this.#reads.askAgain();
+    if (state.leader === none) return;
+    if (this.#lastLeader !== state.leader) metrics.leaderChanges.inc();
+    this.#lastLeader = state.leader;
+    for (const data of this.#held) this.runner.propose(data);
+    this.#held.clear();
+    for (const wake of this.#leaderWaiters.splice(0)) wake();
+    this.#ask();
+  }
+
+  #sweep(): void {
+    const now = this.config.clock.monotonic();
+    const expired = this.#pending.takeExpired(now);
+    for (const { data } of expired) this.#held.delete(data);
+    this.#failAll(expired, () => etcdError("timeout"));
+    for (const read of this.#reads.takeExpired(now)) read.fail(etcdError("timeout"));
+    this.#ask();
+  }
+
+  #failAll(waiters: { reject(error: GrpcError): void }[], error: () => GrpcError): void {
+    this.config.metrics.proposalsFailed.inc(waiters.length);
+    for (const waiter of waiters) waiter.reject(error());
+  }
+
+  /**
+   * A fresh member need not wait a whole election timeout for a leader that cannot be there yet (etcd:
+   * `--initial-election-tick-advance`): once it can talk to somebody, only the random part is left.
+   */
+  #hasten(): void {
+    if (this.#hastened || this.leader !== none) return;
+    this.#hastened = true;
+    const { electionMs, heartbeatMs } = this.config;
+    for (let tick = 2; tick < Math.round(electionMs / heartbeatMs); tick++) this.runner.input({ type: "Tick" });
+  }
+  #hastened = false;
+
+  /** Tells the cluster our name and client URLs. Once that is committed the member is in service. */
+  async #publish(): Promise<void> {
+    const { name } = this.config.cluster.self;
+    const memberAttributes = { name, clientUrls: this.config.advertiseClientURLs };
+    while (!this.#closed) {
+      try {
+        await this.write({ clusterMemberAttrSet: { memberID: this.id, memberAttributes } });
+        this.published = true;
+        this.config.log.info({ name, clientURLs: memberAttributes.clientUrls }, "ready to serve client requests");
+        return;
+      } catch (error) {
+        this.config.log.warn({ reason: (error as Error).message }, "Could not publish this member yet");
+      }
+    }
+  }
+
+  /** To the follower that has most of the log; gives up after an election timeout. */
+  async #handOver(): Promise<void> {
+    if (!this.isLeader || this.config.cluster.members.length === 1) return;
+    const candidates = this.runner
+      .status()
+      .progress.filter(({ id }) => id !== this.id && this.transport.isConnected(id))
+      .sort((a, b) => b.matchIndex - a.matchIndex);
+    const to = candidates[0]?.id;
+    if (to === undefined) return;
+    this.config.log.info({ to: idText(to) }, "Handing over the lead");
+    await this.transferTo(to).catch(() => {});
+  }
+
+  /** Resolves when `to` leads; throws a timeout when that does not happen within the request timeout. */
+  async transferTo(to: bigint): Promise<void> {
+    this.runner.input({ type: "TransferLeader", to });
+    const { clock, electionMs } = this.config;
+    const deadline = clock.monotonic() + 2 * electionMs;
+    while (this.leader !== to) {
+      if (clock.monotonic() > deadline) throw etcdError("timeout");
+      await new Promise<void>((resolve) => clock.after(10, resolve));
+    }
+  }
+}
+
+const sweepMs = 100;
+const readRetryMs = 500;
+/** etcd refuses when the state machine is as many entries behind what is committed. */
+const maxPending = 5000;

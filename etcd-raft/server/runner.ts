@@ -1,0 +1,200 @@
+import { assert } from "../../base/assert.ts";
+import type { Cancel, Clock } from "../../base/clock.ts";
+import { type Raft, type Status, status, step } from "../raft/raft.ts";
+import type { Entry, HardState, Input, Message, Ready } from "../raft/types.ts";
+import type { Wal } from "../wal/wal.ts";
+
+/**
+ * Does what raft asks for (`Ready`): write, send, apply; and feeds it time, messages and requests.
+ *
+ * Everything that arrives during one turn of the event loop is taken together: one Propose, one WAL write, one write to
+ * each peer. While a write is at the disk, proposals wait for the next batch, up to a bound: the batch grows with the
+ * load and a lone request still leaves at once.
+ */
+export interface RunnerOptions {
+  raft: Raft;
+  wal: Wal;
+  clock: Clock;
+  tickMs: number;
+  send(messages: Message[]): void;
+  /** In order, each entry once. */
+  apply(entry: Entry): void;
+  /** After a run of `apply`: the store is at rest until the next turn. */
+  applied(index: number): void;
+  onSoftState(state: NonNullable<Ready["softState"]>): void;
+  /** What raft would not take, since no leader is known. */
+  onDropped(proposals: Uint8Array[], reads: Uint8Array[]): void;
+  /** This context's read point is `index`. */
+  onReadState(context: Uint8Array, index: number): void;
+  onFsync(seconds: number): void;
+  /** The disk failed: the member must end. */
+  onFatal(error: Error): void;
+}
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  #inputs: Input[] = [];
+  #proposals: Uint8Array[] = [];
+  #scheduled = false;
+  #stopped = false;
+  #saving = 0;
+  #toApply: Entry[] = [];
+  #applyFrom = 0;
+  #cancelTick: Cancel = () => {};
+  #lastTick = 0;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    const { clock, tickMs } = this.#options;
+    this.#lastTick = clock.monotonic();
+    this.#cancelTick = clock.every(tickMs, () => {
+      this.#lastTick = clock.monotonic();
+      this.#inputs.push({ type: "Tick" });
+      this.#turn();
+    });
+    this.#schedule();
+  }
+
+  /** No more inputs are taken. What was saved stays; call `wal.close()` afterwards. */
+  stop(): void {
+    this.#stopped = true;
+    this.#cancelTick();
+  }
+
+  propose(data: Uint8Array): void {
+    this.#proposals.push(data);
+    this.#schedule();
+  }
+
+  input(input: Input): void {
+    this.#inputs.push(input);
+    this.#schedule();
+  }
+
+  status(): Status {
+    return status(this.#options.raft);
+  }
+
+  /** Milliseconds for which raft has had no tick: after a stall this member cannot know whether it still leads. */
+  get sinceTick(): number {
+    return this.#options.clock.monotonic() - this.#lastTick;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#turn();
+    });
+  }
+
+  #turn(): void {
+    if (this.#stopped) return;
+    const out = new Batch();
+    do {
+      const inputs = this.#inputs;
+      this.#inputs = [];
+      for (const input of inputs) this.#step(input, out);
+      if (this.#proposals.length > 0 && (this.#saving === 0 || this.#proposals.length >= maxWaiting)) {
+        const data = this.#proposals;
+        this.#proposals = [];
+        this.#step({ type: "Propose", data }, out);
+      }
+      this.#act(out);
+      this.#applySome();
+    } while (this.#inputs.length > 0);
+    if (this.#applyFrom < this.#toApply.length) this.#schedule();
+  }
+
+  #step(input: Input, out: Batch): void {
+    const ready = step(this.#options.raft, input);
+    out.add(ready);
+    if (ready.softState) this.#options.onSoftState(ready.softState);
+    if (ready.dropped.proposals.length > 0 || ready.dropped.reads.length > 0) {
+      this.#options.onDropped(ready.dropped.proposals, ready.dropped.reads);
+    }
+    for (const { context, index } of ready.readStates) this.#options.onReadState(context, index);
+    for (const entry of ready.committedEntries) this.#toApply.push(entry);
+  }
+
+  #act(out: Batch): void {
+    if (out.hardState || out.entries.length > 0 || out.afterPersist.length > 0) {
+      this.#save(out.hardState, out.entries, out.afterPersist);
+    }
+    if (out.messages.length > 0) this.#options.send(out.messages);
+    out.clear();
+  }
+
+  #save(hardState: HardState | undefined, entries: Entry[], afterPersist: Message[]): void {
+    const { wal, clock, onFsync, onFatal } = this.#options;
+    const begin = clock.monotonic();
+    const last = entries.at(-1);
+    if (last) this.#saving++;
+    wal.save(hardState, entries).then(
+      () => {
+        if (last) {
+          this.#saving--;
+          onFsync((clock.monotonic() - begin) / 1000);
+          this.#inputs.push({ type: "Persisted", index: last.index, term: last.term });
+        }
+        if (this.#stopped) return;
+        if (afterPersist.length > 0) this.#options.send(afterPersist);
+        if (last) this.#turn();
+      },
+      (error: Error) => {
+        if (!this.#stopped) onFatal(error);
+      },
+    );
+  }
+
+  /** A member that starts has its whole log to apply: in slices, so that heartbeats are answered meanwhile. */
+  #applySome(): void {
+    const entries = this.#toApply;
+    if (this.#applyFrom === entries.length) return;
+    const { clock, apply, applied } = this.#options;
+    const end = clock.monotonic() + applySliceMs;
+    let index = 0;
+    while (this.#applyFrom < entries.length) {
+      const entry = entries[this.#applyFrom++]!;
+      assert(index === 0 || entry.index === index + 1, "entries are applied in order");
+      index = entry.index;
+      apply(entry);
+      if (index % 64 === 0 && clock.monotonic() > end) break;
+    }
+    if (this.#applyFrom === entries.length) {
+      this.#toApply = [];
+      this.#applyFrom = 0;
+    }
+    this.#inputs.push({ type: "Applied", index });
+    applied(index);
+  }
+}
+
+/** What several steps of one turn ask for, together. */
+class Batch {
+  hardState: HardState | undefined;
+  entries: Entry[] = [];
+  messages: Message[] = [];
+  afterPersist: Message[] = [];
+
+  add(ready: Ready): void {
+    this.hardState = ready.hardState ?? this.hardState;
+    for (const entry of ready.entries) this.entries.push(entry);
+    for (const message of ready.messages) this.messages.push(message);
+    for (const message of ready.messagesAfterPersist) this.afterPersist.push(message);
+  }
+
+  clear(): void {
+    this.hardState = undefined;
+    this.entries = [];
+    this.messages = [];
+    this.afterPersist = [];
+  }
+}
+
+const maxWaiting = 256;
+const applySliceMs = 10;

@@ -1,0 +1,129 @@
+import { existsSync, readFileSync } from "node:fs";
+import type { AddressInfo, Server as NetServer, Socket } from "node:net";
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { createRegistry } from "../../base/metrics.ts";
+import { listenHere, listenOutside } from "../../base/outside.ts";
+import { StartError } from "../../base/process.ts";
+import type { Rand } from "../../base/rand.ts";
+import type { TlsMaterial } from "../../net/tls.ts";
+import type { Disk } from "../wal/disk.ts";
+import type { Config } from "./config.ts";
+import { type Member, openMember } from "./member.ts";
+import { createMetrics } from "./metrics.ts";
+import { serveOps } from "./ops.ts";
+import { serveClients } from "./serve.ts";
+
+export interface Machine {
+  clock: Clock;
+  rand: Rand;
+  disk: Disk;
+  log: Logger;
+  onFatal(error: Error): void;
+}
+
+export interface RunningMember {
+  member: Member;
+  /** Where clients are served, with the ports that were given for 0. */
+  clientURLs: string[];
+  close(): Promise<void>;
+}
+
+/** A whole member: listeners, WAL, raft, services. Nothing stays open if it throws. */
+export async function startMember(config: Config, machine: Machine): Promise<RunningMember> {
+  const { flags } = config;
+  const listeners: NetServer[] = [];
+  const listen = async (flag: string, url: string) => {
+    const { hostname, port } = new URL(url);
+    const listener = await opened(flag, listenHere(hostname.replace(/^\[|\]$/g, ""), Number(port)));
+    listeners.push(listener);
+    return { listener, secure: url.startsWith("https:"), url, begin: held(listener) };
+  };
+  try {
+    const clientTLS = material(flags["cert-file"], flags["key-file"], flags["trusted-ca-file"]);
+    const peerTLS = material(flags["peer-cert-file"], flags["peer-key-file"], flags["peer-trusted-ca-file"]);
+    const all = (flag: "listen-client-urls" | "listen-peer-urls" | "listen-metrics-urls") =>
+      Promise.all(flags[flag].map((url) => listen(flag, url)));
+    const clients = await all("listen-client-urls");
+    const peers = await all("listen-peer-urls");
+    const metrics = await all("listen-metrics-urls");
+    const registry = createRegistry();
+    const member = await openMember({
+      dataDir: config.dataDir,
+      cluster: config.cluster,
+      advertiseClientURLs: config.advertiseClientURLs,
+      heartbeatMs: flags["heartbeat-interval"],
+      electionMs: flags["election-timeout"],
+      maxRequestBytes: flags["max-request-bytes"],
+      maxTxnOps: flags["max-txn-ops"],
+      peerTLS,
+      peerClientCertAuth: flags["peer-client-cert-auth"],
+      metrics: createMetrics(registry),
+      ...machine,
+    });
+    const server = serveClients(member, {
+      tls: clientTLS,
+      clientCertAuth: flags["client-cert-auth"],
+      maxRequestBytes: flags["max-request-bytes"],
+      progressNotifyMs: flags["watch-progress-notify-interval"],
+      registry,
+    });
+    for (const { begin, secure } of peers) begin((listener) => member.transport.serve(listener, secure));
+    for (const { begin } of metrics) begin((listener) => serveOps(listener, member, registry));
+    for (const { begin, secure } of clients) {
+      begin((listener) => (secure ? server.secure! : server.insecure).serve(listener));
+    }
+    if (config.outside) {
+      const { host, port } = config.outside;
+      const listener = await opened("listen-outside", listenOutside(host, port));
+      listeners.push(listener);
+      (server.secure ?? server.insecure).serve(listener);
+    }
+    member.start();
+    return {
+      member,
+      clientURLs: clients.map(({ listener, url }) =>
+        url.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
+      ),
+      async close() {
+        await member.close();
+        for (const listener of listeners) listener.close();
+        await server.close();
+      },
+    };
+  } catch (error) {
+    for (const listener of listeners) listener.close();
+    throw error;
+  }
+}
+
+/**
+ * Addresses are taken before the WAL is touched, so that a taken one leaves nothing behind. Who connects before we serve
+ * is kept until then: an event without a listener would lose the connection for good.
+ */
+function held(listener: NetServer): (serve: (listener: NetServer) => void) => void {
+  const sockets: Socket[] = [];
+  const hold = (socket: Socket) => void sockets.push(socket);
+  listener.on("connection", hold);
+  return (serve) => {
+    listener.off("connection", hold);
+    serve(listener);
+    for (const socket of sockets) listener.emit("connection", socket);
+  };
+}
+
+async function opened(flag: string, listener: Promise<NetServer>): Promise<NetServer> {
+  try {
+    return await listener;
+  } catch (error) {
+    throw new StartError(`--${flag}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** Without an authority nobody's certificate is looked at. */
+function material(cert: string | undefined, key: string | undefined, ca: string | undefined): TlsMaterial | undefined {
+  if (cert === undefined || key === undefined) return undefined;
+  const missing = [cert, key, ca ?? cert].find((file) => !existsSync(file));
+  if (missing) throw new StartError(`certificate file ${missing} does not exist`);
+  return { cert: readFileSync(cert), key: readFileSync(key), ca: readFileSync(ca ?? cert) };
+}

@@ -1,0 +1,299 @@
+import net from "node:net";
+import tls from "node:tls";
+import type { Cancel, Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { Code, GrpcError } from "../../net/grpc-error.ts";
+import type { TlsMaterial } from "../../net/tls.ts";
+import { etcdError } from "../errors.ts";
+import type { Message } from "../raft/types.ts";
+import { decodeMessage, encodeMessage } from "../raft/wire.ts";
+import { type ClusterMember, idText } from "./cluster.ts";
+import { FrameDecoder, FrameKind, frameHead } from "./frames.ts";
+
+/**
+ * Connections between members: one that we dial to each peer for what we send, redialled with back-off, and those that
+ * peers dial to us. What cannot be sent is dropped: raft sends again. With TLS both sides show certificates.
+ */
+export interface TransportHandlers {
+  onMessage(message: Message): void;
+  /** The connection to a peer is gone and could not be made again at once. */
+  onUnreachable(id: bigint): void;
+  onConnected(id: bigint): void;
+  /** A call of another member; the answer is bytes. Throws GrpcError. */
+  onCall(kind: FrameKind, request: Buffer): Promise<Uint8Array>;
+}
+
+export interface TransportOptions {
+  clusterId: bigint;
+  self: bigint;
+  peers: ClusterMember[];
+  /** Undefined: plain TCP (http peer URLs). */
+  tls: TlsMaterial | undefined;
+  requireClientCertificate: boolean;
+  clock: Clock;
+  log: Logger;
+  handlers: TransportHandlers;
+}
+
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #peers = new Map<bigint, Peer>();
+  readonly #inbound = new Set<net.Socket>();
+  readonly #listeners: net.Server[] = [];
+  #tlsServer: tls.Server | undefined;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    for (const member of options.peers) this.#peers.set(member.id, new Peer(member, options));
+  }
+
+  start(): void {
+    for (const peer of this.#peers.values()) peer.dial();
+  }
+
+  /** Serves peers that dial this listening socket. */
+  serve(listener: net.Server, secure: boolean): void {
+    this.#listeners.push(listener);
+    if (!secure) {
+      listener.on("connection", (socket: net.Socket) => this.#accept(socket));
+      return;
+    }
+    const { tls: material, requireClientCertificate } = this.#options;
+    this.#tlsServer ??= tls.createServer(
+      { ...material, requestCert: requireClientCertificate, rejectUnauthorized: requireClientCertificate },
+      (socket) => this.#accept(socket),
+    );
+    this.#tlsServer.on("tlsClientError", (err) => this.#options.log.debug({ err }, "Rejected a peer connection"));
+    listener.on("connection", (socket: net.Socket) => {
+      socket.on("error", () => {});
+      this.#tlsServer!.emit("connection", socket);
+    });
+  }
+
+  /** All messages of one turn: one write for each peer. */
+  send(messages: readonly Message[]): void {
+    const used = new Set<Peer>();
+    for (const message of messages) {
+      const peer = this.#peers.get(message.to);
+      if (peer === undefined) continue;
+      if (!used.has(peer)) peer.cork();
+      used.add(peer);
+      peer.send(FrameKind.raft, encodeMessage(message));
+    }
+    for (const peer of used) peer.uncork();
+  }
+
+  /** Asks another member. Throws Unavailable when there is no connection or no answer in time. */
+  call(to: bigint, kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) return Promise.reject(etcdError("noLeader"));
+    return peer.call(kind, request, timeoutMs);
+  }
+
+  isConnected(id: bigint): boolean {
+    return this.#peers.get(id)?.connected ?? false;
+  }
+
+  close(): void {
+    for (const listener of this.#listeners) listener.close(); // first: peers redial at once
+    for (const peer of this.#peers.values()) peer.close();
+    for (const socket of this.#inbound) socket.destroy();
+  }
+
+  #accept(socket: net.Socket): void {
+    const { clusterId, self, log, handlers } = this.#options;
+    this.#inbound.add(socket);
+    socket.setNoDelay(true);
+    socket.on("close", () => this.#inbound.delete(socket));
+    socket.on("error", () => {});
+    const decoder = new FrameDecoder();
+    let from: bigint | undefined;
+    const onFrame = (kind: number, payload: Buffer) => {
+      if (from === undefined) {
+        const hello = kind === FrameKind.hello && payload.length === 24 ? helloOf(payload) : undefined;
+        if (hello?.clusterId !== clusterId || hello.to !== self || !this.#peers.has(hello.from)) {
+          log.warn(
+            { remote: socket.remoteAddress, theirs: hello && idText(hello.clusterId), ours: idText(clusterId) },
+            "Refused a peer: cluster ID mismatch, or not a member",
+          );
+          socket.destroy();
+          return;
+        }
+        from = hello.from;
+      } else if (kind === FrameKind.raft) {
+        const message = decodeMessage(payload);
+        if (message.from === from) handlers.onMessage(message);
+      } else {
+        this.#answer(socket, kind as FrameKind, payload);
+      }
+    };
+    socket.on("data", (chunk: Buffer) => {
+      if (socket.destroyed) return;
+      try {
+        decoder.push(chunk, onFrame);
+      } catch (err) {
+        log.warn({ err, from: from && idText(from) }, "Bad bytes from a peer, closing the connection");
+        socket.destroy();
+      }
+    });
+  }
+
+  #answer(socket: net.Socket, kind: FrameKind, payload: Buffer): void {
+    const number = payload.readUInt32BE(0);
+    const reply = (code: Code, body: Uint8Array) => {
+      const bytes = Buffer.concat([frameHead(FrameKind.answer, 5 + body.length), Buffer.alloc(5), body]);
+      bytes.writeUInt32BE(number, 5);
+      bytes[9] = code;
+      if (!socket.destroyed) socket.write(bytes);
+    };
+    this.#options.handlers.onCall(kind, Buffer.from(payload.subarray(4))).then(
+      (response) => reply(Code.OK, response),
+      (error: unknown) => {
+        const known = error instanceof GrpcError ? error : new GrpcError(Code.Unavailable, (error as Error).message);
+        reply(known.code, Buffer.from(known.message));
+      },
+    );
+  }
+}
+
+/** Our way to one peer. */
+class Peer {
+  readonly #member: ClusterMember;
+  readonly #options: TransportOptions;
+  #socket: net.Socket | undefined;
+  #cancelRedial: Cancel = () => {};
+  #attempt = 0;
+  #since = 0;
+  #closed = false;
+  #lastCall = 0;
+  readonly #calls = new Map<number, { resolve(bytes: Buffer): void; reject(error: GrpcError): void }>();
+  connected = false;
+
+  constructor(member: ClusterMember, options: TransportOptions) {
+    this.#member = member;
+    this.#options = options;
+  }
+
+  dial(): void {
+    const { tls: material, clusterId, self, log, handlers } = this.#options;
+    const urls = this.#member.peerURLs;
+    const url = new URL(urls[this.#attempt % urls.length]!);
+    const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
+    const secure = url.protocol === "https:";
+    const socket = secure ? tls.connect({ ...to, ...material, ...sni(to.host) }) : net.connect(to);
+    this.#socket = socket;
+    const decoder = new FrameDecoder();
+    socket.setNoDelay(true);
+    socket.setTimeout(connectMs, () => socket.destroy(new Error("connect timed out")));
+    socket.once(secure ? "secureConnect" : "connect", () => {
+      socket.setTimeout(0);
+      this.connected = true;
+      this.#since = this.#options.clock.monotonic();
+      const hello = Buffer.concat([frameHead(FrameKind.hello, 24), Buffer.alloc(24)]);
+      for (const [i, id] of [clusterId, self, this.#member.id].entries()) hello.writeBigUInt64BE(id, 5 + 8 * i);
+      socket.write(hello);
+      log.info({ peer: idText(this.#member.id) }, "Connected to peer");
+      handlers.onConnected(this.#member.id);
+    });
+    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (_kind, payload) => this.#onAnswer(payload)));
+    let reason: Error | undefined;
+    socket.on("error", (error) => {
+      reason = error;
+    });
+    socket.once("close", () => this.#onClose(reason));
+  }
+
+  cork(): void {
+    this.#socket?.cork();
+  }
+
+  uncork(): void {
+    this.#socket?.uncork();
+  }
+
+  send(kind: FrameKind, payload: Uint8Array): void {
+    if (!this.connected || this.#socket!.writableLength > maxQueuedBytes) return;
+    this.#socket!.write(frameHead(kind, payload.length));
+    this.#socket!.write(payload);
+  }
+
+  call(kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (!this.connected) return reject(etcdError("timeoutConnectionLost"));
+      this.#lastCall = (this.#lastCall + 1) % 2 ** 32;
+      const number = this.#lastCall;
+      const cancel = this.#options.clock.after(timeoutMs, () => this.#calls.get(number)?.reject(etcdError("timeout")));
+      const done = () => {
+        cancel();
+        this.#calls.delete(number);
+      };
+      this.#calls.set(number, {
+        resolve: (bytes) => {
+          done();
+          resolve(bytes);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      });
+      const payload = Buffer.concat([Buffer.alloc(4), request]);
+      payload.writeUInt32BE(number, 0);
+      this.send(kind, payload);
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelRedial();
+    this.#socket?.destroy();
+  }
+
+  #onAnswer(payload: Buffer): void {
+    const call = this.#calls.get(payload.readUInt32BE(0));
+    const code = payload[4] as Code;
+    const body = Buffer.from(payload.subarray(5));
+    if (code === Code.OK) call?.resolve(body);
+    else call?.reject(new GrpcError(code, body.toString()));
+  }
+
+  #onClose(reason: Error | undefined): void {
+    const { log, handlers, clock } = this.#options;
+    const peer = idText(this.#member.id);
+    for (const call of [...this.#calls.values()]) call.reject(etcdError("timeoutConnectionLost"));
+    const lost = this.connected;
+    this.connected = false;
+    if (this.#closed) return;
+    if (lost && clock.monotonic() - this.#since > stableMs) {
+      // Dial again at once: only if that fails too, the peer counts as gone.
+      log.warn({ peer, reason: reason?.message }, "Lost the connection to a peer");
+      this.#attempt = 0;
+      this.dial();
+      return;
+    }
+    if (this.#attempt++ === 0) log.warn({ peer, reason: reason?.message }, "Peer cannot be reached");
+    handlers.onUnreachable(this.#member.id);
+    this.#cancelRedial = clock.after(Math.min(redialMs * 2 ** Math.min(this.#attempt, 10), maxRedialMs), () =>
+      this.dial(),
+    );
+  }
+}
+
+/** TLS names no IP address as server name. */
+const sni = (host: string) => (net.isIP(host) ? {} : { servername: host });
+
+function helloOf(payload: Buffer): { clusterId: bigint; from: bigint; to: bigint } {
+  return {
+    clusterId: payload.readBigUInt64BE(0),
+    from: payload.readBigUInt64BE(8),
+    to: payload.readBigUInt64BE(16),
+  };
+}
+
+const redialMs = 10;
+const maxRedialMs = 500;
+const connectMs = 1000;
+/** A connection that ends sooner was refused. */
+const stableMs = 500;
+/** Beyond this a peer is too slow to be worth more: raft will probe it when it is back. */
+const maxQueuedBytes = 64 * 1024 * 1024;

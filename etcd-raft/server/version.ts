@@ -1,0 +1,3 @@
+/** The etcd version whose API this is: clients (the Kubernetes apiserver) decide by it what they may use. */
+export const etcdVersion = "3.6.0";
+export const clusterVersion = "3.6.0";

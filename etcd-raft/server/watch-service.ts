@@ -1,0 +1,63 @@
+import type { BidiHandler } from "../../net/grpc-server.ts";
+import type { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import { etcdError } from "../errors.ts";
+import { wantsLeader } from "./guard.ts";
+import type { Member } from "./member.ts";
+import { WatchStream } from "./watch-stream.ts";
+
+/** Watch: any number of streams; see `WatchStream` for what one promises. */
+export class WatchServer {
+  readonly #member: Member;
+  readonly #progressNotifyMs: number;
+  readonly #streams = new Set<WatchStream>();
+
+  constructor(member: Member, progressNotifyMs: number) {
+    this.#member = member;
+    this.#progressNotifyMs = progressNotifyMs;
+  }
+
+  get watcherCount(): number {
+    let count = 0;
+    for (const { size } of this.#streams) count += size;
+    return count;
+  }
+
+  readonly Watch: BidiHandler<WatchRequest, WatchResponse> = (context, call) => {
+    const member = this.#member;
+    const { clock, rand, electionMs, maxRequestBytes } = member.config;
+    const stream = new WatchStream(
+      {
+        store: member.applier.store,
+        hub: member.hub,
+        header: (revision) => member.header(revision),
+        maxResponseBytes: maxRequestBytes + 512 * 1024,
+        later: (fn) => setImmediate(fn),
+      },
+      call.send,
+    );
+    this.#streams.add(stream);
+    // Up to a tenth more, so that not all streams speak at once.
+    const cancelProgress = clock.every(this.#progressNotifyMs * (1 + rand.next() / 10), () => stream.notifyProgress());
+    const cancelGuard = wantsLeader(context)
+      ? clock.every(electionMs, () => {
+          if (member.leaderlessMs > 3 * electionMs) end(() => call.end(etcdError("noLeader")));
+        })
+      : () => {};
+    let ended = false;
+    const end = (how: () => void) => {
+      if (ended) return;
+      ended = true;
+      cancelProgress();
+      cancelGuard();
+      stream.close();
+      this.#streams.delete(stream);
+      how();
+    };
+    context.signal.addEventListener("abort", () => end(() => {}), { once: true });
+    if (wantsLeader(context) && member.leader === 0n) end(() => call.end(etcdError("noLeader")));
+    return {
+      onMessage: (request) => stream.onMessage(request),
+      onEnd: () => end(() => call.end()),
+    };
+  };
+}

@@ -1,0 +1,210 @@
+import type { Send } from "../../net/grpc-server.ts";
+import {
+  type ResponseHeader,
+  type WatchCreateRequest,
+  type WatchRequest,
+  WatchResponse,
+} from "../../proto/generated/etcdserverpb.ts";
+import type { Event } from "../../proto/generated/mvccpb.ts";
+import { endText } from "../mvcc/range.ts";
+import type { Store } from "../mvcc/store.ts";
+import { keyText } from "../mvcc/version.ts";
+import type { Watcher, WatchHub } from "./watch-hub.ts";
+
+/**
+ * One Watch stream with its watchers. Creates are answered strictly in order, and no event goes out for an id before its
+ * `created`. While the reader is slow its watchers leave the hub; they catch up from the log once it has read on, so a
+ * slow reader costs no memory here.
+ */
+export interface WatchContext {
+  store: Store;
+  hub: WatchHub;
+  header(revision: number): ResponseHeader;
+  /** Responses beyond this are split for watchers that allow it. */
+  maxResponseBytes: number;
+  /** Calls `fn` in a later turn of the event loop. */
+  later(fn: () => void): void;
+}
+
+interface StreamWatcher extends Watcher {
+  readonly fragment: boolean;
+  readonly progressNotify: boolean;
+  /** Events went out since the last progress notification. */
+  active: boolean;
+}
+
+export class WatchStream {
+  readonly #context: WatchContext;
+  readonly #send: Send<WatchResponse>;
+  readonly #watchers = new Map<number, StreamWatcher>();
+  #nextId = 0;
+  /** Responses since the transport asked us to wait; undefined when it takes more. */
+  #queued: number | undefined;
+  #blocked = false;
+  #closed = false;
+  #catchingUp = false;
+
+  constructor(context: WatchContext, send: Send<WatchResponse>) {
+    this.#context = context;
+    this.#send = send;
+  }
+
+  get size(): number {
+    return this.#watchers.size;
+  }
+
+  onMessage({ createRequest, cancelRequest, progressRequest }: WatchRequest): void {
+    if (this.#closed) return;
+    if (createRequest) this.#create(createRequest);
+    else if (cancelRequest) this.#cancel(cancelRequest.watchId);
+    else if (progressRequest) this.#progress();
+  }
+
+  /** To those who asked for it and have heard nothing since the last time. */
+  notifyProgress(): void {
+    for (const watcher of this.#watchers.values()) {
+      const { hub } = this.#context;
+      if (watcher.progressNotify && watcher.synced && !watcher.active && watcher.next <= hub.revision + 1) {
+        this.#respond({ header: this.#context.header(hub.revision), watchId: watcher.id });
+      }
+      watcher.active = false;
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const watcher of this.#watchers.values()) this.#context.hub.unsync(watcher);
+    this.#watchers.clear();
+  }
+
+  #create(request: WatchCreateRequest): void {
+    const { hub, store, header } = this.#context;
+    const refuse = (cancelReason: string) =>
+      this.#respond({ header: header(store.revision), watchId: -1, created: true, canceled: true, cancelReason });
+    const key = request.key.length === 0 ? "\0" : keyText(request.key);
+    const end = request.rangeEnd.length === 0 ? undefined : endText(request.rangeEnd);
+    if (typeof end === "string" && end <= key) return refuse("mvcc: watcher range is empty");
+    if (request.startRevision < 0) return refuse(compactedText);
+    let id = request.watchId;
+    if (id === 0) {
+      while (this.#watchers.has(this.#nextId)) this.#nextId++;
+      id = this.#nextId++;
+    } else if (this.#watchers.has(id)) return refuse("mvcc: duplicate watch ID provided on the WatchStream");
+    const watcher: StreamWatcher = {
+      id,
+      range: { key, end },
+      prevKv: request.prevKv,
+      filters: request.filters,
+      fragment: request.fragment,
+      progressNotify: request.progressNotify,
+      next: request.startRevision === 0 ? hub.revision + 1 : request.startRevision,
+      synced: false,
+      active: false,
+      deliver: (events, revision) => this.#deliver(watcher, events, revision),
+    };
+    this.#watchers.set(id, watcher);
+    this.#respond({ header: header(hub.revision), watchId: id, created: true });
+    if (watcher.next > hub.revision && !this.#blocked) hub.sync(watcher);
+    else this.#catchUp();
+  }
+
+  #cancel(id: number): void {
+    const watcher = this.#watchers.get(id);
+    if (!watcher) return;
+    this.#context.hub.unsync(watcher);
+    this.#watchers.delete(id);
+    this.#respond({ header: this.#context.header(this.#context.hub.revision), watchId: id, canceled: true });
+  }
+
+  /** One answer for the stream, only when all its watchers have everything: else silence, and the client asks again. */
+  #progress(): void {
+    const { hub, header } = this.#context;
+    for (const { synced, next } of this.#watchers.values()) if (!synced || next > hub.revision + 1) return;
+    this.#respond({ header: header(hub.revision), watchId: -1 });
+  }
+
+  #deliver(watcher: StreamWatcher, events: Event[], revision: number): void {
+    watcher.active = true;
+    const response = { header: this.#context.header(revision), watchId: watcher.id, events };
+    if (!watcher.fragment || events.length === 1) {
+      this.#respond(response);
+      return;
+    }
+    const pieces = split(events, this.#context.maxResponseBytes);
+    for (const [i, piece] of pieces.entries()) {
+      this.#respond({ ...response, events: piece, fragment: i < pieces.length - 1 });
+    }
+  }
+
+  #respond(response: Partial<WatchResponse>): void {
+    if (this.#closed) return;
+    const full = { ...emptyResponse, ...response };
+    if (!this.#send(full) && this.#queued === undefined) {
+      this.#queued = 0;
+      this.#send.drained().then(() => {
+        this.#queued = undefined;
+        this.#blocked = false;
+        this.#catchUp();
+      });
+    }
+    if (this.#queued === undefined || this.#blocked || ++this.#queued < maxQueued) return;
+    this.#blocked = true;
+    for (const watcher of this.#watchers.values()) this.#context.hub.unsync(watcher);
+  }
+
+  /** Gives every watcher that is behind a stretch in turn, until all are synced or the reader is full. */
+  #catchUp(): void {
+    if (this.#catchingUp || this.#blocked || this.#closed) return;
+    this.#catchingUp = true;
+    this.#context.later(() => {
+      this.#catchingUp = false;
+      for (const watcher of this.#watchers.values()) {
+        if (this.#blocked || this.#closed) return;
+        if (watcher.synced) continue;
+        const state = this.#context.hub.catchUp(watcher, changesPerTurn);
+        if (state === "compacted") this.#compacted(watcher);
+        else if (state === "done" && !this.#blocked) this.#context.hub.sync(watcher);
+        else this.#catchUp();
+      }
+    });
+  }
+
+  #compacted(watcher: StreamWatcher): void {
+    this.#watchers.delete(watcher.id);
+    this.#respond({
+      header: this.#context.header(0),
+      watchId: watcher.id,
+      canceled: true,
+      compactRevision: this.#context.store.compactRevision,
+    });
+  }
+}
+
+const compactedText = "etcdserver: mvcc: required revision has been compacted";
+const changesPerTurn = 1000;
+/** As many responses as etcd buffers for a stream. */
+const maxQueued = 128;
+
+const emptyResponse: WatchResponse = WatchResponse.decode(new Uint8Array(0));
+
+function split(events: Event[], maxBytes: number): Event[][] {
+  const pieces: Event[][] = [];
+  let piece: Event[] = [];
+  let bytes = 0;
+  for (const event of events) {
+    const size = sizeOf(event);
+    if (piece.length > 0 && bytes + size > maxBytes) {
+      pieces.push(piece);
+      piece = [];
+      bytes = 0;
+    }
+    piece.push(event);
+    bytes += size;
+  }
+  pieces.push(piece);
+  return pieces;
+}
+
+/** A little more than the encoded length. */
+const sizeOf = ({ kv, prevKv }: Event) =>
+  64 + kv!.key.length + kv!.value.length + (prevKv ? 64 + prevKv.key.length + prevKv.value.length : 0);
