@@ -152,7 +152,8 @@ export class MemoryApi implements Client {
     if (finalizers.length > 0 || graceful || !isFree(old as unknown as Loose)) {
       if (old.metadata.deletionTimestamp !== undefined) return;
       const deletionGracePeriodSeconds = graceful ? (options.gracePeriodSeconds ?? 30) : 0;
-      const metadata = { ...old.metadata, deletionTimestamp: this.#timestamp(), deletionGracePeriodSeconds };
+      const deletionTimestamp = this.#timestamp(deletionGracePeriodSeconds);
+      const metadata = { ...old.metadata, deletionTimestamp, deletionGracePeriodSeconds };
       this.#put(
         type,
         path,
@@ -247,8 +248,8 @@ export class MemoryApi implements Client {
     if (this.#down) throw serviceUnavailable("connection refused");
   }
 
-  #timestamp(): string {
-    return new Date(this.#clock.now()).toISOString().replace(/\.\d+Z$/, "Z");
+  #timestamp(laterSeconds = 0): string {
+    return new Date(this.#clock.now() + laterSeconds * 1000).toISOString().replace(/\.\d+Z$/, "Z");
   }
 
   #change(signal: AbortSignal | undefined): Promise<void> {

@@ -1,0 +1,32 @@
+import { execFile, spawn } from "node:child_process";
+import { promisify } from "node:util";
+import { type PodRoute, routeCommands } from "./routes.ts";
+
+/** Marks our routes, so that a restarted agent finds those of the last run (rtnetlink: values above 4 are free). */
+const protocol = 112;
+
+/** Makes the kernel's routes to Pods in this network namespace what `wanted` says. One caller at a time. */
+export async function applyRoutes(wanted: readonly PodRoute[]): Promise<string[]> {
+  const commands = routeCommands(await listRoutes(), wanted, protocol);
+  if (commands.length > 0) await ipBatch(commands);
+  return commands;
+}
+
+export async function listRoutes(): Promise<PodRoute[]> {
+  const { stdout } = await promisify(execFile)("ip", ["-j", "route", "show", "proto", String(protocol)]);
+  const routes = JSON.parse(stdout || "[]") as { type?: string; dst: string; gateway?: string }[];
+  return routes.map(({ dst, gateway }) => ({ range: dst, ...(gateway !== undefined && { via: gateway }) }));
+}
+
+function ipBatch(commands: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("ip", ["-force", "-batch", "-"], { stdio: ["pipe", "ignore", "pipe"] });
+    let errors = "";
+    child.stderr.on("data", (data) => {
+      errors += data;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`ip -batch: ${errors.trim()}`))));
+    child.stdin.end(`${commands.join("\n")}\n`);
+  });
+}

@@ -1,0 +1,49 @@
+import type { Lease } from "../api/generated/coordination-v1.ts";
+import type { Node } from "../api/generated/core-v1.ts";
+import { Leases } from "../api/generated/resources.ts";
+import { isNotFound } from "../apimachinery/status.ts";
+import { type Clock, sleep } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Client } from "../client/types.ts";
+
+/** Renews this node's Lease in kube-node-lease four times in its duration (KEP-589): the sign of life of a node. */
+export async function keepLease(
+  {
+    client,
+    clock,
+    log,
+    node,
+    durationMs,
+  }: { client: Client; clock: Clock; log: Logger; node: Node; durationMs: number },
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, uid } = node.metadata;
+  const namespace = "kube-node-lease";
+  // A renewal that hangs must not cost the node its readiness: give up in time for the next ones.
+  const options = { timeoutMs: Math.max(500, durationMs / 4), signal };
+  const spec = () => ({
+    holderIdentity: name,
+    leaseDurationSeconds: Math.max(1, Math.round(durationMs / 1000)),
+    renewTime: new Date(clock.now()).toISOString().replace("Z", "000Z"),
+  });
+  const create = () => {
+    const ownerReferences = [{ apiVersion: "v1", kind: "Node", name, uid: uid! }];
+    const lease: Lease = { metadata: { name, namespace, ownerReferences }, spec: spec() };
+    return client.create(Leases, lease, options);
+  };
+  for (let failures = 0; !signal.aborted; ) {
+    try {
+      const patch = { type: "merge" as const, body: { spec: spec() } };
+      await client.patch(Leases, { namespace, name }, patch, options).catch((error) => {
+        if (isNotFound(error)) return create();
+        throw error;
+      });
+      failures = 0;
+      await sleep(clock, durationMs / 4, signal);
+    } catch (err) {
+      if (signal.aborted) return;
+      log.warn({ err }, "Failed to update lease, trying again");
+      await sleep(clock, Math.min(50 * 2 ** failures++, durationMs / 4), signal);
+    }
+  }
+}

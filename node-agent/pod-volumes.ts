@@ -1,0 +1,64 @@
+import { join } from "node:path";
+import type { Pod } from "../api/generated/core-v1.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Client } from "../client/types.ts";
+import { podDirectory } from "./cri-config.ts";
+import { StartError, type TellEvent } from "./images.ts";
+import { fetchReferences } from "./references.ts";
+import { volumePlan, volumeReferences } from "./volumes.ts";
+import { makeVolume } from "./volumes-disk.ts";
+
+/** The volumes of Pods on this node: `ROOT/pods/UID/volumes/NAME`, or the host's own path. */
+export class PodVolumes {
+  readonly #options: {
+    client: Client;
+    clock: Clock;
+    rootDir: string;
+    hostIP: string;
+    allocatable: Readonly<Record<string, string>>;
+  };
+
+  constructor(options: {
+    client: Client;
+    clock: Clock;
+    rootDir: string;
+    hostIP: string;
+    allocatable: Readonly<Record<string, string>>;
+  }) {
+    this.#options = options;
+  }
+
+  /** Makes all volumes of a Pod, or brings them up to date. Throws StartError, and tells why as an Event. */
+  async setUp(pod: Pod, tell: TellEvent): Promise<void> {
+    const { client, clock, rootDir } = this.#options;
+    const volumes = pod.spec?.volumes ?? [];
+    if (volumes.length === 0) return;
+    const objects = await fetchReferences(client, pod.metadata.namespace!, volumeReferences(pod));
+    for (const volume of volumes) {
+      try {
+        const plan = volumePlan(volume, { ...this.#options, ...objects, pod, podIPs: [] });
+        await makeVolume(directoryOf(rootDir, pod, volume.name), plan, new Date(clock.now()));
+      } catch (cause) {
+        const message = `MountVolume.SetUp failed for volume "${volume.name}" : ${(cause as Error).message}`;
+        tell("Warning", "FailedMount", message);
+        throw new StartError({ reason: "", message, retryAtMs: 0 }, { cause });
+      }
+    }
+  }
+
+  /** Whether what is in them may change while the Pod runs. */
+  changes({ spec }: Pod): boolean {
+    return (spec?.volumes ?? []).some((v) => v.configMap ?? v.secret ?? v.downwardAPI ?? v.projected);
+  }
+
+  /** Where each volume is. */
+  paths(pod: Pod): Map<string, string> {
+    const { rootDir } = this.#options;
+    const volumes = pod.spec?.volumes ?? [];
+    return new Map(volumes.map(({ name, hostPath }) => [name, hostPath?.path ?? directoryOf(rootDir, pod, name)]));
+  }
+}
+
+function directoryOf(rootDir: string, { metadata }: Pod, name: string): string {
+  return join(podDirectory(rootDir, metadata.uid!), "volumes", name);
+}

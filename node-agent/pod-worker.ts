@@ -1,0 +1,427 @@
+import { rm } from "node:fs/promises";
+import { isDeepStrictEqual } from "node:util";
+import type { Container, Pod, PodStatus } from "../api/generated/core-v1.ts";
+import { Pods } from "../api/generated/resources.ts";
+import { isConflict, isNotFound } from "../apimachinery/status.ts";
+import type { Cancel, Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import type { EventRecorder } from "../client/events.ts";
+import type { Client } from "../client/types.ts";
+import type { ContainerStarter } from "./container-start.ts";
+import { podDirectory, podLogDirectory, sandboxConfig } from "./cri-config.ts";
+import type { ContainerInfo, CriRuntime, PodRuntime } from "./cri-runtime.ts";
+import { runHook } from "./hooks.ts";
+import { StartError, type TellEvent } from "./images.ts";
+import {
+  type Action,
+  type Decision,
+  isTerminal,
+  isUp,
+  podActions,
+  type StartFailure,
+  sandboxKey,
+} from "./pod-actions.ts";
+import type { PodVolumes } from "./pod-volumes.ts";
+import { Prober } from "./prober.ts";
+import { nextBackoff, type RestartBackoff } from "./restart-backoff.ts";
+import { runProbe } from "./run-probe.ts";
+import { podStatus } from "./status.ts";
+import { StatusWriter } from "./status-writer.ts";
+
+export interface WorkerOptions {
+  client: Client;
+  runtime: CriRuntime;
+  events: EventRecorder;
+  volumes: PodVolumes;
+  starter: ContainerStarter;
+  clock: Clock;
+  log: Logger;
+  rootDir: string;
+  hostIP: string;
+}
+
+/** A stop gives a container at least this long (upstream's minimum). */
+const minGraceSeconds = 2;
+/** How often volumes are compared with the objects they show. */
+const volumeRefreshMs = 60_000;
+
+/**
+ * Everything that happens to one Pod, one thing at a time. Looks at the runtime, decides (`podActions`), acts, looks
+ * again, until nothing is left to do; then sleeps until it is woken by a change of the Pod, an event of the runtime, a
+ * probe, or a back-off that is over.
+ *
+ * A Pod that is being deleted gets its grace period; when its containers have ended and its status is written, the
+ * object is deleted for good, only if it is still the same one (uid). A Pod that nobody knows any more ends likewise.
+ */
+export class PodWorker {
+  readonly uid: string;
+  /** Resolves when nothing of the Pod is left here. */
+  readonly finished: Promise<void>;
+  readonly #options: WorkerOptions;
+  readonly #log: Logger;
+  readonly #prober: Prober;
+  readonly #status: StatusWriter;
+  readonly #backoff = new Map<string, RestartBackoff>();
+  readonly #startFailures = new Map<string, StartFailure>();
+  readonly #startTries = new Map<string, number>();
+  readonly #toldBackOff = new Set<string>();
+  #pod: Pod | undefined;
+  /** In the API, as far as we know. */
+  #known = false;
+  #runtime: PodRuntime = { sandboxes: [], containers: [] };
+  #abort = new AbortController();
+  #killing: { ids: string[]; graceSeconds: number } | undefined;
+  #volumesAtMs: number | undefined;
+  #errors = 0;
+  #woken = false;
+  #wake: () => void = () => {};
+  #timer: Cancel = () => {};
+  #stopped = false;
+
+  constructor(uid: string, options: WorkerOptions) {
+    this.uid = uid;
+    this.#options = options;
+    this.#log = options.log.child({ uid });
+    this.#status = new StatusWriter(options);
+    this.#prober = new Prober({
+      clock: options.clock,
+      run: (probe, container, info, podIP) => runProbe(options.runtime, probe, container, info, podIP),
+      onChange: () => this.wake(),
+      onUnhealthy: (container, message) => this.#tell(container)("Warning", "Unhealthy", message),
+    });
+    this.finished = this.#run();
+  }
+
+  get pod(): Pod | undefined {
+    return this.#pod;
+  }
+
+  /** What was last reported. */
+  get status(): PodStatus | undefined {
+    return this.#status.wanted;
+  }
+
+  /** As last seen, newest first. */
+  get containers(): readonly ContainerInfo[] {
+    return this.#runtime.containers;
+  }
+
+  /** The Pod as the API has it; undefined when it is not there any more. */
+  update(pod: Pod | undefined): void {
+    const before = this.#pod;
+    this.#known = pod !== undefined;
+    if (pod !== undefined) {
+      this.#pod = pod;
+      this.#status.observe(pod);
+      if (before !== undefined && isSameTask(before, pod)) return;
+    }
+    if (this.#isEnding()) {
+      this.#abort.abort(); // a pull, say
+      const graceSeconds = this.#graceSeconds();
+      if (this.#killing !== undefined && graceSeconds < this.#killing.graceSeconds) {
+        this.#killing.graceSeconds = graceSeconds;
+        for (const id of this.#killing.ids)
+          this.#options.runtime
+            .stopContainer(id, graceSeconds)
+            .catch((err) => this.#log.warn({ err }, "Cannot stop container sooner"));
+      }
+    }
+    this.wake();
+  }
+
+  wake(): void {
+    this.#woken = true;
+    this.#wake();
+  }
+
+  /** Stops working; containers live on. */
+  stop(): void {
+    this.#stopped = true;
+    this.#abort.abort();
+    this.#prober.stop();
+    this.#status.stop();
+    this.wake();
+  }
+
+  async #run(): Promise<void> {
+    await Promise.resolve(); // the first update comes right after the constructor
+    while (!this.#stopped) {
+      this.#woken = false;
+      this.#timer();
+      try {
+        if (this.#isEnding() ? await this.#end() : await this.#keep()) return this.stop();
+        this.#errors = 0;
+      } catch (err) {
+        const waitMs = Math.min(100 * 2 ** this.#errors++, 5000);
+        this.#log.warn({ err, waitMs, pod: this.#pod?.metadata.name }, "Error syncing pod, trying again");
+        this.#wakeIn(waitMs);
+      }
+      if (!this.#woken && !this.#stopped) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  #wakeIn(ms: number): void {
+    this.#timer();
+    this.#timer = this.#options.clock.after(Math.max(0, ms), () => this.wake());
+  }
+
+  #isEnding(): boolean {
+    return !this.#known || this.#pod?.metadata.deletionTimestamp !== undefined;
+  }
+
+  /** A Pod that should run. Returns false: there is always more to come. */
+  async #keep(): Promise<boolean> {
+    const { clock, hostIP } = this.#options;
+    for (;;) {
+      this.#runtime = await this.#options.runtime.pod(this.uid);
+      const pod = { ...this.#pod!, status: this.#status.latest?.status ?? {} };
+      if (this.#isEnding() || this.#stopped) return false;
+      this.#prober.update(pod, this.#runtime, hostIP, false);
+      const unhealthy = this.#prober.unhealthy();
+      const nowMs = clock.now();
+      const decision = podActions({
+        pod,
+        runtime: this.#runtime,
+        nowMs,
+        unhealthy,
+        started: new Set(this.#runtime.containers.map(({ id }) => id).filter((id) => this.#prober.isStarted(id))),
+        startFailures: this.#startFailures,
+        backoff: this.#backoff,
+      });
+      this.#tellBackOffs(decision);
+      this.#report(decision, false);
+      await this.#refreshVolumes();
+      if (decision.actions.length === 0) {
+        const wakeAtMs = Math.min(decision.wakeAtMs ?? Infinity, (this.#volumesAtMs ?? Infinity) + volumeRefreshMs);
+        if (wakeAtMs !== Infinity) this.#wakeIn(wakeAtMs - nowMs);
+        return false;
+      }
+      for (const action of decision.actions) {
+        await this.#execute(action);
+        if (this.#isEnding() || this.#stopped) return false;
+      }
+    }
+  }
+
+  async #execute(action: Action): Promise<void> {
+    const { runtime } = this.#options;
+    switch (action.type) {
+      case "CreateSandbox":
+        return this.#createSandbox(action.attempt);
+      case "StartContainer":
+        return this.#start(action);
+      case "KillContainer":
+        return this.#kill([action.container], this.#pod!.spec!.terminationGracePeriodSeconds ?? 30, action.message);
+      case "StopSandbox":
+        return runtime.stopSandbox(action.sandbox.id);
+      case "RemoveSandbox":
+        return runtime.removeSandbox(action.sandbox.id);
+      case "RemoveContainer":
+        return this.#options.starter.remove(this.#pod!, action.container);
+    }
+  }
+
+  async #createSandbox(attempt: number): Promise<void> {
+    const { runtime, volumes, clock, rootDir } = this.#options;
+    const pod = this.#pod!;
+    try {
+      await volumes.setUp(pod, this.#tell());
+      this.#volumesAtMs = volumes.changes(pod) ? clock.now() : undefined;
+      if (attempt > 0)
+        this.#tell()("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+      await runtime.runSandbox(sandboxConfig(pod, attempt, rootDir));
+      this.#startFailures.delete(sandboxKey);
+      this.#startTries.delete(sandboxKey);
+    } catch (error) {
+      if (!(error instanceof StartError)) {
+        const text = (error as Error).message;
+        this.#tell()("Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${text}`);
+        this.#log.warn({ err: error, pod: pod.metadata.name }, "Failed to create sandbox for pod");
+      }
+      this.#startFailures.set(sandboxKey, this.#nextFailure(sandboxKey, "", (error as Error).message));
+    }
+  }
+
+  async #start({ container, sandbox, restartCount, last }: Action & { type: "StartContainer" }): Promise<void> {
+    const { clock, starter, rootDir } = this.#options;
+    const pod = this.#pod!;
+    if (last?.state === "exited") {
+      const next = nextBackoff(this.#backoff.get(container.name), last.finishedAtMs, clock.now());
+      this.#backoff.set(container.name, next);
+    }
+    try {
+      const config = sandboxConfig(pod, sandbox.attempt, rootDir);
+      const at = { sandbox, sandboxConfig: config, restartCount };
+      await starter.start(pod, container, at, this.#tell(container), this.#abort.signal);
+      this.#startFailures.delete(container.name);
+      this.#startTries.delete(container.name);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      if (!(error instanceof StartError)) throw error;
+      const { failure } = error;
+      const { reason, message } = failure;
+      const waits = failure.retryAtMs > 0 ? failure : this.#nextFailure(container.name, reason, message);
+      this.#startFailures.set(container.name, waits);
+      this.#log.warn({ err: error, pod: pod.metadata.name, container: container.name }, "Cannot start container");
+    }
+  }
+
+  /** Failed starts are tried again after 0.5 s, doubling to 10 s. */
+  #nextFailure(name: string, reason: string, message: string): StartFailure {
+    const before = this.#startTries.get(name) ?? 0;
+    this.#startTries.set(name, before + 1);
+    return { reason, message, retryAtMs: this.#options.clock.now() + Math.min(500 * 2 ** before, 10_000) };
+  }
+
+  /** Ends the Pod. True when nothing of it is left. */
+  async #end(): Promise<boolean> {
+    const { runtime, client, rootDir, hostIP } = this.#options;
+    for (;;) {
+      this.#runtime = await runtime.pod(this.uid);
+      const up = this.#runtime.containers.filter(isUp);
+      if (up.length === 0) break;
+      if (this.#pod) {
+        this.#prober.update(this.#pod, this.#runtime, hostIP, true);
+        this.#report(undefined, false);
+      }
+      await this.#kill(up, this.#graceSeconds(), "");
+      if (this.#stopped) return false;
+    }
+    this.#prober.stop();
+    for (const { id } of this.#runtime.sandboxes.filter(({ ready }) => ready)) await runtime.stopSandbox(id);
+    const pod = this.#pod;
+    if (this.#known && pod !== undefined) {
+      this.#report(undefined, true);
+      await this.#status.flushed();
+      await client
+        .delete(Pods, pod.metadata as { name: string; namespace: string }, {
+          gracePeriodSeconds: 0,
+          preconditions: { uid: this.uid },
+        })
+        .catch((error) => {
+          if (!isNotFound(error) && !isConflict(error)) throw error;
+        });
+    }
+    for (const { id } of this.#runtime.containers) await runtime.removeContainer(id);
+    for (const { id } of this.#runtime.sandboxes) await runtime.removeSandbox(id);
+    const name = this.#runtime.sandboxes[0];
+    const metadata = pod?.metadata ?? (name && { name: name.podName, namespace: name.podNamespace, uid: this.uid });
+    if (metadata) await rm(podLogDirectory(rootDir, { metadata }), { recursive: true, force: true });
+    await rm(podDirectory(rootDir, this.uid), { recursive: true, force: true });
+    return true;
+  }
+
+  #graceSeconds(): number {
+    const { metadata, spec } = this.#pod ?? {};
+    const whole =
+      metadata?.deletionGracePeriodSeconds ??
+      spec?.terminationGracePeriodSeconds ??
+      this.#runtime.containers[0]?.gracePeriodSeconds ??
+      30;
+    // The period began with the deletion: a restarted agent grants only what is left of it.
+    const endsMs = metadata?.deletionTimestamp === undefined ? Infinity : Date.parse(metadata.deletionTimestamp);
+    const leftSeconds = Math.ceil((endsMs - this.#options.clock.now()) / 1000);
+    return Math.max(minGraceSeconds, Math.min(whole, leftSeconds));
+  }
+
+  /** Stops containers side by side: preStop hook, SIGTERM, SIGKILL when the grace period is over. */
+  async #kill(containers: ContainerInfo[], graceSeconds: number, message: string): Promise<void> {
+    const { runtime, clock } = this.#options;
+    this.#killing = { ids: containers.map(({ id }) => id), graceSeconds };
+    const startedMs = clock.monotonic();
+    const stop = async (info: ContainerInfo) => {
+      const spec = this.#specOf(info.name);
+      this.#tell(spec)("Normal", "Killing", message || `Stopping container ${info.name}`);
+      const hook = spec?.lifecycle?.preStop;
+      if (spec && hook) {
+        const podIP = this.#runtime.sandboxes[0]?.ips[0] ?? this.#options.hostIP;
+        const at = { runtime, containerId: info.id, podIP, clock, timeoutMs: graceSeconds * 1000 };
+        const error = await runHook(hook, spec, at);
+        if (error !== undefined) this.#tell(spec)("Warning", "FailedPreStopHook", `PreStopHook failed: ${error}`);
+      }
+      const usedSeconds = Math.floor((clock.monotonic() - startedMs) / 1000);
+      const grace = this.#killing?.graceSeconds ?? graceSeconds;
+      await runtime.stopContainer(info.id, Math.max(minGraceSeconds, grace - usedSeconds));
+    };
+    try {
+      await Promise.all(containers.map(stop));
+    } finally {
+      this.#killing = undefined;
+    }
+  }
+
+  #specOf(name: string): Container | undefined {
+    return [...(this.#pod?.spec?.containers ?? []), ...(this.#pod?.spec?.initContainers ?? [])].find(
+      (container) => container.name === name,
+    );
+  }
+
+  #report(decision: Decision | undefined, over: boolean): void {
+    const { hostIP, clock } = this.#options;
+    const status: PodStatus = podStatus({
+      pod: this.#status.latest ?? this.#pod!,
+      runtime: this.#runtime,
+      waiting: decision?.waiting ?? new Map(),
+      isStarted: (id) => this.#prober.isStarted(id),
+      isReady: (id) => this.#prober.isReady(id),
+      hostIP,
+      nowMs: clock.now(),
+      over,
+      failed: decision?.failed,
+    });
+    this.#status.write(status);
+  }
+
+  async #refreshVolumes(): Promise<void> {
+    const { volumes, clock } = this.#options;
+    if (this.#volumesAtMs === undefined || clock.now() < this.#volumesAtMs + volumeRefreshMs) return;
+    this.#volumesAtMs = clock.now();
+    await volumes.setUp(this.#pod!, this.#tell()).catch(() => {}); // told as an Event; what is there stays
+  }
+
+  #tellBackOffs({ waiting }: Decision): void {
+    for (const [name, { reason }] of waiting) {
+      const last = this.#runtime.containers.find((container) => container.name === name);
+      if (reason !== "CrashLoopBackOff" || last === undefined || this.#toldBackOff.has(last.id)) continue;
+      this.#toldBackOff.add(last.id);
+      const { name: pod, namespace } = this.#pod!.metadata;
+      const text = `Back-off restarting failed container ${name} in pod ${pod}_${namespace}(${this.uid})`;
+      this.#tell(this.#specOf(name))("Warning", "BackOff", text);
+    }
+  }
+
+  /** Events of the Pod, or of one of its containers. */
+  #tell(container?: Container): TellEvent {
+    return (type, reason, message) => {
+      const pod = this.#pod;
+      if (pod === undefined || !this.#known) return;
+      const kind = pod.spec?.initContainers?.some(({ name }) => name === container?.name)
+        ? "initContainers"
+        : "containers";
+      this.#options.events.event(
+        {
+          apiVersion: "v1",
+          kind: "Pod",
+          object: pod,
+          ...(container && { fieldPath: `spec.${kind}{${container.name}}` }),
+        },
+        type,
+        reason,
+        message,
+      );
+    };
+  }
+}
+
+/** Nothing has changed that the agent acts on: most updates are our own writes of the status coming back. */
+function isSameTask(a: Pod, b: Pod): boolean {
+  const task = (pod: Pod) => {
+    const metadata = { ...pod.metadata, resourceVersion: undefined, managedFields: undefined };
+    return [metadata, pod.spec, isTerminal(pod)];
+  };
+  return isDeepStrictEqual(task(a), task(b));
+}

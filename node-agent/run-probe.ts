@@ -1,0 +1,27 @@
+import type { Container, Probe } from "../api/generated/core-v1.ts";
+import { Code, GrpcError } from "../net/grpc-error.ts";
+import type { ContainerInfo, CriRuntime } from "./cri-runtime.ts";
+import { httpGet, type ProbeOutcome, tcpSocket } from "./probe-net.ts";
+
+/** One try of a probe of any kind; never throws. */
+export async function runProbe(
+  runtime: CriRuntime,
+  probe: Probe,
+  container: Container,
+  { id }: ContainerInfo,
+  podIP: string,
+): Promise<ProbeOutcome> {
+  const timeoutSeconds = probe.timeoutSeconds ?? 1;
+  if (probe.httpGet) return httpGet(probe.httpGet, container, podIP, timeoutSeconds * 1000);
+  if (probe.tcpSocket) return tcpSocket(probe.tcpSocket, container, podIP, timeoutSeconds * 1000);
+  if (!probe.exec) return { ok: false, message: "this node agent has no grpc probes" };
+  try {
+    const { code, out } = await runtime.execSync(id, probe.exec.command ?? [], timeoutSeconds);
+    return { ok: code === 0, message: out };
+  } catch (error) {
+    const late = error instanceof GrpcError && error.code === Code.DeadlineExceeded;
+    const command = (probe.exec.command ?? []).join(" ");
+    const message = late ? `command timed out: "${command}" timed out after ${timeoutSeconds}s` : String(error);
+    return { ok: false, message };
+  }
+}
