@@ -15,6 +15,9 @@ export interface ProcessSpec {
   args: string[];
 }
 
+/** Every bundle that a lab needs. */
+export const programs = ["etcd-raft", "apiserver", "controller-manager", "scheduler", "runtime", "node-agent", "proxy"];
+
 /** What the package brings: bundles and the table of host programs. */
 export interface Programs {
   dist: string;

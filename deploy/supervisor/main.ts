@@ -1,4 +1,4 @@
-import { realpathSync, rmSync, writeSync } from "node:fs";
+import { existsSync, realpathSync, rmSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { systemClock } from "../../base/clock.ts";
 import { type Flags, parseFlags } from "../../base/flags.ts";
@@ -10,6 +10,7 @@ import { addressesOf, ports } from "../lab/addresses.ts";
 import { controlSocket } from "../lab/paths.ts";
 import { type PreparedLab, prepareLab, removeRuntimeDir } from "../lab/prepare.ts";
 import { presetNames } from "../lab/presets.ts";
+import { programs } from "../lab/processes.ts";
 import { checkedRequest } from "../lab/request.ts";
 import { serveApi } from "./api.ts";
 import { EventLog } from "./events.ts";
@@ -38,6 +39,7 @@ const flagSpec = {
 } as const;
 
 const log = createLogger("supervisor");
+const dist = dirname(realpathSync(process.argv[1]!));
 
 runProcess(log, async (signal) => {
   const flags = parseFlags(flagSpec, process.argv.slice(2));
@@ -47,6 +49,7 @@ runProcess(log, async (signal) => {
   const events = new EventLog(systemClock, flags["started-at"] || systemClock.now());
   let prepared: PreparedLab;
   try {
+    requirePrograms();
     prepared = await prepareLab(resolve(flags.dir), checkedRequest(flags));
   } catch (error) {
     report({ error: (error as Error).message });
@@ -57,6 +60,12 @@ runProcess(log, async (signal) => {
   await serve(prepared, flags, events, signal, report);
 });
 
+/** Every process is a bundle beside this one. */
+function requirePrograms(): void {
+  const missing = programs.filter((name) => !existsSync(join(dist, `${name}.mjs`)));
+  if (missing.length > 0) throw new StartError(`${dist} has no ${missing.join(", ")}: run \`npm run build\``);
+}
+
 async function serve(
   prepared: PreparedLab,
   flags: Flags<typeof flagSpec>,
@@ -65,7 +74,6 @@ async function serve(
   report: (line: object) => void,
 ): Promise<void> {
   const { lab, paths, world } = prepared;
-  const dist = dirname(realpathSync(process.argv[1]!));
   const stopping = new AbortController();
   const stop = () => stopping.abort();
   signal.addEventListener("abort", stop);

@@ -29,7 +29,7 @@ export class Members {
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
     this.#clients = memberNames(lab).map((name, i) => {
       const address = `${outside.member(i + 1)}:${ports.client}`;
-      return { name, clientUrl: `https://${address}`, client: new GrpcClient(address, { tls }) };
+      return { name, clientUrl: `https://${address}`, client: new GrpcClient(address, { tls, serverName: name }) };
     });
   }
 
