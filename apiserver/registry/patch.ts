@@ -1,36 +1,50 @@
-import { badRequest, unsupportedMediaType } from "../../apimachinery/status.ts";
+import { schema } from "../../api/schema.ts";
+import { forbiddenField } from "../../apimachinery/field-error.ts";
+import { jsonPatch } from "../../apimachinery/patch/json.ts";
+import { mergePatch } from "../../apimachinery/patch/merge.ts";
+import { strategicMergePatch } from "../../apimachinery/patch/strategic.ts";
+import { scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
+import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
+import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
-import type { Kind } from "./decode.ts";
+import { apiVersionOf, fieldValidation, type Kind } from "./decode.ts";
 
-/** A patch in a body, ready to be applied to as many states as it takes. */
-export type Patch = (current: object) => Patched;
+/** A patch in a body, ready to be applied to as many states as it takes. Does not change its argument. */
+export type Patch = (current: object) => unknown;
 
-export interface Patched {
-  value: unknown;
-  warnings: string[];
+/** Throws 415 for a type that is not taken, 400 for what is no JSON. */
+export function patcher(kind: Kind, body: Body | undefined, options: Options, warnings: string[]): Patch {
+  const type = (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase();
+  const apply = types[type];
+  if (apply === undefined) throw unsupportedMediaType(Object.keys(types));
+  if (options.force !== undefined)
+    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
+      forbiddenField("force", "may not be specified for non-apply patch"),
+    ]);
+  const patch = parse(body!.bytes.toString("utf8"), fieldValidation(options), warnings);
+  return (current) => apply(kind, current, patch);
 }
 
-export function patcher(_kind: Kind, body: Body | undefined, _options: Options): Patch {
-  const type = (body?.contentType ?? "").split(";")[0]!.trim();
-  if (type !== "application/merge-patch+json") throw unsupportedMediaType(["application/merge-patch+json"]);
-  let patch: unknown;
+const types: Record<string, (kind: Kind, current: object, patch: unknown) => unknown> = {
+  "application/json-patch+json": (_kind, current, patch) => jsonPatch(current, patch),
+  "application/merge-patch+json": (_kind, current, patch) => {
+    if (typeof patch !== "object" || patch === null || Array.isArray(patch)) throw badRequest("invalid JSON document");
+    return mergePatch(current, patch);
+  },
+  "application/strategic-merge-patch+json": (kind, current, patch) =>
+    strategicMergePatch(schema, schema.kind(apiVersionOf(kind), kind.kind)!, current as JsonObject, patch),
+};
+
+function parse(text: string, validation: string, warnings: string[]): unknown {
+  const { error, duplicates } = scanJson(text);
+  const texts = [...new Set(duplicates.map(({ path }) => `duplicate field ${JSON.stringify(path)}`))];
+  if (texts.length > 0 && validation === "Strict")
+    throw badRequest(`error decoding patch: strict decoding error: ${texts.join(", ")}`);
+  if (validation === "Warn") warnings.push(...texts);
   try {
-    patch = JSON.parse(body!.bytes.toString());
-  } catch (error) {
-    throw badRequest((error as Error).message);
+    if (error === undefined) return JSON.parse(text) as unknown;
+  } catch {
+    // told below
   }
-  return (current) => ({ value: merge(current, patch), warnings: [] });
+  throw badRequest(`error decoding patch: ${error ?? syntaxError(text)}`);
 }
-
-function merge(target: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  const result: Record<string, unknown> = isObject(target) ? { ...target } : {};
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete result[key];
-    else if (key !== "__proto__") result[key] = merge(result[key], value);
-  }
-  return result;
-}
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);

@@ -88,17 +88,16 @@ export class Registry {
     const { target, user, options } = request;
     const { context } = this;
     const { dryRun } = writeOptions(request);
-    const patch: Patch = patcher(resource, request.body, options);
+    const patch: Patch = patcher(resource, request.body, options, request.warnings);
     const warnings = new Set<string>();
     const { stored } = await modify(
       context,
       resource,
       target,
       (old) => {
-        const patched = patch(old);
         warnings.clear();
-        const found: string[] = [...patched.warnings];
-        const wanted = decodeValueOf(resource, patched.value, options, found);
+        const found: string[] = [];
+        const wanted = decodeValueOf(resource, patch(old), options, found);
         matchName(target, wanted);
         matchNamespace(resource, target, wanted);
         const result = next(context, resource, target, old, wanted, { user, warnings: found });
@@ -161,8 +160,8 @@ export class Registry {
         sendable(await updateScale(context, resource, target, () => wanted, writeOptions(request))),
       );
     }
-    const patch = patcher(kind, request.body, options);
-    const modifier = (scale: Scale) => decodeValueOf(kind, patch(scale).value, options, request.warnings) as Scale;
+    const patch = patcher(kind, request.body, options, request.warnings);
+    const modifier = (scale: Scale) => decodeValueOf(kind, patch(scale), options, request.warnings) as Scale;
     return object(undefined, sendable(await updateScale(context, resource, target, modifier, writeOptions(request))));
   }
 
