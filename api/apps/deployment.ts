@@ -7,7 +7,7 @@ import {
   required,
 } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
-import { defaultPodSpec } from "../core/pod-defaults.ts";
+import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
@@ -28,7 +28,7 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
       spec.strategy.rollingUpdate = { maxUnavailable: "25%", maxSurge: "25%", ...spec.strategy.rollingUpdate };
     spec.revisionHistoryLimit ??= 10;
     spec.progressDeadlineSeconds ??= 600;
-    if (spec.template?.spec) defaultPodSpec(spec.template.spec);
+    defaultTemplate(spec);
   },
   prepareForCreate(deployment) {
     resetStatus(deployment);

@@ -1,5 +1,5 @@
 import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
-import { defaultPodSpec } from "../core/pod-defaults.ts";
+import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
@@ -16,7 +16,7 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
   scale: templatedScale,
   defaults({ spec }) {
     spec.replicas ??= 1;
-    if (spec.template?.spec) defaultPodSpec(spec.template.spec);
+    defaultTemplate(spec);
   },
   prepareForCreate(set) {
     set.status = { replicas: 0 };

@@ -19,7 +19,9 @@ export const events: Resource<Event> = defineResource(Events, {
     source: event.source?.component || event.reportingComponent || "",
     type: event.type ?? "",
   }),
-  defaults: () => {},
+  defaults(event) {
+    event.involvedObject ??= {};
+  },
   validate: (event) => [...validateObjectMeta(event.metadata, { namespaced: true }), ...validateEvent(event)],
   validateUpdate: (event, old) => [...validateObjectMetaUpdate(event.metadata, old.metadata), ...validateEvent(event)],
   columns: [

@@ -5,6 +5,7 @@ import type {
   Lifecycle,
   Pod,
   PodSpec,
+  PodTemplateSpec,
   Probe,
   Volume,
 } from "../generated/core-v1.ts";
@@ -13,7 +14,7 @@ import type {
 export function defaultPod(pod: Pod): void {
   defaultPodSpec(pod.spec);
   pod.spec.enableServiceLinks ??= true;
-  for (const container of [...(pod.spec.initContainers ?? []), ...(pod.spec.containers ?? [])]) {
+  for (const container of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
     // A limit without a request asks for as much.
     const { limits } = container.resources ?? {};
     if (limits)
@@ -23,6 +24,7 @@ export function defaultPod(pod: Pod): void {
 
 /** Shared with templates. */
 export function defaultPodSpec(spec: PodSpec): void {
+  spec.containers ??= [];
   spec.restartPolicy ||= "Always";
   spec.terminationGracePeriodSeconds ??= 30;
   spec.dnsPolicy ||= "ClusterFirst";
@@ -35,10 +37,17 @@ export function defaultPodSpec(spec: PodSpec): void {
     spec.serviceAccount = account;
   }
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
-  const containers = [...(spec.initContainers ?? []), ...(spec.containers ?? [])];
+  const containers = [...(spec.initContainers ?? []), ...spec.containers];
   for (const container of [...containers, ...(spec.ephemeralContainers ?? [])]) defaultContainer(container);
   if (spec.hostNetwork)
     for (const { ports } of containers) for (const port of ports ?? []) port.hostPort ||= port.containerPort;
+}
+
+/** Go's template is a struct: it and its spec are there even when nobody wrote them. */
+export function defaultTemplate(owner: { template?: PodTemplateSpec }): void {
+  owner.template ??= { spec: { containers: [] } };
+  owner.template.spec ??= { containers: [] };
+  defaultPodSpec(owner.template.spec);
 }
 
 function defaultContainer(container: Container | EphemeralContainer): void {

@@ -1,4 +1,5 @@
-import { badRequest } from "../status.ts";
+import { invalidValue } from "../field-error.ts";
+import { badRequest, invalid } from "../status.ts";
 import { type Scan, scanJson, syntaxError } from "./json-scan.ts";
 import { isObject, type JsonObject, normalize } from "./normalize.ts";
 import { decodeEnvelope, decodeMessage } from "./protobuf.ts";
@@ -68,7 +69,7 @@ export function decodeBody(schema: Schema, body: Uint8Array, options: DecodeOpti
   }
   const problems = validation === "Ignore" ? [] : strictProblems(text, scan, unknown, yamlDuplicates);
   if (problems.length && validation === "Strict") throw fail(`strict decoding error: ${problems.join(", ")}`);
-  return { object: named(value, expected), warnings: problems };
+  return { object: complete(value, message, expected), warnings: problems };
 }
 
 function decodeProtobufBody(schema: Schema, body: Uint8Array, { expected }: DecodeOptions): Decoded {
@@ -83,7 +84,7 @@ function decodeProtobufBody(schema: Schema, body: Uint8Array, { expected }: Deco
   }
   const { message, fail } = expectKind(schema, envelope.apiVersion || undefined, envelope.kind || undefined, expected);
   try {
-    return { object: named(decodeMessage(schema, message, envelope.raw), expected), warnings: [] };
+    return { object: complete(decodeMessage(schema, message, envelope.raw), message, expected), warnings: [] };
   } catch (error) {
     throw fail((error as Error).message);
   }
@@ -97,6 +98,41 @@ export function decodeStored(schema: Schema, bytes: Uint8Array): JsonObject {
   const message = schema.kind(apiVersion, kind);
   if (!message) throw new Error(`no kind "${kind}" is registered for version "${apiVersion}"`);
   return { apiVersion, kind, ...decodeMessage(schema, message, raw) };
+}
+
+/**
+ * What a patch made of an object, as one of its kind again. `patch` is the patch's text: upstream quotes it in the 422
+ * for values of the wrong type and, when Strict, for unknown fields.
+ */
+export function decodePatched(
+  schema: Schema,
+  patched: unknown,
+  { expected, validation = "Warn", patch }: Omit<DecodeOptions, "mediaType"> & { patch: string },
+): Decoded {
+  const fail = (detail: string) => invalid({ group: "", kind: "" }, "", [invalidValue("patch", patch, detail)]);
+  if (!isObject(patched))
+    throw fail(`json: cannot unmarshal ${describe(patched)} into Go value of type ${expected.kind}`);
+  const { message } = expectKind(schema, patched["apiVersion"], patched["kind"], expected);
+  const unknown: string[] = [];
+  try {
+    normalize(schema, message, patched, unknown);
+  } catch (error) {
+    throw fail((error as Error).message);
+  }
+  const problems = validation === "Ignore" ? [] : unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
+  if (problems.length && validation === "Strict") throw fail(`strict decoding error: ${problems.join(", ")}`);
+  return { object: complete(patched, message, expected), warnings: problems };
+}
+
+/** The body of a JSON, merge or strategic merge patch, with warnings of duplicate keys. Throws BadRequest. */
+export function parsePatch(body: Uint8Array): { value: unknown; duplicates: string[] } {
+  const text = new TextDecoder().decode(body);
+  const scan = scanJson(text);
+  try {
+    return { value: parseJson(text, scan), duplicates: [...new Set(scan.duplicates.map((d) => d.path))] };
+  } catch (error) {
+    throw badRequest(`error decoding patch: ${(error as Error).message}`);
+  }
 }
 
 function parseJson(text: string, scan: Scan): unknown {
@@ -157,8 +193,18 @@ function strictProblems(text: string, scan: Scan | undefined, unknown: string[],
   return problems.sort((a, b) => a.at - b.at).map((p) => p.text);
 }
 
-function named(object: JsonObject, { group, version, kind }: DecodeOptions["expected"]): JsonObject {
-  return { ...object, kind, apiVersion: group ? `${group}/${version}` : version };
+/** Go's structs are never absent: metadata and spec are there, if only empty. */
+function complete(
+  object: JsonObject,
+  message: Message,
+  { group, version, kind }: DecodeOptions["expected"],
+): JsonObject {
+  const result: JsonObject = { ...object, kind, apiVersion: group ? `${group}/${version}` : version };
+  if (message.fields.get("metadata")?.messageId === "meta/v1.ObjectMeta") {
+    result["metadata"] ??= {};
+    if (message.fields.has("spec")) result["spec"] ??= {};
+  }
+  return result;
 }
 
 /** The start of the body, in hex when it is no JSON object. */

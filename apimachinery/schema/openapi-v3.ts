@@ -1,0 +1,276 @@
+import type { Field, Message, Schema } from "./table.ts";
+
+/**
+ * The OpenAPI v3 document of one group-version, from the schema table and the resources served. It has what clients
+ * read (kubectl explain, validation, apply): x-kubernetes-group-version-kind on operations and schemas, the parameters
+ * and content types of PATCH, and how lists merge.
+ * Differs: fields carry no descriptions, as the schema has none.
+ */
+export interface PublishedResource {
+  group: string;
+  version: string;
+  resource: string;
+  kind: string;
+  schema: string;
+  namespaced: boolean;
+  verbs: readonly string[];
+  subresources: readonly {
+    name: string;
+    kind: { group: string; version: string; kind: string };
+    verbs: readonly string[];
+  }[];
+}
+
+export type Json = { [key: string]: unknown };
+
+export function openApiV3(
+  schema: Schema,
+  groupVersion: { group: string; version: string },
+  resources: readonly PublishedResource[],
+): Json {
+  const { group, version } = groupVersion;
+  const root = group ? `/apis/${group}/${version}` : `/api/${version}`;
+  const builder = new Builder(schema);
+  const paths: Json = {};
+  for (const resource of resources) Object.assign(paths, builder.pathsOf(resource, root));
+  return {
+    openapi: "3.0.0",
+    info: { title: "Kubernetes", version: "v1.34.0" },
+    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1))),
+    components: { schemas: builder.schemas() },
+  };
+}
+
+const patchTypes = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+];
+const bodies = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+
+const query = (name: string, type: string): Json => ({ name, in: "query", schema: { type, uniqueItems: true } });
+const inPath = (name: string): Json => ({
+  name,
+  in: "path",
+  required: true,
+  schema: { type: "string", uniqueItems: true },
+});
+
+const writeQueries = [query("dryRun", "string"), query("fieldManager", "string"), query("fieldValidation", "string")];
+const listQueries = [
+  ...["continue", "fieldSelector", "labelSelector", "resourceVersion", "resourceVersionMatch"].map((n) =>
+    query(n, "string"),
+  ),
+  ...["limit", "timeoutSeconds"].map((n) => query(n, "integer")),
+  ...["allowWatchBookmarks", "sendInitialEvents", "watch"].map((n) => query(n, "boolean")),
+];
+const deleteQueries = [
+  query("dryRun", "string"),
+  query("gracePeriodSeconds", "integer"),
+  query("orphanDependents", "boolean"),
+  query("propagationPolicy", "string"),
+];
+
+class Builder {
+  readonly #schema: Schema;
+  readonly #wanted = new Set<string>();
+
+  constructor(schema: Schema) {
+    this.#schema = schema;
+  }
+
+  pathsOf(resource: PublishedResource, root: string): Json {
+    const { namespaced, resource: plural, verbs, schema: id } = resource;
+    const base = namespaced ? `${root}/namespaces/{namespace}/${plural}` : `${root}/${plural}`;
+    const parameters = [...(namespaced ? [inPath("namespace")] : []), query("pretty", "string")];
+    const has = (verb: string) => verbs.includes(verb);
+    const gvk = { group: resource.group, kind: resource.kind, version: resource.version };
+    const list = `${id}List`;
+    const operation = (action: string, more: Json, answer: string) => ({
+      tags: [tagOf(resource)],
+      operationId: `${action}${tagOf(resource, true)}${namespaced ? "Namespaced" : ""}${resource.kind}`,
+      "x-kubernetes-action": action,
+      "x-kubernetes-group-version-kind": gvk,
+      ...more,
+      responses: { "200": this.#answer(answer), "401": { description: "Unauthorized" } },
+    });
+    const all: Json = { parameters };
+    if (has("list")) all["get"] = operation("list", { parameters: listQueries }, list);
+    if (has("create")) all["post"] = operation("post", { parameters: writeQueries, requestBody: this.#body(id) }, id);
+    if (has("deletecollection"))
+      all["delete"] = operation(
+        "deletecollection",
+        { parameters: [...listQueries, ...deleteQueries], requestBody: this.#body("meta/v1.DeleteOptions") },
+        "meta/v1.Status",
+      );
+    const one: Json = { parameters: [inPath("name"), ...parameters] };
+    if (has("get")) one["get"] = operation("get", {}, id);
+    if (has("update")) one["put"] = operation("put", { parameters: writeQueries, requestBody: this.#body(id) }, id);
+    if (has("patch")) one["patch"] = operation("patch", this.#patch(), id);
+    if (has("delete"))
+      one["delete"] = operation(
+        "delete",
+        { parameters: deleteQueries, requestBody: this.#body("meta/v1.DeleteOptions") },
+        "meta/v1.Status",
+      );
+    const paths: Json = { [base]: all, [`${base}/{name}`]: one };
+    if (namespaced && has("list"))
+      paths[`${root}/${plural}`] = {
+        get: operation("list", {}, list),
+        parameters: [...listQueries, query("pretty", "string")],
+      };
+    for (const sub of resource.subresources)
+      paths[`${base}/{name}/${sub.name}`] = this.#subresource(sub, [inPath("name"), ...parameters], tagOf(resource));
+    return paths;
+  }
+
+  #subresource(sub: PublishedResource["subresources"][number], parameters: Json[], tag: string): Json {
+    const { group, version, kind } = sub.kind;
+    const message = this.#schema.kind(group ? `${group}/${version}` : version, kind);
+    const path: Json = { parameters };
+    for (const verb of sub.verbs) {
+      const method = { create: "post", update: "put" }[verb] ?? verb;
+      const action = method === "get" ? "get" : method;
+      path[method] = {
+        tags: [tag],
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": { group, kind, version },
+        ...(method === "patch" ? this.#patch() : {}),
+        ...(message && (method === "put" || method === "post")
+          ? { parameters: writeQueries, requestBody: this.#body(message.id) }
+          : {}),
+        responses: { "200": message ? this.#answer(message.id) : { description: "OK" } },
+      };
+    }
+    return path;
+  }
+
+  #patch(): Json {
+    const content = Object.fromEntries(patchTypes.map((type) => [type, { schema: this.#ref("meta/v1.Patch") }]));
+    return { parameters: [...writeQueries, query("force", "boolean")], requestBody: { content, required: true } };
+  }
+
+  #body(id: string): Json {
+    return { content: Object.fromEntries(bodies.map((type) => [type, { schema: this.#ref(id) }])) };
+  }
+
+  #answer(id: string): Json {
+    return { description: "OK", ...this.#body(id) };
+  }
+
+  #ref(id: string): Json {
+    this.#wanted.add(id);
+    return { $ref: `#/components/schemas/${nameOf(id)}` };
+  }
+
+  /** Everything that was referred to, and what that refers to. */
+  schemas(): Json {
+    const done: [string, Json][] = [];
+    // The set grows while it is walked.
+    for (const id of this.#wanted) done.push([nameOf(id), this.#message(this.#schema.message(id))]);
+    return Object.fromEntries(done.sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  #message(message: Message): Json {
+    if (message.jsonForm || message.id === "meta/v1.Patch") return formOf(message);
+    const properties: Json = {};
+    const required: string[] = [];
+    if (message.isKind) for (const key of ["apiVersion", "kind"]) properties[key] = { type: "string" };
+    for (const field of message.fields.values()) {
+      properties[field.name] = this.#field(field);
+      if (field.required) required.push(field.name);
+    }
+    const { group, version } = this.#schema.groupVersion(message.id);
+    return {
+      type: "object",
+      ...(required.length ? { required: required.sort() } : {}),
+      properties: Object.fromEntries(Object.entries(properties).sort(([a], [b]) => (a < b ? -1 : 1))),
+      ...(message.isKind && !message.id.startsWith("meta/")
+        ? { "x-kubernetes-group-version-kind": [{ group, kind: message.name, version }] }
+        : {}),
+      ...(message.atomic ? { "x-kubernetes-map-type": "atomic" } : {}),
+    };
+  }
+
+  #field(field: Field): Json {
+    const one = field.scalar ? scalarOf(field) : this.#ref(field.messageId!);
+    const strategy = field.patchStrategy;
+    const words = [strategy.merge && "merge", strategy.replace && "replace", strategy.retainKeys && "retainKeys"];
+    const extensions: Json = {
+      ...(field.listType ? { "x-kubernetes-list-type": field.listType } : {}),
+      ...(field.listMapKeys.length ? { "x-kubernetes-list-map-keys": field.listMapKeys } : {}),
+      ...(field.mapType ? { "x-kubernetes-map-type": field.mapType } : {}),
+      ...(field.patchMergeKey ? { "x-kubernetes-patch-merge-key": field.patchMergeKey } : {}),
+      ...(words.some(Boolean) ? { "x-kubernetes-patch-strategy": words.filter(Boolean).join(",") } : {}),
+    };
+    if (field.shape === "list") return { type: "array", items: one, ...extensions };
+    if (field.shape === "map") return { type: "object", additionalProperties: one, ...extensions };
+    const value = field.default === undefined ? {} : { default: defaultOf(field) };
+    // A $ref may have no siblings in OpenAPI 3.0.
+    return "$ref" in one && Object.keys(extensions).length
+      ? { allOf: [one], ...extensions }
+      : { ...one, ...value, ...extensions };
+  }
+}
+
+function defaultOf({ scalar, default: value = "" }: Field): unknown {
+  if (scalar === "bool") return value === "true";
+  return scalar === "string" ? value : Number(value);
+}
+
+function scalarOf({ scalar, values }: Field): Json {
+  switch (scalar) {
+    case "bool":
+      return { type: "boolean" };
+    case "bytes":
+      return { type: "string", format: "byte" };
+    case "double":
+      return { type: "number", format: "double" };
+    case "int32":
+    case "int64":
+      return { type: "integer", format: scalar };
+    default:
+      return { type: "string", ...(values ? { enum: values } : {}) };
+  }
+}
+
+function formOf(message: Message): Json {
+  switch (message.jsonForm) {
+    case "quantity":
+      return { oneOf: [{ type: "string" }, { type: "number" }] };
+    case "int-or-string":
+      return { format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] };
+    case "time":
+    case "micro-time":
+      return { type: "string", format: "date-time" };
+    case "duration":
+      return { type: "string" };
+    case "list":
+      return { type: "array", items: { type: "string" } };
+    case "any":
+      return {};
+    default:
+      return { type: "object" };
+  }
+}
+
+/** `core/v1.Pod` -> `io.k8s.api.core.v1.Pod`, as upstream names its schemas. */
+export function nameOf(id: string): string {
+  const [groupVersion = "", name = ""] = id.split(".");
+  const [group = "", version] = groupVersion.split("/");
+  if (version === undefined) {
+    const machinery: Record<string, string> = { quantity: "api.resource", intstr: "util.intstr", runtime: "runtime" };
+    return `io.k8s.apimachinery.pkg.${machinery[group] ?? group}.${name}`;
+  }
+  if (group === "meta") return `io.k8s.apimachinery.pkg.apis.meta.${version}.${name}`;
+  if (group === "apiextensions") return `io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.${version}.${name}`;
+  if (group === "apiregistration") return `io.k8s.kube-aggregator.pkg.apis.apiregistration.${version}.${name}`;
+  return `io.k8s.api.${group}.${version}.${name}`;
+}
+
+/** `core_v1`; as part of an operationId `CoreV1`. */
+function tagOf({ group, version }: { group: string; version: string }, capital = false): string {
+  const name = (group || "core").replace(/\.k8s\.io$/, "");
+  if (!capital) return `${name}_${version}`;
+  return [...name.split("."), version].map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join("");
+}
