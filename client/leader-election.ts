@@ -2,6 +2,7 @@ import type { Lease, LeaseSpec } from "../api/generated/coordination-v1.ts";
 import { Leases } from "../api/generated/resources.ts";
 import { isAlreadyExists, isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { type Clock, sleep } from "../base/clock.ts";
+import { FlagError, type Flags } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
 import type { Client } from "./types.ts";
@@ -79,6 +80,26 @@ async function renew(elector: Elector, options: LeaderElectionOptions, signal: A
     else if (!signal.aborted && clock.monotonic() - renewedAt >= renewDeadlineMs) return false;
   }
   return true;
+}
+
+/** For the `main` of each process that elects a leader; upstream's names and defaults. */
+export const leaderElectionFlags = {
+  "leader-elect": { type: "boolean", default: true, help: "Take part in leader election before doing anything" },
+  "leader-elect-lease-duration": { type: "duration", default: 15_000, help: "Wait this long after a silent leader" },
+  "leader-elect-renew-deadline": { type: "duration", default: 10_000, help: "Stop leading after this long unrenewed" },
+  "leader-elect-retry-period": { type: "duration", default: 2000, help: "Time between tries to acquire or renew" },
+} as const;
+
+export function leaderElectionTimings(
+  flags: Flags<typeof leaderElectionFlags>,
+): Required<Pick<LeaderElectionOptions, "leaseDurationMs" | "renewDeadlineMs" | "retryPeriodMs">> {
+  const leaseDurationMs = flags["leader-elect-lease-duration"];
+  const renewDeadlineMs = flags["leader-elect-renew-deadline"];
+  const retryPeriodMs = flags["leader-elect-retry-period"];
+  if (leaseDurationMs <= renewDeadlineMs) throw new FlagError("leaseDuration must be greater than renewDeadline");
+  if (renewDeadlineMs <= jitterFactor * retryPeriodMs)
+    throw new FlagError("renewDeadline must be greater than retryPeriod*JitterFactor");
+  return { leaseDurationMs, renewDeadlineMs, retryPeriodMs };
 }
 
 class Elector {

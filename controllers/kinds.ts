@@ -1,24 +1,11 @@
-import * as kinds from "../api/generated/resources.ts";
-import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import { resources } from "../api/resources.ts";
 
-const served: readonly ResourceType<KubernetesObject>[] = [
-  kinds.Pods,
-  kinds.Services,
-  kinds.Endpoints,
-  kinds.EndpointSlices,
-  kinds.Nodes,
-  kinds.Namespaces,
-  kinds.ConfigMaps,
-  kinds.Secrets,
-  kinds.ServiceAccounts,
-  kinds.Leases,
-  kinds.Deployments,
-  kinds.ReplicaSets,
-  kinds.Events,
-];
+const deletable = resources().filter(({ verbs }) =>
+  (["list", "watch", "delete"] as const).every((v) => verbs.includes(v)),
+);
 
 /** What garbage collection follows. Events are not: they are many, own nothing, and their time ends anyway. */
-export const collectable = served.filter(({ resource }) => resource !== "events");
+export const collectable = deletable.filter(({ resource }) => resource !== "events");
 
 /** What goes with a namespace. */
-export const namespacedContents = served.filter(({ namespaced }) => namespaced);
+export const namespacedContents = deletable.filter(({ namespaced }) => namespaced);

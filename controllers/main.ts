@@ -8,7 +8,7 @@ import { startOpsServer } from "../base/ops-server.ts";
 import { runProcess } from "../base/process.ts";
 import { systemRand } from "../base/rand.ts";
 import { createGrpcClient } from "../client/grpc-client.ts";
-import { runAsLeader } from "../client/leader-election.ts";
+import { leaderElectionFlags, leaderElectionTimings, runAsLeader } from "../client/leader-election.ts";
 import { readTls } from "../net/tls.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
@@ -22,14 +22,7 @@ const flags = {
   "key-file": { type: "string", help: "Key of the client certificate" },
   "bind-address": { type: "string", default: "127.0.0.1", help: "Address of /healthz, /readyz and /metrics" },
   "secure-port": { type: "number", default: 10257, help: "Port of /healthz, /readyz and /metrics" },
-  "leader-elect": { type: "boolean", default: true, help: "Take part in leader election before doing anything" },
-  "leader-elect-lease-duration": { type: "duration", default: 15_000, help: "Wait this long after a silent leader" },
-  "leader-elect-renew-deadline": {
-    type: "duration",
-    default: 10_000,
-    help: "Stop leading when not renewed for this long",
-  },
-  "leader-elect-retry-period": { type: "duration", default: 2000, help: "Time between tries to acquire or renew" },
+  ...leaderElectionFlags,
   "cluster-cidr": { type: "string", default: "10.244.0.0/16", help: "Range of the Pods' addresses" },
   "node-cidr-mask-size": { type: "number", default: 24, help: "Mask size of a node's part of the range" },
   "reserved-cidrs": { type: "strings", help: "Ranges never given to a node" },
@@ -49,16 +42,17 @@ runProcess(log, async (signal) => {
   });
   const client = createGrpcClient({ servers: options.apiserver, tls });
   const identity = `${os.hostname()}_${systemRand.uuid()}`;
-  let ready = false;
+  let missing: string | undefined; // one that stands by is ready, too
   const ops = await startOpsServer({
     host: options["bind-address"],
     port: options["secure-port"],
     registry: createRegistry(),
-    notReady: () => (ready ? undefined : "informers have not synced"),
+    notReady: () => missing,
   });
   const context = new ControllerContext({ client, clock: systemClock, rand: systemRand, log });
-  const lead = (leading: AbortSignal) =>
-    startControllers(
+  const lead = (leading: AbortSignal) => {
+    missing = "informers have not synced";
+    return startControllers(
       context,
       {
         clusterCidr: cidr("cluster-cidr", options["cluster-cidr"]),
@@ -71,9 +65,10 @@ runProcess(log, async (signal) => {
       },
       leading,
       () => {
-        ready = true;
+        missing = undefined;
       },
     );
+  };
   if (options["leader-elect"]) {
     await runAsLeader(
       {
@@ -81,9 +76,7 @@ runProcess(log, async (signal) => {
         namespace: "kube-system",
         name: "kube-controller-manager",
         identity,
-        leaseDurationMs: options["leader-elect-lease-duration"],
-        renewDeadlineMs: options["leader-elect-renew-deadline"],
-        retryPeriodMs: options["leader-elect-retry-period"],
+        ...leaderElectionTimings(options),
         clock: systemClock,
         rand: systemRand,
         log,

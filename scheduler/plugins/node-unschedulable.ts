@@ -1,0 +1,13 @@
+import type { FilterPlugin } from "../plugin.ts";
+import { tolerates } from "./taint-toleration.ts";
+
+/** Cordoned nodes. A Pod may tolerate that by the taint of the same meaning. */
+export const nodeUnschedulable: FilterPlugin = {
+  name: "NodeUnschedulable",
+  filter({ spec }, { node }) {
+    if (!node.spec?.unschedulable) return undefined;
+    const taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" } as const;
+    if (spec.tolerations?.some((toleration) => tolerates(toleration, taint))) return undefined;
+    return { reasons: ["node(s) were unschedulable"], unresolvable: true };
+  },
+};

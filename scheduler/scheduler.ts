@@ -1,0 +1,204 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Binding, Node, Pod, PodCondition } from "../api/generated/core-v1.ts";
+import { Nodes, Pods } from "../api/generated/resources.ts";
+import { isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
+import type { Rand } from "../base/rand.ts";
+import { EventRecorder } from "../client/events.ts";
+import { Informer } from "../client/informer.ts";
+import { keyOf } from "../client/store.ts";
+import type { Client } from "../client/types.ts";
+import { nodeInfo } from "./node-info.ts";
+import { SchedulingQueue } from "./queue.ts";
+import { schedule } from "./schedule.ts";
+
+export const schedulerName = "default-scheduler";
+
+/** A change may go unnoticed as one that makes room: after this long a Pod is tried anew in any case. */
+const retryAllMs = 5 * 60_000;
+
+/**
+ * Gives each Pod without a node one. Decisions are made one after the other on the caches and on the bindings that are
+ * still on their way (`assumed`), so that no room is given away twice; the bindings themselves are written side by side.
+ */
+export class Scheduler {
+  readonly #client: Client;
+  readonly #clock: Clock;
+  readonly #rand: Rand;
+  readonly #log: Logger;
+  readonly #events: EventRecorder;
+  readonly #pods: Informer<Pod>;
+  readonly #nodes: Informer<Node>;
+  readonly #podsOn: (node: string) => Pod[];
+  readonly #queue: SchedulingQueue;
+  /** Decided and not yet shown by the cache: Pods by key, with their node. */
+  readonly #assumed = new Map<string, Pod>();
+  #signal: AbortSignal | undefined;
+  #scheduled = false;
+
+  constructor(options: { client: Client; clock: Clock; rand: Rand; log: Logger }) {
+    const { client, clock, rand, log } = options;
+    this.#client = client;
+    this.#clock = clock;
+    this.#rand = rand;
+    this.#log = log;
+    this.#events = new EventRecorder({ client, component: schedulerName, clock, log });
+    this.#pods = new Informer(client, Pods, { clock, rand, log });
+    this.#nodes = new Informer(client, Nodes, { clock, rand, log });
+    this.#podsOn = this.#pods.store.index((pod) => (pod.spec.nodeName && !isTerminal(pod) ? [pod.spec.nodeName] : []));
+    this.#queue = new SchedulingQueue(clock);
+    this.#queue.onActive = () => this.#trySoon();
+    this.#watch();
+  }
+
+  get synced(): Promise<void> {
+    return Promise.all([this.#pods.synced, this.#nodes.synced]).then(() => {});
+  }
+
+  /** Returns when `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stopTimer = this.#clock.every(retryAllMs, () => this.#queue.clusterChanged());
+    const ended = Promise.all([this.#pods.run(signal), this.#nodes.run(signal)]);
+    await Promise.race([this.synced, ended]);
+    this.#signal = signal;
+    this.#tryAll();
+    await ended;
+    stopTimer();
+  }
+
+  #watch(): void {
+    this.#pods.on({
+      onAdd: (pod) => this.#podChanged(undefined, pod),
+      onUpdate: (old, pod) => this.#podChanged(old, pod),
+      onDelete: (pod) => {
+        this.#assumed.delete(keyOf(pod));
+        this.#queue.delete(keyOf(pod));
+        if (pod.spec.nodeName) this.#queue.clusterChanged();
+      },
+    });
+    this.#nodes.on({
+      onAdd: () => this.#queue.clusterChanged(),
+      onUpdate: (old, node) => {
+        if (!isDeepStrictEqual(schedulingFacts(old), schedulingFacts(node))) this.#queue.clusterChanged();
+      },
+    });
+  }
+
+  #podChanged(old: Pod | undefined, pod: Pod): void {
+    const key = keyOf(pod);
+    if (pod.spec.nodeName) {
+      this.#assumed.delete(key);
+      this.#queue.delete(key);
+      if (isTerminal(pod) && old !== undefined && !isTerminal(old)) this.#queue.clusterChanged();
+    } else if (!isOurs(pod)) {
+      this.#queue.delete(key);
+    } else if (old === undefined || !isDeepStrictEqual(old.spec, pod.spec)) {
+      this.#queue.add(key, pod.spec.priority ?? 0);
+    }
+  }
+
+  /** After the events at hand: a node and the Pods that came with it are then seen together. */
+  #trySoon(): void {
+    if (this.#scheduled || this.#signal === undefined) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#tryAll();
+    });
+  }
+
+  #tryAll(): void {
+    for (let key = this.#queue.pop(); key !== undefined; key = this.#queue.pop()) {
+      if (this.#signal!.aborted) return;
+      const pod = this.#pods.store.get(key);
+      if (pod === undefined || pod.spec.nodeName || !isOurs(pod)) this.#queue.delete(key);
+      else this.#scheduleOne(key, pod);
+    }
+  }
+
+  #scheduleOne(key: string, pod: Pod): void {
+    const decision = schedule(pod, this.#nodeInfos(), this.#rand);
+    if ("unschedulable" in decision) {
+      this.#queue.failed(key);
+      void this.#report(pod, "Unschedulable", decision.unschedulable);
+      return;
+    }
+    this.#assumed.set(key, { ...pod, spec: { ...pod.spec, nodeName: decision.node } });
+    void this.#bind(key, pod, decision.node);
+  }
+
+  #nodeInfos(): ReturnType<typeof nodeInfo>[] {
+    const assumed = [...this.#assumed.values()];
+    return this.#nodes.store.list().map((node) => {
+      const { name } = node.metadata;
+      return nodeInfo(node, [...this.#podsOn(name), ...assumed.filter((pod) => pod.spec.nodeName === name)]);
+    });
+  }
+
+  async #bind(key: string, pod: Pod, node: string): Promise<void> {
+    const { name, namespace, uid } = pod.metadata;
+    const metadata = { name, namespace: namespace!, uid: uid! };
+    const binding: Binding = { apiVersion: "v1", kind: "Binding", metadata, target: { kind: "Node", name: node } };
+    try {
+      await this.#client.createSubresource(Pods, pod.metadata, "binding", binding, { signal: this.#signal! });
+    } catch (err) {
+      if (this.#signal!.aborted) return;
+      this.#assumed.delete(key);
+      if (!(err instanceof StatusError)) throw err;
+      this.#queue.failed(key, { retry: true });
+      this.#queue.clusterChanged(); // what was held for it is free again
+      // Deleted, or bound by someone else: its event will tell.
+      if (!isNotFound(err) && !isConflict(err)) await this.#bindingFailed(pod, node, err);
+      return;
+    }
+    this.#event(pod, "Normal", "Scheduled", `Successfully assigned ${key} to ${node}`);
+  }
+
+  async #bindingFailed(pod: Pod, node: string, err: StatusError): Promise<void> {
+    this.#log.warn({ err, pod: keyOf(pod), node }, "Error scheduling pod");
+    await this.#report(pod, "SchedulerError", `binding rejected: ${err.message}`);
+  }
+
+  async #report(pod: Pod, reason: "Unschedulable" | "SchedulerError", message: string): Promise<void> {
+    this.#event(pod, "Warning", "FailedScheduling", message);
+    const old = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
+    if (old?.status === "False" && old.reason === reason && old.message === message) return;
+    const now = new Date(this.#clock.now()).toISOString().replace(/\.\d+Z$/, "Z");
+    const lastTransitionTime = old?.status === "False" ? old.lastTransitionTime! : now;
+    const condition: PodCondition = { type: "PodScheduled", status: "False", lastTransitionTime, reason, message };
+    const others = (pod.status?.conditions ?? []).filter((candidate) => candidate !== old);
+    const { uid, resourceVersion } = pod.metadata;
+    const body = { metadata: { uid, resourceVersion }, status: { conditions: [...others, condition] } };
+    try {
+      const options = { subresource: "status", signal: this.#signal! };
+      await this.#client.patch(Pods, pod.metadata, { type: "merge", body }, options);
+    } catch (err) {
+      if (this.#signal!.aborted) return;
+      if (!(err instanceof StatusError)) throw err;
+      if (!isNotFound(err) && !isConflict(err)) this.#log.warn({ err, pod: keyOf(pod) }, "Error updating pod status");
+    }
+  }
+
+  #event(object: Pod, type: "Normal" | "Warning", reason: string, message: string): void {
+    this.#events.event({ apiVersion: "v1", kind: "Pod", object }, type, reason, message);
+  }
+}
+
+function isOurs({ metadata, spec, status }: Pod): boolean {
+  return (
+    metadata.deletionTimestamp === undefined &&
+    (spec.schedulerName ?? schedulerName) === schedulerName &&
+    (spec.schedulingGates ?? []).length === 0 &&
+    !isTerminal({ metadata, spec, ...(status && { status }) })
+  );
+}
+
+function isTerminal({ status }: Pod): boolean {
+  return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
+
+/** What of a node a Pod may fail on: its heartbeats are not. */
+function schedulingFacts({ metadata, spec, status }: Node): unknown {
+  return [metadata.labels, spec?.taints, spec?.unschedulable, status?.allocatable];
+}
