@@ -35,10 +35,10 @@ export function containerHandlers(runtime: Runtime): Handlers<typeof RuntimeServ
       const container = runtime.addContainer(record);
       try {
         mkdirSync(`${container.dir}/io`, { recursive: true, mode: 0o700 });
-        writeJson(`${container.dir}/container.json`, record);
         const fifos = ["stdout", "stderr"].map((stream) => `${container.dir}/io/${stream}`);
         const { ok, problem } = await run("mkfifo", ["-m", "0666", ...fifos]);
         if (!ok) throw new GrpcError(Code.Unknown, `failed to create container "${record.id}": ${problem}`);
+        writeJson(`${container.dir}/container.json`, record); // now it exists
       } catch (error) {
         runtime.containers.delete(record.id);
         removeTree(container.dir);
@@ -143,13 +143,14 @@ async function startContainer(runtime: Runtime, container: Container): Promise<v
     const words = `failed to create containerd task: failed to create shim task: OCI runtime create failed: ${why}`;
     return new GrpcError(Code.Unknown, words, { cause });
   };
+  let problem: string | undefined;
   try {
     prepareContainer(runtime, container, sandbox, runtime.options.images.pull(record.image.id));
+    problem = await container.start();
   } catch (error) {
     container.fail((error as Error).message);
     throw fail((error as Error).message, error);
   }
-  const problem = await container.start();
   if (problem !== undefined) throw fail(`unable to start container process: ${problem}: unknown`);
 }
 
@@ -200,7 +201,8 @@ function makeRecord(
   const { hostname } = sandbox.record.config;
   const { ip } = sandbox.record;
   const id = runtime.newId();
-  const home = hostMode ? `${runtime.containerDir(id)}/work` : "/root";
+  const asRoot = (config.linux?.securityContext?.runAsUser?.value ?? 0) === 0;
+  const home = hostMode ? `${runtime.containerDir(id)}/work` : asRoot ? "/root" : "/";
   const env = mergeEnv(
     imageEnv(image),
     [["HOME", home], ...(hostname ? [["HOSTNAME", hostname] as [string, string]] : [])],

@@ -99,6 +99,7 @@ export class Container {
 
   /** It cannot be started: ended before it began. */
   fail(message: string): void {
+    this.detach();
     const now = this.#context.clock.now();
     this.#settle({ exitCode: 128, reason: "StartError", message, startedAtMs: 0, finishedAtMs: now });
   }
@@ -161,6 +162,7 @@ export class Container {
   async remove(): Promise<void> {
     this.detach();
     await this.#context.cgroups.remove(this.id);
+    removeTree(`${this.dir}/container.json`); // first: half of a directory is no container
     removeTree(this.dir);
   }
 

@@ -78,7 +78,7 @@ export function planRootfs(request: RootfsRequest): RootfsPlan {
 /** The mounts as fstab(5) for `mount --all --fstab`, on the root that is assembled at `root`. */
 export function fstab(mounts: readonly PlannedMount[], root: string): string {
   const lines = mounts.map(({ source, target, fstype, options }) =>
-    [escapeField(source), escape(root + target), fstype, options.join(","), "0", "0"].join(" "),
+    [escapeField(source), escapeField(root + target), fstype, options.join(","), "0", "0"].join(" "),
   );
   return lines.map((line) => `${line}\n`).join("");
 }

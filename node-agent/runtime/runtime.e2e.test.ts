@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
 import { Code, type GrpcError } from "../../net/grpc-error.ts";
@@ -9,10 +9,13 @@ import {
   ContainerEventType,
   ContainerState,
   ImageServiceService,
+  NamespaceMode,
   PodSandboxState,
   RuntimeServiceService,
 } from "../../proto/generated/runtime.v1.ts";
+import { findHierarchies } from "./cgroup.ts";
 import { nodeIp, type Place, TestNode, until } from "./e2e-harness.ts";
+import { parseMountinfo } from "./mountinfo.ts";
 
 /** The runtime as a process, driven over CRI as an agent does it. */
 const places: Record<Place, string> = {
@@ -300,6 +303,104 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       assert.equal(image!.id, imageRef);
     });
 
+    test.runIf(isolated)(
+      "a Pod on the node's network has no address of its own and sees the node's interfaces",
+      async () => {
+        const config = node.podConfig("hostnet");
+        const namespaceOptions = { network: NamespaceMode.NODE };
+        const linux = { securityContext: { namespaceOptions } };
+        const { podSandboxId } = await node.cri.unary(rt.RunPodSandbox, { config: { ...config, linux } });
+        const { status } = await node.cri.unary(rt.PodSandboxStatus, { podSandboxId });
+        assert.deepEqual([status!.state, status!.network!.ip], [PodSandboxState.SANDBOX_READY, ""]);
+        const id = await node.runContainer(podSandboxId, { command: ["ip", "-o", "addr"], logPath: "hostnet.log" });
+        await node.exited(id);
+        assert.ok(node.log("hostnet.log").some((line) => line.includes(`${nodeIp}/32`)));
+        await node.removePod(podSandboxId);
+      },
+    );
+
+    test("a log that was moved away is begun anew when asked", async () => {
+      const pod = await node.runPod("rotate");
+      const go = join(node.dir, "volume/rotate");
+      const mounts = [{ hostPath: join(node.dir, "volume"), containerPath: "/v" }];
+      const script = `echo one; while [ ! -e ${isolated ? "/v/rotate" : go} ]; do sleep 0.02; done; echo two`;
+      const id = await node.runContainer(pod.id, { command: ["sh", "-c", script], mounts });
+      await until("one", () => node.log("rotate.log").length === 1);
+      renameSync(join(node.dir, "logs/rotate.log"), join(node.dir, "logs/rotate.log.1"));
+      await node.cri.unary(rt.ReopenContainerLog, { containerId: id });
+      writeFileSync(go, "");
+      await node.exited(id);
+      assert.deepEqual([node.log("rotate.log.1"), node.log("rotate.log")], [["stdout one"], ["stdout two"]]);
+      await assert.rejects(node.cri.unary(rt.ReopenContainerLog, { containerId: id }), /container is not running/);
+      await node.removePod(pod.id);
+    });
+
+    test("when even the shim is killed the container ends with it: 255, Unknown", async () => {
+      const pod = await node.runPod("shimless");
+      const id = await node.runContainer(pod.id, { command: ["sleep", "4343"] });
+      const shim = Number.parseInt(readFileSync(join(node.dir, "state/containers", id, "shim"), "utf8"), 10);
+      node.kill(shim);
+      const status = await node.exited(id);
+      assert.deepEqual([status.exitCode, status.reason], [255, "Unknown"]);
+      assert.ok(!node.processes().some((line) => line.includes("4343")));
+      await node.removePod(pod.id);
+    });
+
+    test("a starting container is not started twice, and a name is given once", async () => {
+      const pod = await node.runPod("twice");
+      const config = {
+        image: { image: "busybox" },
+        metadata: { name: "main", attempt: 0 },
+        command: ["sleep", "1000"],
+      };
+      const create = () => node.cri.unary(rt.CreateContainer, { podSandboxId: pod.id, config });
+      const { containerId } = await create();
+      await assert.rejects(create(), /name "main" is reserved for/);
+      const starts = await Promise.allSettled([1, 2].map(() => node.cri.unary(rt.StartContainer, { containerId })));
+      assert.deepEqual(starts.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+      await assert.rejects(
+        node.cri.unary(rt.RunPodSandbox, { config: node.podConfig("twice") }),
+        /failed to reserve sandbox name "twice_default_uid-twice_0"/,
+      );
+      await node.removePod(pod.id);
+      assert.deepEqual(node.leftOver(), []);
+    });
+
+    test.runIf(isolated)(
+      "another user: as asked where the machine's users are there, else refused by name",
+      async () => {
+        const pod = await node.runPod("someone");
+        const linux = { securityContext: { runAsUser: { value: 1234 }, runAsGroup: { value: 2345 } } };
+        const run = node.runContainer(pod.id, { command: ["id"], linux });
+        if (place === "root") {
+          await node.exited(await run);
+          assert.match(node.log("someone.log").join(), /uid=1234 gid=2345/);
+        } else await assert.rejects(run, /cannot run as user or group 1234/);
+        await node.removePod(pod.id);
+      },
+    );
+
+    test.runIf(place === "root" && canLimitMemory())("a container over its memory limit is OOMKilled", async () => {
+      const pod = await node.runPod("greedy");
+      const linux = { resources: { memoryLimitInBytes: 32 * 2 ** 20 } };
+      const script = "a=x; while :; do a=$a$a; done";
+      const id = await node.runContainer(pod.id, { command: ["sh", "-c", script], linux });
+      const status = await node.exited(id);
+      assert.deepEqual([status.exitCode, status.reason], [137, "OOMKilled"]);
+      await node.removePod(pod.id);
+    });
+
+    test.runIf(place === "root" && canLimitMemory())("stats tell memory and processor time", async () => {
+      const pod = await node.runPod("busy");
+      await node.runContainer(pod.id, { command: ["sh", "-c", "while :; do :; done"] });
+      await until("it has used some of each", async () => {
+        const { stats } = await node.cri.unary(rt.ListContainerStats, {});
+        const [one] = stats;
+        return (one?.memory?.workingSetBytes?.value ?? 0) > 0 && (one?.cpu?.usageCoreNanoSeconds?.value ?? 0) > 0;
+      });
+      await node.removePod(pod.id);
+    });
+
     test("what is not there: NotFound for status, nothing to do for stop and remove", async () => {
       const [containerId, podSandboxId] = ["0".repeat(64), "0".repeat(64)];
       for (const call of [
@@ -345,3 +446,18 @@ function possible(place: Place): boolean {
     return false;
   }
 }
+
+function canLimitMemory(): boolean {
+  const cgroups = findHierarchies(parseMountinfo(readFileSync("/proc/self/mountinfo", "utf8")));
+  return cgroups.memory !== undefined || cgroups.unified !== undefined;
+}
+
+test("a socket path over 107 bytes is refused in one line that names it", () => {
+  const path = `/tmp/${"x".repeat(110)}/cri.sock`;
+  const flags = ["--root-dir=/tmp/x", "--node-name=n", "--node-ip=127.0.0.1", "--images-dir=/tmp"];
+  const main = ["--import", "tsx", "node-agent/runtime/main.ts", `--listen=unix://${path}`, ...flags];
+  const { status, stderr } = spawnSync(process.execPath, main, { encoding: "utf8" });
+  assert.equal(status, 2);
+  assert.equal(stderr.trim().split("\n").length, 1);
+  assert.ok(stderr.includes("at most 107 bytes") && stderr.includes(path));
+});

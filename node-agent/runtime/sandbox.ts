@@ -80,6 +80,7 @@ export class Sandbox {
   }
 
   remove(): void {
+    removeTree(`${this.dir}/sandbox.json`); // first: half of a directory is no sandbox
     removeTree(this.dir);
   }
 
