@@ -27,7 +27,7 @@ export interface RunnerOptions {
   /** This context's read point is `index`. */
   onReadState(context: Uint8Array, index: number): void;
   onFsync(seconds: number): void;
-  /** The disk failed: the member must end. */
+  /** The disk failed, or an invariant is broken: the member must end. */
   onFatal(error: Error): void;
 }
 
@@ -94,6 +94,16 @@ export class Runner {
 
   #turn(): void {
     if (this.#stopped) return;
+    try {
+      this.#work();
+    } catch (error) {
+      // A broken invariant: nothing that came of this turn may leave.
+      this.stop();
+      this.#options.onFatal(error as Error);
+    }
+  }
+
+  #work(): void {
     const out = new Batch();
     do {
       const inputs = this.#inputs;

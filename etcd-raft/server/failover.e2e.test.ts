@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { afterAll, afterEach, beforeEach, describe, test } from "vitest";
+import { Code, GrpcError } from "../client/client.ts";
+import { type ProcessCluster, startProcessCluster } from "./testing-processes.ts";
+
+let cluster: ProcessCluster;
+beforeEach(async () => {
+  cluster = await startProcessCluster(3);
+});
+afterEach(() => cluster?.close());
+afterAll(() => cluster?.close());
+
+/** Writes from several callers at once until told to stop; remembers what was acknowledged. */
+function startWriters(count: number) {
+  const acknowledged: { key: string; revision: number }[] = [];
+  const unknown: GrpcError[] = [];
+  let running = true;
+  let waiters: (() => void)[] = [];
+  const writer = async (n: number) => {
+    for (let i = 0; running; i++) {
+      const key = `w/${n}/${i}`;
+      try {
+        const { header } = await cluster.client.put({ key, value: key }, { timeoutMs: 8000 });
+        acknowledged.push({ key, revision: header!.revision });
+      } catch (error) {
+        unknown.push(error as GrpcError);
+      }
+      for (const wake of waiters.splice(0)) wake();
+    }
+  };
+  const all = Promise.all(Array.from({ length: count }, (_, n) => writer(n)));
+  return {
+    acknowledged,
+    unknown,
+    async more(n: number) {
+      const target = acknowledged.length + n;
+      while (acknowledged.length < target) await new Promise<void>((resolve) => waiters.push(resolve));
+    },
+    async stop() {
+      running = false;
+      await all;
+      waiters = [];
+    },
+  };
+}
+
+async function allThere(acknowledged: { key: string; revision: number }[]): Promise<void> {
+  const revision = (await cluster.client.range({ key: "x" })).header!.revision;
+  const hashes = new Set<number>();
+  for (const [i] of cluster.endpoints.entries()) {
+    const client = cluster.clientOf(i);
+    const { kvs } = await client.range({ key: "w/", rangeEnd: "w0" }, { timeoutMs: 30_000 });
+    const found = new Map(kvs.map(({ key, modRevision }) => [Buffer.from(key).toString(), modRevision]));
+    const lost = acknowledged.filter(({ key, revision: at }) => found.get(key) !== at);
+    assert.deepEqual(lost, [], `member ${i} has not what was acknowledged`);
+    hashes.add((await client.hashKV(revision)).hash);
+  }
+  assert.equal(hashes.size, 1, "HashKV differs");
+}
+
+describe("three members as processes", () => {
+  test("kill -9 of the leader under writes: nothing acknowledged is lost, writes go on, the killed one catches up", async () => {
+    const writers = startWriters(20);
+    await writers.more(500);
+    for (let round = 0; round < 2; round++) {
+      const leader = await cluster.leader();
+      await cluster.kill(leader, "SIGKILL");
+      await writers.more(500);
+      assert.notEqual(await cluster.leader(), leader);
+      await cluster.start(leader);
+      await writers.more(100);
+    }
+    await writers.stop();
+    await allThere(writers.acknowledged);
+    for (const error of writers.unknown) {
+      assert.ok(
+        error instanceof GrpcError && (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded),
+        `${error}`,
+      );
+    }
+  });
+
+  test("all three killed at once and restarted: nothing acknowledged is lost", async () => {
+    const writers = startWriters(20);
+    await writers.more(1000);
+    await Promise.all([0, 1, 2].map((i) => cluster.kill(i, "SIGKILL")));
+    await Promise.all([0, 1, 2].map((i) => cluster.start(i)));
+    await writers.more(100);
+    await writers.stop();
+    await allThere(writers.acknowledged);
+  });
+
+  test("a watch goes on over a killed member: every event once, in order", async () => {
+    const seen: number[] = [];
+    let wake = () => {};
+    const first = await cluster.client.put({ key: "start", value: "" });
+    cluster.client.watch(
+      { key: "w/", rangeEnd: "w0", startRevision: first.header!.revision },
+      {
+        onEvents(events) {
+          for (const { kv } of events) seen.push(kv!.modRevision);
+          wake();
+        },
+        onClosed: (error) => assert.fail(error),
+      },
+    );
+    const writers = startWriters(5);
+    await writers.more(200);
+    for (const member of [0, 1]) {
+      await cluster.kill(member, "SIGKILL"); // the watch is at one of the two
+      await writers.more(200);
+      await cluster.start(member);
+    }
+    await writers.stop();
+    const { kvs } = await cluster.client.range({ key: "w/", rangeEnd: "w0", sortTarget: 3, sortOrder: 1 });
+    const wanted = kvs.map(({ modRevision }) => modRevision);
+    while (seen.length < wanted.length) await new Promise<void>((resolve) => (wake = resolve));
+    assert.deepEqual(seen, wanted);
+  });
+
+  test("SIGTERM: the leader hands over and exits 0; writes hardly notice", async () => {
+    const leader = await cluster.leader();
+    const writers = startWriters(5);
+    await writers.more(100);
+    assert.equal(await cluster.kill(leader, "SIGTERM"), 0);
+    await writers.more(100);
+    await writers.stop();
+    assert.ok(cluster.logs[leader]!.some((line) => line.includes("Handing over the lead")));
+    await cluster.start(leader);
+    await allThere(writers.acknowledged);
+  });
+});
