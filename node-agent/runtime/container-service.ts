@@ -64,8 +64,10 @@ export function containerHandlers(runtime: Runtime): Handlers<typeof RuntimeServ
     async RemoveContainer({ containerId }) {
       const container = runtime.findContainer(containerId);
       if (container === undefined) return {};
-      await stopContainer(runtime, container, 0);
-      await container.remove();
+      await runtime.locked(container.record.sandboxId, async () => {
+        await stopContainer(runtime, container, 0);
+        await container.remove();
+      });
       emit(container, ContainerEventType.CONTAINER_DELETED_EVENT);
       runtime.containers.delete(container.id);
       return {};

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { systemClock } from "../../base/clock.ts";
 import { FlagError, parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
@@ -45,7 +45,7 @@ runProcess(log, async (signal) => {
   const socket = socketPath(flags.listen);
   mkdirSync(flags["root-dir"], { recursive: true, mode: 0o755 });
   const rootDir = realpathSync(flags["root-dir"]);
-  const imagesDir = realpathSync(flags["images-dir"]);
+  const imagesDir = resolve(flags["images-dir"]);
 
   const abilities = await probeAbilities(mode);
   if (mode === "netns" && !enableForwarding()) abilities.missing.push("IP forwarding (Pods reach only their node)");

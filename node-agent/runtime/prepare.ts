@@ -33,6 +33,7 @@ export function prepareContainer(runtime: Runtime, container: Container, sandbox
         isDirectory: isDirectory(mount.hostPath),
       })),
       dirs: [record.workingDir, ...image.dirs],
+      privileged: linux?.securityContext?.privileged ?? false,
       files: etcFiles(sandbox.record.config, sandbox.record.ip),
     });
     writeSkeleton(`${dir}/skel`, plan);

@@ -28,7 +28,7 @@ const host: HostView = {
   mounts: parseMountinfo(mountinfo),
 };
 const plan = (part: Partial<RootfsRequest> = {}) =>
-  planRootfs({ host, readOnly: [], volumes: [], dirs: [], files: [], ...part });
+  planRootfs({ host, readOnly: [], volumes: [], dirs: [], files: [], privileged: false, ...part });
 const mountAt = (target: string, part: Partial<RootfsRequest> = {}) =>
   plan(part).mounts.filter((mount) => mount.target === target);
 
@@ -69,8 +69,16 @@ describe("planRootfs", () => {
     assert.deepEqual(mountAt("/home/me/node", { readOnly })[0]!.options, ["bind", "ro", "nosuid", "nodev"]);
   });
 
+  test("what of /proc reaches the kernel of the machine is read-only or masked, but for privileged containers", () => {
+    tree["/proc/sys"] = "dir";
+    tree["/proc/kcore"] = "file";
+    assert.match(fstab(mountAt("/proc/sys"), "/r"), /^\/r\/proc\/sys \/r\/proc\/sys none bind,ro,/);
+    assert.equal(mountAt("/proc/kcore")[0]!.source, "/dev/null");
+    assert.deepEqual(mountAt("/proc/sys", { privileged: true }), []);
+  });
+
   test("nothing else of the machine is mounted", () => {
-    const sources = plan().mounts.map(({ source }) => source);
+    const sources = plan().mounts.flatMap(({ source, ownSource }) => (ownSource ? [] : [source]));
     const own = ["proc", "tmpfs", "devpts"];
     const allowed = /^\/(usr|lib|etc\/ssl|etc\/ld\.so\.cache|etc\/alternatives|dev\/null)$/;
     assert.deepEqual(

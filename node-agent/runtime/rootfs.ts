@@ -17,7 +17,9 @@ export interface RootfsPlan {
 }
 
 export interface PlannedMount {
+  /** A path of the machine, or of the root itself when `ownSource`. */
   source: string;
+  ownSource?: true;
   /** Inside the container. */
   target: string;
   fstype: string;
@@ -40,6 +42,8 @@ export interface RootfsRequest {
   /** Empty directories that the image asks for. */
   dirs: string[];
   files: { path: string; content: string }[];
+  /** May do to the kernel what root may: nothing of /proc is masked. */
+  privileged: boolean;
 }
 
 export function planRootfs(request: RootfsRequest): RootfsPlan {
@@ -64,7 +68,7 @@ export function planRootfs(request: RootfsRequest): RootfsPlan {
   for (const device of devices) {
     if (host.kind(device) !== undefined) addMountPoint(plan, device, false, { source: device, options: ["bind"] });
   }
-  plan.mounts.push(...ownMounts);
+  plan.mounts.push(...ownMounts, ...(request.privileged ? [] : guardProc(host)));
   const parentsFirst = request.volumes
     .map((volume) => ({ ...volume, target: inRoot(volume.target) }))
     .sort((a, b) => a.target.split("/").length - b.target.split("/").length);
@@ -77,8 +81,15 @@ export function planRootfs(request: RootfsRequest): RootfsPlan {
 
 /** The mounts as fstab(5) for `mount --all --fstab`, on the root that is assembled at `root`. */
 export function fstab(mounts: readonly PlannedMount[], root: string): string {
-  const lines = mounts.map(({ source, target, fstype, options }) =>
-    [escapeField(source), escapeField(root + target), fstype, options.join(","), "0", "0"].join(" "),
+  const lines = mounts.map(({ source, ownSource, target, fstype, options }) =>
+    [
+      escapeField(ownSource ? root + source : source),
+      escapeField(root + target),
+      fstype,
+      options.join(","),
+      "0",
+      "0",
+    ].join(" "),
   );
   return lines.map((line) => `${line}\n`).join("");
 }
@@ -90,6 +101,21 @@ function addReadOnly(plan: RootfsPlan, host: HostView, source: string, target: s
   // A user namespace may not bind a tree without the mounts of the machine that lie in it.
   const options = readOnlyBind(host, source, inside ? "rbind" : "bind");
   addMountPoint(plan, target, kind === "dir", { source, options });
+}
+
+/** The paths of /proc through which root of a container would be root of the machine (runc's lists). */
+function guardProc(host: HostView): PlannedMount[] {
+  const guards: PlannedMount[] = [];
+  for (const path of readOnlyProc) {
+    const options = ["bind", "ro", "nosuid", "nodev", "noexec"];
+    if (host.kind(path)) guards.push({ source: path, ownSource: true, target: path, fstype: "none", options });
+  }
+  for (const path of maskedProc) {
+    const kind = host.kind(path);
+    if (kind === "dir") guards.push({ source: "tmpfs", target: path, fstype: "tmpfs", options: ["ro"] });
+    else if (kind) guards.push({ source: "/dev/null", target: path, fstype: "none", options: ["bind"] });
+  }
+  return guards;
 }
 
 /** A user namespace may not drop these flags of a mount when it makes it read-only, so they are named again. */
@@ -134,6 +160,10 @@ const emptyDirs = [
   ...["/var/cache", "/var/lib", "/var/log", "/var/tmp", "/.old"],
 ];
 const devices = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+const readOnlyProc = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const maskedProc = ["acpi", "kcore", "keys", "latency_stats", "timer_list", "sched_debug", "scsi"].map(
+  (n) => `/proc/${n}`,
+);
 const ownLinks = [
   { path: "/dev/fd", target: "../proc/self/fd" },
   { path: "/dev/stdin", target: "../proc/self/fd/0" },

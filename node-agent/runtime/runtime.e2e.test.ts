@@ -157,6 +157,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
           "touch /data/new /usr/new /tmp/new /new && echo wrote",
           `ls ${node.dir} /root/.. 2>&1`,
           "echo $$; ls -d /proc/[0-9]*; hostname; ls /sys/class 2>/dev/null; cat /proc/net/dev",
+          "cat /proc/sys/vm/swappiness > /proc/sys/vm/swappiness",
           "grep -E '^Cap(Prm|Bnd)' /proc/self/status; ls /dev /old 2>&1",
         ].join("; ");
         const mounts = [{ hostPath: join(node.dir, "volume"), containerPath: "/data", readonly: true }];
@@ -194,6 +195,7 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
         assert.match(text, /^1\n\/proc\/1\n/m, "its first process is 1, and there is none beside it but ls");
         assert.match(text, /^jail$/m);
         assert.match(text, /eth0/);
+        assert.match(text, /cannot create \/proc\/sys\/vm\/swappiness: Read-only file system/);
         assert.match(
           text,
           /CapPrm:\t00000000a00425fb|CapPrm:\t00000000a0(04|00)25[0-9a-f]{2}/,

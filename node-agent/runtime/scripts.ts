@@ -93,7 +93,9 @@ function find(program: string, env: [string, string][]): string[] {
 
 /** The pause process: holds the sandbox's namespaces, and nothing else. Says "ready" when it has its name. */
 export function pauseScript(dir: string, hostname: string): string {
-  return `${hostname === "" ? "" : `hostname ${quote(hostname)} || exit 1\n`}read -r stat < /proc/$$/stat && echo "$stat" > ${quote(`${dir}/pause`)} || exit 1
+  const name = quote(hostname);
+  const setName = `hostname ${name} 2> /dev/null || echo ${name} > /proc/sys/kernel/hostname || exit 1\n`;
+  return `${hostname === "" ? "" : setName}read -r stat < /proc/$$/stat && echo "$stat" > ${quote(`${dir}/pause`)} || exit 1
 echo ready
 exec sleep infinity > /dev/null 2>&1
 `;
