@@ -37,6 +37,8 @@ export function jsonPatch(object: unknown, patch: unknown): unknown {
 function isOperation(value: unknown): value is Operation {
   if (typeof value !== "object" || value === null) return false;
   const { op, path, from } = value as Record<string, unknown>;
+  // No part of any path may reach a prototype.
+  if ([path, from].some((p) => typeof p === "string" && p.split("/").includes("__proto__"))) return false;
   if (typeof path !== "string" || (path !== "" && !path.startsWith("/"))) return false;
   if (op === "move" || op === "copy") return typeof from === "string" && (from === "" || from.startsWith("/"));
   if (op === "add" || op === "replace" || op === "test") return Object.hasOwn(value, "value");
