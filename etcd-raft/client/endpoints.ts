@@ -37,12 +37,14 @@ export class Endpoints {
   /** The member in use, connected. Goes round until `timeoutMs` is over, then throws the last failure. */
   async connected(timeoutMs: number, signal?: AbortSignal): Promise<{ client: GrpcClient; failed(): void }> {
     const deadline = this.#clock.monotonic() + timeoutMs;
-    for (;;) {
+    for (let attempt = 0; ; attempt++) {
       const index = this.#current;
       const client = this.#clients[index]!;
       const left = deadline - this.#clock.monotonic();
       try {
-        await client.ready(Math.max(1, Math.min(left, connectMs)));
+        // Short at first: a member that is down shows only by silence. It goes on connecting meanwhile.
+        const patienceMs = connectMs * 2 ** Math.min(3, Math.floor(attempt / this.#clients.length));
+        await client.ready(Math.max(1, Math.min(left, patienceMs)));
         return { client, failed: () => this.#leave(index) };
       } catch (error) {
         this.#leave(index);
@@ -106,7 +108,7 @@ export class Endpoints {
 export const defaultTimeoutMs = 10_000;
 /** etcd's Go client waits as long between two attempts. */
 export const retryMs = 25;
-const connectMs = 1000;
+const connectMs = 150;
 
 /** `https://host:port`, `http://host:port`, `unix:/path` or `host:port`. */
 function parseEndpoint(endpoint: string): { target: string; secure: boolean } {

@@ -76,7 +76,7 @@ export class Member {
   readonly #wal: Wal;
   readonly #pending: Pending;
   readonly #reads: Reads;
-  /** Proposals that raft would not take: no leader is known. Each goes again once there is one. */
+  /** Proposals that did not leave: no leader is known, or no connection to it. They go again once there is one. */
   readonly #held = new Set<Uint8Array>();
   readonly #requestTimeoutMs: number;
   #soft: NonNullable<Ready["softState"]> = { role: "follower", leader: none, term: 0 };
@@ -116,7 +116,10 @@ export class Member {
       handlers: {
         onMessage: (message) => this.runner.input({ type: "Message", message }),
         onUnreachable: (id) => this.runner.input({ type: "Unreachable", id }),
-        onConnected: () => this.#hasten(),
+        onConnected: (id) => {
+          this.#hasten();
+          if (id === this.leader) this.#proposeHeld();
+        },
         onCall: (kind: FrameKind, request) => this.leases.answer(kind, request),
       },
     });
@@ -138,7 +141,11 @@ export class Member {
       wal,
       clock,
       tickMs: heartbeatMs,
-      send: (messages) => this.transport.send(messages),
+      send: (messages) => {
+        for (const { type, entries } of this.transport.send(messages)) {
+          if (type === "Prop") for (const { data } of entries) this.#held.add(data);
+        }
+      },
       apply: (entry) => this.#apply(this.applier.apply(entry)),
       applied: (index) => this.#afterApply(index),
       onSoftState: (state) => this.#onSoftState(state),
@@ -343,10 +350,14 @@ export class Member {
     if (state.leader === none) return;
     if (this.#lastLeader !== state.leader) metrics.leaderChanges.inc();
     this.#lastLeader = state.leader;
-    for (const data of this.#held) this.runner.propose(data);
-    this.#held.clear();
+    this.#proposeHeld();
     for (const wake of this.#leaderWaiters.splice(0)) wake();
     this.#ask();
+  }
+
+  #proposeHeld(): void {
+    for (const data of this.#held) this.runner.propose(data);
+    this.#held.clear();
   }
 
   #sweep(): void {

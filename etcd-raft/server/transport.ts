@@ -70,17 +70,22 @@ export class Transport {
     });
   }
 
-  /** All messages of one turn: one write for each peer. */
-  send(messages: readonly Message[]): void {
+  /** All messages of one turn: one write for each peer. Returns those that could not leave. */
+  send(messages: readonly Message[]): Message[] {
     const used = new Set<Peer>();
+    const stuck: Message[] = [];
     for (const message of messages) {
       const peer = this.#peers.get(message.to);
-      if (peer === undefined) continue;
+      if (!peer?.canSend) {
+        stuck.push(message);
+        continue;
+      }
       if (!used.has(peer)) peer.cork();
       used.add(peer);
       peer.send(FrameKind.raft, encodeMessage(message));
     }
     for (const peer of used) peer.uncork();
+    return stuck;
   }
 
   /** Asks another member. Throws Unavailable when there is no connection or no answer in time. */
@@ -120,6 +125,7 @@ export class Transport {
           return;
         }
         from = hello.from;
+        this.#peers.get(from)!.dialNow();
       } else if (kind === FrameKind.raft) {
         const message = decodeMessage(payload);
         if (message.from === from) handlers.onMessage(message);
@@ -203,6 +209,13 @@ class Peer {
     socket.once("close", () => this.#onClose(reason));
   }
 
+  /** It has just dialled us, so it is back: no need to wait. */
+  dialNow(): void {
+    if (this.#socket !== undefined) return;
+    this.#cancelRedial();
+    this.dial();
+  }
+
   cork(): void {
     this.#socket?.cork();
   }
@@ -211,15 +224,18 @@ class Peer {
     this.#socket?.uncork();
   }
 
+  get canSend(): boolean {
+    return this.connected && this.#socket!.writableLength < maxQueuedBytes;
+  }
+
   send(kind: FrameKind, payload: Uint8Array): void {
-    if (!this.connected || this.#socket!.writableLength > maxQueuedBytes) return;
     this.#socket!.write(frameHead(kind, payload.length));
     this.#socket!.write(payload);
   }
 
   call(kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      if (!this.connected) return reject(etcdError("timeoutConnectionLost"));
+      if (!this.canSend) return reject(etcdError("timeoutConnectionLost"));
       this.#lastCall = (this.#lastCall + 1) % 2 ** 32;
       const number = this.#lastCall;
       const cancel = this.#options.clock.after(timeoutMs, () => this.#calls.get(number)?.reject(etcdError("timeout")));
@@ -263,6 +279,7 @@ class Peer {
     for (const call of [...this.#calls.values()]) call.reject(etcdError("timeoutConnectionLost"));
     const lost = this.connected;
     this.connected = false;
+    this.#socket = undefined;
     if (this.#closed) return;
     if (lost && clock.monotonic() - this.#since > stableMs) {
       // Dial again at once: only if that fails too, the peer counts as gone.

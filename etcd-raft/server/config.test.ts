@@ -1,0 +1,90 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import { FlagError } from "../../base/flags.ts";
+import { StartError } from "../../base/process.ts";
+import { initialCluster } from "./cluster.ts";
+import { parseConfig } from "./config.ts";
+
+const three = "--initial-cluster=a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380";
+const own = "--initial-advertise-peer-urls=http://10.0.0.1:2380";
+
+describe("bad flags are one line that names the flag", () => {
+  const rows: [string, string[], RegExp][] = [
+    ["an unknown flag", ["--quota=1"], /--quota/],
+    [
+      "a name that is not in the cluster",
+      ["--name=x", three, own],
+      /couldn't find local name "x" in the initial cluster configuration/,
+    ],
+    [
+      "peer URLs that differ from the cluster's",
+      ["--name=b", three, own],
+      /--initial-cluster has b=http:\/\/10\.0\.0\.2:2380 but --initial-advertise-peer-urls is http:\/\/10\.0\.0\.1:2380/,
+    ],
+    [
+      "one URL for two members",
+      ["--name=a", "--initial-cluster=a=http://10.0.0.1:2380,b=http://10.0.0.1:2380", own],
+      /duplicate urls/,
+    ],
+    [
+      "a cluster without names",
+      ["--initial-cluster=http://10.0.0.1:2380"],
+      /--initial-cluster: "http:\/\/10\.0\.0\.1:2380" is not name=url/,
+    ],
+    ["no URL", ["--listen-client-urls=127.0.0.1:2379"], /--listen-client-urls: "127\.0\.0\.1:2379" is not a URL/],
+    [
+      "an election timeout near the heartbeat",
+      ["--heartbeat-interval=100", "--election-timeout=400"],
+      /--election-timeout\[400ms\] should be at least as 5 times as --heartbeat-interval\[100ms\]/,
+    ],
+    ["an endless election timeout", ["--election-timeout=50001"], /--election-timeout\[50001ms\] is too long/],
+    [
+      "https without a certificate",
+      ["--listen-client-urls=https://127.0.0.1:2379"],
+      /cannot listen on TLS for https:\/\/127\.0\.0\.1:2379: --key-file and --cert-file are not presented/,
+    ],
+    ["client certificates without an authority", ["--client-cert-auth"], /--client-cert-auth needs --trusted-ca-file/],
+    ["an outside address without port", ["--listen-outside=127.0.0.1"], /--listen-outside/],
+  ];
+  for (const [name, flags, message] of rows) {
+    test(name, () => {
+      assert.throws(
+        () => parseConfig(flags),
+        (error: Error) =>
+          (error instanceof StartError || error instanceof FlagError) &&
+          message.test(error.message) &&
+          !error.message.includes("\n"),
+      );
+    });
+  }
+});
+
+test("without flags it is a cluster of its own, as etcd's default", () => {
+  const config = parseConfig([]);
+  assert.equal(config.dataDir, "default.etcd");
+  assert.deepEqual(
+    config.cluster.members.map(({ name, peerURLs }) => [name, peerURLs]),
+    [["default", ["http://localhost:2380"]]],
+  );
+  assert.deepEqual(config.advertiseClientURLs, ["http://localhost:2379"]);
+});
+
+test("ids are etcd's: SHA-1 of peer URLs and token, the same at every member", () => {
+  const at = (name: string, host: string) =>
+    initialCluster({
+      name,
+      initialCluster: three.slice("--initial-cluster=".length),
+      token: "etcd-cluster",
+      advertisePeerURLs: [`http://${host}:2380`],
+    });
+  const a = at("a", "10.0.0.1");
+  const b = at("b", "10.0.0.2");
+  assert.equal(a.clusterId, b.clusterId);
+  assert.deepEqual(
+    a.members.map(({ id }) => id),
+    b.members.map(({ id }) => id),
+  );
+  // etcd gives its default single member (http://localhost:2380) this well-known id.
+  assert.equal(parseConfig([]).cluster.self.id.toString(16), "8e9e05c52164694d");
+  assert.equal(parseConfig([]).cluster.clusterId.toString(16), "cdf818194e3a8c32");
+});
