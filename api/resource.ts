@@ -45,8 +45,6 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   prepareForUpdate(object: T, old: T): void;
   /** Puts back everything but what status owns. */
   prepareForStatusUpdate(object: T, old: T): void;
-  /** For resources with the subresource `finalize`: puts back everything but spec.finalizers. */
-  prepareForFinalize?(object: T, old: T): void;
   /** Every problem, metadata's included. */
   validate(object: T): FieldError[];
   validateUpdate(object: T, old: T): FieldError[];

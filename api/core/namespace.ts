@@ -30,7 +30,6 @@ export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
     keepFinalizers(namespace, old);
     keepStatus(namespace, old);
   },
-  prepareForFinalize: keepStatus,
   prepareForStatusUpdate: keepAllButStatus,
   validate: ({ metadata }) => validateObjectMeta(metadata, { namespaced: false, name: dns1123Label }),
   validateUpdate: (namespace, old) => validateObjectMetaUpdate(namespace.metadata, old.metadata),

@@ -77,7 +77,7 @@ function decodeProtobufBody(schema: Schema, body: Uint8Array, { expected }: Deco
   try {
     envelope = decodeEnvelope(body);
   } catch (error) {
-    const shown = summary(body, "");
+    const shown = summary(body, new TextDecoder().decode(body.subarray(0, 64)));
     throw badRequest(
       `the object provided is unrecognized (must be of type ${expected.kind}): ${(error as Error).message} (${shown})`,
     );
@@ -122,17 +122,6 @@ export function decodePatched(
   const problems = validation === "Ignore" ? [] : unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
   if (problems.length && validation === "Strict") throw fail(`strict decoding error: ${problems.join(", ")}`);
   return { object: complete(patched, message, expected), warnings: problems };
-}
-
-/** The body of a JSON, merge or strategic merge patch, with warnings of duplicate keys. Throws BadRequest. */
-export function parsePatch(body: Uint8Array): { value: unknown; duplicates: string[] } {
-  const text = new TextDecoder().decode(body);
-  const scan = scanJson(text);
-  try {
-    return { value: parseJson(text, scan), duplicates: [...new Set(scan.duplicates.map((d) => d.path))] };
-  } catch (error) {
-    throw badRequest(`error decoding patch: ${(error as Error).message}`);
-  }
 }
 
 function parseJson(text: string, scan: Scan): unknown {
