@@ -1,4 +1,16 @@
-import { lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ConfigError } from "./env.ts";
 import type { VolumeFile, VolumePlan } from "./volumes.ts";
@@ -10,8 +22,9 @@ import type { VolumeFile, VolumePlan } from "./volumes.ts";
  */
 export async function makeVolume(directory: string, plan: VolumePlan, now: Date): Promise<string> {
   if (plan.type === "HostPath") return hostPath(plan.path, plan.kind);
-  await mkdir(directory, { recursive: true, mode: 0o777 });
+  await mkdir(directory, { recursive: true });
   if (plan.type === "Files") await writeFiles(directory, plan.files, now);
+  else await chmod(directory, 0o777); // whatever the umask: containers run as any user
   return directory;
 }
 
@@ -23,7 +36,8 @@ async function writeFiles(directory: string, files: ReadonlyMap<string, VolumeFi
   for (const [path, { content, mode }] of files) {
     const file = join(directory, name, path);
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, content, { mode });
+    await writeFile(file, content);
+    await chmod(file, mode);
   }
   await mkdir(join(directory, name), { recursive: true });
   await symlink(name, `${data}_tmp`);
