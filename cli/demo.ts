@@ -35,6 +35,8 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
       for (const object of readObjects(file)) port = nodePortOf(await apply(client, object)) ?? port;
     }
     note("applied deploy/demo");
+    await untilOneRuns(client);
+    note("the first Pod runs");
     const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
     if (urls[0] !== undefined) await untilServed(urls[0]);
     note(`the demo serves at ${urls[0]}`);
@@ -82,6 +84,18 @@ function typeOf({ apiVersion, kind }: KubernetesObject): ResourceType<Kubernetes
 
 function nodePortOf(object: KubernetesObject): number | undefined {
   return (object as { spec?: { ports?: { nodePort?: number }[] } }).spec?.ports?.[0]?.nodePort;
+}
+
+/** Follows the Pods of the namespace until one has the phase Running. */
+async function untilOneRuns(client: Client): Promise<void> {
+  const { items, resourceVersion } = await client.list(resources.Pods, { namespace: "default" });
+  const runs = (pod: (typeof items)[number]) => pod.status?.phase === "Running";
+  if (items.some(runs)) return;
+  const signal = AbortSignal.timeout(deadlineMs);
+  for await (const events of client.watch(resources.Pods, { namespace: "default", resourceVersion, signal })) {
+    if (events.some((event) => event.type === "MODIFIED" && runs(event.object))) return;
+  }
+  throw new StartError(`no Pod of the demo ran within ${deadlineMs / 1000} s`);
 }
 
 async function untilServed(url: string): Promise<void> {
