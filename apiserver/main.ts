@@ -61,6 +61,11 @@ runProcess(log, async (signal) => {
   const etcdTls = files(flags["etcd-cafile"], flags["etcd-certfile"], flags["etcd-keyfile"]);
   const etcd = new EtcdClient({ endpoints: flags["etcd-servers"], ...(etcdTls ? { tls: etcdTls } : {}) });
   const host = flags["bind-address"];
+  const advertised = flags["advertise-address"] ?? host;
+  if (/^127\.|^::1$/.test(advertised) && !flags["allow-loopback-endpoints"])
+    throw new StartError(
+      `--advertise-address ${advertised} is a loopback address, where no endpoint may lead: give another one, or --allow-loopback-endpoints`,
+    );
   const listen = (port: number) => listenHere(host, port).catch(asStartError);
   const secure = await listen(flags["secure-port"]);
   const securePort = (secure.address() as AddressInfo).port;
@@ -99,7 +104,7 @@ runProcess(log, async (signal) => {
           notReady: flags["default-not-ready-toleration-seconds"],
           unreachable: flags["default-unreachable-toleration-seconds"],
         },
-        advertise: { address: flags["advertise-address"] ?? host, port: securePort },
+        advertise: { address: advertised, port: securePort },
         kubelet: files(
           flags["kubelet-certificate-authority"],
           flags["kubelet-client-certificate"],

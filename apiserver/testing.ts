@@ -89,15 +89,16 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
   const https = await listenHere("127.0.0.1", 0);
   const grpc = await listenHere("127.0.0.1", 0);
   const portOf = (server: typeof https) => (server.address() as AddressInfo).port;
+  const allowLoopbackEndpoints = options.allowLoopbackEndpoints ?? true;
   const seconds = options.tolerationSeconds ?? 300;
   const apiserver = new Apiserver({
     etcd,
-    resources: resources({ allowLoopbackEndpoints: options.allowLoopbackEndpoints ?? true }),
+    resources: resources({ allowLoopbackEndpoints }),
     openapi,
     serviceClusterIPRange: options.serviceClusterIPRange ?? "10.96.0.0/12",
     serviceNodePortRange: "30000-32767",
     tolerationSeconds: { notReady: seconds, unreachable: seconds },
-    advertise: { address: "127.0.0.1", port: portOf(https) },
+    advertise: { address: allowLoopbackEndpoints ? "127.0.0.1" : "192.0.2.1", port: portOf(https) },
     kubelet,
     metrics: createRegistry(),
     log,

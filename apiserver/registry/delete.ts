@@ -68,10 +68,15 @@ export function nextOfDelete(
 
 function marked(object: KubernetesObject, graceSeconds: number, now: number): KubernetesObject {
   const { metadata } = object;
+  if (isNamespace(object)) {
+    // As upstream: a Namespace has no grace period; it stays until its content is gone.
+    metadata.deletionTimestamp ??= timestamp(now);
+    object.status = { ...object.status, phase: "Terminating" };
+    return object;
+  }
   if (metadata.deletionTimestamp === undefined) metadata.generation = (metadata.generation ?? 0) + 1;
   metadata.deletionTimestamp = timestamp(now + graceSeconds * 1000);
   metadata.deletionGracePeriodSeconds = graceSeconds;
-  if (isNamespace(object)) object.status = { ...object.status, phase: "Terminating" };
   return object;
 }
 
