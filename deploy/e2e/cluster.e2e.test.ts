@@ -95,9 +95,8 @@ describe.each(users)("a cluster run by $name", (user) => {
     const before = new Set((await untilWebPods(client, 3)).map(({ metadata }) => metadata.name));
     const loads = urls.map((url) => new Load(url));
     try {
-      const deployment = await client.get(Deployments, web);
-      deployment.spec!.template.spec!.containers[0]!.image = "kubelab/echo:v2";
-      await client.update(Deployments, deployment);
+      const template = { spec: { containers: [{ name: "echo", image: "kubelab/echo:v2" }] } };
+      await client.patch(Deployments, web, { type: "strategic", body: { spec: { template } } });
       await eventually("three new Ready Pods alone", async () => {
         const pods = await webPods(client);
         return pods.length === 3 && pods.every((pod) => isReady(pod) && !before.has(pod.metadata.name));

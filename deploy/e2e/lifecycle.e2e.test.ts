@@ -47,18 +47,28 @@ describe.each(users)("a lab of $name", (user) => {
   });
 
   test("Ctrl-C in the foreground leaves no process, mount, network namespace or socket behind", async () => {
-    const before = machine();
     const lab = newLab("front", user);
     const child = spawn(process.execPath, lab.command(["up", ...small, "--rm"]), lab.spawnOptions);
     const result = finish(child);
     let said = "";
     child.stdout!.on("data", (bytes) => (said += bytes));
     await eventually("the report", () => said.includes("Ctrl-C stops everything"));
+    const { slot } = await lab.status();
+    const namespaces = new Set(lab.processes().map(networkOf));
+    namespaces.delete(networkOf(process.pid));
+    expect(namespaces.size).toBeGreaterThan(4); // root, member, apiserver, controller-manager, scheduler
     child.kill("SIGINT");
     expect(await result).toMatchObject({ code: 0, stderr: "" });
     expect(lab.processes()).toEqual([]);
     expect(existsSync(lab.dir)).toBe(false);
-    await eventually("a machine as it was before", () => machine() === before);
+    expect(allPids().filter((pid) => namespaces.has(networkOf(pid)))).toEqual([]);
+    expect(readFileSync("/proc/self/mountinfo", "utf8")).not.toContain(lab.home);
+    const sockets = new RegExp(`kubelab(-${user.uid})?/${slot}/|${lab.home}`);
+    expect(
+      readFileSync("/proc/net/unix", "utf8")
+        .split("\n")
+        .filter((line) => sockets.test(line)),
+    ).toEqual([]);
   });
 
   test("kill -9 of the supervisor ends everything, and the next up brings the lab back", async () => {
@@ -198,24 +208,19 @@ describe("what cannot be is one clear line, exit code 1, and nothing left over",
   });
 });
 
-/** What a lab could leave behind: mounts, network namespaces, sockets. */
-function machine(): string {
-  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").length;
-  const namespaces = new Set(
-    readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name))
-      .map((pid) => {
-        try {
-          return readlinkSync(`/proc/${pid}/ns/net`);
-        } catch {
-          return "";
-        }
-      }),
-  );
-  const sockets = readFileSync("/proc/net/unix", "utf8")
-    .split("\n")
-    .filter((line) => line.includes("kubelab")).length;
-  return JSON.stringify({ mounts, namespaces: [...namespaces].sort(), sockets });
+function allPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** The network namespace of a process; empty when it is gone. */
+function networkOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return "";
+  }
 }
 
 function commandLine(pid: number): string {
