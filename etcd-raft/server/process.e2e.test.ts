@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { execFile, spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, test } from "vitest";
+import { listenHere } from "../../base/outside.ts";
+import type { TlsMaterial } from "../../net/tls.ts";
+import { createAuthority } from "../../pki/authority.ts";
+import { peer } from "../../tools/peers.ts";
+import { EtcdClient } from "../client/client.ts";
+import { freePorts } from "./testing.ts";
+import { type ProcessCluster, startProcessCluster } from "./testing-processes.ts";
+
+/** Runs one member until it ends by itself. */
+async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  return promisify(execFile)(process.execPath, ["dist/etcd-raft.mjs", ...args], { timeout: 30_000 }).then(
+    (out) => ({ code: 0, ...out }),
+    (error: { code: number; stdout: string; stderr: string }) => error,
+  );
+}
+
+describe("the process", () => {
+  let dir: string;
+  beforeAll(() => {
+    dir = mkdtempSync(join(tmpdir(), "etcd-raft-"));
+  });
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+  const alone = async (name: string, ...more: string[]) => {
+    const [client, peerPort] = await freePorts(2);
+    return [
+      `--data-dir=${join(dir, name)}`,
+      `--listen-client-urls=http://127.0.0.1:${client}`,
+      `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
+      ...more,
+    ];
+  };
+
+  test("--version begins as etcd's", async () => {
+    assert.match((await run("--version")).stdout, /^etcd Version: 3\.6\.\d+\n/);
+  });
+
+  test("a bad flag is one line and exit code 2", async () => {
+    const { code, stderr } = await run("--no-such-flag=1");
+    assert.equal(code, 2);
+    assert.match(stderr, /^[^\n]*--no-such-flag[^\n]*\n$/);
+  });
+
+  test("a taken address is one line that names flag and address", async () => {
+    const taken = await listenHere("127.0.0.1", 0);
+    try {
+      const { port } = taken.address() as { port: number };
+      const { code, stderr } = await run(...(await alone("taken")), `--listen-client-urls=http://127.0.0.1:${port}`);
+      assert.equal(code, 2);
+      assert.equal(stderr, `--listen-client-urls: cannot listen on 127.0.0.1:${port}: EADDRINUSE\n`);
+    } finally {
+      await new Promise((resolve) => taken.close(resolve));
+    }
+  });
+
+  test("the data of another cluster is refused in one line", async () => {
+    const args = await alone("mine", "--log-level=info");
+    const first = spawn(process.execPath, ["dist/etcd-raft.mjs", ...args]);
+    const exited = new Promise<number | null>((resolve) => first.once("exit", resolve));
+    try {
+      await new Promise<void>((resolve) =>
+        first.stderr.on("data", (chunk) => `${chunk}`.includes("ready to serve client requests") && resolve()),
+      );
+    } finally {
+      first.kill("SIGTERM");
+    }
+    assert.equal(await exited, 0);
+    const { code, stderr } = await run(...args, "--initial-cluster-token=other");
+    assert.equal(code, 2);
+    const lines = stderr
+      .trim()
+      .split("\n")
+      .filter((line) => !line.startsWith("{"));
+    assert.equal(lines.length, 1);
+    assert.match(
+      lines[0]!,
+      /mine belongs to member \w+ of cluster \w+, but the flags describe member \w+ of cluster \w+: set --initial-cluster/,
+    );
+  });
+});
+
+describe("with TLS and client certificates, and an address outside", () => {
+  let dir: string;
+  let cluster: ProcessCluster;
+  let client: TlsMaterial;
+  let outside: number;
+  let metrics: number;
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), "etcd-raft-"));
+    const authority = await createAuthority("etcd");
+    const write = async (name: string) => {
+      const pair = await authority.issue({
+        commonName: name,
+        ipAddresses: ["127.0.0.1"],
+        usages: ["client", "server"],
+      });
+      writeFileSync(join(dir, `${name}.crt`), pair.cert);
+      writeFileSync(join(dir, `${name}.key`), pair.key);
+      return { cert: Buffer.from(pair.cert), key: Buffer.from(pair.key), ca: Buffer.from(authority.cert) };
+    };
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, "ca.crt"), authority.cert);
+    await write("server");
+    client = await write("client");
+    [outside, metrics] = (await freePorts(2)) as [number, number];
+    const files = (prefix: string) => [
+      `--${prefix}cert-file=${join(dir, "server.crt")}`,
+      `--${prefix}key-file=${join(dir, "server.key")}`,
+      `--${prefix}trusted-ca-file=${join(dir, "ca.crt")}`,
+      `--${prefix}client-cert-auth`,
+    ];
+    cluster = await startProcessCluster(3, {
+      scheme: "https",
+      clientTLS: client,
+      flags: (i) => [
+        ...files(""),
+        ...files("peer-"),
+        ...(i === 0
+          ? [`--listen-outside=127.0.0.1:${outside}`, `--listen-metrics-urls=http://127.0.0.1:${metrics}`]
+          : []),
+      ],
+    });
+  });
+  afterAll(async () => {
+    await cluster?.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  test("members and clients with a certificate of the authority talk", async () => {
+    for (const [i] of cluster.endpoints.entries()) await cluster.clientOf(i).put({ key: `tls/${i}`, value: "1" });
+    assert.equal((await cluster.client.range({ key: "tls/", rangeEnd: "tls0" })).count, 3);
+  });
+
+  test("without one, or with one of another authority, there is no connection", async () => {
+    const other = await createAuthority("other");
+    const pair = await other.issue({ commonName: "x", usages: ["client"] });
+    const stranger = new EtcdClient({
+      endpoints: [cluster.endpoints[0]!],
+      tls: { cert: Buffer.from(pair.cert), key: Buffer.from(pair.key), ca: client.ca },
+    });
+    try {
+      await assert.rejects(stranger.put({ key: "a" }, { timeoutMs: 1500 }));
+    } finally {
+      stranger.close();
+    }
+  });
+
+  test("the address outside serves the same", async () => {
+    const other = new EtcdClient({ endpoints: [`https://127.0.0.1:${outside}`], tls: client });
+    try {
+      assert.equal((await other.range({ key: "tls/", rangeEnd: "tls0" })).count, 3);
+    } finally {
+      other.close();
+    }
+  });
+
+  test("/health, /version and /metrics speak as etcd's", async () => {
+    const get = async (path: string) => (await fetch(`http://127.0.0.1:${metrics}${path}`)).text();
+    assert.deepEqual(JSON.parse(await get("/health")), { health: "true", reason: "" });
+    assert.match(JSON.parse(await get("/version")).etcdserver, /^3\.6\./);
+    const text = await get("/metrics");
+    assert.match(text, /^etcd_server_has_leader 1$/m);
+    assert.match(text, /^etcd_disk_wal_fsync_duration_seconds_count [1-9]\d*$/m);
+    assert.match(text, /^process_resident_memory_bytes \d+$/m);
+  });
+
+  test.skipIf(!peer("etcdctl"))("etcdctl with certificates", async () => {
+    const args = [
+      `--endpoints=${cluster.endpoints.join(",")}`,
+      `--cacert=${join(dir, "ca.crt")}`,
+      `--cert=${join(dir, "client.crt")}`,
+      `--key=${join(dir, "client.key")}`,
+      "endpoint",
+      "health",
+    ];
+    const env = { ...process.env, ETCDCTL_API: "3" };
+    const { stderr } = await promisify(execFile)(peer("etcdctl")!, args, { env, timeout: 30_000 });
+    assert.equal(stderr.match(/is healthy/g)?.length ?? 0, 3, stderr);
+  });
+});
