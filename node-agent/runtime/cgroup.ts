@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { LinuxContainerResources } from "../../proto/generated/runtime.v1.ts";
 import type { MountEntry } from "./mountinfo.ts";
@@ -15,11 +16,10 @@ export class Cgroups {
   readonly #folders: Partial<Record<Hierarchy, string>> = {};
   readonly #clock: Clock;
 
-  /** `name`: the folder of this runtime in each hierarchy, unique on the machine. */
-  constructor(mounts: readonly MountEntry[], name: string, clock: Clock) {
+  constructor(mounts: readonly MountEntry[], rootDir: string, clock: Clock) {
     this.#clock = clock;
     for (const [hierarchy, mountPoint] of Object.entries(findHierarchies(mounts)) as [Hierarchy, string][]) {
-      const folder = `${mountPoint}/${name}`;
+      const folder = `${mountPoint}/${cgroupName(rootDir)}`;
       if (!attempt(() => mkdirSync(`${folder}/probe`, { recursive: true }))) continue;
       if (hierarchy === "unified") enableControllers(mountPoint, folder);
       const usable = hierarchy !== "unified" || attempt(() => writeFileSync(`${folder}/probe/cgroup.procs`, ""));
@@ -87,6 +87,25 @@ export class Cgroups {
   #unifiedHas(controller: string): boolean {
     const folder = this.#folders.unified;
     return folder !== undefined && readText(`${folder}/cgroup.subtree_control`).split(/\s/).includes(controller);
+  }
+}
+
+/** The folder of a runtime in each hierarchy, unique on the machine. `rootDir`: its --root-dir, links resolved. */
+export function cgroupName(rootDir: string): string {
+  return `kubelab-${createHash("sha256").update(rootDir).digest("hex").slice(0, 12)}`;
+}
+
+/**
+ * For whoever ends a lab by ending its processes at once: takes away the empty cgroups that its runtimes had no time to
+ * remove. What still has processes stays.
+ */
+export function removeCgroups(mounts: readonly MountEntry[], rootDir: string): void {
+  for (const mountPoint of Object.values(findHierarchies(mounts))) {
+    const folder = `${mountPoint}/${cgroupName(rootDir)}`;
+    if (!existsSync(folder)) continue;
+    for (const entry of readdirSync(folder, { withFileTypes: true }))
+      if (entry.isDirectory()) attempt(() => rmdirSync(`${folder}/${entry.name}`));
+    attempt(() => rmdirSync(folder));
   }
 }
 

@@ -81,14 +81,18 @@ export class Container {
     const started = new Promise<void>((resolve) => {
       this.#onStatus = resolve;
     });
-    this.#attach();
     // Open at both ends: whoever writes is never stopped by our death, and end of file comes only with the last writer.
     const [stdout, stderr] = [openSync(`${dir}/io/stdout`, "r+"), openSync(`${dir}/io/stderr`, "r+")];
-    const stdio: StdioOptions = ["ignore", stdout, stderr];
-    const env = { PATH: toolPath, HOME: dir }; // HOME tells whose it is, also of the sleep that the shim ends as
-    const child = spawn("sh", [`${dir}/shim.sh`], { cwd: "/", env, detached: true, stdio });
-    closeSync(stdout);
-    closeSync(stderr);
+    let child: ChildProcess;
+    try {
+      this.#attach();
+      const stdio: StdioOptions = ["ignore", stdout, stderr];
+      const env = { PATH: toolPath, HOME: dir }; // HOME tells whose it is, also of the sleep that the shim ends as
+      child = spawn("sh", [`${dir}/shim.sh`], { cwd: "/", env, detached: true, stdio });
+    } finally {
+      closeSync(stdout);
+      closeSync(stderr);
+    }
     this.#child = child;
     child.on("exit", () => this.check());
     child.on("error", () => this.check());

@@ -39,6 +39,8 @@ export class LogPump {
 
   constructor(fifo: string, stream: Stream, file: LogFile, clock: Clock) {
     const fd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK);
+    // A FIFO that nobody has written to since we opened it knows no end of file: the last writer may be gone for long.
+    closeSync(openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK));
     this.#socket = new net.Socket({ fd, readable: true, writable: false });
     this.#socket.on("data", (chunk: Buffer) => file.write(frameLog(stream, chunk, clock.now())));
     this.ended = new Promise((resolve) => {

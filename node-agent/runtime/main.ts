@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { dirname, resolve } from "node:path";
@@ -49,8 +48,7 @@ runProcess(log, async (signal) => {
 
   const abilities = await probeAbilities(mode);
   if (mode === "netns" && !enableForwarding()) abilities.missing.push("IP forwarding (Pods reach only their node)");
-  const cgroupName = `kubelab-${createHash("sha256").update(rootDir).digest("hex").slice(0, 12)}`;
-  const cgroups = new Cgroups(hostView().mounts, cgroupName, systemClock);
+  const cgroups = new Cgroups(hostView().mounts, rootDir, systemClock);
   for (const missing of [...abilities.missing, ...cgroups.missing]) log.warn({ missing }, "Not possible here");
 
   const imagesFile = flags["images-file"];

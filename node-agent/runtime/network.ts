@@ -63,12 +63,6 @@ export async function tearDownPodNetwork({ interfaceName: name, netns }: PodNetw
   ]);
 }
 
-/** The address of a Pod that is gone leads nowhere, instead of round in a loop of default routes. */
-export async function blackhole(cidr: string): Promise<void> {
-  const { ok, problem } = await run("ip", ["route", "replace", "blackhole", cidr]);
-  if (!ok) throw new Error(`cannot set the route of the Pod range: ${problem}`);
-}
-
 function batch(lines: string[]): string {
   return lines.map((line) => `${line}\n`).join("");
 }

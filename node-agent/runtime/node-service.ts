@@ -2,7 +2,6 @@ import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { Handlers } from "../../net/grpc-server.ts";
 import { CgroupDriver, type RuntimeServiceService } from "../../proto/generated/runtime.v1.ts";
 import { parsePodCidr } from "./ipam.ts";
-import { blackhole } from "./network.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** CRI's rpcs about the runtime itself. */
@@ -30,7 +29,7 @@ export function nodeHandlers(runtime: Runtime, version: string): Handlers<typeof
       };
     },
 
-    async UpdateRuntimeConfig({ runtimeConfig }) {
+    UpdateRuntimeConfig({ runtimeConfig }) {
       const text = runtimeConfig?.networkConfig?.podCidr ?? "";
       if (text === "") return {};
       // A dual-stack node has several; Pods here have IPv4 only.
@@ -38,7 +37,6 @@ export function nodeHandlers(runtime: Runtime, version: string): Handlers<typeof
       if (cidr === undefined) throw new GrpcError(Code.InvalidArgument, `invalid CIDR address: ${text}`);
       if (runtime.hostMode && !cidr.text.startsWith("127."))
         throw new GrpcError(Code.InvalidArgument, `in mode host the podCIDR lies in 127.0.0.0/8, not ${cidr.text}`);
-      if (!runtime.hostMode) await blackhole(cidr.text);
       if (cidr.text !== runtime.podCidr?.text) log.info({ podCIDR: cidr.text }, "Pod range is set");
       runtime.savePodCidr(cidr);
       return {};

@@ -125,6 +125,24 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       await node.removePod(pod.id);
     });
 
+    test("what died with its shim while no runtime was there is known to have ended, the log kept so far", async () => {
+      const pod = await node.runPod("reboot");
+      const id = await node.runContainer(pod.id, { command: ["sh", "-c", "echo was here; sleep 4444"] });
+      await until("it was here", () => node.log("reboot.log").length === 1);
+      const { pid } = await node.status(id);
+      const shim = Number.parseInt(readFileSync(join(node.dir, "state/containers", id, "shim"), "utf8"), 10);
+      await node.killRuntime();
+      for (const each of [shim, pid]) node.kill(each);
+      await until("it is gone", () => !node.processes().some((line) => line.includes("4444")));
+      await node.startRuntime();
+      await node.cri.ready(10_000);
+      const status = await node.exited(id);
+      assert.deepEqual([status.exitCode, status.reason], [255, "Unknown"]);
+      assert.deepEqual(node.log("reboot.log"), ["stdout was here"]);
+      await node.removePod(pod.id);
+      assert.deepEqual(node.leftOver(), []);
+    });
+
     test("command, args, env, working directory and both streams are the container's", async () => {
       const pod = await node.runPod("words");
       const id = await node.runContainer(pod.id, {
