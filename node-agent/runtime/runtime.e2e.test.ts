@@ -133,12 +133,12 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       const shim = Number.parseInt(readFileSync(join(node.dir, "state/containers", id, "shim"), "utf8"), 10);
       await node.killRuntime();
       for (const each of [shim, pid]) node.kill(each);
-      await until("it is gone", () => !node.processes().some((line) => line.includes("4444")));
       await node.startRuntime();
       await node.cri.ready(10_000);
       const status = await node.exited(id);
       assert.deepEqual([status.exitCode, status.reason], [255, "Unknown"]);
       assert.deepEqual(node.log("reboot.log"), ["stdout was here"]);
+      await until("the rest of it is gone", () => !node.processes().some((line) => line.includes("4444")));
       await node.removePod(pod.id);
       assert.deepEqual(node.leftOver(), []);
     });
