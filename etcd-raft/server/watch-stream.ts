@@ -29,6 +29,8 @@ export interface WatchContext {
 interface StreamWatcher extends Watcher {
   readonly fragment: boolean;
   readonly progressNotify: boolean;
+  /** As the client asked; 0 is from now on. Before that revision it hears nothing, not even of progress. */
+  readonly start: number;
   /** Events went out since the last progress notification. */
   active: boolean;
 }
@@ -64,7 +66,7 @@ export class WatchStream {
   notifyProgress(): void {
     for (const watcher of this.#watchers.values()) {
       const { hub } = this.#context;
-      if (watcher.progressNotify && watcher.synced && !watcher.active && watcher.next <= hub.revision + 1) {
+      if (watcher.progressNotify && watcher.synced && !watcher.active && watcher.start <= hub.revision) {
         this.#respond({ header: this.#context.header(hub.revision), watchId: watcher.id });
       }
       watcher.active = false;
@@ -97,6 +99,7 @@ export class WatchStream {
       filters: request.filters,
       fragment: request.fragment,
       progressNotify: request.progressNotify,
+      start: request.startRevision,
       next: request.startRevision === 0 ? hub.revision + 1 : request.startRevision,
       synced: false,
       active: false,
@@ -119,7 +122,7 @@ export class WatchStream {
   /** One answer for the stream, only when all its watchers have everything: else silence, and the client asks again. */
   #progress(): void {
     const { hub, header } = this.#context;
-    for (const { synced, next } of this.#watchers.values()) if (!synced || next > hub.revision + 1) return;
+    for (const { synced, start } of this.#watchers.values()) if (!synced || start > hub.revision) return;
     this.#respond({ header: header(hub.revision), watchId: -1 });
   }
 
