@@ -206,6 +206,12 @@ test("the scan finds no duplicates in what JSON.stringify wrote", () => {
   );
 });
 
+test("duplicates are found among few keys and among many", () => {
+  const many = [...Array(100)].map((_, i) => `"k${i}":1`);
+  expect(scanJson(`{"a":{${[...many, '"k7":2'].join(",")}}}`).duplicates.map((d) => d.path)).toEqual(["a.k7"]);
+  expect(scanJson('{"a":[{"b":1},{"b":1,"\\u0062":2}]}').duplicates.map((d) => d.path)).toEqual(["a[1].b"]);
+});
+
 test("a patch that makes nonsense of the object is a 422 that quotes the patch", () => {
   const patched = { kind: "Deployment", apiVersion: "apps/v1", spec: { replicas: "x" } };
   const run = () => decodePatched(schema, patched, { expected, patch: '{"spec":{"replicas":"x"}}' });

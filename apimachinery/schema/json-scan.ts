@@ -14,9 +14,24 @@ export interface Scan {
 const maxDepth = 1000;
 
 interface Frame {
-  keys: Set<string> | undefined;
+  /** Undefined in lists. */
+  keys: Keys | undefined;
   key: string;
   index: number;
+}
+
+/** Most objects are small, where looking through a list beats a set; hostile ones are not. */
+class Keys {
+  readonly #few: string[] = [];
+  #many: Set<string> | undefined;
+
+  /** False when it was there. */
+  add(key: string): boolean {
+    if (this.#many ? this.#many.has(key) : this.#few.includes(key)) return false;
+    if (this.#many) this.#many.add(key);
+    else if (this.#few.push(key) > 32) this.#many = new Set(this.#few);
+    return true;
+  }
 }
 
 /** Differs: nesting is refused from 1,000 levels on (upstream: 10,000), as V8 prints JSON recursively. */
@@ -24,52 +39,54 @@ export function scanJson(text: string, wanted?: ReadonlySet<string>): Scan {
   const duplicates: Scan["duplicates"] = [];
   const positions = new Map<string, number>();
   const frames: Frame[] = [];
+  let top: Frame | undefined;
   const path = () => frames.map((f, i) => (f.keys ? (i === 0 ? f.key : `.${f.key}`) : `[${f.index}]`)).join("");
-  let at = 0;
-  for (;;) {
-    const c = text.charCodeAt(at);
-    if (Number.isNaN(c)) break;
-    if (c === 32 || c === 10 || c === 13 || c === 9 || c === 58) {
-      at++;
-    } else if (c === 34) {
-      const end = stringEnd(text, at);
-      if (end < 0) break;
-      const frame = frames.at(-1);
-      if (frame?.keys && isKey(text, end)) {
-        const raw = text.slice(at + 1, end - 1);
-        const key = raw.includes("\\") ? safeString(text.slice(at, end)) : raw;
-        frame.key = key;
-        if (frame.keys.has(key)) duplicates.push({ path: path(), at });
-        else frame.keys.add(key);
-        if (wanted) {
-          const here = path();
-          if (wanted.has(here) && !positions.has(here)) positions.set(here, at);
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case quote: {
+        const end = stringEnd(text, at);
+        if (end < 0) return { duplicates, positions, error: undefined };
+        if (top?.keys && isKey(text, end)) {
+          top.key = readKey(text, at, end);
+          if (!top.keys.add(top.key)) duplicates.push({ path: path(), at });
+          if (wanted?.has(path()) && !positions.has(path())) positions.set(path(), at);
         }
+        at = end - 1;
+        break;
       }
-      at = end;
-    } else if (c === 123 || c === 91) {
-      if (frames.length >= maxDepth) return { duplicates, positions, error: "exceeded max depth" };
-      frames.push({ keys: c === 123 ? new Set() : undefined, key: "", index: 0 });
-      at++;
-    } else if (c === 125 || c === 93) {
-      frames.pop();
-      at++;
-    } else if (c === 44) {
-      const frame = frames.at(-1);
-      if (frame) frame.index++;
-      at++;
-    } else at++;
+      case openBrace:
+      case openBracket:
+        if (frames.length >= maxDepth) return { duplicates, positions, error: "exceeded max depth" };
+        top = { keys: text.charCodeAt(at) === openBrace ? new Keys() : undefined, key: "", index: 0 };
+        frames.push(top);
+        break;
+      case closeBrace:
+      case closeBracket:
+        frames.pop();
+        top = frames[frames.length - 1];
+        break;
+      case comma:
+        if (top) top.index++;
+    }
   }
   return { duplicates, positions, error: undefined };
 }
 
+const quote = 34;
+const comma = 44;
+const colon = 58;
+const openBracket = 91;
+const backslash = 92;
+const closeBracket = 93;
+const openBrace = 123;
+const closeBrace = 125;
+
 function stringEnd(text: string, start: number): number {
-  let at = start;
-  for (;;) {
-    at = text.indexOf('"', at + 1);
+  for (let at = start + 1; ; at++) {
+    at = text.indexOf('"', at);
     if (at < 0) return -1;
     let slashes = 0;
-    while (text.charCodeAt(at - 1 - slashes) === 92) slashes++;
+    while (text.charCodeAt(at - 1 - slashes) === backslash) slashes++;
     if (slashes % 2 === 0) return at + 1;
   }
 }
@@ -77,8 +94,13 @@ function stringEnd(text: string, start: number): number {
 /** A string is a key when a colon follows. */
 function isKey(text: string, end: number): boolean {
   let at = end;
-  while (" \n\r\t".includes(text[at] ?? "x")) at++;
-  return text[at] === ":";
+  while (text.charCodeAt(at) <= 32) at++;
+  return text.charCodeAt(at) === colon;
+}
+
+function readKey(text: string, start: number, end: number): string {
+  const raw = text.slice(start + 1, end - 1);
+  return raw.includes("\\") ? safeString(text.slice(start, end)) : raw;
 }
 
 function safeString(quoted: string): string {

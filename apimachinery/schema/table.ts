@@ -47,6 +47,7 @@ export class Schema {
   readonly #rows: Record<string, string[]>;
   readonly #groupVersions: Record<string, string>;
   readonly #messages = new Map<string, Message>();
+  readonly #kinds = new Map<string, Message>();
 
   /** `groupVersions`: `{ "core/v1": "/v1", "apps/v1": "apps/v1" }`. */
   constructor(table: string, groupVersions: Record<string, string>) {
@@ -71,6 +72,15 @@ export class Schema {
 
   /** The message of `apps/v1`, `Deployment`; kinds of meta/v1 (DeleteOptions, Status) are known in every group-version. */
   kind(apiVersion: string, kind: string): Message | undefined {
+    const key = `${apiVersion} ${kind}`;
+    const known = this.#kinds.get(key);
+    if (known) return known;
+    const found = this.#findKind(apiVersion, kind);
+    if (found) this.#kinds.set(key, found);
+    return found;
+  }
+
+  #findKind(apiVersion: string, kind: string): Message | undefined {
     const wanted = apiVersion.includes("/") ? apiVersion : `/${apiVersion}`;
     for (const [short, full] of Object.entries(this.#groupVersions)) {
       if (full !== wanted || !this.has(`${short}.${kind}`)) continue;
