@@ -1,0 +1,297 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Rand } from "../../base/rand.ts";
+import { createRaft, type Raft } from "../../etcd-raft/raft/raft.ts";
+import { type Entry, type HardState, type Message, type NodeId, none } from "../../etcd-raft/raft/types.ts";
+import { Runner } from "../../etcd-raft/server/runner.ts";
+import { createWal, openWal, type Wal, walExists } from "../../etcd-raft/wal/wal.ts";
+import type { SimDisk } from "./sim-disk.ts";
+
+/** Errors built in on purpose, to see that the checkers find them. */
+export type PlantedFault =
+  | "forgotten vote"
+  | "forgetful disk"
+  | "early acknowledgement"
+  | "stale read"
+  | "double apply";
+
+export interface MemberOptions {
+  id: NodeId;
+  voters: readonly NodeId[];
+  clock: Clock;
+  rand: Rand;
+  disk: SimDisk;
+  segmentBytes: number;
+  preVote: boolean; // with CheckQuorum
+  planted: PlantedFault | undefined;
+  send(message: Message): void;
+  watch: {
+    restarts(id: NodeId, repaired: boolean): void;
+    leads(id: NodeId, term: number, log: readonly Entry[]): void;
+    applies(id: NodeId, entry: Entry, term: number): void;
+    /** It met an error that the program does not survive. */
+    dies(id: NodeId, error: Error): void;
+  };
+}
+
+/** How an attempt ended: with an answer, surely without effect, or who knows. */
+export type Outcome = { type: "answered"; value: string | undefined } | { type: "refused" } | { type: "lost" };
+
+/**
+ * One member: the real raft core, runner and WAL, over a simulated disk and network, with a map of strings as state
+ * machine. A crash may come between any two events; what the member then had under way is never heard of again.
+ */
+export class SimMember {
+  readonly id: NodeId;
+  readonly disk: SimDisk;
+  readonly #options: MemberOptions;
+  #life: Life | undefined;
+
+  constructor(options: MemberOptions) {
+    this.id = options.id;
+    this.disk = options.disk;
+    this.#options = options;
+  }
+
+  get up(): boolean {
+    return this.#life !== undefined;
+  }
+
+  get raft(): Raft | undefined {
+    return this.#life?.raft;
+  }
+
+  start(): void {
+    if (this.#life !== undefined) return;
+    const life = new Life(this.#options, (error) => {
+      if (this.#life !== life) return;
+      this.crash();
+      this.#options.watch.dies(this.id, error);
+    });
+    this.#life = life;
+  }
+
+  crash(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#life = undefined;
+    this.disk.crash();
+    life.end();
+  }
+
+  /** A stalled process gets nothing done; what was sent to it waits. */
+  stall(on: boolean): void {
+    this.#life?.stall(on);
+  }
+
+  receive(message: Message): void {
+    this.#life?.receive({ type: "Message", message });
+  }
+
+  unreachable(id: NodeId): void {
+    this.#life?.receive({ type: "Unreachable", id });
+  }
+
+  transfer(to: NodeId): void {
+    this.#life?.receive({ type: "TransferLeader", to });
+  }
+
+  write(id: string, key: string, value: string, done: (outcome: Outcome) => void): void {
+    if (this.#life === undefined) done({ type: "refused" });
+    else this.#life.write(id, key, value, done);
+  }
+
+  read(key: string, done: (outcome: Outcome) => void): void {
+    if (this.#life === undefined) done({ type: "refused" });
+    else this.#life.read(key, done);
+  }
+}
+
+type RunnerInput = Parameters<Runner["input"]>[0];
+
+class Life {
+  raft: Raft | undefined;
+  readonly #options: MemberOptions;
+  readonly #die: (error: Error) => void;
+  readonly #state = new Map<string, string>();
+  readonly #writes = new Map<string, (outcome: Outcome) => void>();
+  readonly #reads = new Map<string, { key: string; done: (outcome: Outcome) => void }>();
+  #confirmed: { index: number; key: string; done: (outcome: Outcome) => void }[] = [];
+  #runner: Runner | undefined;
+  #alive = true;
+  #stalled = false;
+  #inbox: RunnerInput[] = [];
+  #applied = 0;
+  #counter = 0;
+
+  constructor(options: MemberOptions, die: (error: Error) => void) {
+    this.#options = options;
+    this.#die = die;
+    this.#boot().catch(die);
+  }
+
+  end(): void {
+    this.#alive = false;
+    this.#runner?.stop();
+    for (const done of this.#writes.values()) done({ type: "lost" });
+    for (const { done } of [...this.#reads.values(), ...this.#confirmed]) done({ type: "lost" });
+  }
+
+  stall(on: boolean): void {
+    this.#stalled = on;
+    if (on || !this.#alive) return;
+    for (const input of this.#inbox.splice(0)) this.receive(input);
+  }
+
+  receive(input: RunnerInput): void {
+    if (this.#stalled) this.#inbox.push(input);
+    else this.#guard(() => this.#runner?.input(input));
+  }
+
+  write(id: string, key: string, value: string, done: (outcome: Outcome) => void): void {
+    if (this.#runner === undefined || this.#stalled) return done({ type: "refused" });
+    if (this.#options.planted === "early acknowledgement") done({ type: "answered", value });
+    else this.#writes.set(id, done);
+    this.#runner.propose(encodeCommand({ id, key, value }));
+  }
+
+  read(key: string, done: (outcome: Outcome) => void): void {
+    if (this.#runner === undefined || this.#stalled) return done({ type: "refused" });
+    if (this.#options.planted === "stale read") {
+      return done({ type: "answered", value: this.#state.get(key) });
+    }
+    const id = `${this.#options.id} ${++this.#counter}`;
+    this.#reads.set(id, { key, done });
+    this.#runner.input({ type: "ReadIndex", context: new TextEncoder().encode(id) });
+  }
+
+  async #boot(): Promise<void> {
+    const { id, voters, clock, rand, disk, segmentBytes, planted, preVote, watch } = this.#options;
+    const view = disk.view(() => this.#alive);
+    const dir = "/member/wal";
+    await view.makeDir("/member");
+    await view.syncDir("/");
+    let wal: Wal;
+    let hardState: HardState | undefined;
+    let entries: Entry[] = [];
+    let repaired = false;
+    if (await walExists(dir, view)) {
+      const opened = await openWal(dir, view, segmentBytes);
+      ({ wal, hardState, entries } = opened);
+      repaired = opened.repaired !== undefined;
+      if (planted === "forgotten vote" && hardState !== undefined) hardState = { ...hardState, vote: none };
+    } else {
+      wal = await createWal(dir, { nodeId: id, clusterId: 1n }, view, segmentBytes);
+    }
+    watch.restarts(id, repaired);
+    this.raft = createRaft({
+      id,
+      voters,
+      electionTicks: 10,
+      heartbeatTicks: 1,
+      rand,
+      hardState,
+      entries,
+      applied: 0,
+      preVote,
+      checkQuorum: preVote,
+      maxSizePerMessage: 200,
+      maxInflightMessages: 4,
+    });
+    const tickMs = 20;
+    this.#runner = new Runner({
+      raft: this.raft,
+      wal,
+      clock: this.#stallable(clock),
+      tickMs,
+      send: (messages) => {
+        for (const message of messages) this.#options.send(message);
+      },
+      apply: (entry) => this.#apply(entry),
+      applied: (index) => this.#answerReads(index),
+      onSoftState: ({ role, term }) => {
+        if (role === "leader") watch.leads(id, term, this.raft!.log.entries);
+      },
+      onDropped: (proposals, reads) => this.#refuse(proposals, reads),
+      onReadState: (context, index) => this.#confirm(new TextDecoder().decode(context), index),
+      onFsync: () => {},
+      onFatal: (error) => this.#die(error),
+    });
+    this.#runner.start();
+  }
+
+  /** Ticks do not come to a stalled process, and an assertion in one ends it. */
+  #stallable(clock: Clock): Clock {
+    return {
+      ...clock,
+      now: () => clock.now(),
+      monotonic: () => clock.monotonic(),
+      after: (ms, fn) => clock.after(ms, fn),
+      every: (ms, fn) =>
+        clock.every(ms, () => {
+          if (!this.#stalled) this.#guard(fn);
+        }),
+    };
+  }
+
+  #guard(fn: () => void): void {
+    try {
+      fn();
+    } catch (error) {
+      this.#die(error as Error);
+    }
+  }
+
+  #apply(entry: Entry): void {
+    const { id, watch, planted } = this.#options;
+    const { term } = this.raft!;
+    watch.applies(id, entry, term);
+    if (planted === "double apply" && entry.index % 50 === 0) watch.applies(id, entry, term);
+    this.#applied = entry.index;
+    if (entry.data.length === 0) return;
+    const command = decodeCommand(entry.data);
+    this.#state.set(command.key, command.value);
+    this.#writes.get(command.id)?.({ type: "answered", value: command.value });
+    this.#writes.delete(command.id);
+  }
+
+  #confirm(id: string, index: number): void {
+    const read = this.#reads.get(id);
+    if (read === undefined) return;
+    this.#reads.delete(id);
+    this.#confirmed.push({ index, ...read });
+    this.#answerReads(this.#applied);
+  }
+
+  #answerReads(applied: number): void {
+    const due = this.#confirmed.filter((read) => read.index <= applied);
+    this.#confirmed = this.#confirmed.filter((read) => read.index > applied);
+    for (const { key, done } of due) done({ type: "answered", value: this.#state.get(key) });
+  }
+
+  #refuse(proposals: Uint8Array[], reads: Uint8Array[]): void {
+    for (const data of proposals) {
+      const { id } = decodeCommand(data);
+      this.#writes.get(id)?.({ type: "refused" });
+      this.#writes.delete(id);
+    }
+    for (const context of reads) {
+      const id = new TextDecoder().decode(context);
+      this.#reads.get(id)?.done({ type: "refused" });
+      this.#reads.delete(id);
+    }
+  }
+}
+
+export interface Command {
+  id: string;
+  key: string;
+  value: string;
+}
+
+export function encodeCommand(command: Command): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(command));
+}
+
+export function decodeCommand(data: Uint8Array): Command {
+  return JSON.parse(new TextDecoder().decode(data)) as Command;
+}
