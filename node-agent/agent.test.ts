@@ -169,6 +169,8 @@ describe("the node", () => {
 
   test("is not Ready while the runtime is down, and is again when it is back", async () => {
     await lab.runtime.stop();
+    await lab.clock.advance(2000);
+    assert.equal((await lab.nodeReady())?.status, "True"); // a restart takes a moment
     await lab.until("not Ready", async () => (await lab.nodeReady())?.status === "False");
     assert.equal((await lab.nodeReady())?.message, "container runtime is down");
     await lab.runtime.start();

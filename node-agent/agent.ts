@@ -97,7 +97,8 @@ export class Agent {
     void this.#nodes.synced.then(() => this.#updateRoutes());
     void this.#podInformer.synced.then(() => this.pods.apiSynced());
     const stopRotation = clock.every(logCheckMs, () => void this.#rotateLogs());
-    void this.#registrar.registered.then((node) => keepLease({ client, clock, log, node, durationMs }, signal));
+    const { registered } = this.#registrar;
+    void keepLease({ client, clock, log, nodeName, registered, durationMs }, signal);
     log.info({ node: nodeName }, "Starting kubelet main sync loop");
     await Promise.all([
       this.#registrar.run(signal),

@@ -6,18 +6,21 @@ import { type Clock, sleep } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Client } from "../client/types.ts";
 
+export interface LeaseOptions {
+  client: Client;
+  clock: Clock;
+  log: Logger;
+  nodeName: string;
+  /** The registered Node, owner of a new Lease. A Lease that is there is renewed without waiting for it. */
+  registered: Promise<Node>;
+  durationMs: number;
+}
+
 /** Renews this node's Lease in kube-node-lease four times in its duration (KEP-589): the sign of life of a node. */
 export async function keepLease(
-  {
-    client,
-    clock,
-    log,
-    node,
-    durationMs,
-  }: { client: Client; clock: Clock; log: Logger; node: Node; durationMs: number },
+  { client, clock, log, nodeName: name, registered, durationMs }: LeaseOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const { name, uid } = node.metadata;
   const namespace = "kube-node-lease";
   // A renewal that hangs must not cost the node its readiness: give up in time for the next ones.
   const options = { timeoutMs: Math.max(500, durationMs / 4), signal };
@@ -26,7 +29,8 @@ export async function keepLease(
     leaseDurationSeconds: Math.max(1, Math.round(durationMs / 1000)),
     renewTime: new Date(clock.now()).toISOString().replace("Z", "000Z"),
   });
-  const create = () => {
+  const create = async () => {
+    const { uid } = (await registered).metadata;
     const ownerReferences = [{ apiVersion: "v1", kind: "Node", name, uid: uid! }];
     const lease: Lease = { metadata: { name, namespace, ownerReferences }, spec: spec() };
     return client.create(Leases, lease, options);

@@ -21,6 +21,10 @@ export interface RegistrarOptions {
 
 /** How often runtime and machine are looked at; only changes and heartbeats are posted. */
 const checkMs = 1000;
+/** The same while something is missing. */
+const impatientMs = 100;
+/** A runtime that is restarted is away for a moment; the node is not called NotReady for that (upstream: 30 s). */
+const runtimeGraceMs = 3000;
 
 /**
  * Registers this machine as a Node and keeps its status true: conditions are posted at once when one changes and every
@@ -36,10 +40,13 @@ export class NodeRegistrar {
   #podCidr: string | undefined;
   #told: string | undefined;
   #posted: { conditions: NodeCondition[]; status: unknown; atMs: number } | undefined;
+  #runtimeAnswers = false;
+  #answeredAtMs: number;
   #wake = new AbortController();
 
   constructor(options: RegistrarOptions) {
     this.#options = options;
+    this.#answeredAtMs = options.clock.monotonic();
     this.registered = new Promise((resolve) => {
       this.#resolveRegistered = resolve;
     });
@@ -70,7 +77,7 @@ export class NodeRegistrar {
       try {
         await this.#sync();
         failures = 0;
-        await sleep(clock, checkMs, this.#wake.signal);
+        await sleep(clock, this.isReady && this.#runtimeAnswers ? checkMs : impatientMs, this.#wake.signal);
       } catch (err) {
         if (isNotFound(err)) {
           // Differs: upstream registers only at its start; here a Node deleted by mistake comes back.
@@ -87,8 +94,9 @@ export class NodeRegistrar {
     const { client, clock, log, runtime, facts, heartbeatMs, readResources } = this.#options;
     const version = await runtime.version().catch(() => undefined);
     const all: NodeFacts = { ...facts, runtime: version ?? { name: "unknown", version: "unknown" } };
-    const health = { resources: readResources(), podCidr: this.#podCidr, runtime: await this.#runtimeConditions() };
-    const conditions = nodeConditions(health);
+    const answer = await this.#runtimeConditions();
+    this.#runtimeAnswers = answer !== undefined;
+    if (answer !== undefined) this.#answeredAtMs = clock.monotonic();
     const key = { name: facts.name };
     if (this.#node === undefined) {
       this.#node = await this.#register(all);
@@ -98,6 +106,8 @@ export class NodeRegistrar {
       this.check();
       return;
     }
+    if (answer === undefined && clock.monotonic() - this.#answeredAtMs < runtimeGraceMs) return;
+    const conditions = nodeConditions({ resources: readResources(), podCidr: this.#podCidr, runtime: answer });
     const status = machineStatus(all);
     const nowMs = clock.now();
     const due =

@@ -7,6 +7,8 @@ import { PodWorker, type WorkerOptions } from "./pod-worker.ts";
 
 /** How often everything the runtime has is compared with what was known (upstream's PLEG relist). */
 const relistMs = 1000;
+/** The same while the runtime does not answer, or the API has not. */
+const impatientMs = 100;
 
 export interface PodsOptions extends WorkerOptions {
   runtime: CriRuntime;
@@ -93,12 +95,14 @@ export class NodePods {
           for (const uid of this.#fingerprints.keys()) if (!now.has(uid)) this.#runtimeChanged(uid);
           this.#fingerprints = now;
         }
+        // Workers that failed meanwhile need not wait for their next try.
+        if (failing) for (const worker of this.#workers.values()) worker.wake();
         failing = false;
       } catch (err) {
         if (!failing) log.warn({ err }, "The container runtime does not answer");
         failing = true;
       }
-      await sleep(clock, this.#apiKnown ? relistMs : 50, signal);
+      await sleep(clock, this.#apiKnown && !failing ? relistMs : impatientMs, signal);
     }
   }
 
