@@ -18,6 +18,7 @@ import { httpHandler } from "./http/handler.ts";
 import { type OpenApi, Paths } from "./http/paths.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { prefixOfResource } from "./registry/context.ts";
+import { KeyLocks } from "./registry/key-locks.ts";
 import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
@@ -70,7 +71,15 @@ export class Apiserver {
       taintNodesByCondition,
       defaultTolerationSeconds(options.tolerationSeconds),
     ]);
-    const context = { storage, cache: this.#cache, admission, ranges: this.#ranges, clock, rand };
+    const context = {
+      storage,
+      cache: this.#cache,
+      admission,
+      ranges: this.#ranges,
+      locks: new KeyLocks(),
+      clock,
+      rand,
+    };
     this.#registry = new Registry(context, resources, options.kubelet && { tls: options.kubelet });
     this.#chain = new Chain(this.#registry);
     let discovery: Discovery | undefined;

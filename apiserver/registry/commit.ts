@@ -29,8 +29,16 @@ export async function commit(context: Context, resource: Resource, change: Chang
 async function commitService(context: Context, change: Change, dryRun: boolean): Promise<Outcome> {
   const { ranges } = context;
   const old = change.old?.parse() as Service | undefined;
-  for (;;) {
-    const plan = ranges.plan(old, change.next as Service | undefined);
+  for (let fresh = false; ; ) {
+    let plan: ReturnType<typeof ranges.plan>;
+    try {
+      plan = ranges.plan(old, change.next as Service | undefined);
+    } catch (error) {
+      if (fresh) throw error; // else another apiserver may have given back what seems taken
+      await ranges.refresh();
+      fresh = true;
+      continue;
+    }
     const next = change.next && plan.service;
     const outcome = await write(context, { ...change, next }, dryRun, plan.writes);
     if (outcome.committed) {

@@ -8,6 +8,7 @@ import type { Target } from "../request.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
+import type { KeyLocks } from "./key-locks.ts";
 import type { ServiceRanges } from "./services/ranges.ts";
 
 /** What the registry's verbs work with. */
@@ -16,6 +17,7 @@ export interface Context {
   cache: WatchCache;
   admission: Admission;
   ranges: ServiceRanges;
+  locks: KeyLocks;
   clock: Clock;
   rand: Rand;
 }

@@ -23,7 +23,7 @@ export interface Modified {
  * has, which is nearly always the newest; before a refusal reaches the client, it is asked anew on the state of the
  * store. No write happens when nothing changes. Throws 404.
  */
-export async function modify(
+export function modify(
   context: Context,
   resource: Resource,
   target: Target,
@@ -31,9 +31,26 @@ export async function modify(
   dryRun = false,
 ): Promise<Modified> {
   const key = keyOf(resource, target);
-  const cached = context.cache.resource(prefixOfResource(resource)).objects.get(key);
-  let current = cached ?? (await live(context, resource, target));
-  let fresh = cached === undefined;
+  const cachedNow = () => context.cache.resource(prefixOfResource(resource)).objects.get(key);
+  if (dryRun) return attempts(context, resource, target, modifier, dryRun, cachedNow());
+  return context.locks.run(key, (newest) => {
+    const cached = cachedNow();
+    const known = newest === undefined || (cached && cached.revision > newest.revision) ? cached : newest;
+    return attempts(context, resource, target, modifier, dryRun, known);
+  });
+}
+
+async function attempts(
+  context: Context,
+  resource: Resource,
+  target: Target,
+  modifier: Modifier,
+  dryRun: boolean,
+  known: StoredObject | undefined,
+): Promise<Modified> {
+  const key = keyOf(resource, target);
+  let current = known ?? (await live(context, resource, target));
+  let fresh = known === undefined;
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
     const old = current.parse();
     let next: ReturnType<Modifier>;

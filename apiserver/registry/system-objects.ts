@@ -3,6 +3,7 @@ import { EndpointSlices, Endpoints, Namespaces, Services } from "../../api/gener
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { isAlreadyExists } from "../../apimachinery/status.ts";
 import type { Target, User } from "../request.ts";
+import { keyOf } from "./context.ts";
 import { create } from "./create.ts";
 import type { Registry } from "./registry.ts";
 import { update } from "./update.ts";
@@ -79,10 +80,11 @@ async function ensure(
   const target: Target = { group, version, resource: name, namespace, name: object.metadata.name, subresource: "" };
   const options = { user, dryRun: false, warnings: [] };
   const whole = () => structuredClone({ kind, apiVersion: group ? `${group}/${version}` : version, ...object });
-  try {
-    await create(registry.context, resource, target, whole(), options);
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    if (overwrite) await update(registry.context, resource, target, whole(), options);
-  }
+  const { context } = registry;
+  const exists = (await context.storage.get(keyOf(resource, target))) !== undefined;
+  if (exists && overwrite) await update(context, resource, target, whole(), options);
+  if (exists) return;
+  await create(context, resource, target, whole(), options).catch((error: unknown) => {
+    if (!isAlreadyExists(error)) throw error; // another apiserver was faster
+  });
 }

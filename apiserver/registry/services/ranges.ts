@@ -67,6 +67,11 @@ export class ServiceRanges {
     };
   }
 
+  /** Looks at what other apiservers have allocated meanwhile. */
+  async refresh(): Promise<void> {
+    this.refused(await Promise.all([this.#ips, this.#ports].map(({ key }) => this.#storage.get(key))));
+  }
+
   /** What the store holds for the keys of a refused commit. */
   refused(current: readonly (StoredObject | undefined)[]): void {
     for (const stored of current) {
