@@ -9,7 +9,6 @@ import { startOpsServer } from "../../base/ops-server.ts";
 import { aborted, runProcess, StartError } from "../../base/process.ts";
 import { systemRand } from "../../base/rand.ts";
 import { GrpcServer } from "../../net/grpc-server.ts";
-import packageJson from "../../package.json" with { type: "json" };
 import { ImageServiceService, RuntimeServiceService } from "../../proto/generated/runtime.v1.ts";
 import { probeAbilities } from "./abilities.ts";
 import { Cgroups } from "./cgroup.ts";
@@ -60,7 +59,7 @@ runProcess(log, async (signal) => {
 
   const server = new GrpcServer();
   server.addService(RuntimeServiceService, {
-    ...nodeHandlers(runtime, packageJson.version),
+    ...nodeHandlers(runtime),
     ...sandboxHandlers(runtime),
     ...containerHandlers(runtime),
   });

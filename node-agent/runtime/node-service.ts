@@ -4,11 +4,14 @@ import { CgroupDriver, type RuntimeServiceService } from "../../proto/generated/
 import { parsePodCidr } from "./ipam.ts";
 import type { Runtime } from "./runtime.ts";
 
+/** As in package.json; a Node shows it as `kubelab://0.1.0`. */
+const runtimeVersion = "0.1.0";
+
 /** CRI's rpcs about the runtime itself. */
-export function nodeHandlers(runtime: Runtime, version: string): Handlers<typeof RuntimeServiceService> {
+export function nodeHandlers(runtime: Runtime): Handlers<typeof RuntimeServiceService> {
   const { log, abilities, mode, cgroups } = runtime.options;
   return {
-    Version: () => ({ version: "0.1.0", runtimeName: "kubelab", runtimeVersion: version, runtimeApiVersion: "v1" }),
+    Version: () => ({ version: "0.1.0", runtimeName: "kubelab", runtimeVersion, runtimeApiVersion: "v1" }),
 
     Status({ verbose }) {
       const network = runtime.podCidr !== undefined;

@@ -14,8 +14,8 @@ import {
   RuntimeServiceService,
 } from "../../proto/generated/runtime.v1.ts";
 import { findHierarchies } from "./cgroup.ts";
-import { nodeIp, type Place, TestNode, until } from "./e2e-harness.ts";
 import { parseMountinfo } from "./mountinfo.ts";
+import { nodeIp, type Place, TestNode, until } from "./testing.ts";
 
 /** The runtime as a process, driven over CRI as an agent does it. */
 const places: Record<Place, string> = {
@@ -281,6 +281,26 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
         [ContainerState.CONTAINER_EXITED, 128, "StartError"],
       );
       await node.removePod(pod.id);
+    });
+
+    test("Version and Status: which release, and that Pods can have addresses", async () => {
+      const { version } = JSON.parse(readFileSync("package.json", "utf8"));
+      const answer = await node.cri.unary(rt.Version, {});
+      assert.deepEqual(
+        [answer.runtimeName, answer.runtimeVersion, answer.runtimeApiVersion],
+        ["kubelab", version, "v1"],
+      );
+      const { status } = await node.cri.unary(rt.Status, {});
+      assert.deepEqual(
+        status!.conditions.map(({ type, status }) => [type, status]),
+        [
+          ["RuntimeReady", true],
+          ["NetworkReady", true],
+        ],
+      );
+      const setCidr = (podCidr: string) =>
+        node.cri.unary(rt.UpdateRuntimeConfig, { runtimeConfig: { networkConfig: { podCidr } } });
+      await assert.rejects(setCidr("10.244.1.0"), (error: GrpcError) => error.code === Code.InvalidArgument);
     });
 
     test("events tell of each step, so that nobody has to poll", async () => {
