@@ -49,7 +49,7 @@ export interface Message {
   reject: boolean;
   /** AppResp with reject: the last index that may agree; `logTerm` is its term at the follower. */
   rejectHint: number;
-  /** ReadIndex: the asker's opaque unique id. Heartbeats that confirm reads: the leader's counter. */
+  /** ReadIndex: the asker's opaque id, never used twice, not over restarts either (an answer may come that late). Heartbeats that confirm reads: the leader's counter. */
   context: Uint8Array;
 }
 

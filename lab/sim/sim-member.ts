@@ -122,9 +122,11 @@ class Life {
   #inbox: RunnerInput[] = [];
   #applied = 0;
   #counter = 0;
+  readonly #name: string; // of this life: an answer to a read of an earlier one must not be taken for ours
 
   constructor(options: MemberOptions, die: (error: Error) => void) {
     this.#options = options;
+    this.#name = options.rand.uint64().toString(36);
     this.#die = die;
     this.#boot().catch(die);
   }
@@ -159,7 +161,7 @@ class Life {
     if (this.#options.planted === "stale read") {
       return done({ type: "answered", value: this.#state.get(key) });
     }
-    const id = `${this.#options.id} ${++this.#counter}`;
+    const id = `${this.#name} ${++this.#counter}`;
     this.#reads.set(id, { key, done });
     this.#runner.input({ type: "ReadIndex", context: new TextEncoder().encode(id) });
   }
