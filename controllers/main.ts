@@ -35,6 +35,8 @@ const log = createLogger("kube-controller-manager");
 
 runProcess(log, async (signal) => {
   const options = parseFlags(flags, process.argv.slice(2));
+  const clusterCidr = cidr("cluster-cidr", options["cluster-cidr"]);
+  const reserved = options["reserved-cidrs"].map((text) => cidr("reserved-cidrs", text));
   const tls = readTls({
     caFile: options["ca-file"],
     certFile: options["cert-file"],
@@ -55,9 +57,9 @@ runProcess(log, async (signal) => {
     return startControllers(
       context,
       {
-        clusterCidr: cidr("cluster-cidr", options["cluster-cidr"]),
+        clusterCidr,
         nodeCidrMaskSize: options["node-cidr-mask-size"],
-        reserved: options["reserved-cidrs"].map((text) => cidr("reserved-cidrs", text)),
+        reserved,
         nodeMonitorPeriodMs: options["node-monitor-period"],
         nodeMonitorGracePeriodMs: options["node-monitor-grace-period"],
         nodeStartupGracePeriodMs: options["node-startup-grace-period"],
