@@ -45,6 +45,7 @@ export class SimMember {
   readonly disk: SimDisk;
   readonly #options: MemberOptions;
   #life: Life | undefined;
+  #lives = 0;
 
   constructor(options: MemberOptions) {
     this.id = options.id;
@@ -62,7 +63,7 @@ export class SimMember {
 
   start(): void {
     if (this.#life !== undefined) return;
-    const life = new Life(this.#options, (error) => {
+    const life = new Life(this.#options, `${this.id} in life ${++this.#lives}`, (error) => {
       if (this.#life !== life) return;
       this.crash();
       this.#options.watch.dies(this.id, error);
@@ -124,9 +125,9 @@ class Life {
   #counter = 0;
   readonly #name: string; // of this life: an answer to a read of an earlier one must not be taken for ours
 
-  constructor(options: MemberOptions, die: (error: Error) => void) {
+  constructor(options: MemberOptions, name: string, die: (error: Error) => void) {
     this.#options = options;
-    this.#name = options.rand.uint64().toString(36);
+    this.#name = name;
     this.#die = die;
     this.#boot().catch(die);
   }
