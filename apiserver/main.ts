@@ -8,7 +8,6 @@ import { aborted, runProcess, StartError } from "../base/process.ts";
 import { EtcdClient } from "../etcd-raft/client/client.ts";
 import { GrpcServer } from "../net/grpc-server.ts";
 import { readTls } from "../net/tls.ts";
-import { openapi } from "./http/openapi.ts";
 import { HttpServer } from "./http/server.ts";
 import { Apiserver } from "./server.ts";
 
@@ -97,7 +96,6 @@ runProcess(log, async (signal) => {
       return new Apiserver({
         etcd,
         resources: resources({ allowLoopbackEndpoints: flags["allow-loopback-endpoints"] }),
-        openapi,
         serviceClusterIPRange: flags["service-cluster-ip-range"],
         serviceNodePortRange: flags["service-node-port-range"],
         tolerationSeconds: {

@@ -15,7 +15,8 @@ import { Chain } from "./chain.ts";
 import { addApiService } from "./grpc/service.ts";
 import { type Discovery, makeDiscovery } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
-import { type OpenApi, Paths } from "./http/paths.ts";
+import { OpenApi } from "./http/openapi.ts";
+import { Paths } from "./http/paths.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { prefixOfResource } from "./registry/context.ts";
 import { KeyLocks } from "./registry/key-locks.ts";
@@ -29,7 +30,6 @@ import { WatchCache } from "./watchcache/watch-cache.ts";
 export interface ApiserverOptions {
   etcd: EtcdClient;
   resources: readonly Resource[];
-  openapi: () => OpenApi;
   serviceClusterIPRange: string;
   serviceNodePortRange: string;
   tolerationSeconds: { notReady: number; unreachable: number };
@@ -88,7 +88,7 @@ export class Apiserver {
         discovery ??= makeDiscovery(resources);
         return discovery;
       },
-      openapi: options.openapi,
+      openapi: new OpenApi(resources),
       metrics,
       checks: [
         { name: "ping", live: true, missing: () => undefined },

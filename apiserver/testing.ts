@@ -11,7 +11,6 @@ import { startTestMember } from "../etcd-raft/server/testing.ts";
 import { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { type Authority, createAuthority } from "../pki/authority.ts";
-import { openapi } from "./http/openapi.ts";
 import { HttpServer } from "./http/server.ts";
 import { Apiserver } from "./server.ts";
 
@@ -94,7 +93,6 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
   const apiserver = new Apiserver({
     etcd,
     resources: resources({ allowLoopbackEndpoints }),
-    openapi,
     serviceClusterIPRange: options.serviceClusterIPRange ?? "10.96.0.0/12",
     serviceNodePortRange: "30000-32767",
     tolerationSeconds: { notReady: seconds, unreachable: seconds },

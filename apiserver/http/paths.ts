@@ -2,6 +2,7 @@ import type { Registry as Metrics } from "prom-client";
 import type { Discovery } from "./discovery.ts";
 import { header } from "./handler.ts";
 import { negotiate } from "./negotiate.ts";
+import type { OpenApi } from "./openapi.ts";
 import type { RequestInfo } from "./request-info.ts";
 import { respondText, unacceptable } from "./respond.ts";
 import type { HttpRequest, HttpResponse } from "./server.ts";
@@ -9,16 +10,9 @@ import type { HttpRequest, HttpResponse } from "./server.ts";
 /** The paths that are no resources: discovery, OpenAPI, version, health, metrics. */
 export interface PathsOptions {
   discovery: () => Discovery;
-  openapi: () => OpenApi;
+  openapi: OpenApi;
   metrics: Metrics;
   checks: readonly Check[];
-}
-
-/** Documents of `/openapi/v3`, with the hash of each. */
-export interface OpenApi {
-  /** The document of `api/v1`, `apis/apps/v1`, ...; undefined for others. */
-  document(groupVersion: string): { text: string; hash: string } | undefined;
-  groupVersions: readonly string[];
 }
 
 /** Named as `/readyz?verbose` shows it; `missing` is undefined when it is well. */
@@ -92,7 +86,7 @@ export class Paths {
       });
       return void response.end();
     }
-    const openapi = this.#options.openapi();
+    const { openapi } = this.#options;
     if (path === "/openapi/v3") {
       const paths: Record<string, object> = {};
       for (const name of openapi.groupVersions)
