@@ -1,7 +1,7 @@
 import { invalidValue } from "../field-error.ts";
 import { badRequest, invalid } from "../status.ts";
 import { type Scan, scanJson, syntaxError } from "./json-scan.ts";
-import { isObject, type JsonObject, normalize } from "./normalize.ts";
+import { isObject, type JsonObject, maxProblems, normalize } from "./normalize.ts";
 import { decodeEnvelope, decodeMessage } from "./protobuf.ts";
 import type { Message, Schema } from "./table.ts";
 import { describe } from "./values.ts";
@@ -179,7 +179,10 @@ function strictProblems(text: string, scan: Scan | undefined, unknown: string[],
     for (const problem of problems) problem.at = positions.get(problem.path) ?? 0;
   }
   for (const [path, at] of duplicates) problems.push({ path, at, text: `duplicate field ${JSON.stringify(path)}` });
-  return problems.sort((a, b) => a.at - b.at).map((p) => p.text);
+  return problems
+    .sort((a, b) => a.at - b.at)
+    .map((p) => p.text)
+    .slice(0, maxProblems);
 }
 
 /** Go's structs are never absent: metadata and spec are there, if only empty. */

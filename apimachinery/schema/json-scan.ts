@@ -12,6 +12,7 @@ export interface Scan {
 }
 
 const maxDepth = 1000;
+const maxDuplicates = 1000;
 
 interface Frame {
   /** Undefined in lists. */
@@ -48,7 +49,7 @@ export function scanJson(text: string, wanted?: ReadonlySet<string>): Scan {
         if (end < 0) return { duplicates, positions, error: undefined };
         if (top?.keys && isKey(text, end)) {
           top.key = readKey(text, at, end);
-          if (!top.keys.add(top.key)) duplicates.push({ path: path(), at });
+          if (!top.keys.add(top.key) && duplicates.length < maxDuplicates) duplicates.push({ path: path(), at });
           if (wanted?.has(path()) && !positions.has(path())) positions.set(path(), at);
         }
         at = end - 1;

@@ -14,6 +14,8 @@ export function normalize(schema: Schema, message: Message, object: JsonObject, 
 
 export type JsonObject = Record<string, unknown>;
 
+export const maxProblems = 100;
+
 class Normalizer {
   readonly #schema: Schema;
   readonly #unknown: string[];
@@ -46,7 +48,8 @@ class Normalizer {
       if (typeof object[key] !== "string") throw this.#mismatch(new Mismatch(object[key], "string"), "TypeMeta");
       return;
     }
-    this.#unknown.push(this.#path());
+    // Go tells a hundred at most, and so nobody makes us build millions of paths.
+    if (this.#unknown.length < maxProblems) this.#unknown.push(this.#path());
     delete object[key];
   }
 

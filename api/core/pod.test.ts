@@ -1,0 +1,432 @@
+import { describe, expect, test } from "vitest";
+import { errorText } from "../../apimachinery/field-error.ts";
+import type { Container, Pod, PodSpec, PodStatus } from "../generated/core-v1.ts";
+import { pods } from "./pod.ts";
+import { summarize } from "./pod-columns.ts";
+import { isPodActive, isPodAvailable, isPodReady, podRequests, qosClass } from "./pod-status.ts";
+
+const now = Date.parse("2026-11-21T12:00:00Z");
+const metadata = { name: "p", namespace: "default" };
+const bare = (spec: Partial<PodSpec> = {}, more: Partial<Pod> = {}): Pod => {
+  const pod: Pod = structuredClone({
+    metadata,
+    spec: { containers: [{ name: "c", image: "nginx" }], ...spec },
+    ...more,
+  });
+  pods.defaults(pod);
+  return pod;
+};
+const problems = (pod: Pod) => pods.validate(pod).map(errorText);
+
+describe("defaults", () => {
+  test("a bare Pod gets exactly what upstream adds", () => {
+    expect(bare()).toEqual({
+      metadata,
+      spec: {
+        containers: [
+          {
+            name: "c",
+            image: "nginx",
+            imagePullPolicy: "Always",
+            resources: {},
+            terminationMessagePath: "/dev/termination-log",
+            terminationMessagePolicy: "File",
+          },
+        ],
+        dnsPolicy: "ClusterFirst",
+        enableServiceLinks: true,
+        restartPolicy: "Always",
+        schedulerName: "default-scheduler",
+        securityContext: {},
+        terminationGracePeriodSeconds: 30,
+      },
+    });
+  });
+
+  test.each([
+    ["nginx", "Always"],
+    ["nginx:latest", "Always"],
+    ["nginx:1.27", "IfNotPresent"],
+    ["host:5000/nginx", "Always"],
+    ["host:5000/nginx:1", "IfNotPresent"],
+    ["nginx@sha256:abc", "IfNotPresent"],
+  ])("the image %s is pulled %s", (image, policy) => {
+    expect(bare({ containers: [{ name: "c", image }] }).spec.containers[0]!.imagePullPolicy).toBe(policy);
+  });
+
+  test("limits become requests where there are none; ports, probes, volumes and accounts are completed", () => {
+    const { spec } = bare({
+      serviceAccountName: "sa",
+      hostNetwork: true,
+      volumes: [{ name: "e" }, { name: "s", secret: { secretName: "x" } }, { name: "h", hostPath: { path: "/" } }],
+      containers: [
+        {
+          name: "c",
+          image: "i",
+          resources: { limits: { cpu: "1", memory: "1Gi" }, requests: { cpu: "100m" } },
+          ports: [{ containerPort: 80 }],
+          livenessProbe: { httpGet: { port: 80 } },
+        },
+      ],
+    });
+    expect(spec.containers[0]).toMatchObject({
+      resources: { requests: { cpu: "100m", memory: "1Gi" } },
+      ports: [{ containerPort: 80, hostPort: 80, protocol: "TCP" }],
+      livenessProbe: {
+        httpGet: { port: 80, path: "/", scheme: "HTTP" },
+        timeoutSeconds: 1,
+        periodSeconds: 10,
+        successThreshold: 1,
+        failureThreshold: 3,
+      },
+    });
+    expect(spec.volumes).toEqual([
+      { name: "e", emptyDir: {} },
+      { name: "s", secret: { secretName: "x", defaultMode: 420 } },
+      { name: "h", hostPath: { path: "/", type: "" } },
+    ]);
+    expect(spec.serviceAccount).toBe("sa");
+  });
+
+  test("creation starts the status and drops what a client wrote there", () => {
+    const pod = bare({}, { status: { phase: "Running" } });
+    pods.prepareForCreate(pod);
+    expect(pod.status).toEqual({ phase: "Pending", qosClass: "BestEffort" });
+    expect(pod.metadata.generation).toBe(1);
+  });
+});
+
+describe("validation tells every problem, in upstream's words", () => {
+  const container = (more: Partial<Container>): Partial<PodSpec> => ({
+    containers: [{ name: "c", image: "i", ...more }],
+  });
+  test.each<[string, Partial<PodSpec>, string[]]>([
+    ["a good Pod has none", {}, []],
+    ["no containers", { containers: [] }, ["spec.containers: Required value"]],
+    [
+      "names and images",
+      { containers: [{ name: "" }, { name: "A", image: " i" }, { name: "x", image: "i" }, { name: "x", image: "i" }] },
+      [
+        "spec.containers[0].name: Required value",
+        "spec.containers[0].image: Required value",
+        `spec.containers[1].name: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+        'spec.containers[1].image: Invalid value: " i": must not have leading or trailing whitespace',
+        'spec.containers[3].name: Duplicate value: "x"',
+      ],
+    ],
+    [
+      "ports",
+      container({
+        ports: [
+          { containerPort: 0 },
+          { containerPort: 65536, name: "80" },
+          { containerPort: 1, protocol: "ICMP" as "TCP" },
+        ],
+      }),
+      [
+        "spec.containers[0].ports[0].containerPort: Required value",
+        'spec.containers[0].ports[1].name: Invalid value: "80": must contain at least one letter (a-z)',
+        "spec.containers[0].ports[1].containerPort: Invalid value: 65536: must be between 1 and 65535, inclusive",
+        'spec.containers[0].ports[2].protocol: Unsupported value: "ICMP": supported values: "SCTP", "TCP", "UDP"',
+      ],
+    ],
+    [
+      "mounts of volumes that are not there",
+      container({
+        volumeMounts: [
+          { name: "v", mountPath: "/a" },
+          { name: "v", mountPath: "/a" },
+        ],
+      }),
+      [
+        'spec.containers[0].volumeMounts[0].name: Not found: "v"',
+        'spec.containers[0].volumeMounts[1].name: Not found: "v"',
+        'spec.containers[0].volumeMounts[1].mountPath: Invalid value: "/a": must be unique',
+      ],
+    ],
+    [
+      "requests beyond limits, and below nothing",
+      container({ resources: { limits: { cpu: "1" }, requests: { cpu: "2", memory: "-1" } } }),
+      [
+        'spec.containers[0].resources.requests[memory]: Invalid value: "-1": must be greater than or equal to 0',
+        'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to cpu limit of 1',
+      ],
+    ],
+    [
+      "probes",
+      container({
+        livenessProbe: { successThreshold: 2 },
+        readinessProbe: { exec: { command: [] }, tcpSocket: { port: 1 } },
+      }),
+      [
+        "spec.containers[0].livenessProbe: Required value: must specify a handler type",
+        "spec.containers[0].readinessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
+        "spec.containers[0].readinessProbe.exec.command: Required value",
+        "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
+      ],
+    ],
+    [
+      "variables",
+      container({
+        env: [{ name: "A=B" }, { name: "X", value: "1", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+      }),
+      [
+        "spec.containers[0].env[0].name: Invalid value: \"A=B\": a valid environment variable name must consist only of printable ASCII characters other than '='",
+        'spec.containers[0].env[1].valueFrom: Invalid value: "": may not be specified when `value` is not empty',
+      ],
+    ],
+    [
+      "policies",
+      { restartPolicy: "Sometimes" as "Always", dnsPolicy: "x" as "None" },
+      [
+        'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
+        'spec.dnsPolicy: Unsupported value: "x": supported values: "ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"',
+      ],
+    ],
+    [
+      "tolerations",
+      {
+        tolerations: [
+          { operator: "Equal" },
+          { key: "a", operator: "Exists", tolerationSeconds: 1, effect: "NoSchedule" },
+        ],
+      },
+      [
+        'spec.tolerations[0].operator: Invalid value: "Equal": operator must be Exists when `key` is empty, which means "match all values and all keys"',
+        "spec.tolerations[1].effect: Invalid value: \"NoSchedule\": effect must be 'NoExecute' when `tolerationSeconds` is set",
+      ],
+    ],
+    [
+      "volumes",
+      {
+        volumes: [
+          { name: "a", emptyDir: {}, hostPath: { path: "/.." } },
+          { name: "a", configMap: {} },
+        ],
+      },
+      [
+        "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+        "spec.volumes[0].hostPath.path: Invalid value: \"/..\": must not contain '..'",
+        'spec.volumes[1].name: Duplicate value: "a"',
+        "spec.volumes[1].configMap.name: Required value",
+      ],
+    ],
+    [
+      "init containers have no probes unless they keep running",
+      {
+        initContainers: [
+          { name: "i", image: "i", readinessProbe: { tcpSocket: { port: 1 } } },
+          { name: "s", image: "i", restartPolicy: "Always", readinessProbe: { tcpSocket: { port: 1 } } },
+        ],
+      },
+      [
+        "spec.initContainers[0].readinessProbe: Forbidden: may not be set for init containers without restartPolicy=Always",
+      ],
+    ],
+  ])("%s", (_, spec, expected) => expect(problems(bare(spec))).toEqual(expected));
+
+  test("metadata's rules are told too", () => {
+    const pod = bare({}, { metadata: { name: "P", namespace: "default", labels: { "-": "x" }, finalizers: ["mine"] } });
+    expect(problems(pod).map((p) => p.slice(0, 50))).toEqual([
+      'metadata.name: Invalid value: "P": a lowercase RFC',
+      'metadata.labels: Invalid value: "-": name part mus',
+      'metadata.finalizers: Invalid value: "mine": name i',
+    ]);
+  });
+});
+
+describe("a Pod's spec is what runs", () => {
+  const update = (change: (pod: Pod) => void, old = bare()) => {
+    const pod = structuredClone(old);
+    change(pod);
+    pods.defaults(pod);
+    return pods.validateUpdate(pod, old).map(errorText);
+  };
+  test.each<[string, (pod: Pod) => void]>([
+    [
+      "the image may change",
+      (pod) => {
+        pod.spec.containers[0]!.image = "other";
+      },
+    ],
+    [
+      "a toleration may be added",
+      (pod) => {
+        pod.spec.tolerations = [{ operator: "Exists" }];
+      },
+    ],
+    [
+      "a deadline may be set",
+      (pod) => {
+        pod.spec.activeDeadlineSeconds = 5;
+      },
+    ],
+    [
+      "labels may change",
+      (pod) => {
+        pod.metadata.labels = { a: "b" };
+      },
+    ],
+  ])("%s", (_, change) => expect(update(change)).toEqual([]));
+
+  test.each<[string, (pod: Pod) => void, string]>([
+    [
+      "no other field",
+      (pod) => {
+        pod.spec.nodeName = "n";
+      },
+      "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`",
+    ],
+    [
+      "no container more",
+      (pod) => void pod.spec.containers.push({ name: "d", image: "i" }),
+      "spec.containers: Forbidden: pod updates may not add or remove containers",
+    ],
+    [
+      "not its name",
+      (pod) => {
+        pod.metadata.name = "q";
+      },
+      'metadata.name: Invalid value: "q": field is immutable',
+    ],
+  ])("%s", (_, change, message) => expect(update(change)[0]).toContain(message));
+
+  test("the spec counts generations, the status does not", () => {
+    const old = bare({}, { status: { phase: "Running" } });
+    old.metadata.generation = 3;
+    const image = structuredClone(old);
+    image.spec.containers[0]!.image = "other";
+    image.status = { phase: "Failed" };
+    pods.prepareForUpdate(image, old);
+    expect([image.metadata.generation, image.status]).toEqual([4, { phase: "Running" }]);
+    const status = structuredClone(old);
+    status.spec.nodeName = "n";
+    status.status = { phase: "Failed" };
+    pods.prepareForStatusUpdate(status, old);
+    expect([status.metadata.generation, status.spec.nodeName, status.status]).toEqual([
+      3,
+      undefined,
+      { phase: "Failed" },
+    ]);
+  });
+
+  test.each([
+    ["what was asked", { nodeName: "n" }, "Running", 5, 5],
+    ["the Pod's own", { nodeName: "n" }, "Running", undefined, 30],
+    ["at once before it was scheduled", {}, "Pending", undefined, 0],
+    ["at once when it has ended", { nodeName: "n" }, "Succeeded", 5, 0],
+    ["a second for less than nothing", { nodeName: "n" }, "Running", -1, 1],
+  ] as const)("grace: %s", (_, spec, phase, requested, seconds) => {
+    expect(pods.gracePeriodSeconds!(bare(spec, { status: { phase } }), requested)).toBe(seconds);
+  });
+});
+
+describe("the Status cell", () => {
+  const running = { state: { running: {} }, ready: true, restartCount: 0, name: "c", image: "", imageID: "" };
+  const waiting = (reason: string) => ({ ...running, ready: false, state: { waiting: { reason } } });
+  const ended = (exitCode: number, reason?: string) => ({
+    ...running,
+    ready: false,
+    state: { terminated: { exitCode, ...(reason ? { reason } : {}) } },
+  });
+  const init: Partial<PodSpec> = { initContainers: [{ name: "i", image: "i" }] };
+  test.each<[string, Partial<PodSpec>, PodStatus, Partial<Pod["metadata"]>, string, string]>([
+    ["the phase when there is nothing else", {}, { phase: "Pending" }, {}, "Pending", "0/1"],
+    ["running", {}, { phase: "Running", containerStatuses: [running] }, {}, "Running", "1/1"],
+    [
+      "why a container waits",
+      {},
+      { phase: "Pending", containerStatuses: [waiting("CrashLoopBackOff")] },
+      {},
+      "CrashLoopBackOff",
+      "0/1",
+    ],
+    ["why a container ended", {}, { phase: "Failed", containerStatuses: [ended(1, "Error")] }, {}, "Error", "0/1"],
+    ["its exit code otherwise", {}, { phase: "Failed", containerStatuses: [ended(7)] }, {}, "ExitCode:7", "0/1"],
+    [
+      "how many init containers are done",
+      init,
+      { phase: "Pending", initContainerStatuses: [waiting("PodInitializing")] },
+      {},
+      "Init:0/1",
+      "0/1",
+    ],
+    [
+      "why an init container waits",
+      init,
+      { phase: "Pending", initContainerStatuses: [waiting("ErrImagePull")] },
+      {},
+      "Init:ErrImagePull",
+      "0/1",
+    ],
+    [
+      "Terminating while it is being deleted",
+      {},
+      { phase: "Running", containerStatuses: [running] },
+      { deletionTimestamp: "2026-11-21T11:00:00Z" },
+      "Terminating",
+      "1/1",
+    ],
+    ["the Pod's own reason", {}, { phase: "Failed", reason: "Evicted" }, {}, "Evicted", "0/1"],
+    [
+      "gated",
+      {},
+      { phase: "Pending", conditions: [{ type: "PodScheduled", status: "False", reason: "SchedulingGated" }] },
+      {},
+      "SchedulingGated",
+      "0/1",
+    ],
+  ])("%s", (_, spec, status, meta, text, ready) => {
+    const summary = summarize(bare(spec, { status, metadata: { ...metadata, ...meta } }), now);
+    expect([summary.status, summary.ready]).toEqual([text, ready]);
+  });
+
+  test("restarts tell when the last one was", () => {
+    const state = {
+      ...running,
+      restartCount: 3,
+      lastState: { terminated: { exitCode: 1, finishedAt: "2026-11-21T11:55:00Z" } },
+    };
+    expect(summarize(bare({}, { status: { containerStatuses: [state] } }), now).restarts).toBe("3 (5m ago)");
+  });
+});
+
+describe("shared readers", () => {
+  test.each<[string, Container["resources"][], string]>([
+    ["nothing asked", [{}], "BestEffort"],
+    ["some asked", [{ requests: { cpu: "1" } }], "Burstable"],
+    ["all limited", [{ limits: { cpu: "1", memory: "1Gi" } }], "Guaranteed"],
+    ["one of two limited", [{ limits: { cpu: "1", memory: "1Gi" } }, {}], "Burstable"],
+    ["less requested than limited", [{ limits: { cpu: "1", memory: "1Gi" }, requests: { cpu: "500m" } }], "Burstable"],
+  ])("%s is %s", (_, resources, qos) => {
+    expect(qosClass({ containers: resources.map((r, i) => ({ name: `c${i}`, resources: r! })) })).toBe(qos);
+  });
+
+  test("requests are the sum of containers or the greatest init container, and sidecars count for both", () => {
+    const cpu = (name: string, amount: string, more: Partial<Container> = {}): Container => ({
+      name,
+      resources: { requests: { cpu: amount, memory: "1Mi" } },
+      ...more,
+    });
+    const containers = [cpu("a", "100m"), cpu("b", "200m")];
+    expect(podRequests({ containers })).toEqual({ milliCpu: 300, memoryBytes: 2 * 2 ** 20 });
+    expect(podRequests({ containers, initContainers: [cpu("i", "1")] }).milliCpu).toBe(1000);
+    const sidecar = cpu("s", "50m", { restartPolicy: "Always" });
+    expect(
+      podRequests({ containers, initContainers: [sidecar, cpu("i", "1")], overhead: { cpu: "10m" } }).milliCpu,
+    ).toBe(1060);
+  });
+
+  test("ready, available after a while, active until ended or deleted", () => {
+    const ready = { type: "Ready", status: "True" as const, lastTransitionTime: "2026-11-21T11:59:50Z" };
+    const pod = bare({}, { status: { phase: "Running", conditions: [ready] } });
+    expect([isPodReady(pod), isPodAvailable(pod, 10, now), isPodAvailable(pod, 11, now), isPodActive(pod)]).toEqual([
+      true,
+      true,
+      false,
+      true,
+    ]);
+    expect(isPodActive({ ...pod, metadata: { ...metadata, deletionTimestamp: "x" } })).toBe(false);
+    expect(isPodActive(bare({}, { status: { phase: "Failed" } }))).toBe(false);
+  });
+});

@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { errorText } from "../apimachinery/field-error.ts";
+import type { KubernetesObject } from "../apimachinery/object.ts";
+import { decodeBody } from "../apimachinery/schema/decode.ts";
+import { resources } from "./resources.ts";
+import { schema } from "./schema.ts";
+
+const rows = resources();
+const containers = [{ name: "c", image: "i" }];
+const template = { metadata: { labels: { a: "b" } }, spec: { containers } };
+const selector = { matchLabels: { a: "b" } };
+
+/** The least that each kind accepts. */
+const least: Record<string, object> = {
+  Pod: { spec: { containers } },
+  Service: { spec: { ports: [{ port: 80 }] } },
+  Deployment: { spec: { selector, template } },
+  ReplicaSet: { spec: { selector, template } },
+  EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.244.0.1"] }], ports: [{ port: 80 }] },
+  Endpoints: { subsets: [{ addresses: [{ ip: "10.244.0.1" }], ports: [{ port: 80 }] }] },
+  Event: { involvedObject: { namespace: "default", name: "x", kind: "Pod" } },
+};
+
+describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => {
+  const make = () => {
+    const body = { metadata: { name: "x", ...(row.namespaced ? { namespace: "default" } : {}) }, ...least[kind] };
+    const { object } = decodeBody(schema, Buffer.from(JSON.stringify(body)), {
+      mediaType: "application/json",
+      expected: row,
+      validation: "Strict",
+    });
+    return object as unknown as KubernetesObject;
+  };
+  const created = () => {
+    const object = make();
+    row.defaults(object);
+    row.prepareForCreate(object);
+    return object;
+  };
+
+  test("is in the schema, with its list and the kinds of its subresources", () => {
+    expect(schema.message(row.schema).isKind).toBe(true);
+    expect(schema.message(`${row.schema}List`).name).toBe(row.listKind);
+    expect(schema.message(row.schema).scope).toBe(row.namespaced ? "Namespaced" : "Cluster");
+    for (const { kind: of } of row.subresources)
+      expect(schema.kind(of.group ? `${of.group}/${of.version}` : of.version, of.kind)).toBeDefined();
+  });
+
+  test("the least it accepts is valid, and defaulting it again changes nothing", () => {
+    const object = created();
+    expect(row.validate(object).map(errorText)).toEqual([]);
+    const again = structuredClone(object);
+    row.defaults(again);
+    expect(again).toEqual(object);
+  });
+
+  test("what the server made decodes strictly", () => {
+    const body = Buffer.from(JSON.stringify(created()));
+    expect(
+      decodeBody(schema, body, { mediaType: "application/json", expected: row, validation: "Strict" }).object,
+    ).toEqual({ ...created(), kind: row.kind, apiVersion: row.group ? `${row.group}/${row.version}` : row.version });
+  });
+
+  test("an update that changes nothing is valid and changes nothing", () => {
+    const old = created();
+    const object = structuredClone(old);
+    row.prepareForUpdate(object, old);
+    expect(object).toEqual(old);
+    expect([...row.validateUpdate(object, old), ...row.validateStatusUpdate(object, old)]).toEqual([]);
+  });
+
+  test("a body of nothing but a name neither breaks a default nor a rule", () => {
+    const object = { metadata: { name: "x" }, spec: {} } as KubernetesObject;
+    row.defaults(object);
+    row.prepareForCreate(object);
+    row.validate(object);
+    expect(Object.keys(row.fields(object)).sort()).toEqual([...row.selectableFields].sort());
+  });
+
+  test("every cell can be printed, of a new object too", () => {
+    const object = created();
+    for (const column of row.columns) expect(["string", "number"]).toContain(typeof column.cell(object, 0));
+    expect(row.columns.some((c) => c.format === "name") || kind === "Event").toBe(true);
+  });
+});
+
+test("storage keys are upstream's and never shared", () => {
+  expect(Object.fromEntries(rows.map((r) => [r.resource, r.storagePrefix]))).toEqual({
+    configmaps: "configmaps",
+    endpoints: "services/endpoints",
+    events: "events",
+    namespaces: "namespaces",
+    nodes: "minions",
+    pods: "pods",
+    secrets: "secrets",
+    serviceaccounts: "serviceaccounts",
+    services: "services/specs",
+    deployments: "deployments",
+    replicasets: "replicasets",
+    leases: "leases",
+    endpointslices: "endpointslices",
+  });
+});
+
+test("loopback endpoints are refused unless the lab lives there", () => {
+  const problems = (allowLoopbackEndpoints: boolean) => {
+    const row = resources({ allowLoopbackEndpoints }).find((r) => r.kind === "EndpointSlice")!;
+    const slice = {
+      metadata: { name: "x", namespace: "default" },
+      addressType: "IPv4",
+      endpoints: [{ addresses: ["127.0.0.1"] }],
+    };
+    return row.validate(slice as KubernetesObject).map(errorText);
+  };
+  expect(problems(true)).toEqual([]);
+  expect(problems(false)).toEqual([
+    'endpoints[0].addresses[0]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+  ]);
+});
