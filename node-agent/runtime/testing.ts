@@ -97,7 +97,7 @@ export class TestNode {
   /** The command as seen from the node: inside its namespaces. */
   inside(command: string[]): string[] {
     if (this.#init === undefined) return this.#asUser(command);
-    const user = this.place === "user" ? ["-U"] : [];
+    const user = this.place !== "user" ? [] : this.#uid === undefined ? ["-U", "--preserve-credentials"] : ["-U"];
     return ["nsenter", "-t", String(this.#init), ...user, "-n", "-m", "-p", "--", ...command];
   }
 
