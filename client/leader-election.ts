@@ -76,7 +76,12 @@ async function renew(elector: Elector, options: LeaderElectionOptions, signal: A
     await sleep(clock, retryPeriodMs, signal);
     if (signal.aborted) return true;
     const timeoutMs = Math.max(1, renewDeadlineMs - (clock.monotonic() - renewedAt));
-    if (await elector.tryAcquireOrRenew(signal, timeoutMs)) renewedAt = clock.monotonic();
+    // By our own clock: an answer that comes too late is no answer, whatever the transport thinks.
+    const inTime = new AbortController();
+    const tooLate = sleep(clock, timeoutMs, inTime.signal).then(() => false);
+    const renewed = await Promise.race([elector.tryAcquireOrRenew(signal, timeoutMs), tooLate]);
+    inTime.abort();
+    if (renewed) renewedAt = clock.monotonic();
     else if (!signal.aborted && clock.monotonic() - renewedAt >= renewDeadlineMs) return false;
   }
   return true;
