@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import type { EtcdClient } from "../client/client.ts";
+import { systemClock } from "../../base/clock.ts";
+import { GrpcClient } from "../../net/grpc-client.ts";
+import { KVService, WatchService } from "../../proto/generated/etcdserverpb.ts";
+import type { Event } from "../../proto/generated/mvccpb.ts";
+import { Code, type EtcdClient, type GrpcError } from "../client/client.ts";
+import { type Disk, nodeDisk } from "../wal/disk.ts";
 import { startTestCluster, startTestMember, type TestCluster } from "./testing.ts";
 
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
@@ -43,6 +48,90 @@ test("startTestMember gives an endpoint for the tests of others", async () => {
   await close();
 });
 
+test("a request beyond 1.5 MiB is too large, and the connection goes on", async () => {
+  const store = await startTestCluster(1);
+  try {
+    const value = "x".repeat(1.5 * 1024 * 1024);
+    await assert.rejects(
+      store.client.put({ key: "a", value }),
+      (e: GrpcError) => e.code === Code.InvalidArgument && e.message === "etcdserver: request is too large",
+    );
+    await store.client.put({ key: "a", value: value.slice(0, 1024 * 1024) });
+    assert.equal((await store.client.range({ key: "a" })).kvs[0]!.value.length, 1024 * 1024);
+  } finally {
+    await store.close();
+  }
+});
+
+test("a disk that fails ends the member; nothing is acknowledged after that", async () => {
+  let broken = false;
+  const disk: Disk = {
+    ...nodeDisk,
+    async open(path, mode) {
+      const file = await nodeDisk.open(path, mode);
+      return { ...file, sync: () => (broken ? Promise.reject(new Error("EIO: i/o error, fdatasync")) : file.sync()) };
+    },
+  };
+  let fatal: Error | undefined;
+  const store = await startTestCluster(1, { disk, onFatal: (error) => (fatal = error) });
+  try {
+    await store.client.put({ key: "a", value: "1" });
+    broken = true;
+    await assert.rejects(store.client.put({ key: "a", value: "2" }, { timeoutMs: 500 }));
+    assert.match(fatal!.message, /EIO/);
+    const { kvs } = await store.client.range({ key: "a", serializable: true });
+    assert.equal(text(kvs[0]!.value), "1");
+  } finally {
+    await store.close();
+  }
+});
+
+describe("one member of three alone", () => {
+  let cluster: TestCluster;
+  let alone: EtcdClient;
+  let index: number;
+  beforeAll(async () => {
+    cluster = await startTestCluster(3);
+    await cluster.client.put({ key: "a", value: "1" });
+    index = await cluster.leader();
+    alone = cluster.clientOf(index);
+    await alone.range({ key: "a" });
+    await Promise.all([0, 1, 2].filter((i) => i !== index).map((i) => cluster.stop(i)));
+    await new Promise<void>((resolve) => {
+      const { member } = cluster.members[index]!;
+      const cancel = systemClock.every(10, () => {
+        if (member.leader !== 0n) return;
+        cancel();
+        resolve();
+      });
+    });
+  });
+  afterAll(() => cluster?.close());
+
+  test("still serves serializable reads and says in its status that there is no leader", async () => {
+    assert.equal((await alone.range({ key: "a", serializable: true })).count, 1);
+    const status = await alone.status();
+    assert.deepEqual([status.leader, status.errors], [0n, ["etcdserver: no leader"]]);
+  });
+
+  test("fails who asks for a leader at once, and a write after the request timeout", async () => {
+    const client = new GrpcClient(cluster.endpoints[index]!.replace("http://", ""));
+    try {
+      const metadata = { hasleader: "true" };
+      const noLeader = (e: GrpcError) => e.code === Code.Unavailable && e.message === "etcdserver: no leader";
+      await assert.rejects(client.unary(KVService.Range, { key: Buffer.from("a") }, { metadata }), noLeader);
+      const watch = client.bidi(WatchService.Watch, { metadata });
+      await assert.rejects(watch[Symbol.asyncIterator]().next(), noLeader);
+      await assert.rejects(
+        client.unary(KVService.Put, { key: Buffer.from("a") }),
+        (e: GrpcError) => e.code === Code.Unavailable && e.message === "etcdserver: request timed out",
+      );
+    } finally {
+      client.close();
+    }
+  });
+});
+
 describe("three members", () => {
   let cluster: TestCluster;
   let etcd: EtcdClient;
@@ -73,6 +162,53 @@ describe("three members", () => {
       revisions,
       Array.from({ length: 500 }, (_, i) => before + 1 + i),
     );
+  });
+
+  test("a lease granted, renewed and asked for at a follower lives by the leader's clock, and ends on all", async () => {
+    const leader = await cluster.leader();
+    const follower = cluster.clientOf((leader + 1) % 3);
+    const { ID, TTL } = await follower.leaseGrant({ TTL: 60 });
+    assert.equal(TTL, 60);
+    await follower.put({ key: "leased", value: "1", lease: ID });
+    assert.equal((await follower.leaseKeepAlive(ID)).TTL, 60);
+    const asked = await follower.leaseTimeToLive(ID, true);
+    assert.deepEqual([asked.grantedTTL, asked.TTL >= 58, asked.keys.map(text)], [60, true, ["leased"]]);
+    assert.deepEqual((await cluster.clientOf(leader).leaseLeases()).leases, [{ ID }]);
+    await follower.leaseRevoke(ID);
+    assert.equal((await cluster.client.range({ key: "leased" })).count, 0);
+    assert.equal((await follower.leaseKeepAlive(ID)).TTL, 0);
+    assert.equal((await follower.leaseTimeToLive(ID)).TTL, -1);
+    await assert.rejects(follower.put({ key: "leased", lease: ID }), /etcdserver: requested lease not found$/);
+    await assert.rejects(follower.leaseRevoke(ID), /etcdserver: requested lease not found$/);
+  });
+
+  test("a lease that nobody renews takes its keys along, in one revision, also after the lead has moved", async () => {
+    const { ID } = await etcd.leaseGrant({ TTL: 1 });
+    const gone = new Promise<Event[]>((resolve, reject) => {
+      const watch = etcd.watch(
+        { key: "short/", rangeEnd: "short0", filters: [0] },
+        {
+          onEvents: (events) => {
+            watch.cancel();
+            resolve(events);
+          },
+          onClosed: reject,
+        },
+      );
+    });
+    for (const key of ["short/b", "short/a"]) await etcd.put({ key, value: "", lease: ID });
+    const leader = await cluster.leader();
+    await cluster.members[leader]!.member.transferTo(cluster.members[(leader + 1) % 3]!.member.id);
+    const events = await gone;
+    assert.deepEqual(
+      events.map(({ type, kv }) => [type, text(kv!.key)]),
+      [
+        [1, "short/a"],
+        [1, "short/b"],
+      ],
+    );
+    assert.equal(new Set(events.map(({ kv }) => kv!.modRevision)).size, 1);
+    assert.equal((await etcd.leaseTimeToLive(ID)).TTL, -1);
   });
 
   test("the lead passes on when its holder stops, nothing is lost, and the stopped member catches up", async () => {

@@ -8,8 +8,8 @@ import type { Wal } from "../wal/wal.ts";
  * Does what raft asks for (`Ready`): write, send, apply; and feeds it time, messages and requests.
  *
  * Everything that arrives during one turn of the event loop is taken together: one Propose, one WAL write, one write to
- * each peer. While a write is at the disk, proposals wait for the next batch, up to a bound: the batch grows with the
- * load and a lone request still leaves at once.
+ * each peer. So the batch grows with the load, and a lone request leaves at once. (Holding proposals back while a write
+ * is at the disk made larger batches and was no faster: the WAL itself joins what waits for the disk.)
  */
 export interface RunnerOptions {
   raft: Raft;
@@ -37,7 +37,6 @@ export class Runner {
   #proposals: Uint8Array[] = [];
   #scheduled = false;
   #stopped = false;
-  #saving = 0;
   #toApply: Entry[] = [];
   #applyFrom = 0;
   #cancelTick: Cancel = () => {};
@@ -109,7 +108,7 @@ export class Runner {
       const inputs = this.#inputs;
       this.#inputs = [];
       for (const input of inputs) this.#step(input, out);
-      if (this.#proposals.length > 0 && (this.#saving === 0 || this.#proposals.length >= maxWaiting)) {
+      if (this.#proposals.length > 0) {
         const data = this.#proposals;
         this.#proposals = [];
         this.#step({ type: "Propose", data }, out);
@@ -143,11 +142,9 @@ export class Runner {
     const { wal, clock, onFsync, onFatal } = this.#options;
     const begin = clock.monotonic();
     const last = entries.at(-1);
-    if (last) this.#saving++;
     wal.save(hardState, entries).then(
       () => {
         if (last) {
-          this.#saving--;
           onFsync((clock.monotonic() - begin) / 1000);
           this.#inputs.push({ type: "Persisted", index: last.index, term: last.term });
         }
@@ -206,5 +203,4 @@ class Batch {
   }
 }
 
-const maxWaiting = 256;
 const applySliceMs = 10;

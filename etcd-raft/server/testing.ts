@@ -6,7 +6,7 @@ import { type Logger, silentLogger } from "../../base/logger.ts";
 import { listenHere } from "../../base/outside.ts";
 import { systemRand } from "../../base/rand.ts";
 import { EtcdClient } from "../client/client.ts";
-import { nodeDisk } from "../wal/disk.ts";
+import { type Disk, nodeDisk } from "../wal/disk.ts";
 import { parseConfig } from "./config.ts";
 import { type RunningMember, startMember } from "./start.ts";
 
@@ -40,7 +40,7 @@ export interface TestCluster {
 
 export async function startTestCluster(
   size: number,
-  options: { log?: Logger; flags?: string[] } = {},
+  options: { log?: Logger; flags?: string[]; disk?: Disk; onFatal?: (error: Error) => void } = {},
 ): Promise<TestCluster> {
   const dir = mkdtempSync(join(tmpdir(), "etcd-raft-"));
   const ports = await freePorts(2 * size);
@@ -70,11 +70,13 @@ export async function startTestCluster(
     members[i] = await startMember(config, {
       clock: systemClock,
       rand: systemRand,
-      disk: nodeDisk,
+      disk: options.disk ?? nodeDisk,
       log: options.log ?? silentLogger,
-      onFatal: (error) => {
-        throw error;
-      },
+      onFatal:
+        options.onFatal ??
+        ((error) => {
+          throw error;
+        }),
     });
   };
   await Promise.all(endpoints.map((_, i) => start(i)));
