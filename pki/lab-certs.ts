@@ -8,7 +8,8 @@ import { type Authority, createAuthority, type LeafRequest, loadAuthority } from
  * as the lab); missing leaves are made. Keys are 0600.
  *
  *   ca, etcd/ca, front-proxy-ca     the three authorities
- *   sa.key, sa.pub                  the key pair that signs service-account tokens (RSA 2048)
+ *   sa.key, sa.pub                  the key pair that signs service-account tokens (ECDSA P-256, as all here:
+ *                                   making an RSA key takes as long as starting three members)
  *   apiserver                       serves 6443 and 6444
  *   apiserver-etcd-client           the apiserver towards the store
  *   apiserver-kubelet-client        the apiserver towards the agents (group system:masters)
@@ -93,8 +94,8 @@ async function keepLeaf(dir: string, path: string, authority: Authority, request
 
 function keepServiceAccountKey(dir: string): void {
   if (existsSync(join(dir, "sa.key"))) return;
-  const { privateKey, publicKey } = generateKeyPairSync("rsa", {
-    modulusLength: 2048,
+  const { privateKey, publicKey } = generateKeyPairSync("ec", {
+    namedCurve: "P-256",
     publicKeyEncoding: { type: "spki", format: "pem" },
     privateKeyEncoding: { type: "pkcs8", format: "pem" },
   });

@@ -1,16 +1,10 @@
+import { Leases, Nodes } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Client } from "../../client/types.ts";
 
-interface Node extends KubernetesObject {
-  spec?: { podCIDR?: string };
-  status?: { conditions?: { type: string; status: string }[] };
-}
-
-/** Only what is looked at here. */
-const nodes: ResourceType<Node> = { group: "", version: "v1", resource: "nodes", kind: "Node", namespaced: false };
-
 export interface NodesWatch {
+  /** Its Ready condition is True, and its agent has renewed its Lease since this lab was started. */
   ready(name: string): boolean;
   /** True while the watch is up: what `ready` says is current. */
   readonly connected: boolean;
@@ -23,55 +17,79 @@ export interface NodesObserver {
   onPodCidr(name: string, cidr: string): void;
 }
 
-/** Follows the Ready condition and the Pod range of all nodes until `signal` aborts; begins again whenever the apiserver is gone. */
-export function watchNodes(client: Client, clock: Clock, signal: AbortSignal, observer: NodesObserver): NodesWatch {
-  const ready = new Map<string, boolean>();
-  let connected = false;
+/**
+ * Follows all nodes from `begin` until `signal` aborts; starts again whenever the apiserver is gone. The Lease counts,
+ * because after a restart of the whole lab the store still says Ready of nodes that are only about to be.
+ */
+export function watchNodes(
+  client: Client,
+  clock: Clock,
+  signal: AbortSignal,
+  observer: NodesObserver,
+  begin: Promise<void>,
+): NodesWatch {
+  const startedAt = clock.now();
+  const conditions = new Map<string, boolean>();
+  const renewed = new Set<string>();
+  const told = new Map<string, boolean>();
   const cidrs = new Map<string, string>();
-  const see = ({ metadata: { name }, spec, status }: Node) => {
-    set(name, isReady(status));
-    if (spec?.podCIDR && cidrs.get(name) !== spec.podCIDR) {
-      cidrs.set(name, spec.podCIDR);
-      observer.onPodCidr(name, spec.podCIDR);
-    }
+  const ready = (name: string) => (conditions.get(name) ?? false) && renewed.has(name);
+  const tell = (name: string) => {
+    if ((told.get(name) ?? false) === ready(name)) return;
+    told.set(name, ready(name));
+    observer.onReady(name, ready(name));
   };
-  const set = (name: string, is: boolean) => {
-    const was = ready.get(name) ?? false;
-    ready.set(name, is);
-    if (was !== is) observer.onReady(name, is);
-  };
-  const follow = async () => {
-    const list = await client.list(nodes, { signal, timeoutMs: 2000 });
-    connected = true;
-    observer.onConnected();
-    const present = new Set(list.items.map(({ metadata }) => metadata.name));
-    for (const name of ready.keys()) if (!present.has(name)) set(name, false);
-    for (const node of list.items) see(node);
-    for await (const events of client.watch(nodes, { resourceVersion: list.resourceVersion, signal })) {
-      for (const event of events) {
-        if (event.type === "DELETED") set(event.object.metadata.name, false);
-        else if (event.type !== "BOOKMARK") see(event.object);
-      }
-    }
-  };
-  const run = async () => {
+  let connected = false;
+
+  const follow = async <T extends KubernetesObject>(
+    type: ResourceType<T>,
+    scope: { namespace?: string },
+    see: (object: T, deleted: boolean) => void,
+    onConnected = () => {},
+  ) => {
+    await begin;
     while (!signal.aborted) {
-      await follow().catch(() => {}); // not up yet, or gone: try again
-      connected = false;
+      try {
+        const { items, resourceVersion } = await client.list(type, { ...scope, signal, timeoutMs: 2000 });
+        for (const object of items) see(object, false);
+        onConnected();
+        for await (const events of client.watch(type, { ...scope, resourceVersion, signal })) {
+          for (const event of events) if (event.type !== "BOOKMARK") see(event.object, event.type === "DELETED");
+        }
+      } catch {} // not up yet, or gone: try again
+      if (type.kind === Nodes.kind) connected = false;
       await sleep(clock, retryMs, signal);
     }
   };
-  void run();
+
+  void follow(Leases, { namespace: "kube-node-lease" }, ({ metadata, spec }) => {
+    if (Date.parse(spec?.renewTime ?? "") >= startedAt) renewed.add(metadata.name);
+    tell(metadata.name);
+  });
+  const onConnected = () => {
+    connected = true;
+    observer.onConnected();
+  };
+  void follow(
+    Nodes,
+    {},
+    ({ metadata: { name }, spec, status }, deleted) => {
+      const condition = status?.conditions?.find(({ type }) => type === "Ready");
+      conditions.set(name, !deleted && condition?.status === "True");
+      tell(name);
+      if (!spec?.podCIDR || cidrs.get(name) === spec.podCIDR) return;
+      cidrs.set(name, spec.podCIDR);
+      observer.onPodCidr(name, spec.podCIDR);
+    },
+    onConnected,
+  );
+
   return {
-    ready: (name) => ready.get(name) ?? false,
+    ready,
     get connected() {
       return connected;
     },
   };
 }
 
-const retryMs = 50;
-
-function isReady(status: Node["status"]): boolean {
-  return status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") ?? false;
-}
+const retryMs = 100;

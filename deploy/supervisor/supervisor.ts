@@ -11,7 +11,7 @@ import type { World } from "../lab/world.ts";
 import { RequestError } from "./api.ts";
 import type { EventLog } from "./events.ts";
 import { leaderOf, type MemberStatus, type Members } from "./members.ts";
-import { type NodesWatch, watchNodes } from "./nodes.ts";
+import { type NodesObserver, type NodesWatch, watchNodes } from "./nodes.ts";
 import { ProcessManager } from "./process-manager.ts";
 import type { LabStatus } from "./status.ts";
 
@@ -55,7 +55,7 @@ export class Supervisor {
       onRefused: (process, message) => this.#refused?.(new Error(`${process} does not start: ${message}`)),
     });
     for (const spec of processesOf(lab, paths, programs)) this.#manager.add(spec);
-    this.#nodes = watchNodes(options.client, clock, this.#stopped.signal, {
+    const observer: NodesObserver = {
       onConnected: () => {
         if (!this.#apiAnswered) events.add("Ready", "apiserver", "answers");
         this.#apiAnswered = true;
@@ -67,7 +67,9 @@ export class Supervisor {
         this.#lookWhetherUp();
       },
       onPodCidr: (name, cidr) => void this.#route(name, cidr),
-    });
+    };
+    const begin = this.#untilListening("apiserver-1");
+    this.#nodes = watchNodes(options.client, clock, this.#stopped.signal, observer, begin);
   }
 
   /** Starts everything at once; resolves when the API answers and all nodes are Ready. */
@@ -90,12 +92,29 @@ export class Supervisor {
     events.add("Up", "lab", "the API answers and every node is Ready");
   }
 
+  /**
+   * While a dozen processes start, asking them all the time would only slow them down: wait until they have asked for
+   * their listeners. In mode `host` they open them themselves, and nobody tells.
+   */
+  #untilListening(process: string): Promise<void> {
+    const { lab, events } = this.#options;
+    if (lab.mode === "host") return Promise.resolve();
+    return new Promise((resolve) => {
+      const stop = events.follow(({ type, subject }) => {
+        if (type !== "Listening" || subject !== process) return;
+        queueMicrotask(() => stop());
+        resolve();
+      });
+    });
+  }
+
   async #awaitLeader(): Promise<void> {
-    const { members, clock, events } = this.#options;
+    const { lab, members, clock, events } = this.#options;
+    await Promise.race(memberNames(lab).map((name) => this.#untilListening(name)));
     while (!this.#stopped.signal.aborted) {
       const leader = leaderOf(await members.status(1000));
       if (leader) return events.add("Ready", "store", `${leader.name} leads in term ${leader.term}`);
-      await sleep(clock, 25, this.#stopped.signal);
+      await sleep(clock, 50, this.#stopped.signal);
     }
   }
 
