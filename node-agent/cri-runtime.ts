@@ -65,6 +65,8 @@ export interface ContainerInfo {
 
 /** Both newest first. */
 export interface PodRuntime {
+  /** What the runtime calls itself: the scheme of container ids in the API. */
+  runtimeName: string;
   sandboxes: Sandbox[];
   containers: ContainerInfo[];
 }
@@ -74,6 +76,7 @@ const spareMs = 120_000;
 
 export class CriRuntime {
   readonly #grpc: GrpcClient;
+  #name: string | undefined;
 
   /** `endpoint` as the flag has it: `unix:///run/x.sock`. */
   constructor(endpoint: string) {
@@ -128,7 +131,9 @@ export class CriRuntime {
       Promise.all(sandboxes.items.filter(ours).map((sandbox) => this.#sandbox(sandbox))),
       Promise.all(containers.containers.filter(ours).map((container) => this.#container(container))),
     ]);
+    this.#name ??= (await this.version()).name;
     return {
+      runtimeName: this.#name,
       sandboxes: sandboxInfos.filter(isThere).sort((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs),
       containers: containerInfos
         .filter(isThere)

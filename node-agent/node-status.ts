@@ -20,7 +20,7 @@ export interface NodeHealth {
   podCidr: string | undefined;
 }
 
-/** Without an answer of the runtime its version is not known yet. */
+/** The Kubernetes that this agent speaks. */
 export const kubeletVersion = "v1.34.0";
 
 export function newNode(facts: NodeFacts): Node {

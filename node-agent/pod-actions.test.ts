@@ -9,7 +9,7 @@ import { container, info, podOf, sandbox, t0 } from "./testing/pods.ts";
 function view(pod: Pod, sandboxes: Sandbox[], containers: ContainerInfo[], more: Partial<PodView> = {}): PodView {
   return {
     pod,
-    runtime: { sandboxes, containers },
+    runtime: { runtimeName: "kubelab", sandboxes, containers },
     nowMs: t0 + 1000,
     unhealthy: new Map(),
     started: new Set(containers.map(({ id }) => id)),

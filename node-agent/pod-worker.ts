@@ -10,8 +10,7 @@ import type { Client } from "../client/types.ts";
 import type { ContainerStarter } from "./container-start.ts";
 import { podDirectory, podLogDirectory, sandboxConfig } from "./cri-config.ts";
 import type { ContainerInfo, CriRuntime, PodRuntime } from "./cri-runtime.ts";
-import { runHook } from "./hooks.ts";
-import { StartError, type TellEvent } from "./images.ts";
+import { StartError } from "./images.ts";
 import {
   type Action,
   type Decision,
@@ -21,6 +20,8 @@ import {
   type StartFailure,
   sandboxKey,
 } from "./pod-actions.ts";
+import { PodEvents } from "./pod-events.ts";
+import { minGraceSeconds, PodKiller } from "./pod-killer.ts";
 import type { PodVolumes } from "./pod-volumes.ts";
 import { Prober } from "./prober.ts";
 import { nextBackoff, type RestartBackoff } from "./restart-backoff.ts";
@@ -40,8 +41,6 @@ export interface WorkerOptions {
   hostIP: string;
 }
 
-/** A stop gives a container at least this long (upstream's minimum). */
-const minGraceSeconds = 2;
 /** How often volumes are compared with the objects they show. */
 const volumeRefreshMs = 60_000;
 
@@ -64,13 +63,13 @@ export class PodWorker {
   readonly #backoff = new Map<string, RestartBackoff>();
   readonly #startFailures = new Map<string, StartFailure>();
   readonly #startTries = new Map<string, number>();
-  readonly #toldBackOff = new Set<string>();
+  readonly #events: PodEvents;
+  readonly #killer: PodKiller;
   #pod: Pod | undefined;
   /** In the API, as far as we know. */
   #known = false;
-  #runtime: PodRuntime = { sandboxes: [], containers: [] };
+  #runtime: PodRuntime = { runtimeName: "", sandboxes: [], containers: [] };
   #abort = new AbortController();
-  #killing: { ids: string[]; graceSeconds: number } | undefined;
   #volumesAtMs: number | undefined;
   #errors = 0;
   #woken = false;
@@ -83,11 +82,13 @@ export class PodWorker {
     this.#options = options;
     this.#log = options.log.child({ uid });
     this.#status = new StatusWriter(options);
+    this.#events = new PodEvents(options.events);
+    this.#killer = new PodKiller({ ...options, events: this.#events });
     this.#prober = new Prober({
       clock: options.clock,
       run: (probe, container, info, podIP) => runProbe(options.runtime, probe, container, info, podIP),
       onChange: () => this.wake(),
-      onUnhealthy: (container, message) => this.#tell(container)("Warning", "Unhealthy", message),
+      onUnhealthy: (container, message) => this.#events.about(container)("Warning", "Unhealthy", message),
     });
     this.finished = this.#run();
   }
@@ -110,6 +111,7 @@ export class PodWorker {
   update(pod: Pod | undefined): void {
     const before = this.#pod;
     this.#known = pod !== undefined;
+    this.#events.observe(pod);
     if (pod !== undefined) {
       this.#pod = pod;
       this.#status.observe(pod);
@@ -117,14 +119,7 @@ export class PodWorker {
     }
     if (this.#isEnding()) {
       this.#abort.abort(); // a pull, say
-      const graceSeconds = this.#graceSeconds();
-      if (this.#killing !== undefined && graceSeconds < this.#killing.graceSeconds) {
-        this.#killing.graceSeconds = graceSeconds;
-        for (const id of this.#killing.ids)
-          this.#options.runtime
-            .stopContainer(id, graceSeconds)
-            .catch((err) => this.#log.warn({ err }, "Cannot stop container sooner"));
-      }
+      this.#killer.hurry(this.#graceSeconds());
     }
     this.wake();
   }
@@ -229,17 +224,17 @@ export class PodWorker {
     const { runtime, volumes, clock, rootDir } = this.#options;
     const pod = this.#pod!;
     try {
-      await volumes.setUp(pod, this.#tell());
+      await volumes.setUp(pod, this.#events.about());
       this.#volumesAtMs = volumes.changes(pod) ? clock.now() : undefined;
       if (attempt > 0)
-        this.#tell()("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+        this.#events.about()("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
       await runtime.runSandbox(sandboxConfig(pod, attempt, rootDir));
       this.#startFailures.delete(sandboxKey);
       this.#startTries.delete(sandboxKey);
     } catch (error) {
       if (!(error instanceof StartError)) {
         const text = (error as Error).message;
-        this.#tell()("Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${text}`);
+        this.#events.about()("Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${text}`);
         this.#log.warn({ err: error, pod: pod.metadata.name }, "Failed to create sandbox for pod");
       }
       this.#startFailures.set(sandboxKey, this.#nextFailure(sandboxKey, "", (error as Error).message));
@@ -256,7 +251,7 @@ export class PodWorker {
     try {
       const config = sandboxConfig(pod, sandbox.attempt, rootDir);
       const at = { sandbox, sandboxConfig: config, restartCount };
-      await starter.start(pod, container, at, this.#tell(container), this.#abort.signal);
+      await starter.start(pod, container, at, this.#events.about(container), this.#abort.signal);
       this.#startFailures.delete(container.name);
       this.#startTries.delete(container.name);
     } catch (error) {
@@ -328,30 +323,10 @@ export class PodWorker {
     return Math.max(minGraceSeconds, Math.min(whole, leftSeconds));
   }
 
-  /** Stops containers side by side: preStop hook, SIGTERM, SIGKILL when the grace period is over. */
-  async #kill(containers: ContainerInfo[], graceSeconds: number, message: string): Promise<void> {
-    const { runtime, clock } = this.#options;
-    this.#killing = { ids: containers.map(({ id }) => id), graceSeconds };
-    const startedMs = clock.monotonic();
-    const stop = async (info: ContainerInfo) => {
-      const spec = this.#specOf(info.name);
-      this.#tell(spec)("Normal", "Killing", message || `Stopping container ${info.name}`);
-      const hook = spec?.lifecycle?.preStop;
-      if (spec && hook) {
-        const podIP = this.#runtime.sandboxes[0]?.ips[0] ?? this.#options.hostIP;
-        const at = { runtime, containerId: info.id, podIP, clock, timeoutMs: graceSeconds * 1000 };
-        const error = await runHook(hook, spec, at);
-        if (error !== undefined) this.#tell(spec)("Warning", "FailedPreStopHook", `PreStopHook failed: ${error}`);
-      }
-      const usedSeconds = Math.floor((clock.monotonic() - startedMs) / 1000);
-      const grace = this.#killing?.graceSeconds ?? graceSeconds;
-      await runtime.stopContainer(info.id, Math.max(minGraceSeconds, grace - usedSeconds));
-    };
-    try {
-      await Promise.all(containers.map(stop));
-    } finally {
-      this.#killing = undefined;
-    }
+  #kill(containers: ContainerInfo[], graceSeconds: number, message: string): Promise<void> {
+    const podIP = this.#runtime.sandboxes[0]?.ips[0] ?? this.#options.hostIP;
+    const specOf = (name: string) => this.#specOf(name);
+    return this.#killer.kill(containers, { specOf, podIP, graceSeconds, message });
   }
 
   #specOf(name: string): Container | undefined {
@@ -380,40 +355,16 @@ export class PodWorker {
     const { volumes, clock } = this.#options;
     if (this.#volumesAtMs === undefined || clock.now() < this.#volumesAtMs + volumeRefreshMs) return;
     this.#volumesAtMs = clock.now();
-    await volumes.setUp(this.#pod!, this.#tell()).catch(() => {}); // told as an Event; what is there stays
+    await volumes.setUp(this.#pod!, this.#events.about()).catch(() => {}); // told as an Event; what is there stays
   }
 
   #tellBackOffs({ waiting }: Decision): void {
     for (const [name, { reason }] of waiting) {
       const last = this.#runtime.containers.find((container) => container.name === name);
-      if (reason !== "CrashLoopBackOff" || last === undefined || this.#toldBackOff.has(last.id)) continue;
-      this.#toldBackOff.add(last.id);
-      const { name: pod, namespace } = this.#pod!.metadata;
-      const text = `Back-off restarting failed container ${name} in pod ${pod}_${namespace}(${this.uid})`;
-      this.#tell(this.#specOf(name))("Warning", "BackOff", text);
+      const spec = this.#specOf(name);
+      if (reason === "CrashLoopBackOff" && last !== undefined && spec !== undefined)
+        this.#events.backOff(spec, last.id);
     }
-  }
-
-  /** Events of the Pod, or of one of its containers. */
-  #tell(container?: Container): TellEvent {
-    return (type, reason, message) => {
-      const pod = this.#pod;
-      if (pod === undefined || !this.#known) return;
-      const kind = pod.spec?.initContainers?.some(({ name }) => name === container?.name)
-        ? "initContainers"
-        : "containers";
-      this.#options.events.event(
-        {
-          apiVersion: "v1",
-          kind: "Pod",
-          object: pod,
-          ...(container && { fieldPath: `spec.${kind}{${container.name}}` }),
-        },
-        type,
-        reason,
-        message,
-      );
-    };
   }
 }
 

@@ -60,7 +60,7 @@ describe("Prober", () => {
       onUnhealthy: (_, message) => told.push(message),
     });
     const pod = podOf({ containers: [main] });
-    const runtime = { sandboxes: [sandbox()], containers: [info("main")] };
+    const runtime = { runtimeName: "kubelab", sandboxes: [sandbox()], containers: [info("main")] };
     prober.update(pod, runtime, "192.168.77.1", false);
     return { clock, answers, tried, told, prober, pod, runtime, changes: () => changes };
   }
@@ -108,7 +108,7 @@ describe("Prober", () => {
   test("probes end with their container", async () => {
     const { clock, tried, prober, pod } = setUp({ livenessProbe: { periodSeconds: 1 } });
     await clock.advance(1500);
-    prober.update(pod, { sandboxes: [], containers: [] }, "", false);
+    prober.update(pod, { runtimeName: "kubelab", sandboxes: [], containers: [] }, "", false);
     const before = tried.length;
     await clock.advance(5000);
     assert.equal(tried.length, before);
@@ -129,7 +129,7 @@ describe("Prober", () => {
       onChange() {},
       onUnhealthy() {},
     });
-    prober.update(pod, { sandboxes: [sandbox()], containers: [info("main")] }, "", false);
+    prober.update(pod, { runtimeName: "kubelab", sandboxes: [sandbox()], containers: [info("main")] }, "", false);
     assert.equal(prober.isReady("main-0"), true);
     prober.stop();
   });

@@ -9,7 +9,7 @@ import { container, info, podOf, sandbox, t0 } from "./testing/pods.ts";
 function status(containers: ContainerInfo[], more: Partial<StatusInput> = {}): PodStatus {
   return podStatus({
     pod: podOf(),
-    runtime: { sandboxes: [sandbox()], containers },
+    runtime: { runtimeName: "kubelab", sandboxes: [sandbox()], containers },
     waiting: new Map(),
     isStarted: () => true,
     isReady: () => true,
@@ -36,7 +36,7 @@ const withInit = podOf({ initContainers: [container("i1")] });
 const rows: [string, PodStatus, string][] = [
   [
     "before its sandbox is there",
-    status([], { runtime: { sandboxes: [], containers: [] } }),
+    status([], { runtime: { runtimeName: "kubelab", sandboxes: [], containers: [] } }),
     "Pending Initialized PodScheduled",
   ],
   ["with its sandbox and nothing more", status([]), `Pending ${unready}`],

@@ -92,7 +92,11 @@ function containerStatus(
     restartCount: last?.restartCount ?? known?.restartCount ?? 0,
     image: container.image ?? "",
     imageID: last?.imageId ?? known?.imageID ?? "",
-    ...(last ? { containerID: containerId(last) } : known?.containerID ? { containerID: known.containerID } : {}),
+    ...(last
+      ? { containerID: `${runtime.runtimeName}://${last.id}` }
+      : known?.containerID
+        ? { containerID: known.containerID }
+        : {}),
     started: init && !isSidecar(container) && !running ? false : started,
   };
 }
@@ -103,14 +107,14 @@ function statesOf(
   last: ContainerInfo | undefined,
   previous: ContainerInfo | undefined,
   known: ContainerStatus | undefined,
-  { pod, waiting, over }: StatusInput,
+  { pod, runtime, waiting, over }: StatusInput,
 ): { state: ContainerState; lastState: ContainerState } {
-  const before = previous ? { terminated: terminated(previous) } : (known?.lastState ?? {});
+  const before = previous ? { terminated: terminated(previous, runtime) } : (known?.lastState ?? {});
   if (last !== undefined && isUp(last))
     return { state: { running: { startedAt: timeText(last.startedAtMs) } }, lastState: before };
   const why = over ? undefined : waiting.get(container.name);
   if (last?.state === "exited") {
-    const ended = { terminated: terminated(last) };
+    const ended = { terminated: terminated(last, runtime) };
     return why ? { state: { waiting: whyText(why) }, lastState: ended } : { state: ended, lastState: before };
   }
   if (last === undefined && (known?.state?.terminated || known?.state?.running)) {
@@ -133,7 +137,7 @@ function whyText({ reason, message = "" }: { reason: string; message?: string })
   return { reason, ...(message !== "" && { message }) };
 }
 
-function terminated(container: ContainerInfo): ContainerStateTerminated {
+function terminated(container: ContainerInfo, { runtimeName }: PodRuntime): ContainerStateTerminated {
   const { exitCode, reason, message, startedAtMs, finishedAtMs } = container;
   return {
     exitCode,
@@ -141,13 +145,8 @@ function terminated(container: ContainerInfo): ContainerStateTerminated {
     ...(message !== "" && { message }),
     ...(startedAtMs > 0 && { startedAt: timeText(startedAtMs) }),
     ...(finishedAtMs > 0 && { finishedAt: timeText(finishedAtMs) }),
-    containerID: containerId(container),
+    containerID: `${runtimeName}://${container.id}`,
   };
-}
-
-/** Differs: upstream's scheme names the runtime that made it; ours is told apart from containerd's by this one too. */
-function containerId({ id }: ContainerInfo): string {
-  return `kubelab://${id}`;
 }
 
 function phaseOf(input: StatusInput, inits: ContainerStatus[], containers: ContainerStatus[]): Phase {
