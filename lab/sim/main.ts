@@ -1,7 +1,7 @@
 import { parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { runProcess, StartError } from "../../base/process.ts";
-import { simulate } from "./simulation.ts";
+import { simulate, variety } from "./simulation.ts";
 
 /** `npm run sim -- --seeds 1000`: runs seeds until one fails, and prints it. `--seed S --trace` replays one. */
 runProcess(createLogger("sim"), async (signal) => {
@@ -9,7 +9,6 @@ runProcess(createLogger("sim"), async (signal) => {
     {
       seeds: { type: "number", default: 100, help: "how many seeds to run" },
       seed: { type: "number", default: 1, help: "the first seed" },
-      members: { type: "number", default: 0, help: "members of the cluster; 0: three, and five on every fourth seed" },
       duration: { type: "duration", default: 15_000, help: "virtual time in which things break" },
       trace: { type: "boolean", default: false, help: "print what happens" },
     },
@@ -20,11 +19,10 @@ runProcess(createLogger("sim"), async (signal) => {
   let elections = 0;
   let tornTails = 0;
   for (let seed = flags.seed; seed < flags.seed + flags.seeds && !signal.aborted; seed++) {
-    const members = flags.members || (seed % 4 === 0 ? 5 : 3);
     const trace = flags.trace ? { trace: (line: string) => process.stdout.write(`${line}\n`) } : {};
-    const result = await simulate({ seed, members, durationMs: flags.duration, ...trace });
+    const result = await simulate({ ...variety(seed), durationMs: flags.duration, ...trace });
     if (result.violations.length > 0) {
-      const replay = `npm run sim -- --seed ${seed} --seeds 1 --members ${members} --duration ${flags.duration}ms --trace`;
+      const replay = `npm run sim -- --seed ${seed} --seeds 1 --duration ${flags.duration}ms --trace`;
       throw new StartError(`seed ${seed} fails:\n  ${result.violations.join("\n  ")}\nreplay: ${replay}`);
     }
     acknowledged += result.acknowledged;

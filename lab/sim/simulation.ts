@@ -24,6 +24,11 @@ export interface SimulationOptions {
   trace?: (line: string) => void;
 }
 
+/** What `npm run sim` varies with the seed. */
+export function variety(seed: number): SimulationOptions {
+  return { seed, members: seed % 4 === 0 ? 5 : 3, preVote: seed % 6 !== 1, crashesOnly: seed % 7 === 3 };
+}
+
 export interface SimulationResult {
   seed: number;
   violations: string[];

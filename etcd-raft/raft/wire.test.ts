@@ -1,0 +1,55 @@
+import { expect, test } from "vitest";
+import * as raftpb from "../../proto/generated/raftpb.ts";
+import type { Message } from "./types.ts";
+import { decodeMessage, encodeMessage } from "./wire.ts";
+
+const message: Message = {
+  type: "App",
+  from: 0xfedcba9876543210n,
+  to: 2n,
+  term: 7,
+  index: 2 ** 40,
+  logTerm: 6,
+  entries: [
+    { term: 7, index: 2 ** 40 + 1, type: 0, data: Uint8Array.of(1, 2, 3) },
+    { term: 7, index: 2 ** 40 + 2, type: 1, data: new Uint8Array(0) },
+  ],
+  commit: 2 ** 40,
+  reject: true,
+  rejectHint: 5,
+  context: Uint8Array.of(9),
+};
+
+/** Buffers and plain arrays are the same bytes. */
+function plain(m: Message): unknown {
+  return { ...m, context: [...m.context], entries: m.entries.map((e) => ({ ...e, data: [...e.data] })) };
+}
+
+test.each([
+  "App",
+  "AppResp",
+  "Vote",
+  "VoteResp",
+  "PreVote",
+  "PreVoteResp",
+  "Heartbeat",
+  "HeartbeatResp",
+  "TimeoutNow",
+  "Prop",
+  "ReadIndex",
+  "ReadIndexResp",
+] as const)("%s comes back as it was sent", (type) => {
+  expect(plain(decodeMessage(encodeMessage({ ...message, type })))).toEqual(plain({ ...message, type }));
+});
+
+test("what is decoded does not change with the buffer it came in", () => {
+  const bytes = encodeMessage(message);
+  const decoded = decodeMessage(bytes);
+  bytes.fill(0);
+  expect([...decoded.entries[0]!.data]).toEqual([1, 2, 3]);
+});
+
+test("a message of a kind we do not speak, or no message at all, is an error", () => {
+  expect(() => decodeMessage(raftpb.Message.encode({ type: raftpb.MessageType.MsgSnap }))).toThrow("unknown type 7");
+  expect(() => decodeMessage(Uint8Array.of(0x0a, 0xff))).toThrow();
+});
