@@ -60,6 +60,17 @@ describe("Leader election", () => {
     });
   });
 
+  test("the first one leads soon after the server has come", async () => {
+    const clock = new VirtualClock();
+    const api = new MemoryApi(clock);
+    api.goDown(true);
+    const only = new Candidate(api, clock, "only");
+    await clock.advance(300);
+    api.goDown(false);
+    await clock.advance(800);
+    expect(only.leads).toBe(true);
+  });
+
   test("a leader that stops in order gives the Lease back: the next one need not wait", async () => {
     const { clock, api, first, second } = await setUp();
     first.stop();

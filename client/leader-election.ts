@@ -5,6 +5,7 @@ import { type Clock, sleep } from "../base/clock.ts";
 import { FlagError, type Flags } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
+import { Backoff } from "./backoff.ts";
 import type { Client } from "./types.ts";
 
 export interface LeaderElectionOptions {
@@ -41,9 +42,13 @@ export async function runAsLeader(
   const { clock, rand, log, identity, retryPeriodMs = 2000 } = options;
   const lease = `${options.namespace}/${options.name}`;
   log.info({ lease, identity }, `Attempting to acquire leader lease ${lease}...`);
-  while (!(await elector.tryAcquireOrRenew(signal))) {
-    await sleep(clock, retryPeriodMs * (1 + rand.next() * jitterFactor), signal);
+  const backoff = new Backoff(rand, { maxMs: retryPeriodMs });
+  for (let outcome = await elector.tryAcquireOrRenew(signal); outcome !== "leads"; ) {
+    // Differs: a server that is not there yet is asked sooner, as then nobody holds us off but the start of the cluster.
+    const waitMs = outcome === "held" ? retryPeriodMs * (1 + rand.next() * jitterFactor) : backoff.nextMs();
+    await sleep(clock, waitMs, signal);
     if (signal.aborted) return;
+    outcome = await elector.tryAcquireOrRenew(signal);
   }
   log.info({ lease, identity }, `Successfully acquired lease ${lease}`);
 
@@ -78,10 +83,10 @@ async function renew(elector: Elector, options: LeaderElectionOptions, signal: A
     const timeoutMs = Math.max(1, renewDeadlineMs - (clock.monotonic() - renewedAt));
     // By our own clock: an answer that comes too late is no answer, whatever the transport thinks.
     const inTime = new AbortController();
-    const tooLate = sleep(clock, timeoutMs, inTime.signal).then(() => false);
-    const renewed = await Promise.race([elector.tryAcquireOrRenew(signal, timeoutMs), tooLate]);
+    const tooLate = sleep(clock, timeoutMs, inTime.signal);
+    const outcome = await Promise.race([elector.tryAcquireOrRenew(signal, timeoutMs), tooLate]);
     inTime.abort();
-    if (renewed) renewedAt = clock.monotonic();
+    if (outcome === "leads") renewedAt = clock.monotonic();
     else if (!signal.aborted && clock.monotonic() - renewedAt >= renewDeadlineMs) return false;
   }
   return true;
@@ -116,8 +121,8 @@ class Elector {
     this.#options = options;
   }
 
-  /** False on any failure: the next try finds out. `timeoutMs` bounds a renewal, which is one call. */
-  async tryAcquireOrRenew(signal: AbortSignal, timeoutMs?: number): Promise<boolean> {
+  /** `failed`: the server could not be asked, or someone was faster; the next try finds out. `timeoutMs` bounds a renewal, which is one call. */
+  async tryAcquireOrRenew(signal: AbortSignal, timeoutMs?: number): Promise<"leads" | "held" | "failed"> {
     const { client, namespace, name, log } = this.#options;
     const callOptions = { signal, ...(timeoutMs !== undefined && { timeoutMs }) };
     try {
@@ -129,18 +134,18 @@ class Elector {
           if (!isNotFound(error)) throw error;
           const fresh = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { namespace, name } };
           this.#see(await client.create(Leases, { ...fresh, spec: this.#spec(undefined) }, callOptions));
-          return true;
+          return "leads";
         }
         if (this.#observed?.metadata.resourceVersion !== lease.metadata.resourceVersion) this.#see(lease);
-        if (this.#heldByOther(lease)) return false;
+        if (this.#heldByOther(lease)) return "held";
       }
       this.#see(await client.update(Leases, { ...lease, spec: this.#spec(lease.spec) }, callOptions));
-      return true;
+      return "leads";
     } catch (err) {
       if (!(err instanceof StatusError)) throw err;
       if (isConflict(err) || isAlreadyExists(err) || isNotFound(err)) this.#observed = undefined;
       else log.warn({ err, lease: name }, "Error retrieving or updating the lease");
-      return false;
+      return "failed";
     }
   }
 
