@@ -3,7 +3,7 @@ import { type SimulationOptions, simulate, variety } from "./simulation.ts";
 
 describe("no seed breaks a promise", () => {
   const runs: [string, (seed: number) => SimulationOptions, number][] = [
-    ["three and five members, with and without PreVote", variety, 60],
+    ["three and five members, with and without PreVote", variety, 40],
     ["a single member", (seed) => ({ seed, members: 1, durationMs: 5000 }), 10],
   ];
   test.each(runs)("%s", async (_, options, seeds) => {
