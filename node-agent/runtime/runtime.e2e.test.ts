@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
+import { sleep, systemClock } from "../../base/clock.ts";
 import { Code, type GrpcError } from "../../net/grpc-error.ts";
 import {
   type ContainerEventResponse,
@@ -141,6 +142,23 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
       await until("the rest of it is gone", () => !node.processes().some((line) => line.includes("4444")));
       await node.removePod(pod.id);
       assert.deepEqual(node.leftOver(), []);
+    });
+
+    test("wherever in a Pod's start or end the runtime is killed, its successor can clean up everything", async () => {
+      for (const afterMs of [3, 12, 24, 45, 80]) {
+        const life = (async () => {
+          const pod = await node.runPod(`chaos-${afterMs}`);
+          await node.runContainer(pod.id, { command: ["sleep", "4545"] });
+          await node.removePod(pod.id);
+        })().catch(() => {}); // Unavailable: that is the point
+        await sleep(systemClock, afterMs); // no wait for an event: any moment will do
+        await node.killRuntime();
+        await life;
+        await node.startRuntime();
+        await node.cri.ready(10_000);
+        await node.removeAllPods();
+        await until(`nothing is left after ${afterMs} ms`, () => node.leftOver().length === 0 || undefined);
+      }
     });
 
     test("command, args, env, working directory and both streams are the container's", async () => {
