@@ -12,6 +12,8 @@ export interface Preset {
   nodeMonitorGraceSeconds: number;
   /** For not-ready and unreachable, given to Pods that name none. */
   tolerationSeconds: number;
+  /** Of controller-manager and scheduler: duration of the Lease, when to give up renewing, time between tries. */
+  leaderElection: { leaseMs: number; renewDeadlineMs: number; retryMs: number };
 }
 
 const upstreamNodes = {
@@ -20,6 +22,7 @@ const upstreamNodes = {
   nodeMonitorPeriodMs: 5000,
   nodeMonitorGraceSeconds: 40,
   tolerationSeconds: 300,
+  leaderElection: { leaseMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2000 },
 };
 
 export const presets = {
@@ -31,6 +34,7 @@ export const presets = {
     nodeMonitorPeriodMs: 500,
     nodeMonitorGraceSeconds: 4,
     tolerationSeconds: 5,
+    leaderElection: { leaseMs: 6000, renewDeadlineMs: 4000, retryMs: 500 },
   },
   "etcd-defaults": { heartbeatMs: 100, electionMs: 1000, ...upstreamNodes },
   wan: { heartbeatMs: 300, electionMs: 3000, ...upstreamNodes },

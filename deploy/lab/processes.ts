@@ -125,7 +125,7 @@ function controllerManager(lab: LabFile, paths: LabPaths): ProcessSpec {
       ...identity(lab, paths, "controller-manager"),
       `--bind-address=${inside.controllerManager}`,
       `--secure-port=${ports.controllerManager}`,
-      "--leader-elect=true",
+      ...leaderElection(lab),
       `--cluster-cidr=${clusterCidr}`,
       "--node-cidr-mask-size=24",
       `--node-monitor-period=${nodeMonitorPeriodMs}ms`,
@@ -145,7 +145,7 @@ function scheduler(lab: LabFile, paths: LabPaths): ProcessSpec {
       ...identity(lab, paths, "scheduler"),
       `--bind-address=${inside.scheduler}`,
       `--secure-port=${ports.scheduler}`,
-      "--leader-elect=true",
+      ...leaderElection(lab),
     ],
   };
 }
@@ -212,6 +212,16 @@ function proxy(lab: LabFile, paths: LabPaths, n: number, name: string): ProcessS
       `--mode=${lab.mode}`,
     ],
   };
+}
+
+function leaderElection(lab: LabFile): string[] {
+  const { leaseMs, renewDeadlineMs, retryMs } = presets[lab.preset].leaderElection;
+  return [
+    "--leader-elect=true",
+    `--leader-elect-lease-duration=${leaseMs}ms`,
+    `--leader-elect-renew-deadline=${renewDeadlineMs}ms`,
+    `--leader-elect-retry-period=${retryMs}ms`,
+  ];
 }
 
 /** Where the API is and who is calling. */
