@@ -62,7 +62,7 @@ afterAll(async () => {
 
 async function run(kubectl: string, args: string[]): Promise<string> {
   const { port } = server.address() as AddressInfo;
-  const all = ["--kubeconfig=/dev/null", `--server=http://127.0.0.1:${port}`, "--namespace=default", ...args];
+  const all = ["--kubeconfig=/dev/null", `--server=http://127.0.0.1:${port}`, ...args];
   const { stdout } = await promisify(execFile)(kubectl, all, { env: { HOME: home, PATH: process.env["PATH"] } });
   return stdout;
 }

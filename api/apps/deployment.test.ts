@@ -70,6 +70,7 @@ describe("validation", () => {
     deployments.defaults(object);
     expect(problems(object)).toEqual([
       "spec.selector: Required value",
+      "spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`",
       "spec.template.spec.containers: Required value",
     ]);
   });

@@ -73,13 +73,14 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
 
 function validateSpec(deployment: Deployment): FieldError[] {
   const { spec } = deployment;
-  const errors = validateTemplated(deployment, "deployment");
-  for (const key of ["revisionHistoryLimit", "progressDeadlineSeconds"] as const)
+  const errors = validateTemplated(deployment, "Deployment");
+  errors.push(...validateStrategy(spec.strategy ?? {}, "spec.strategy"));
+  for (const key of ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] as const)
     errors.push(...notNegative(spec[key], `spec.${key}`));
   const deadline = spec.progressDeadlineSeconds;
   if (deadline !== undefined && deadline <= (spec.minReadySeconds ?? 0))
     errors.push(invalidValue("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
-  return [...errors, ...validateStrategy(spec.strategy ?? {}, "spec.strategy")];
+  return errors;
 }
 
 function validateStrategy(

@@ -5,7 +5,7 @@ import { ReplicaSets } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
-import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { notNegative, templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
   shortNames: ["rs"],
@@ -29,11 +29,13 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
   prepareForStatusUpdate: keepAllButStatus,
   validate: (set) => [
     ...validateObjectMeta(set.metadata, { namespaced: true }),
-    ...validateTemplated(set, "replicaset"),
+    ...notNegative(set.spec.minReadySeconds, "spec.minReadySeconds"),
+    ...validateTemplated(set, "ReplicaSet"),
   ],
   validateUpdate: (set, old) => [
     ...validateObjectMetaUpdate(set.metadata, old.metadata),
-    ...validateTemplated(set, "replicaset"),
+    ...notNegative(set.spec.minReadySeconds, "spec.minReadySeconds"),
+    ...validateTemplated(set, "ReplicaSet"),
     ...validateSelectorUpdate(set, old),
   ],
   validateStatusUpdate: (set, old) => validateObjectMetaUpdate(set.metadata, old.metadata),

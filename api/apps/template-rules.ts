@@ -21,34 +21,25 @@ export interface Templated extends KubernetesObject {
 }
 
 /** A selector that selects something, and that the template's labels match. */
-export function validateTemplated({ spec }: Templated, kind: "deployment" | "replicaset"): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const key of ["replicas", "minReadySeconds"] as const) errors.push(...notNegative(spec[key], `spec.${key}`));
+export function validateTemplated({ spec }: Templated, kind: "Deployment" | "ReplicaSet"): FieldError[] {
+  const errors = notNegative(spec.replicas, "spec.replicas");
   const at = "spec.selector";
-  let usable = false;
-  if (!spec.selector) errors.push(required(at));
-  else {
-    const wrong = validateLabelSelector(spec.selector, at);
-    errors.push(...wrong);
-    if (!spec.selector.matchLabels && !spec.selector.matchExpressions)
-      errors.push(invalidValue(at, spec.selector, `empty selector is invalid for ${kind}`));
-    else usable = wrong.length === 0;
-  }
-  const { template } = spec;
-  errors.push(...validateTemplate(template, "spec.template"));
-  if (!template?.spec) return errors;
-  const labels = template.metadata?.labels ?? {};
-  if (usable && !matches(labelSelector(spec.selector), labels))
+  const { selector, template } = spec;
+  const wrong = validateLabelSelector(selector, at);
+  const empty = selector !== undefined && !selector.matchLabels && !selector.matchExpressions;
+  errors.push(...(selector ? wrong : [required(at)]));
+  // Upstream says deployment for both.
+  if (empty) errors.push(invalidValue(at, selector, "empty selector is invalid for deployment"));
+  const labels = template?.metadata?.labels ?? {};
+  if (template && !empty && wrong.length === 0 && !matches(labelSelector(selector), labels))
     errors.push(invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
-  const { restartPolicy, activeDeadlineSeconds } = template.spec;
+  errors.push(...validateTemplate(template, "spec.template"));
+  const { restartPolicy, activeDeadlineSeconds } = template?.spec ?? {};
   if (restartPolicy && restartPolicy !== "Always")
     errors.push(notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]));
   if (activeDeadlineSeconds !== undefined)
     errors.push(
-      forbiddenField(
-        "spec.template.spec.activeDeadlineSeconds",
-        `activeDeadlineSeconds in ${kind === "deployment" ? "Deployment" : "ReplicaSet"} is not Supported`,
-      ),
+      forbiddenField("spec.template.spec.activeDeadlineSeconds", `activeDeadlineSeconds in ${kind} is not Supported`),
     );
   return errors;
 }
