@@ -105,7 +105,10 @@ export class Leases {
 
   async #renewHere(id: bigint): Promise<number> {
     const { runner, config, applier } = this.#member;
-    if (runner.sinceTick > 3 * config.heartbeatMs) await this.#stillLeading();
+    if (runner.stalled) {
+      await this.#stillLeading();
+      runner.confirmed();
+    }
     let ttl = applier.lessor.renew(id, config.clock.monotonic());
     if (ttl === "missing") {
       // Perhaps its grant is committed and not applied here yet.

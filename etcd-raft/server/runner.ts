@@ -41,6 +41,7 @@ export class Runner {
   #applyFrom = 0;
   #cancelTick: Cancel = () => {};
   #lastTick = 0;
+  #stalled = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -50,6 +51,7 @@ export class Runner {
     const { clock, tickMs } = this.#options;
     this.#lastTick = clock.monotonic();
     this.#cancelTick = clock.every(tickMs, () => {
+      if (this.#sinceTick() > stallTicks * tickMs) this.#stalled = true;
       this.#lastTick = clock.monotonic();
       this.#inputs.push({ type: "Tick" });
       this.#turn();
@@ -77,8 +79,19 @@ export class Runner {
     return status(this.#options.raft);
   }
 
-  /** Milliseconds for which raft has had no tick: after a stall this member cannot know whether it still leads. */
-  get sinceTick(): number {
+  /**
+   * Raft has missed ticks (the process was stopped, or too busy): others may have elected a leader meanwhile. Until
+   * `confirmed`, by a read that the others answered, this member cannot know whether it still leads.
+   */
+  get stalled(): boolean {
+    return this.#stalled || this.#sinceTick() > stallTicks * this.#options.tickMs;
+  }
+
+  confirmed(): void {
+    this.#stalled = false;
+  }
+
+  #sinceTick(): number {
     return this.#options.clock.monotonic() - this.#lastTick;
   }
 
@@ -104,19 +117,20 @@ export class Runner {
 
   #work(): void {
     const out = new Batch();
-    do {
-      const inputs = this.#inputs;
-      this.#inputs = [];
-      for (const input of inputs) this.#step(input, out);
-      if (this.#proposals.length > 0) {
-        const data = this.#proposals;
-        this.#proposals = [];
-        this.#step({ type: "Propose", data }, out);
-      }
+    const inputs = this.#inputs;
+    this.#inputs = [];
+    for (const input of inputs) this.#step(input, out);
+    if (this.#proposals.length > 0) {
+      const data = this.#proposals;
+      this.#proposals = [];
+      this.#step({ type: "Propose", data }, out);
+    }
+    this.#act(out);
+    if (this.#applyFrom < this.#toApply.length) {
+      this.#step({ type: "Applied", index: this.#applySome() }, out);
       this.#act(out);
-      this.#applySome();
-    } while (this.#inputs.length > 0);
-    if (this.#applyFrom < this.#toApply.length) this.#schedule();
+    }
+    if (this.#applyFrom < this.#toApply.length || this.#inputs.length > 0) this.#schedule();
   }
 
   #step(input: Input, out: Batch): void {
@@ -158,10 +172,12 @@ export class Runner {
     );
   }
 
-  /** A member that starts has its whole log to apply: in slices, so that heartbeats are answered meanwhile. */
-  #applySome(): void {
+  /**
+   * Returns up to which index. A member that starts has its whole log to apply: one slice a turn, so that heartbeats are
+   * answered meanwhile.
+   */
+  #applySome(): number {
     const entries = this.#toApply;
-    if (this.#applyFrom === entries.length) return;
     const { clock, apply, applied } = this.#options;
     const end = clock.monotonic() + applySliceMs;
     let index = 0;
@@ -176,8 +192,8 @@ export class Runner {
       this.#toApply = [];
       this.#applyFrom = 0;
     }
-    this.#inputs.push({ type: "Applied", index });
     applied(index);
+    return index;
   }
 }
 
@@ -203,4 +219,6 @@ class Batch {
   }
 }
 
+/** As etcd: a leader that has not ticked for so many heartbeats asks before it renews a lease. */
+const stallTicks = 3;
 const applySliceMs = 10;
