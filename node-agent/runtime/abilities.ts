@@ -13,15 +13,15 @@ export interface Abilities {
 
 export async function probeAbilities(mode: "netns" | "host"): Promise<Abilities> {
   if (mode === "host") return { setpriv: false, missing: ["isolation (mode host)", "volumes (mode host)"] };
-  for (const [name, script] of Object.entries(required)) {
-    const isolate = ["--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--propagation", "private"];
-    const { ok, problem } = await run("unshare", [...isolate, "--kill-child", "sh", "-c", script]);
+  const isolate = ["--fork", "--pid", "--mount", "--uts", "--ipc", "--net", "--propagation", "private", "--kill-child"];
+  const needed = Object.entries(required).map(async ([name, script]) => {
+    const { ok, problem } = await run("unshare", [...isolate, "sh", "-c", script]);
     if (!ok)
       throw new StartError(
         `--mode=netns needs ${name}, which this process may not have: ${oneLine(problem)}. Start it as root, in a user namespace with its own network (unshare -Urnm), or with --mode=host.`,
       );
-  }
-  const { ok, problem } = await run("setpriv", ["--bounding-set=-all", "true"]);
+  });
+  const [{ ok, problem }] = await Promise.all([run("setpriv", ["--bounding-set=-all", "true"]), ...needed]);
   return { setpriv: ok, missing: ok ? [] : [`users and capabilities of containers (${problem})`] };
 }
 
