@@ -40,10 +40,9 @@ export function reconcile(state: State): (Action | RequeueAfter)[] {
     actions.push({ type: "UpdateConditions", conditions });
   const taints = taintsFor(state, conditions);
   if (!isDeepStrictEqual(taints, node.spec?.taints ?? [])) actions.push({ type: "SetTaints", taints });
-  // The proxies must stop sending to Pods that nobody watches any more. Where the node itself says that it is not ready,
-  // it answers for its Pods. Differs: upstream marks those once, and the kubelet puts them right again.
-  if (readyStatus(conditions) === "Unknown")
-    for (const pod of state.pods) if (isReady(pod)) actions.push({ type: "MarkPodNotReady", pod });
+  // The proxies must stop sending to Pods that nobody watches any more. A node that speaks answers for its Pods itself.
+  // Differs: upstream also marks the Pods of a node that says it is not ready, and the kubelet puts them right again.
+  if (isStale) for (const pod of state.pods) if (isReady(pod)) actions.push({ type: "MarkPodNotReady", pod });
   if (!isStale) actions.push({ type: "RequeueAfter", ms: graceMs - silentMs });
   return actions;
 }

@@ -26,6 +26,10 @@ export function taintEvictionController(context: ControllerContext): Runner<Stat
         const node = pod?.spec.nodeName && nodes.store.get(pod.spec.nodeName);
         if (!pod || !node) return undefined;
         const uid = pod.metadata.uid!;
+        if (pod.metadata.deletionTimestamp !== undefined) {
+          taintedSinceMs.delete(uid);
+          return undefined;
+        }
         const taints = noExecute(node);
         if (taints.length === 0) {
           if (taintedSinceMs.delete(uid)) cancelled(pod);
