@@ -97,8 +97,8 @@ async function page(
         throw expiredContinue(encodeToken(-1, after.slice(scope.prefix.length)));
       });
     at = result.revision;
+    startAfter = result.lastKey;
     for (const [i, object] of result.objects.entries()) {
-      startAfter = object.key;
       if (inScope(object.key, scope) && (selects?.(object) ?? true)) items.push(object);
       const left = result.remaining + result.objects.length - i - 1;
       if (limit > 0 && items.length === limit && left > 0)

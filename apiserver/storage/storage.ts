@@ -1,3 +1,4 @@
+import { internalError } from "../../apimachinery/status.ts";
 import { type Clock, sleep, systemClock } from "../../base/clock.ts";
 import {
   Code,
@@ -34,14 +35,25 @@ export class Storage {
    * Keys with `prefix`, from after `startAfter` on, at most `limit`, at `revision` (0: now). `remaining` counts what is
    * left behind the page. Throws 410 Expired when the revision is compacted.
    */
-  async list(prefix: string, options: { revision?: number; limit?: number; startAfter?: string } = {}): Promise<Page> {
-    const { revision = 0, limit = 0, startAfter } = options;
+  async list(prefix: string, options: ListOptions = {}): Promise<Page> {
+    const { revision = 0, limit = 0, startAfter, onUnreadable } = options;
     const key = startAfter === undefined ? prefix : keyAfter(startAfter);
     const response = await this.#range({ key, rangeEnd: prefixEnd(prefix), limit, revision });
+    const objects: StoredObject[] = [];
+    for (const kv of response.kvs) {
+      try {
+        objects.push(toObject(kv));
+      } catch (error) {
+        if (onUnreadable === undefined) throw internalError(error);
+        onUnreadable(Buffer.from(kv.key).toString(), error);
+      }
+    }
+    const lastKey = response.kvs.at(-1)?.key;
     return {
-      objects: response.kvs.map(toObject),
+      objects,
       revision: revision || response.header!.revision,
       remaining: response.count - response.kvs.length,
+      lastKey: lastKey && Buffer.from(lastKey).toString(),
     };
   }
 
@@ -112,10 +124,19 @@ export interface Refused {
   current: (StoredObject | undefined)[];
 }
 
+export interface ListOptions {
+  revision?: number;
+  limit?: number;
+  startAfter?: string;
+  /** What to do about a value that is no object of ours; without it the list fails. */
+  onUnreadable?(key: string, error: unknown): void;
+}
+
 export interface Page {
   objects: StoredObject[];
   revision: number;
   remaining: number;
+  lastKey: string | undefined;
 }
 
 export const registryRoot = "/registry/";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { silentLogger } from "../../base/logger.ts";
-import { EtcdClient } from "../../etcd-raft/client/client.ts";
+import { EtcdClient, WatchClosed, type WatchHandlers } from "../../etcd-raft/client/client.ts";
 import { startTestMember } from "../../etcd-raft/server/testing.ts";
 import { Storage } from "../storage/storage.ts";
 import { encodeValue, type StoredObject } from "../storage/stored-object.ts";
@@ -187,5 +187,49 @@ describe("the watch cache over a real store", () => {
     assert.ok(!rest.objects.some((object) => object.key === key("later")));
     await etcd.compact({ revision: await storage.currentRevision() });
     await assert.rejects(storage.list(prefix, { revision: before }), (e: { code?: number }) => e.code === 410);
+  });
+
+  test("when the watch at the store is lost for good, watchers hear 410 and the cache is made anew", async () => {
+    let handlers: WatchHandlers | undefined;
+    const second = new WatchCache({
+      etcd: {
+        watch: (request, given) => {
+          handlers = given;
+          return etcd.watch(request, given);
+        },
+        requestProgress: () => etcd.requestProgress(),
+      },
+      storage,
+      prefixes: [prefix],
+      log: silentLogger,
+    });
+    await second.start();
+    const reader = new Reader();
+    second.watch(prefix, { scope: { prefix, exact: false }, selects: undefined, from: second.revision, sink: reader });
+    const from = second.revision;
+    handlers!.onClosed(new WatchClosed("compacted", from + 1));
+    await reader.until(() => reader.ended);
+    assert.deepEqual(reader.frames, ["ERROR 410"]);
+    await put("meanwhile", 0);
+    await second.consistent();
+    assert.ok(second.resource(prefix).objects.has(key("meanwhile")));
+    assert.throws(
+      () => second.watch(prefix, { scope: { prefix, exact: false }, selects: undefined, from: from - 1, sink: reader }),
+      /too old resource version/,
+    );
+    second.stop();
+  });
+
+  test("rubbish under a key of ours is left out, and what follows is not lost", async () => {
+    await etcd.put({ key: key("rubbish"), value: "not an object" });
+    await put("after-rubbish", 0);
+    await cache.consistent();
+    assert.ok(cache.resource(prefix).objects.has(key("after-rubbish")));
+    const third = new WatchCache({ etcd, storage, prefixes: [prefix], log: silentLogger });
+    await third.start();
+    assert.equal(third.resource(prefix).objects.has(key("rubbish")), false);
+    assert.ok(third.resource(prefix).objects.has(key("after-rubbish")));
+    third.stop();
+    await etcd.deleteRange({ key: key("rubbish") });
   });
 });

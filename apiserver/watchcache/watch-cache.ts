@@ -163,11 +163,14 @@ export class WatchCache {
       const page = await storage.list(registryRoot, {
         revision,
         limit: pageSize,
+        onUnreadable: (key, err) => {
+          if (this.#caches.has(prefixOf(key, this.#caches))) this.#unreadable(key, err);
+        },
         ...(startAfter === undefined ? {} : { startAfter }),
       });
       revision = page.revision;
       for (const object of page.objects) objects.get(prefixOf(object.key, this.#caches))?.push(object);
-      startAfter = page.remaining > 0 ? page.objects.at(-1)?.key : undefined;
+      startAfter = page.remaining > 0 ? page.lastKey : undefined;
     } while (startAfter !== undefined);
     if (this.#stopped) return;
     for (const [prefix, { cache }] of this.#caches) cache.replace(objects.get(prefix)!, revision);
@@ -210,10 +213,14 @@ export class WatchCache {
     try {
       return cache.put(decodeValue(key, kv.value, kv.modRevision));
     } catch (err) {
-      // Somebody wrote rubbish below our prefix by hand; upstream skips it in the watch as well.
-      this.#options.log.error({ err, key }, "Unreadable value in the store");
-      return undefined;
+      this.#unreadable(key, err);
+      return cache.delete(key, kv.modRevision); // what was there is there no more
     }
+  }
+
+  /** Somebody wrote rubbish below our prefix by hand: for readers it does not exist. */
+  #unreadable(key: string, err: unknown): void {
+    this.#options.log.error({ err, key }, "Unreadable value in the store");
   }
 
   #markDirty(watcher: Watcher): void {
