@@ -261,7 +261,15 @@ describe("a Pod", () => {
     await lab.running("web");
     const [mount] = lab.runtime.container("main")!.config.mounts;
     assert.equal(mount?.containerPath, "/etc/v");
-    assert.equal(readFileSync(join(mount!.hostPath, "a"), "utf8"), "1");
+    const file = join(mount!.hostPath, "a");
+    assert.equal(readFileSync(file, "utf8"), "1");
+    await lab.api.patch(
+      ConfigMaps,
+      { namespace: "default", name: "settings" },
+      { type: "merge", body: { data: { a: "2" } } },
+    );
+    await lab.clock.advance(60_000);
+    await lab.until("the file follows the ConfigMap", () => readFileSync(file, "utf8") === "2");
   });
 
   test("whose container ends is restarted at once, then after 10 s, told as CrashLoopBackOff; the address stays", async () => {

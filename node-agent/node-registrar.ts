@@ -83,6 +83,7 @@ export class NodeRegistrar {
           // Differs: upstream registers only at its start; here a Node deleted by mistake comes back.
           this.#node = undefined;
           this.#posted = undefined;
+          this.#podCidr = undefined; // the new one gets a range of its own
         }
         log.warn({ err }, "Unable to register or update the node, trying again");
         await sleep(clock, Math.min(50 * 2 ** failures++, 2000), signal);

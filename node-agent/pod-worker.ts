@@ -88,7 +88,9 @@ export class PodWorker {
       clock: options.clock,
       run: (probe, container, info, podIP) => runProbe(options.runtime, probe, container, info, podIP),
       onChange: () => this.wake(),
-      onUnhealthy: (container, message) => this.#events.about(container)("Warning", "Unhealthy", message),
+      onUnhealthy: (container, message) => {
+        if (!this.#isEnding()) this.#events.about(container)("Warning", "Unhealthy", message);
+      },
     });
     this.finished = this.#run();
   }
@@ -191,7 +193,9 @@ export class PodWorker {
       this.#report(decision, false);
       await this.#refreshVolumes();
       if (decision.actions.length === 0) {
-        const wakeAtMs = Math.min(decision.wakeAtMs ?? Infinity, (this.#volumesAtMs ?? Infinity) + volumeRefreshMs);
+        const refreshes = this.#options.volumes.changes(pod) && this.#volumesAtMs !== undefined;
+        const refreshAtMs = refreshes ? this.#volumesAtMs! + volumeRefreshMs : Infinity;
+        const wakeAtMs = Math.min(decision.wakeAtMs ?? Infinity, refreshAtMs);
         if (wakeAtMs !== Infinity) this.#wakeIn(wakeAtMs - nowMs);
         return false;
       }
@@ -225,7 +229,7 @@ export class PodWorker {
     const pod = this.#pod!;
     try {
       await volumes.setUp(pod, this.#events.about());
-      this.#volumesAtMs = volumes.changes(pod) ? clock.now() : undefined;
+      this.#volumesAtMs = clock.now();
       if (attempt > 0)
         this.#events.about()("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
       await runtime.runSandbox(sandboxConfig(pod, attempt, rootDir));
@@ -353,7 +357,9 @@ export class PodWorker {
 
   async #refreshVolumes(): Promise<void> {
     const { volumes, clock } = this.#options;
-    if (this.#volumesAtMs === undefined || clock.now() < this.#volumesAtMs + volumeRefreshMs) return;
+    if (!volumes.changes(this.#pod!) || !this.#runtime.sandboxes[0]?.ready) return;
+    this.#volumesAtMs ??= clock.now(); // adopted
+    if (clock.now() < this.#volumesAtMs + volumeRefreshMs) return;
     this.#volumesAtMs = clock.now();
     await volumes.setUp(this.#pod!, this.#events.about()).catch(() => {}); // told as an Event; what is there stays
   }

@@ -65,8 +65,8 @@ export class NodePods {
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#events(signal), this.#relists(signal)]);
     this.#stopped = true;
+    // Not waited for: one may be in the middle of a grace period, which the next agent takes up.
     for (const worker of this.#workers.values()) worker.stop();
-    await Promise.all([...this.#workers.values()].map(({ finished }) => finished));
   }
 
   async #events(signal: AbortSignal): Promise<void> {

@@ -71,7 +71,7 @@ async function handle(options: ServerOptions, request: IncomingMessage, response
   if (request.method !== "GET") return fail(response, 405, "Method Not Allowed");
   const [, root, namespace, pod, container, ...more] = url.pathname.split("/").map(decodeURIComponent);
   if (root === "containerLogs" && container && more.length === 0)
-    return containerLogs(options, { namespace: namespace!, pod: pod!, container }, url.searchParams, request, response);
+    return containerLogs(options, { namespace: namespace!, pod: pod!, container }, url.searchParams, response);
   if (url.pathname === "/pods" || url.pathname === "/pods/") {
     const items = [...options.pods.workers].flatMap(({ pod: item, status }) =>
       item ? [{ ...item, ...(status && { status: { ...item.status, ...status } }) }] : [],
@@ -86,7 +86,6 @@ async function containerLogs(
   { pods, clock }: ServerOptions,
   of: { namespace: string; pod: string; container: string },
   query: URLSearchParams,
-  request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const worker = pods.find(of.namespace, of.pod);
@@ -102,7 +101,6 @@ async function containerLogs(
   const info = worker.containers.find((container) => container.id === id);
   if (info === undefined) return fail(response, 404, `container "${of.container}" in pod "${of.pod}" is not available`);
   const gone = new AbortController();
-  request.on("close", () => gone.abort());
   response.on("close", () => gone.abort());
   const isRunning = () => worker.containers.some((container) => container.id === id && container.state === "running");
   response.writeHead(200, { "content-type": "text/plain" });
