@@ -40,6 +40,8 @@ function isOperation(value: unknown): value is Operation {
   // No part of any path may reach a prototype.
   if ([path, from].some((p) => typeof p === "string" && p.split("/").includes("__proto__"))) return false;
   if (typeof path !== "string" || (path !== "" && !path.startsWith("/"))) return false;
+  // The document itself stays.
+  if ((op === "remove" && path === "") || (op === "move" && from === "")) return false;
   if (op === "move" || op === "copy") return typeof from === "string" && (from === "" || from.startsWith("/"));
   if (op === "add" || op === "replace" || op === "test") return Object.hasOwn(value, "value");
   return op === "remove";

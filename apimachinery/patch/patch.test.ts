@@ -67,6 +67,7 @@ describe("JSON patch", () => {
     ["an index past the end", [{ op: "add", path: "/a/9", value: 1 }], 422],
     ["an operation that is none", [{ op: "jump", path: "/a" }], 422],
     ["a way into a prototype", [{ op: "add", path: "/__proto__/x", value: 1 }], 422],
+    ["removing the document", [{ op: "remove", path: "" }], 422],
     ["no list", { op: "add" }, 400],
     ["too many operations", Array(10_001).fill({ op: "test", path: "/a", value: [1, 2] }), 413],
   ])("%s is refused", (_, patch, code) => {
