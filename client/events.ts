@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { Event, ObjectReference } from "../api/generated/core-v1.ts";
 import { Events } from "../api/generated/resources.ts";
 import type { KubernetesObject } from "../apimachinery/object.ts";
-import { isNotFound, StatusError } from "../apimachinery/status.ts";
+import { isForbidden, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Client } from "./types.ts";
@@ -60,7 +60,8 @@ export class EventRecorder {
       } catch (err) {
         const worthAnother = err instanceof StatusError && err.status.code >= 500 && attempt < maxTries;
         if (!worthAnother) {
-          this.#log.warn({ err }, "Unable to write event");
+          // In a namespace that goes away there is nobody left to read them.
+          this.#log[isForbidden(err) ? "debug" : "warn"]({ err }, "Unable to write event");
           return;
         }
         await sleep(this.#clock, 100 * 2 ** attempt);

@@ -9,7 +9,7 @@ import { EventRecorder } from "../client/events.ts";
 import { Informer } from "../client/informer.ts";
 import { keyOf } from "../client/store.ts";
 import type { Client } from "../client/types.ts";
-import { nodeInfo } from "./node-info.ts";
+import { type NodeInfo, nodeInfo } from "./node-info.ts";
 import { SchedulingQueue } from "./queue.ts";
 import { schedule } from "./schedule.ts";
 
@@ -109,31 +109,39 @@ export class Scheduler {
   }
 
   #tryAll(): void {
+    // Nothing else runs meanwhile: the nodes are gathered once, and each decision is added to them.
+    let nodes: Map<string, NodeInfo> | undefined;
     for (let key = this.#queue.pop(); key !== undefined; key = this.#queue.pop()) {
       if (this.#signal!.aborted) return;
       const pod = this.#pods.store.get(key);
-      if (pod === undefined || pod.spec.nodeName || !isOurs(pod)) this.#queue.delete(key);
-      else this.#scheduleOne(key, pod);
+      if (pod === undefined || pod.spec.nodeName || !isOurs(pod)) {
+        this.#queue.delete(key);
+        continue;
+      }
+      nodes ??= this.#nodeInfos();
+      const decision = schedule(pod, [...nodes.values()], this.#rand);
+      if ("unschedulable" in decision) {
+        this.#queue.failed(key);
+        void this.#report(pod, "Unschedulable", decision.unschedulable);
+        continue;
+      }
+      const assumed = { ...pod, spec: { ...pod.spec, nodeName: decision.node } };
+      this.#assumed.set(key, assumed);
+      const { node, pods } = nodes.get(decision.node)!;
+      nodes.set(decision.node, nodeInfo(node, [...pods, assumed]));
+      void this.#bind(key, pod, decision.node);
     }
   }
 
-  #scheduleOne(key: string, pod: Pod): void {
-    const decision = schedule(pod, this.#nodeInfos(), this.#rand);
-    if ("unschedulable" in decision) {
-      this.#queue.failed(key);
-      void this.#report(pod, "Unschedulable", decision.unschedulable);
-      return;
-    }
-    this.#assumed.set(key, { ...pod, spec: { ...pod.spec, nodeName: decision.node } });
-    void this.#bind(key, pod, decision.node);
-  }
-
-  #nodeInfos(): ReturnType<typeof nodeInfo>[] {
+  #nodeInfos(): Map<string, NodeInfo> {
     const assumed = [...this.#assumed.values()];
-    return this.#nodes.store.list().map((node) => {
-      const { name } = node.metadata;
-      return nodeInfo(node, [...this.#podsOn(name), ...assumed.filter((pod) => pod.spec.nodeName === name)]);
-    });
+    return new Map(
+      this.#nodes.store.list().map((node) => {
+        const { name } = node.metadata;
+        const onTheWay = assumed.filter((pod) => pod.spec.nodeName === name);
+        return [name, nodeInfo(node, [...this.#podsOn(name), ...onTheWay])];
+      }),
+    );
   }
 
   async #bind(key: string, pod: Pod, node: string): Promise<void> {
