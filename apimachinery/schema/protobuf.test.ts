@@ -7,7 +7,7 @@ import { decodeBody, decodeStored } from "./decode.ts";
 
 /** Bodies are written here by protobufjs from the same .proto files, as gogo does: every plain scalar, zero or not. */
 const root = new protobuf.Root();
-for (const file of readdirSync("proto/kubernetes"))
+for (const file of readdirSync("proto/kubernetes").filter((name) => name.endsWith(".proto")))
   protobuf.parse(readFileSync(`proto/kubernetes/${file}`, "utf8"), root, { keepCase: true });
 root.resolveAll();
 
@@ -132,6 +132,55 @@ test.each([
 ])("%s is a 400", (_, body, message) => {
   const run = () => decodeBody(schema, body, { mediaType, expected: { group: "", version: "v1", kind: "Pod" } });
   expect(run).toThrow(message);
+});
+
+test("the unions of JSON schemas are what they hold", () => {
+  const crd = envelope(
+    "apiextensions.k8s.io/v1",
+    "CustomResourceDefinition",
+    "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    {
+      metadata: { name: "x" },
+      spec: {
+        group: "g",
+        versions: [
+          {
+            name: "v1",
+            schema: {
+              openAPIV3Schema: {
+                type: "object",
+                default: { raw: Buffer.from('{"a":1}') },
+                properties: {
+                  a: { items: { schema: { type: "string" } }, additionalProperties: { allows: true } },
+                  b: { additionalProperties: { allows: true, schema: { type: "integer" } }, maximum: 5 },
+                },
+                xKubernetesPreserveUnknownFields: true,
+              },
+            },
+          },
+        ],
+      },
+    },
+  );
+  expect(decodeStored(schema, crd)).toMatchObject({
+    spec: {
+      versions: [
+        {
+          schema: {
+            openAPIV3Schema: {
+              type: "object",
+              default: { a: 1 },
+              properties: {
+                a: { items: { type: "string" }, additionalProperties: true },
+                b: { additionalProperties: { type: "integer" }, maximum: 5 },
+              },
+              "x-kubernetes-preserve-unknown-fields": true,
+            },
+          },
+        },
+      ],
+    },
+  });
 });
 
 test("JSON and protobuf of one ConfigMap decode alike", () => {

@@ -132,6 +132,11 @@ interface Wire {
   Raw?: string;
   duration?: number;
   items?: unknown[];
+  /** The unions in JSON schemas: a schema, or one of the others. */
+  schema?: unknown;
+  jSONSchemas?: unknown[];
+  property?: unknown[];
+  allows?: boolean;
 }
 
 function readMessage(schema: Schema, message: Message, reader: Reader, depth: number): unknown {
@@ -159,6 +164,8 @@ function readMessage(schema: Schema, message: Message, reader: Reader, depth: nu
     case "list":
       return wire.items ?? [];
     default: {
+      const union = wire.schema ?? wire.jSONSchemas ?? wire.property ?? wire.allows;
+      if (union !== undefined) return union;
       const text = Buffer.from(wire.raw ?? wire.Raw ?? "", "base64").toString();
       return text === "" ? undefined : (JSON.parse(text) as unknown);
     }

@@ -53,7 +53,9 @@ export function generateKubernetes(): Map<string, string> {
 function readMessages(): Message[] {
   const root = new protobuf.Root();
   const groups = new Map<string, { file: string; group: string; version: string }>();
-  for (const name of readdirSync(dir).sort()) {
+  for (const name of readdirSync(dir)
+    .filter((file) => file.endsWith(".proto"))
+    .sort()) {
     const file = name.replace(/\.proto$/, "");
     const pkg = protobuf.parse(readFileSync(`${dir}/${name}`, "utf8"), root, { keepCase: true }).package!;
     groups.set(pkg, { file, ...groupVersionOf(pkg) });
