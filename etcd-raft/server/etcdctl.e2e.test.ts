@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { peer } from "../../tools/peers.ts";
-import { type ProcessCluster, startProcessCluster } from "./testing-processes.ts";
+import { type ProcessCluster, startProcessCluster } from "./testing.ts";
 
 const etcdctl = peer("etcdctl");
 

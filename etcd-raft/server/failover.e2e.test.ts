@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, afterEach, beforeEach, describe, test } from "vitest";
 import { Code, GrpcError } from "../client/client.ts";
-import { type ProcessCluster, startProcessCluster } from "./testing-processes.ts";
+import { type ProcessCluster, startProcessCluster } from "./testing.ts";
 
 let cluster: ProcessCluster;
 beforeEach(async () => {
@@ -11,7 +11,7 @@ afterEach(() => cluster?.close());
 afterAll(() => cluster?.close());
 
 /** Writes from several callers at once until told to stop; remembers what was acknowledged. */
-function startWriters(count: number) {
+function startWriters(count: number, timeoutMs = 8000) {
   const acknowledged: { key: string; revision: number }[] = [];
   const unknown: GrpcError[] = [];
   let running = true;
@@ -20,7 +20,7 @@ function startWriters(count: number) {
     for (let i = 0; running; i++) {
       const key = `w/${n}/${i}`;
       try {
-        const { header } = await cluster.client.put({ key, value: key }, { timeoutMs: 8000 });
+        const { header } = await cluster.client.put({ key, value: key }, { timeoutMs });
         acknowledged.push({ key, revision: header!.revision });
       } catch (error) {
         unknown.push(error as GrpcError);
@@ -116,6 +116,29 @@ describe("three members as processes", () => {
     const wanted = kvs.map(({ modRevision }) => modRevision);
     while (seen.length < wanted.length) await new Promise<void>((resolve) => (wake = resolve));
     assert.deepEqual(seen, wanted);
+  });
+
+  test("a leader that is stopped for a while and comes back finds its place; nothing acknowledged is lost", async () => {
+    const { ID } = await cluster.client.leaseGrant({ TTL: 3 });
+    await cluster.client.put({ key: "leased", value: "1", lease: ID });
+    const leader = await cluster.leader();
+    const writers = startWriters(5, 1000);
+    await writers.more(100);
+    cluster.signal(leader, "SIGSTOP");
+    try {
+      await writers.more(200);
+      // Longer than the lease lives: only what reaches the new leader keeps it.
+      for (const end = performance.now() + 4000; performance.now() < end; ) {
+        assert.ok((await cluster.client.leaseKeepAlive(ID)).TTL > 0);
+        await writers.more(50);
+      }
+    } finally {
+      cluster.signal(leader, "SIGCONT");
+    }
+    await writers.more(200);
+    assert.ok((await cluster.client.leaseKeepAlive(ID)).TTL > 0, "the old leader revoked a lease that lives");
+    await writers.stop();
+    await allThere(writers.acknowledged);
   });
 
   test("SIGTERM: the leader hands over and exits 0; writes hardly notice", async () => {

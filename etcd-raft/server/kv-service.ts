@@ -12,7 +12,6 @@ export function kvHandlers(member: Member) {
 
   const rangeNow = (request: pb.RangeRequest): pb.RangeResponse => {
     const response = range(store, request, store.revision);
-    if (request.revision > 0) store.readable(request.revision);
     response.header = member.header(store.revision);
     return response;
   };
@@ -50,7 +49,7 @@ export function kvHandlers(member: Member) {
   const Compact: UnaryHandler<pb.CompactionRequest, pb.CompactionResponse> = async (request, context) => {
     requireLeader(member, context);
     const response = await member.write<pb.CompactionResponse>({ compaction: request });
-    if (request.physical) await member.compacted();
+    if (request.physical) await member.compactor.finished();
     return response;
   };
 

@@ -1,6 +1,5 @@
 import type { Cancel, Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
-import { StartError } from "../../base/process.ts";
 import type { Rand } from "../../base/rand.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
@@ -11,9 +10,10 @@ import { minTTLFor } from "../lease/lessor.ts";
 import { createRaft } from "../raft/raft.ts";
 import { none, type Ready } from "../raft/types.ts";
 import type { Disk } from "../wal/disk.ts";
-import { createWal, openWal, type Wal, walExists } from "../wal/wal.ts";
+import type { OpenedWal, Wal } from "../wal/wal.ts";
 import { Applier } from "./applier.ts";
 import { type InitialCluster, idText } from "./cluster.ts";
+import { Compactor } from "./compactor.ts";
 import type { FrameKind } from "./frames.ts";
 import { Leases } from "./leases.ts";
 import type { ServerMetrics } from "./metrics.ts";
@@ -47,30 +47,12 @@ export interface MemberConfig {
   onFatal(error: Error): void;
 }
 
-export async function openMember(config: MemberConfig): Promise<Member> {
-  const dir = `${config.dataDir}/member/wal`;
-  const { clusterId, self } = config.cluster;
-  if (!(await walExists(dir, config.disk))) {
-    return new Member(config, await createWal(dir, { nodeId: self.id, clusterId }, config.disk));
-  }
-  const opened = await openWal(dir, config.disk);
-  const { metadata, repaired, entries, hardState } = opened;
-  if (metadata.nodeId !== self.id || metadata.clusterId !== clusterId) {
-    await opened.wal.close();
-    throw new StartError(
-      `${config.dataDir} belongs to member ${idText(metadata.nodeId)} of cluster ${idText(metadata.clusterId)}, but the flags describe member ${idText(self.id)} of cluster ${idText(clusterId)}: set --initial-cluster and --initial-cluster-token as they were, or another --data-dir`,
-    );
-  }
-  if (repaired) config.log.warn({ ...repaired }, "Repaired the WAL: the last record was torn");
-  config.log.info({ entries: entries.length, commit: hardState?.commit }, "Read the WAL");
-  return new Member(config, opened.wal, opened);
-}
-
 export class Member {
   readonly config: MemberConfig;
   readonly applier: Applier;
   readonly hub: WatchHub;
   readonly leases: Leases;
+  readonly compactor: Compactor;
   readonly runner: Runner;
   readonly transport: Transport;
   readonly #wal: Wal;
@@ -82,19 +64,13 @@ export class Member {
   #soft: NonNullable<Ready["softState"]> = { role: "follower", leader: none, term: 0 };
   #leaderlessSince: number;
   #leaderWaiters: (() => void)[] = [];
-  #compactionWaiters: (() => void)[] = [];
-  #compacting = false;
   #timers: Cancel[] = [];
   #closed = false;
   #applied = 0;
   #lastLeader = none;
   published = false;
 
-  constructor(
-    config: MemberConfig,
-    wal: Wal,
-    restored?: Pick<Awaited<ReturnType<typeof openWal>>, "entries" | "hardState">,
-  ) {
+  constructor(config: MemberConfig, wal: Wal, restored?: Pick<OpenedWal, "entries" | "hardState">) {
     const { cluster, clock, rand, log, heartbeatMs, electionMs } = config;
     this.config = config;
     this.#wal = wal;
@@ -105,6 +81,7 @@ export class Member {
     this.applier = new Applier({ members: cluster.members, minLeaseTTL: minTTLFor(electionMs), clock });
     this.hub = new WatchHub(this.applier.store);
     this.leases = new Leases(this);
+    this.compactor = new Compactor(this.applier.store, clock);
     this.transport = new Transport({
       clusterId: cluster.clusterId,
       self: cluster.self.id,
@@ -270,14 +247,6 @@ export class Member {
     });
   }
 
-  /** Resolves when the scheduled compaction has given its memory back. */
-  compacted(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#compacting) this.#compactionWaiters.push(resolve);
-      else resolve();
-    });
-  }
-
   #apply(request: ReturnType<Applier["apply"]>): void {
     if (request === undefined) return;
     const waiter = this.#pending.take(request.id);
@@ -303,25 +272,7 @@ export class Member {
     this.hub.publish();
     this.#reads.applied(index);
     this.leases.applied();
-    this.#compact();
-  }
-
-  /** A slice now, the next after a pause: requests go between (etcd: 1,000 keys, then 10 ms). */
-  #compact(): void {
-    if (this.#compacting || !this.applier.store.compactPending) return;
-    this.#compacting = true;
-    const slice = () => {
-      if (this.#closed) return;
-      if (this.applier.store.compactStep(1000)) {
-        this.config.clock.after(10, slice);
-        return;
-      }
-      this.#compacting = false;
-      const waiters = this.#compactionWaiters;
-      this.#compactionWaiters = [];
-      for (const resolve of waiters) resolve();
-    };
-    slice();
+    this.compactor.applied();
   }
 
   #ask(): void {

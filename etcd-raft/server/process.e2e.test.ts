@@ -10,8 +10,7 @@ import type { TlsMaterial } from "../../net/tls.ts";
 import { createAuthority } from "../../pki/authority.ts";
 import { peer } from "../../tools/peers.ts";
 import { EtcdClient } from "../client/client.ts";
-import { freePorts } from "./testing.ts";
-import { type ProcessCluster, startProcessCluster } from "./testing-processes.ts";
+import { freePorts, type ProcessCluster, startProcessCluster } from "./testing.ts";
 
 /** Runs one member until it ends by itself. */
 async function run(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
@@ -58,6 +57,13 @@ describe("the process", () => {
     } finally {
       await new Promise((resolve) => taken.close(resolve));
     }
+  });
+
+  test("a data directory that cannot be is one line that names it", async () => {
+    writeFileSync(join(dir, "file"), "");
+    const { code, stderr } = await run(...(await alone("file")));
+    assert.equal(code, 2);
+    assert.match(stderr, /^--data-dir=\S+\/file: ENOTDIR[^\n]*\n$/);
   });
 
   test("the data of another cluster is refused in one line", async () => {

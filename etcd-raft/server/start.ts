@@ -9,8 +9,9 @@ import type { Rand } from "../../base/rand.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import type { Disk } from "../wal/disk.ts";
 import type { Config } from "./config.ts";
-import { type Member, openMember } from "./member.ts";
+import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
+import { openMember } from "./open-member.ts";
 import { serveOps } from "./ops.ts";
 import { serveClients } from "./serve.ts";
 

@@ -1,0 +1,156 @@
+import net from "node:net";
+import tls from "node:tls";
+import type { Cancel } from "../../base/clock.ts";
+import { Code, GrpcError } from "../../net/grpc-error.ts";
+import { etcdError } from "../errors.ts";
+import { type ClusterMember, idText } from "./cluster.ts";
+import { FrameDecoder, FrameKind, frameHead } from "./frames.ts";
+import type { TransportOptions } from "./transport.ts";
+
+/**
+ * Our way to one peer: a connection that we dial, and dial again with back-off. Calls are numbered, and fail when the
+ * connection does.
+ */
+export class Peer {
+  readonly #member: ClusterMember;
+  readonly #options: TransportOptions;
+  #socket: net.Socket | undefined;
+  #cancelRedial: Cancel = () => {};
+  #attempt = 0;
+  #since = 0;
+  #closed = false;
+  #lastCall = 0;
+  readonly #calls = new Map<number, { resolve(bytes: Buffer): void; reject(error: GrpcError): void }>();
+  connected = false;
+
+  constructor(member: ClusterMember, options: TransportOptions) {
+    this.#member = member;
+    this.#options = options;
+  }
+
+  dial(): void {
+    const { tls: material, clusterId, self, log, handlers } = this.#options;
+    const urls = this.#member.peerURLs;
+    const url = new URL(urls[this.#attempt % urls.length]!);
+    const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
+    const secure = url.protocol === "https:";
+    const socket = secure ? tls.connect({ ...to, ...material, ...sni(to.host) }) : net.connect(to);
+    this.#socket = socket;
+    const decoder = new FrameDecoder();
+    socket.setNoDelay(true);
+    socket.setTimeout(connectMs, () => socket.destroy(new Error("connect timed out")));
+    socket.once(secure ? "secureConnect" : "connect", () => {
+      socket.setTimeout(0);
+      this.connected = true;
+      this.#since = this.#options.clock.monotonic();
+      const hello = Buffer.concat([frameHead(FrameKind.hello, 24), Buffer.alloc(24)]);
+      for (const [i, id] of [clusterId, self, this.#member.id].entries()) hello.writeBigUInt64BE(id, 5 + 8 * i);
+      socket.write(hello);
+      log.info({ peer: idText(this.#member.id) }, "Connected to peer");
+      handlers.onConnected(this.#member.id);
+    });
+    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (_kind, payload) => this.#onAnswer(payload)));
+    let reason: Error | undefined;
+    socket.on("error", (error) => {
+      reason = error;
+    });
+    socket.once("close", () => this.#onClose(reason));
+  }
+
+  /** It has just dialled us, so it is back: no need to wait. */
+  dialNow(): void {
+    if (this.#socket !== undefined) return;
+    this.#cancelRedial();
+    this.dial();
+  }
+
+  cork(): void {
+    this.#socket?.cork();
+  }
+
+  uncork(): void {
+    this.#socket?.uncork();
+  }
+
+  get canSend(): boolean {
+    return this.connected && this.#socket!.writableLength < maxQueuedBytes;
+  }
+
+  send(kind: FrameKind, payload: Uint8Array): void {
+    this.#socket!.write(frameHead(kind, payload.length));
+    this.#socket!.write(payload);
+  }
+
+  call(kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (!this.canSend) return reject(etcdError("timeoutConnectionLost"));
+      this.#lastCall = (this.#lastCall + 1) % 2 ** 32;
+      const number = this.#lastCall;
+      const cancel = this.#options.clock.after(timeoutMs, () => this.#calls.get(number)?.reject(etcdError("timeout")));
+      const done = () => {
+        cancel();
+        this.#calls.delete(number);
+      };
+      this.#calls.set(number, {
+        resolve: (bytes) => {
+          done();
+          resolve(bytes);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      });
+      const payload = Buffer.concat([Buffer.alloc(4), request]);
+      payload.writeUInt32BE(number, 0);
+      this.send(kind, payload);
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelRedial();
+    this.#socket?.destroy();
+  }
+
+  #onAnswer(payload: Buffer): void {
+    const call = this.#calls.get(payload.readUInt32BE(0));
+    const code = payload[4] as Code;
+    const body = Buffer.from(payload.subarray(5));
+    if (code === Code.OK) call?.resolve(body);
+    else call?.reject(new GrpcError(code, body.toString()));
+  }
+
+  #onClose(reason: Error | undefined): void {
+    const { log, handlers, clock } = this.#options;
+    const peer = idText(this.#member.id);
+    for (const call of [...this.#calls.values()]) call.reject(etcdError("timeoutConnectionLost"));
+    const lost = this.connected;
+    this.connected = false;
+    this.#socket = undefined;
+    if (this.#closed) return;
+    if (lost && clock.monotonic() - this.#since > stableMs) {
+      // Dial again at once: only if that fails too, the peer counts as gone.
+      log.warn({ peer, reason: reason?.message }, "Lost the connection to a peer");
+      this.#attempt = 0;
+      this.dial();
+      return;
+    }
+    if (this.#attempt++ === 0) log.warn({ peer, reason: reason?.message }, "Peer cannot be reached");
+    handlers.onUnreachable(this.#member.id);
+    this.#cancelRedial = clock.after(Math.min(redialMs * 2 ** Math.min(this.#attempt, 10), maxRedialMs), () =>
+      this.dial(),
+    );
+  }
+}
+
+/** TLS names no IP address as server name. */
+const sni = (host: string) => (net.isIP(host) ? {} : { servername: host });
+
+const redialMs = 10;
+const maxRedialMs = 500;
+const connectMs = 1000;
+/** A connection that ends sooner was refused. */
+const stableMs = 500;
+/** Beyond this a peer is too slow to be worth more: raft will probe it when it is back. */
+const maxQueuedBytes = 64 * 1024 * 1024;
