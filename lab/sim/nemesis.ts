@@ -48,6 +48,7 @@ export class Nemesis {
     this.#network.cut.clear();
     this.#network.loss = 0;
     this.#network.duplication = 0;
+    this.#network.straggling = 0;
     this.#network.delayMs = 1;
     for (const member of this.#members) {
       member.disk.slowness = 1;
@@ -133,9 +134,14 @@ export class Nemesis {
     this.#clock.after(this.#rand.below(2) === 0 ? 0 : this.#rand.below(3000), () => member.start());
   }
 
+  /** Two members; half of the time the first is one that leads, since that hurts most. */
   #two(): [SimMember, SimMember] {
-    const first = this.#rand.below(this.#members.length);
-    const second = (first + 1 + this.#rand.below(this.#members.length - 1)) % this.#members.length;
-    return [this.#members[first]!, this.#members[second]!];
+    const leaders = this.#members.filter((member) => member.raft?.role === "leader");
+    const one =
+      leaders.length > 0 && this.#rand.below(2) === 0
+        ? leaders[this.#rand.below(leaders.length)]!
+        : this.#members[this.#rand.below(this.#members.length)]!;
+    const others = this.#members.filter((member) => member !== one);
+    return [one, others[this.#rand.below(others.length)] ?? one];
   }
 }

@@ -21,6 +21,7 @@ export interface MemberOptions {
   rand: Rand;
   disk: SimDisk;
   segmentBytes: number;
+  clockRate: number; // its ticks take so many times as long
   preVote: boolean; // with CheckQuorum
   planted: PlantedFault | undefined;
   send(message: Message): void;
@@ -79,7 +80,7 @@ export class SimMember {
     life.end();
   }
 
-  /** A stalled process gets nothing done; what was sent to it waits. */
+  /** A stalled process gets nothing done; what was sent to it waits, and comes in any order (its sockets are many). */
   stall(on: boolean): void {
     this.#life?.stall(on);
   }
@@ -120,7 +121,7 @@ class Life {
   #runner: Runner | undefined;
   #alive = true;
   #stalled = false;
-  #inbox: RunnerInput[] = [];
+  #inbox: (() => void)[] = [];
   #applied = 0;
   #counter = 0;
   readonly #name: string; // of this life: an answer to a read of an earlier one must not be taken for ours
@@ -141,30 +142,38 @@ class Life {
 
   stall(on: boolean): void {
     this.#stalled = on;
-    if (on || !this.#alive) return;
-    for (const input of this.#inbox.splice(0)) this.receive(input);
+    while (!this.#stalled && this.#alive && this.#inbox.length > 0) {
+      const [arrival] = this.#inbox.splice(this.#options.rand.below(this.#inbox.length), 1);
+      arrival!();
+    }
   }
 
   receive(input: RunnerInput): void {
-    if (this.#stalled) this.#inbox.push(input);
-    else this.#guard(() => this.#runner?.input(input));
+    this.#arrives(() => this.#runner?.input(input));
   }
 
   write(id: string, key: string, value: string, done: (outcome: Outcome) => void): void {
-    if (this.#runner === undefined || this.#stalled) return done({ type: "refused" });
-    if (this.#options.planted === "early acknowledgement") done({ type: "answered", value });
-    else this.#writes.set(id, done);
-    this.#runner.propose(encodeCommand({ id, key, value }));
+    this.#arrives(() => {
+      if (this.#runner === undefined) return done({ type: "refused" });
+      if (this.#options.planted === "early acknowledgement") done({ type: "answered", value });
+      else this.#writes.set(id, done);
+      this.#runner.propose(encodeCommand({ id, key, value }));
+    });
   }
 
   read(key: string, done: (outcome: Outcome) => void): void {
-    if (this.#runner === undefined || this.#stalled) return done({ type: "refused" });
-    if (this.#options.planted === "stale read") {
-      return done({ type: "answered", value: this.#state.get(key) });
-    }
-    const id = `${this.#name} ${++this.#counter}`;
-    this.#reads.set(id, { key, done });
-    this.#runner.input({ type: "ReadIndex", context: new TextEncoder().encode(id) });
+    this.#arrives(() => {
+      if (this.#runner === undefined) return done({ type: "refused" });
+      if (this.#options.planted === "stale read") return done({ type: "answered", value: this.#state.get(key) });
+      const id = `${this.#name} ${++this.#counter}`;
+      this.#reads.set(id, { key, done });
+      this.#runner.input({ type: "ReadIndex", context: new TextEncoder().encode(id) });
+    });
+  }
+
+  #arrives(arrival: () => void): void {
+    if (this.#stalled) this.#inbox.push(arrival);
+    else this.#guard(arrival);
   }
 
   async #boot(): Promise<void> {
@@ -222,7 +231,7 @@ class Life {
     this.#runner.start();
   }
 
-  /** Ticks do not come to a stalled process, and an assertion in one ends it. */
+  /** Ticks come at this member's own pace, not to a stalled process, and an assertion in one ends it. */
   #stallable(clock: Clock): Clock {
     return {
       ...clock,
@@ -230,7 +239,7 @@ class Life {
       monotonic: () => clock.monotonic(),
       after: (ms, fn) => clock.after(ms, fn),
       every: (ms, fn) =>
-        clock.every(ms, () => {
+        clock.every(ms * this.#options.clockRate, () => {
           if (!this.#stalled) this.#guard(fn);
         }),
     };

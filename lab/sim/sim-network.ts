@@ -17,6 +17,7 @@ export class SimNetwork {
   loss = 0;
   duplication = 0;
   delayMs = 1; // on average
+  straggling = 0.005;
 
   constructor(clock: Clock, rand: Rand, deliver: (message: Message) => void) {
     this.#clock = clock;
@@ -30,7 +31,8 @@ export class SimNetwork {
     const copies = message.type !== "Prop" && this.#rand.next() < this.duplication ? 2 : 1;
     for (let i = 0; i < copies; i++) {
       // Exponential: mostly quick, sometimes very late.
-      const delay = -Math.log(1 - this.#rand.next()) * this.delayMs;
+      let delay = -Math.log(1 - this.#rand.next()) * this.delayMs;
+      if (this.#rand.next() < this.straggling) delay += this.#rand.next() * 1500; // outlives leaders
       this.#clock.after(delay, () => {
         if (!this.cut.has(link(message.from, message.to))) this.#deliver(decodeMessage(bytes));
       });
