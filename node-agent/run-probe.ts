@@ -21,7 +21,8 @@ export async function runProbe(
   } catch (error) {
     const late = error instanceof GrpcError && error.code === Code.DeadlineExceeded;
     const command = (probe.exec.command ?? []).join(" ");
-    const message = late ? `command timed out: "${command}" timed out after ${timeoutSeconds}s` : String(error);
+    const { message: text } = error as Error;
+    const message = late ? `command timed out: "${command}" timed out after ${timeoutSeconds}s` : text;
     return { ok: false, message };
   }
 }

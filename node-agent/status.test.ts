@@ -70,8 +70,13 @@ const rows: [string, PodStatus, string][] = [
   ["ended for good, by a signal", status([info("main", { exit: 137 })], { over: true }), `Failed ${unready}`],
   [
     "failed as a whole",
-    status([info("main")], { failed: { reason: "DeadlineExceeded", message: "too long" } }),
+    status([info("main", { exit: 137 })], { failed: { reason: "DeadlineExceeded", message: "too long" } }),
     `Failed ${unready}`,
+  ],
+  [
+    "failing as a whole, not stopped yet",
+    status([info("main")], { failed: { reason: "DeadlineExceeded", message: "too long" } }),
+    `Running ${all}`,
   ],
   [
     "its readiness gate is closed",

@@ -35,7 +35,9 @@ export interface StatusInput {
 export const ownedConditions = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
 export function podStatus(input: StatusInput): PodStatus {
-  const { pod, runtime, hostIP, nowMs, failed } = input;
+  const { pod, runtime, hostIP, nowMs } = input;
+  // Told when nothing runs any more: a failed Pod's resources are free for others.
+  const failed = runtime.containers.some(isUp) ? undefined : input.failed;
   const spec = pod.spec!;
   const latest = latestByName(runtime.containers);
   const initContainerStatuses = (spec.initContainers ?? []).map((c) => containerStatus(c, true, latest, input));
