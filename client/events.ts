@@ -3,6 +3,7 @@ import type { Event, ObjectReference } from "../api/generated/core-v1.ts";
 import { Events } from "../api/generated/resources.ts";
 import type { KubernetesObject } from "../apimachinery/object.ts";
 import { isForbidden, isNotFound, StatusError } from "../apimachinery/status.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Client } from "./types.ts";
@@ -88,7 +89,7 @@ export class EventRecorder {
   #make({ apiVersion, kind, object, fieldPath }: Involved, type: string, reason: string, message: string): Event {
     const { name, namespace, uid, resourceVersion } = object.metadata;
     const nowMs = this.#clock.now();
-    const timestamp = new Date(nowMs).toISOString().replace(/\.\d+Z$/, "Z");
+    const timestamp = formatTime(nowMs);
     const unique = (BigInt(Math.trunc(nowMs)) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000)).toString(16);
     const involvedObject: ObjectReference = {
       apiVersion,

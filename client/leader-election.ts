@@ -1,6 +1,7 @@
 import type { Lease, LeaseSpec } from "../api/generated/coordination-v1.ts";
 import { Leases } from "../api/generated/resources.ts";
 import { isAlreadyExists, isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
+import { formatMicroTime } from "../apimachinery/time.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import { FlagError, type Flags } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
@@ -181,7 +182,7 @@ class Elector {
 
   #spec(old: LeaseSpec | undefined): LeaseSpec {
     const { clock, identity, leaseDurationMs = 15_000 } = this.#options;
-    const now = microTime(clock.now());
+    const now = formatMicroTime(clock.now());
     const same = old?.holderIdentity === identity;
     return {
       holderIdentity: identity,
@@ -191,9 +192,4 @@ class Elector {
       leaseTransitions: old === undefined ? 0 : (old.leaseTransitions ?? 0) + (same ? 0 : 1),
     };
   }
-}
-
-/** metav1.MicroTime. */
-export function microTime(ms: number): string {
-  return new Date(ms).toISOString().replace("Z", "000Z");
 }

@@ -15,6 +15,7 @@ import {
   Services,
 } from "../api/generated/resources.ts";
 import { isNotFound } from "../apimachinery/status.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import { startTestApiserver, type TestApiserver } from "../apiserver/testing.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
@@ -25,7 +26,6 @@ import { Scheduler } from "../scheduler/scheduler.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
 import { parseCidr } from "./nodeipam/cidr.ts";
-import { timestamp } from "./pods.ts";
 
 /** Controllers and scheduler over a real apiserver with a real store; the node agents are played by the test. */
 let server: TestApiserver;
@@ -97,7 +97,7 @@ async function startAgent(name: string): Promise<void> {
       const preconditions = { uid: pod.metadata.uid! };
       client.delete(Pods, pod.metadata, { gracePeriodSeconds: 0, preconditions }).catch(done);
     } else if (pod.status?.phase !== "Running") {
-      const ready = { type: "Ready", status: "True" as const, lastTransitionTime: timestamp(Date.now()) };
+      const ready = { type: "Ready", status: "True" as const, lastTransitionTime: formatTime(Date.now()) };
       const podIP = `10.244.${name.slice(-1)}.${ip++}`;
       const body = { status: { phase: "Running", podIP, podIPs: [{ ip: podIP }], conditions: [ready] } };
       client.patch(Pods, pod.metadata, { type: "strategic", body }, { subresource: "status" }).catch(done);

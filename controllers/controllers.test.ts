@@ -10,6 +10,7 @@ import {
   ReplicaSets,
   Services,
 } from "../api/generated/resources.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import { silentLogger } from "../base/logger.ts";
 import { seededRand } from "../base/rand.ts";
 import { MemoryApi } from "../client/testing/memory-api.ts";
@@ -17,7 +18,6 @@ import { VirtualClock } from "../client/testing/virtual-clock.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
 import { parseCidr } from "./nodeipam/cidr.ts";
-import { timestamp } from "./pods.ts";
 import { deployment, node, service } from "./testing.ts";
 
 /** All controllers together over the API in memory, on a virtual clock, with an agent that makes bound Pods ready. */
@@ -70,7 +70,7 @@ class Cluster {
     } else if (!pod.spec.nodeName) {
       await api.createSubresource(Pods, pod.metadata, "binding", { target: { name: "node-1" } });
     } else if (pod.status?.phase !== "Running") {
-      const ready = { type: "Ready", status: "True" as const, lastTransitionTime: timestamp(this.clock.now()) };
+      const ready = { type: "Ready", status: "True" as const, lastTransitionTime: formatTime(this.clock.now()) };
       const status: Pod["status"] = { phase: "Running", podIP: `10.244.1.${this.nextIp++}`, conditions: [ready] };
       await api.update(Pods, { ...(await api.get(Pods, pod.metadata)), status }, { subresource: "status" });
     }

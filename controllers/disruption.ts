@@ -1,8 +1,8 @@
 import type { Pod, PodCondition, PodStatus } from "../api/generated/core-v1.ts";
 import { Pods } from "../api/generated/resources.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Client, DeleteOptions } from "../client/types.ts";
-import { timestamp } from "./pods.ts";
 
 /**
  * Deletes a Pod on behalf of the cluster, having first written why into its status: condition `DisruptionTarget`
@@ -17,7 +17,7 @@ export async function deletePod(
   signal: AbortSignal,
 ): Promise<void> {
   const { phase, ...text } = why;
-  const lastTransitionTime = timestamp(clock.now());
+  const lastTransitionTime = formatTime(clock.now());
   const condition: PodCondition = { type: "DisruptionTarget", status: "True", lastTransitionTime, ...text };
   const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== condition.type);
   const status = { ...pod.status, conditions: [...others, condition], ...(phase && { phase }) };

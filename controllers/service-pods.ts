@@ -1,9 +1,9 @@
+import { isPodTerminal } from "../api/core/pod-status.ts";
 import type { Pod, Service, ServicePort } from "../api/generated/core-v1.ts";
 import { Pods, Services } from "../api/generated/resources.ts";
 import { labelsSelector, matches } from "../apimachinery/selectors.ts";
 import { keyOf } from "../client/store.ts";
 import type { ControllerContext } from "./context.ts";
-import { isTerminal } from "./pods.ts";
 
 /** What the controllers of Endpoints and of EndpointSlices share: which Pods stand behind a Service, at which ports. */
 export interface PodPort {
@@ -19,7 +19,7 @@ export function hasEndpoints({ spec }: Service): boolean {
 
 /** Has an address that may serve. Pods that terminate have one still; it is for the caller to tell them apart. */
 export function hasAddress(pod: Pod): boolean {
-  return !isTerminal(pod) && Boolean(pod.status?.podIP);
+  return !isPodTerminal(pod) && Boolean(pod.status?.podIP);
 }
 
 export function isHeadless({ spec }: Service): boolean {

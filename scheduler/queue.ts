@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../base/clock.ts";
 
 /**
- * Pods that wait for a node (KEP-less, upstream's backend/queue): `active` ones are tried in order of priority, then of
+ * Pods that wait for a node (upstream's backend/queue): `active` ones are tried in order of priority, then of
  * arrival; one that fit nowhere waits until the cluster changes, and at least its back-off: 1 s, doubled up to 10 s.
  */
 export class SchedulingQueue {

@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
+import { isPodTerminal } from "../api/core/pod-status.ts";
 import type { Binding, Node, Pod, PodCondition } from "../api/generated/core-v1.ts";
 import { Nodes, Pods } from "../api/generated/resources.ts";
 import { isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
@@ -46,7 +48,9 @@ export class Scheduler {
     this.#events = new EventRecorder({ client, component: schedulerName, clock, log });
     this.#pods = new Informer(client, Pods, { clock, rand, log });
     this.#nodes = new Informer(client, Nodes, { clock, rand, log });
-    this.#podsOn = this.#pods.store.index((pod) => (pod.spec.nodeName && !isTerminal(pod) ? [pod.spec.nodeName] : []));
+    this.#podsOn = this.#pods.store.index((pod) =>
+      pod.spec.nodeName && !isPodTerminal(pod) ? [pod.spec.nodeName] : [],
+    );
     this.#queue = new SchedulingQueue(clock);
     this.#queue.onActive = () => this.#trySoon();
     this.#watch();
@@ -90,7 +94,7 @@ export class Scheduler {
     if (pod.spec.nodeName) {
       this.#assumed.delete(key);
       this.#queue.delete(key);
-      if (isTerminal(pod) && old !== undefined && !isTerminal(old)) this.#queue.clusterChanged();
+      if (isPodTerminal(pod) && old !== undefined && !isPodTerminal(old)) this.#queue.clusterChanged();
     } else if (!isOurs(pod)) {
       this.#queue.delete(key);
     } else if (old === undefined || !isDeepStrictEqual(old.spec, pod.spec)) {
@@ -172,7 +176,7 @@ export class Scheduler {
     this.#event(pod, "Warning", "FailedScheduling", message);
     const old = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
     if (old?.status === "False" && old.reason === reason && old.message === message) return;
-    const now = new Date(this.#clock.now()).toISOString().replace(/\.\d+Z$/, "Z");
+    const now = formatTime(this.#clock.now());
     const lastTransitionTime = old?.status === "False" ? old.lastTransitionTime! : now;
     const condition: PodCondition = { type: "PodScheduled", status: "False", lastTransitionTime, reason, message };
     const others = (pod.status?.conditions ?? []).filter((candidate) => candidate !== old);
@@ -193,17 +197,14 @@ export class Scheduler {
   }
 }
 
-function isOurs({ metadata, spec, status }: Pod): boolean {
+function isOurs(pod: Pod): boolean {
+  const { metadata, spec } = pod;
   return (
     metadata.deletionTimestamp === undefined &&
     (spec.schedulerName ?? schedulerName) === schedulerName &&
     (spec.schedulingGates ?? []).length === 0 &&
-    !isTerminal({ metadata, spec, ...(status && { status }) })
+    !isPodTerminal(pod)
   );
-}
-
-function isTerminal({ status }: Pod): boolean {
-  return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
 /** What of a node a Pod may fail on: its heartbeats are not. */

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
+import { isPodTerminal } from "../../api/core/pod-status.ts";
 import type { Deployment, DeploymentStatus, ReplicaSet } from "../../api/generated/apps-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { claim } from "../ownership.ts";
-import { isTerminal } from "../pods.ts";
 import type { RequeueAfter } from "../runner.ts";
 import { cleanUp, makeNewReplicaSet } from "./history.ts";
 import { Plan } from "./plan.ts";
@@ -136,5 +136,5 @@ function isSaturated(deployment: Deployment, newOne: ReplicaSet): boolean {
 function oldPodsRun({ old, newOne }: Plan, pods: Pod[]): boolean {
   if (old.some(({ status }) => (status?.replicas ?? 0) > 0)) return true;
   const isNew = (pod: Pod) => pod.metadata.ownerReferences?.some(({ uid }) => uid === newOne?.metadata.uid);
-  return pods.some((pod) => !isTerminal(pod) && !isNew(pod));
+  return pods.some((pod) => !isPodTerminal(pod) && !isNew(pod));
 }

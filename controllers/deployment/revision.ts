@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Deployment, ReplicaSet } from "../../api/generated/apps-v1.ts";
 import type { PodTemplateSpec } from "../../api/generated/core-v1.ts";
-import { timeMs } from "../pods.ts";
+import { parseTime } from "../../apimachinery/time.ts";
 import { maxSurge } from "./sizes.ts";
 
 /** Which ReplicaSet stands for which template, and the annotations that carry its history (pkg/controller/deployment/util). */
@@ -39,7 +39,7 @@ function withoutHash(template: PodTemplateSpec | undefined): unknown {
 }
 
 export function byCreation(replicaSets: readonly ReplicaSet[]): ReplicaSet[] {
-  const created = ({ metadata }: ReplicaSet) => timeMs(metadata.creationTimestamp) ?? Number.POSITIVE_INFINITY;
+  const created = ({ metadata }: ReplicaSet) => parseTime(metadata.creationTimestamp) || Number.POSITIVE_INFINITY;
   return [...replicaSets].sort((a, b) => created(a) - created(b) || (a.metadata.name < b.metadata.name ? -1 : 1));
 }
 

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { isPodReady } from "../../api/core/pod-status.ts";
 import type { Deployment, ReplicaSet } from "../../api/generated/apps-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
-import { isReady } from "../pods.ts";
 import { reconcile as reconcileReplicaSet } from "../replicaset/reconcile.ts";
 import { deployment, nowMs, pod } from "../testing.ts";
 import { reconcile } from "./reconcile.ts";
@@ -59,7 +59,7 @@ class Model {
   }
 
   becomeReady(index: number): boolean {
-    const waiting = this.pods.filter(({ pod }) => !isReady(pod));
+    const waiting = this.pods.filter(({ pod }) => !isPodReady(pod));
     const entry = waiting[index % Math.max(1, waiting.length)];
     if (entry === undefined) return false;
     const { name, ownerReferences, labels } = entry.pod.metadata;
@@ -129,7 +129,7 @@ describe("Rolling update, in whatever order things happen", () => {
         const least = replicas - maxUnavailable(model.deployment);
         const check = () => {
           expect(model.replicaSets.reduce((sum, { spec }) => sum + spec.replicas!, 0)).toBeLessThanOrEqual(most);
-          expect(model.pods.filter(({ pod }) => isReady(pod)).length).toBeGreaterThanOrEqual(least);
+          expect(model.pods.filter(({ pod }) => isPodReady(pod)).length).toBeGreaterThanOrEqual(least);
         };
         check();
         model.setImage("b");

@@ -1,5 +1,5 @@
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from "../../api/generated/apps-v1.ts";
-import { timeMs, timestamp } from "../pods.ts";
+import { formatTime, parseTime } from "../../apimachinery/time.ts";
 import { availableOf, maxUnavailable, replicasOf, sum } from "./sizes.ts";
 
 /** What a Deployment's status says, and when its conditions change (upstream's sync.go and progress.go). */
@@ -20,8 +20,8 @@ export interface NewCondition {
 export function withCondition(conditions: Conditions, next: NewCondition, nowMs: number): Conditions {
   const old = condition(conditions, next.type);
   if (old?.status === next.status && old.reason === next.reason) return conditions;
-  const lastTransitionTime = old?.status === next.status ? old.lastTransitionTime : timestamp(nowMs);
-  return [...without(conditions, next.type), { ...next, lastUpdateTime: timestamp(nowMs), lastTransitionTime }];
+  const lastTransitionTime = old?.status === next.status ? old.lastTransitionTime : formatTime(nowMs);
+  return [...without(conditions, next.type), { ...next, lastUpdateTime: formatTime(nowMs), lastTransitionTime }];
 }
 
 export function without(conditions: Conditions, type: string): Conditions {
@@ -112,8 +112,8 @@ export function progressConditions(
     } else if (hasProgressed(deployment.status ?? {}, status)) {
       // Also with the same reason as before: the time of the last update is what the deadline counts from.
       const next = progressing("True", "ReplicaSetUpdated", "is progressing.");
-      const lastTransitionTime = current?.status === "True" ? current.lastTransitionTime : timestamp(nowMs);
-      const updated = { ...next, lastUpdateTime: timestamp(nowMs), lastTransitionTime };
+      const lastTransitionTime = current?.status === "True" ? current.lastTransitionTime : formatTime(nowMs);
+      const updated = { ...next, lastUpdateTime: formatTime(nowMs), lastTransitionTime };
       conditions = [...without(conditions, "Progressing"), updated];
     } else if (deadlineMs(deployment, current) <= nowMs) {
       const late = progressing("False", "ProgressDeadlineExceeded", "has timed out progressing.");
@@ -139,7 +139,7 @@ export function deadlineMs(deployment: Deployment, current: DeploymentCondition 
   const running = current !== undefined && current.reason !== "NewReplicaSetAvailable";
   if (!hasProgressDeadline(deployment) || !running || current.reason === "DeploymentPaused") return Infinity;
   if (current.reason === "ProgressDeadlineExceeded") return 0;
-  return timeMs(current.lastUpdateTime)! + deployment.spec.progressDeadlineSeconds! * 1000;
+  return parseTime(current.lastUpdateTime) + deployment.spec.progressDeadlineSeconds! * 1000;
 }
 
 /** A failure of the new ReplicaSet to make Pods, or else of any other, is the Deployment's too. */

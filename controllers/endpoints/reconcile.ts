@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
+import { isPodReady } from "../../api/core/pod-status.ts";
 import type { EndpointAddress, EndpointSubset, Endpoints, Pod, Service } from "../../api/generated/core-v1.ts";
-import { isReady } from "../pods.ts";
 import { hasAddress, hasEndpoints, hostnameIn, isHeadless, type PodPort, podPorts } from "../service-pods.ts";
 
 export interface State {
@@ -51,7 +51,7 @@ function subsetsOf(service: Service, pods: Pod[]): EndpointSubset[] {
     if (ports.length === 0 && (service.spec?.ports?.length ?? 0) > 0) continue;
     const key = JSON.stringify(ports);
     const group = groups.get(key) ?? { ports, ready: [], notReady: [] };
-    (isReady(pod) || publishNotReadyAddresses ? group.ready : group.notReady).push(addressOf(service, pod));
+    (isPodReady(pod) || publishNotReadyAddresses ? group.ready : group.notReady).push(addressOf(service, pod));
     groups.set(key, group);
   }
   const byIp = (a: EndpointAddress, b: EndpointAddress) => (a.ip < b.ip ? -1 : 1);

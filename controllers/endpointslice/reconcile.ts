@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
+import { isPodReady } from "../../api/core/pod-status.ts";
 import type { Pod, Service } from "../../api/generated/core-v1.ts";
 import type { Endpoint, EndpointPort, EndpointSlice } from "../../api/generated/discovery-v1.ts";
 import { Services } from "../../api/generated/resources.ts";
 import { controllerRef } from "../ownership.ts";
-import { isReady } from "../pods.ts";
 import { hasAddress, hasEndpoints, hostnameIn, isHeadless, podPorts } from "../service-pods.ts";
 
 export interface State {
@@ -85,7 +85,7 @@ function portsKey(ports: readonly EndpointPort[]): string {
 }
 
 function endpointOf(service: Service, pod: Pod, zones: ReadonlyMap<string, string>): Endpoint {
-  const serving = isReady(pod);
+  const serving = isPodReady(pod);
   const terminating = pod.metadata.deletionTimestamp !== undefined;
   // "ready" is never true of one that terminates: readers that know no better would send it new connections.
   const ready = (service.spec?.publishNotReadyAddresses ?? false) || (serving && !terminating);

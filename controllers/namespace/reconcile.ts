@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Namespace, NamespaceCondition } from "../../api/generated/core-v1.ts";
-import { timestamp } from "../pods.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { RequeueAfter } from "../runner.ts";
 
 /** What the last deletion of contents has left. */
@@ -102,7 +102,7 @@ function conditionsOf(old: readonly NamespaceCondition[], remaining: Remaining, 
     const status = isTrue ? "True" : "False";
     const text = isTrue ? { reason, message } : { reason: otherwise, message: fine };
     const before = old.find((condition) => condition.type === type);
-    const lastTransitionTime = before?.status === status ? before.lastTransitionTime! : timestamp(nowMs);
+    const lastTransitionTime = before?.status === status ? before.lastTransitionTime! : formatTime(nowMs);
     return { type, status, lastTransitionTime, ...text };
   });
 }

@@ -2,9 +2,9 @@ import { isDeepStrictEqual } from "node:util";
 import type { Node } from "../../api/generated/core-v1.ts";
 import { Leases, Nodes, Pods } from "../../api/generated/resources.ts";
 import { isNotFound, StatusError } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
 import type { ControllerContext } from "../context.ts";
-import { timestamp } from "../pods.ts";
 import { Runner } from "../runner.ts";
 import { type Action, readyStatus, reconcile, type State } from "./reconcile.ts";
 
@@ -82,7 +82,7 @@ export function nodeLifecycleController(
       }
       case "MarkPodNotReady": {
         const { pod } = action;
-        const now = timestamp(clock.now());
+        const now = formatTime(clock.now());
         const conditions = pod.status!.conditions!.map((condition) =>
           condition.type === "Ready" ? { ...condition, status: "False" as const, lastTransitionTime: now } : condition,
         );

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
+import { isPodReady } from "../../api/core/pod-status.ts";
 import type { Node, NodeCondition, Pod, Taint } from "../../api/generated/core-v1.ts";
-import { isReady, timestamp } from "../pods.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { RequeueAfter } from "../runner.ts";
 
 export interface State {
@@ -42,7 +43,7 @@ export function reconcile(state: State): (Action | RequeueAfter)[] {
   if (!isDeepStrictEqual(taints, node.spec?.taints ?? [])) actions.push({ type: "SetTaints", taints });
   // The proxies must stop sending to Pods that nobody watches any more. A node that speaks answers for its Pods itself.
   // Differs: upstream also marks the Pods of a node that says it is not ready, and the kubelet puts them right again.
-  if (isStale) for (const pod of state.pods) if (isReady(pod)) actions.push({ type: "MarkPodNotReady", pod });
+  if (isStale) for (const pod of state.pods) if (isPodReady(pod)) actions.push({ type: "MarkPodNotReady", pod });
   if (!isStale) actions.push({ type: "RequeueAfter", ms: graceMs - silentMs });
   return actions;
 }
@@ -59,7 +60,7 @@ function unknown({ metadata, status }: Node, nowMs: number): NodeCondition[] {
       status: "Unknown",
       reason: "NodeStatusUnknown",
       message: "Kubelet stopped posting node status.",
-      lastTransitionTime: timestamp(nowMs),
+      lastTransitionTime: formatTime(nowMs),
     };
   });
   const known = new Set(conditions.map(({ type }) => type));
@@ -73,7 +74,7 @@ function unknown({ metadata, status }: Node, nowMs: number): NodeCondition[] {
         reason: "NodeStatusNeverUpdated",
         message: "Kubelet never posted node status.",
         lastHeartbeatTime: metadata.creationTimestamp!,
-        lastTransitionTime: timestamp(nowMs),
+        lastTransitionTime: formatTime(nowMs),
       }),
     ),
   ];
@@ -100,7 +101,7 @@ const managed = new Set([
 function taintsFor({ node, noNodeIsReady, nowMs }: State, conditions: readonly NodeCondition[]): Taint[] {
   const wanted = new Map<string, Taint>();
   const want = (key: string, effect: Taint["effect"]) =>
-    wanted.set(`${key}:${effect}`, { key, effect, timeAdded: timestamp(nowMs) });
+    wanted.set(`${key}:${effect}`, { key, effect, timeAdded: formatTime(nowMs) });
   for (const { type, status } of conditions) {
     const key = byCondition[type]?.[status];
     if (key !== undefined) want(key, "NoSchedule");

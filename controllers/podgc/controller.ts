@@ -1,9 +1,9 @@
+import { isPodTerminal } from "../../api/core/pod-status.ts";
 import { Nodes, Pods } from "../../api/generated/resources.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
 import { deletePod } from "../disruption.ts";
-import { isTerminal } from "../pods.ts";
 import { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
@@ -40,7 +40,7 @@ export function podGcController(context: ControllerContext): Runner<State, Actio
             return;
           }
           if (await nodeExists(pod.spec.nodeName!, signal)) return; // our cache is behind
-          const failed = isTerminal(pod) ? {} : { phase: "Failed" as const };
+          const failed = isPodTerminal(pod) ? {} : { phase: "Failed" as const };
           const why = { reason: "DeletionByPodGC", message: "PodGC: node no longer exists", ...failed };
           await deletePod(client, clock, pod, why, options, signal);
         } catch (error) {

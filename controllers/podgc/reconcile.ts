@@ -1,5 +1,5 @@
+import { isPodTerminal } from "../../api/core/pod-status.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
-import { isTerminal } from "../pods.ts";
 import type { RequeueAfter } from "../runner.ts";
 
 export interface State {
@@ -15,7 +15,7 @@ export const quarantineMs = 40_000;
 
 /** Removes Pods that no node agent will ever finish (pkg/controller/podgc). */
 export function reconcile({ pod, nodeGoneForMs }: State): (Action | RequeueAfter)[] {
-  if (pod.metadata.deletionTimestamp !== undefined && !pod.spec.nodeName && !isTerminal(pod))
+  if (pod.metadata.deletionTimestamp !== undefined && !pod.spec.nodeName && !isPodTerminal(pod))
     return [{ type: "ForceDelete", reason: "NeverScheduled" }];
   if (nodeGoneForMs === undefined) return [];
   if (nodeGoneForMs < quarantineMs) return [{ type: "RequeueAfter", ms: quarantineMs - nodeGoneForMs }];

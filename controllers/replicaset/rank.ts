@@ -1,5 +1,6 @@
+import { isPodActive, isPodReady, podCondition } from "../../api/core/pod-status.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
-import { isActive, isReady, readyCondition, timeMs } from "../pods.ts";
+import { parseTime } from "../../apimachinery/time.ts";
 
 /**
  * Which Pods go first when there are too many: those whose loss costs least (upstream's ActivePodsWithRanks). In order:
@@ -10,7 +11,7 @@ import { isActive, isReady, readyCondition, timeMs } from "../pods.ts";
 export function deletionOrder(pods: readonly Pod[], related: readonly Pod[], nowMs: number): Pod[] {
   const perNode = new Map<string | undefined, number>();
   for (const pod of related) {
-    if (isActive(pod)) perNode.set(pod.spec.nodeName, (perNode.get(pod.spec.nodeName) ?? 0) + 1);
+    if (isPodActive(pod)) perNode.set(pod.spec.nodeName, (perNode.get(pod.spec.nodeName) ?? 0) + 1);
   }
   const keys = new Map(pods.map((pod) => [pod, rank(pod, perNode.get(pod.spec.nodeName) ?? 0)]));
   return [...pods].sort((a, b) => compare(keys.get(a)!, keys.get(b)!, nowMs));
@@ -29,7 +30,7 @@ const phaseOrder: Record<string, number> = { Pending: 0, Unknown: 1, Running: 2 
 
 function rank(pod: Pod, doubledUp: number): Rank {
   const { metadata, spec, status } = pod;
-  const ready = isReady(pod);
+  const ready = isPodReady(pod);
   const cost = Number(metadata.annotations?.["controller.kubernetes.io/pod-deletion-cost"] ?? 0);
   return {
     steps: [
@@ -39,9 +40,9 @@ function rank(pod: Pod, doubledUp: number): Rank {
       Number.isInteger(cost) ? cost : 0,
       -doubledUp,
     ],
-    readyMs: ready ? timeMs(readyCondition(pod)?.lastTransitionTime) : undefined,
+    readyMs: ready ? parseTime(podCondition(pod, "Ready")?.lastTransitionTime) || undefined : undefined,
     restarts: Math.max(0, ...(status?.containerStatuses ?? []).map(({ restartCount }) => restartCount)),
-    createdMs: timeMs(metadata.creationTimestamp) ?? 0,
+    createdMs: parseTime(metadata.creationTimestamp) || 0,
     uid: metadata.uid!,
   };
 }

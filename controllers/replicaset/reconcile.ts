@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
+import { isPodActive, isPodAvailable, isPodReady } from "../../api/core/pod-status.ts";
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "../../api/generated/apps-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import { claim } from "../ownership.ts";
-import { availableAtMs, isActive, isAvailable, isReady, timestamp } from "../pods.ts";
+import { availableAtMs } from "../pods.ts";
 import type { RequeueAfter } from "../runner.ts";
 import { deletionOrder } from "./rank.ts";
 
@@ -30,7 +32,7 @@ const burstReplicas = 500;
 /** Keeps `spec.replicas` active Pods, and tells how many are there, ready and available (pkg/controller/replicaset). */
 export function reconcile(state: State): (Action | RequeueAfter)[] {
   const { replicaSet, failure, nowMs } = state;
-  const active = state.pods.filter(isActive);
+  const active = state.pods.filter(isPodActive);
   const { owned, adopt, release } = claim(replicaSet, replicaSet.spec.selector, active);
   const changes: Action[] = [
     ...adopt.map((pod) => ({ type: "AdoptPod", pod }) as const),
@@ -62,8 +64,8 @@ function statusOf({ replicaSet, failure, nowMs }: State, owned: Pod[]): ReplicaS
   const fullyLabeled = ({ metadata }: Pod) => templateLabels.every(([key, value]) => metadata.labels?.[key] === value);
   const numbers = {
     fullyLabeledReplicas: count(fullyLabeled),
-    readyReplicas: count(isReady),
-    availableReplicas: count((pod) => isAvailable(pod, minReadySeconds, nowMs)),
+    readyReplicas: count(isPodReady),
+    availableReplicas: count((pod) => isPodAvailable(pod, minReadySeconds, nowMs)),
   };
   const conditions = conditionsOf(replicaSet.status?.conditions ?? [], failure, nowMs);
   return {
@@ -79,7 +81,7 @@ function conditionsOf(old: ReplicaSetCondition[], failure: State["failure"], now
   if (failure === undefined) return others;
   const known = old.find(({ type, reason }) => type === "ReplicaFailure" && reason === failure.reason);
   if (known !== undefined) return old;
-  return [...others, { type: "ReplicaFailure", status: "True", lastTransitionTime: timestamp(nowMs), ...failure }];
+  return [...others, { type: "ReplicaFailure", status: "True", lastTransitionTime: formatTime(nowMs), ...failure }];
 }
 
 /** Until the next ready Pod becomes available. */

@@ -1,5 +1,5 @@
+import { isPodTerminal } from "../../api/core/pod-status.ts";
 import type { Pod, Taint, Toleration } from "../../api/generated/core-v1.ts";
-import { isTerminal } from "../pods.ts";
 import type { RequeueAfter } from "../runner.ts";
 
 export interface State {
@@ -17,7 +17,7 @@ export type Action = { type: "Evict" };
  * all, else after the shortest tolerationSeconds among the tolerations that apply (pkg/controller/tainteviction).
  */
 export function reconcile({ pod, taints, taintedForMs }: State): (Action | RequeueAfter)[] {
-  if (taints.length === 0 || pod.metadata.deletionTimestamp !== undefined || isTerminal(pod)) return [];
+  if (taints.length === 0 || pod.metadata.deletionTimestamp !== undefined || isPodTerminal(pod)) return [];
   let shortestMs = Number.POSITIVE_INFINITY;
   for (const taint of taints) {
     const applying = (pod.spec.tolerations ?? []).filter((toleration) => tolerates(toleration, taint));
