@@ -324,7 +324,8 @@ export class PodWorker {
     // The period began with the deletion: a restarted agent grants only what is left of it.
     const endsMs = metadata?.deletionTimestamp === undefined ? Infinity : Date.parse(metadata.deletionTimestamp);
     const leftSeconds = Math.ceil((endsMs - this.#options.clock.now()) / 1000);
-    return Math.max(minGraceSeconds, Math.min(whole, leftSeconds));
+    const began = leftSeconds < whole - 2; // less than that is rounding and the way of the news
+    return Math.max(minGraceSeconds, began ? leftSeconds : whole);
   }
 
   #kill(containers: ContainerInfo[], graceSeconds: number, message: string): Promise<void> {
