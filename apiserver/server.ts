@@ -24,6 +24,8 @@ import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
 import { writeSystemObjects } from "./registry/system-objects.ts";
+import { runCompactor } from "./storage/compactor.ts";
+import { EventLease } from "./storage/event-lease.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
 
@@ -77,6 +79,7 @@ export class Apiserver {
       admission,
       ranges: this.#ranges,
       locks: new KeyLocks(),
+      eventLease: new EventLease(etcd, clock),
       clock,
       rand,
     };
@@ -119,7 +122,8 @@ export class Apiserver {
 
   /** Fills the cache and writes the system objects, however long the store takes to answer; then it is ready. */
   async start(signal: AbortSignal): Promise<void> {
-    const { log, advertise, serviceClusterIPRange, resources } = this.#options;
+    const { etcd, log, advertise, serviceClusterIPRange, resources } = this.#options;
+    void runCompactor(etcd, { clock: this.#clock, log }, signal);
     await this.#cache.start();
     const services = resources.find(({ group, resource }) => group === "" && resource === "services")!;
     while (!signal.aborted) {

@@ -68,10 +68,23 @@ async function serveResource(
     info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
   if (form === undefined) throw unacceptable();
   const body = withBody.has(info.verb) ? await readBody(request) : undefined;
-  const controller = new AbortController();
-  response.on("close", () => controller.abort());
   const { verb, target, options } = info;
-  const apiRequest: ApiRequest = { user, verb, target, options, body, signal: controller.signal, warnings };
+  let controller: AbortController | undefined; // few requests ask for it, and it is not cheap
+  const apiRequest: ApiRequest = {
+    user,
+    verb,
+    target,
+    options,
+    body,
+    warnings,
+    get signal() {
+      if (controller !== undefined) return controller.signal;
+      const made = new AbortController();
+      controller = made;
+      response.on("close", () => made.abort());
+      return made.signal;
+    },
+  };
   const answer = await chain.handle(apiRequest);
   await respond(response, answer, { form, query: options.query, warnings }, clock);
   return answer.type === "Object" ? answer.code : 200;

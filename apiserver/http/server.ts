@@ -1,5 +1,5 @@
 import http2 from "node:http2";
-import type { Server as NetServer } from "node:net";
+import type { Server as NetServer, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../base/logger.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
@@ -50,8 +50,9 @@ export class HttpServer {
         maxSessionMemory: 64,
       },
       (request, response) => {
-        const socket = request.socket as TLSSocket;
-        const incoming = toRequest(request, this.#userOf(socket));
+        // Over HTTP/1.1 there is no stream; `request.socket` of HTTP/2 is made anew for each request.
+        const connection = (request.stream as http2.Http2Stream | undefined)?.session ?? request.socket;
+        const incoming = toRequest(request, this.#userOf(connection));
         handler(incoming, response as unknown as HttpResponse).catch((err) => {
           log.error({ err, url: request.url }, "A request handler failed");
           (response as unknown as HttpResponse).destroy();
@@ -82,9 +83,10 @@ export class HttpServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Once a connection. HTTP/2 hands out a proxy of the socket, one a session, which serves as a key as well. */
-  #userOf(socket: TLSSocket): User | "invalid" | undefined {
-    if (this.#users.has(socket)) return this.#users.get(socket);
+  /** Looked up once a connection. */
+  #userOf(connection: http2.Http2Session | Socket): User | "invalid" | undefined {
+    if (this.#users.has(connection)) return this.#users.get(connection);
+    const socket = ("socket" in connection ? connection.socket : connection) as TLSSocket;
     const certificate = socket.getPeerCertificate();
     const presented = certificate && Object.keys(certificate).length > 0;
     const user = !presented
@@ -92,7 +94,7 @@ export class HttpServer {
       : socket.authorized
         ? (userOfCertificate(certificate.subject as never) ?? "invalid")
         : "invalid";
-    this.#users.set(socket, user);
+    this.#users.set(connection, user);
     return user;
   }
 }

@@ -23,7 +23,8 @@ export type Outcome =
 export async function commit(context: Context, resource: Resource, change: Change, dryRun: boolean): Promise<Outcome> {
   if (resource.group === "" && resource.resource === "services")
     return context.ranges.exclusively(() => commitService(context, change, dryRun));
-  return write(context, change, dryRun);
+  const isEvent = resource.resource === "events" && change.next !== undefined && !dryRun;
+  return write(context, change, dryRun, [], isEvent ? await context.eventLease.get() : undefined);
 }
 
 async function commitService(context: Context, change: Change, dryRun: boolean): Promise<Outcome> {
@@ -56,11 +57,12 @@ async function write(
   { key, old, next }: Change,
   dryRun: boolean,
   others: Parameters<typeof storage.commit>[0] = [],
+  lease?: bigint,
 ): Promise<Outcome & { others: (StoredObject | undefined)[] }> {
   const value = next && encodeValue(next);
   const stored = (revision: number) => (value ? decodeValue(key, value, revision) : old!.at(revision));
   if (dryRun) return { committed: true, stored: stored(old?.revision ?? 0), others: [] };
-  const result = await storage.commit([{ key, revision: old?.revision ?? 0, value }, ...others]);
+  const result = await storage.commit([{ key, revision: old?.revision ?? 0, value, lease }, ...others]);
   if (result.committed) return { committed: true, stored: stored(result.revision), others: [] };
   return { committed: false, current: result.current[0], others: result.current.slice(1) };
 }

@@ -5,6 +5,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Admission } from "../admission/chain.ts";
 import type { Target } from "../request.ts";
+import type { EventLease } from "../storage/event-lease.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
@@ -18,6 +19,7 @@ export interface Context {
   admission: Admission;
   ranges: ServiceRanges;
   locks: KeyLocks;
+  eventLease: EventLease;
   clock: Clock;
   rand: Rand;
 }

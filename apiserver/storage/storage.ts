@@ -111,6 +111,8 @@ export interface Write {
   revision: number;
   /** Undefined deletes. */
   value?: Buffer | undefined;
+  /** The key goes when this lease of the store ends. */
+  lease?: bigint | undefined;
 }
 
 export interface Committed {
@@ -149,8 +151,8 @@ const retryMs = 25;
 
 const toObject = (kv: KeyValue) => decodeValue(Buffer.from(kv.key).toString(), kv.value, kv.modRevision);
 
-function operation({ key, value }: Write): RequestOpInit {
-  return value === undefined ? { requestDeleteRange: { key } } : { requestPut: { key, value } };
+function operation({ key, value, lease = 0n }: Write): RequestOpInit {
+  return value === undefined ? { requestDeleteRange: { key } } : { requestPut: { key, value, lease } };
 }
 
 function isOwn({ value }: Write, found: KeyValue | undefined): boolean {
