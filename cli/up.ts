@@ -38,14 +38,16 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
     console.log(`lab ${name} is already running: see it with \`kubelab status${nameFlag(options)}\``);
     return;
   }
-  const supervisor = await startSupervisor(name, dir, options, startedAt);
+  let supervisor: StartedSupervisor | undefined;
   let interrupted = false;
   const interrupt = () => {
     interrupted = true;
-    void supervisor.client.stop().catch(() => {});
+    void supervisor?.client.stop().catch(() => {});
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
+    supervisor = await startSupervisor(name, dir, options, startedAt);
+    if (interrupted) interrupt();
     const events = await awaitUp(supervisor.client, () => interrupted);
     if (events === undefined) return;
     const status = await supervisor.client.status();
@@ -55,14 +57,18 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
     if (options.detach) return;
     console.log(`\nCtrl-C stops everything${options.rm ? " and removes the lab's folder" : ""}.`);
     await followUntilEnd(supervisor.client);
+    await supervisor.ended;
+    const { exitCode, signalCode } = supervisor.child;
+    if (exitCode !== 0)
+      throw new StartError(`the supervisor ended with ${signalCode ?? exitCode}: see ${dir}/logs/supervisor.log`);
   } catch (error) {
     if (interrupted) return;
-    if (!options.detach || supervisor.child.exitCode === null) await supervisor.client.stop().catch(() => {});
+    await supervisor?.client.stop().catch(() => {});
     throw error;
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-    if (options.detach) supervisor.child.unref();
-    else await supervisor.ended;
+    if (options.detach && !interrupted) supervisor?.child.unref();
+    else await supervisor?.ended;
     if (interrupted) console.log(`lab ${name} is down`);
   }
 }
@@ -144,7 +150,7 @@ async function awaitUp(client: SupervisorClient, interrupted: () => boolean): Pr
   throw new StartError("the lab went down before it was up");
 }
 
-/** Tells what happens to the processes until the lab is down. */
+/** Tells what happens to the processes until the lab goes down. */
 async function followUntilEnd(client: SupervisorClient): Promise<void> {
   const told = new Set<LabEvent["type"]>(["Exited", "Restarting", "Killed"]);
   let live = false;
@@ -152,5 +158,6 @@ async function followUntilEnd(client: SupervisorClient): Promise<void> {
     if (live && told.has(type))
       console.log(`${time}  ${subject}: ${type === "Restarting" ? "restarting " : ""}${message}`);
     if (type === "Up") live = true;
+    if (type === "Stopping") live = false;
   }
 }

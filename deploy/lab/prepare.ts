@@ -1,4 +1,5 @@
-import { mkdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { StartError } from "../../base/process.ts";
 import { writeCerts } from "./certs.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
@@ -36,7 +37,7 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
   const paths = labPaths(dir);
   let world: World | undefined;
   try {
-    mkdirSync(runtimeDir(slot), { recursive: true, mode: 0o700 });
+    makeRuntimeDir(slot);
     writeLabFile(dir, lab);
     const certs = writeCerts(lab, paths);
     certs.catch(() => {}); // told below
@@ -51,6 +52,15 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
     if (known === undefined) rmSync(dir, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Below /tmp somebody else may have made it before us, to read our sockets. */
+function makeRuntimeDir(slot: number): void {
+  const dir = runtimeDir(slot);
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const owner = lstatSync(dirname(dir)).uid;
+  if (owner !== process.getuid!())
+    throw new StartError(`${dirname(dir)} belongs to user ${owner}: remove it, or set XDG_RUNTIME_DIR`);
 }
 
 export function removeRuntimeDir(slot: number): void {

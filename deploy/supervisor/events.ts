@@ -6,7 +6,7 @@ export interface LabEvent {
   atMs: number;
   /** RFC 3339. */
   time: string;
-  type: "Spawned" | "Listening" | "Exited" | "Killed" | "Restarting" | "Ready" | "Up" | "Failed" | "Info";
+  type: "Spawned" | "Listening" | "Exited" | "Killed" | "Restarting" | "Ready" | "Up" | "Failed" | "Stopping" | "Info";
   /** A process, a node, or a part of the lab such as `store`. */
   subject: string;
   message: string;

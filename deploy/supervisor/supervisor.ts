@@ -185,9 +185,19 @@ export class Supervisor {
   async kill(process: string, signal: string): Promise<string[]> {
     const name = signalName(signal);
     const meant = await this.#resolve(process);
-    await Promise.all(meant.map((each) => this.#manager.kill(each, name)));
-    if (name === "SIGKILL" && this.#isNode(process)) await this.#options.world.endPlace(process);
+    if (name === "SIGKILL" && this.#isNode(process)) await this.#pullPlug(process, meant);
+    else await Promise.all(meant.map((each) => this.#manager.kill(each, name)));
     return meant;
+  }
+
+  /** A node that dies takes its containers along; without namespaces that is left to its runtime, which ends them at SIGTERM. */
+  async #pullPlug(node: string, processes: string[]): Promise<void> {
+    const { lab, world } = this.#options;
+    const last = processes.filter((name) => lab.mode === "host" && name.endsWith("/runtime"));
+    const first = processes.filter((name) => !last.includes(name));
+    await Promise.all(first.map((name) => this.#manager.kill(name, "SIGKILL")));
+    await this.#manager.stop(last, graceMs);
+    await world.endPlace(node);
   }
 
   async start(process: string): Promise<string[]> {
@@ -198,6 +208,7 @@ export class Supervisor {
 
   /** Ends everything, those who write before those who keep. */
   async stop(): Promise<void> {
+    this.#options.events.add("Stopping", "lab", "going down");
     this.#stopped.abort();
     if (this.#options.lab.mode === "host") await this.#reviveRuntimes();
     const names = this.#manager.names();
