@@ -51,7 +51,7 @@ beforeAll(async () => {
     nodeCidrMaskSize: 24,
     reserved: [parseCidr("10.244.0.0/24")],
     nodeMonitorPeriodMs: 1000,
-    nodeMonitorGracePeriodMs: 2000,
+    nodeMonitorGracePeriodMs: 5000,
     nodeStartupGracePeriodMs: 10_000,
     rootCa: "PEM",
   };
@@ -69,9 +69,9 @@ afterAll(async () => {
 async function startAgent(name: string): Promise<void> {
   const capacity = { cpu: "4", memory: "8Gi", pods: "110" };
   const conditions = [{ type: "Ready", status: "True" as const, reason: "KubeletReady" }];
-  const node = await client.create(Nodes, { metadata: { name }, spec: {} });
+  await client.create(Nodes, { metadata: { name }, spec: {} });
   const status = { capacity, allocatable: capacity, conditions };
-  await client.update(Nodes, { ...node, status }, { subresource: "status" });
+  await client.patch(Nodes, { name }, { type: "strategic", body: { status } }, { subresource: "status" });
   const namespace = "kube-node-lease";
   const renewTime = () => new Date().toISOString().replace("Z", "000Z");
   await client.create(Leases, {
