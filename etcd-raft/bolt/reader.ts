@@ -1,0 +1,219 @@
+import type { DiskFile } from "../wal/disk.ts";
+import {
+  bucketBytes,
+  elementBytes,
+  isBucketFlag,
+  type Meta,
+  type PageHeader,
+  pageFlag,
+  pageHeaderBytes,
+  readMeta,
+  readPageHeader,
+} from "./format.ts";
+
+/** The file is no bbolt database, or a damaged one. The message names the file, and the page where it can. */
+export class BoltError extends Error {
+  override name = "BoltError";
+}
+
+export interface Row {
+  key: Buffer;
+  value: Buffer;
+  isBucket: boolean;
+}
+
+/**
+ * Reads a bbolt file at rest, ours or a real one: nothing of it is trusted, and what it yields is in order. Free pages
+ * are not looked at. Only the pages that are asked for are read, in blocks that are kept for a while: memory is bounded,
+ * and rows are views of their page.
+ */
+export async function openBolt(file: DiskFile, path: string): Promise<Bolt> {
+  const size = await file.size();
+  const metas = await readMetas(file);
+  if (metas.length === 0) throw new BoltError(`${path} is not a bbolt database: neither meta page is valid`);
+  const meta = metas.reduce((a, b) => (a.txid >= b.txid ? a : b));
+  if (meta.pageCount * meta.pageSize > size)
+    throw new BoltError(`${path} is cut short: ${size} bytes, but its meta says ${meta.pageCount * meta.pageSize}`);
+  return new Bolt(file, path, meta);
+}
+
+export class Bolt {
+  readonly meta: Meta;
+  /** Its rows are the buckets. */
+  readonly root: BoltBucket;
+
+  constructor(file: DiskFile, path: string, meta: Meta) {
+    this.meta = meta;
+    this.root = new BoltBucket(new Pages(file, path, meta), meta.root, undefined);
+  }
+
+  bucket(name: string): Promise<BoltBucket | undefined> {
+    return this.root.bucket(name);
+  }
+}
+
+export class BoltBucket {
+  readonly #pages: Pages;
+  readonly #root: number;
+  readonly #inline: Buffer | undefined;
+
+  constructor(pages: Pages, root: number, inline: Buffer | undefined) {
+    this.#pages = pages;
+    this.#root = root;
+    this.#inline = inline;
+  }
+
+  /** All rows in ascending order of their keys, one page's at a time. */
+  async *rows(): AsyncGenerator<Row[]> {
+    const check = new OrderCheck(this.#pages);
+    if (this.#inline) yield check.ordered(0, this.#pages.leaf(0, this.#inline));
+    else yield* this.#walk(this.#root, check);
+  }
+
+  async get(key: Uint8Array): Promise<Row | undefined> {
+    for await (const rows of this.rows()) {
+      const found = rows.find((row) => row.key.equals(key));
+      if (found) return found;
+    }
+    return undefined;
+  }
+
+  async bucket(name: string): Promise<BoltBucket | undefined> {
+    const row = await this.get(Buffer.from(name));
+    if (row === undefined) return undefined;
+    if (!row.isBucket || row.value.length < bucketBytes) throw this.#pages.damaged(this.#root, `${name} is no bucket`);
+    const root = Number(row.value.readBigUInt64LE(0));
+    return new BoltBucket(this.#pages, root, root === 0 ? row.value.subarray(bucketBytes) : undefined);
+  }
+
+  async *#walk(id: number, check: OrderCheck): AsyncGenerator<Row[]> {
+    check.once(id);
+    const page = await this.#pages.read(id);
+    if (readPageHeader(page).flags === pageFlag.leaf) yield check.ordered(id, this.#pages.leaf(id, page));
+    else for (const child of this.#pages.branch(id, page)) yield* this.#walk(child, check);
+  }
+}
+
+/** No page twice (or a loop in the tree would never end), and keys that only rise. */
+class OrderCheck {
+  readonly #pages: Pages;
+  readonly #seen = new Set<number>();
+  #last: Buffer | undefined;
+
+  constructor(pages: Pages) {
+    this.#pages = pages;
+  }
+
+  once(id: number): void {
+    if (this.#seen.has(id)) throw this.#pages.damaged(id, "it is used twice");
+    this.#seen.add(id);
+  }
+
+  ordered(id: number, rows: Row[]): Row[] {
+    for (const { key } of rows) {
+      if (this.#last && Buffer.compare(this.#last, key) >= 0)
+        throw this.#pages.damaged(id, "its keys are out of order");
+      this.#last = key;
+    }
+    return rows;
+  }
+}
+
+class Pages {
+  readonly #file: DiskFile;
+  readonly #path: string;
+  readonly #meta: Meta;
+  /** Least recently used first. */
+  readonly #blocks = new Map<number, Buffer>();
+
+  constructor(file: DiskFile, path: string, meta: Meta) {
+    this.#file = file;
+    this.#path = path;
+    this.#meta = meta;
+  }
+
+  /** A branch or leaf page with those that belong to it. */
+  async read(id: number): Promise<Buffer> {
+    const { pageSize, pageCount } = this.#meta;
+    if (id < 2 || id >= pageCount) throw this.damaged(id, `there are ${pageCount} pages`);
+    const first = await this.#bytes(id * pageSize, pageSize);
+    const header = readPageHeader(first);
+    if (header.id !== id) throw this.damaged(id, `it says it is page ${header.id}`);
+    if (header.flags !== pageFlag.leaf && header.flags !== pageFlag.branch)
+      throw this.damaged(id, `neither branch nor leaf, flags are ${header.flags}`);
+    if (id + header.overflow >= pageCount) throw this.damaged(id, `${header.overflow} more pages belong to it`);
+    return header.overflow === 0 ? first : this.#bytes(id * pageSize, (1 + header.overflow) * pageSize);
+  }
+
+  leaf(id: number, page: Buffer): Row[] {
+    const rows: Row[] = [];
+    const { count } = this.#header(id, page);
+    for (let i = 0, at = pageHeaderBytes; i < count; i++, at += elementBytes) {
+      const start = at + page.readUInt32LE(at + 4);
+      const keyEnd = start + page.readUInt32LE(at + 8);
+      const end = keyEnd + page.readUInt32LE(at + 12);
+      if (end > page.length) throw this.damaged(id, `element ${i} ends beyond it`);
+      const isBucket = (page.readUInt32LE(at) & isBucketFlag) !== 0;
+      rows.push({ key: page.subarray(start, keyEnd), value: page.subarray(keyEnd, end), isBucket });
+    }
+    return rows;
+  }
+
+  branch(id: number, page: Buffer): number[] {
+    const { count } = this.#header(id, page);
+    if (count === 0) throw this.damaged(id, "a branch without children");
+    return Array.from({ length: count }, (_, i) =>
+      Number(page.readBigUInt64LE(pageHeaderBytes + i * elementBytes + 8)),
+    );
+  }
+
+  damaged(id: number, problem: string): BoltError {
+    return new BoltError(`${this.#path} is damaged at page ${id}: ${problem}`);
+  }
+
+  #header(id: number, page: Buffer): PageHeader {
+    if (page.length < pageHeaderBytes) throw this.damaged(id, "an inline bucket without a page");
+    const header = readPageHeader(page);
+    if (pageHeaderBytes + header.count * elementBytes > page.length)
+      throw this.damaged(id, `${header.count} elements do not fit`);
+    return header;
+  }
+
+  async #bytes(position: number, length: number): Promise<Buffer> {
+    const at = position % blockBytes;
+    if (at + length > blockBytes) {
+      const bytes = await this.#file.read(position, length);
+      if (bytes.length < length) throw new BoltError(`${this.#path} ends before ${position + length}`);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    }
+    const start = position - at;
+    let block = this.#blocks.get(start);
+    if (block === undefined) {
+      const bytes = await this.#file.read(start, blockBytes);
+      block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      if (this.#blocks.size >= maxBlocks) this.#blocks.delete(this.#blocks.keys().next().value!);
+    } else {
+      this.#blocks.delete(start);
+    }
+    this.#blocks.set(start, block);
+    if (block.length < at + length) throw new BoltError(`${this.#path} ends before ${position + length}`);
+    return block.subarray(at, at + length);
+  }
+}
+
+/** The second meta stands where the page size says, which the first may no longer tell. */
+async function readMetas(file: DiskFile): Promise<Meta[]> {
+  const at = async (position: number) => {
+    const bytes = await file.read(position, 4096);
+    return readMeta(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+  };
+  const first = await at(0);
+  for (let pageSize = first?.pageSize ?? 512; pageSize <= (first?.pageSize ?? 1 << 16); pageSize *= 2) {
+    const second = await at(pageSize);
+    if (second?.pageSize === pageSize) return first ? [first, second] : [second];
+  }
+  return first ? [first] : [];
+}
+
+const blockBytes = 64 * 1024;
+const maxBlocks = 64;
