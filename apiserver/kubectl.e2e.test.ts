@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { peer } from "../tools/peers.ts";
+import { call } from "./http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "./testing.ts";
-import { call } from "./testing-http.ts";
 
 /** Real kubectl binaries against the real server: the newest and the oldest that lie on this machine, and all between. */
 const found = (process.env["PATH"] ?? "")

@@ -95,7 +95,11 @@ export class Apiserver {
       metrics,
       checks: [
         { name: "ping", live: true, missing: () => undefined },
-        { name: "etcd", live: false, missing: () => storage.currentRevision().then(() => undefined, messageOf) },
+        {
+          name: "etcd",
+          live: false,
+          missing: () => storage.currentRevision(etcdCheckMs).then(() => undefined, messageOf),
+        },
         {
           name: "informer-sync",
           live: false,
@@ -178,3 +182,5 @@ function observer(metrics: Metrics, cache: WatchCache, resources: readonly Resou
 
 const messageOf = (error: unknown) => (error as Error).message;
 const retryMs = 200;
+/** As upstream's health check of etcd. */
+const etcdCheckMs = 2000;

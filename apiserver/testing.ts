@@ -36,7 +36,7 @@ export interface TestApiserver {
   authority: Authority;
   /** The store below. */
   etcd: EtcdClient;
-  etcdEndpoint: string;
+  etcdEndpoints: readonly string[];
   close(): Promise<void>;
 }
 
@@ -55,15 +55,15 @@ export interface TestApiserverOptions {
   serviceClusterIPRange?: string;
   log?: Logger;
   /** A store that is there already; its owner closes it. */
-  etcdEndpoint?: string;
+  etcdEndpoints?: readonly string[];
 }
 
 export async function startTestApiserver(options: TestApiserverOptions = {}): Promise<TestApiserver> {
   const dir = mkdtempSync(join(tmpdir(), "apiserver-"));
   const log = options.log ?? silentLogger;
-  const store = options.etcdEndpoint === undefined ? await startTestMember() : undefined;
-  const etcdEndpoint = options.etcdEndpoint ?? store!.endpoint;
-  const etcd = new EtcdClient({ endpoints: [etcdEndpoint] });
+  const store = options.etcdEndpoints === undefined ? await startTestMember() : undefined;
+  const etcdEndpoints = options.etcdEndpoints ?? [store!.endpoint];
+  const etcd = new EtcdClient({ endpoints: etcdEndpoints });
   const authority = await createAuthority("kubernetes");
   const ca = Buffer.from(authority.cert);
   const pair = async (request: Parameters<Authority["issue"]>[0]): Promise<TlsMaterial> => {
@@ -129,7 +129,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     dir,
     authority,
     etcd,
-    etcdEndpoint,
+    etcdEndpoints,
     async close() {
       stopping.abort();
       apiserver.stop();

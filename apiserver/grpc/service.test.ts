@@ -9,8 +9,8 @@ import { GrpcClient } from "../../net/grpc-client.ts";
 import { Code, type GrpcError } from "../../net/grpc-error.ts";
 import { createAuthority } from "../../pki/authority.ts";
 import { ApiService } from "../../proto/generated/api.ts";
+import { pod } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
-import { pod } from "../testing-http.ts";
 
 let server: TestApiserver;
 let client: Client & { close(): void };
@@ -100,7 +100,7 @@ describe("the gRPC front", () => {
   });
 
   test("a watch from a revision that is gone throws 410 Expired", async () => {
-    const later = await startTestApiserver({ etcdEndpoint: server.etcdEndpoint });
+    const later = await startTestApiserver({ etcdEndpoints: server.etcdEndpoints });
     const other = createGrpcClient({ servers: [later.grpcAddress], tls: later.certs.admin });
     try {
       const watch = other.watch(ConfigMaps, { resourceVersion: "1" })[Symbol.asyncIterator]();

@@ -3,8 +3,8 @@ import http2 from "node:http2";
 import tls from "node:tls";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { createAuthority } from "../../pki/authority.ts";
+import { call, configMap, pod, type TestRequest } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
-import { call, configMap, pod, type TestRequest } from "../testing-http.ts";
 
 let server: TestApiserver;
 beforeAll(async () => {
@@ -457,6 +457,36 @@ describe("nothing that comes in takes it down", () => {
     }
     assert.equal((await call(server, "/readyz")).text, "ok");
   });
+});
+
+test("a resumed TLS session is still the client that it was", async () => {
+  const url = new URL(server.url);
+  const { ca } = server.certs.admin;
+  const dial = (session?: Buffer) =>
+    new Promise<{ session: Buffer; reused: boolean; text: string }>((resolve, reject) => {
+      const { cert, key } = server.certs.scheduler;
+      const socket = tls.connect({
+        host: url.hostname,
+        port: Number(url.port),
+        ca,
+        cert,
+        key,
+        ALPNProtocols: ["http/1.1"],
+        ...(session ? { session } : {}),
+      });
+      let ticket = session ?? Buffer.alloc(0);
+      let text = "";
+      socket.on("session", (given) => (ticket = given));
+      socket.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      socket
+        .on("error", reject)
+        .on("close", () => resolve({ session: ticket, reused: socket.isSessionReused(), text }));
+      socket.write(`GET /api/v1/namespaces/default/secrets HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+    });
+  const first = await dial();
+  const second = await dial(first.session);
+  assert.ok(second.reused);
+  for (const { text } of [first, second]) assert.match(text, /User \\"system:kube-scheduler\\" cannot list resource/);
 });
 
 test("HTTP/2 serves the same, many requests on one connection", async () => {

@@ -3,8 +3,8 @@ import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { Pod } from "../../api/generated/core-v1.ts";
+import { call, pod } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
-import { call, pod } from "../testing-http.ts";
 import { chooseContainer } from "./log.ts";
 
 let server: TestApiserver;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
+import { call, configMap, TestWatch } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
-import { call, configMap, TestWatch } from "../testing-http.ts";
 
 let server: TestApiserver;
 const open: TestWatch[] = [];
@@ -151,7 +151,7 @@ describe("watches", () => {
   });
 
   test("from before what is known get an ERROR event 410 and end", async () => {
-    const later = await startTestApiserver({ etcdEndpoint: server.etcdEndpoint });
+    const later = await startTestApiserver({ etcdEndpoints: server.etcdEndpoints });
     const watched = new TestWatch(later, `${maps}?watch=true&resourceVersion=1`);
     await watched.until(() => watched.ended);
     await later.close();

@@ -58,8 +58,8 @@ export class Storage {
   }
 
   /** The store's revision now: everything written before this call is at or below it. */
-  async currentRevision(): Promise<number> {
-    const { header } = await this.#range({ key: registryRoot, limit: 1, keysOnly: true });
+  async currentRevision(timeoutMs = settleMs): Promise<number> {
+    const { header } = await this.#range({ key: registryRoot, limit: 1, keysOnly: true }, timeoutMs);
     return header!.revision;
   }
 
@@ -96,9 +96,9 @@ export class Storage {
     }
   }
 
-  async #range(request: Parameters<EtcdClient["range"]>[0]) {
+  async #range(request: Parameters<EtcdClient["range"]>[0], timeoutMs = settleMs) {
     try {
-      return await this.#etcd.range(request, { timeoutMs: settleMs });
+      return await this.#etcd.range(request, { timeoutMs });
     } catch (error) {
       throw storageError(error);
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, test } from "vitest";
+import { call } from "../../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../../testing.ts";
-import { call } from "../../testing-http.ts";
 
 /** Two apiservers over one store, as a cluster with several has them. */
 let one: TestApiserver;
@@ -9,7 +9,7 @@ let two: TestApiserver;
 beforeAll(async () => {
   const serviceClusterIPRange = "10.96.0.0/24";
   one = await startTestApiserver({ serviceClusterIPRange });
-  two = await startTestApiserver({ serviceClusterIPRange, etcdEndpoint: one.etcdEndpoint });
+  two = await startTestApiserver({ serviceClusterIPRange, etcdEndpoints: one.etcdEndpoints });
 });
 afterAll(async () => {
   await two?.close();
