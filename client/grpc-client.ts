@@ -1,5 +1,5 @@
 import type { KubernetesObject, ObjectKey, ResourceType } from "../apimachinery/object.ts";
-import { type Status, StatusError, serviceUnavailable } from "../apimachinery/status.ts";
+import { internalError, type Status, StatusError, serviceUnavailable } from "../apimachinery/status.ts";
 import { GrpcClient } from "../net/grpc-client.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
 import type { TlsMaterial } from "../net/tls.ts";
@@ -172,12 +172,16 @@ function decodeEvent<T extends KubernetesObject>({
 
 const unexpected = { kind: "Status", apiVersion: "v1", status: "Failure", reason: "InternalError", code: 500 };
 
-/** The server's own Status where it sent one; else the call did not reach a server, or the answer did not reach us. */
+/**
+ * The server's own Status where it sent one; else the call did not reach a server, or its answer did not reach us. Only
+ * then: what grpc-js makes of a connection that breaks has many codes.
+ */
 function toStatusError(error: unknown): unknown {
   if (!(error instanceof GrpcError)) return error;
   const status = error.trailers["kubernetes-status-bin"];
   if (status !== undefined) return new StatusError(parse<Status>(Buffer.from(status)), { cause: error });
-  if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded || error.code === Code.Canceled)
-    return serviceUnavailable(error.message, error);
-  return error;
+  return refusals.has(error.code) ? internalError(error) : serviceUnavailable(error.message, error);
 }
+
+/** Said by a server that does not know us or the method: trying again soon will not help. */
+const refusals: ReadonlySet<Code> = new Set([Code.Unimplemented, Code.InvalidArgument, Code.Unauthenticated]);
