@@ -474,13 +474,13 @@ test("a resumed TLS session is still the client that it was", async () => {
         ALPNProtocols: ["http/1.1"],
         ...(session ? { session } : {}),
       });
+      let reused = false;
+      socket.on("secureConnect", () => (reused = socket.isSessionReused()));
       let ticket = session ?? Buffer.alloc(0);
       let text = "";
       socket.on("session", (given) => (ticket = given));
       socket.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-      socket
-        .on("error", reject)
-        .on("close", () => resolve({ session: ticket, reused: socket.isSessionReused(), text }));
+      socket.on("error", reject).on("close", () => resolve({ session: ticket, reused, text }));
       socket.write(`GET /api/v1/namespaces/default/secrets HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
     });
   const first = await dial();
