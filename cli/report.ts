@@ -42,7 +42,7 @@ function nextSteps({ kubeconfig }: LabStatus, demo: Demo | undefined, flag: stri
     `${kill}   # kill -9 the raft leader; \`npx kubelab status${flag}\` shows who leads now`,
     demo?.urls[0]
       ? `for i in 1 2 3 4 5 6; do curl -s ${demo.urls[0]}; done   # every replica answers`
-      : "npx kubelab status   # members, components and nodes",
+      : `npx kubelab status${flag}   # members, components and nodes`,
     `KUBECONFIG=${kubeconfig} kubectl get pods -o wide`,
   ];
 }

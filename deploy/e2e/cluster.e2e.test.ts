@@ -168,6 +168,20 @@ describe.each(users)("a cluster run by $name", (user) => {
     });
   });
 
+  test("apiserver, controller-manager and scheduler killed at once come back, and work goes on", async () => {
+    const names = ["apiserver-1", "controller-manager", "scheduler"];
+    const killed = await Promise.all(names.map((name) => lab.pidOf(name)));
+    for (const pid of killed) process.kill(pid!, "SIGKILL");
+    expect(await answeringPod(urls[0]!)).toMatch(/^web-/); // what runs needs none of them
+    await eventually("an answer of the apiserver", async () => {
+      await scaleWeb(client, 4);
+      return true;
+    });
+    await untilAllAnswer(urls[1]!, await untilWebPods(client, 4));
+    await scaleWeb(client, 3);
+    await untilWebPods(client, 3);
+  });
+
   test("a killed node becomes NotReady, its Pods move, and the Service is reached elsewhere; it comes back", async () => {
     await untilWebPods(client, 3);
     await lab.must("kill", "node-2");
