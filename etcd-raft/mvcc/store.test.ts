@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, test } from "vitest";
 import { hashKV } from "./hash.ts";
 import type { KeyRange } from "./key-index.ts";
-import { Store } from "./store.ts";
+import { Store, type StoreView } from "./store.ts";
 import { isTombstone, type Version, valueBytes } from "./version.ts";
 
 const bytes = (text: string) => Buffer.from(text);
@@ -110,6 +110,55 @@ test("every readable revision, the log and the hash agree with a model that copi
   );
 });
 
+test("a view stays what it was, and a store restored from it goes on like the one it was taken of", () => {
+  fc.assert(
+    fc.property(steps, steps, fc.integer({ min: 1, max: 5 }), fc.nat(6), (before, after, slice, started) => {
+      const store = new Store();
+      const model = new Model();
+      const run = (script: Step[], stores: Store[], finish: boolean) => {
+        for (const step of script) {
+          if (step.type === "write") {
+            model.write(step.changes);
+            for (const s of stores) write(s, step.changes);
+          } else {
+            const to = model.revision - step.back;
+            if (to <= model.compacted) continue;
+            model.compacted = to;
+            for (const s of stores) {
+              s.compact(to);
+              for (let i = 0; (finish || i < started) && s.compactStep(slice); i++);
+            }
+          }
+        }
+      };
+      run(before, [store], false);
+      const view = store.view();
+      const copy = restored(view);
+      agrees(copy, model);
+      assert.equal(hashKV(copy, 0), hashKV(store, 0));
+      run(after, [store, copy], true);
+      agrees(copy, model);
+      agrees(store, model);
+      assert.equal(hashKV(copy, 0), hashKV(store, 0));
+      const again = restored(view); // of a view taken long ago
+      assert.equal(again.revision, view.revision);
+      assert.deepEqual(rowsOf(again.view()), rowsOf(view));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+function restored(view: StoreView): Store {
+  const store = new Store();
+  const restore = store.restore(view.finishedCompact);
+  for (let i = 0; i < view.count; i++) restore.add({ ...view.at(i), value: valueBytes(view.at(i)) });
+  restore.end(view.scheduledCompact);
+  return store;
+}
+
+const rowsOf = (view: StoreView) =>
+  Array.from({ length: view.count }, (_, i) => [view.at(i).main, view.at(i).sub, view.at(i).key, text(view.at(i))]);
+
 function agrees(store: Store, model: Model): void {
   assert.equal(store.revision, model.revision);
   for (let revision = Math.max(1, model.compacted); revision <= model.revision; revision++) {
@@ -166,6 +215,39 @@ describe("revisions", () => {
 });
 
 describe("compaction", () => {
+  test("a view after it holds what etcd's backend would: the newest of each key up to it, and its own tombstones", () => {
+    const store = new Store();
+    for (const [key, value] of [
+      ["a", "1"],
+      ["a", "2"],
+      ["b", "1"],
+      ["c", "1"],
+    ] as const) {
+      write(store, [{ type: "put", key, value }]);
+    }
+    write(store, [{ type: "delete", range: { key: "b", end: undefined } }]); // 6
+    write(store, [{ type: "delete", range: { key: "c", end: undefined } }]); // 7
+    write(store, [{ type: "put", key: "a", value: "3" }]); // 8
+    store.compact(7);
+    assert.deepEqual([store.view().finishedCompact, store.view().scheduledCompact], [-1, 7]);
+    while (store.compactStep(1));
+    assert.deepEqual([store.view().finishedCompact, store.view().scheduledCompact], [7, 7]);
+    assert.deepEqual(
+      rowsOf(store.view()).map(([main, , k]) => [main, k]),
+      [
+        [3, "a"],
+        [7, "c"],
+        [8, "a"],
+      ],
+    );
+    store.compact(8);
+    while (store.compactStep(1));
+    assert.deepEqual(
+      rowsOf(store.view()).map(([main, , k]) => [main, k]),
+      [[8, "a"]],
+    );
+  });
+
   const two = () => {
     const store = new Store();
     write(store, [{ type: "put", key: "a", value: "1" }]);

@@ -2,7 +2,7 @@ import { assert } from "../../base/assert.ts";
 import { etcdError } from "../errors.ts";
 import { KeyIndex, type KeyRange } from "./key-index.ts";
 import { noSlab, Slabs } from "./slabs.ts";
-import { isTombstone, type Version, valueBytes } from "./version.ts";
+import { isSuperseded, isTombstone, supersede, type Version, valueBytes } from "./version.ts";
 
 /**
  * The multi-version key space. Synchronous and deterministic: the same writes give the same revisions, versions and
@@ -12,7 +12,8 @@ import { isTombstone, type Version, valueBytes } from "./version.ts";
  *   are numbered 0, 1, 2... (sub-revision). One without changes makes none.
  * - Every revision from `compactRevision` on can be read. Compaction takes what is superseded at its revision, a slice
  *   at a time, and is never visible to a read that is still allowed.
- * - `log` holds the changes of those revisions in order: what watchers catch up from.
+ * - `log` holds the changes of those revisions in order: what watchers catch up from. `base` is what the last finished
+ *   compaction left before them, in the same order: the two together are the `key` bucket of etcd's state file.
  */
 export class Store {
   revision = 1;
@@ -22,10 +23,15 @@ export class Store {
   readonly index = new KeyIndex();
   readonly slabs = new Slabs();
   readonly #leases: KeyLeases;
-  /** Ascending (main, sub); entries before #logStart are compacted and about to go. */
+  /** Ascending (main, sub). Never changed, only replaced: views hold on to it. */
+  #base: readonly Version[] = [];
+  /** Goes on after #base. Only appended to, or replaced; entries before #logStart are compacted and about to go. */
   #log: Version[] = [];
   #logStart = 0;
+  #finishedCompact = -1;
   #compactedUpTo = 0; // place in #log up to which the scheduled compaction has come
+  #nextBase: Version[] | undefined; // what it has found to keep of #base and the log before #logStart
+  #nextBaseFrom = 0; // place in #base and #log taken as one
   #sweepFrom: string | undefined; // next key whose values may have to move out of sparse slabs
   #writing = false;
 
@@ -80,30 +86,99 @@ export class Store {
     this.compactRevision = revision;
     this.compactPending = true;
     this.#compactedUpTo = this.#logStart;
-    this.#sweepFrom = undefined; // comes after the log
+    this.#nextBase = undefined; // comes after the log
+    this.#sweepFrom = undefined; // comes last
   }
 
   /** Works on the scheduled compaction for at most `limit` changes or keys; true while there is more to do. */
   compactStep(limit: number): boolean {
-    this.compactPending = this.#sweepFrom !== undefined ? this.#sweep(limit) : this.#compactLog(limit);
+    if (this.#sweepFrom !== undefined) this.compactPending = this.#sweep(limit);
+    else if (this.#nextBase) this.compactPending = this.#compactBase(this.#nextBase, limit);
+    else this.#compactLog(limit);
     return this.compactPending;
   }
 
-  #compactLog(limit: number): boolean {
+  /** Everything there is now, for a snapshot. Costs nothing, and stays true whatever is written or compacted later. */
+  view(): StoreView {
+    const [base, log] = [this.#base, this.#log];
+    const { revision, compactRevision } = this;
+    return {
+      revision,
+      scheduledCompact: compactRevision,
+      finishedCompact: this.#finishedCompact,
+      count: base.length + log.length,
+      at: (i) => (i < base.length ? base[i]! : log[i - base.length]!),
+    };
+  }
+
+  /** Fills this store, which is empty, with the versions of a view, in order. `finishedCompact` is that view's. */
+  restore(finishedCompact: number): Restore {
+    assert(this.revision === 1 && this.index.size === 0, "only an empty store is restored");
+    this.compactRevision = finishedCompact;
+    this.#finishedCompact = finishedCompact;
+    const base: Version[] = [];
+    this.#base = base;
+    return {
+      add: (row) => {
+        const slab = this.slabs.copy(row.value);
+        const previous = this.index.get(row.key)?.newest;
+        const { main, sub, create, version: puts, lease } = row;
+        const length = row.value.length;
+        const key = previous?.key ?? row.key;
+        const offset = slab.used - length;
+        const version = { key, main, sub, create, version: puts, lease, slab, offset, length, previous };
+        if (previous && previous.lease !== 0n) this.#leases.detach(previous.lease, key);
+        if (lease !== 0n) this.#leases.attach(lease, key);
+        this.index.add(version);
+        (main < finishedCompact ? base : this.#log).push(version);
+        this.revision = main;
+      },
+      end: (scheduledCompact) => {
+        // What was compacted was there, even if nothing of it is left.
+        this.revision = Math.max(this.revision, scheduledCompact);
+        if (scheduledCompact > finishedCompact) this.compact(scheduledCompact);
+      },
+    };
+  }
+
+  #compactLog(limit: number): void {
     const log = this.#log;
     const end = Math.min(this.#compactedUpTo + limit, log.length);
     let place = this.#compactedUpTo;
     for (; place < end && log[place]!.main <= this.compactRevision; place++) {
       const version = log[place]!;
       // Oldest first, so nothing can hang behind `previous` any more.
-      if (version.previous) this.slabs.release(version.previous.slab, version.previous.length);
+      if (version.previous) {
+        this.slabs.release(version.previous.slab, version.previous.length);
+        supersede(version.previous);
+      }
       version.previous = undefined;
       if (version.main === this.compactRevision) continue; // a watch may still start here
       this.#logStart = place + 1;
       if (isTombstone(version) && this.index.get(version.key)?.newest === version) this.index.remove(version.key);
     }
     this.#compactedUpTo = place;
-    if (place === end && place < log.length && log[place]!.main <= this.compactRevision) return true;
+    if (place === end && place < log.length && log[place]!.main <= this.compactRevision) return;
+    this.#nextBase = [];
+    this.#nextBaseFrom = 0;
+  }
+
+  /** Deletions older than the compact revision have nothing left to say. */
+  #compactBase(kept: Version[], limit: number): boolean {
+    const [base, log] = [this.#base, this.#log];
+    const count = base.length + this.#logStart;
+    const end = Math.min(this.#nextBaseFrom + limit, count);
+    for (let place = this.#nextBaseFrom; place < end; place++) {
+      const version = place < base.length ? base[place]! : log[place - base.length]!;
+      if (isSuperseded(version)) continue;
+      if (!isTombstone(version)) kept.push(version);
+      else if (this.index.get(version.key)?.newest === version) this.index.remove(version.key);
+    }
+    this.#nextBaseFrom = end;
+    if (end < count) return true;
+    this.#base = kept;
+    this.#nextBase = undefined;
+    this.#finishedCompact = this.compactRevision;
     this.#trimLog();
     if (!this.slabs.isWasteful) return false;
     this.#sweepFrom = "";
@@ -154,6 +229,22 @@ export class Store {
     this.#sweepFrom = records.length < limit ? undefined : `${records[records.length - 1]!.key}\0`;
     return this.#sweepFrom !== undefined;
   }
+}
+
+/** The whole store at one moment: versions in ascending (main, sub). */
+export interface StoreView {
+  revision: number;
+  /** The compaction that was asked for last, and the last one whose versions are gone; -1: none. */
+  scheduledCompact: number;
+  finishedCompact: number;
+  count: number;
+  at(i: number): Version;
+}
+
+export interface Restore {
+  add(row: Pick<Version, "key" | "main" | "sub" | "create" | "version" | "lease"> & { value: Uint8Array }): void;
+  /** Goes on with the scheduled compaction if it was not finished. */
+  end(scheduledCompact: number): void;
 }
 
 /** What the lessor needs to know of keys. */

@@ -2,7 +2,8 @@ import type { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { noSlab, type Slab } from "./slabs.ts";
 
 /**
- * One change of one key: a put, or the tombstone of a deletion. Never changes, except that compaction cuts `previous`.
+ * One change of one key: a put, or the tombstone of a deletion. Never changes, except that compaction cuts `previous`,
+ * moves values together and marks what it took. Who still holds a version can read it all the same.
  *
  * Keys are strings of one character a byte (latin1): V8 keeps them compact, hashes them once and compares them in byte
  * order.
@@ -18,6 +19,7 @@ export interface Version {
   readonly version: number;
   readonly lease: bigint;
   slab: Slab;
+  /** Of the value in the slab; its complement once a compaction took the version (a field of its own would cost more). */
   offset: number;
   readonly length: number;
   /** The change before; undefined when there was none, or compaction took it. */
@@ -31,8 +33,16 @@ export const keyBytes = (key: string): Buffer => Buffer.from(key, "latin1");
 
 export const isTombstone = (version: Version): boolean => version.version === 0;
 
-export const valueBytes = ({ slab, offset, length }: Version): Uint8Array =>
-  slab.bytes.subarray(offset, offset + length);
+export const isSuperseded = (version: Version): boolean => version.offset < 0;
+
+export function supersede(version: Version): void {
+  if (version.offset >= 0) version.offset = ~version.offset;
+}
+
+export function valueBytes({ slab, offset, length }: Version): Uint8Array {
+  const at = offset < 0 ? ~offset : offset;
+  return slab.bytes.subarray(at, at + length);
+}
 
 export function keyValueOf(version: Version): KeyValue {
   const key = keyBytes(version.key);
