@@ -46,6 +46,15 @@ async function setUp() {
   return { clock, api, first, second };
 }
 
+/** What this candidate writes never arrives, and it hears nothing back. */
+function cutOff(api: MemoryApi, identity: string): void {
+  const update = api.update.bind(api);
+  api.update = async (type, object, options) => {
+    const { holderIdentity } = (object as unknown as { spec: { holderIdentity: string } }).spec;
+    return holderIdentity === identity ? new Promise<never>(() => {}) : update(type, object, options);
+  };
+}
+
 describe("Leader election", () => {
   test("one of two leads, and goes on leading", async () => {
     const { clock, api, first, second } = await setUp();
@@ -80,15 +89,18 @@ describe("Leader election", () => {
     expect((await api.get(Leases, key)).spec).toMatchObject({ holderIdentity: "second", leaseTransitions: 1 });
   });
 
+  test("a Lease whose holder has died is taken when it runs out", async () => {
+    const { clock, api, first, second } = await setUp();
+    cutOff(api, "first");
+    await clock.advance(15_000 - 10);
+    expect(second.leads).toBe(false);
+    await clock.advance(10);
+    expect([first.leads, second.leads]).toEqual([false, true]);
+  });
+
   test("a leader that cannot renew stops leading before another one starts", async () => {
     const { clock, api, first, second } = await setUp();
-    const update = api.update;
-    // Only the first one is cut off.
-    api.update = async (type, object, options) => {
-      if ((object as unknown as { spec: { holderIdentity: string } }).spec.holderIdentity === "first")
-        return new Promise(() => {});
-      return update.call(api, type, object, options) as never;
-    };
+    cutOff(api, "first");
     const both: boolean[] = [];
     for (let i = 0; i < 40; i++) {
       await clock.advance(1000);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Lease, LeaseSpec } from "../api/generated/coordination-v1.ts";
 import { Leases } from "../api/generated/resources.ts";
 import { isAlreadyExists, isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
@@ -45,8 +46,10 @@ export async function runAsLeader(
   log.info({ lease, identity }, `Attempting to acquire leader lease ${lease}...`);
   const backoff = new Backoff(rand, { maxMs: retryPeriodMs });
   for (let outcome = await elector.tryAcquireOrRenew(signal); outcome !== "leads"; ) {
-    // Differs: a server that is not there yet is asked sooner, as then nobody holds us off but the start of the cluster.
-    const waitMs = outcome === "held" ? retryPeriodMs * (1 + rand.next() * jitterFactor) : backoff.nextMs();
+    // Differs: a server that is not there yet is asked sooner, as then nobody holds us off but the start of the cluster;
+    // and a Lease is looked at when it runs out, not up to a retry period later.
+    const retryMs = retryPeriodMs * (1 + rand.next() * jitterFactor);
+    const waitMs = outcome === "held" ? Math.min(retryMs, elector.runsOutInMs()) : backoff.nextMs();
     await sleep(clock, waitMs, signal);
     if (signal.aborted) return;
     outcome = await elector.tryAcquireOrRenew(signal);
@@ -54,6 +57,7 @@ export async function runAsLeader(
   log.info({ lease, identity }, `Successfully acquired lease ${lease}`);
 
   const leading = new AbortController();
+  setMaxListeners(0, leading.signal); // each call under way listens
   const stop = () => leading.abort();
   signal.addEventListener("abort", stop, { once: true });
   if (signal.aborted) stop();
@@ -164,16 +168,20 @@ class Elector {
     }
   }
 
+  /** The holder's own duration counts: a released Lease says one second, and processes may differ in flags. */
+  runsOutInMs(): number {
+    const elapsedMs = this.#options.clock.monotonic() - this.#observedAt;
+    return (this.#observed?.spec.leaseDurationSeconds ?? 0) * 1000 - elapsedMs;
+  }
+
   #see(lease: Lease): void {
     this.#observed = lease;
     this.#observedAt = this.#options.clock.monotonic();
   }
 
   #heldByOther(lease: Lease): boolean {
-    const { clock } = this.#options;
     if (!lease.spec.holderIdentity || this.#isMine(lease)) return false;
-    // The holder's own duration counts: a released Lease says one second, and processes may differ in flags.
-    return clock.monotonic() - this.#observedAt < (lease.spec.leaseDurationSeconds ?? 0) * 1000;
+    return this.runsOutInMs() > 0;
   }
 
   #isMine(lease: Lease): boolean {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { isDeepStrictEqual } from "node:util";
 import { isPodTerminal } from "../api/core/pod-status.ts";
 import type { Binding, Node, Pod, PodCondition } from "../api/generated/core-v1.ts";
@@ -62,6 +63,7 @@ export class Scheduler {
 
   /** Returns when `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
+    setMaxListeners(0, signal); // each binding under way listens
     const stopTimer = this.#clock.every(retryAllMs, () => this.#queue.clusterChanged());
     const ended = Promise.all([this.#pods.run(signal), this.#nodes.run(signal)]);
     await Promise.race([this.synced, ended]);
