@@ -1,3 +1,4 @@
+import { sleep } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import {
   LeaseKeepAliveRequest,
@@ -164,7 +165,7 @@ export class Leases {
         if (member.leader !== none) return await there(member.leader, left());
       } catch (error) {
         if (!(error instanceof GrpcError) || left() <= retryMs) throw error;
-        await new Promise<void>((resolve) => member.config.clock.after(retryMs, resolve));
+        await sleep(member.config.clock, retryMs);
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { Cancel, Clock } from "../../base/clock.ts";
+import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Rand } from "../../base/rand.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
@@ -61,7 +61,7 @@ export class Member {
   /** Proposals that did not leave: no leader is known, or no connection to it. They go again once there is one. */
   readonly #held = new Set<Uint8Array>();
   readonly #requestTimeoutMs: number;
-  #soft: NonNullable<Ready["softState"]> = { role: "follower", leader: none, term: 0 };
+  #soft: NonNullable<Ready["softState"]>;
   #leaderlessSince: number;
   #leaderWaiters: (() => void)[] = [];
   #timers: Cancel[] = [];
@@ -78,6 +78,7 @@ export class Member {
     this.#pending = new Pending(cluster.self.id, clock.now());
     this.#reads = new Reads(Math.floor(rand.next() * 2 ** 52));
     this.#leaderlessSince = clock.monotonic();
+    this.#soft = { role: "follower", leader: none, term: restored?.hardState?.term ?? 0 };
     this.applier = new Applier({ members: cluster.members, minLeaseTTL: minTTLFor(electionMs), clock });
     this.hub = new WatchHub(this.applier.store);
     this.leases = new Leases(this);
@@ -207,7 +208,7 @@ export class Member {
     return new Promise<R>((resolve, reject) => {
       if (this.#closed) return reject(etcdError("stopped"));
       if (data.length > this.config.maxRequestBytes) return reject(etcdError("requestTooLarge"));
-      if (this.#pending.size > maxPending) return reject(etcdError("tooManyRequests"));
+      if (this.runner.backlog > maxBacklog) return reject(etcdError("tooManyRequests"));
       const deadline = this.config.clock.monotonic() + this.#requestTimeoutMs;
       this.#pending.add(id, { resolve: resolve as (response: unknown) => void, reject, deadline, data });
       this.runner.propose(data);
@@ -349,6 +350,7 @@ export class Member {
         return;
       } catch (error) {
         this.config.log.warn({ reason: (error as Error).message }, "Could not publish this member yet");
+        await sleep(this.config.clock, republishMs);
       }
     }
   }
@@ -373,7 +375,7 @@ export class Member {
     const deadline = clock.monotonic() + 2 * electionMs;
     while (this.leader !== to) {
       if (clock.monotonic() > deadline) throw etcdError("timeout");
-      await new Promise<void>((resolve) => clock.after(10, resolve));
+      await sleep(clock, 10);
     }
   }
 }
@@ -381,4 +383,5 @@ export class Member {
 const sweepMs = 100;
 const readRetryMs = 500;
 /** etcd refuses when the state machine is as many entries behind what is committed. */
-const maxPending = 5000;
+const maxBacklog = 5000;
+const republishMs = 100;

@@ -79,6 +79,11 @@ export class Runner {
     return status(this.#options.raft);
   }
 
+  /** Committed entries that are not applied yet. */
+  get backlog(): number {
+    return this.#toApply.length - this.#applyFrom;
+  }
+
   /**
    * Raft has missed ticks (the process was stopped, or too busy): others may have elected a leader meanwhile. Until
    * `confirmed`, by a read that the others answered, this member cannot know whether it still leads.

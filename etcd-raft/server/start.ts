@@ -40,6 +40,11 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     listeners.push(listener);
     return { listener, secure: url.startsWith("https:"), url, begin: held(listener) };
   };
+  const listenOut = async (host: string, port: number) => {
+    const listener = await opened("listen-outside", listenOutside(host, port));
+    listeners.push(listener);
+    return held(listener);
+  };
   try {
     const clientTLS = material(flags["cert-file"], flags["key-file"], flags["trusted-ca-file"]);
     const peerTLS = material(flags["peer-cert-file"], flags["peer-key-file"], flags["peer-trusted-ca-file"]);
@@ -48,6 +53,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const clients = await all("listen-client-urls");
     const peers = await all("listen-peer-urls");
     const metrics = await all("listen-metrics-urls");
+    const outside = config.outside && (await listenOut(config.outside.host, config.outside.port));
     const registry = createRegistry();
     const member = await openMember({
       dataDir: config.dataDir,
@@ -74,12 +80,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     for (const { begin, secure } of clients) {
       begin((listener) => (secure ? server.secure! : server.insecure).serve(listener));
     }
-    if (config.outside) {
-      const { host, port } = config.outside;
-      const listener = await opened("listen-outside", listenOutside(host, port));
-      listeners.push(listener);
-      (server.secure ?? server.insecure).serve(listener);
-    }
+    outside?.((listener) => (server.secure ?? server.insecure).serve(listener));
     member.start();
     return {
       member,
