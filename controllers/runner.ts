@@ -72,8 +72,11 @@ export class Runner<S, A extends { type: string }> {
 
   async #sync(key: string, signal: AbortSignal): Promise<void> {
     const controller = this.#controller;
-    // The event that makes our last write visible queues the key again.
-    if (controller.writes !== undefined && !controller.writes.allVisible(key)) return;
+    if (controller.writes !== undefined && !controller.writes.allVisible(key)) {
+      // The event that shows our write brings the key back. A relist may swallow it: created and deleted meanwhile.
+      this.queue.addAfter(key, invisibleRetryMs);
+      return;
+    }
     const state = controller.gather(key);
     if (state === undefined) {
       controller.writes?.forget(key);
@@ -85,6 +88,8 @@ export class Runner<S, A extends { type: string }> {
     }
   }
 }
+
+const invisibleRetryMs = 1000;
 
 function isRequeue(action: { type: string }): action is RequeueAfter {
   return action.type === "RequeueAfter";
