@@ -28,7 +28,10 @@ export class Chain {
   async handle(request: ApiRequest): Promise<Answer> {
     const { user, verb, target, options } = request;
     const name = target.name || (verb === "list" || verb === "watch" ? selectedName(options.fieldSelector) : "");
-    const denied = authorize({ user, verb, target: { ...target, name } }, this.#podsOf);
+    const denied = authorize(
+      { user, verb, target: { ...target, name }, fieldSelector: options.fieldSelector },
+      this.#podsOf,
+    );
     if (denied !== undefined) throw forbidden(target, name, denied);
     return this.#registry.handle(request);
   }

@@ -78,7 +78,6 @@ describe.each<[string, User, [verb: string, what: string][], [verb: string, what
       ["create", "nodes /n1"],
       ["patch", "nodes/status /n1"],
       ["get", "nodes /n2"],
-      ["watch", "pods"],
       ["patch", "pods/status ns/a"],
       ["update", "coordination.k8s.io/leases kube-node-lease/n1"],
     ],
@@ -142,6 +141,17 @@ test.each<[string, Parameters<typeof authorize>[0], string]>([
   ["a path", { user: user("u"), verb: "get", path: "/metrics" }, 'User "u" cannot get path "/metrics"'],
 ])("a denial names %s", (_name, attributes, text) => {
   assert.equal(authorize(attributes), text);
+});
+
+test.each([
+  ["spec.nodeName=n1", true],
+  ["status.phase!=Running,spec.nodeName==n1", true],
+  ["spec.nodeName=n2", false],
+  ["spec.nodeName!=n1", false],
+  ["", false],
+])("a node may watch Pods selected by %j: %s", (fieldSelector, expected) => {
+  const attributes = { user: node, verb: "watch", target: target("pods"), fieldSelector };
+  assert.equal(authorize(attributes) === undefined, expected);
 });
 
 test.each([

@@ -3,7 +3,9 @@ import { nodeForbids, type PodsOf } from "./node.ts";
 import { type Binding, policy, type Rule } from "./policy.ts";
 
 /** What is asked: a verb on a resource, or on a path. */
-export type Attributes = { user: User; verb: string; target: Target } | { user: User; verb: string; path: string };
+export type Attributes =
+  | { user: User; verb: string; target: Target; fieldSelector?: string | undefined }
+  | { user: User; verb: string; path: string };
 
 /** Undefined when allowed, else upstream's text of the 403, without `... is forbidden: `. */
 export function authorize(
@@ -19,7 +21,7 @@ export function authorize(
   );
   if (!allowed) return denial(attributes);
   if ("path" in attributes) return undefined;
-  const reason = nodeForbids(user, attributes.verb, attributes.target, podsOf);
+  const reason = nodeForbids(user, attributes.verb, attributes.target, attributes.fieldSelector ?? "", podsOf);
   return reason && `${denial(attributes)}: ${reason}`;
 }
 

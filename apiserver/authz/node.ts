@@ -1,11 +1,18 @@
 import type { Target, User } from "../request.ts";
 
 /**
- * The Node authorizer: what the policy gives to nodes, narrowed to what belongs to this one: its Node, its Lease, and the
- * Secrets and ConfigMaps that its Pods refer to. (Which Pods it may write is for admission, which sees the object.)
+ * The Node authorizer: what the policy gives to nodes, narrowed to what belongs to this one: its Node, its Lease, its
+ * Pods, and the Secrets and ConfigMaps that these refer to. (Which Pods it may write is for admission, which sees the
+ * object.) Differs: a node may read all Nodes, since agents route to the Pod ranges of the others.
  * Undefined when there is nothing to object.
  */
-export function nodeForbids(user: User, verb: string, target: Target, podsOf: PodsOf): string | undefined {
+export function nodeForbids(
+  user: User,
+  verb: string,
+  target: Target,
+  fieldSelector: string,
+  podsOf: PodsOf,
+): string | undefined {
   const node = nodeName(user);
   if (node === undefined || verb === "create") return undefined; // the name of a new object is not in the path
   const { resource, name, namespace } = target;
@@ -13,6 +20,8 @@ export function nodeForbids(user: User, verb: string, target: Target, podsOf: Po
     return `node ${JSON.stringify(node)} is not allowed to modify node ${JSON.stringify(name)}`;
   if (resource === "leases" && name !== node)
     return "can only access node lease with the same name as the requesting node";
+  if (resource === "pods" && (verb === "list" || verb === "watch") && !selects(fieldSelector, `spec.nodeName=${node}`))
+    return "can only list/watch pods with spec.nodeName field selector";
   if (resource === "secrets" || resource === "configmaps") {
     for (const pod of name ? podsOf(namespace, node) : []) if (refersTo(pod, resource, name)) return undefined;
     return `no relationship found between node '${node}' and this object`;
@@ -22,6 +31,9 @@ export function nodeForbids(user: User, verb: string, target: Target, podsOf: Po
 
 /** The Pods of a namespace that are bound to a node. */
 export type PodsOf = (namespace: string, node: string) => Iterable<unknown>;
+
+const selects = (fieldSelector: string, wanted: string) =>
+  fieldSelector.replaceAll("==", "=").split(",").includes(wanted);
 
 const prefix = "system:node:";
 

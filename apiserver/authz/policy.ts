@@ -93,7 +93,7 @@ export const policy: readonly Binding[] = [
       {
         verbs: read,
         apiGroups: [""],
-        resources: ["nodes", "pods", "services", "configmaps", "secrets", "serviceaccounts", "namespaces"],
+        resources: ["nodes", "pods", "services", "configmaps", "secrets"],
       },
       { verbs: ["create", "update", "patch"], apiGroups: [""], resources: ["nodes"] },
       { verbs: ["update", "patch"], apiGroups: [""], resources: ["nodes/status", "pods/status"] },
