@@ -1,8 +1,8 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { StartError } from "../base/process.ts";
 import { type LabFile, readLabFile } from "../deploy/lab/lab-file.ts";
-import { controlSocket, type LabPaths, labPaths, labsHome } from "../deploy/lab/paths.ts";
+import { type LabPaths, labPaths, labsHome } from "../deploy/lab/paths.ts";
 import { isLocked } from "../deploy/lab/slots.ts";
 
 /** Which lab a command means. */
@@ -44,7 +44,17 @@ function loadLab(options: LabOptions): LabRef {
   if (lab === undefined) {
     throw new StartError(`there is no lab in ${dir}: make one with \`kubelab up${nameFlag(options)}\``);
   }
-  return { lab, paths: labPaths(dir), socket: controlSocket(lab.slot) };
+  const paths = labPaths(dir);
+  return { lab, paths, socket: join(linkTarget(paths.run), "supervisor.sock") };
+}
+
+/** The short path itself: one through the link may be too long for a socket. */
+function linkTarget(link: string): string {
+  try {
+    return readlinkSync(link);
+  } catch {
+    return link; // never started
+  }
 }
 
 function tryLoad(options: LabOptions): LabRef | undefined {

@@ -7,6 +7,8 @@ import { StartError } from "../../base/process.ts";
 export interface LabPaths {
   dir: string;
   labFile: string;
+  /** Leads to the sockets of the lab while it runs: where they are depends on who started it. */
+  run: string;
   certs: string;
   kubeconfig: string;
   members: string;
@@ -18,6 +20,7 @@ export function labPaths(dir: string): LabPaths {
   return {
     dir,
     labFile: join(dir, "lab.json"),
+    run: join(dir, "run"),
     certs: join(dir, "certs"),
     kubeconfig: join(dir, "kubeconfig"),
     members: join(dir, "members"),

@@ -1,4 +1,4 @@
-import { lstatSync, mkdirSync, rmSync } from "node:fs";
+import { lstatSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { StartError } from "../../base/process.ts";
 import { writeCerts } from "./certs.ts";
@@ -39,6 +39,8 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
   try {
     makeRuntimeDir(slot);
     writeLabFile(dir, lab);
+    rmSync(paths.run, { force: true });
+    symlinkSync(runtimeDir(slot), paths.run);
     const certs = writeCerts(lab, paths);
     certs.catch(() => {}); // told below
     world = mode === "netns" ? await createNetnsWorld(lab) : hostWorld();

@@ -117,7 +117,7 @@ export class ProcessManager {
     const pid = await this.#untilForked(managed);
     if (pid === undefined || managed.child !== child) return;
     const ended = new Promise<void>((resolve) => managed.onEnd.push(resolve));
-    process.kill(pid, signal);
+    tryKill(pid, signal);
     this.#options.events.add("Killed", name, `${signal} sent`);
     if (signal === "SIGKILL") await ended;
   }
@@ -149,6 +149,7 @@ export class ProcessManager {
   async #spawn(managed: Managed): Promise<void> {
     const { world, dist, logFile, allowed, clock, events } = this.#options;
     const { name, place, program, args } = managed.spec;
+    managed.startedAt = clock.monotonic();
     let prefix: string[];
     try {
       prefix = await world.enter(place);
