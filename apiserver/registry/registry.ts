@@ -45,6 +45,7 @@ export class Registry {
   async handle(request: ApiRequest): Promise<Answer> {
     const resource = this.resource(request.target);
     const { target, verb } = request;
+    await this.context.cache.initialized();
     if (target.subresource !== "") return this.#subresource(request, resource);
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
     if (resource.namespaced && target.namespace === "" && target.name !== "") throw pathNotFound();

@@ -25,11 +25,11 @@ export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-
 const user: User = { name: "system:apiserver", groups: ["system:masters"] };
 
 export async function writeSystemObjects(registry: Registry, options: SystemOptions): Promise<void> {
-  for (const name of systemNamespaces) await ensure(registry, Namespaces, { metadata: { name } }, false);
-  for (const [type, object] of kubernetesService(options)) {
-    // A Service keeps its ports and address; where the apiserver listens may change from start to start.
-    await ensure(registry, type, object, type.resource !== Services.resource);
-  }
+  await Promise.all(systemNamespaces.map((name) => ensure(registry, Namespaces, { metadata: { name } }, false)));
+  // A Service keeps its ports and address; where the apiserver listens may change from start to start.
+  const overwrite = (type: { resource: string }) => type.resource !== Services.resource;
+  const objects = kubernetesService(options);
+  await Promise.all(objects.map(([type, object]) => ensure(registry, type, object, overwrite(type))));
 }
 
 /** Pure: the Service and its endpoints. */

@@ -86,6 +86,14 @@ export class WatchCache {
     for (const { watchers } of this.#caches.values()) for (const watcher of [...watchers]) watcher.end();
   }
 
+  /** Waits a little for the first list of the store; throws 429 when it does not come. */
+  async initialized(): Promise<void> {
+    if (this.#revision > 0) return;
+    await this.atLeast(1).catch(() => {
+      throw initializing();
+    });
+  }
+
   /** Throws 429 while the first list of the store is not there. */
   resource(prefix: string): ResourceCache {
     if (this.#revision === 0) throw initializing();
