@@ -1,7 +1,10 @@
+import { existsSync, readdirSync, realpathSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { Deployments, Nodes, Pods, Services } from "../../api/generated/resources.ts";
 import type { createGrpcClient } from "../../client/grpc-client.ts";
+import { cgroupName } from "../../node-agent/runtime/cgroup.ts";
 import { eventually, TestLab, users } from "./lab.ts";
 import {
   answeringPod,
@@ -15,6 +18,15 @@ import {
   web,
   webPods,
 } from "./workload.ts";
+
+/** Cgroups of the lab's nodes, in whatever hierarchies this machine has. */
+function cgroupsOf(dir: string): string[] {
+  const names = ["node-1", "node-2"].map((node) => cgroupName(realpathSync(join(dir, "nodes", node, "runtime"))));
+  const hierarchies = ["/sys/fs/cgroup", ...readdirSync("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name))];
+  return hierarchies
+    .flatMap((hierarchy) => names.map((name) => join(hierarchy, name)))
+    .filter((path) => existsSync(path));
+}
 
 /** The whole house: three members, apiserver, controllers, scheduler and two nodes, with the demo on it. */
 describe.each(users)("a cluster run by $name", (user) => {
@@ -200,10 +212,11 @@ describe.each(users)("a cluster run by $name", (user) => {
     await eventually("an answer through node-2", () => answeringPod(urls[1]!));
   });
 
-  test("down leaves no process behind, and what was written is there after the next up", async () => {
+  test("down leaves no process and no cgroup behind, and what was written is there after the next up", async () => {
     client.close();
     await lab.must("down");
     expect(lab.processes()).toEqual([]);
+    expect(cgroupsOf(lab.dir)).toEqual([]);
     await lab.up();
     client = await lab.client();
     const pods = await untilWebPods(client, 3);

@@ -62,6 +62,11 @@ export function checked(path: string): string {
   return path;
 }
 
+/** Where a node's runtime keeps its sandboxes and containers. */
+export function runtimeRoot(paths: LabPaths, node: string): string {
+  return join(paths.nodes, node, "runtime");
+}
+
 /** Log file of a process: `node-1/agent` -> `logs/node-1/agent.log`. */
 export function logFile(paths: LabPaths, process: string): string {
   return join(paths.logs, `${process}.log`);

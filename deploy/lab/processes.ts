@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { addressesOf, nodePortRange, ports } from "./addresses.ts";
 import type { LabFile } from "./lab-file.ts";
-import { type LabPaths, runtimeSocket } from "./paths.ts";
+import { type LabPaths, runtimeRoot, runtimeSocket } from "./paths.ts";
 import { presets } from "./presets.ts";
 
 /** One process of a lab: what the supervisor calls it, which network it lives in, and how it is started. */
@@ -158,7 +158,7 @@ function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): 
     program: "runtime",
     args: [
       `--listen=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
-      `--root-dir=${join(paths.nodes, `node-${n}`, "runtime")}`,
+      `--root-dir=${runtimeRoot(paths, `node-${n}`)}`,
       `--node-name=node-${n}`,
       `--node-ip=${inside.node(n)}`,
       `--mode=${lab.mode}`,

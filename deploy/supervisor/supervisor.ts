@@ -1,11 +1,13 @@
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, realpathSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Client } from "../../client/types.ts";
+import { removeCgroups } from "../../node-agent/runtime/cgroup.ts";
+import { hostView } from "../../node-agent/runtime/skeleton.ts";
 import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
-import { type LabPaths, logFile, runtimeSocket } from "../lab/paths.ts";
+import { type LabPaths, logFile, runtimeRoot, runtimeSocket } from "../lab/paths.ts";
 import { memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
 import type { World } from "../lab/world.ts";
 import { RequestError } from "./api.ts";
@@ -222,6 +224,17 @@ export class Supervisor {
     await this.#manager.stop(names.filter(kept), graceMs);
     this.#options.world.end();
     await this.#options.world.ended;
+    this.#removeCgroups();
+  }
+
+  /** The only thing of a lab that its namespaces do not hold. */
+  #removeCgroups(): void {
+    const { lab, paths } = this.#options;
+    const { mounts } = hostView();
+    for (const node of nodeNames(lab)) {
+      const rootDir = runtimeRoot(paths, node);
+      if (existsSync(rootDir)) removeCgroups(mounts, realpathSync(rootDir));
+    }
   }
 
   /** Without namespaces only a node's runtime can find its containers and end them: none may be missing for that. */
