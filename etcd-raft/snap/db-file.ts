@@ -1,0 +1,55 @@
+import type { Clock } from "../../base/clock.ts";
+import { planBolt, sizeOf } from "../bolt/plan.ts";
+import { type Bolt, openBolt } from "../bolt/reader.ts";
+import { writeBolt } from "../bolt/writer.ts";
+import type { StoreView } from "../mvcc/store.ts";
+import type { Disk } from "../wal/disk.ts";
+import { inSlices } from "./slices.ts";
+import { type State, stateBuckets } from "./state.ts";
+
+/** The state file as it will be: its size, and its bytes from first to last. Requests go on while it is made. */
+export async function planDb(
+  state: State,
+  view: StoreView,
+  clock: Clock,
+): Promise<{ size: number; chunks(): Generator<Buffer> }> {
+  const plan = await inSlices(planBolt(stateBuckets(state, view)), clock);
+  return { size: sizeOf(plan), chunks: () => writeBolt(plan) };
+}
+
+/** The file is whole and durable under its name, or it is not there. Returns its size. */
+export async function writeDb(path: string, state: State, view: StoreView, disk: Disk, clock: Clock): Promise<number> {
+  const { size, chunks } = await planDb(state, view, clock);
+  const temporary = `${path}.tmp`;
+  const file = await disk.open(temporary, "create");
+  try {
+    let at = 0;
+    let synced = 0;
+    for (const chunk of chunks()) {
+      await file.write(at, chunk);
+      at += chunk.length;
+      if (at - synced < syncBytes) continue;
+      await file.sync();
+      synced = at;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(temporary, path);
+  await disk.syncDir(path.replace(/\/[^/]*$/, ""));
+  return size;
+}
+
+/** Opens the file for as long as `use` runs. */
+export async function withDb<R>(path: string, disk: Disk, use: (db: Bolt) => Promise<R>): Promise<R> {
+  const file = await disk.open(path, "existing");
+  try {
+    return await use(await openBolt(file, path));
+  } finally {
+    await file.close();
+  }
+}
+
+/** Little by little: a sync of everything at the end would have the log's own wait behind it. */
+const syncBytes = 4 << 20;

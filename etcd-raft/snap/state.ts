@@ -1,0 +1,146 @@
+import { AlarmMember } from "../../proto/generated/etcdserverpb.ts";
+import { Lease } from "../../proto/generated/leasepb.ts";
+import type { ConfState } from "../../proto/generated/raftpb.ts";
+import { arrayCursor, type Bucket } from "../bolt/plan.ts";
+import { type Bolt, BoltError } from "../bolt/reader.ts";
+import type { StoreView } from "../mvcc/store.ts";
+import { keyRows, revisionBytes } from "./key-rows.ts";
+import { confStateJSON, idText, type MemberRecord, memberFromJSON, memberJSON, parseConfState } from "./membership.ts";
+
+/**
+ * What etcd's state file `member/snap/db` holds beside the keys (etcd 3.6, `server/storage/schema`): everything that the
+ * entries up to `consistentIndex` have made. Later ones come from the WAL.
+ *
+ *     key              revision (key-rows.ts)   -> KeyValue
+ *     meta             consistent_index, term u64 BE; confState JSON; storageVersion; scheduledCompactRev, finishedCompactRev
+ *     lease            id u64 BE                -> leasepb.Lease
+ *     alarm            AlarmMember              -> nothing
+ *     cluster          clusterVersion
+ *     members          id in hex                -> JSON;  members_removed: id in hex -> "removed"
+ *     auth, authUsers, authRoles
+ */
+export interface State {
+  /** Index and term of the last applied entry. 3.4 keeps no term here: 0. */
+  consistentIndex: number;
+  term: number;
+  /** Undefined in a file of 3.4, which has it in the `.snap` alone. */
+  confState: ConfState | undefined;
+  /** Of 3.5 and before not to be relied on: what counts there is in the `.snap`. */
+  members: MemberRecord[];
+  removedMembers: bigint[];
+  clusterVersion: string;
+  leases: { id: bigint; ttl: number; remainingTTL: number }[];
+  alarms: AlarmMember[];
+  /** As they stand: key and value. */
+  auth: Record<(typeof authBuckets)[number], Row[]>;
+}
+
+type Row = readonly [Uint8Array, Uint8Array];
+const authBuckets = ["auth", "authUsers", "authRoles"] as const;
+/** Which etcd made the layout. */
+const storageVersion = "3.6.0";
+
+export const noAuth = (): State["auth"] => ({ auth: [], authUsers: [], authRoles: [] });
+
+/** The file's buckets, for `planBolt`. `view` is the store just after the entry `consistentIndex`. */
+export function stateBuckets(state: State, view: StoreView): Bucket[] {
+  const bucket = (name: string, rows: Row[]): Bucket => {
+    const sorted = rows.toSorted(([a], [b]) => Buffer.compare(a, b));
+    return { name, rows: () => arrayCursor(sorted) };
+  };
+  return [
+    { name: "key", rows: () => keyRows(view) },
+    bucket("meta", metaRows(state, view)),
+    bucket(
+      "lease",
+      state.leases.map(({ id, ttl, remainingTTL }) => [u64(id), Lease.encode({ ID: id, TTL: ttl, remainingTTL })]),
+    ),
+    bucket(
+      "alarm",
+      state.alarms.map((alarm) => [AlarmMember.encode(alarm), nothing]),
+    ),
+    bucket("cluster", state.clusterVersion ? [[text("clusterVersion"), text(state.clusterVersion)]] : []),
+    bucket(
+      "members",
+      state.members.map((member) => [text(idText(member.id)), text(memberJSON(member))]),
+    ),
+    bucket(
+      "members_removed",
+      state.removedMembers.map((id) => [text(idText(id)), text("removed")]),
+    ),
+    ...authBuckets.map((name) => bucket(name, state.auth[name])),
+  ];
+}
+
+function metaRows(
+  { consistentIndex, term, confState }: State,
+  { scheduledCompact, finishedCompact }: StoreView,
+): Row[] {
+  const rows: Row[] = [
+    [text("consistent_index"), u64(BigInt(consistentIndex))],
+    [text("term"), u64(BigInt(term))],
+    [text("storageVersion"), text(storageVersion)],
+  ];
+  if (confState) rows.push([text("confState"), text(confStateJSON(confState))]);
+  if (scheduledCompact > 0) rows.push([text("scheduledCompactRev"), revisionBytes(scheduledCompact, 0)]);
+  if (finishedCompact > 0) rows.push([text("finishedCompactRev"), revisionBytes(finishedCompact, 0)]);
+  return rows;
+}
+
+/** All but the keys (`readKeys`). Buckets that are not there count as empty. Throws BoltError. */
+export async function readState(db: Bolt): Promise<State & Pick<StoreView, "scheduledCompact" | "finishedCompact">> {
+  const meta = new Map((await rowsOf(db, "meta")).map(([key, value]) => [key.toString(), value]));
+  const confState = meta.get("confState");
+  const state = {
+    consistentIndex: number(meta, "consistent_index", 8, 0),
+    term: number(meta, "term", 8, 0),
+    scheduledCompact: number(meta, "scheduledCompactRev", 17, -1),
+    finishedCompact: number(meta, "finishedCompactRev", 17, -1),
+    confState: confState && parseConfState(confState.toString()),
+    members: [] as State["members"],
+    removedMembers: [] as State["removedMembers"],
+    clusterVersion: "",
+    leases: [] as State["leases"],
+    alarms: [] as State["alarms"],
+    auth: noAuth(),
+  };
+  for (const [, value] of await rowsOf(db, "lease")) {
+    const { ID, TTL, remainingTTL } = Lease.decode(value);
+    state.leases.push({ id: ID, ttl: TTL, remainingTTL });
+  }
+  for (const [key] of await rowsOf(db, "alarm")) state.alarms.push(AlarmMember.decode(key));
+  for (const [key, value] of await rowsOf(db, "members"))
+    state.members.push(memberFromJSON(idFrom(key), value.toString()));
+  for (const [key] of await rowsOf(db, "members_removed")) state.removedMembers.push(idFrom(key));
+  for (const [key, value] of await rowsOf(db, "cluster"))
+    if (key.toString() === "clusterVersion") state.clusterVersion = value.toString();
+  for (const name of authBuckets) state.auth[name] = await rowsOf(db, name);
+  return state;
+}
+
+async function rowsOf(db: Bolt, name: string): Promise<[Buffer, Buffer][]> {
+  const all: [Buffer, Buffer][] = [];
+  const bucket = await db.bucket(name);
+  if (bucket === undefined) return all;
+  for await (const rows of bucket.rows())
+    for (const { key, value } of rows) all.push([Buffer.from(key), Buffer.from(value)]);
+  return all;
+}
+
+function number(meta: Map<string, Buffer>, name: string, length: number, absent: number): number {
+  const value = meta.get(name);
+  if (value === undefined) return absent;
+  if (value.length !== length)
+    throw new BoltError(`${name} in the meta bucket has ${value.length} bytes instead of ${length}`);
+  return Number(value.readBigUInt64BE(0));
+}
+
+const idFrom = (key: Buffer): bigint => BigInt(`0x${key.toString()}`);
+const text = (s: string): Buffer => Buffer.from(s);
+const nothing = new Uint8Array(0);
+
+function u64(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, value));
+  return bytes;
+}
