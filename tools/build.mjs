@@ -32,7 +32,6 @@ await build({
   format: "esm",
   minifySyntax: true,
   minifyWhitespace: true,
-  keepNames: true,
   legalComments: "none",
   sourcemap: "linked",
   logLevel: "warning",
