@@ -1,13 +1,16 @@
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { peer } from "../../tools/peers.ts";
 import { eventually, kubectlsBesidePath, TestLab } from "./lab.ts";
 
 const beside = kubectlsBesidePath();
 const debian = peer("kubectl");
-const kubectls = [...(debian ? [debian] : []), ...beside];
+const kubectls = [
+  ...(debian ? [{ label: "Debian's", kubectl: debian }] : []),
+  ...beside.map((kubectl) => ({ label: basename(kubectl), kubectl })),
+];
 
 /** A working day with real kubectl: each version in a namespace of its own, on one cluster. */
 describe("kubectl", () => {
@@ -17,7 +20,7 @@ describe("kubectl", () => {
 
   if (kubectls.length === 0) test.skip("there is no kubectl on this machine", () => {});
 
-  test.for(kubectls)("%s", async (kubectl) => {
+  test.for(kubectls)("$label", async ({ kubectl }) => {
     const version = (await lab.kubectl(kubectl, "version", "--client", "-o", "json")).stdout;
     const { minor } = (JSON.parse(version) as { clientVersion: { minor: string } }).clientVersion;
     const namespace = `v1-${minor.replace(/\D/g, "")}`;
