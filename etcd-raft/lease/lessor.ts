@@ -60,6 +60,11 @@ export class Lessor {
     return [...this.#leases.values()].sort((a, b) => a.expiry - b.expiry).map(({ id }) => id);
   }
 
+  /** What a snapshot keeps. */
+  list(): { id: bigint; ttl: number }[] {
+    return [...this.#leases.values()].map(({ id, ttl }) => ({ id, ttl }));
+  }
+
   /**
    * This member leads now: every lease has its full TTL again, and `extendMs` more for the time without a leader, in
    * which nobody could renew.

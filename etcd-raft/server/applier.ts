@@ -4,7 +4,9 @@ import { Lessor } from "../lease/lessor.ts";
 import { Store } from "../mvcc/store.ts";
 import { deleteRange, put, txn } from "../mvcc/txn.ts";
 import type { Entry } from "../raft/types.ts";
+import { noAuth, type State } from "../snap/state.ts";
 import type { ClusterMember } from "./cluster.ts";
+import { clusterVersion } from "./version.ts";
 
 /**
  * The state machine: what every member makes of the committed entries, in the same order with the same result. The
@@ -14,6 +16,8 @@ export class Applier {
   readonly lessor: Lessor;
   readonly store: Store;
   readonly members: Map<bigint, ClusterMember>;
+  /** The last entry that is in the state. */
+  applied = { index: 0, term: 0 };
   readonly #clock: Clock;
 
   constructor(options: { members: readonly ClusterMember[]; minLeaseTTL: number; clock: Clock }) {
@@ -25,6 +29,7 @@ export class Applier {
 
   /** `result` is the response, or throws the GrpcError, that the proposer waits for. Undefined: an entry of raft's own. */
   apply(entry: Entry): { id: bigint; result: () => unknown } | undefined {
+    this.applied = { index: entry.index, term: entry.term };
     if (entry.type !== 0 || entry.data.length === 0) return undefined;
     const request = InternalRaftRequest.decode(entry.data);
     return { id: request.header?.ID ?? request.ID, result: () => this.#apply(request) };
@@ -62,6 +67,23 @@ export class Applier {
     }
     if (request.v2 || request.clusterVersionSet) return undefined; // etcd's own book-keeping, in a log that it began
     throw new Error("a committed entry holds a request that this version does not know");
+  }
+
+  /** The state as it is on disk, but for the keys: `store.view()` at the same moment. */
+  state(): State {
+    const members = [...this.members.values()].map((member) => ({ ...member, isLearner: false }));
+    const voters = members.map(({ id }) => id);
+    return {
+      consistentIndex: this.applied.index,
+      term: this.applied.term,
+      confState: { voters, learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false },
+      members,
+      removedMembers: [],
+      clusterVersion,
+      leases: this.lessor.list().map((lease) => ({ ...lease, remainingTTL: 0 })),
+      alarms: [],
+      auth: noAuth(),
+    };
   }
 
   #header() {

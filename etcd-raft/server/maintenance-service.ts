@@ -6,6 +6,7 @@ import { hashKV } from "../mvcc/hash.ts";
 import { none } from "../raft/types.ts";
 import type { ClusterMember } from "./cluster.ts";
 import type { Member } from "./member.ts";
+import { snapshotHandler } from "./snapshot-service.ts";
 import { etcdVersion } from "./version.ts";
 
 /** Maintenance and Cluster: what a member says about itself and the others. */
@@ -54,7 +55,7 @@ export function maintenanceHandlers(member: Member) {
     return { header: undefined };
   };
 
-  return { Status, HashKV, Alarm, Defragment, MoveLeader };
+  return { Status, HashKV, Alarm, Defragment, MoveLeader, Snapshot: snapshotHandler(member) };
 }
 
 export function clusterHandlers(member: Member) {

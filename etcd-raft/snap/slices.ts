@@ -11,8 +11,11 @@ export async function inSlices<R>(work: Generator<void, R>, clock: Clock): Promi
       const step = work.next();
       if (step.done) return step.value;
     } while (clock.monotonic() < end);
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await turn();
   }
 }
+
+/** Everything else gets its turn. */
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 const sliceMs = 5;
