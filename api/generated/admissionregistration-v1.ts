@@ -42,7 +42,7 @@ export interface MutatingWebhook {
 
 export interface MutatingWebhookConfiguration extends KubernetesObject {
   metadata: ObjectMeta;
-  Webhooks?: MutatingWebhook[];
+  webhooks?: MutatingWebhook[];
 }
 
 export interface MutatingWebhookConfigurationList {
@@ -154,7 +154,7 @@ export interface ValidatingWebhook {
 
 export interface ValidatingWebhookConfiguration extends KubernetesObject {
   metadata: ObjectMeta;
-  Webhooks?: ValidatingWebhook[];
+  webhooks?: ValidatingWebhook[];
 }
 
 export interface ValidatingWebhookConfigurationList {
@@ -165,15 +165,15 @@ export interface ValidatingWebhookConfigurationList {
 }
 
 export interface Validation {
-  Expression: string;
+  expression: string;
   message?: string;
   reason?: string;
   messageExpression?: string;
 }
 
 export interface Variable {
-  Name: string;
-  Expression: string;
+  name: string;
+  expression: string;
 }
 
 export interface WebhookClientConfig {

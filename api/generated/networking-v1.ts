@@ -93,9 +93,8 @@ export interface IngressPortStatus {
   error?: string;
 }
 
-export interface IngressRule {
+export interface IngressRule extends IngressRuleValue {
   host?: string;
-  ingressRuleValue?: IngressRuleValue;
 }
 
 export interface IngressRuleValue {
