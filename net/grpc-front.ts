@@ -17,6 +17,8 @@ export interface GrpcFrontOptions {
   clientCertificates?: "require" | "request";
   /** Largest message accepted, bytes; default 2 MiB + 512 KiB as etcd's transport. */
   maxMessageBytes?: number;
+  /** Gets the connections that do not begin as HTTP/2; their first bytes are still to be read. */
+  http1?: (socket: Socket) => void;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
@@ -42,6 +44,8 @@ export class GrpcFront {
   readonly #secure: tls.Server | undefined;
   readonly #listeners: NetServer[] = [];
   readonly #connections = new Map<Socket, Http2Connection>();
+  /** Connections that have not said yet what they speak. */
+  readonly #silent = new Set<Socket>();
 
   constructor(options: GrpcFrontOptions = {}) {
     this.#options = options;
@@ -50,11 +54,12 @@ export class GrpcFront {
 
   #tlsServer(material: TlsMaterial): tls.Server {
     const rejectUnauthorized = this.#options.clientCertificates !== "request";
-    const server = tls.createServer({ ...material, requestCert: true, rejectUnauthorized, ALPNProtocols: ["h2"] });
+    const ALPNProtocols = this.#options.http1 ? ["h2", "http/1.1"] : ["h2"];
+    const server = tls.createServer({ ...material, requestCert: true, rejectUnauthorized, ALPNProtocols });
     server.on("tlsClientError", (_error, socket) => socket.destroy());
     server.on("secureConnection", (socket) => {
       socket.on("error", () => socket.destroy());
-      this.#attach(socket, socket.authorized ? peerOf(socket) : undefined);
+      this.#listen(socket, socket.authorized ? peerOf(socket) : undefined);
     });
     return server;
   }
@@ -88,17 +93,37 @@ export class GrpcFront {
         resolve();
       };
     });
-    for (const socket of this.#connections.keys()) socket.destroy();
+    for (const socket of [...this.#silent, ...this.#connections.keys()]) socket.destroy();
   }
 
   #accept(socket: Socket): void {
     socket.setNoDelay(true);
     socket.on("error", () => socket.destroy()); // a caller that resets is no event here; its calls see their signal abort
-    if (this.#secure === undefined) this.#attach(socket, undefined);
+    if (this.#secure === undefined) this.#listen(socket, undefined);
     else this.#secure.emit("connection", socket);
   }
 
-  #attach(socket: Socket, peer: CallContext["peer"]): void {
+  /** HTTP/2 or HTTP/1.1: the preface of the former begins "PRI", which is no method of the latter. */
+  #listen(socket: Socket, peer: CallContext["peer"]): void {
+    const { http1 } = this.#options;
+    if (http1 === undefined) return this.#attach(socket, peer);
+    this.#silent.add(socket);
+    const gone = () => void this.#silent.delete(socket);
+    socket.once("close", gone);
+    const hear = (sofar: Buffer) => {
+      if (sofar.length < 2) return void socket.once("data", (more: Buffer) => hear(Buffer.concat([sofar, more])));
+      socket.off("close", gone);
+      gone();
+      if (sofar.toString("latin1", 0, 2) === "PR") return this.#attach(socket, peer, sofar);
+      socket.pause();
+      socket.unshift(sofar);
+      http1(socket);
+      process.nextTick(() => socket.resume());
+    };
+    socket.once("data", hear);
+  }
+
+  #attach(socket: Socket, peer: CallContext["peer"], received?: Buffer): void {
     const output = {
       write: (bytes: Buffer) => void socket.write(bytes),
       end: () => void socket.end(),
@@ -112,6 +137,7 @@ export class GrpcFront {
       this.#connections.delete(socket);
       connection.closed();
     });
+    if (received !== undefined) connection.receive(received);
   }
 
   #open(

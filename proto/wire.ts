@@ -103,3 +103,23 @@ function toBig(reader: Reader, signed: boolean): bigint {
 export function long(value: bigint): { low: number; high: number; unsigned: boolean } {
   return { low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)), unsigned: false };
 }
+
+/** One field in the JSON form of a message (`generated/etcd-json.ts`). */
+export interface JsonField {
+  /** In JSON and in the .proto file; `key` is its name here. */
+  name: string;
+  key: string;
+  kind: string;
+  /** Of a message or an enum. */
+  type?: string;
+  repeated?: true;
+  /** A bigint here. */
+  wide?: true;
+}
+
+export interface JsonRoute {
+  // biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
+  method: Method<any, any>;
+  request: string;
+  response: string;
+}

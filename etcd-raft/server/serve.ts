@@ -1,3 +1,4 @@
+import type { Socket } from "node:net";
 import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront } from "../../net/grpc-front.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
@@ -8,6 +9,7 @@ import {
   MaintenanceService,
   WatchService,
 } from "../../proto/generated/etcdserverpb.ts";
+import { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
 import { HealthService, healthHandlers } from "./health-service.ts";
 import { kvHandlers } from "./kv-service.ts";
@@ -15,6 +17,7 @@ import { leaseHandlers } from "./lease-service.ts";
 import { clusterHandlers, maintenanceHandlers } from "./maintenance-service.ts";
 import type { Member } from "./member.ts";
 import { observeMember } from "./metrics.ts";
+import { httpServer } from "./ops.ts";
 import { WatchServer } from "./watch-service.ts";
 
 /** The client API of one member, ready to be given listening sockets; one server for https, one for http. */
@@ -36,26 +39,34 @@ export function serveClients(
 ): ClientServer {
   const watch = new WatchServer(member, options.progressNotifyMs);
   observeMember(options.registry, member, () => watch.watcherCount);
+  const services: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
+    [KVService, kvHandlers(member)],
+    [WatchService, { Watch: watch.Watch }],
+    [LeaseService, leaseHandlers(member)],
+    [ClusterService, clusterHandlers(member)],
+    [MaintenanceService, maintenanceHandlers(member)],
+    [HealthService, healthHandlers(() => member.leader !== none)],
+  ];
   const withServices = (server: GrpcFront) => {
-    server.addService(KVService, kvHandlers(member));
-    server.addService(WatchService, { Watch: watch.Watch });
-    server.addService(LeaseService, leaseHandlers(member));
-    server.addService(ClusterService, clusterHandlers(member));
-    server.addService(MaintenanceService, maintenanceHandlers(member));
-    server.addService(
-      HealthService,
-      healthHandlers(() => member.leader !== none),
-    );
+    for (const [service, handlers] of services) server.addService(service, handlers as Record<string, never>);
     return server;
   };
+  const byPath = new Map<string, unknown>();
+  for (const [service, handlers] of services) {
+    for (const [name, handler] of Object.entries(handlers)) byPath.set(service[name]!.path, handler);
+  }
+  const http = httpServer(member, options.registry, new Gateway(byPath, options.maxRequestBytes * 2));
+  const http1 = (socket: Socket) => void http.emit("connection", socket);
   const clientCertificates = options.clientCertAuth ? ("require" as const) : ("request" as const);
   const maxMessageBytes = options.maxRequestBytes + 512 * 1024;
-  const secure = options.tls && withServices(new GrpcFront({ tls: options.tls, clientCertificates, maxMessageBytes }));
-  const insecure = withServices(new GrpcFront({ maxMessageBytes }));
+  const secure =
+    options.tls && withServices(new GrpcFront({ tls: options.tls, clientCertificates, maxMessageBytes, http1 }));
+  const insecure = withServices(new GrpcFront({ maxMessageBytes, http1 }));
   return {
     secure,
     insecure,
     async close() {
+      http.closeAllConnections();
       await Promise.all([secure?.close(closeGraceMs), insecure.close(closeGraceMs)]);
     },
   };

@@ -12,7 +12,7 @@ import type { Config } from "./config.ts";
 import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
-import { serveOps } from "./ops.ts";
+import { httpServer } from "./ops.ts";
 import { serveClients } from "./serve.ts";
 
 export interface Machine {
@@ -76,7 +76,10 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       registry,
     });
     for (const { begin, secure } of peers) begin((listener) => member.transport.serve(listener, secure));
-    for (const { begin } of metrics) begin((listener) => serveOps(listener, member, registry));
+    for (const { begin } of metrics) {
+      const http = httpServer(member, registry);
+      begin((listener) => listener.on("connection", (socket) => http.emit("connection", socket)));
+    }
     for (const { begin, secure } of clients) {
       begin((listener) => (secure ? server.secure! : server.insecure).serve(listener));
     }

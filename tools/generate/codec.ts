@@ -305,7 +305,7 @@ function kindOf(method: protobuf.Method): string {
 }
 
 /** `range_end` -> `rangeEnd`; `ID`, `TTL`, `raftTerm` and `clientURLs` stay as they are spelled. */
-function camelCase(name: string): string {
+export function camelCase(name: string): string {
   const camel = name.replace(/_([a-zA-Z0-9])/g, (_, c: string) => c.toUpperCase());
   return /^[A-Z][a-z]/.test(camel) ? camel[0]!.toLowerCase() + camel.slice(1) : camel;
 }
