@@ -1,4 +1,4 @@
-import { onApp, onHeartbeat } from "./follower.ts";
+import { onApp, onHeartbeat, onSnap } from "./follower.ts";
 import { lead } from "./leader.ts";
 import { isUpToDate, lastIndex, lastTerm } from "./log.ts";
 import { voteResult } from "./quorum.ts";
@@ -34,6 +34,10 @@ function onMessage(raft: Raft, m: Message): void {
     case "App":
       becomeFollower(raft, m.term, m.from);
       onApp(raft, m);
+      break;
+    case "Snap":
+      becomeFollower(raft, m.term, m.from);
+      onSnap(raft, m);
       break;
     case "Heartbeat":
       becomeFollower(raft, m.term, m.from);

@@ -1,5 +1,5 @@
 import { campaign } from "./candidate.ts";
-import { commitTo, lastIndex, lastNotAbove, merge, termAt } from "./log.ts";
+import { commitTo, lastIndex, lastNotAbove, merge, replace, termAt } from "./log.ts";
 import { type Raft, send, sendAfterPersist } from "./state.ts";
 import { type Entry, type Input, type Message, type NodeId, none } from "./types.ts";
 
@@ -30,6 +30,9 @@ function onMessage(raft: Raft, m: Message): void {
   switch (m.type) {
     case "App":
       onApp(raft, m);
+      break;
+    case "Snap":
+      onSnap(raft, m);
       break;
     case "Heartbeat":
       onHeartbeat(raft, m);
@@ -70,6 +73,22 @@ export function onApp(raft: Raft, m: Message): void {
     const logTerm = termAt(log, rejectHint)!;
     send(raft, "AppResp", m.from, { index: m.index, reject: true, rejectHint, logTerm });
   }
+}
+
+/** InstallSnapshot (§7). A snapshot of what we have committed is stale; one that our log agrees with only commits. */
+export function onSnap(raft: Raft, m: Message): void {
+  raft.electionElapsed = 0;
+  raft.leader = m.from;
+  const { log } = raft;
+  if (m.index > log.committed) {
+    if (termAt(log, m.index) === m.logTerm) {
+      commitTo(log, m.index);
+    } else {
+      raft.ready.snapshot = { index: m.index, term: m.logTerm };
+      replace(log, raft.ready.snapshot);
+    }
+  }
+  sendAfterPersist(raft, "AppResp", m.from, { index: log.committed });
 }
 
 export function onHeartbeat(raft: Raft, m: Message): void {

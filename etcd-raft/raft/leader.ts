@@ -1,5 +1,14 @@
 import { append, entriesFrom, lastIndex, lastNotAbove, termAt } from "./log.ts";
-import { acknowledged, becomeProbe, isFull, type Progress, rejected, sent } from "./progress.ts";
+import {
+  acknowledged,
+  becomeProbe,
+  becomeSnapshot,
+  isFull,
+  type Progress,
+  rejected,
+  sent,
+  snapshotSent,
+} from "./progress.ts";
 import { committedIndex, quorum } from "./quorum.ts";
 import { askRead, currentContext, onReadConfirmed } from "./read-index.ts";
 import { becomeFollower, becomeLeader } from "./roles.ts";
@@ -25,6 +34,11 @@ export function stepLeader(raft: Raft, input: Input): void {
     case "Unreachable":
       onUnreachable(raft, input.id);
       break;
+    case "SnapshotSent": {
+      const p = raft.progress.get(input.id);
+      if (p) snapshotSent(p, input.index);
+      break;
+    }
     case "TransferLeader":
       onTransferLeader(raft, input.to);
       break;
@@ -113,7 +127,7 @@ function onAppResp(raft: Raft, m: Message, p: Progress): void {
     if (rejected(p, m.index, hint)) sendAppends(raft, p);
     return;
   }
-  if (!acknowledged(p, m.index)) return;
+  if (!acknowledged(p, m.index, raft.log.start.index)) return;
   maybeCommit(raft);
   sendAppends(raft, p);
   if (p.id === raft.transferee && p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", p.id);
@@ -121,9 +135,9 @@ function onAppResp(raft: Raft, m: Message, p: Progress): void {
 
 function onHeartbeatResp(raft: Raft, m: Message, p: Progress): void {
   p.recentActive = true;
-  p.paused = false;
+  if (p.state !== "snapshot") p.paused = false;
   // An append without entries finds out whether the last ones were lost: it is rejected if they were.
-  if (p.matchIndex < lastIndex(raft.log) || p.state === "probe") sendAppend(raft, p);
+  if (!p.paused && (p.matchIndex < lastIndex(raft.log) || p.state === "probe")) sendAppend(raft, p);
   if (m.context.length > 0) onReadConfirmed(raft, m.from, m.context);
 }
 
@@ -176,9 +190,23 @@ function sendAppends(raft: Raft, p: Progress): void {
 function sendAppend(raft: Raft, p: Progress): void {
   const { log, config } = raft;
   const index = p.nextIndex - 1;
+  if (index < log.start.index) {
+    sendSnapshot(raft, p);
+    return;
+  }
   const full = isFull(p, config.maxInflightMessages);
   const entries = full ? [] : entriesFrom(log, p.nextIndex, config.maxSizePerMessage);
   send(raft, "App", p.id, { index, logTerm: termAt(log, index)!, entries, commit: log.committed });
   p.commitSent = log.committed;
   sent(p, entries.at(-1)?.index, config.maxInflightMessages);
+}
+
+/** Nobody waits for a member that may be gone: only one that was heard of lately is worth the whole state. */
+function sendSnapshot(raft: Raft, p: Progress): void {
+  const { log } = raft;
+  p.paused = true; // until its next heartbeat
+  const logTerm = termAt(log, log.applied);
+  if (!p.recentActive || logTerm === undefined) return; // undefined: our own state is still being put in place
+  send(raft, "Snap", p.id, { index: log.applied, logTerm });
+  becomeSnapshot(p);
 }

@@ -6,10 +6,12 @@ import type { NodeId } from "./types.ts";
  * - `probe`: where the logs agree is not known; one append at a time, the next after its answer or a heartbeat's.
  * - `replicate`: they agree; appends are sent ahead of their answers (`nextIndex` moves when sending), at most
  *   `maxInflight` of them, the rest waits.
+ * - `snapshot`: it needs entries that are compacted, and the state is on its way to it; nothing else is sent until it has
+ *   arrived, or failed to.
  */
 export interface Progress {
   readonly id: NodeId;
-  state: "probe" | "replicate";
+  state: "probe" | "replicate" | "snapshot";
   matchIndex: number; // durable there; never falls while this leader leads
   nextIndex: number; // > matchIndex
   commitSent: number; // the commit index last sent
@@ -38,6 +40,20 @@ export function becomeProbe(p: Progress): void {
   p.inflight = [];
 }
 
+export function becomeSnapshot(p: Progress): void {
+  p.state = "snapshot";
+  p.paused = true;
+  p.inflight = [];
+}
+
+/** It holds the state up to `index` (undefined: it does not); the log goes on from there, after its next sign of life. */
+export function snapshotSent(p: Progress, index: number | undefined): void {
+  if (p.state !== "snapshot") return; // its acknowledgement was faster
+  becomeProbe(p);
+  p.nextIndex = Math.max(p.nextIndex, (index ?? 0) + 1);
+  p.paused = true;
+}
+
 function becomeReplicate(p: Progress): void {
   p.state = "replicate";
   p.nextIndex = p.matchIndex + 1;
@@ -62,14 +78,15 @@ export function sent(p: Progress, last: number | undefined, maxInflight: number)
   p.paused = isFull(p, maxInflight);
 }
 
-/** The member holds everything up to `index`. Returns whether that is news. */
-export function acknowledged(p: Progress, index: number): boolean {
+/** The member holds everything up to `index`. Returns whether that is news. `start`: of the leader's log. */
+export function acknowledged(p: Progress, index: number, start: number): boolean {
   const news = index > p.matchIndex;
   if (!news && !(p.state === "probe" && index === p.matchIndex)) return false;
   p.matchIndex = index;
   p.nextIndex = Math.max(p.nextIndex, index + 1);
+  if (p.state === "snapshot" && index < start) return news; // an old answer: what follows is compacted all the same
   p.paused = false;
-  if (p.state === "probe") becomeReplicate(p);
+  if (p.state !== "replicate") becomeReplicate(p);
   let answered = 0;
   while (answered < p.inflight.length && p.inflight[answered]! <= index) answered++;
   if (answered > 0) p.inflight.splice(0, answered);
@@ -86,7 +103,7 @@ export function rejected(p: Progress, index: number, hint: number): boolean {
     becomeProbe(p);
     return true;
   }
-  if (p.nextIndex - 1 !== index) return false;
+  if (p.state === "snapshot" || p.nextIndex - 1 !== index) return false;
   p.nextIndex = Math.max(Math.min(index, hint + 1), p.matchIndex + 1);
   p.paused = false;
   return true;

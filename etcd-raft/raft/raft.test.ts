@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { seededRand } from "../../base/rand.ts";
 import { createRaft, type RaftConfig, status, step } from "./raft.ts";
 import type { Entry, Message } from "./types.ts";
@@ -96,4 +96,45 @@ test("a change of commit alone needs no sync", () => {
 test("a commit index beyond the log means that the log was lost: the member stops", () => {
   expect(() => step(raft(), message({ type: "Heartbeat", term: 1, commit: 1 }))).toThrow("was the log lost?");
   expect(() => raft({ hardState: { term: 1, vote: 0n, commit: 1 } })).toThrow("beyond the log's last index");
+});
+
+describe("a snapshot that is given to a follower", () => {
+  const follower = () => {
+    const member = raft();
+    step(member, message({ type: "App", entries: [entry(1, 2), entry(2, 2), entry(3, 2)], commit: 1 }));
+    return member;
+  };
+
+  test("is stale if it covers no more than what is committed: it is only acknowledged", () => {
+    const ready = step(follower(), message({ type: "Snap", index: 1, logTerm: 2 }));
+    expect(ready.snapshot).toBeUndefined();
+    expect(ready.messagesAfterPersist).toMatchObject([{ type: "AppResp", index: 1 }]);
+  });
+
+  test("only commits if the log agrees with it: no entry is thrown away", () => {
+    const member = follower();
+    const ready = step(member, message({ type: "Snap", index: 2, logTerm: 2 }));
+    expect(ready.snapshot).toBeUndefined();
+    expect(ready.committedEntries.map(({ index }) => index)).toEqual([2]);
+    expect(ready.messagesAfterPersist).toMatchObject([{ type: "AppResp", index: 2 }]);
+    expect(status(member).lastIndex).toBe(3);
+  });
+
+  test.each([
+    ["its term there is another", { index: 3, logTerm: 1 }],
+    ["it ends before it", { index: 7, logTerm: 2 }],
+  ])("takes the place of the log if %s; it is acknowledged when it is durable", (_, at) => {
+    const member = follower();
+    const ready = step(member, message({ type: "Snap", ...at }));
+    expect(ready.snapshot).toEqual({ index: at.index, term: at.logTerm });
+    expect(ready.mustSync).toBe(true);
+    expect(ready.committedEntries).toEqual([]);
+    expect(ready.messagesAfterPersist).toMatchObject([{ type: "AppResp", index: at.index }]);
+    expect(status(member)).toMatchObject({ start: at.index, commit: at.index, lastIndex: at.index });
+    const next = step(
+      member,
+      message({ type: "App", index: at.index, logTerm: at.logTerm, entries: [entry(at.index + 1, 2)] }),
+    );
+    expect(next.entries.map(({ index }) => index)).toEqual([at.index + 1]);
+  });
 });

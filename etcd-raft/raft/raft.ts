@@ -2,7 +2,7 @@ import { assert } from "../../base/assert.ts";
 import { holdsLease, onVote, stepCandidate } from "./candidate.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
-import { createLog, lastIndex, termAt } from "./log.ts";
+import { compact, createLog, lastIndex, slice, termAt } from "./log.ts";
 import { createReads } from "./read-index.ts";
 import { becomeFollower } from "./roles.ts";
 import { createReady, type Raft, type RaftConfig, send } from "./state.ts";
@@ -24,6 +24,8 @@ export function step(raft: Raft, input: Input): Ready {
   } else if (input.type === "Applied") {
     assert(input.index <= raft.log.delivered, "only what was delivered is applied");
     raft.log.applied = Math.max(raft.log.applied, input.index);
+  } else if (input.type === "Compact") {
+    compact(raft.log, input.index);
   }
   if (input.type !== "Message") dispatch(raft, input);
   else if (levelTerm(raft, input.message)) {
@@ -45,7 +47,7 @@ export function createRaft(config: RaftConfig): Raft {
     term: hardState.term,
     vote: hardState.vote,
     leader: none,
-    log: createLog(config.entries, hardState.commit, config.applied),
+    log: createLog(config.start ?? { index: 0, term: 0 }, config.entries, hardState.commit, config.applied),
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTimeout: 0,
@@ -68,6 +70,8 @@ export interface Status {
   commit: number;
   applied: number;
   lastIndex: number;
+  /** The last entry that is compacted. */
+  start: number;
   /** On the leader: every voter, itself included (`matchIndex`: what is durable there). Empty elsewhere. */
   progress: { id: NodeId; matchIndex: number; nextIndex: number }[];
 }
@@ -79,7 +83,17 @@ export function status(raft: Raft): Status {
     matchIndex: p.matchIndex,
     nextIndex: p.id === id ? lastIndex(log) + 1 : p.nextIndex,
   }));
-  return { id, role, term, leader, commit: log.committed, applied: log.applied, lastIndex: lastIndex(log), progress };
+  return {
+    id,
+    role,
+    term,
+    leader,
+    commit: log.committed,
+    applied: log.applied,
+    lastIndex: lastIndex(log),
+    start: log.start.index,
+    progress,
+  };
 }
 
 function dispatch(raft: Raft, input: Input): void {
@@ -104,29 +118,30 @@ function levelTerm(raft: Raft, m: Message): boolean {
     const candidacy = m.type === "Vote" || m.type === "PreVote";
     if (candidacy && holdsLease(raft, m)) return false;
     const future = m.type === "PreVote" || (m.type === "PreVoteResp" && !m.reject); // a term nobody has entered yet
-    if (!future) becomeFollower(raft, m.term, m.type === "App" || m.type === "Heartbeat" ? m.from : none);
+    if (!future) becomeFollower(raft, m.term, isLeaders(m) ? m.from : none);
     return true;
   }
   if (m.term < raft.term) {
     // Our lease keeps our vote requests from deposing such a leader, so it must learn of the term from us; a lagging
     // pre-candidate likewise, or two members wait for each other.
-    const leads = m.type === "App" || m.type === "Heartbeat";
-    if (leads && (raft.config.checkQuorum || raft.config.preVote)) send(raft, "AppResp", m.from);
+    if (isLeaders(m) && (raft.config.checkQuorum || raft.config.preVote)) send(raft, "AppResp", m.from);
     else if (m.type === "PreVote") send(raft, "PreVoteResp", m.from, { reject: true });
     return false;
   }
   return true;
 }
 
+const isLeaders = ({ type }: Message): boolean => type === "App" || type === "Heartbeat" || type === "Snap";
+
 function takeReady(raft: Raft): Ready {
   const { ready, log, told } = raft;
   raft.ready = createReady();
   if (log.handedOut < lastIndex(log)) {
-    ready.entries = log.entries.slice(log.handedOut);
+    ready.entries = slice(log, log.handedOut + 1, lastIndex(log));
     log.handedOut = lastIndex(log);
   }
   if (log.delivered < log.committed) {
-    ready.committedEntries = log.entries.slice(log.delivered, log.committed);
+    ready.committedEntries = slice(log, log.delivered + 1, log.committed);
     log.delivered = log.committed;
   }
   const { term, vote, commit } = told.hardState;
@@ -135,7 +150,7 @@ function takeReady(raft: Raft): Ready {
     ready.hardState = { term: raft.term, vote: raft.vote, commit: log.committed };
     told.hardState = ready.hardState;
   }
-  ready.mustSync = voteChanged || ready.entries.length > 0;
+  ready.mustSync = voteChanged || ready.entries.length > 0 || ready.snapshot !== undefined;
   if (told.role !== raft.role || told.leader !== raft.leader || told.term !== raft.term) {
     told.role = raft.role;
     told.leader = raft.leader;

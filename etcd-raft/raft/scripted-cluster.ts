@@ -15,6 +15,7 @@ import { decodeMessage, encodeMessage } from "./wire.ts";
  *     drop [N->M]            lose what is on the way
  *     cut N [M...]           no messages from or to N (or only to M);  one-way: cut-from N M;  heal
  *     slow-disk N, persist N, crash N, restart N
+ *     compact N index        forget the log up to there;  snapshot-failed N to: its Snap did not arrive
  *     status, log, progress N
  */
 export class ScriptedCluster {
@@ -57,6 +58,12 @@ export class ScriptedCluster {
         break;
       case "drop":
         for (const message of this.#take(args[0])) this.#out.push(`lost: ${describe(message)}`);
+        break;
+      case "compact":
+        this.#compact(this.#member(id), Number(args[1]));
+        break;
+      case "snapshot-failed":
+        this.#step(id, { type: "SnapshotSent", id: BigInt(args[1]!), index: undefined });
         break;
       case "cut":
         for (const other of args.length > 1 ? args.slice(1).map(BigInt) : this.#members.keys()) {
@@ -112,13 +119,21 @@ export class ScriptedCluster {
       maxSizePerMessage: option("bytes", 1 << 20),
     };
     for (const id of args.filter((arg) => /^\d+$/.test(arg)).map(BigInt)) {
-      this.#members.set(id, { id, raft: undefined, slowDisk: false, writes: [], hardState: undefined, entries: [] });
+      this.#members.set(id, {
+        id,
+        raft: undefined,
+        slowDisk: false,
+        writes: [],
+        hardState: undefined,
+        start: zero,
+        entries: [],
+      });
     }
     for (const member of this.#members.values()) this.#boot(member);
   }
 
   #boot(member: Member): void {
-    const { id, hardState, entries } = member;
+    const { id, hardState, start, entries } = member;
     member.slowDisk = false;
     member.raft = createRaft({
       ...this.#config!,
@@ -128,8 +143,9 @@ export class ScriptedCluster {
       heartbeatTicks: 1,
       rand: seededRand(Number(id)),
       hardState,
+      start,
       entries: [...entries],
-      applied: 0,
+      applied: start.index,
     });
   }
 
@@ -156,6 +172,16 @@ export class ScriptedCluster {
     this.#network.push(...ready.messages);
     member.writes.push(ready);
     if (!member.slowDisk) this.#persist(member);
+    const applied = ready.committedEntries.at(-1)?.index ?? ready.snapshot?.index;
+    if (applied !== undefined) this.#step(id, { type: "Applied", index: applied });
+  }
+
+  /** As if a snapshot of the state were on disk. */
+  #compact(member: Member, index: number): void {
+    const { start, entries } = member;
+    member.start = { index, term: entries[index - start.index - 1]!.term };
+    member.entries = entries.slice(index - start.index);
+    this.#step(member.id, { type: "Compact", index });
   }
 
   #report(member: Member, ready: Ready): void {
@@ -164,6 +190,8 @@ export class ScriptedCluster {
       const { role, term, leader } = ready.softState;
       this.#out.push(`${id} is ${role} at term ${term}${role === "follower" && leader ? ` of ${leader}` : ""}`);
     }
+    if (ready.snapshot !== undefined)
+      this.#out.push(`${id} takes the snapshot at ${ready.snapshot.index}/${ready.snapshot.term}`);
     for (const data of ready.dropped.proposals) this.#out.push(`${id} refuses ${text(data)}`);
     for (const context of ready.dropped.reads) this.#out.push(`${id} refuses read ${text(context)}`);
     if (ready.committedEntries.length > 0)
@@ -172,10 +200,15 @@ export class ScriptedCluster {
   }
 
   #persist(member: Member): void {
-    for (const { hardState, entries, messagesAfterPersist } of member.writes.splice(0)) {
+    for (const { snapshot, hardState, entries, messagesAfterPersist } of member.writes.splice(0)) {
+      if (snapshot !== undefined) {
+        member.start = snapshot;
+        member.entries = [];
+      }
       if (hardState !== undefined) member.hardState = hardState;
       const first = entries[0];
-      if (first !== undefined) member.entries = [...member.entries.slice(0, first.index - 1), ...entries];
+      if (first !== undefined)
+        member.entries = [...member.entries.slice(0, first.index - member.start.index - 1), ...entries];
       this.#network.push(...messagesAfterPersist);
       const last = entries.at(-1);
       if (last !== undefined) this.#step(member.id, { type: "Persisted", index: last.index, term: last.term });
@@ -203,6 +236,8 @@ export class ScriptedCluster {
     if (aloud) this.#out.push(describe(message));
     if (this.#member(message.to).raft === undefined) return;
     this.#step(message.to, { type: "Message", message: decodeMessage(encodeMessage(message)) });
+    if (message.type === "Snap" && this.#member(message.from).raft !== undefined)
+      this.#step(message.from, { type: "SnapshotSent", id: message.to, index: message.index });
   }
 }
 
@@ -212,8 +247,11 @@ interface Member {
   slowDisk: boolean;
   writes: Ready[];
   hardState: HardState | undefined;
+  start: { index: number; term: number };
   entries: Entry[];
 }
+
+const zero = { index: 0, term: 0 };
 
 /** "3/2:x" is the entry with index 3, term 2 and data x; "3/2" one without data. */
 function word({ index, term, data }: Entry): string {
@@ -228,7 +266,8 @@ function describe(m: Message): string {
   const parts = [`${m.from}->${m.to} ${m.type}`];
   if (m.term > 0) parts.push(`term=${m.term}`);
   const answersIndex = m.type === "AppResp" || m.type === "ReadIndexResp";
-  if (m.type === "App" || m.type === "Vote" || m.type === "PreVote") parts.push(`at=${m.index}/${m.logTerm}`);
+  if (m.type === "App" || m.type === "Vote" || m.type === "PreVote" || m.type === "Snap")
+    parts.push(`at=${m.index}/${m.logTerm}`);
   else if (answersIndex) parts.push(`index=${m.index}`);
   if (m.entries.length > 0) parts.push(`[${m.entries.map((e) => (e.term === 0 ? text(e.data) : word(e))).join(" ")}]`);
   if (m.type === "App" || m.type === "Heartbeat") parts.push(`commit=${m.commit}`);

@@ -12,7 +12,9 @@ export interface RaftConfig {
   rand: Rand;
   /** From the WAL; undefined at the first start. */
   hardState: HardState | undefined;
-  /** From the WAL: the log from index 1 on. */
+  /** The entry after which the log goes on: what a snapshot covers is not there. Default: the beginning. */
+  start?: { index: number; term: number };
+  /** From the WAL: the log after `start`. */
   entries: Entry[];
   /** What the state machine holds already; delivery goes on after it. */
   applied: number;
@@ -46,6 +48,7 @@ const nothing: Uint8Array = new Uint8Array(0);
 
 export function createReady(): Ready {
   return {
+    snapshot: undefined,
     hardState: undefined,
     mustSync: false,
     entries: [],

@@ -28,6 +28,7 @@ export interface Message {
   type:
     | "App"
     | "AppResp"
+    | "Snap"
     | "Vote"
     | "VoteResp"
     | "PreVote"
@@ -41,7 +42,7 @@ export interface Message {
   from: NodeId;
   to: NodeId;
   term: number;
-  /** App: index and term of the entry before `entries`; Vote: those of the candidate's last entry. */
+  /** App: index and term of the entry before `entries`; Vote: of the candidate's last entry; Snap: of the last one in the state. */
   index: number;
   logTerm: number;
   entries: Entry[];
@@ -66,6 +67,10 @@ export type Input =
   | { type: "Applied"; index: number }
   /** The transport lost the connection to this member and cannot redial it. */
   | { type: "Unreachable"; id: NodeId }
+  /** What came of sending a Snap: the member holds the state up to `index`, or (undefined) it failed. */
+  | { type: "SnapshotSent"; id: NodeId; index: number | undefined }
+  /** A durable snapshot covers the entries up to `index`, which is applied; they may be forgotten. */
+  | { type: "Compact"; index: number }
   | { type: "TransferLeader"; to: NodeId };
 
 /**
@@ -74,8 +79,13 @@ export type Input =
  * is durable, send `messagesAfterPersist` (votes, append answers) and give `Persisted` with the last of `entries`;
  * apply `committedEntries`. A Ready without entries may carry messagesAfterPersist too: they still wait for the writes
  * before them (`wal.save(undefined, [])` resolves then).
+ *
+ * A `Snap` in `messages` stands for the whole state at its index, which is the present one (last `Applied`): the caller
+ * sends it on a way of its own and reports `SnapshotSent`. At the receiver it is given in when the state has arrived and is
+ * durable. `snapshot` says to put it in place of all entries and state so far, before anything else of this Ready.
  */
 export interface Ready {
+  snapshot: { index: number; term: number } | undefined;
   hardState: HardState | undefined; // set when it changed; with `mustSync` durable before messagesAfterPersist
   mustSync: boolean; // entries were added, or term or vote changed
   entries: Entry[]; // to append; an entry with an index that is on disk already replaces it and all after it

@@ -8,6 +8,7 @@ import type { Message } from "./types.ts";
 const numbers: Record<Message["type"], number> = {
   App: raftpb.MessageType.MsgApp,
   AppResp: raftpb.MessageType.MsgAppResp,
+  Snap: raftpb.MessageType.MsgSnap,
   Vote: raftpb.MessageType.MsgVote,
   VoteResp: raftpb.MessageType.MsgVoteResp,
   PreVote: raftpb.MessageType.MsgPreVote,
