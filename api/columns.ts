@@ -17,6 +17,7 @@ export function column<T>(
 
 export const wide = { priority: 1 } as const;
 export const integer = { type: "integer" } as const;
+export const boolean = { type: "boolean" } as const;
 
 export const nameColumn: Column<KubernetesObject> = column(
   "Name",
@@ -33,19 +34,28 @@ export const ageColumn: Column<KubernetesObject> = column(
   "Time since its creation.",
 );
 
+/** For kinds that upstream prints no other way: the time itself. */
+export const createdColumn: Column<KubernetesObject> = column(
+  "Created At",
+  (o) => o.metadata.creationTimestamp ?? "<unknown>",
+  "Time of its creation.",
+  { type: "date" },
+);
+
 /** Containers and images of a template, for `-o wide`. */
-export const templateColumns = <T extends { spec: { template?: PodTemplateSpec } }>(): Column<T>[] => [
-  column(
-    "Containers",
-    (o) => join(o.spec.template?.spec.containers.map((c) => c.name)),
-    "Names of its containers.",
-    wide,
-  ),
+export const templateColumns = <T extends { spec: { template?: PodTemplateSpec } }>(): Column<T>[] =>
+  containerColumns((o) => o.spec.template);
+
+export const containerColumns = <T>(
+  template: (object: T) => PodTemplateSpec | undefined,
+  more: Partial<Column<T>> = wide,
+): Column<T>[] => [
+  column("Containers", (o) => join(template(o)?.spec.containers.map((c) => c.name)), "Names of its containers.", more),
   column(
     "Images",
-    (o) => join(o.spec.template?.spec.containers.map((c) => c.image ?? "")),
+    (o) => join(template(o)?.spec.containers.map((c) => c.image ?? "")),
     "Images of its containers.",
-    wide,
+    more,
   ),
 ];
 
@@ -54,7 +64,19 @@ export const selectorText = (selector: LabelSelector | undefined): string => {
   return text || "<none>";
 };
 
+/** `a=b,c=d`, sorted. */
+export const labelsText = (labels: Record<string, string> | undefined): string =>
+  orNone(
+    Object.entries(labels ?? {})
+      .map(([key, value]) => `${key}=${value}`)
+      .sort()
+      .join(","),
+  );
+
 export const join = (list: readonly string[] | undefined): string => list?.join(",") ?? "";
 
 /** Upstream's word for nothing. */
 export const orNone = (text: string | undefined): string => text || "<none>";
+
+/** Upstream's word for a pointer to nothing. */
+export const unset = "<unset>";

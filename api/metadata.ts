@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import {
   child,
   type FieldError,
@@ -7,7 +8,7 @@ import {
   tooLong,
 } from "../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, qualifiedName } from "../apimachinery/names.ts";
-import type { ObjectMeta } from "../apimachinery/object.ts";
+import type { KubernetesObject, ObjectMeta } from "../apimachinery/object.ts";
 import { validateLabels } from "../apimachinery/selectors.ts";
 
 /** The rules for metadata that all kinds share (k8s.io/apimachinery/pkg/api/validation, ValidateObjectMeta). */
@@ -112,3 +113,25 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path
   }
   return [...errors, ...validateMetaParts(meta, path)];
 }
+
+/** `path` must be as it was. */
+export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
+  isDeepStrictEqual(value, old) ? [] : [invalidValue(path, value ?? null, immutable)];
+
+/** The three validations of a kind, from the rules of its metadata and its own: of an object, and of a change. */
+export const rules = <T extends KubernetesObject>(
+  meta: MetaRules,
+  own: (object: T) => FieldError[],
+  change: (object: T, old: T) => FieldError[] = () => [],
+) => ({
+  validate: (object: T): FieldError[] => [...validateObjectMeta(object.metadata, meta), ...own(object)],
+  validateUpdate: (object: T, old: T): FieldError[] => [
+    ...validateObjectMetaUpdate(object.metadata, old.metadata),
+    ...own(object),
+    ...change(object, old),
+  ],
+  validateStatusUpdate: (object: T, old: T): FieldError[] => validateObjectMetaUpdate(object.metadata, old.metadata),
+});
+
+export const namespaced: MetaRules = { namespaced: true };
+export const clusterWide: MetaRules = { namespaced: false };

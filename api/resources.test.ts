@@ -16,6 +16,9 @@ const least: Record<string, object> = {
   Service: { spec: { ports: [{ port: 80 }] } },
   Deployment: { spec: { selector, template } },
   ReplicaSet: { spec: { selector, template } },
+  StatefulSet: { spec: { selector, template } },
+  DaemonSet: { spec: { selector, template } },
+  ControllerRevision: { data: {} },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.244.0.1"] }], ports: [{ port: 80 }] },
   Endpoints: { subsets: [{ addresses: [{ ip: "10.244.0.1" }], ports: [{ port: 80 }] }] },
   Event: { involvedObject: { namespace: "default", name: "x", kind: "Pod" } },
@@ -23,7 +26,10 @@ const least: Record<string, object> = {
 
 describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => {
   const make = () => {
-    const body = { metadata: { name: "x", ...(row.namespaced ? { namespace: "default" } : {}) }, ...least[kind] };
+    const body = {
+      metadata: { name: "x", uid: "u", ...(row.namespaced ? { namespace: "default" } : {}) },
+      ...least[kind],
+    };
     const { object } = decodeBody(schema, Buffer.from(JSON.stringify(body)), {
       mediaType: "application/json",
       expected: row,
@@ -79,7 +85,7 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
 
   test("every cell can be printed, of a new object too", () => {
     const object = created();
-    for (const column of row.columns) expect(["string", "number"]).toContain(typeof column.cell(object, 0));
+    for (const column of row.columns) expect(["string", "number", "boolean"]).toContain(typeof column.cell(object, 0));
     expect(row.columns.some((c) => c.format === "name") || kind === "Event").toBe(true);
   });
 });
@@ -95,6 +101,9 @@ test("storage keys are upstream's and never shared", () => {
     secrets: "secrets",
     serviceaccounts: "serviceaccounts",
     services: "services/specs",
+    controllerrevisions: "controllerrevisions",
+    daemonsets: "daemonsets",
+    statefulsets: "statefulsets",
     deployments: "deployments",
     replicasets: "replicasets",
     leases: "leases",

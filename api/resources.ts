@@ -1,5 +1,8 @@
+import { controllerRevisions } from "./apps/controller-revision.ts";
+import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
+import { statefulSets } from "./apps/stateful-set.ts";
 import { leases } from "./coordination/lease.ts";
 import { configMaps } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
@@ -31,8 +34,11 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     secrets,
     serviceAccounts,
     services,
+    controllerRevisions,
+    daemonSets,
     deployments,
     replicaSets,
+    statefulSets,
     leases,
     endpointSlices(loopback),
   ];

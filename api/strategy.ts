@@ -39,3 +39,35 @@ function withoutMeta(object: KubernetesObject): unknown {
   const { metadata: _, status: __, apiVersion: ___, kind: ____, ...rest } = object as WithStatus;
   return rest;
 }
+
+/** The usual kind with a status: written at `/status` only, and `generation` counts the rest. */
+export const specAndStatus = {
+  prepareForCreate(object: WithStatus): void {
+    resetStatus(object);
+    startGeneration(object);
+  },
+  prepareForUpdate(object: WithStatus, old: WithStatus): void {
+    keepStatus(object, old);
+    countGeneration(object, old);
+  },
+  prepareForStatusUpdate: keepAllButStatus<WithStatus>,
+};
+
+/** The same for kinds whose status is never absent: `make` gives a new object's. */
+export const startingStatus = (make: (object: KubernetesObject) => object) => ({
+  ...specAndStatus,
+  prepareForCreate(object: WithStatus): void {
+    object.status = make(object);
+    startGeneration(object);
+  },
+});
+
+/** Kinds with a status that count no generation. */
+export const statusOnly = {
+  prepareForCreate: resetStatus<WithStatus>,
+  prepareForUpdate: keepStatus<WithStatus>,
+  prepareForStatusUpdate: keepAllButStatus<WithStatus>,
+};
+
+/** Kinds without a status whose `generation` counts all but metadata. */
+export const generationOnly = { prepareForCreate: startGeneration, prepareForUpdate: countGeneration };

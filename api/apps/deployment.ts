@@ -10,10 +10,11 @@ import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, 
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
+import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, resetStatus, startGeneration } from "../strategy.ts";
-import { notNegative, templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 export const deployments: Resource<Deployment> = defineResource(Deployments, {
   shortNames: ["deploy"],
@@ -99,18 +100,8 @@ function validateStrategy(
     ...intOrPercent(maxUnavailable, `${path}.maxUnavailable`),
     ...intOrPercent(maxSurge, `${path}.maxSurge`),
   ];
-  if (Number.parseInt(String(maxUnavailable), 10) === 0 && Number.parseInt(String(maxSurge), 10) === 0)
+  if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)
     errors.push(invalidValue(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0"));
-  const percent = /^(\d+)%$/.exec(String(maxUnavailable))?.[1];
-  if (percent !== undefined && Number(percent) > 100)
-    errors.push(invalidValue(`${path}.maxUnavailable`, maxUnavailable, "must not be greater than 100%"));
+  errors.push(...atMost100Percent(maxUnavailable, `${path}.maxUnavailable`));
   return errors;
-}
-
-const percentText =
-  "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
-
-function intOrPercent(value: number | string, path: string): FieldError[] {
-  if (typeof value === "number") return notNegative(value, path);
-  return /^\d+%$/.test(value) ? [] : [invalidValue(path, value, percentText)];
 }

@@ -2,10 +2,11 @@ import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, 
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
+import { notNegative } from "../int-or-percent.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
-import { notNegative, templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
   shortNames: ["rs"],

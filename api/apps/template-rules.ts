@@ -11,29 +11,44 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { formatSelector, labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
+import { notNegative } from "../int-or-percent.ts";
 import { immutable } from "../metadata.ts";
 import type { ScaleAccess } from "../resource.ts";
 
 /** What kinds that keep Pods from a template share. */
 export interface Templated extends KubernetesObject {
   spec: { replicas?: number; minReadySeconds?: number; selector: LabelSelector; template?: PodTemplateSpec };
+}
+
+interface Scaled extends Templated {
   status?: { replicas?: number };
 }
 
 /** A selector that selects something, and that the template's labels match. */
-export function validateTemplated({ spec }: Templated, kind: "Deployment" | "ReplicaSet"): FieldError[] {
+export function validateTemplated(
+  { spec }: Templated,
+  kind: "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet",
+): FieldError[] {
   const errors = notNegative(spec.replicas, "spec.replicas");
   const at = "spec.selector";
   const { selector, template } = spec;
   const wrong = validateLabelSelector(selector, at);
   const empty = selector !== undefined && !selector.matchLabels && !selector.matchExpressions;
-  errors.push(...(selector ? wrong : [required(at)]));
-  // Upstream says deployment for both.
-  if (empty) errors.push(invalidValue(at, selector, "empty selector is invalid for deployment"));
+  errors.push(...(selector || kind === "DaemonSet" ? wrong : [required(at)]));
+  // Upstream says deployment for ReplicaSets too.
+  const word = kind === "ReplicaSet" ? "deployment" : kind.toLowerCase();
+  if (empty) errors.push(invalidValue(at, selector, `empty selector is invalid for ${word}`));
   const labels = template?.metadata?.labels ?? {};
   if (template && !empty && wrong.length === 0 && !matches(labelSelector(selector), labels))
     errors.push(invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
   errors.push(...validateTemplate(template, "spec.template"));
+  errors.push(...validateLongRunning(template, kind));
+  return errors;
+}
+
+/** Pods of these kinds run until they are told otherwise. */
+export function validateLongRunning(template: PodTemplateSpec | undefined, kind: string): FieldError[] {
+  const errors: FieldError[] = [];
   const { restartPolicy, activeDeadlineSeconds } = template?.spec ?? {};
   if (restartPolicy && restartPolicy !== "Always")
     errors.push(notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]));
@@ -49,10 +64,7 @@ export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): Fie
     ? []
     : [invalidValue("spec.selector", spec.selector ?? null, immutable)];
 
-export const notNegative = (value: number | undefined, path: string): FieldError[] =>
-  (value ?? 0) < 0 ? [invalidValue(path, value, "must be greater than or equal to 0")] : [];
-
-export const templatedScale: ScaleAccess<Templated> = {
+export const templatedScale: ScaleAccess<Scaled> = {
   get({ metadata, spec, status }) {
     const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
     const given = Object.entries({ name, namespace, uid, resourceVersion, creationTimestamp }).filter(

@@ -1,4 +1,4 @@
-import { ageColumn, column, join, nameColumn, orNone, wide } from "../columns.ts";
+import { ageColumn, column, join, labelsText, nameColumn, orNone, wide } from "../columns.ts";
 import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
 import { defineResource, type Resource } from "../resource.ts";
@@ -36,7 +36,7 @@ export const services: Resource<Service> = defineResource(Services, {
     column("External-IP", externalIp, "Addresses outside of the cluster."),
     column("Port(s)", ({ spec }) => orNone(join(spec.ports?.map(portText))), "Ports, and node ports after the colon."),
     ageColumn,
-    column("Selector", ({ spec }) => selector(spec.selector), "Labels of the Pods behind it.", wide),
+    column("Selector", ({ spec }) => labelsText(spec.selector), "Labels of the Pods behind it.", wide),
   ],
 });
 
@@ -102,11 +102,3 @@ function externalIp({ spec, status }: Service): string {
 
 const portText = ({ port, nodePort, protocol }: ServicePort): string =>
   nodePort ? `${port}:${nodePort}/${protocol}` : `${port}/${protocol}`;
-
-const selector = (labels: Record<string, string> | undefined): string =>
-  orNone(
-    Object.entries(labels ?? {})
-      .map(([key, value]) => `${key}=${value}`)
-      .sort()
-      .join(","),
-  );

@@ -1,0 +1,34 @@
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import type { ControllerRevision } from "../generated/apps-v1.ts";
+import { ControllerRevisions } from "../generated/resources.ts";
+import { immutableField, namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+/** A past template of a StatefulSet or DaemonSet, as its controller keeps it. */
+export const controllerRevisions: Resource<ControllerRevision> = defineResource(ControllerRevisions, {
+  defaults(revision) {
+    revision.revision ??= 0;
+  },
+  ...rules(namespaced, validateRevision, ({ data }, old) => immutableField("data", data, old.data)),
+  columns: [
+    nameColumn,
+    column("Controller", controller, "Whose revision it is."),
+    column("Revision", ({ revision }) => revision, "Its number.", integer),
+    ageColumn,
+  ],
+});
+
+function validateRevision({ data, revision }: ControllerRevision): FieldError[] {
+  const errors: FieldError[] = data === undefined ? [required("data", "data is mandatory")] : [];
+  if (revision < 0) errors.push(invalidValue("revision", revision, "must be greater than or equal to 0"));
+  return errors;
+}
+
+/** `statefulset.apps/web` */
+function controller({ metadata }: ControllerRevision): string {
+  const owner = metadata.ownerReferences?.find((o) => o.controller);
+  if (!owner) return "<none>";
+  const group = owner.apiVersion.includes("/") ? `.${owner.apiVersion.split("/")[0]}` : "";
+  return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
+}

@@ -1,0 +1,93 @@
+import { isDeepStrictEqual } from "node:util";
+import { type FieldError, invalidValue, notSupported, required } from "../../apimachinery/field-error.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { defaultTemplate } from "../core/pod-defaults.ts";
+import type { DaemonSet } from "../generated/apps-v1.ts";
+import { DaemonSets } from "../generated/resources.ts";
+import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
+import { namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
+import { validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+
+/** Counts changes of the template; apps/v1 carries it as an annotation. */
+const templateGeneration = "deprecated.daemonset.template.generation";
+
+export const daemonSets: Resource<DaemonSet> = defineResource(DaemonSets, {
+  shortNames: ["ds"],
+  categories: ["all"],
+  subresources: ["status"],
+  defaults({ spec }) {
+    spec.updateStrategy ??= {};
+    spec.updateStrategy.type ||= "RollingUpdate";
+    if (spec.updateStrategy.type === "RollingUpdate")
+      spec.updateStrategy.rollingUpdate = { maxUnavailable: 1, maxSurge: 0, ...spec.updateStrategy.rollingUpdate };
+    spec.revisionHistoryLimit ??= 10;
+    defaultTemplate(spec);
+  },
+  prepareForCreate(set) {
+    set.status = { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 };
+    startGeneration(set);
+    count(set, Math.max(1, generationOf(set)));
+  },
+  prepareForUpdate(set, old) {
+    keepStatus(set, old);
+    countGeneration(set, old);
+    const changed = !isDeepStrictEqual(set.spec.template, old.spec.template);
+    count(set, generationOf(old) + (changed ? 1 : 0));
+  },
+  prepareForStatusUpdate: keepAllButStatus,
+  ...rules(namespaced, validateSpec, validateSelectorUpdate),
+  columns: [
+    nameColumn,
+    column("Desired", ({ status }) => status?.desiredNumberScheduled ?? 0, "Nodes that should have a Pod.", integer),
+    column("Current", ({ status }) => status?.currentNumberScheduled ?? 0, "Nodes that have one.", integer),
+    column("Ready", ({ status }) => status?.numberReady ?? 0, "Nodes whose Pod is ready.", integer),
+    column("Up-to-date", ({ status }) => status?.updatedNumberScheduled ?? 0, "Pods of the newest template.", integer),
+    column("Available", ({ status }) => status?.numberAvailable ?? 0, "Pods ready for minReadySeconds.", integer),
+    column("Node Selector", ({ spec }) => labelsText(spec.template.spec.nodeSelector), "Labels of its nodes."),
+    ageColumn,
+    ...templateColumns<DaemonSet>(),
+    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+  ],
+});
+
+const generationOf = ({ metadata }: KubernetesObject): number => {
+  const value = Number(metadata.annotations?.[templateGeneration]);
+  return Number.isSafeInteger(value) ? value : 0;
+};
+
+function count({ metadata }: KubernetesObject, generation: number): void {
+  metadata.annotations = { ...metadata.annotations, [templateGeneration]: String(generation) };
+}
+
+function validateSpec(set: DaemonSet): FieldError[] {
+  const { spec } = set;
+  return [
+    ...validateTemplated(set, "DaemonSet"),
+    ...notNegative(spec.minReadySeconds, "spec.minReadySeconds"),
+    ...validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy"),
+    ...notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
+  ];
+}
+
+function validateStrategy(
+  { type, rollingUpdate }: NonNullable<DaemonSet["spec"]["updateStrategy"]>,
+  at: string,
+): FieldError[] {
+  if (type === "OnDelete") return [];
+  if (type !== "RollingUpdate") return [notSupported(at, type ?? "", ["RollingUpdate", "OnDelete"])];
+  const path = `${at}.rollingUpdate`;
+  if (!rollingUpdate) return [required(path)];
+  const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
+  const errors = (["maxUnavailable", "maxSurge"] as const).flatMap((key) => [
+    ...intOrPercent(rollingUpdate[key], `${path}.${key}`),
+    ...atMost100Percent(rollingUpdate[key], `${path}.${key}`),
+  ]);
+  if (amountOf(maxUnavailable) !== 0 && amountOf(maxSurge) !== 0)
+    errors.push(invalidValue(`${path}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero"));
+  if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)
+    errors.push(required(`${path}.maxUnavailable`, "cannot be 0 when maxSurge is 0"));
+  return errors;
+}

@@ -1,0 +1,119 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+} from "../../apimachinery/field-error.ts";
+import { dns1123Label } from "../../apimachinery/names.ts";
+import { ageColumn, column, nameColumn, templateColumns } from "../columns.ts";
+import { defaultTemplate } from "../core/pod-defaults.ts";
+import type { StatefulSet } from "../generated/apps-v1.ts";
+import { StatefulSets } from "../generated/resources.ts";
+import { atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
+import { namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
+import { startingStatus } from "../strategy.ts";
+import { templatedScale, validateTemplated } from "./template-rules.ts";
+
+export const statefulSets: Resource<StatefulSet> = defineResource(StatefulSets, {
+  shortNames: ["sts"],
+  categories: ["all"],
+  subresources: [scaleSubresource, "status"],
+  scale: templatedScale,
+  defaults({ spec }) {
+    spec.podManagementPolicy ||= "OrderedReady";
+    spec.updateStrategy ??= {};
+    const strategy = spec.updateStrategy;
+    if (!strategy.type) {
+      strategy.type = "RollingUpdate";
+      strategy.rollingUpdate ??= {};
+    }
+    if (strategy.type === "RollingUpdate" && strategy.rollingUpdate) strategy.rollingUpdate.partition ??= 0;
+    spec.persistentVolumeClaimRetentionPolicy ??= { whenDeleted: "", whenScaled: "" };
+    spec.persistentVolumeClaimRetentionPolicy.whenDeleted ||= "Retain";
+    spec.persistentVolumeClaimRetentionPolicy.whenScaled ||= "Retain";
+    spec.replicas ??= 1;
+    spec.revisionHistoryLimit ??= 10;
+    defaultTemplate(spec);
+    for (const claim of spec.volumeClaimTemplates ?? []) {
+      // Claims inside say what they are, as upstream's do.
+      claim.apiVersion = "v1";
+      claim.kind = "PersistentVolumeClaim";
+      claim.spec ??= {};
+      claim.spec.volumeMode ??= "Filesystem";
+      claim.status ??= {};
+      claim.status.phase ||= "Pending";
+    }
+  },
+  ...startingStatus(() => ({ replicas: 0 })),
+  ...rules(namespaced, validateSpec, onlySomeChange),
+  columns: [
+    nameColumn,
+    column(
+      "Ready",
+      ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
+      "Ready Pods out of those wanted.",
+    ),
+    ageColumn,
+    ...templateColumns<StatefulSet>(),
+  ],
+});
+
+function validateSpec(set: StatefulSet): FieldError[] {
+  const { spec } = set;
+  const errors = validateTemplated(set, "StatefulSet");
+  const policy = spec.podManagementPolicy;
+  if (!policy) errors.push(required("spec.podManagementPolicy"));
+  else if (policy !== "OrderedReady" && policy !== "Parallel")
+    errors.push(invalidValue("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"));
+  errors.push(...validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy"));
+  for (const key of ["whenDeleted", "whenScaled"] as const) {
+    const value = spec.persistentVolumeClaimRetentionPolicy?.[key] ?? "Retain";
+    if (value !== "Retain" && value !== "Delete")
+      errors.push(notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, value, ["Retain", "Delete"]));
+  }
+  errors.push(...notNegative(spec.minReadySeconds, "spec.minReadySeconds"));
+  errors.push(...notNegative(spec.ordinals?.start, "spec.ordinals.start"));
+  if (spec.serviceName)
+    for (const p of dns1123Label(spec.serviceName)) errors.push(invalidValue("spec.serviceName", spec.serviceName, p));
+  return errors;
+}
+
+function validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): FieldError[] {
+  const { type, rollingUpdate } = strategy;
+  if (!type) return [required(at)];
+  if (type === "OnDelete")
+    return rollingUpdate
+      ? [invalidValue(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'")]
+      : [];
+  if (type !== "RollingUpdate") return [invalidValue(at, strategy, "must be 'RollingUpdate' or 'OnDelete'")];
+  const path = `${at}.rollingUpdate`;
+  const errors = notNegative(rollingUpdate?.partition, `${path}.partition`);
+  const most = rollingUpdate?.maxUnavailable;
+  if (most === undefined) return errors;
+  errors.push(...intOrPercent(most, `${path}.maxUnavailable`), ...atMost100Percent(most, `${path}.maxUnavailable`));
+  if (Number.parseInt(String(most), 10) === 0) errors.push(invalidValue(`${path}.maxUnavailable`, most, "cannot be 0"));
+  return errors;
+}
+
+const mutable = [
+  "replicas",
+  "ordinals",
+  "template",
+  "updateStrategy",
+  "revisionHistoryLimit",
+  "persistentVolumeClaimRetentionPolicy",
+  "minReadySeconds",
+] as const;
+
+/** What names Pods and claims stays: it says which are whose. */
+function onlySomeChange({ spec }: StatefulSet, old: StatefulSet): FieldError[] {
+  const fixed = (whole: StatefulSet["spec"]) =>
+    Object.fromEntries(Object.entries(whole).filter(([key]) => !mutable.includes(key as never)));
+  if (isDeepStrictEqual(fixed(spec), fixed(old.spec))) return [];
+  const list = mutable.map((key) => `'${key}'`);
+  const text = `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
+  return [forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`)];
+}
