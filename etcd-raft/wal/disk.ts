@@ -6,8 +6,8 @@ export interface Disk {
   list(dir: string): Promise<string[] | undefined>;
   /** With its parents. */
   makeDir(dir: string): Promise<void>;
-  /** With all that is in it; no error if it is not there. */
-  removeDir(dir: string): Promise<void>;
+  /** A file, or a directory with all that is in it; no error if it is not there. */
+  remove(path: string): Promise<void>;
   /** Opens for reading and writing; `create` makes it, or empties it if it is there. */
   open(path: string, mode: "existing" | "create"): Promise<DiskFile>;
   rename(from: string, to: string): Promise<void>;
@@ -41,7 +41,7 @@ export const nodeDisk: Disk = {
   async makeDir(dir) {
     await fs.mkdir(dir, { recursive: true, mode: 0o700 });
   },
-  removeDir: (dir) => fs.rm(dir, { recursive: true, force: true }),
+  remove: (path) => fs.rm(path, { recursive: true, force: true }),
   async open(path, mode) {
     return openFile(await fs.open(path, mode === "create" ? "w+" : "r+", 0o600));
   },

@@ -148,7 +148,7 @@ function addRecord(bytes: Uint8Array, path: string, into: Reading): string | und
       break;
     case recordType.snapshot: {
       const { index, term } = walpb.Snapshot.decode(record.data);
-      into.snapshots.push({ index, term });
+      addSnapshot({ index, term }, into);
       break;
     }
     default:
@@ -177,6 +177,15 @@ function addEntry(entry: Entry, path: string, into: Reading): void {
     );
   into.entries.length = at;
   into.entries.push(entry);
+}
+
+/** A snapshot that came from the leader takes the place of the entries so far; one of our own is of what they made. */
+function addSnapshot(at: { index: number; term: number }, into: Reading): void {
+  into.snapshots.push(at);
+  const { entries } = into;
+  const first = entries[0];
+  if (first === undefined || at.index < first.index) return;
+  if (entries[at.index - first.index]?.term !== at.term) into.entries = [];
 }
 
 /** Is some sector's share of these bytes all zeros? `offset` is where they begin in the file. */

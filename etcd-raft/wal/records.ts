@@ -24,6 +24,13 @@ export interface WalMetadata {
   clusterId: bigint;
 }
 
+/** A snapshot of everything up to this entry is durable. */
+export interface SnapshotMark {
+  index: number;
+  term: number;
+  confState?: raftpb.ConfState;
+}
+
 /** Appends frames to one buffer that is used again for the next batch; the checksum rolls on. */
 export class RecordWriter {
   crc: number;
@@ -53,7 +60,7 @@ export class RecordWriter {
     this.#record(recordType.metadata, Metadata.encode({ nodeID: nodeId, clusterID: clusterId }), nothing);
   }
 
-  snapshot(at: { index: number; term: number }): void {
+  snapshot(at: SnapshotMark): void {
     this.#record(recordType.snapshot, walpb.Snapshot.encode(at), nothing);
   }
 

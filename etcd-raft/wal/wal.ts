@@ -5,7 +5,7 @@ import { RecordWriter, type WalMetadata } from "./records.ts";
 import { segmentBytes, startWriter, type Wal } from "./writer.ts";
 
 export { WalError } from "./reader.ts";
-export type { WalMetadata } from "./records.ts";
+export type { SnapshotMark, WalMetadata } from "./records.ts";
 export type { Wal } from "./writer.ts";
 
 /**
@@ -22,6 +22,7 @@ export interface OpenedWal {
   wal: Wal;
   metadata: WalMetadata;
   hardState: HardState | undefined;
+  /** From the first that was not released, or the first after a snapshot that came from the leader. */
   entries: Entry[];
   snapshots: { index: number; term: number }[];
   /** The torn record that was cut off, if there was one. */
@@ -35,7 +36,7 @@ export async function walExists(dir: string, disk: Disk): Promise<boolean> {
 /** Makes the directory `dir` (`<data>/member/wal`) whole or not at all. `limit` is for tests of the cut. */
 export async function createWal(dir: string, metadata: WalMetadata, disk: Disk, limit = segmentBytes): Promise<Wal> {
   const temporary = `${dir}.tmp`;
-  await disk.removeDir(temporary);
+  await disk.remove(temporary);
   await disk.makeDir(temporary);
   const records = new RecordWriter(0);
   records.crcRecord();
@@ -64,7 +65,7 @@ export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Pr
   await file.truncate(tail.offset);
   if (tail.offset < limit) await file.truncate(limit);
   await file.sync();
-  const lastIndex = entries.at(-1)?.index ?? 0;
+  const lastIndex = Math.max(entries.at(-1)?.index ?? 0, snapshots.at(-1)?.index ?? 0);
   const wal = startWriter({ dir, disk, metadata, file, tail, hardState, lastIndex, segmentBytes: limit });
   const repaired = torn ? { file: path, offset: tail.offset } : undefined;
   return { wal, metadata, hardState, entries, snapshots, repaired };

@@ -1,7 +1,7 @@
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { parseSegmentName, segmentName, WalError } from "./reader.ts";
-import { RecordWriter, type WalMetadata } from "./records.ts";
+import { RecordWriter, type SnapshotMark, type WalMetadata } from "./records.ts";
 
 /** Segments are cut once they are longer than this, as etcd does. */
 export const segmentBytes = 64_000_000;
@@ -16,13 +16,17 @@ export interface Wal {
    * member must stop.
    */
   save(hardState: HardState | undefined, entries: readonly Entry[]): Promise<void>;
+  /** Notes that a snapshot is durable; resolves when the note is, and every save before it. */
+  saveSnapshot(at: SnapshotMark): Promise<void>;
+  /** Removes the segments that hold nothing after `index`: a snapshot covers them, and its note is durable. */
+  release(index: number): Promise<void>;
   /** Writes what is left, syncs and closes. */
   close(): Promise<void>;
 }
 
 /** The saves that share one write and one sync: all that came while the one before was running. */
 interface Group {
-  saves: { hardState: HardState | undefined; entries: readonly Entry[] }[];
+  saves: { hardState: HardState | undefined; entries: readonly Entry[]; snapshot?: SnapshotMark }[];
   sync: boolean;
   done: Promise<void>;
   resolve: () => void;
@@ -69,6 +73,23 @@ export function startWriter(start: WriterStart): Wal {
     return durable;
   }
 
+  function saveSnapshot(snapshot: SnapshotMark): Promise<void> {
+    if (failure !== undefined) return Promise.reject(failure);
+    waiting.saves.push({ hardState: undefined, entries: [], snapshot });
+    waiting.sync = true;
+    durable = waiting.done;
+    running ??= run();
+    return durable;
+  }
+
+  async function release(index: number): Promise<void> {
+    const names = ((await disk.list(dir)) ?? []).filter((name) => parseSegmentName(name) !== undefined);
+    const needed = names.findLastIndex((name) => parseSegmentName(name)!.firstIndex <= index);
+    if (needed <= 0) return;
+    for (const name of names.slice(0, needed)) await disk.remove(`${dir}/${name}`); // oldest first: never a gap
+    await disk.syncDir(dir);
+  }
+
   /** One group after the other, until none waits. The first error ends it for good: a failed sync is never retried. */
   async function run(): Promise<void> {
     let group = waiting;
@@ -93,12 +114,17 @@ export function startWriter(start: WriterStart): Wal {
   }
 
   async function write(group: Group): Promise<void> {
-    for (const { hardState, entries } of group.saves) {
+    for (const { hardState, entries, snapshot } of group.saves) {
       for (const entry of entries) records.entry(entry);
       lastIndex = entries.at(-1)?.index ?? lastIndex;
-      if (hardState === undefined) continue;
-      records.hardState(hardState);
-      written = hardState;
+      if (hardState !== undefined) {
+        records.hardState(hardState);
+        written = hardState;
+      }
+      if (snapshot !== undefined) {
+        records.snapshot(snapshot);
+        lastIndex = Math.max(lastIndex, snapshot.index);
+      }
     }
     const bytes = records.take();
     if (offset + bytes.length > zeroed) await zeroing; // never under a slice of zeros
@@ -173,7 +199,7 @@ export function startWriter(start: WriterStart): Wal {
     await next?.then((prepared) => prepared.close()).catch(() => {});
   }
 
-  return { save, close };
+  return { save, saveSnapshot, release, close };
 }
 
 function createGroup(): Group {

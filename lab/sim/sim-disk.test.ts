@@ -34,8 +34,8 @@ describe.each(disks)("%s", (_, disk, top) => {
     await disk.makeDir(`${dir}/c/d`);
     await disk.makeDir(`${dir}/c/d`);
     expect(await disk.list(dir)).toEqual(["a", "b", "c"]);
-    await disk.removeDir(`${dir}/c`);
-    await disk.removeDir(`${dir}/c`);
+    await disk.remove(`${dir}/c`);
+    await disk.remove(`${dir}/c`);
     expect(await disk.list(dir)).toEqual(["a", "b"]);
   });
 

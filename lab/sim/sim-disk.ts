@@ -41,7 +41,7 @@ export class SimDisk {
         await wait(0.05);
         this.#makeDir(dir);
       },
-      removeDir: async (dir) => {
+      remove: async (dir) => {
         await wait(0.05);
         const { parent, name } = this.#parent(dir);
         if (parent.entries.has(name)) change(parent, (entries) => entries.delete(name));
