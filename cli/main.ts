@@ -106,7 +106,8 @@ function integer(text: string): number {
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof StartError)) throw error;
-  console.error(`kubelab: ${error.message}`);
+  // What the system refused (a folder that may not be written, a full disk) is said in its words, too.
+  if (!(error instanceof StartError) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+  console.error(`kubelab: ${(error as Error).message}`);
   process.exitCode = 1;
 }

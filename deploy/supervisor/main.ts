@@ -55,8 +55,7 @@ runProcess(log, async (signal) => {
     report({ error: (error as Error).message });
     throw error;
   }
-  const { lab, modeReason } = prepared;
-  events.add("Info", "lab", `network and certificates are there (slot ${lab.slot}, mode ${lab.mode}: ${modeReason})`);
+  events.add("Info", "lab", "network and certificates are there");
   await serve(prepared, flags, events, signal, report);
 });
 
