@@ -1,0 +1,220 @@
+import { isDeepStrictEqual } from "node:util";
+import type { ManagedFieldsEntry } from "../object.ts";
+import { isObject, type JsonObject } from "../schema/normalize.ts";
+import type { Message, Schema } from "../schema/table.ts";
+import { badRequest, failure } from "../status.ts";
+import { type Struct, structOf } from "./atom.ts";
+import { type Conflict, conflictError, conflictsOf } from "./conflict.ts";
+import {
+  difference,
+  emptySet,
+  type FieldSet,
+  has,
+  intersection,
+  isEmpty,
+  recursiveDifference,
+  setOfPaths,
+  union,
+} from "./field-set.ts";
+import { lastAppliedFields, withLastApplied } from "./last-applied.ts";
+import {
+  capUpdates,
+  identityOf,
+  type Managed,
+  type Manager,
+  parseManaged,
+  putFields,
+  readManaged,
+  sameManaged,
+  writeManaged,
+} from "./managed-fields.ts";
+import { type Comparison, compare, fieldSetOf, merge, prune } from "./typed.ts";
+import { problemsOf } from "./typed-problems.ts";
+
+/**
+ * Server-side apply (KEP-555) and the bookkeeping of who set which field, as functions of objects. The object given is
+ * never changed.
+ *
+ *   apply(schema, message, live, config, { manager: "ci", ... })  -> the merged object, or 409 with all conflicts
+ *   track(schema, message, live, next, { manager: "kubectl-edit", ... })  -> managedFields after any other write
+ */
+export interface Writer {
+  manager: string;
+  /** Of the endpoint; written into the entries. */
+  apiVersion: string;
+  subresource: string;
+  /** As a Time is written. */
+  now: string;
+  /** What the endpoint does not take from clients: nobody owns it through this endpoint. */
+  resetFields?: FieldSet;
+}
+
+export interface Applied {
+  /** Without managedFields; not yet defaulted or validated. */
+  object: JsonObject;
+  managedFields: ManagedFieldsEntry[] | undefined;
+}
+
+/** `live` is undefined for an object that is yet to be. Throws 400, 409, and 500 for a config that is no object of its kind. */
+export function apply(
+  schema: Schema,
+  message: Message,
+  live: JsonObject | undefined,
+  config: JsonObject,
+  { force, ...writer }: Writer & { force: boolean },
+): Applied {
+  checkConfig(schema, message, config);
+  const atom = structOf(schema, message);
+  const before = withoutManagedFields(live ?? {});
+  const entries = managedFieldsOf(live);
+  const managed = readManaged(entries);
+  if (managed.size === 0) record(managed, atom, {}, before, { ...writer, manager: "before-first-apply" });
+  const attempt = (forced: boolean) => applyTo(atom, new Map(managed), before, config, writer, forced);
+  let result = attempt(force);
+  if (result.conflicts.length > 0) {
+    const mayTake = writer.manager === "kubectl" ? lastAppliedFields(atom, before) : emptySet;
+    const others = result.conflicts.filter(({ path }) => !has(mayTake, path));
+    if (others.length > 0) throw conflictError(others);
+    result = attempt(true);
+  }
+  const object = writer.manager === "kubectl" ? withLastApplied(result.object, config) : result.object;
+  const managedFields = writeManaged(result.managed);
+  const unchanged = isDeepStrictEqual(object, before) && sameManaged(managedFields, entries);
+  return { object, managedFields: unchanged ? entries : managedFields };
+}
+
+function applyTo(
+  atom: Struct,
+  managed: Managed,
+  before: JsonObject,
+  config: JsonObject,
+  writer: Writer,
+  force: boolean,
+): { object: JsonObject; managed: Managed; conflicts: Conflict[] } {
+  const { resetFields = emptySet, now } = writer;
+  const mine: Omit<Manager, "fields" | "time"> = { ...writer, operation: "Apply" };
+  const identity = identityOf(mine);
+  const last = managed.get(identity);
+  const fields = recursiveDifference(fieldSetOf(atom, config), resetFields);
+  let owned = fields;
+  for (const [key, entry] of managed) if (key !== identity) owned = union(owned, entry.fields);
+  const merged = merge(atom, before, config);
+  const object = (last === undefined ? merged : prune(atom, merged, last.fields, owned)) as JsonObject;
+  const changes = withoutFields(compare(atom, before, object), resetFields);
+  const taken = union(changes.modified, changes.added);
+  const conflicts = force ? [] : conflictsOf(managed, identity, (set) => intersection(set, taken));
+  takeAway(managed, changes, taken, identity);
+  const own = difference(fields, neverTracked);
+  const same = last !== undefined && isEmpty(taken) && isEmpty(changes.removed) && isDeepStrictEqual(last.fields, own);
+  putFields(managed, identity, { ...entryOf(mine), fields: own, time: same ? last.time : now });
+  return { object, managed, conflicts };
+}
+
+/**
+ * managedFields after `next` replaces `live` by any write but apply. What changed is the writer's and nobody else's.
+ * Entries that the client sent in `next` are taken as a start, if they are well-formed; `[{}]` forgets all. An object
+ * that nobody tracks stays untracked until it is applied.
+ */
+export function track(
+  schema: Schema,
+  message: Message,
+  live: JsonObject | undefined,
+  next: JsonObject,
+  writer: Writer,
+): ManagedFieldsEntry[] | undefined {
+  const entries = managedFieldsOf(live);
+  const managed = startOf(entries, writer.subresource === "" ? managedFieldsOf(next) : undefined);
+  if (managed.size === 0 && live !== undefined) return undefined;
+  record(managed, structOf(schema, message), withoutManagedFields(live ?? {}), withoutManagedFields(next), writer);
+  capUpdates(managed);
+  return writeManaged(managed);
+}
+
+function startOf(live: ManagedFieldsEntry[] | undefined, sent: ManagedFieldsEntry[] | undefined): Managed {
+  if (sent === undefined || sent.length === 0 || isDeepStrictEqual(sent, live)) return readManaged(live);
+  if (sent.length === 1 && Object.keys(sent[0]!).length === 0) return new Map();
+  try {
+    return parseManaged(sent);
+  } catch {
+    return readManaged(live);
+  }
+}
+
+function record(managed: Managed, atom: Struct, before: JsonObject, after: JsonObject, writer: Writer): void {
+  const mine: Omit<Manager, "fields" | "time"> = { ...writer, operation: "Update" };
+  const identity = identityOf(mine);
+  const changes = withoutFields(compare(atom, before, after), writer.resetFields ?? emptySet);
+  const taken = union(changes.modified, changes.added);
+  takeAway(managed, changes, taken);
+  const own = difference(taken, neverTracked);
+  if (isEmpty(own)) return;
+  const fields = union(managed.get(identity)?.fields ?? emptySet, own);
+  managed.set(identity, { ...entryOf(mine), fields, time: writer.now });
+}
+
+function takeAway(managed: Managed, { removed }: Comparison, taken: FieldSet, except?: string): void {
+  if (isEmpty(taken) && isEmpty(removed)) return;
+  for (const [identity, entry] of managed)
+    if (identity !== except) {
+      const fields = recursiveDifference(difference(entry.fields, taken), removed);
+      putFields(managed, identity, { ...entry, fields });
+    }
+}
+
+const withoutFields = ({ added, modified, removed }: Comparison, reset: FieldSet): Comparison => ({
+  added: recursiveDifference(added, reset),
+  modified: recursiveDifference(modified, reset),
+  removed: recursiveDifference(removed, reset),
+});
+
+const entryOf = ({ manager, operation, apiVersion, subresource }: Omit<Manager, "fields" | "time">) => ({
+  manager,
+  operation,
+  apiVersion,
+  subresource,
+});
+
+/** What says which object it is, and what only the server writes. */
+const neverTracked = setOfPaths([
+  ["f:apiVersion"],
+  ["f:kind"],
+  ["f:metadata"],
+  ...[
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+  ].map((name) => ["f:metadata", `f:${name}`]),
+]);
+
+const managedFieldsOf = (object: JsonObject | undefined): ManagedFieldsEntry[] | undefined =>
+  (object?.["metadata"] as { managedFields?: ManagedFieldsEntry[] } | undefined)?.managedFields;
+
+function withoutManagedFields(object: JsonObject): JsonObject {
+  if (managedFieldsOf(object) === undefined) return object;
+  const { managedFields: _, ...metadata } = object["metadata"] as JsonObject;
+  return { ...object, metadata };
+}
+
+function checkConfig(schema: Schema, message: Message, config: JsonObject): void {
+  const { group, version } = schema.groupVersion(message.id);
+  const { apiVersion = "", kind = "", metadata } = config;
+  if (apiVersion !== (group ? `${group}/${version}` : version) || kind !== message.name)
+    throw badRequest(`invalid object type: ${gvkText(String(apiVersion), String(kind))}`);
+  if (managedFieldsOf(config) !== undefined) throw badRequest("metadata.managedFields must be nil");
+  const problems = problemsOf(structOf(schema, message), config);
+  if (problems.length === 0) return;
+  const { name = "", namespace = "" } = isObject(metadata) ? metadata : {};
+  const what = `${String(namespace)}/${String(name)}; ${gvkText(String(apiVersion), String(kind))}`;
+  const text = problems.length === 1 ? problems[0]! : ["errors:", ...problems.map((p) => `  ${p}`)].join("\n");
+  // As upstream, whose typed conversion fails without a Status of its own.
+  throw failure(500, "", `failed to create typed patch object (${what}): ${text}`);
+}
+
+const gvkText = (apiVersion: string, kind: string): string =>
+  `${apiVersion.includes("/") ? apiVersion : `/${apiVersion}`}, Kind=${kind}`;

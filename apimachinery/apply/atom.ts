@@ -1,0 +1,106 @@
+import type { Field, Message, Scalar, Schema } from "../schema/table.ts";
+import { keyElement } from "./field-set.ts";
+
+/**
+ * How a value is owned, from the schema: as a whole (`leaf`: scalars, and what is atomic), or by its parts. Lists merge
+ * by `listType` and `listMapKeys`, which are not the merge keys of strategic merge patches; a list without a type is
+ * atomic.
+ */
+export type Atom = Leaf | Struct | GranularMap | AssociativeList;
+
+export interface Leaf {
+  readonly kind: "leaf";
+  /** For plain scalars only. */
+  readonly scalar: Scalar | undefined;
+  readonly shape: Field["shape"];
+}
+
+export interface Struct {
+  readonly kind: "struct";
+  /** Undefined for names that the schema does not know. */
+  field(name: string): Atom | undefined;
+}
+
+export interface GranularMap {
+  readonly kind: "map";
+  readonly item: Atom;
+}
+
+export interface AssociativeList {
+  readonly kind: "list";
+  /** By name, with the default; empty for a set. */
+  readonly keys: readonly { name: string; default: unknown }[];
+  readonly item: Atom;
+}
+
+const structs = new WeakMap<Message, Struct>();
+
+/** Atoms are made once per message, when they are first asked for. */
+export function structOf(schema: Schema, message: Message): Struct {
+  let struct = structs.get(message);
+  if (struct === undefined) {
+    struct = makeStruct(schema, message);
+    structs.set(message, struct);
+  }
+  return struct;
+}
+
+function makeStruct(schema: Schema, message: Message): Struct {
+  const atoms = new Map<string, Atom>();
+  if (message.isKind) for (const name of ["apiVersion", "kind"]) atoms.set(name, plain("string"));
+  return {
+    kind: "struct",
+    field(name) {
+      let atom = atoms.get(name);
+      const field = atom === undefined ? message.fields.get(name) : undefined;
+      if (field !== undefined) {
+        atom = atomOf(schema, field);
+        atoms.set(name, atom);
+      }
+      return atom;
+    },
+  };
+}
+
+const plain = (scalar: Scalar | undefined, shape: Field["shape"] = "single"): Leaf => ({ kind: "leaf", scalar, shape });
+
+function atomOf(schema: Schema, field: Field): Atom {
+  const { scalar, messageId, shape, listType, listMapKeys, mapType } = field;
+  const message = messageId === undefined ? undefined : schema.message(messageId);
+  const item: Atom =
+    message === undefined || message.jsonForm || message.atomic ? plain(scalar) : structOf(schema, message);
+  if (shape === "single") return item;
+  if (shape === "map") return mapType === "atomic" ? plain(undefined, "map") : { kind: "map", item };
+  if (listType !== "map" && listType !== "set") return plain(undefined, "list");
+  const keys = listMapKeys.map((name) => ({ name, default: defaultOf(message?.fields.get(name)) }));
+  return { kind: "list", keys: listType === "map" ? keys : [], item };
+}
+
+function defaultOf(field: Field | undefined): unknown {
+  const value = field?.default;
+  if (value === undefined || field?.scalar === "string") return value;
+  return field?.scalar === "bool" ? value === "true" : Number(value);
+}
+
+/** A list item's path element. Throws an Error with upstream's text. */
+export function elementOf(list: AssociativeList, item: unknown): string {
+  const isObject = typeof item === "object" && item !== null;
+  if (list.keys.length === 0) {
+    const wrong =
+      item === null ? "an explicit null" : Array.isArray(item) ? "a list type" : isObject ? "a map type" : "";
+    if (wrong) throw new Error(`associative list without keys has an element that's ${wrong}`);
+    return `v:${JSON.stringify(item)}`;
+  }
+  if (item === null) throw new Error("associative list with keys may not have a null element");
+  if (!isObject || Array.isArray(item)) throw new Error("associative list with keys may not have non-map elements");
+  const keys: Record<string, unknown> = {};
+  for (const { name, default: value } of list.keys) {
+    const given = (item as Record<string, unknown>)[name] ?? value;
+    if (given === undefined)
+      throw new Error(
+        `associative list with keys has an element that omits key field ${JSON.stringify(name)} (and doesn't have default value)`,
+      );
+    keys[name] = given;
+  }
+  return keyElement(keys);
+}
