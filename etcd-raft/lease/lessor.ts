@@ -47,6 +47,11 @@ export class Lessor {
     return lease.ttl;
   }
 
+  /** What hangs on it, sorted. */
+  keysOf(id: bigint): string[] {
+    return [...(this.#leases.get(id)?.keys ?? [])].sort();
+  }
+
   /** Undefined also for a lease that has expired and is about to be revoked. */
   timeToLive(id: bigint, now: number): { remaining: number; granted: number; keys: string[] } | undefined {
     const lease = this.#leases.get(id);
@@ -58,6 +63,12 @@ export class Lessor {
   /** All ids, those that end first first. */
   ids(): bigint[] {
     return [...this.#leases.values()].sort((a, b) => a.expiry - b.expiry).map(({ id }) => id);
+  }
+
+  /** These leases become those of `other`, which is not used any more. Only a follower's: they do not expire here. */
+  become(other: Lessor): void {
+    this.#leases.clear();
+    for (const [id, lease] of other.#leases) this.#leases.set(id, lease);
   }
 
   /** What a snapshot keeps. */

@@ -1,12 +1,22 @@
 import type { Clock } from "../../base/clock.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import { applyAuth, checkRequest } from "../auth/apply.ts";
+import { AuthStore } from "../auth/auth-store.ts";
+import { Tokens } from "../auth/tokens.ts";
 import { Lessor } from "../lease/lessor.ts";
 import { Store } from "../mvcc/store.ts";
 import { deleteRange, put, txn } from "../mvcc/txn.ts";
 import type { Entry } from "../raft/types.ts";
-import { noAuth, type State } from "../snap/state.ts";
+import type { State } from "../snap/state.ts";
+import { Alarms, checkAlarms } from "./alarms.ts";
 import type { ClusterMember } from "./cluster.ts";
 import { clusterVersion } from "./version.ts";
+
+export interface ApplierOptions {
+  members: readonly ClusterMember[];
+  minLeaseTTL: number;
+  clock: Clock;
+}
 
 /**
  * The state machine: what every member makes of the committed entries, in the same order with the same result. The
@@ -18,13 +28,19 @@ export class Applier {
   readonly members: Map<bigint, ClusterMember>;
   /** The last entry that is in the state. */
   applied = { index: 0, term: 0 };
+  readonly alarms = new Alarms();
+  readonly auth = new AuthStore();
+  readonly tokens = new Tokens();
   readonly #clock: Clock;
+  readonly #options: ApplierOptions;
 
-  constructor(options: { members: readonly ClusterMember[]; minLeaseTTL: number; clock: Clock }) {
+  constructor(options: ApplierOptions) {
+    this.#options = options;
     this.lessor = new Lessor(options.minLeaseTTL);
     this.store = new Store(this.lessor);
     this.members = new Map(options.members.map((member) => [member.id, { ...member }]));
     this.#clock = options.clock;
+    this.auth.onInvalid = (user) => this.tokens.invalidate(user);
   }
 
   /** `result` is the response, or throws the GrpcError, that the proposer waits for. Undefined: an entry of raft's own. */
@@ -32,11 +48,17 @@ export class Applier {
     this.applied = { index: entry.index, term: entry.term };
     if (entry.type !== 0 || entry.data.length === 0) return undefined;
     const request = InternalRaftRequest.decode(entry.data);
-    return { id: request.header?.ID ?? request.ID, result: () => this.#apply(request) };
+    return { id: request.header?.ID ?? request.ID, result: () => this.#apply(request, entry.index) };
   }
 
-  #apply(request: InternalRaftRequest): unknown {
-    const { store, lessor } = this;
+  #apply(request: InternalRaftRequest, index: number): unknown {
+    const { store, lessor, auth } = this;
+    if (this.alarms.raised) checkAlarms(this.alarms, request);
+    if (auth.enabled) {
+      const { username = "", authRevision = 0 } = request.header ?? {};
+      const who = username === "" ? undefined : { username, revision: authRevision };
+      checkRequest(auth, who, request, (lease) => lessor.keysOf(lease));
+    }
     if (request.put) return put(store, lessor, request.put);
     if (request.txn) return txn(store, lessor, request.txn);
     if (request.deleteRange) return deleteRange(store, request.deleteRange);
@@ -65,6 +87,20 @@ export class Applier {
       }
       return undefined;
     }
+    if (request.alarm) {
+      const { action, memberID, alarm } = request.alarm;
+      const { alarms } = this;
+      const [get, activate] = [0, 1];
+      const list =
+        action === get
+          ? alarms.list(alarm)
+          : action === activate
+            ? alarms.activate(memberID, alarm)
+            : alarms.deactivate(memberID, alarm);
+      return { header: this.#header(), alarms: list };
+    }
+    const answer = applyAuth(auth, this.tokens, request, index, this.#clock.monotonic());
+    if (answer) return answer;
     if (request.v2 || request.clusterVersionSet) return undefined; // etcd's own book-keeping, in a log that it began
     throw new Error("a committed entry holds a request that this version does not know");
   }
@@ -81,9 +117,36 @@ export class Applier {
       removedMembers: [],
       clusterVersion,
       leases: this.lessor.list().map((lease) => ({ ...lease, remainingTTL: 0 })),
-      alarms: [],
-      auth: noAuth(),
+      alarms: this.alarms.list(),
+      auth: this.auth.rows(),
     };
+  }
+
+  /** An empty one, to read a state into. */
+  fresh(): Applier {
+    return new Applier(this.#options);
+  }
+
+  /** Takes in all of a state but the keys, which come next: the leases that they hang on must be there. */
+  restore(state: State): void {
+    this.applied = { index: state.consistentIndex, term: state.term };
+    for (const { id, ttl } of state.leases) this.lessor.grant(id, ttl, this.#clock.monotonic());
+    for (const { id, name, clientURLs } of state.members) {
+      const member = this.members.get(id);
+      if (member && name) Object.assign(member, { name, clientURLs });
+    }
+    this.alarms.restore(state.alarms);
+    this.auth.restore(state.auth);
+  }
+
+  /** This state machine becomes `other`, which is not used any more. */
+  replace(other: Applier): void {
+    this.store.become(other.store);
+    this.lessor.become(other.lessor);
+    this.applied = other.applied;
+    for (const [id, member] of other.members) this.members.set(id, member);
+    this.alarms.restore(other.alarms.list());
+    this.auth.restore(other.auth.rows());
   }
 
   #header() {

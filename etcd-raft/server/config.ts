@@ -15,8 +15,20 @@ export const flagSpec = {
   "initial-cluster-token": { type: "string", help: "Keeps clusters apart", default: "etcd-cluster" },
   "heartbeat-interval": { type: "number", help: "Milliseconds", default: 100 },
   "election-timeout": { type: "number", help: "Milliseconds", default: 1000 },
+  "snapshot-count": { type: "number", help: "Committed entries between two snapshots, at least", default: 10_000 },
+  "snapshot-catchup-entries": {
+    type: "number",
+    help: "Entries kept after a snapshot for followers that are behind",
+    default: 5000,
+  },
   "max-txn-ops": { type: "number", help: "Operations allowed in a transaction", default: 128 },
   "max-request-bytes": { type: "number", help: "Largest request that is accepted", default: 1.5 * 1024 * 1024 },
+  "quota-backend-bytes": {
+    type: "number",
+    help: "Live bytes at which writes are refused; 0 is 2 GiB, less is no quota",
+    default: 0,
+  },
+  "bcrypt-cost": { type: "number", help: "Cost of hashing passwords, 4 to 31", default: 10 },
   "watch-progress-notify-interval": {
     type: "duration",
     help: "How often idle watchers hear of progress",

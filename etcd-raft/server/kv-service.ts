@@ -1,16 +1,20 @@
 import type { UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import type { Identity } from "../auth/auth-store.ts";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "../mvcc/check.ts";
 import { range } from "../mvcc/range.ts";
 import { isReadOnly, isSerializable, txn } from "../mvcc/txn.ts";
+import type { Callers } from "./access.ts";
 import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
+import { costOfPut, costOfTxn } from "./quota.ts";
 
 /** KV: reads from this member's store, linearizable unless asked otherwise; writes through raft. */
-export function kvHandlers(member: Member) {
-  const { store, lessor } = member.applier;
+export function kvHandlers(member: Member, callers: Callers) {
+  const { store, lessor, auth } = member.applier;
 
-  const rangeNow = (request: pb.RangeRequest): pb.RangeResponse => {
+  const rangeNow = (request: pb.RangeRequest, who: Identity | undefined): pb.RangeResponse => {
+    auth.checkRange(who, request);
     const response = range(store, request, store.revision);
     response.header = member.header(store.revision);
     return response;
@@ -19,36 +23,47 @@ export function kvHandlers(member: Member) {
   const Range: UnaryHandler<pb.RangeRequest, pb.RangeResponse> = (request, context) => {
     requireLeader(member, context);
     checkRange(request);
-    return request.serializable ? rangeNow(request) : member.linearizable(() => rangeNow(request));
+    return callers.as(context, (who) =>
+      request.serializable ? rangeNow(request, who) : member.linearizable(() => rangeNow(request, who)),
+    );
   };
 
   const Put: UnaryHandler<pb.PutRequest, pb.PutResponse> = (request, context) => {
     requireLeader(member, context);
     checkPut(request);
-    return member.write({ put: request });
+    const cost = costOfPut(request);
+    if (!member.quota.allows(cost)) return member.refuse(cost);
+    return callers.as(context, (who) => member.write<pb.PutResponse>({ put: request }, who));
   };
 
   const DeleteRange: UnaryHandler<pb.DeleteRangeRequest, pb.DeleteRangeResponse> = (request, context) => {
     requireLeader(member, context);
     checkDeleteRange(request);
-    return member.write({ deleteRange: request });
+    return callers.as(context, (who) => member.write<pb.DeleteRangeResponse>({ deleteRange: request }, who));
   };
 
   const Txn: UnaryHandler<pb.TxnRequest, pb.TxnResponse> = (request, context) => {
     requireLeader(member, context);
     checkTxn(request, member.config.maxTxnOps);
-    if (!isReadOnly(request)) return member.write({ txn: request });
-    const read = () => {
+    if (!isReadOnly(request)) {
+      const cost = costOfTxn(request);
+      if (cost > 0 && !member.quota.allows(cost)) return member.refuse(cost);
+      return callers.as(context, (who) => member.write<pb.TxnResponse>({ txn: request }, who));
+    }
+    const read = (who: Identity | undefined): pb.TxnResponse => {
+      auth.checkTxn(who, request);
       const response = txn(store, lessor, request);
       response.header = member.header(store.revision);
       return response;
     };
-    return isSerializable(request) ? read() : member.linearizable(read);
+    return callers.as(context, (who) => (isSerializable(request) ? read(who) : member.linearizable(() => read(who))));
   };
 
   const Compact: UnaryHandler<pb.CompactionRequest, pb.CompactionResponse> = async (request, context) => {
     requireLeader(member, context);
-    const response = await member.write<pb.CompactionResponse>({ compaction: request });
+    const response = await callers.as(context, (who) =>
+      member.write<pb.CompactionResponse>({ compaction: request }, who),
+    );
     if (request.physical) await member.compactor.finished();
     return response;
   };

@@ -1,25 +1,35 @@
 import { GrpcError } from "../../net/grpc-error.ts";
 import type { BidiHandler, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import { checkLeaseKeys } from "../auth/apply.ts";
+import type { Callers } from "./access.ts";
 import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
+import { costOfGrant } from "./quota.ts";
 
 /** Lease: grant and revoke through raft; the rest asks the leader (`leases.ts`). */
-export function leaseHandlers(member: Member) {
-  const { lessor, store } = member.applier;
+export function leaseHandlers(member: Member, callers: Callers) {
+  const { lessor, store, auth } = member.applier;
 
   const LeaseGrant: UnaryHandler<pb.LeaseGrantRequest, pb.LeaseGrantResponse> = (request, context) => {
     requireLeader(member, context);
-    return member.write({ leaseGrant: { ...request, ID: request.ID === 0n ? freeId() : request.ID } });
+    const cost = costOfGrant(request);
+    if (!member.quota.allows(cost)) return member.refuse(cost);
+    const leaseGrant = { ...request, ID: request.ID === 0n ? freeId() : request.ID };
+    return callers.as(context, (who) => member.write<pb.LeaseGrantResponse>({ leaseGrant }, who));
   };
 
   const LeaseRevoke: UnaryHandler<pb.LeaseRevokeRequest, pb.LeaseRevokeResponse> = (request, context) => {
     requireLeader(member, context);
-    return member.write({ leaseRevoke: request });
+    return callers.as(context, (who) => member.write<pb.LeaseRevokeResponse>({ leaseRevoke: request }, who));
   };
 
-  const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (request) => {
+  const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (
+    request,
+    context,
+  ) => {
     const response = await member.leases.timeToLive(request);
+    await callers.as(context, (who) => checkLeaseKeys(auth, who, response.keys));
     return { ...response, header: member.header(store.revision) };
   };
 

@@ -1,52 +1,62 @@
-import { Code, GrpcError } from "../../net/grpc-error.ts";
-import type { UnaryHandler } from "../../net/grpc-server.ts";
+import type { CallContext, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { hashKV } from "../mvcc/hash.ts";
 import { none } from "../raft/types.ts";
+import type { Callers } from "./access.ts";
+import { alarmNames } from "./alarms.ts";
 import type { ClusterMember } from "./cluster.ts";
 import type { Member } from "./member.ts";
+import { heldBytes, liveBytes } from "./quota.ts";
 import { snapshotHandler } from "./snapshot-service.ts";
 import { etcdVersion } from "./version.ts";
 
 /** Maintenance and Cluster: what a member says about itself and the others. */
-export function maintenanceHandlers(member: Member) {
-  const { store, members } = member.applier;
+export function maintenanceHandlers(member: Member, callers: Callers) {
+  const { store, members, alarms, auth } = member.applier;
+  const asAdmin = <R>(context: CallContext, fn: () => R | Promise<R>) =>
+    callers.as(context, (who) => {
+      auth.checkAdmin(who);
+      return fn();
+    });
 
   const Status: UnaryHandler<pb.StatusRequest, pb.StatusResponse> = () => {
     const { commit, applied, term } = member.runner.status();
-    const overhead = store.index.size * keyOverheadBytes;
     return {
       header: member.header(store.revision),
       version: etcdVersion,
-      dbSize: store.slabs.capacityBytes + overhead,
+      dbSize: heldBytes(store),
       leader: member.leader,
       raftIndex: commit,
       raftTerm: term,
       raftAppliedIndex: applied,
-      errors: member.leader === none ? ["etcdserver: no leader"] : [],
-      dbSizeInUse: store.slabs.liveBytes + overhead,
+      errors: [
+        ...(member.leader === none ? ["etcdserver: no leader"] : []),
+        ...alarms.list().map(({ memberID, alarm }) => `memberID:${memberID} alarm:${alarmNames[alarm]} `),
+      ],
+      dbSizeInUse: liveBytes(store),
       isLearner: false,
       storageVersion: etcdVersion,
-      dbSizeQuota: 0, // none is set: nothing is refused for its size
+      dbSizeQuota: member.quota.bytes,
       downgradeInfo: { enabled: false, targetVersion: "" },
     };
   };
 
-  const HashKV: UnaryHandler<pb.HashKVRequest, pb.HashKVResponse> = ({ revision }) => ({
-    header: member.header(store.revision),
-    hash: hashKV(store, revision),
-    compactRevision: store.compactRevision,
-    hashRevision: revision <= 0 ? store.revision : revision,
-  });
+  const HashKV: UnaryHandler<pb.HashKVRequest, pb.HashKVResponse> = ({ revision }, context) =>
+    asAdmin(context, () => ({
+      header: member.header(store.revision),
+      hash: hashKV(store, revision),
+      compactRevision: store.compactRevision,
+      hashRevision: revision <= 0 ? store.revision : revision,
+    }));
 
-  const Alarm: UnaryHandler<pb.AlarmRequest, pb.AlarmResponse> = ({ action }) => {
-    if (action !== alarmGet) throw new GrpcError(Code.Unimplemented, "alarms cannot be set in this version");
-    return { header: member.header(store.revision), alarms: [] };
-  };
+  /** Through raft, asking too, as in etcd. */
+  const Alarm: UnaryHandler<pb.AlarmRequest, pb.AlarmResponse> = (alarm, context) =>
+    callers.as(context, (who) => member.write<pb.AlarmResponse>({ alarm }, who));
 
   /** Nothing to do: memory is given back by compaction itself. */
-  const Defragment: UnaryHandler<pb.DefragmentRequest, pb.DefragmentResponse> = () => ({ header: undefined });
+  const Defragment: UnaryHandler<pb.DefragmentRequest, pb.DefragmentResponse> = (_request, context) =>
+    asAdmin(context, () => ({ header: undefined }));
 
   const MoveLeader: UnaryHandler<pb.MoveLeaderRequest, pb.MoveLeaderResponse> = async ({ targetID }) => {
     if (!member.isLeader) throw etcdError("notLeader");
@@ -77,7 +87,3 @@ const memberOf = ({ id, name, peerURLs, clientURLs }: ClusterMember): pb.Member 
   clientURLs,
   isLearner: false,
 });
-
-const alarmGet = 0;
-/** Index, history and log of one key with one version, measured. */
-const keyOverheadBytes = 300;

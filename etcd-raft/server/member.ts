@@ -1,3 +1,4 @@
+import { assert } from "../../base/assert.ts";
 import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Rand } from "../../base/rand.ts";
@@ -5,21 +6,25 @@ import { GrpcError } from "../../net/grpc-error.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import { InternalRaftRequest, type ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
+import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
-import { minTTLFor } from "../lease/lessor.ts";
 import { createRaft } from "../raft/raft.ts";
-import { none, type Ready } from "../raft/types.ts";
+import { type Message, none, type Ready } from "../raft/types.ts";
+import { planDb } from "../snap/db-file.ts";
 import type { Disk } from "../wal/disk.ts";
 import type { OpenedWal, Wal } from "../wal/wal.ts";
-import { Applier } from "./applier.ts";
+import { Alarm } from "./alarms.ts";
+import type { Applier } from "./applier.ts";
 import { type InitialCluster, idText } from "./cluster.ts";
 import { Compactor } from "./compactor.ts";
 import type { FrameKind } from "./frames.ts";
 import { Leases } from "./leases.ts";
 import type { ServerMetrics } from "./metrics.ts";
 import { Pending } from "./pending.ts";
+import { Quota } from "./quota.ts";
 import { Reads } from "./reads.ts";
 import { Runner } from "./runner.ts";
+import { Snapshots } from "./snapshots.ts";
 import { Transport } from "./transport.ts";
 import { WatchHub } from "./watch-hub.ts";
 
@@ -36,6 +41,9 @@ export interface MemberConfig {
   electionMs: number;
   maxRequestBytes: number;
   maxTxnOps: number;
+  snapshotCount: number;
+  snapshotCatchupEntries: number;
+  quotaBytes: number;
   peerTLS: TlsMaterial | undefined;
   peerClientCertAuth: boolean;
   clock: Clock;
@@ -47,14 +55,26 @@ export interface MemberConfig {
   onFatal(error: Error): void;
 }
 
+/** What is on disk, read. */
+export interface MemberData {
+  wal: Wal;
+  applier: Applier;
+  /** The log goes on after it. */
+  start: { index: number; term: number };
+  entries: OpenedWal["entries"];
+  hardState: OpenedWal["hardState"];
+}
+
 export class Member {
   readonly config: MemberConfig;
   readonly applier: Applier;
   readonly hub: WatchHub;
   readonly leases: Leases;
   readonly compactor: Compactor;
+  readonly quota: Quota;
   readonly runner: Runner;
   readonly transport: Transport;
+  readonly #snapshots: Snapshots;
   readonly #wal: Wal;
   readonly #pending: Pending;
   readonly #reads: Reads;
@@ -70,7 +90,7 @@ export class Member {
   #lastLeader = none;
   published = false;
 
-  constructor(config: MemberConfig, wal: Wal, restored?: Pick<OpenedWal, "entries" | "hardState">) {
+  constructor(config: MemberConfig, { wal, applier, start, entries, hardState }: MemberData) {
     const { cluster, clock, rand, log, heartbeatMs, electionMs } = config;
     this.config = config;
     this.#wal = wal;
@@ -78,10 +98,12 @@ export class Member {
     this.#pending = new Pending(cluster.self.id, clock.now());
     this.#reads = new Reads(Math.floor(rand.next() * 2 ** 52));
     this.#leaderlessSince = clock.monotonic();
-    this.#soft = { role: "follower", leader: none, term: restored?.hardState?.term ?? 0 };
-    this.applier = new Applier({ members: cluster.members, minLeaseTTL: minTTLFor(electionMs), clock });
+    this.#soft = { role: "follower", leader: none, term: hardState?.term ?? 0 };
+    this.applier = applier;
+    this.#applied = applier.applied.index;
     this.hub = new WatchHub(this.applier.store);
     this.leases = new Leases(this);
+    this.quota = new Quota(this.applier.store, config.quotaBytes, log);
     this.compactor = new Compactor(this.applier.store, clock);
     this.transport = new Transport({
       clusterId: cluster.clusterId,
@@ -98,7 +120,28 @@ export class Member {
           this.#hasten();
           if (id === this.leader) this.#proposeHeld();
         },
+        onState: (message) => ({
+          incoming: this.#snapshots.receive(message),
+          done: () => this.runner.input({ type: "Message", message }),
+        }),
         onCall: (kind: FrameKind, request) => this.leases.answer(kind, request),
+      },
+    });
+    const position = cluster.members.findIndex(({ id }) => id === cluster.self.id);
+    this.#snapshots = new Snapshots({
+      dir: snapDir(config),
+      disk: config.disk,
+      clock,
+      log,
+      wal,
+      applier,
+      count: config.snapshotCount,
+      catchUp: config.snapshotCatchupEntries,
+      phase: position / cluster.members.length,
+      compact: (index) => this.runner.input({ type: "Compact", index }),
+      onFatal: (error) => {
+        log.error({ err: error }, "Cannot write the snapshot, exiting");
+        config.onFatal(error);
       },
     });
     this.runner = new Runner({
@@ -108,9 +151,10 @@ export class Member {
         electionTicks: Math.max(2, Math.round(electionMs / heartbeatMs)),
         heartbeatTicks: 1,
         rand,
-        hardState: restored?.hardState,
-        entries: restored?.entries ?? [],
-        applied: 0,
+        hardState,
+        start,
+        entries,
+        applied: applier.applied.index,
         preVote: true,
         checkQuorum: true,
         maxSizePerMessage: 1024 * 1024,
@@ -119,12 +163,21 @@ export class Member {
       wal,
       clock,
       tickMs: heartbeatMs,
-      send: (messages) => {
+      send: (all) => {
+        for (const message of all) if (message.type === "Snap") void this.#sendState(message);
+        const messages = all.filter(({ type }) => type !== "Snap");
         for (const { type, entries } of this.transport.send(messages)) {
           if (type === "Prop") for (const { data } of entries) this.#held.add(data);
         }
       },
-      apply: (entry) => this.#apply(this.applier.apply(entry)),
+      apply: (entry) => {
+        this.#apply(this.applier.apply(entry));
+        this.#snapshots.count(entry);
+      },
+      install: (snapshot) => ({
+        saved: this.#wal.saveSnapshot({ ...snapshot, confState: this.applier.state().confState! }),
+        installed: this.#snapshots.install(snapshot).then(() => this.hub.replaced()),
+      }),
       applied: (index) => this.#afterApply(index),
       onSoftState: (state) => this.#onSoftState(state),
       onDropped: (proposals, reads) => {
@@ -145,6 +198,7 @@ export class Member {
   }
 
   start(): void {
+    this.compactor.applied(); // one that a restart interrupted
     const { clock, cluster } = this.config;
     this.runner.start();
     this.transport.start();
@@ -153,6 +207,7 @@ export class Member {
       clock.every(sweepMs, () => {
         this.#sweep();
         this.leases.expire();
+        this.quota.warn();
       }),
     );
     void this.#publish();
@@ -168,6 +223,7 @@ export class Member {
     for (const read of this.#reads.takeExpired(Number.POSITIVE_INFINITY)) read.fail(etcdError("stopped"));
     this.runner.stop();
     this.transport.close();
+    await this.#snapshots.close();
     await this.#wal.close();
   }
 
@@ -187,6 +243,11 @@ export class Member {
     return this.#soft.term;
   }
 
+  /** The last entry that the state machine has taken in. */
+  get appliedIndex(): number {
+    return this.#applied;
+  }
+
   get pendingCount(): number {
     return this.#pending.size;
   }
@@ -201,10 +262,18 @@ export class Member {
     return { clusterId: this.config.cluster.clusterId, memberId: this.id, revision, raftTerm: this.term };
   }
 
+  /** Refuses what does not fit the quota, and raises the alarm that stops everybody until it is taken back. */
+  async refuse(cost: number): Promise<never> {
+    this.config.log.warn({ cost, quotaBytes: this.quota.bytes }, "Refused a write: it does not fit the quota");
+    await this.write({ alarm: { action: 1, memberID: this.id, alarm: Alarm.noSpace } }).catch(() => {});
+    throw etcdError("noSpace");
+  }
+
   /** Through raft; resolves with the response once this member has applied it. Rejects with etcd's errors. */
-  write<R>(request: Init<InternalRaftRequest>): Promise<R> {
+  write<R>(request: Init<InternalRaftRequest>, who?: Identity): Promise<R> {
     const id = this.#pending.nextId();
-    const data = InternalRaftRequest.encode({ header: { ID: id }, ...request });
+    const header = who ? { ID: id, username: who.username, authRevision: who.revision } : { ID: id };
+    const data = InternalRaftRequest.encode({ header, ...request });
     return new Promise<R>((resolve, reject) => {
       if (this.#closed) return reject(etcdError("stopped"));
       if (data.length > this.config.maxRequestBytes) return reject(etcdError("requestTooLarge"));
@@ -274,6 +343,24 @@ export class Member {
     this.#reads.applied(index);
     this.leases.applied();
     this.compactor.applied();
+    this.#snapshots.applied();
+  }
+
+  /** To a follower that needs entries which are forgotten here: the state as it is now. */
+  async #sendState(message: Message): Promise<void> {
+    const { applier, config, transport } = this;
+    const { index, to } = message;
+    assert(index === applier.applied.index, "a Snap is of the present state");
+    const [state, view] = [applier.state(), applier.store.view()];
+    config.log.info({ to: idText(to), index }, "Sending the state to a follower that is too far behind");
+    try {
+      const { chunks } = await planDb(state, view, config.clock);
+      await transport.sendState(message, chunks());
+      this.runner.input({ type: "SnapshotSent", id: to, index });
+    } catch (error) {
+      config.log.warn({ to: idText(to), reason: (error as Error).message }, "Could not send the state");
+      this.runner.input({ type: "SnapshotSent", id: to, index: undefined });
+    }
   }
 
   #ask(): void {
@@ -379,6 +466,8 @@ export class Member {
     }
   }
 }
+
+export const snapDir = ({ dataDir }: { dataDir: string }): string => `${dataDir}/member/snap`;
 
 const sweepMs = 100;
 const readRetryMs = 500;

@@ -3,6 +3,7 @@ import type { Registry } from "../../base/metrics.ts";
 import { handle } from "../../base/ops-server.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
+import { alarmNames } from "./alarms.ts";
 import type { Member } from "./member.ts";
 import { clusterVersion, etcdVersion } from "./version.ts";
 
@@ -33,6 +34,10 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
 
 /** `exclude=NOSPACE`: that alarm does not count. `serializable=true`: this member may be cut off. */
 async function unhealthy(member: Member, query: URLSearchParams): Promise<string | undefined> {
+  const excluded = query.getAll("exclude").flatMap((names) => names.split(","));
+  const alarms = member.applier.alarms.list().map(({ alarm }) => alarmNames[alarm]!);
+  const alarm = alarms.find((name) => !excluded.includes(name));
+  if (alarm !== undefined) return `ALARM ${alarm}`;
   if (query.get("serializable") === "true") return undefined;
   if (member.leader === none) return "RAFT NO LEADER";
   return member.linearizable(() => undefined).catch((error: Error) => `RANGE ERROR:${error.message}`);

@@ -3,6 +3,7 @@ import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront } from "../../net/grpc-front.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import {
+  AuthService,
   ClusterService,
   KVService,
   LeaseService,
@@ -11,6 +12,8 @@ import {
 } from "../../proto/generated/etcdserverpb.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
+import { Callers } from "./access.ts";
+import { authHandlers } from "./auth-service.ts";
 import { HealthService, healthHandlers } from "./health-service.ts";
 import { kvHandlers } from "./kv-service.ts";
 import { leaseHandlers } from "./lease-service.ts";
@@ -32,19 +35,22 @@ export function serveClients(
   options: {
     tls: TlsMaterial | undefined;
     clientCertAuth: boolean;
+    bcryptCost: number;
     maxRequestBytes: number;
     progressNotifyMs: number;
     registry: Registry;
   },
 ): ClientServer {
-  const watch = new WatchServer(member, options.progressNotifyMs);
+  const callers = new Callers(member, options.clientCertAuth);
+  const watch = new WatchServer(member, callers, options.progressNotifyMs);
   observeMember(options.registry, member, () => watch.watcherCount);
   const services: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
-    [KVService, kvHandlers(member)],
+    [KVService, kvHandlers(member, callers)],
     [WatchService, { Watch: watch.Watch }],
-    [LeaseService, leaseHandlers(member)],
+    [LeaseService, leaseHandlers(member, callers)],
     [ClusterService, clusterHandlers(member)],
-    [MaintenanceService, maintenanceHandlers(member)],
+    [MaintenanceService, maintenanceHandlers(member, callers)],
+    [AuthService, authHandlers(member, callers, options.bcryptCost)],
     [HealthService, healthHandlers(() => member.leader !== none)],
   ];
   const withServices = (server: GrpcFront) => {

@@ -63,6 +63,9 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       electionMs: flags["election-timeout"],
       maxRequestBytes: flags["max-request-bytes"],
       maxTxnOps: flags["max-txn-ops"],
+      snapshotCount: flags["snapshot-count"],
+      snapshotCatchupEntries: flags["snapshot-catchup-entries"],
+      quotaBytes: flags["quota-backend-bytes"],
       peerTLS,
       peerClientCertAuth: flags["peer-client-cert-auth"],
       metrics: createMetrics(registry),
@@ -71,6 +74,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const server = serveClients(member, {
       tls: clientTLS,
       clientCertAuth: flags["client-cert-auth"],
+      bcryptCost: flags["bcrypt-cost"],
       maxRequestBytes: flags["max-request-bytes"],
       progressNotifyMs: flags["watch-progress-notify-interval"],
       registry,

@@ -1,6 +1,10 @@
-import type { BidiHandler } from "../../net/grpc-server.ts";
+import { Code, GrpcError } from "../../net/grpc-error.ts";
+import type { BidiHandler, CallContext } from "../../net/grpc-server.ts";
 import type { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import { Access } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
+import type { KeyRange } from "../mvcc/key-index.ts";
+import type { Callers } from "./access.ts";
 import { wantsLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
 import { WatchStream } from "./watch-stream.ts";
@@ -8,11 +12,13 @@ import { WatchStream } from "./watch-stream.ts";
 /** Watch: any number of streams; see `WatchStream` for what one promises. */
 export class WatchServer {
   readonly #member: Member;
+  readonly #callers: Callers;
   readonly #progressNotifyMs: number;
   readonly #streams = new Set<WatchStream>();
 
-  constructor(member: Member, progressNotifyMs: number) {
+  constructor(member: Member, callers: Callers, progressNotifyMs: number) {
     this.#member = member;
+    this.#callers = callers;
     this.#progressNotifyMs = progressNotifyMs;
   }
 
@@ -20,6 +26,23 @@ export class WatchServer {
     let count = 0;
     for (const { size } of this.#streams) count += size;
     return count;
+  }
+
+  /** Why not, in etcd's words, which are those of its Go error; undefined if it may. */
+  #mayRead(context: CallContext, range: KeyRange): string | undefined | Promise<string | undefined> {
+    const { auth } = this.#member.applier;
+    if (!auth.enabled) return undefined;
+    const reason = (error: unknown) => {
+      if (!(error instanceof GrpcError)) throw error;
+      const name = Object.entries(Code).find(([, code]) => code === error.code)?.[0];
+      return `rpc error: code = ${name} desc = ${error.message}`;
+    };
+    try {
+      const checked = this.#callers.as(context, (who) => auth.check(who, Access.read, range));
+      return checked instanceof Promise ? checked.then(() => undefined, reason) : undefined;
+    } catch (error) {
+      return reason(error);
+    }
   }
 
   readonly Watch: BidiHandler<WatchRequest, WatchResponse> = (context, call) => {
@@ -31,6 +54,7 @@ export class WatchServer {
         hub: member.hub,
         header: (revision) => member.header(revision),
         maxResponseBytes: maxRequestBytes + 512 * 1024,
+        mayRead: (range) => this.#mayRead(context, range),
         later: (fn) => setImmediate(fn),
       },
       call.send,

@@ -29,7 +29,14 @@ class Bench {
     );
     const header = (revision: number) => ({ clusterId: 1n, memberId: 2n, revision, raftTerm: 3 });
     this.stream = new WatchStream(
-      { store: this.store, hub: this.hub, header, maxResponseBytes, later: (fn) => this.#later.push(fn) },
+      {
+        store: this.store,
+        hub: this.hub,
+        header,
+        maxResponseBytes,
+        mayRead: () => undefined,
+        later: (fn) => this.#later.push(fn),
+      },
       send as never,
     );
   }

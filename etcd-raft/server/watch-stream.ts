@@ -6,6 +6,7 @@ import {
   WatchResponse,
 } from "../../proto/generated/etcdserverpb.ts";
 import type { Event } from "../../proto/generated/mvccpb.ts";
+import type { KeyRange } from "../mvcc/key-index.ts";
 import { endText } from "../mvcc/range.ts";
 import type { Store } from "../mvcc/store.ts";
 import { keyText } from "../mvcc/version.ts";
@@ -22,6 +23,8 @@ export interface WatchContext {
   header(revision: number): ResponseHeader;
   /** Responses beyond this are split for watchers that allow it. */
   maxResponseBytes: number;
+  /** Why this caller may not watch these keys, if so. Creates wait for the answer, in order. */
+  mayRead(range: KeyRange): string | undefined | Promise<string | undefined>;
   /** Calls `fn` in a later turn of the event loop. */
   later(fn: () => void): void;
 }
@@ -45,6 +48,8 @@ export class WatchStream {
   #blocked = false;
   #closed = false;
   #catchingUp = false;
+  /** A create waits for word of its caller, and what comes after it too. */
+  #judging: Promise<void> | undefined;
 
   constructor(context: WatchContext, send: Send<WatchResponse>) {
     this.#context = context;
@@ -57,7 +62,8 @@ export class WatchStream {
 
   onMessage({ createRequest, cancelRequest, progressRequest }: WatchRequest): void {
     if (this.#closed) return;
-    if (createRequest) this.#create(createRequest);
+    if (this.#judging) void this.#judging.then(() => this.onMessage({ createRequest, cancelRequest, progressRequest }));
+    else if (createRequest) this.#create(createRequest);
     else if (cancelRequest) this.#cancel(cancelRequest.watchId);
     else if (progressRequest) this.#progress();
   }
@@ -80,21 +86,32 @@ export class WatchStream {
   }
 
   #create(request: WatchCreateRequest): void {
-    const { hub, store, header } = this.#context;
-    const refuse = (cancelReason: string) =>
-      this.#respond({ header: header(store.revision), watchId: -1, created: true, canceled: true, cancelReason });
     const key = request.key.length === 0 ? "\0" : keyText(request.key);
     const end = request.rangeEnd.length === 0 ? undefined : endText(request.rangeEnd);
-    if (typeof end === "string" && end <= key) return refuse("mvcc: watcher range is empty");
-    if (request.startRevision < 0) return refuse(compactedText);
+    if (typeof end === "string" && end <= key) return this.#refuse("mvcc: watcher range is empty");
+    const reason = this.#context.mayRead({ key, end });
+    if (reason instanceof Promise) {
+      this.#judging = reason.then((late) => {
+        this.#judging = undefined;
+        if (!this.#closed) late === undefined ? this.#open(request, { key, end }) : this.#refuse(late);
+      });
+      return;
+    }
+    if (reason !== undefined) return this.#refuse(reason);
+    this.#open(request, { key, end });
+  }
+
+  #open(request: WatchCreateRequest, range: KeyRange): void {
+    const { hub, header } = this.#context;
+    if (request.startRevision < 0) return this.#refuse(compactedText);
     let id = request.watchId;
     if (id === 0) {
       while (this.#watchers.has(this.#nextId)) this.#nextId++;
       id = this.#nextId++;
-    } else if (this.#watchers.has(id)) return refuse("mvcc: duplicate watch ID provided on the WatchStream");
+    } else if (this.#watchers.has(id)) return this.#refuse("mvcc: duplicate watch ID provided on the WatchStream");
     const watcher: StreamWatcher = {
       id,
-      range: { key, end },
+      range,
       prevKv: request.prevKv,
       filters: request.filters,
       fragment: request.fragment,
@@ -104,11 +121,17 @@ export class WatchStream {
       synced: false,
       active: false,
       deliver: (events, revision) => this.#deliver(watcher, events, revision),
+      behind: () => this.#catchUp(),
     };
     this.#watchers.set(id, watcher);
     this.#respond({ header: header(hub.revision), watchId: id, created: true });
     if (watcher.next > hub.revision && !this.#blocked) hub.sync(watcher);
     else this.#catchUp();
+  }
+
+  #refuse(cancelReason: string): void {
+    const { store, header } = this.#context;
+    this.#respond({ header: header(store.revision), watchId: -1, created: true, canceled: true, cancelReason });
   }
 
   #cancel(id: number): void {

@@ -1,0 +1,41 @@
+import type { Rand } from "../../base/rand.ts";
+
+/**
+ * Simple tokens: sixteen random letters, a dot and the index of the entry that made it, so that a member knows whether it
+ * could have heard of it yet. Kept in memory alone; each use gives five minutes more, on the member where it is used.
+ */
+export class Tokens {
+  readonly #tokens = new Map<string, { user: string; expiry: number }>();
+
+  /** The part before the dot: chosen before raft, so that all members get the same. */
+  static prefix(rand: Rand): string {
+    return Array.from({ length: 16 }, () => letters[rand.below(letters.length)]).join("");
+  }
+
+  add(token: string, user: string, now: number): void {
+    for (const [other, { expiry }] of this.#tokens) if (expiry <= now) this.#tokens.delete(other);
+    this.#tokens.set(token, { user, expiry: now + ttlMs });
+  }
+
+  userOf(token: string, now: number): string | undefined {
+    const found = this.#tokens.get(token);
+    if (found === undefined || found.expiry <= now) return undefined;
+    found.expiry = now + ttlMs;
+    return found.user;
+  }
+
+  /** Of one user, or of all. */
+  invalidate(user?: string): void {
+    for (const [token, { user: owner }] of this.#tokens)
+      if (user === undefined || owner === user) this.#tokens.delete(token);
+  }
+}
+
+/** The entry that made it; undefined when this is no simple token. */
+export function tokenIndex(token: string): number | undefined {
+  const match = /^[a-zA-Z]+\.(\d{1,15})$/.exec(token);
+  return match ? Number(match[1]) : undefined;
+}
+
+const ttlMs = 300_000;
+const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

@@ -1,0 +1,48 @@
+import type { CallContext } from "../../net/grpc-server.ts";
+import type { Identity } from "../auth/auth-store.ts";
+import { tokenIndex } from "../auth/tokens.ts";
+import { etcdError } from "../errors.ts";
+import type { Member } from "./member.ts";
+
+/**
+ * Who a caller is: by the token in its metadata (`token`, or `authorization` through the gateway), else by its client
+ * certificate's common name where certificates are required. Undefined: nobody; what that may do the auth store decides.
+ */
+export class Callers {
+  readonly #member: Member;
+  readonly #clientCertAuth: boolean;
+
+  constructor(member: Member, clientCertAuth: boolean) {
+    this.#member = member;
+    this.#clientCertAuth = clientCertAuth;
+  }
+
+  /** Runs `fn` as the caller. At once while auth is off. Throws, or rejects with, `invalidAuthToken`. */
+  as<R>(context: CallContext, fn: (who: Identity | undefined) => R | Promise<R>): R | Promise<R> {
+    if (!this.#member.applier.auth.enabled) return fn(undefined);
+    const token = context.metadata["token"] ?? context.metadata["authorization"];
+    const identity = token === undefined ? this.#byCertificate(context) : this.#byToken(token);
+    return identity instanceof Promise ? identity.then(fn) : fn(identity);
+  }
+
+  #byCertificate({ peer }: CallContext): Identity | undefined {
+    return this.#clientCertAuth && peer ? this.#identity(peer.commonName) : undefined;
+  }
+
+  #byToken(token: string): Identity | Promise<Identity> {
+    const find = (): Identity => {
+      const { applier, config } = this.#member;
+      const username = applier.tokens.userOf(token, config.clock.monotonic());
+      if (username === undefined) throw etcdError("invalidAuthToken");
+      return this.#identity(username);
+    };
+    // A token that another member gave out just now may not have arrived here yet.
+    const index = tokenIndex(token);
+    if (index === undefined || index <= this.#member.appliedIndex) return find();
+    return this.#member.linearizable(find);
+  }
+
+  #identity(username: string): Identity {
+    return { username, revision: this.#member.applier.auth.revision };
+  }
+}
