@@ -19,6 +19,19 @@ const least: Record<string, object> = {
   StatefulSet: { spec: { selector, template } },
   DaemonSet: { spec: { selector, template } },
   ControllerRevision: { data: {} },
+  ReplicationController: { spec: { template } },
+  PodTemplate: { template },
+  PersistentVolume: {
+    spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/data" } },
+  },
+  PersistentVolumeClaim: { spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } } },
+  Job: { spec: { template: { spec: { containers, restartPolicy: "Never" } } } },
+  CronJob: {
+    spec: {
+      schedule: "* * * * *",
+      jobTemplate: { spec: { template: { spec: { containers, restartPolicy: "Never" } } } },
+    },
+  },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.244.0.1"] }], ports: [{ port: 80 }] },
   Endpoints: { subsets: [{ addresses: [{ ip: "10.244.0.1" }], ports: [{ port: 80 }] }] },
   Event: { involvedObject: { namespace: "default", name: "x", kind: "Pod" } },
@@ -93,6 +106,14 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
 test("storage keys are upstream's and never shared", () => {
   expect(Object.fromEntries(rows.map((r) => [r.resource, r.storagePrefix]))).toEqual({
     configmaps: "configmaps",
+    replicationcontrollers: "controllers",
+    podtemplates: "podtemplates",
+    limitranges: "limitranges",
+    resourcequotas: "resourcequotas",
+    persistentvolumes: "persistentvolumes",
+    persistentvolumeclaims: "persistentvolumeclaims",
+    cronjobs: "cronjobs",
+    jobs: "jobs",
     endpoints: "services/endpoints",
     events: "events",
     namespaces: "namespaces",

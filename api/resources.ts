@@ -3,13 +3,21 @@ import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { statefulSets } from "./apps/stateful-set.ts";
+import { cronJobs } from "./batch/cron-job.ts";
+import { jobs } from "./batch/job.ts";
 import { leases } from "./coordination/lease.ts";
 import { configMaps } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
 import { events } from "./core/event.ts";
+import { limitRanges } from "./core/limit-range.ts";
 import { namespaces } from "./core/namespace.ts";
 import { nodes } from "./core/node.ts";
+import { persistentVolumes } from "./core/persistent-volume.ts";
+import { persistentVolumeClaims } from "./core/persistent-volume-claim.ts";
 import { pods } from "./core/pod.ts";
+import { podTemplates } from "./core/pod-template.ts";
+import { replicationControllers } from "./core/replication-controller.ts";
+import { resourceQuotas } from "./core/resource-quota.ts";
 import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
@@ -28,9 +36,15 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     configMaps,
     endpoints(loopback),
     events,
+    limitRanges,
     namespaces,
     nodes,
+    persistentVolumeClaims,
+    persistentVolumes,
     pods,
+    podTemplates,
+    replicationControllers,
+    resourceQuotas,
     secrets,
     serviceAccounts,
     services,
@@ -39,6 +53,8 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     deployments,
     replicaSets,
     statefulSets,
+    cronJobs,
+    jobs,
     leases,
     endpointSlices(loopback),
   ];

@@ -1,0 +1,108 @@
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { age } from "../../apimachinery/time.ts";
+import {
+  ageColumn,
+  boolean,
+  column,
+  containerColumns,
+  integer,
+  nameColumn,
+  orNone,
+  selectorText,
+  unset,
+  wide,
+} from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import type { CronJob } from "../generated/batch-v1.ts";
+import { CronJobs } from "../generated/resources.ts";
+import { notNegative } from "../int-or-percent.ts";
+import { namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { startingStatus } from "../strategy.ts";
+import { parseSchedule } from "./cron-schedule.ts";
+import { defaultJobTemplate } from "./job-defaults.ts";
+import { noSelector, validateUnselected } from "./job-validation.ts";
+
+/** The Jobs' names get 11 characters more. */
+const maxName = 52;
+
+export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
+  shortNames: ["cj"],
+  categories: ["all"],
+  subresources: ["status"],
+  defaults({ spec }) {
+    spec.concurrencyPolicy ||= "Allow";
+    spec.suspend ??= false;
+    spec.successfulJobsHistoryLimit ??= 3;
+    spec.failedJobsHistoryLimit ??= 1;
+    spec.jobTemplate ??= {};
+    spec.jobTemplate.spec ??= { template: { spec: { containers: [] } } };
+    defaultJobTemplate(spec.jobTemplate.spec);
+  },
+  ...startingStatus(() => ({})),
+  ...rules(namespaced, (job) => [...validateSpec(job), ...validateName(job)]),
+  columns: [
+    nameColumn,
+    column("Schedule", ({ spec }) => spec.schedule ?? "", "When it runs."),
+    column("Timezone", ({ spec }) => orNone(spec.timeZone), "Time zone of its schedule."),
+    column(
+      "Suspend",
+      ({ spec }) => (spec.suspend === undefined ? unset : spec.suspend ? "True" : "False"),
+      "Whether it pauses.",
+      boolean,
+    ),
+    column("Active", ({ status }) => status?.active?.length ?? 0, "Jobs that run now.", integer),
+    column(
+      "Last Schedule",
+      ({ status }, now) => (status?.lastScheduleTime ? age(status.lastScheduleTime, now) : "<none>"),
+      "When it made a Job last.",
+    ),
+    ageColumn,
+    ...containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template),
+    column("Selector", ({ spec }) => selectorText(spec.jobTemplate?.spec?.selector), "Labels of its Pods.", wide),
+  ],
+});
+
+const validateName = ({ metadata: { name = "" } }: CronJob): FieldError[] =>
+  name.length > maxName ? [invalidValue("metadata.name", name, "must be no more than 52 characters")] : [];
+
+function validateSpec({ spec }: CronJob): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!spec.schedule) errors.push(required("spec.schedule"));
+  else errors.push(...validateSchedule(spec.schedule, spec.timeZone));
+  if (spec.timeZone !== undefined) errors.push(...validateTimeZone(spec.timeZone));
+  const keys = ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] as const;
+  for (const key of keys) errors.push(...notNegative(spec[key], `spec.${key}`));
+  errors.push(...oneOf("spec.concurrencyPolicy", spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"], true));
+  const job = spec.jobTemplate?.spec ?? { template: { spec: { containers: [] } } };
+  return [...errors, ...validateUnselected(job, "spec.jobTemplate.spec"), ...noSelector(job, "spec.jobTemplate.spec")];
+}
+
+function validateSchedule(schedule: string, timeZone: string | undefined): FieldError[] {
+  const invalid = (detail: string) => [invalidValue("spec.schedule", schedule, detail)];
+  if (schedule.includes("TZ"))
+    return invalid(
+      timeZone === undefined
+        ? "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
+        : "cannot use both timeZone field and TZ or CRON_TZ in schedule",
+    );
+  try {
+    parseSchedule(schedule);
+    return [];
+  } catch (error) {
+    return invalid((error as Error).message);
+  }
+}
+
+function validateTimeZone(timeZone: string): FieldError[] {
+  const invalid = (detail: string) => [invalidValue("spec.timeZone", timeZone, detail)];
+  if (timeZone === "") return invalid("timeZone must be nil or non-empty string");
+  if (timeZone.toLowerCase() === "local")
+    return invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+  try {
+    new Intl.DateTimeFormat("en", { timeZone });
+    return [];
+  } catch {
+    return invalid(`unknown time zone ${timeZone}`);
+  }
+}

@@ -1,0 +1,134 @@
+import { isDeepStrictEqual } from "node:util";
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { labelSelector, matches } from "../../apimachinery/selectors.ts";
+import { humanDuration, parseTime } from "../../apimachinery/time.ts";
+import { ageColumn, column, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import type { Job } from "../generated/batch-v1.ts";
+import type { PodTemplateSpec } from "../generated/core-v1.ts";
+import { Jobs } from "../generated/resources.ts";
+import { immutableField, namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { specAndStatus, startGeneration } from "../strategy.ts";
+import { defaultJobSpec, defaultJobTemplate } from "./job-defaults.ts";
+import { validateJobSpec } from "./job-validation.ts";
+
+export const jobs: Resource<Job> = defineResource(Jobs, {
+  categories: ["all"],
+  subresources: ["status"],
+  selectableFields: ["status.successful"],
+  fields: ({ status }) => ({ "status.successful": String(status?.succeeded ?? 0) }),
+  defaults(job) {
+    const { spec } = job;
+    defaultJobTemplate(spec);
+    defaultJobSpec(spec);
+    defaultLabels(job);
+  },
+  ...specAndStatus,
+  prepareForCreate(job) {
+    job.status = {};
+    startGeneration(job);
+    generateSelector(job);
+    defaultLabels(job);
+  },
+  ...rules(namespaced, (job) => [...validateGeneratedSelector(job), ...validateJobSpec(job.spec, "spec")], onlySome),
+  columns: [
+    nameColumn,
+    column("Status", jobStatus, "Where the Job is in its life."),
+    column("Completions", completions, "Pods that succeeded out of those wanted."),
+    column("Duration", duration, "How long it ran."),
+    ageColumn,
+    ...templateColumns<Job>(),
+    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+  ],
+});
+
+const uidLabels = ["batch.kubernetes.io/controller-uid", "controller-uid"] as const;
+const nameLabels = ["batch.kubernetes.io/job-name", "job-name"] as const;
+
+/** A Job's Pods are found by its uid, unless the client sets `manualSelector`. */
+function generateSelector({ metadata, spec }: Job): void {
+  if (spec.manualSelector) return;
+  const { uid = "", name } = metadata;
+  spec.template.metadata ??= {};
+  const generated = Object.fromEntries([...nameLabels.map((l) => [l, name]), ...uidLabels.map((l) => [l, uid])]);
+  // What the client wrote stays; validation refuses what is not the same.
+  spec.template.metadata.labels = { ...generated, ...spec.template.metadata.labels };
+  spec.selector ??= {};
+  spec.selector.matchLabels = { [uidLabels[0]]: uid, ...spec.selector.matchLabels };
+}
+
+function defaultLabels({ metadata, spec }: Job): void {
+  const labels = spec.template.metadata?.labels;
+  if (labels && !Object.keys(metadata.labels ?? {}).length) metadata.labels = { ...labels };
+}
+
+function validateGeneratedSelector({ metadata, spec }: Job): FieldError[] {
+  if (spec.manualSelector || !spec.selector) return [];
+  const errors: FieldError[] = metadata.uid ? [] : [required("metadata.uid")];
+  const labels = spec.template?.metadata?.labels ?? {};
+  const expected: Record<string, string> = {};
+  for (const key of uidLabels) expected[key] = metadata.uid ?? "";
+  for (const key of nameLabels) expected[key] = metadata.name;
+  for (const [key, value] of Object.entries(expected)) {
+    const at = `spec.template.metadata.labels[${key}]`;
+    if (labels[key] === undefined) errors.push(required(at, `must be '${value}'`));
+    else if (labels[key] !== value) errors.push(invalidValue(at, labels, `must be '${value}'`));
+  }
+  try {
+    if (!matches(labelSelector(spec.selector), expected))
+      errors.push(invalidValue("spec.selector", spec.selector, "`selector` not auto-generated"));
+  } catch {
+    // Its own rules say what is wrong with it.
+  }
+  return errors;
+}
+
+/** While a Job is suspended and never started, where its Pods may run can still be said. */
+function onlySome({ spec }: Job, old: Job): FieldError[] {
+  const before = old.spec;
+  const errors: FieldError[] = [];
+  if (!isDeepStrictEqual(spec.completions, before.completions)) {
+    const elastic = spec.completionMode === "Indexed" && spec.completions !== undefined;
+    if (!elastic) errors.push(...immutableField("spec.completions", spec.completions, before.completions));
+    else if (spec.completions !== spec.parallelism)
+      errors.push(
+        invalidValue("spec.completions", spec.completions, "can only be modified in tandem with spec.parallelism"),
+      );
+  }
+  const steerable = before.suspend === true && old.status?.startTime === undefined;
+  const fixed = (template: PodTemplateSpec) => (steerable ? withoutPlacement(template) : template);
+  errors.push(...immutableField("spec.selector", spec.selector, before.selector));
+  if (!isDeepStrictEqual(fixed(spec.template), fixed(before.template)))
+    errors.push(...immutableField("spec.template", spec.template, before.template));
+  const keys = ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] as const;
+  for (const key of keys) errors.push(...immutableField(`spec.${key}`, spec[key], before[key]));
+  return errors;
+}
+
+function withoutPlacement({ metadata, spec }: PodTemplateSpec): unknown {
+  const { labels: _, annotations: __, ...meta } = metadata ?? {};
+  const { nodeSelector: ___, affinity: ____, tolerations: _____, schedulingGates: ______, ...rest } = spec;
+  return { metadata: meta, spec: rest };
+}
+
+function jobStatus({ metadata, status }: Job): string {
+  const holds = (type: string) => status?.conditions?.some((c) => c.type === type && c.status === "True");
+  if (holds("Complete")) return "Complete";
+  if (holds("Failed")) return "Failed";
+  if (metadata.deletionTimestamp) return "Terminating";
+  return ["Suspended", "FailureTarget", "SuccessCriteriaMet"].find(holds) ?? "Running";
+}
+
+function completions({ spec, status }: Job): string {
+  const done = status?.succeeded ?? 0;
+  if (spec.completions !== undefined) return `${done}/${spec.completions}`;
+  const parallelism = spec.parallelism ?? 0;
+  return parallelism > 1 ? `${done}/1 of ${parallelism}` : `${done}/1`;
+}
+
+function duration({ status }: Job, now: number): string {
+  const start = parseTime(status?.startTime);
+  if (Number.isNaN(start)) return "";
+  const end = parseTime(status?.completionTime);
+  return humanDuration((Number.isNaN(end) ? now : end) - start);
+}

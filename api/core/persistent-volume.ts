@@ -1,0 +1,149 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+} from "../../apimachinery/field-error.ts";
+import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
+import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
+import { PersistentVolumes } from "../generated/resources.ts";
+import { clusterWide, immutableField, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { statusOnly } from "../strategy.ts";
+import { oneOf } from "./container-validation.ts";
+import {
+  accessModesText,
+  classOf,
+  validateAccessModes,
+  validateClassName,
+  validatePositive,
+  validateVolumeMode,
+} from "./volume-rules.ts";
+
+export const persistentVolumes: Resource<PersistentVolume> = defineResource(PersistentVolumes, {
+  shortNames: ["pv"],
+  subresources: ["status"],
+  defaults(volume) {
+    volume.status ??= {};
+    volume.status.phase ||= "Pending";
+    const { spec } = volume;
+    spec.persistentVolumeReclaimPolicy ||= "Retain";
+    spec.volumeMode ??= "Filesystem";
+    if (spec.hostPath) spec.hostPath.type ??= "";
+    if (spec.iscsi) spec.iscsi.iscsiInterface ||= "default";
+  },
+  ...statusOnly,
+  prepareForCreate(volume) {
+    volume.status = { phase: "Pending" };
+    // The phase begins with the volume.
+    const { creationTimestamp } = volume.metadata;
+    if (creationTimestamp) volume.status.lastPhaseTransitionTime = creationTimestamp;
+  },
+  ...rules(clusterWide, validateSpec, onlySome),
+  columns: [
+    nameColumn,
+    column("Capacity", ({ spec }) => spec.capacity?.["storage"] ?? "0", "How much it holds."),
+    column("Access Modes", ({ spec }) => accessModesText(spec.accessModes), "How it may be mounted."),
+    column("Reclaim Policy", ({ spec }) => spec.persistentVolumeReclaimPolicy ?? "", "What becomes of it."),
+    column(
+      "Status",
+      ({ metadata, status }) => (metadata.deletionTimestamp ? "Terminating" : (status?.phase ?? "")),
+      "Its phase.",
+    ),
+    column(
+      "Claim",
+      ({ spec: { claimRef } }) => (claimRef ? `${claimRef.namespace}/${claimRef.name}` : ""),
+      "Who has it.",
+    ),
+    column("StorageClass", ({ metadata, spec }) => classOf(metadata.annotations, spec), "Its class."),
+    column("VolumeAttributesClass", ({ spec }) => spec.volumeAttributesClassName ?? unset, "Class of its attributes."),
+    column("Reason", ({ status }) => status?.reason ?? "", "Why it is in this phase."),
+    ageColumn,
+    column("VolumeMode", ({ spec }) => spec.volumeMode ?? unset, "File system or block device.", wide),
+  ],
+});
+
+const common = new Set<string>([
+  "capacity",
+  "accessModes",
+  "claimRef",
+  "persistentVolumeReclaimPolicy",
+  "storageClassName",
+  "mountOptions",
+  "volumeMode",
+  "nodeAffinity",
+  "volumeAttributesClassName",
+] satisfies (keyof PersistentVolumeSpec)[]);
+
+const sourceOf = (spec: PersistentVolumeSpec) =>
+  Object.fromEntries(Object.entries(spec).filter(([key]) => !common.has(key)));
+
+function validateSpec({ spec }: PersistentVolume): FieldError[] {
+  const errors = validateAccessModes(spec.accessModes, "spec.accessModes", "");
+  const { capacity = {} } = spec;
+  if (Object.keys(capacity).length === 0) errors.push(required("spec.capacity"));
+  else if (!("storage" in capacity) || Object.keys(capacity).length > 1)
+    errors.push(notSupported("spec.capacity", capacity, ["storage"]));
+  for (const [name, quantity] of Object.entries(capacity))
+    errors.push(...validatePositive(quantity, `spec.capacity[${name}]`));
+  const policy = spec.persistentVolumeReclaimPolicy;
+  errors.push(...oneOf("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"], false));
+  const sources = Object.keys(sourceOf(spec));
+  if (sources.length === 0) errors.push(required("spec", "must specify a volume type"));
+  for (const extra of sources.slice(1))
+    errors.push(forbiddenField(`spec.${extra}`, "may not specify more than 1 volume type"));
+  errors.push(...validateSource(spec));
+  errors.push(...validateClassName(spec.storageClassName, "spec.storageClassName"));
+  return [...errors, ...validateVolumeMode(spec.volumeMode, "spec.volumeMode")];
+}
+
+function validateSource({ hostPath, local, nfs, csi, nodeAffinity, ...spec }: PersistentVolumeSpec): FieldError[] {
+  const errors: FieldError[] = [];
+  const need = (value: string | undefined, at: string) => {
+    if (!value) errors.push(required(at));
+  };
+  const noBack = (path: string, at: string) => {
+    if (path.split("/").includes("..")) errors.push(invalidValue(at, path, "must not contain '..'"));
+  };
+  if (hostPath) {
+    need(hostPath.path, "spec.hostPath.path");
+    noBack(hostPath.path ?? "", "spec.hostPath.path");
+    if (hostPath.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle")
+      errors.push(
+        forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"),
+      );
+  }
+  if (local) {
+    need(local.path, "spec.local.path");
+    noBack(local.path ?? "", "spec.local.path");
+    if (!nodeAffinity) errors.push(required("spec.nodeAffinity", "Local volume requires node affinity"));
+  }
+  if (nfs) {
+    need(nfs.server, "spec.nfs.server");
+    need(nfs.path, "spec.nfs.path");
+    if (nfs.path && !nfs.path.startsWith("/"))
+      errors.push(invalidValue("spec.nfs.path", nfs.path, "must be an absolute path"));
+  }
+  if (csi) {
+    need(csi.driver, "spec.csi.driver");
+    need(csi.volumeHandle, "spec.csi.volumeHandle");
+  }
+  if (nodeAffinity && !nodeAffinity.required)
+    errors.push(required("spec.nodeAffinity.required", "must specify required node constraints"));
+  return errors;
+}
+
+function onlySome({ spec }: PersistentVolume, old: PersistentVolume): FieldError[] {
+  const errors: FieldError[] = [];
+  // Differs: upstream adds Go's diff of the two sources.
+  if (!isDeepStrictEqual(sourceOf(spec), sourceOf(old.spec)))
+    errors.push(
+      forbiddenField("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"),
+    );
+  errors.push(...immutableField("spec.volumeMode", spec.volumeMode, old.spec.volumeMode));
+  if (old.spec.nodeAffinity)
+    errors.push(...immutableField("spec.nodeAffinity", spec.nodeAffinity, old.spec.nodeAffinity));
+  return errors;
+}

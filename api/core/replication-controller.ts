@@ -1,0 +1,70 @@
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { labelsSelector, matches } from "../../apimachinery/selectors.ts";
+import { validateLongRunning } from "../apps/template-rules.ts";
+import { ageColumn, column, integer, labelsText, nameColumn, templateColumns, wide } from "../columns.ts";
+import type { ReplicationController } from "../generated/core-v1.ts";
+import { ReplicationControllers } from "../generated/resources.ts";
+import { notNegative } from "../int-or-percent.ts";
+import { namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
+import { startingStatus } from "../strategy.ts";
+import { defaultTemplate } from "./pod-defaults.ts";
+import { validateTemplate } from "./pod-validation.ts";
+
+export const replicationControllers: Resource<ReplicationController> = defineResource(ReplicationControllers, {
+  shortNames: ["rc"],
+  categories: ["all"],
+  storagePrefix: "controllers",
+  subresources: [scaleSubresource, "status"],
+  selectableFields: ["status.replicas"],
+  fields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
+  scale: {
+    get({ metadata, spec, status }) {
+      const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
+      const given = Object.entries({ namespace, uid, resourceVersion, creationTimestamp }).filter(([, v]) => v);
+      const selector = labelsText(spec.selector);
+      return {
+        kind: "Scale",
+        apiVersion: "autoscaling/v1",
+        metadata: { name, ...Object.fromEntries(given) },
+        spec: spec.replicas ? { replicas: spec.replicas } : {},
+        status: { replicas: status?.replicas ?? 0, ...(spec.selector ? { selector } : {}) },
+      };
+    },
+    set(object, replicas) {
+      object.spec.replicas = replicas;
+    },
+  },
+  defaults({ metadata, spec }) {
+    const labels = spec.template?.metadata?.labels;
+    if (labels) {
+      if (!Object.keys(spec.selector ?? {}).length) spec.selector = { ...labels };
+      if (!Object.keys(metadata.labels ?? {}).length) metadata.labels = { ...labels };
+    }
+    spec.replicas ??= 1;
+    if (spec.template) defaultTemplate(spec);
+  },
+  ...startingStatus(() => ({ replicas: 0 })),
+  ...rules(namespaced, validateSpec),
+  columns: [
+    nameColumn,
+    column("Desired", ({ spec }) => spec.replicas ?? 0, "Pods wanted.", integer),
+    column("Current", ({ status }) => status?.replicas ?? 0, "Pods there are.", integer),
+    column("Ready", ({ status }) => status?.readyReplicas ?? 0, "Pods that are ready.", integer),
+    ageColumn,
+    ...templateColumns<ReplicationController>(),
+    column("Selector", ({ spec }) => labelsText(spec.selector), "Labels of its Pods.", wide),
+  ],
+});
+
+function validateSpec({ spec }: ReplicationController): FieldError[] {
+  const { selector = {}, template } = spec;
+  const errors = notNegative(spec.minReadySeconds, "spec.minReadySeconds");
+  if (Object.keys(selector).length === 0) errors.push(required("spec.selector"));
+  errors.push(...notNegative(spec.replicas, "spec.replicas"));
+  const labels = template?.metadata?.labels ?? {};
+  if (template && !matches(labelsSelector(selector), labels))
+    errors.push(invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
+  errors.push(...validateTemplate(template, "spec.template"));
+  return [...errors, ...validateLongRunning(template, "ReplicationController")];
+}

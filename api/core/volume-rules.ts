@@ -1,0 +1,53 @@
+import {
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  required,
+} from "../../apimachinery/field-error.ts";
+import { dns1123Subdomain } from "../../apimachinery/names.ts";
+import { parseQuantity } from "../../apimachinery/quantity.ts";
+
+/** What volumes and claims share. */
+const modes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+const short: Record<string, string> = {
+  ReadWriteOnce: "RWO",
+  ReadOnlyMany: "ROX",
+  ReadWriteMany: "RWX",
+  ReadWriteOncePod: "RWOP",
+};
+
+export function validateAccessModes(given: readonly string[] | undefined, at: string, missing: string): FieldError[] {
+  if (!given?.length) return [required(at, missing)];
+  const errors = given.filter((mode) => !modes.includes(mode)).map((mode) => notSupported(at, mode, modes));
+  if (given.includes("ReadWriteOncePod") && new Set(given).size > 1)
+    errors.push(forbiddenField(at, "may not use ReadWriteOncePod with other access modes"));
+  return errors;
+}
+
+export function validateVolumeMode(mode: string | undefined, at: string): FieldError[] {
+  return mode === undefined || mode === "Block" || mode === "Filesystem"
+    ? []
+    : [notSupported(at, mode, ["Block", "Filesystem"])];
+}
+
+export const validateClassName = (name: string | undefined, at: string): FieldError[] =>
+  name ? dns1123Subdomain(name).map((p) => invalidValue(at, name, p)) : [];
+
+export const validatePositive = (quantity: string, at: string): FieldError[] =>
+  parseQuantity(quantity).nano > 0n ? [] : [invalidValue(at, quantity, "must be greater than zero")];
+
+/** `RWO,ROX`, in upstream's order. */
+export const accessModesText = (given: readonly string[] = []): string =>
+  Object.keys(short)
+    .filter((mode) => given.includes(mode))
+    .map((mode) => short[mode]!)
+    .join(",");
+
+/** The class of a volume or claim; an annotation before it was a field. */
+export function classOf(
+  annotations: Record<string, string> | undefined,
+  { storageClassName }: { storageClassName?: string },
+): string {
+  return annotations?.["volume.beta.kubernetes.io/storage-class"] ?? storageClassName ?? "";
+}
