@@ -191,7 +191,8 @@ describe("damage is named, with its page", () => {
         const damaged = Buffer.from(file);
         for (const [at, byte] of flips) damaged[at] = byte;
         try {
-          await rowsOf(await (await openBolt(inMemory(damaged), "db")).bucket("b"));
+          const bucket = await (await openBolt(inMemory(damaged), "db")).bucket("b");
+          if (bucket !== undefined) await rowsOf(bucket); // a damaged name is another name
         } catch (error) {
           assert.equal((error as Error).name, "BoltError", String(error));
         }
