@@ -76,7 +76,9 @@ describe("kubectl", () => {
       "kubelab/echo:v1",
     );
 
-    const [pod] = (await k("get", "pods", "-l", "app=web", "-o", "name")).split("\n");
+    // By image: Pods of the version before may still be on their way out.
+    const ofFirst = '{.items[?(@.spec.containers[0].image=="kubelab/echo:v1")].metadata.name}';
+    const [pod] = (await k("get", "pods", "-l", "app=web", "-o", `jsonpath=${ofFirst}`)).split(" ");
     expect(await k("logs", pod!)).toContain("kubelab/echo:v1 listens on");
     expect(await k("delete", "-f", resolve("deploy/demo"))).toMatch(
       /deployment\.apps "web" deleted.*\nservice "web" deleted/,
