@@ -29,6 +29,7 @@ export function checkRequest(
 }
 
 const adminOnly = [
+  "authEnable",
   "authDisable",
   "authStatus",
   "authUserAdd",

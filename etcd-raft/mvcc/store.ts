@@ -20,8 +20,8 @@ export class Store {
   compactRevision = -1;
   /** A compaction is scheduled and not finished: see `compactStep`. */
   compactPending = false;
-  readonly index = new KeyIndex();
-  readonly slabs = new Slabs();
+  index = new KeyIndex();
+  slabs = new Slabs();
   readonly #leases: KeyLeases;
   /** Ascending (main, sub). Never changed, only replaced: views hold on to it. */
   #base: readonly Version[] = [];
@@ -139,6 +139,23 @@ export class Store {
         if (scheduledCompact > finishedCompact) this.compact(scheduledCompact);
       },
     };
+  }
+
+  /** This store becomes what `other` is, which is not used any more. */
+  become(other: Store): void {
+    assert(!this.#writing && !other.#writing, "not during a write");
+    this.revision = other.revision;
+    this.compactRevision = other.compactRevision;
+    this.compactPending = other.compactPending;
+    this.index = other.index;
+    this.slabs = other.slabs;
+    this.#base = other.#base;
+    this.#log = other.#log;
+    this.#logStart = other.#logStart;
+    this.#finishedCompact = other.#finishedCompact;
+    this.#compactedUpTo = other.#compactedUpTo;
+    this.#nextBase = undefined;
+    this.#sweepFrom = undefined;
   }
 
   #compactLog(limit: number): void {

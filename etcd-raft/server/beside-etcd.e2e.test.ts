@@ -1,15 +1,10 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { type Rand, seededRand } from "../../base/rand.ts";
 import { peer } from "../../tools/peers.ts";
 import { EtcdClient, GrpcError, type RangeInit, type RequestOpInit, type TxnInit } from "../client/client.ts";
-import { freePorts, startTestMember } from "./testing.ts";
+import { startTestMember } from "./testing.ts";
+import { startEtcd } from "./testing-etcd.ts";
 
 const etcd = peer("etcd");
 
@@ -19,27 +14,9 @@ describe.skipIf(!etcd)("beside etcd", () => {
   let theirs: EtcdClient;
   let ours: EtcdClient;
   beforeAll(async () => {
-    const dir = mkdtempSync(join(tmpdir(), "etcd-"));
-    cleanups.push(() => rmSync(dir, { recursive: true, force: true }));
-    const [client, peerPort] = await freePorts(2);
-    const child = spawn(etcd!, [
-      `--data-dir=${dir}/data`,
-      `--listen-client-urls=http://127.0.0.1:${client}`,
-      `--advertise-client-urls=http://127.0.0.1:${client}`,
-      `--listen-peer-urls=http://127.0.0.1:${peerPort}`,
-    ]);
-    cleanups.unshift(async () => {
-      const gone = once(child, "exit");
-      child.kill("SIGKILL");
-      await gone;
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.once("exit", () => reject(new Error("etcd did not start")));
-      createInterface({ input: child.stderr }).on("line", (line) => {
-        if (line.includes("ready to serve client requests")) resolve();
-      });
-    });
-    theirs = new EtcdClient({ endpoints: [`http://127.0.0.1:${client}`] });
+    const real = await startEtcd(etcd!);
+    cleanups.push(() => real.close());
+    theirs = new EtcdClient({ endpoints: [real.endpoint] });
     const store = await startTestMember();
     ours = new EtcdClient({ endpoints: [store.endpoint] });
     cleanups.unshift(

@@ -17,6 +17,10 @@ export const FrameKind = {
   leaseKeepAlive: 3,
   /** call number u32, gRPC code u8; then the response, or the text of the error. */
   answer: 4,
+  /** On a connection of its own: a Snap as raftpb.Message, then chunks of the state file, then its SHA-256. */
+  snapshot: 5,
+  snapshotChunk: 6,
+  snapshotEnd: 7,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
@@ -25,6 +29,12 @@ export function frameHead(kind: FrameKind, length: number): Buffer {
   head.writeUInt32BE(length + 1, 0);
   head[4] = kind;
   return head;
+}
+
+export function helloFrame(clusterId: bigint, from: bigint, to: bigint): Buffer {
+  const hello = Buffer.concat([frameHead(FrameKind.hello, 24), Buffer.alloc(24)]);
+  for (const [i, id] of [clusterId, from, to].entries()) hello.writeBigUInt64BE(id, 5 + 8 * i);
+  return hello;
 }
 
 /** Cuts a byte stream into frames. Payloads are views of what came in: copy what is to be kept. */

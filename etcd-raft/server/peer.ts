@@ -4,7 +4,7 @@ import type { Cancel } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { etcdError } from "../errors.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
-import { FrameDecoder, FrameKind, frameHead } from "./frames.ts";
+import { FrameDecoder, type FrameKind, frameHead, helloFrame } from "./frames.ts";
 import type { TransportOptions } from "./transport.ts";
 
 /**
@@ -43,9 +43,7 @@ export class Peer {
       socket.setTimeout(0);
       this.connected = true;
       this.#since = this.#options.clock.monotonic();
-      const hello = Buffer.concat([frameHead(FrameKind.hello, 24), Buffer.alloc(24)]);
-      for (const [i, id] of [clusterId, self, this.#member.id].entries()) hello.writeBigUInt64BE(id, 5 + 8 * i);
-      socket.write(hello);
+      socket.write(helloFrame(clusterId, self, this.#member.id));
       log.info({ peer: idText(this.#member.id) }, "Connected to peer");
       handlers.onConnected(this.#member.id);
     });

@@ -21,6 +21,11 @@ export interface RunnerOptions {
   apply(entry: Entry): void;
   /** After a run of `apply`: the store is at rest until the next turn. */
   applied(index: number): void;
+  /**
+   * A received snapshot takes the place of the state; resolves when it has. `saved`: its note in the WAL. Undefined: none
+   * are ever received here.
+   */
+  install?(snapshot: NonNullable<Ready["snapshot"]>): { saved: Promise<void>; installed: Promise<void> };
   onSoftState(state: NonNullable<Ready["softState"]>): void;
   /** What raft would not take, since no leader is known. */
   onDropped(proposals: Uint8Array[], reads: Uint8Array[]): void;
@@ -42,6 +47,7 @@ export class Runner {
   #cancelTick: Cancel = () => {};
   #lastTick = 0;
   #stalled = false;
+  #installing = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -131,22 +137,50 @@ export class Runner {
       this.#step({ type: "Propose", data }, out);
     }
     this.#act(out);
-    if (this.#applyFrom < this.#toApply.length) {
+    const toApply = () => this.#applyFrom < this.#toApply.length && this.#installing === 0;
+    if (toApply()) {
       this.#step({ type: "Applied", index: this.#applySome() }, out);
       this.#act(out);
     }
-    if (this.#applyFrom < this.#toApply.length || this.#inputs.length > 0) this.#schedule();
+    if (toApply() || this.#inputs.length > 0) this.#schedule();
   }
 
   #step(input: Input, out: Batch): void {
     const ready = step(this.#options.raft, input);
-    out.add(ready);
+    if (ready.snapshot) this.#install(ready.snapshot, ready, out);
+    else out.add(ready);
     if (ready.softState) this.#options.onSoftState(ready.softState);
     if (ready.dropped.proposals.length > 0 || ready.dropped.reads.length > 0) {
       this.#options.onDropped(ready.dropped.proposals, ready.dropped.reads);
     }
     for (const { context, index } of ready.readStates) this.#options.onReadState(context, index);
     for (const entry of ready.committedEntries) this.#toApply.push(entry);
+  }
+
+  /** Everything before is saved first; entries that are not applied yet are in the snapshot. */
+  #install(snapshot: NonNullable<Ready["snapshot"]>, ready: Ready, out: Batch): void {
+    this.#act(out);
+    this.#toApply = [];
+    this.#applyFrom = 0;
+    this.#installing++;
+    const { wal, install, applied, send, onFatal } = this.#options;
+    // The hard state stands before the note: etcd counts no snapshot beyond the commit index.
+    const hardState = wal.save(ready.hardState, []);
+    const { saved, installed } = install!(snapshot);
+    if (ready.messages.length > 0) send(ready.messages);
+    Promise.all([hardState, saved, installed]).then(
+      () => {
+        this.#installing--;
+        if (this.#stopped) return;
+        this.#inputs.push({ type: "Applied", index: snapshot.index });
+        applied(snapshot.index);
+        send(ready.messagesAfterPersist);
+        this.#schedule();
+      },
+      (error: Error) => {
+        if (!this.#stopped) onFatal(error);
+      },
+    );
   }
 
   #act(out: Batch): void {

@@ -10,6 +10,8 @@ import { decodeMessage, encodeMessage } from "../raft/wire.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
 import { FrameDecoder, FrameKind, frameHead } from "./frames.ts";
 import { Peer } from "./peer.ts";
+import { StateReceiver, sendState } from "./snapshot-link.ts";
+import type { Incoming } from "./snapshots.ts";
 
 /**
  * Connections between members: one that we dial to each peer for what we send, redialled with back-off, and those that
@@ -20,6 +22,8 @@ export interface TransportHandlers {
   /** The connection to a peer is gone and could not be made again at once. */
   onUnreachable(id: bigint): void;
   onConnected(id: bigint): void;
+  /** The state is coming from a leader, to be written to what this gives; `done` when all of it is durable. */
+  onState(message: Message): { incoming: Promise<Incoming>; done(): void };
   /** A call of another member; the answer is bytes. Throws GrpcError. */
   onCall(kind: FrameKind, request: Buffer): Promise<Uint8Array>;
 }
@@ -96,6 +100,13 @@ export class Transport {
     return peer.call(kind, request, timeoutMs);
   }
 
+  /** Sends a follower the state; rejects when it did not take it. */
+  sendState(message: Message, chunks: Iterable<Buffer>): Promise<void> {
+    const to = this.#options.peers.find(({ id }) => id === message.to);
+    if (to === undefined) return Promise.reject(new Error("no such peer"));
+    return sendState(to, message, chunks, this.#options);
+  }
+
   isConnected(id: bigint): boolean {
     return this.#peers.get(id)?.connected ?? false;
   }
@@ -114,6 +125,7 @@ export class Transport {
     socket.on("error", () => {});
     const decoder = new FrameDecoder();
     let from: bigint | undefined;
+    let state: StateReceiver | undefined;
     const onFrame = (kind: number, payload: Buffer) => {
       if (from === undefined) {
         const hello = kind === FrameKind.hello && payload.length === 24 ? helloOf(payload) : undefined;
@@ -127,6 +139,13 @@ export class Transport {
         }
         from = hello.from;
         this.#peers.get(from)!.dialNow();
+      } else if (state !== undefined) {
+        state.onFrame(kind, payload);
+      } else if (kind === FrameKind.snapshot) {
+        const message = decodeMessage(payload);
+        if (message.from !== from || message.type !== "Snap") throw new Error("a state without its message");
+        const { incoming, done } = handlers.onState(message);
+        state = new StateReceiver(socket, incoming, done);
       } else if (kind === FrameKind.raft) {
         const message = decodeMessage(payload);
         if (message.from === from) handlers.onMessage(message);

@@ -19,6 +19,8 @@ export interface Watcher {
   synced: boolean;
   /** `revision`: everything up to it is now delivered. */
   deliver(events: Event[], revision: number): void;
+  /** It was synced and is not any more: it has to be caught up. */
+  behind(): void;
 }
 
 export class WatchHub {
@@ -60,6 +62,18 @@ export class WatchHub {
     this.#ranges.delete(watcher);
     const set = this.#byKey.get(watcher.range.key);
     if (set?.delete(watcher) && set.size === 0) this.#byKey.delete(watcher.range.key);
+  }
+
+  /** The store was replaced by a later one. What happened between may be compacted there, so that watchers must be told. */
+  replaced(): void {
+    if (this.revision + 1 >= this.#store.compactRevision) {
+      this.publish();
+      return;
+    }
+    const synced = [...this.#ranges, ...[...this.#byKey.values()].flatMap((set) => [...set])];
+    for (const watcher of synced) this.unsync(watcher);
+    this.revision = this.#store.revision;
+    for (const watcher of synced) watcher.behind();
   }
 
   /** Hands the changes since the last call to all synced watchers. */

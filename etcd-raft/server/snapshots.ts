@@ -1,0 +1,212 @@
+import { assert } from "../../base/assert.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { Entry, Message } from "../raft/types.ts";
+import { withDb, writeDb } from "../snap/db-file.ts";
+import { readKeys } from "../snap/key-rows.ts";
+import { encodeSnap, parseSnapName, snapName } from "../snap/snap-file.ts";
+import { readState, type State } from "../snap/state.ts";
+import type { Disk } from "../wal/disk.ts";
+import type { Wal } from "../wal/wal.ts";
+import type { Applier } from "./applier.ts";
+
+/**
+ * The state on disk: taken now and then, received from a leader, put in place.
+ *
+ * When: a snapshot writes the whole state, so it is worth its cost only when the log has grown by as much since the last
+ * one. All snapshots together are then never more bytes than the log itself (write amplification of at most two), however
+ * large the state; and a start reads at most about as much log as state. `--snapshot-count` entries must have come as well,
+ * or 64 MB of them: small states would be written all the time. Members count from different starts, so that not all of
+ * them write at once.
+ *
+ * Order on disk, each durable before the next: the log up to the snapshot; `db`; the `.snap`; its note in the WAL. Only then
+ * the log is forgotten. A crash between leaves a `db` that is newer than the note: the entries after the note are there, and
+ * those that `db` holds already are not applied again.
+ */
+export interface SnapshotsOptions {
+  /** `<data>/member/snap` */
+  dir: string;
+  disk: Disk;
+  clock: Clock;
+  log: Logger;
+  wal: Wal;
+  applier: Applier;
+  /** `--snapshot-count`, `--snapshot-catchup-entries` */
+  count: number;
+  catchUp: number;
+  /** In [0, 1): where between two snapshots this member begins to count. */
+  phase: number;
+  /** Raft may forget entries up to `index`. */
+  compact(index: number): void;
+  onFatal(error: Error): void;
+}
+
+export class Snapshots {
+  readonly #options: SnapshotsOptions;
+  #entries: number;
+  #bytes = 0;
+  #lastSize = 0;
+  #closed = false;
+  #received = 0;
+  /** One thing at a time happens to `db`. */
+  #running: Promise<void> | undefined;
+
+  constructor(options: SnapshotsOptions) {
+    this.#options = options;
+    this.#entries = Math.floor(options.count * options.phase);
+  }
+
+  /** An entry was applied. */
+  count(entry: Entry): void {
+    this.#entries++;
+    this.#bytes += entry.data.length + entryOverheadBytes;
+  }
+
+  /** The state is at rest: take a snapshot if it is time. */
+  applied(): void {
+    const enough = this.#entries >= this.#options.count || this.#bytes >= manyBytes;
+    if (!enough || this.#bytes < this.#lastSize || this.#running || this.#closed) return;
+    this.#running = this.#take().catch((error: Error) => {
+      if (!this.#closed) this.#options.onFatal(error);
+    });
+    void this.#running.then(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Resolves when nothing is being written any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  async #take(): Promise<void> {
+    const { dir, disk, clock, log, wal, applier, catchUp, compact } = this.#options;
+    const state = applier.state();
+    const view = applier.store.view();
+    const begin = clock.monotonic();
+    this.#entries = 0;
+    this.#bytes = 0;
+    await wal.save(undefined, []);
+    this.#lastSize = await writeDb(`${dir}/db`, state, view, disk, clock);
+    await writeSnap(dir, state, disk);
+    const { consistentIndex: index, term, confState } = state;
+    await wal.saveSnapshot({ index, term, confState: confState! });
+    compact(Math.max(0, index - catchUp));
+    await wal.release(index);
+    await removeOld(dir, index, disk);
+    const seconds = (clock.monotonic() - begin) / 1000;
+    log.info({ index, revision: view.revision, bytes: this.#lastSize, seconds }, "Saved snapshot");
+  }
+
+  /** What a leader sends arrives here: a file of its own until raft has said that it counts. */
+  async receive(message: Message): Promise<Incoming> {
+    const { dir, disk, log } = this.#options;
+    const path = `${dir}/${receivedName(message.index)}`;
+    const temporary = `${path}.${++this.#received}.tmp`;
+    const file = await disk.open(temporary, "create");
+    let at = 0;
+    return {
+      async write(chunk) {
+        await file.write(at, chunk);
+        at += chunk.length;
+      },
+      async end() {
+        await file.sync();
+        await file.close();
+        const state = await withDb(temporary, disk, readState);
+        if (state.consistentIndex !== message.index || state.term !== message.logTerm)
+          throw new Error(`the state received is at ${state.consistentIndex}, not at ${message.index}`);
+        await disk.rename(temporary, path);
+        await writeSnap(dir, state, disk); // makes the names durable too
+        log.info({ index: message.index, bytes: at }, "Received snapshot");
+      },
+      async abort() {
+        await file.close();
+        await disk.remove(temporary);
+      },
+    };
+  }
+
+  /** Raft has taken a received snapshot, and the WAL notes it: the state becomes that one. */
+  async install({ index }: { index: number; term: number }): Promise<void> {
+    const { dir, disk, applier } = this.#options;
+    await this.#running;
+    await useReceived(dir, index, disk);
+    applier.replace(await loadState(dir, applier.fresh(), disk));
+    this.#entries = 0;
+    this.#bytes = 0;
+    await removeOld(dir, index, disk);
+  }
+}
+
+export interface Incoming {
+  write(chunk: Uint8Array): Promise<void>;
+  /** All is there: resolves when it is durable and fit to use. */
+  end(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/**
+ * Brings `applier` to what is on disk and returns the WAL note that the log goes on from; undefined when there is no
+ * snapshot yet. `notes`: the WAL's.
+ */
+export async function openSnapshot(
+  dir: string,
+  notes: readonly { index: number; term: number }[],
+  applier: Applier,
+  disk: Disk,
+): Promise<{ index: number; term: number } | undefined> {
+  const newest = notes.reduce((a, b) => (b.index > a.index ? b : a));
+  const names = (await disk.list(dir)) ?? [];
+  if (names.includes(receivedName(newest.index))) {
+    const there = names.includes("db") ? await withDb(`${dir}/db`, disk, readState) : undefined;
+    if (there === undefined || there.consistentIndex < newest.index) await useReceived(dir, newest.index, disk);
+  } else if (!names.includes("db")) {
+    if (newest.index === 0) return undefined;
+    throw new Error(`${dir}/db is missing, but the log begins after entry ${newest.index}`);
+  }
+  await loadState(dir, applier, disk);
+  const usable = notes.filter(({ index }) => index <= applier.applied.index);
+  if (usable.length === 0) throw new Error(`${dir}/db is older than the log, which begins after entry ${newest.index}`);
+  return usable.reduce((a, b) => (b.index > a.index ? b : a));
+}
+
+async function loadState(dir: string, applier: Applier, disk: Disk): Promise<Applier> {
+  return withDb(`${dir}/db`, disk, async (db) => {
+    const state = await readState(db);
+    applier.restore(state);
+    await readKeys(db, applier.store, state);
+    return applier;
+  });
+}
+
+async function useReceived(dir: string, index: number, disk: Disk): Promise<void> {
+  await disk.rename(`${dir}/${receivedName(index)}`, `${dir}/db`);
+  await disk.syncDir(dir);
+}
+
+async function writeSnap(dir: string, state: State, disk: Disk): Promise<void> {
+  const { consistentIndex: index, term, confState } = state;
+  assert(confState !== undefined, "our own states know who votes");
+  const path = `${dir}/${snapName({ index, term })}`;
+  const file = await disk.open(`${path}.tmp`, "create");
+  await file.write(0, encodeSnap({ ...state, index, term, confState }));
+  await file.sync();
+  await file.close();
+  await disk.rename(`${path}.tmp`, path);
+  await disk.syncDir(dir);
+}
+
+/** What came before the snapshot at `index`, and what never got ready. */
+async function removeOld(dir: string, index: number, disk: Disk): Promise<void> {
+  for (const name of (await disk.list(dir)) ?? []) {
+    const received = /^([0-9a-f]{16})\.snap\.db$/.exec(name);
+    const at = received ? Number.parseInt(received[1]!, 16) : parseSnapName(name)?.index;
+    if (at !== undefined && at < index) await disk.remove(`${dir}/${name}`);
+  }
+}
+
+const receivedName = (index: number): string => `${index.toString(16).padStart(16, "0")}.snap.db`;
+const entryOverheadBytes = 32;
+const manyBytes = 64_000_000;
