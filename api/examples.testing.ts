@@ -3,6 +3,8 @@ export interface Example {
   body: object;
   /** Ages and times are `AGE`. */
   columns: readonly string[];
+  /** What kubectl says when it is applied again; `unchanged` without it. */
+  again?: "configured";
 }
 
 const selector = { matchLabels: { app: "web" } };
@@ -86,4 +88,99 @@ export const examples: Record<string, Example> = {
     },
     columns: ["Pending", "slow", "<unset>", "AGE", "Filesystem"],
   },
+  "networking.k8s.io/v1 Ingress": {
+    body: {
+      spec: {
+        ingressClassName: "nginx",
+        tls: [{ hosts: ["a.example.com"], secretName: "tls" }],
+        rules: ["a", "b", "c", "d"].map((host) => ({
+          host: `${host}.example.com`,
+          http: {
+            paths: [{ path: "/", pathType: "Prefix", backend: { service: { name: "web", port: { number: 80 } } } }],
+          },
+        })),
+      },
+    },
+    columns: ["nginx", "a.example.com,b.example.com,c.example.com + 1 more...", "80, 443", "AGE"],
+  },
+  "networking.k8s.io/v1 IngressClass": {
+    body: {
+      spec: { controller: "example.com/ingress", parameters: { apiGroup: "example.com", kind: "P", name: "p" } },
+    },
+    columns: ["example.com/ingress", "P.example.com/p", "AGE"],
+  },
+  "networking.k8s.io/v1 NetworkPolicy": {
+    body: {
+      spec: {
+        podSelector: selector,
+        ingress: [
+          {
+            ports: [{ port: 80, protocol: "TCP" }],
+            from: [{ ipBlock: { cidr: "10.0.0.0/8", except: ["10.1.0.0/16"] } }, { podSelector: {} }],
+          },
+        ],
+      },
+    },
+    columns: ["app=web", "AGE"],
+  },
+  "policy/v1 PodDisruptionBudget": {
+    body: { spec: { minAvailable: "50%", selector } },
+    columns: ["50%", "N/A", "0", "AGE"],
+    again: "configured", // its selector has the patch strategy replace, so that kubectl always sends it
+  },
+  "rbac.authorization.k8s.io/v1 Role": {
+    body: { rules: [{ verbs: ["get"], apiGroups: [""], resources: ["pods"] }] },
+    columns: ["AGE"],
+  },
+  "rbac.authorization.k8s.io/v1 ClusterRole": {
+    body: { rules: [{ verbs: ["get"], nonResourceURLs: ["/metrics"] }] },
+    columns: ["AGE"],
+  },
+  "rbac.authorization.k8s.io/v1 RoleBinding": {
+    body: {
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: "reader" },
+      subjects: [
+        { apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "ann" },
+        { apiGroup: "rbac.authorization.k8s.io", kind: "Group", name: "ops" },
+        { kind: "ServiceAccount", namespace: "default", name: "bot" },
+      ],
+    },
+    columns: ["Role/reader", "AGE", "ann", "ops", "default/bot"],
+  },
+  "rbac.authorization.k8s.io/v1 ClusterRoleBinding": {
+    body: {
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "reader" },
+      subjects: [{ apiGroup: "rbac.authorization.k8s.io", kind: "User", name: "ann" }],
+    },
+    columns: ["ClusterRole/reader", "AGE", "ann"],
+  },
+  "scheduling.k8s.io/v1 PriorityClass": {
+    body: { value: 1000, description: "Before others." },
+    columns: ["1000", "false", "AGE", "PreemptLowerPriority"],
+  },
+  "storage.k8s.io/v1 StorageClass": {
+    body: { provisioner: "example.com/disk", parameters: { type: "ssd" } },
+    columns: ["example.com/disk", "Delete", "Immediate", "false", "AGE"],
+  },
+  "storage.k8s.io/v1 CSIDriver": {
+    body: { spec: { tokenRequests: [{ audience: "a" }] } },
+    columns: ["true", "false", "false", "a", "false", "Persistent", "AGE"],
+  },
+  "storage.k8s.io/v1 CSINode": {
+    body: { spec: { drivers: [{ name: "d.example.com", nodeID: "n1", topologyKeys: ["zone"] }] } },
+    columns: ["1", "AGE"],
+  },
+  "storage.k8s.io/v1 CSIStorageCapacity": {
+    body: { storageClassName: "slow", capacity: "5Gi" },
+    columns: ["slow", "5Gi"],
+  },
+  "storage.k8s.io/v1 VolumeAttachment": {
+    body: { spec: { attacher: "d.example.com", nodeName: "n1", source: { persistentVolumeName: "v" } } },
+    columns: ["d.example.com", "v", "n1", "false", "AGE"],
+  },
+  "storage.k8s.io/v1 VolumeAttributesClass": {
+    body: { driverName: "d.example.com", parameters: { iops: "100" } },
+    columns: ["d.example.com", "AGE"],
+  },
+  "node.k8s.io/v1 RuntimeClass": { body: { handler: "runc" }, columns: ["runc", "AGE"] },
 };

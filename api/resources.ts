@@ -22,7 +22,18 @@ import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import { ingresses } from "./networking/ingress.ts";
+import { ingressClasses } from "./networking/ingress-class.ts";
+import { networkPolicies } from "./networking/network-policy.ts";
+import { runtimeClasses } from "./node/runtime-class.ts";
+import { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
+import { clusterRoles, roles } from "./rbac/role.ts";
+import { clusterRoleBindings, roleBindings } from "./rbac/role-binding.ts";
 import type { Resource } from "./resource.ts";
+import { priorityClasses } from "./scheduling/priority-class.ts";
+import { csiDrivers, csiNodes, csiStorageCapacities } from "./storage/csi.ts";
+import { storageClasses, volumeAttributesClasses } from "./storage/storage-class.ts";
+import { volumeAttachments } from "./storage/volume-attachment.ts";
 
 export type { Column, Resource, ScaleAccess, Subresource, Verb } from "./resource.ts";
 
@@ -55,6 +66,22 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     statefulSets,
     cronJobs,
     jobs,
+    ingressClasses,
+    ingresses,
+    networkPolicies,
+    podDisruptionBudgets,
+    clusterRoleBindings,
+    clusterRoles,
+    roleBindings,
+    roles,
+    csiDrivers,
+    csiNodes,
+    csiStorageCapacities,
+    storageClasses,
+    volumeAttachments,
+    volumeAttributesClasses,
+    priorityClasses,
+    runtimeClasses,
     leases,
     endpointSlices(loopback),
   ];

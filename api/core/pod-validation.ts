@@ -130,7 +130,7 @@ function validateSource(volume: Volume, at: string): FieldError[] {
   return errors;
 }
 
-function validateTolerations(tolerations: Toleration[], path: string): FieldError[] {
+export function validateTolerations(tolerations: Toleration[], path: string): FieldError[] {
   const errors: FieldError[] = [];
   for (const [i, { key, operator = "Equal", value, effect, tolerationSeconds }] of tolerations.entries()) {
     const at = `${path}[${i}]`;

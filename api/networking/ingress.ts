@@ -1,0 +1,121 @@
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
+import { ageColumn, column, join, nameColumn, orNone } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import type { HTTPIngressPath, Ingress, IngressBackend } from "../generated/networking-v1.ts";
+import { Ingresses } from "../generated/resources.ts";
+import { namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { startingStatus } from "../strategy.ts";
+import { validateReference } from "./ingress-class.ts";
+
+export const ingresses: Resource<Ingress> = defineResource(Ingresses, {
+  shortNames: ["ing"],
+  storagePrefix: "ingress",
+  subresources: ["status"],
+  defaults: () => {},
+  ...startingStatus(() => ({ loadBalancer: {} })),
+  ...rules(namespaced, validateSpec),
+  columns: [
+    nameColumn,
+    column("Class", ({ spec }) => orNone(spec.ingressClassName), "Which controller serves it."),
+    column("Hosts", hosts, "Hosts it answers for."),
+    column("Address", address, "Where it is reached."),
+    column("Ports", ({ spec }) => (spec.tls?.length ? "80, 443" : "80"), "Ports that it answers on."),
+    ageColumn,
+  ],
+});
+
+const shownHosts = 3;
+
+function hosts({ spec }: Ingress): string {
+  const named = (spec.rules ?? []).map((r) => r.host).filter(Boolean);
+  const more = named.length > shownHosts ? ` + ${(spec.rules ?? []).length - shownHosts} more...` : "";
+  return `${named.slice(0, shownHosts).join(",") || "*"}${more}`;
+}
+
+function address({ status }: Ingress): string {
+  const text = join((status?.loadBalancer?.ingress ?? []).map((i) => i.ip || i.hostname || "").filter(Boolean));
+  return text.length > 16 ? `${text.slice(0, 13)}...` : text;
+}
+
+function validateSpec({ spec }: Ingress): FieldError[] {
+  const errors: FieldError[] = [];
+  const list = spec.rules ?? [];
+  if (list.length === 0 && !spec.defaultBackend)
+    errors.push(invalidValue("spec", list, "either `defaultBackend` or `rules` must be specified"));
+  for (const [i, rule] of list.entries()) {
+    const at = `spec.rules[${i}]`;
+    errors.push(...validateHost(rule.host, `${at}.host`));
+    if (!rule.http) continue;
+    if (!rule.http.paths?.length) errors.push(required(`${at}.http.paths`));
+    for (const [j, path] of (rule.http.paths ?? []).entries())
+      errors.push(...validatePath(path, `${at}.http.paths[${j}]`));
+  }
+  for (const [i, { hosts: names = [], secretName }] of (spec.tls ?? []).entries()) {
+    const at = `spec.tls[${i}]`;
+    for (const [j, host] of names.entries())
+      for (const p of hostProblems(host)) errors.push(invalidValue(`${at}.hosts[${j}]`, host, p));
+    if (secretName)
+      for (const p of dns1123Subdomain(secretName)) errors.push(invalidValue(`${at}.secretName`, secretName, p));
+  }
+  if (spec.defaultBackend) errors.push(...validateBackend(spec.defaultBackend, "spec.defaultBackend"));
+  if (spec.ingressClassName !== undefined)
+    for (const p of dns1123Subdomain(spec.ingressClassName))
+      errors.push(invalidValue("spec.ingressClassName", spec.ingressClassName, p));
+  return errors;
+}
+
+function validateHost(host: string | undefined, at: string): FieldError[] {
+  if (!host) return [];
+  if (/^[0-9.]+$/.test(host) || host.includes(":"))
+    return [invalidValue(at, host, "must be a DNS name, not an IP address")];
+  return hostProblems(host).map((p) => invalidValue(at, host, p));
+}
+
+const wildcardText =
+  "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+function hostProblems(host: string): string[] {
+  if (!host.includes("*")) return dns1123Subdomain(host);
+  return host.startsWith("*.") && dns1123Subdomain(host.slice(2)).length === 0 ? [] : [wildcardText];
+}
+
+const pathTypes = ["Exact", "ImplementationSpecific", "Prefix"];
+const badSequences = ["//", "/./", "/../", "%2f", "%2F"];
+const badSuffixes = ["/..", "/."];
+
+function validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!pathType) errors.push(required(`${at}.pathType`, "pathType must be specified"));
+  else errors.push(...oneOf(`${at}.pathType`, pathType, pathTypes, true));
+  const absolute = () => {
+    if (!path.startsWith("/")) errors.push(invalidValue(`${at}.path`, path, "must be an absolute path"));
+  };
+  if (pathType === "Exact" || pathType === "Prefix") {
+    absolute();
+    if (path)
+      for (const bad of badSequences)
+        if (path.includes(bad)) errors.push(invalidValue(`${at}.path`, path, `must not contain '${bad}'`));
+    for (const bad of badSuffixes)
+      if (path.endsWith(bad)) errors.push(invalidValue(`${at}.path`, path, `cannot end with '${bad}'`));
+  } else if (path) absolute();
+  return [...errors, ...validateBackend(backend, `${at}.backend`)];
+}
+
+function validateBackend(backend: IngressBackend | undefined, at: string): FieldError[] {
+  const { service, resource } = backend ?? {};
+  if (service && resource) return [invalidValue(at, "", "cannot set both resource and service backends")];
+  if (resource) return validateReference(resource, `${at}.resource`);
+  if (!service) return [required(at, "resource or service backend is required")];
+  const errors: FieldError[] = [];
+  const path = `${at}.service`;
+  if (!service.name) errors.push(required(`${path}.name`));
+  else for (const p of dns1035Label(service.name)) errors.push(invalidValue(`${path}.name`, service.name, p));
+  const { name, number } = service.port ?? {};
+  if (name && number) errors.push(invalidValue(path, "", "cannot set both port name & port number"));
+  else if (name) errors.push(...portName(name).map((p) => invalidValue(`${path}.port.name`, name, p)));
+  else if (number) errors.push(...portNumber(number).map((p) => invalidValue(`${path}.port.number`, number, p)));
+  else errors.push(required(path, "port name or number is required"));
+  return errors;
+}

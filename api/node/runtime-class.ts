@@ -1,0 +1,24 @@
+import { invalidValue, required } from "../../apimachinery/field-error.ts";
+import { dns1123Label } from "../../apimachinery/names.ts";
+import { validateLabels } from "../../apimachinery/selectors.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
+import { validateTolerations } from "../core/pod-validation.ts";
+import type { RuntimeClass } from "../generated/node-v1.ts";
+import { RuntimeClasses } from "../generated/resources.ts";
+import { clusterWide, immutableField, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+export const runtimeClasses: Resource<RuntimeClass> = defineResource(RuntimeClasses, {
+  unconditionalUpdate: false,
+  defaults: () => {},
+  ...rules(
+    clusterWide,
+    ({ handler, scheduling }) => [
+      ...(handler ? dns1123Label(handler).map((p) => invalidValue("handler", handler, p)) : [required("handler")]),
+      ...validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector"),
+      ...validateTolerations(scheduling?.tolerations ?? [], "scheduling.tolerations"),
+    ],
+    ({ handler }, old) => immutableField("handler", handler, old.handler),
+  ),
+  columns: [nameColumn, column("Handler", ({ handler }) => handler ?? "", "The runtime's own name for it."), ageColumn],
+});

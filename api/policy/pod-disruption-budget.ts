@@ -1,0 +1,40 @@
+import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
+import { PodDisruptionBudgets } from "../generated/resources.ts";
+import { atMost100Percent, intOrPercent } from "../int-or-percent.ts";
+import { namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { startingStatus } from "../strategy.ts";
+
+export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResource(PodDisruptionBudgets, {
+  shortNames: ["pdb"],
+  unconditionalUpdate: false,
+  subresources: ["status"],
+  defaults: () => {},
+  ...startingStatus(() => ({ disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 })),
+  ...rules(namespaced, validateSpec),
+  columns: [
+    nameColumn,
+    column("Min Available", ({ spec }) => String(spec.minAvailable ?? "N/A"), "Pods that must stay."),
+    column("Max Unavailable", ({ spec }) => String(spec.maxUnavailable ?? "N/A"), "Pods that may be away."),
+    column("Allowed Disruptions", ({ status }) => status?.disruptionsAllowed ?? 0, "Evictions possible now.", integer),
+    ageColumn,
+  ],
+});
+
+function validateSpec({ spec }: PodDisruptionBudget): FieldError[] {
+  const errors: FieldError[] = [];
+  if (spec.minAvailable !== undefined && spec.maxUnavailable !== undefined)
+    errors.push(invalidValue("spec", spec, "minAvailable and maxUnavailable cannot be both set"));
+  for (const key of ["minAvailable", "maxUnavailable"] as const)
+    if (spec[key] !== undefined)
+      errors.push(...intOrPercent(spec[key], `spec.${key}`), ...atMost100Percent(spec[key], `spec.${key}`));
+  errors.push(...validateLabelSelector(spec.selector, "spec.selector"));
+  const policy = spec.unhealthyPodEvictionPolicy;
+  if (policy !== undefined)
+    errors.push(...oneOf("spec.unhealthyPodEvictionPolicy", policy, ["AlwaysAllow", "IfHealthyBudget"], false));
+  return errors;
+}

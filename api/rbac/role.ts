@@ -1,0 +1,57 @@
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { pathSegmentName } from "../../apimachinery/names.ts";
+import { validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { createdColumn, nameColumn } from "../columns.ts";
+import type { ClusterRole, PolicyRule, Role } from "../generated/rbac-v1.ts";
+import { ClusterRoles, Roles } from "../generated/resources.ts";
+import { rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+/** Roles; whether a client may write them (escalation) is the authorizer's question. */
+export const roles: Resource<Role> = defineResource(Roles, {
+  createOnUpdate: true,
+  defaults: () => {},
+  ...rules({ namespaced: true, name: pathSegmentName }, (role: Role) => validateRules(role.rules, true)),
+  columns: [nameColumn, createdColumn],
+});
+
+export const clusterRoles: Resource<ClusterRole> = defineResource(ClusterRoles, {
+  createOnUpdate: true,
+  defaults: () => {},
+  ...rules({ namespaced: false, name: pathSegmentName }, (role: ClusterRole) => [
+    ...validateRules(role.rules, false),
+    ...validateAggregation(role),
+  ]),
+  columns: [nameColumn, createdColumn],
+});
+
+function validateRules(list: readonly PolicyRule[] = [], namespaced: boolean): FieldError[] {
+  return list.flatMap((rule, i) => validateRule(rule, namespaced, `rules[${i}]`));
+}
+
+function validateRule(rule: PolicyRule, namespaced: boolean, at: string): FieldError[] {
+  const { verbs = [], apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [] } = rule;
+  const errors: FieldError[] = [];
+  if (verbs.length === 0) errors.push(required(`${at}.verbs`, "verbs must contain at least one value"));
+  if (nonResourceURLs.length > 0) {
+    const wrong = (detail: string) => errors.push(invalidValue(`${at}.nonResourceURLs`, nonResourceURLs, detail));
+    if (namespaced) wrong("namespaced rules cannot apply to non-resource URLs");
+    if (apiGroups.length + resources.length + resourceNames.length > 0)
+      wrong("rules cannot apply to both regular resources and non-resource URLs");
+    return errors;
+  }
+  if (apiGroups.length === 0)
+    errors.push(required(`${at}.apiGroups`, "resource rules must supply at least one api group"));
+  if (resources.length === 0)
+    errors.push(required(`${at}.resources`, "resource rules must supply at least one resource"));
+  return errors;
+}
+
+function validateAggregation({ aggregationRule }: ClusterRole): FieldError[] {
+  if (!aggregationRule) return [];
+  const at = "aggregationRule.clusterRoleSelectors";
+  const selectors = aggregationRule.clusterRoleSelectors ?? [];
+  if (selectors.length === 0)
+    return [required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil")];
+  return selectors.flatMap((selector, i) => validateLabelSelector(selector, `${at}[${i}]`));
+}

@@ -1,0 +1,58 @@
+import { type FieldError, forbiddenField } from "../../apimachinery/field-error.ts";
+import { ageColumn, boolean, column, integer, nameColumn } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import { PriorityClasses } from "../generated/resources.ts";
+import type { PriorityClass } from "../generated/scheduling-v1.ts";
+import { clusterWide, immutableField, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { startGeneration } from "../strategy.ts";
+
+/** Higher ones are the system's. */
+const highestUserPriority = 1_000_000_000;
+const systemPrefix = "system-";
+
+/** The classes that every cluster has. */
+export const systemPriorityClasses = {
+  "system-node-critical": 2_000_001_000,
+  "system-cluster-critical": 2_000_000_000,
+};
+
+export const priorityClasses: Resource<PriorityClass> = defineResource(PriorityClasses, {
+  shortNames: ["pc"],
+  defaults(priority) {
+    priority.value ??= 0;
+    priority.preemptionPolicy ??= "PreemptLowerPriority";
+  },
+  prepareForCreate: startGeneration,
+  ...rules(clusterWide, validateClass, (priority, old) => [
+    ...(priority.value === old.value ? [] : [forbiddenField("value", "may not be changed in an update.")]),
+    ...immutableField("preemptionPolicy", priority.preemptionPolicy, old.preemptionPolicy),
+  ]),
+  columns: [
+    nameColumn,
+    column("Value", ({ value }) => value ?? 0, "The priority it gives.", integer),
+    column("Global-Default", ({ globalDefault }) => globalDefault ?? false, "For Pods that name none.", boolean),
+    ageColumn,
+    column("PreemptionPolicy", ({ preemptionPolicy }) => preemptionPolicy ?? "", "Whether its Pods push others out."),
+  ],
+});
+
+function validateClass({ metadata, value, globalDefault, preemptionPolicy }: PriorityClass): FieldError[] {
+  const { name = "" } = metadata;
+  const errors: FieldError[] = [];
+  if (name.startsWith(systemPrefix)) {
+    const problem = systemProblem(name, value, globalDefault ?? false);
+    const text = "priority class names with 'system-' prefix are reserved for system use only";
+    if (problem) errors.push(forbiddenField("metadata.name", `${text}. error: ${problem}`));
+  } else if (value > highestUserPriority)
+    errors.push(forbiddenField("value", `maximum allowed value of a user defined priority is ${highestUserPriority}`));
+  const policies = ["Never", "PreemptLowerPriority"];
+  return [...errors, ...oneOf("preemptionPolicy", preemptionPolicy, policies, true)];
+}
+
+function systemProblem(name: string, value: number, globalDefault: boolean): string | undefined {
+  const known = Object.entries(systemPriorityClasses).find(([n]) => n === name);
+  if (!known) return `${name} is not a known system priority class`;
+  if (known[1] !== value) return `value of ${name} PriorityClass must be ${known[1]}`;
+  return globalDefault ? `globalDefault of ${name} PriorityClass must be false` : undefined;
+}

@@ -1,0 +1,147 @@
+import {
+  duplicate,
+  type FieldError,
+  invalidValue,
+  notSupported,
+  required,
+  tooLong,
+} from "../../apimachinery/field-error.ts";
+import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
+import { parseQuantity } from "../../apimachinery/quantity.ts";
+import { validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { ageColumn, boolean, column, integer, join, nameColumn, unset } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import { CSIDrivers, CSINodes, CSIStorageCapacities } from "../generated/resources.ts";
+import type { CSIDriver, CSINode, CSIStorageCapacity } from "../generated/storage-v1.ts";
+import { clusterWide, immutableField, namespaced, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { countGeneration } from "../strategy.ts";
+
+const maxDriverName = 63;
+const maxNodeIdBytes = 256;
+
+export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
+  unconditionalUpdate: false,
+  defaults({ spec }) {
+    spec.attachRequired ??= true;
+    spec.podInfoOnMount ??= false;
+    spec.storageCapacity ??= false;
+    spec.fsGroupPolicy ??= "ReadWriteOnceWithFSType";
+    if (!spec.volumeLifecycleModes?.length) spec.volumeLifecycleModes = ["Persistent"];
+    spec.requiresRepublish ??= false;
+    spec.seLinuxMount ??= false;
+  },
+  prepareForUpdate: countGeneration,
+  ...rules(clusterWide, validateDriver, ({ spec }, old) => [
+    ...immutableField("spec.attachedRequired", spec.attachRequired, old.spec.attachRequired),
+    ...immutableField("spec.volumeLifecycleModes", spec.volumeLifecycleModes, old.spec.volumeLifecycleModes),
+  ]),
+  columns: [
+    nameColumn,
+    column("AttachRequired", ({ spec }) => spec.attachRequired ?? true, "Whether volumes are attached.", boolean),
+    column("PodInfoOnMount", ({ spec }) => spec.podInfoOnMount ?? false, "Whether mounts tell the Pod.", boolean),
+    column("StorageCapacity", ({ spec }) => spec.storageCapacity ?? false, "Whether capacity counts.", boolean),
+    column(
+      "TokenRequests",
+      ({ spec }) => (spec.tokenRequests ? join(spec.tokenRequests.map((t) => t.audience)) : unset),
+      "Audiences of the tokens it gets.",
+    ),
+    column("RequiresRepublish", ({ spec }) => spec.requiresRepublish ?? false, "Whether it is called again.", boolean),
+    column("Modes", ({ spec }) => join(spec.volumeLifecycleModes), "Kinds of volumes it makes."),
+    ageColumn,
+  ],
+});
+
+function validateDriver({ metadata, spec }: CSIDriver): FieldError[] {
+  const errors = validateDriverName(metadata.name, "metadata.name");
+  const policies = ["File", "None", "ReadWriteOnceWithFSType"];
+  errors.push(...oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true));
+  for (const mode of spec.volumeLifecycleModes ?? [])
+    if (mode !== "Persistent" && mode !== "Ephemeral")
+      errors.push(notSupported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]));
+  const audiences = new Set<string>();
+  for (const [i, { audience = "", expirationSeconds }] of (spec.tokenRequests ?? []).entries()) {
+    const at = `spec.tokenRequests[${i}]`;
+    if (audiences.has(audience)) errors.push(duplicate(`${at}.audience`, audience));
+    audiences.add(audience);
+    if (expirationSeconds !== undefined && expirationSeconds < 600)
+      errors.push(
+        invalidValue(`${at}.expirationSeconds`, expirationSeconds, "may not specify a duration less than 10 minutes"),
+      );
+  }
+  return errors;
+}
+
+function validateDriverName(name: string | undefined, at: string): FieldError[] {
+  if (!name) return [required(at)];
+  const long = name.length > maxDriverName ? [tooLong(at, maxDriverName)] : [];
+  return [...long, ...dns1123Subdomain(name.toLowerCase()).map((p) => invalidValue(at, name, p))];
+}
+
+export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
+  unconditionalUpdate: false,
+  defaults({ spec }) {
+    spec.drivers ??= [];
+  },
+  ...rules(clusterWide, validateNode, ({ spec }, old) =>
+    (spec.drivers ?? []).flatMap((driver, i) => {
+      const before = old.spec.drivers?.find((d) => d.name === driver.name);
+      return before ? immutableField(`spec.drivers[${i}]`, driver, before) : [];
+    }),
+  ),
+  columns: [
+    nameColumn,
+    column("Drivers", ({ spec }) => spec.drivers?.length ?? 0, "How many it has.", integer),
+    ageColumn,
+  ],
+});
+
+function validateNode({ spec }: CSINode): FieldError[] {
+  const names = new Set<string>();
+  return (spec.drivers ?? []).flatMap(({ name, nodeID, topologyKeys = [], allocatable }, i) => {
+    const at = `spec.drivers[${i}]`;
+    const errors = validateDriverName(name, `${at}.name`);
+    if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
+    names.add(name);
+    if (!nodeID) errors.push(required(`${at}.nodeID`));
+    else if (nodeID.length > maxNodeIdBytes)
+      errors.push(invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`));
+    const keys = new Set<string>();
+    for (const key of topologyKeys) {
+      if (!key) errors.push(required(`${at}.topologyKeys`));
+      else for (const p of qualifiedName(key)) errors.push(invalidValue(`${at}.topologyKeys`, key, p));
+      if (keys.has(key)) errors.push(duplicate(`${at}.topologyKeys`, key));
+      keys.add(key);
+    }
+    const count = allocatable?.count;
+    if (count !== undefined && count < 0)
+      errors.push(invalidValue(`${at}.allocatable.count`, count, "must be greater than or equal to 0"));
+    return errors;
+  });
+}
+
+export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource(CSIStorageCapacities, {
+  unconditionalUpdate: false,
+  defaults: () => {},
+  ...rules(
+    namespaced,
+    ({ storageClassName = "", nodeTopology, capacity, maximumVolumeSize }) => [
+      ...dns1123Subdomain(storageClassName).map((p) => invalidValue("storageClassName", storageClassName, p)),
+      ...validateLabelSelector(nodeTopology, "nodeTopology"),
+      ...Object.entries({ capacity, maximumVolumeSize }).flatMap(([key, value]) =>
+        value !== undefined && parseQuantity(value).nano < 0n
+          ? [invalidValue(key, value, "must be greater than or equal to 0")]
+          : [],
+      ),
+    ],
+    (capacity, old) => [
+      ...immutableField("nodeTopology", capacity.nodeTopology, old.nodeTopology),
+      ...immutableField("storageClassName", capacity.storageClassName, old.storageClassName),
+    ],
+  ),
+  columns: [
+    nameColumn,
+    column("StorageClassName", ({ storageClassName }) => storageClassName ?? "", "The class it is about."),
+    column("Capacity", ({ capacity }) => capacity ?? unset, "How much is left."),
+  ],
+});

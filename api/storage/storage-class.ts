@@ -1,0 +1,94 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  required,
+  tooLong,
+  tooMany,
+} from "../../apimachinery/field-error.ts";
+import { qualifiedName } from "../../apimachinery/names.ts";
+import { ageColumn, boolean, column, nameColumn, unset } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
+import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
+import { clusterWide, immutableField, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+const isDefault = ({ metadata }: StorageClass): boolean =>
+  ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"].some(
+    (key) => metadata.annotations?.[key] === "true",
+  );
+
+export const storageClasses: Resource<StorageClass> = defineResource(StorageClasses, {
+  shortNames: ["sc"],
+  defaults(storage) {
+    storage.reclaimPolicy ??= "Delete";
+    storage.volumeBindingMode ??= "Immediate";
+  },
+  ...rules(
+    clusterWide,
+    (storage) => [
+      ...validateProvisioner(storage.provisioner, "provisioner"),
+      ...validateParameters(storage.parameters),
+      ...oneOf("reclaimPolicy", storage.reclaimPolicy, ["Delete", "Retain"], false),
+      ...oneOf("volumeBindingMode", storage.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], true),
+    ],
+    (storage, old) => [
+      ...(["parameters", "provisioner", "reclaimPolicy"] as const)
+        .filter((key) => !isDeepStrictEqual(storage[key], old[key]))
+        .map((key) => forbiddenField(key, `updates to ${key} are forbidden.`)),
+      ...immutableField("volumeBindingMode", storage.volumeBindingMode, old.volumeBindingMode),
+    ],
+  ),
+  columns: [
+    { ...nameColumn, cell: (storage) => `${storage.metadata.name}${isDefault(storage) ? " (default)" : ""}` },
+    column("Provisioner", ({ provisioner }) => provisioner ?? "", "Who makes its volumes."),
+    column("ReclaimPolicy", ({ reclaimPolicy }) => reclaimPolicy ?? "Delete", "What becomes of them."),
+    column("VolumeBindingMode", (storage) => storage.volumeBindingMode ?? unset, "When they are bound."),
+    column(
+      "AllowVolumeExpansion",
+      ({ allowVolumeExpansion }) => allowVolumeExpansion ?? false,
+      "Whether they can grow.",
+      boolean,
+    ),
+    ageColumn,
+  ],
+});
+
+export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineResource(VolumeAttributesClasses, {
+  shortNames: ["vac"],
+  defaults: () => {},
+  ...rules(
+    clusterWide,
+    ({ driverName, parameters }) => [
+      ...validateProvisioner(driverName, "driverName"),
+      ...(parameters && Object.keys(parameters).length
+        ? validateParameters(parameters)
+        : [required("parameters", "must contain at least one key/value pair")]),
+    ],
+    (attributes, old) => [
+      ...immutableField("driverName", attributes.driverName, old.driverName),
+      ...immutableField("parameters", attributes.parameters, old.parameters),
+    ],
+  ),
+  columns: [nameColumn, column("DriverName", ({ driverName }) => driverName ?? "", "Who applies it."), ageColumn],
+});
+
+const maxParameters = 512;
+const maxParameterBytes = 256 * 1024;
+
+function validateProvisioner(name: string | undefined, at: string): FieldError[] {
+  if (!name) return [required(at)];
+  return qualifiedName(name.toLowerCase()).map((p) => invalidValue(at, name, p));
+}
+
+function validateParameters(parameters: Record<string, string> = {}): FieldError[] {
+  const entries = Object.entries(parameters);
+  if (entries.length > maxParameters) return [tooMany("parameters", entries.length, maxParameters)];
+  const errors: FieldError[] = [];
+  if ("" in parameters) errors.push(invalidValue("parameters", "", "field can not be empty."));
+  if (entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0) > maxParameterBytes)
+    errors.push(tooLong("parameters", maxParameterBytes));
+  return errors;
+}
