@@ -6,7 +6,7 @@ import { Access, AuthStore } from "./auth-store.ts";
 const key = (text: string) => ({ key: Buffer.from(text), rangeEnd: Buffer.alloc(0) });
 const range = (text: string) => ({ key: text, end: undefined });
 const refuses = (fn: () => void, text: string) =>
-  assert.throws(fn, (error: GrpcError) => error.message === `etcdserver: ${text}`);
+  assert.throws(fn, (error: GrpcError) => error.message.replace("etcdserver: ", "") === text);
 
 function enabled(): AuthStore {
   const auth = new AuthStore();
@@ -89,7 +89,7 @@ test.each<[string, (auth: AuthStore) => void, string]>([
   [
     "a password where there is none",
     (a) => void a.passwordOf("root"),
-    "authentication failed, invalid user ID or password",
+    "auth: authentication failed, password was given for no password user",
   ],
 ])("refused: %s", (_, change, text) => {
   const auth = enabled();

@@ -1,3 +1,4 @@
+import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { Permission, Role, User } from "../../proto/generated/authpb.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
@@ -88,14 +89,11 @@ export class AuthStore {
   deleteRole(name: string): void {
     if (this.enabled && name === rootRole) throw etcdError("invalidAuthMgmt");
     if (!this.#roles.delete(name)) throw etcdError("roleNotFound");
-    for (const [userName, user] of this.#users) {
-      if (!user.roles.includes(name)) continue;
-      user.roles = user.roles.filter((other) => other !== name);
-      this.onInvalid(userName);
-    }
+    for (const user of this.#users.values()) user.roles = user.roles.filter((other) => other !== name);
     this.#changed();
   }
 
+  /** Differs: a range that is granted again is changed; etcd may keep the old permission beside the new one. */
   grantPermission(name: string, granted: Permission | undefined): void {
     if (granted === undefined) throw etcdError("permissionNotGiven");
     if (!isValidRange(granted)) throw etcdError("invalidAuthMgmt");
@@ -146,7 +144,8 @@ export class AuthStore {
   passwordOf(name: string): Uint8Array {
     if (!this.enabled) throw etcdError("authNotEnabled");
     const user = this.#users.get(name);
-    if (user === undefined || user.options?.noPassword || user.password.length === 0) throw etcdError("authFailed");
+    if (user === undefined) throw etcdError("authFailed");
+    if (user.options?.noPassword) throw new GrpcError(Code.Unknown, noPasswordText); // etcd has no code for it either
     return user.password;
   }
 
@@ -257,6 +256,7 @@ export interface Identity {
 
 type Row = readonly [Uint8Array, Uint8Array];
 
+const noPasswordText = "auth: authentication failed, password was given for no password user";
 const rootUser = "root";
 const rootRole = "root";
 const nothing = new Uint8Array(0);

@@ -101,8 +101,6 @@ describe.skipIf(!etcd)("beside etcd, with auth and alarms", () => {
       await alarm(2, type);
       await kv();
     }
-    await alarm(1, 0);
-    await alarm(0, 0);
   });
 });
 
@@ -129,6 +127,8 @@ function randomRequest(rand: Rand): [name: string, method: Method<any, any>, req
   const plainRole = () => pick(["r1", "r1", "r2", "r3"]);
   const key = () => pick(["a", "b", "c"]);
   const range = () => bytes({ key: key(), rangeEnd: pick(["", "", "d", "dd", "\0"]) });
+  /** One range a key: 3.4 keeps a second permission beside the first where a range is granted anew among others. */
+  const granted = () => bytes(pick([{ key: "a" }, { key: "b", rangeEnd: "d" }, { key: "c", rangeEnd: "\0" }]));
   const rows: [string, Method<never, never>, object][] = [
     [
       "UserAdd",
@@ -145,12 +145,12 @@ function randomRequest(rand: Rand): [name: string, method: Method<any, any>, req
     [
       "RoleGrantPermission",
       AuthService.RoleGrantPermission,
-      { name: plainRole(), perm: { permType: rand.below(3), ...range() } },
+      { name: plainRole(), perm: { permType: rand.below(3), ...granted() } },
     ],
     [
       "RoleGrantPermission",
       AuthService.RoleGrantPermission,
-      { name: plainRole(), perm: { permType: rand.below(3), ...range() } },
+      { name: plainRole(), perm: { permType: rand.below(3), ...granted() } },
     ],
     ["Authenticate", AuthService.Authenticate, { name: user(), password: pick(["pw", "pw", "pw", "no"]) }],
     ["Authenticate", AuthService.Authenticate, { name: user(), password: "pw" }],
@@ -159,7 +159,7 @@ function randomRequest(rand: Rand): [name: string, method: Method<any, any>, req
     ["UserDelete", AuthService.UserDelete, { name: user() }],
     ["UserRevokeRole", AuthService.UserRevokeRole, { name: user(), role: role() }],
     ["RoleDelete", AuthService.RoleDelete, { role: role() }],
-    ["RoleRevokePermission", AuthService.RoleRevokePermission, { role: role(), ...range() }],
+    ["RoleRevokePermission", AuthService.RoleRevokePermission, { role: role(), ...granted() }],
     ["UserChangePassword", AuthService.UserChangePassword, { name: pick(["ann", "bob"]), password: "pw" }],
   ] as never;
   const kv: typeof rows = [

@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import { test } from "vitest";
+import { silentLogger } from "../../base/logger.ts";
+import { Store } from "../mvcc/store.ts";
+import { liveBytes, Quota } from "./quota.ts";
+
+function storeOf(bytes: number): Store {
+  const store = new Store();
+  fill(store, bytes);
+  return store;
+}
+
+function fill(store: Store, bytes: number): void {
+  const write = store.begin();
+  for (let i = 0; liveBytes(store) < bytes; i++) write.put(`k${i}`, Buffer.alloc(700), 0n);
+  write.end();
+}
+
+test("0 is etcd's 2 GiB, less is no quota", () => {
+  assert.equal(new Quota(new Store(), 0, silentLogger).bytes, 2 * 1024 ** 3);
+  assert.equal(new Quota(storeOf(1000), -1, silentLogger).allows(1e12), true);
+});
+
+test("what would fill the quota is refused", () => {
+  const quota = new Quota(storeOf(9000), 10_000, silentLogger);
+  assert.equal(quota.allows(999), true);
+  assert.equal(quota.allows(1000), false);
+});
+
+test("one warning at 70, 85 and 95 %, each once, saying what to do", () => {
+  const lines: string[] = [];
+  const store = new Store();
+  const quota = new Quota(store, 100_000, { ...silentLogger, warn: (_, line) => lines.push(line) });
+  for (const bytes of [50_000, 72_000, 80_000, 86_000, 90_000, 96_000, 99_000]) {
+    fill(store, bytes);
+    quota.warn();
+    quota.warn();
+  }
+  assert.deepEqual(
+    lines.map((line) => /uses (\d+) %/.exec(line)![1]),
+    ["72", "86", "96"],
+  );
+  assert.match(lines[0]!, /compact .*--quota-backend-bytes/);
+});
+
+test("compaction makes room, and the warning comes again when it fills anew", () => {
+  const lines: string[] = [];
+  const store = storeOf(75_000);
+  const quota = new Quota(store, 100_000, { ...silentLogger, warn: (_, line) => lines.push(line) });
+  quota.warn();
+  const write = store.begin();
+  write.deleteRange({ key: "", end: null });
+  write.end();
+  store.compact(store.revision);
+  while (store.compactStep(1000));
+  quota.warn();
+  assert.equal(quota.allows(60_000), true);
+  fill(store, 75_000);
+  quota.warn();
+  assert.equal(lines.length, 2);
+});
