@@ -35,10 +35,11 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
       for (const object of readObjects(file)) port = nodePortOf(await apply(client, object)) ?? port;
     }
     note("applied deploy/demo");
+    const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
+    if (urls[0] === undefined) return { urls }; // without nodes nothing can run
     await untilOneRuns(client);
     note("the first Pod runs");
-    const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
-    if (urls[0] !== undefined) await untilServed(urls[0]);
+    await untilServed(urls[0]);
     note(`the demo serves at ${urls[0]}`);
     return { urls };
   } finally {

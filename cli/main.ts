@@ -67,7 +67,7 @@ command(
 
 command("start <process>", "start a process, or all of a node").action(async (process: string, options: LabOptions) => {
   const names = await (await supervisorOf(options)).start(process);
-  console.log(`started ${names.join(", ")}`);
+  console.log(names.length > 0 ? `started ${names.join(", ")}` : `${process} is already running`);
 });
 
 command("kubeconfig", "print the path of the kubeconfig").action(async (options: LabOptions) => {

@@ -32,6 +32,7 @@ export const ports = {
   secure: 6443,
   grpc: 6444,
   kubelet: 10250,
+  runtimeMetrics: 1338, // where containerd serves its own
   proxyHealth: 10256,
   controllerManager: 10257,
   scheduler: 10259,

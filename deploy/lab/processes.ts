@@ -164,6 +164,7 @@ function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): 
       `--mode=${lab.mode}`,
       `--images-file=${programs.imagesFile}`,
       `--images-dir=${join(programs.dist, "images")}`,
+      `--metrics-address=${inside.node(n)}:${ports.runtimeMetrics}`,
     ],
   };
 }

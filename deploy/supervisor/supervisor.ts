@@ -202,10 +202,13 @@ export class Supervisor {
     await world.endPlace(node);
   }
 
+  /** Starts or wakes what is meant; returns those that did not run before. */
   async start(process: string): Promise<string[]> {
     const meant = await this.#resolve(process);
-    await Promise.all(meant.map((each) => this.#manager.start(each)));
-    return meant;
+    const running = this.#manager.status().filter(({ state }) => state === "Running");
+    const idle = meant.filter((name) => running.every((each) => each.name !== name));
+    await Promise.all(idle.map((each) => this.#manager.start(each)));
+    return idle;
   }
 
   /** Ends everything, those who write before those who keep. */
