@@ -1,5 +1,5 @@
 import type { Clock } from "../../base/clock.ts";
-import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import { InternalRaftRequest, Request } from "../../proto/generated/etcdserverpb.ts";
 import { applyAuth, checkRequest } from "../auth/apply.ts";
 import { AuthStore } from "../auth/auth-store.ts";
 import { Tokens } from "../auth/tokens.ts";
@@ -7,6 +7,7 @@ import { Lessor } from "../lease/lessor.ts";
 import { Store } from "../mvcc/store.ts";
 import { deleteRange, put, txn } from "../mvcc/txn.ts";
 import type { Entry } from "../raft/types.ts";
+import { memberFromJSON } from "../snap/membership.ts";
 import type { State } from "../snap/state.ts";
 import { Alarms, checkAlarms } from "./alarms.ts";
 import type { ClusterMember } from "./cluster.ts";
@@ -47,7 +48,7 @@ export class Applier {
   apply(entry: Entry): { id: bigint; result: () => unknown } | undefined {
     this.applied = { index: entry.index, term: entry.term };
     if (entry.type !== 0 || entry.data.length === 0) return undefined;
-    const request = InternalRaftRequest.decode(entry.data);
+    const request = decodeRequest(entry.data);
     return { id: request.header?.ID ?? request.ID, result: () => this.#apply(request, entry.index) };
   }
 
@@ -101,7 +102,8 @@ export class Applier {
     }
     const answer = applyAuth(auth, this.tokens, request, index, this.#clock.monotonic());
     if (answer) return answer;
-    if (request.v2 || request.clusterVersionSet) return undefined; // etcd's own book-keeping, in a log that it began
+    if (request.v2) return this.#applyV2(request.v2);
+    if (request.clusterVersionSet) return undefined; // etcd's own book-keeping, in a log that it began
     throw new Error("a committed entry holds a request that this version does not know");
   }
 
@@ -149,7 +151,25 @@ export class Applier {
     this.auth.restore(other.auth.rows());
   }
 
+  /** Of etcd's v2 requests only the one by which members publish themselves means something here. */
+  #applyV2({ method, path, val }: Request): undefined {
+    const id = /^\/0\/members\/([0-9a-f]+)\/attributes$/.exec(path)?.[1];
+    const member = id && method === "PUT" ? this.members.get(BigInt(`0x${id}`)) : undefined;
+    if (member === undefined) return;
+    const { name, clientURLs } = memberFromJSON(member.id, val);
+    Object.assign(member, { name, clientURLs });
+  }
+
   #header() {
     return { clusterId: 0n, memberId: 0n, revision: this.store.revision, raftTerm: 0 };
+  }
+}
+
+/** etcd up to 3.4 puts its v2 requests into entries as they are; they do not parse as anything else. */
+function decodeRequest(data: Uint8Array): InternalRaftRequest {
+  try {
+    return InternalRaftRequest.decode(data);
+  } catch {
+    return { ...InternalRaftRequest.decode(new Uint8Array(0)), v2: Request.decode(data) };
   }
 }

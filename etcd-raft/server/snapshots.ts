@@ -74,10 +74,16 @@ export class Snapshots {
     });
   }
 
-  /** Resolves when nothing is being written any more. */
+  /**
+   * Resolves when nothing is being written any more. The first snapshot comes at the latest now: a real etcd that goes on
+   * with this data reads the membership from it.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
+    const { dir, disk, applier } = this.#options;
+    const names = (await disk.list(dir)) ?? [];
+    if (applier.applied.index > 0 && !names.some((name) => parseSnapName(name))) await this.#take();
   }
 
   async #take(): Promise<void> {
