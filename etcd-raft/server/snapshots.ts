@@ -81,9 +81,13 @@ export class Snapshots {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
-    const { dir, disk, applier } = this.#options;
-    const names = (await disk.list(dir)) ?? [];
-    if (applier.applied.index > 0 && !names.some((name) => parseSnapName(name))) await this.#take();
+    const { dir, disk, applier, log } = this.#options;
+    try {
+      const names = (await disk.list(dir)) ?? [];
+      if (applier.applied.index > 0 && !names.some((name) => parseSnapName(name))) await this.#take();
+    } catch (error) {
+      log.warn({ reason: (error as Error).message }, "Stopped without a first snapshot");
+    }
   }
 
   async #take(): Promise<void> {
