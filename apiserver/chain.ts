@@ -33,6 +33,7 @@ export class Chain {
       this.#podsOf,
     );
     if (denied !== undefined) throw forbidden(target, name, denied);
+    request.denied = (other) => authorize({ user, verb: other, target }, this.#podsOf);
     return this.#registry.handle(request);
   }
 

@@ -12,6 +12,10 @@ export interface ApiRequest {
   signal: AbortSignal;
   /** Texts for `Warning` headers. */
   warnings: string[];
+  /** Names the field manager when `fieldManager` does not. */
+  userAgent?: string | undefined;
+  /** Why the user may not do something else to the same target: an apply may create. Set by the chain. */
+  denied?: (verb: Verb) => string | undefined;
 }
 
 export interface User {

@@ -45,6 +45,7 @@ const patchTypes = [
   "application/json-patch+json",
   "application/merge-patch+json",
   "application/strategic-merge-patch+json",
+  "application/apply-patch+yaml",
 ];
 const bodies = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 

@@ -38,6 +38,7 @@ export function addApiService(server: GrpcServer, chain: Chain): void {
       body,
       signal: context.signal,
       warnings: [],
+      userAgent: componentOf(user.name),
     };
     try {
       return await chain.handle(request);
@@ -100,6 +101,10 @@ function grpcSink(send: Send<Init<WatchResponse>>, signal: AbortSignal, done: ()
   else signal.addEventListener("abort", close, { once: true });
   return sink;
 }
+
+/** Field managers have upstream's names: `kube-scheduler`, `kubelet`. */
+const componentOf = (user: string): string =>
+  user.startsWith("system:node:") ? "kubelet" : user.replace(/^system:/, "");
 
 function objectOf(answer: Answer): Uint8Array {
   if (answer.type === "Object") return answer.object.bytes;

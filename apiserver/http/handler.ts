@@ -77,6 +77,7 @@ async function serveResource(
     options,
     body,
     warnings,
+    userAgent: header(request, "user-agent"),
     get signal() {
       if (controller !== undefined) return controller.signal;
       const made = new AbortController();

@@ -391,7 +391,7 @@ describe("nothing that comes in takes it down", () => {
       /forbidden unless resourceVersion is provided/,
     ],
     ["sendInitialEvents on a list", `${maps}?sendInitialEvents=true`, {}, 422, /forbidden for list/],
-    ["a patch of no known type", `${maps}/x`, patch("apply-patch+yaml", "{}"), 415, /strategic-merge-patch/],
+    ["a patch of no known type", `${maps}/x`, patch("apply-patch+cbor", "{}"), 415, /strategic-merge-patch/],
     ["a patch that is no JSON", `${maps}/kube`, patch("merge-patch+json", "{"), 400, /error decoding patch/],
     ["an invalid object", pods, post({ metadata: { name: "UPPER" }, spec: { containers: [] } }), 422, /is invalid: \[/],
     [

@@ -6,8 +6,9 @@ import type { StoredObject } from "../storage/stored-object.ts";
 import { admit } from "./admit.ts";
 import { commit } from "./commit.ts";
 import { type Context, keyOf, timestamp } from "./context.ts";
+import { type FieldOwner, ownFields } from "./field-manager.ts";
 
-export interface WriteOptions {
+export interface WriteOptions extends FieldOwner {
   user: User;
   dryRun: boolean;
   warnings: string[];
@@ -19,8 +20,9 @@ export async function create(
   resource: Resource,
   target: Target,
   object: KubernetesObject,
-  { user, dryRun, warnings }: WriteOptions,
+  options: WriteOptions,
 ): Promise<StoredObject> {
+  const { user, dryRun, warnings } = options;
   const { metadata } = object;
   if (metadata.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
   matchNamespace(resource, target, object);
@@ -34,10 +36,10 @@ export async function create(
     delete next.metadata.deletionTimestamp;
     delete next.metadata.deletionGracePeriodSeconds;
     delete next.metadata.generation;
-    delete (next.metadata as { managedFields?: unknown }).managedFields;
     delete (next.metadata as { selfLink?: unknown }).selfLink;
     resource.defaults(next);
     resource.prepareForCreate(next);
+    ownFields(context, resource, "", undefined, next, options);
     await admit(context, { verb: "create", resource, target, user, object: next, old: undefined });
     const errors = resource.validate(next);
     if (errors.length > 0) throw invalid(resource, next.metadata.name ?? "", errors);

@@ -7,6 +7,7 @@ import { scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
+import { applyPatchType } from "./apply.ts";
 import { apiVersionOf, fieldValidation, type Kind } from "./decode.ts";
 
 /** A patch in a body, ready to be applied to as many states as it takes. Does not change its argument. */
@@ -14,9 +15,8 @@ export type Patch = (current: object) => unknown;
 
 /** Throws 415 for a type that is not taken, 400 for what is no JSON. */
 export function patcher(kind: Kind, body: Body | undefined, options: Options, warnings: string[]): Patch {
-  const type = (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase();
-  const apply = types[type];
-  if (apply === undefined) throw unsupportedMediaType(Object.keys(types));
+  const apply = types[typeOf(body)];
+  if (apply === undefined) throw unsupportedMediaType([...Object.keys(types), applyPatchType]);
   if (options.force !== undefined)
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
       forbiddenField("force", "may not be specified for non-apply patch"),
@@ -24,6 +24,10 @@ export function patcher(kind: Kind, body: Body | undefined, options: Options, wa
   const patch = parse(body!.bytes.toString("utf8"), fieldValidation(options), warnings);
   return (current) => apply(kind, current, patch);
 }
+
+export const isApply = (body: Body | undefined): boolean => typeOf(body) === applyPatchType;
+
+const typeOf = (body: Body | undefined): string => (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase();
 
 const types: Record<string, (kind: Kind, current: object, patch: unknown) => unknown> = {
   "application/json-patch+json": (_kind, current, patch) => jsonPatch(current, patch),

@@ -2,20 +2,22 @@ import type { Scale } from "../../api/generated/autoscaling-v1.ts";
 import type { Binding, Namespace } from "../../api/generated/core-v1.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
+import { invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
 import type { ApiRequest, Target } from "../request.ts";
+import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeObject, decodeValueOf, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, remove } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
+import { managerOf, validateManager } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
 import { get, list } from "./list.ts";
 import { type KubeletClient, podLog } from "./log.ts";
 import { gone, modify } from "./modify.ts";
-import { type Patch, patcher } from "./patch.ts";
+import { isApply, type Patch, patcher } from "./patch.ts";
 import { scaleOf, updateScale } from "./scale.ts";
 import { next, update } from "./update.ts";
 import { watch } from "./watch.ts";
@@ -86,9 +88,13 @@ export class Registry {
   }
 
   async #patch(request: ApiRequest, resource: Resource): Promise<Answer> {
-    const { target, user, options } = request;
+    const { target, options } = request;
     const { context } = this;
-    const { dryRun } = writeOptions(request);
+    const write = writeOptions(request);
+    if (isApply(request.body)) {
+      const { code, stored } = await applyPatch(context, resource, request, write);
+      return object(resource, stored, code);
+    }
     const patch: Patch = patcher(resource, request.body, options, request.warnings);
     const warnings = new Set<string>();
     const { stored } = await modify(
@@ -101,11 +107,11 @@ export class Registry {
         const wanted = decodeValueOf(resource, patch(old), options, found);
         matchName(target, wanted);
         matchNamespace(resource, target, wanted);
-        const result = next(context, resource, target, old, wanted, { user, warnings: found });
+        const result = next(context, resource, target, old, wanted, { ...write, warnings: found });
         for (const warning of found) warnings.add(warning);
         return result;
       },
-      dryRun,
+      write.dryRun,
     );
     request.warnings.push(...warnings);
     return object(resource, stored);
@@ -179,7 +185,15 @@ export class Registry {
         const object = structuredClone(old) as Namespace;
         object.metadata.resourceVersion = wanted.metadata.resourceVersion || old.metadata.resourceVersion!;
         object.spec = { ...object.spec, finalizers: wanted.spec?.finalizers ?? [] };
-        const result = next(this.context, resource, { ...target, subresource: "" }, old, object, request);
+        const result = next(
+          this.context,
+          resource,
+          { ...target, subresource: "" },
+          old,
+          object,
+          writeOptions(request),
+          "finalize",
+        );
         if (result === gone) return gone;
         result.metadata.resourceVersion = old.metadata.resourceVersion!;
         (result as Namespace).spec = { ...(result as Namespace).spec, finalizers: wanted.spec?.finalizers ?? [] };
@@ -191,8 +205,12 @@ export class Registry {
   }
 }
 
-function writeOptions({ user, options, warnings }: ApiRequest): WriteOptions {
-  return { user, dryRun: isDryRun(options.dryRun), warnings };
+function writeOptions(request: ApiRequest): WriteOptions {
+  const { user, options, warnings, verb } = request;
+  const errors = validateManager(options);
+  if (errors.length > 0)
+    throw invalid({ group: "meta.k8s.io", kind: `${verb[0]!.toUpperCase()}${verb.slice(1)}Options` }, "", errors);
+  return { user, dryRun: isDryRun(options.dryRun), warnings, manager: managerOf(request) };
 }
 
 function object(resource: Resource | undefined, object: Sendable, code = 200): Answer {

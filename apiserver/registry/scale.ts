@@ -41,7 +41,7 @@ export async function updateScale(
       }
       const object = structuredClone(old);
       resource.scale!.set(object, replicas);
-      return next(context, resource, { ...target, subresource: "" }, old, object, options);
+      return next(context, resource, { ...target, subresource: "" }, old, object, options, "scale");
     },
     options.dryRun,
   );

@@ -78,7 +78,7 @@ async function ensure(
   const resource = registry.resource({ group, version, resource: name });
   const { namespace = "" } = object.metadata;
   const target: Target = { group, version, resource: name, namespace, name: object.metadata.name, subresource: "" };
-  const options = { user, dryRun: false, warnings: [] };
+  const options = { user, dryRun: false, warnings: [], manager: "kube-apiserver" };
   const whole = () => structuredClone({ kind, apiVersion: group ? `${group}/${version}` : version, ...object });
   const { context } = registry;
   const exists = (await context.storage.get(keyOf(resource, target))) !== undefined;

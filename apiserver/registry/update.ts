@@ -7,6 +7,7 @@ import type { StoredObject } from "../storage/stored-object.ts";
 import { admitNow } from "./admit.ts";
 import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
+import { keepTimes, ownFields } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
 import { gone, modify } from "./modify.ts";
 
@@ -43,7 +44,8 @@ export async function update(
 
 /**
  * What becomes of `old` when a client wants `object`: the optimistic lock, what only the server may change, the kind's
- * own rules, admission, validation. Throws what the client shall hear.
+ * own rules, whose fields they are now, admission, validation. `subresource` is the one that fields are set through when
+ * it is not the target's. Throws what the client shall hear.
  */
 export function next(
   context: Context,
@@ -51,7 +53,8 @@ export function next(
   target: Target,
   old: KubernetesObject,
   object: KubernetesObject,
-  { user, warnings }: Pick<WriteOptions, "user" | "warnings">,
+  { user, warnings, ...owner }: Omit<WriteOptions, "dryRun">,
+  subresource = target.subresource,
 ): KubernetesObject | typeof gone {
   const { metadata } = object;
   const { name } = old.metadata;
@@ -70,10 +73,12 @@ export function next(
   resource.defaults(object);
   if (status) resource.prepareForStatusUpdate(object, old);
   else resource.prepareForUpdate(object, old);
+  ownFields(context, resource, subresource, old, object, owner);
   admitNow(context, { verb: "update", resource, target, user, object, old });
   const errors = status ? resource.validateStatusUpdate(object, old) : resource.validateUpdate(object, old);
   if (errors.length > 0) throw invalid(resource, name, errors);
   for (const warning of resource.warnings(object)) if (!warnings.includes(warning)) warnings.push(warning);
+  keepTimes(object, old);
   const over = object.metadata.deletionTimestamp !== undefined && !object.metadata.deletionGracePeriodSeconds;
   return over && hasFinalizers(old) && !hasFinalizers(object) ? gone : object;
 }
@@ -86,7 +91,6 @@ export function keepSystemFields(object: KubernetesObject, old: KubernetesObject
     if (value === undefined) delete metadata[field];
     else Object.assign(metadata, { [field]: value });
   }
-  delete (metadata as { managedFields?: unknown }).managedFields;
   delete (metadata as { selfLink?: unknown }).selfLink;
 }
 

@@ -1,0 +1,92 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Resource } from "../../api/resource.ts";
+import { schema } from "../../api/schema.ts";
+import { track, type Writer } from "../../apimachinery/apply/apply.ts";
+import type { FieldSet } from "../../apimachinery/apply/field-set.ts";
+import { sameManaged } from "../../apimachinery/apply/managed-fields.ts";
+import { type FieldError, invalidValue, tooLong } from "../../apimachinery/field-error.ts";
+import type { KubernetesObject, ManagedFieldsEntry } from "../../apimachinery/object.ts";
+import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
+import type { Message } from "../../apimachinery/schema/table.ts";
+import type { ApiRequest } from "../request.ts";
+import { type Context, timestamp } from "./context.ts";
+import { apiVersionOf } from "./decode.ts";
+
+/** Who owns which fields after a write: the engine of apimachinery/apply, told what the endpoint is. */
+export interface FieldOwner {
+  /** The field manager. */
+  manager: string;
+  /** What an apply has found out already. */
+  applied?: { managedFields: ManagedFieldsEntry[] | undefined };
+}
+
+const maxManagerBytes = 128;
+
+/** What the request names, else its User-Agent up to the first slash. */
+export function managerOf({ options, userAgent = "" }: Pick<ApiRequest, "options" | "userAgent">): string {
+  if (options.fieldManager) return options.fieldManager;
+  const printable = userAgent.split("/")[0]!.replace(/[^\x20-\x7e]/g, "");
+  return printable.slice(0, maxManagerBytes) || "unknown";
+}
+
+export function validateManager({ fieldManager = "" }: { fieldManager?: string }): FieldError[] {
+  const errors = Buffer.byteLength(fieldManager) > maxManagerBytes ? [tooLong("fieldManager", maxManagerBytes)] : [];
+  const at = fieldManager.search(/[\p{C}\p{Z}]/u);
+  const rune = at < 0 || fieldManager[at] === " " ? undefined : fieldManager.codePointAt(at)!;
+  if (rune === undefined) return errors;
+  const shown = `U+${rune.toString(16).toUpperCase().padStart(4, "0")}`;
+  return [...errors, invalidValue("fieldManager", fieldManager, `invalid character ${shown} (at ${at})`)];
+}
+
+export function messageOf(resource: Resource): Message {
+  return schema.message(resource.schema);
+}
+
+export function writerOf({ clock }: Context, resource: Resource, subresource: string, manager: string): Writer {
+  const resetFields = resetFieldsOf(resource, subresource);
+  return { manager, apiVersion: apiVersionOf(resource), subresource, now: timestamp(clock.now()), resetFields };
+}
+
+/** Sets managedFields of what is about to replace `old`, which is undefined for a new object. */
+export function ownFields(
+  context: Context,
+  resource: Resource,
+  subresource: string,
+  old: KubernetesObject | undefined,
+  object: KubernetesObject,
+  { manager, applied }: FieldOwner,
+): void {
+  const [live, next] = [old, object] as unknown as [JsonObject | undefined, JsonObject];
+  const writer = writerOf(context, resource, subresource, manager);
+  const managedFields = applied ? applied.managedFields : track(schema, messageOf(resource), live, next, writer);
+  if (managedFields === undefined) delete object.metadata.managedFields;
+  else object.metadata.managedFields = managedFields;
+}
+
+/** A write that changes nothing but the times of entries is none. */
+export function keepTimes(object: KubernetesObject, old: KubernetesObject): void {
+  const [next, before] = [object.metadata.managedFields, old.metadata.managedFields];
+  if (before === undefined || !sameManaged(next, before)) return;
+  const timeless = ({ metadata: { managedFields: _, ...metadata }, ...rest }: KubernetesObject) => ({
+    ...rest,
+    metadata,
+  });
+  if (isDeepStrictEqual(timeless(object), timeless(old))) object.metadata.managedFields = before;
+}
+
+const resets = new Map<string, FieldSet>();
+
+/** What the endpoint puts back: status at the object itself, all else at `/status`. */
+function resetFieldsOf(resource: Resource, subresource: string): FieldSet {
+  const key = `${resource.schema}/${subresource === "status"}`;
+  let set = resets.get(key);
+  if (set === undefined) {
+    const names = subresource === "status" ? [...messageOf(resource).fields.keys()] : ["status"];
+    const kept = subresource === "status" ? ["status", "metadata"] : [];
+    const has = resource.subresources.some(({ name }) => name === "status");
+    const reset = has ? names.filter((name) => !kept.includes(name)) : [];
+    set = Object.fromEntries(reset.map((name) => [`f:${name}`, {}]));
+    resets.set(key, set);
+  }
+  return set;
+}
