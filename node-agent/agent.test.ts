@@ -48,6 +48,7 @@ class Lab {
       machine: readMachine(this.rootDir),
       leaseDurationMs: 4000,
       heartbeatMs: 10_000,
+      runtimeGraceMs: 3000,
       applyRoutes: async (wanted) => {
         this.routes.push(wanted);
         return [];

@@ -33,6 +33,7 @@ export interface AgentOptions {
   machine: Machine;
   leaseDurationMs: number;
   heartbeatMs: number;
+  runtimeGraceMs: number;
   /** Absent where Pods need no routes. */
   applyRoutes?: (wanted: readonly PodRoute[]) => Promise<string[]>;
 }
@@ -56,9 +57,10 @@ export class Agent {
     mkdirSync(rootDir, { recursive: true });
     const facts = { name: nodeName, ip: hostIP, mode, port, machine };
     const allocatable = machineStatus({ ...facts, runtime: { name: "", version: "" } }).allocatable!;
-    const { heartbeatMs } = options;
+    const { heartbeatMs, runtimeGraceMs } = options;
     const resources = (): Resources => readResources(rootDir);
-    this.#registrar = new NodeRegistrar({ client, runtime, clock, log, facts, heartbeatMs, readResources: resources });
+    const times = { heartbeatMs, runtimeGraceMs };
+    this.#registrar = new NodeRegistrar({ client, runtime, clock, log, facts, ...times, readResources: resources });
     this.#podInformer = new Informer(client, Pods, { fieldSelector: `spec.nodeName=${nodeName}`, clock, log });
     const nodeSelector = options.applyRoutes ? {} : { fieldSelector: `metadata.name=${nodeName}` };
     this.#nodes = new Informer(client, Nodes, { ...nodeSelector, clock, log });

@@ -59,6 +59,7 @@ runProcess(log, async (signal) => {
     machine: readMachine(rootDir),
     leaseDurationMs: flags["node-lease-duration"],
     heartbeatMs: flags["node-status-update-frequency"],
+    runtimeGraceMs: 30_000, // upstream's
     ...(mode === "netns" && { applyRoutes }),
   });
   const registry = createRegistry();

@@ -16,6 +16,8 @@ export interface RegistrarOptions {
   log: Logger;
   facts: Omit<NodeFacts, "runtime">;
   heartbeatMs: number;
+  /** A runtime that is restarted is away for a moment: the node is called NotReady only after this. */
+  runtimeGraceMs: number;
   readResources(): Resources;
 }
 
@@ -23,8 +25,6 @@ export interface RegistrarOptions {
 const checkMs = 1000;
 /** The same while something is missing. */
 const impatientMs = 100;
-/** A runtime that is restarted is away for a moment; the node is not called NotReady for that (upstream: 30 s). */
-const runtimeGraceMs = 3000;
 
 /**
  * Registers this machine as a Node and keeps its status true: conditions are posted at once when one changes and every
@@ -92,7 +92,7 @@ export class NodeRegistrar {
   }
 
   async #sync(): Promise<void> {
-    const { client, clock, log, runtime, facts, heartbeatMs, readResources } = this.#options;
+    const { client, clock, log, runtime, facts, heartbeatMs, runtimeGraceMs, readResources } = this.#options;
     const version = await runtime.version().catch(() => undefined);
     const all: NodeFacts = { ...facts, runtime: version ?? { name: "unknown", version: "unknown" } };
     const answer = await this.#runtimeConditions();
