@@ -10,6 +10,23 @@ export interface Example {
 const selector = { matchLabels: { app: "web" } };
 const containers = [{ name: "echo", image: "kubelab/echo" }];
 const template = { metadata: { labels: { app: "web" } }, spec: { containers } };
+const rule = { operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["secrets"] };
+/** The example answers nobody and looks at a kind that no test here makes. */
+const webhooks = {
+  webhooks: [
+    {
+      name: "a.example.com",
+      clientConfig: { url: "https://127.0.0.1:9/" },
+      rules: [{ ...rule, scope: "*" }],
+      sideEffects: "None",
+      admissionReviewVersions: ["v1"],
+      failurePolicy: "Ignore",
+    },
+  ],
+};
+const certificateRequest = Buffer.from(
+  "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
+).toString("base64");
 
 export const examples: Record<string, Example> = {
   "apps/v1 StatefulSet": {
@@ -183,4 +200,75 @@ export const examples: Record<string, Example> = {
     columns: ["d.example.com", "AGE"],
   },
   "node.k8s.io/v1 RuntimeClass": { body: { handler: "runc" }, columns: ["runc", "AGE"] },
+  "autoscaling/v2 HorizontalPodAutoscaler": {
+    body: {
+      spec: {
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+        maxReplicas: 5,
+        metrics: [
+          { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 60 } } },
+          { type: "Resource", resource: { name: "memory", target: { type: "AverageValue", averageValue: "1Gi" } } },
+        ],
+        behavior: { scaleDown: { stabilizationWindowSeconds: 60 } },
+      },
+    },
+    columns: ["Deployment/web", "cpu: <unknown>/60%, memory: <unknown>/1Gi", "1", "5", "0", "AGE"],
+  },
+  "certificates.k8s.io/v1 CertificateSigningRequest": {
+    body: {
+      spec: {
+        request: certificateRequest,
+        signerName: "example.com/signer",
+        usages: ["client auth"],
+        expirationSeconds: 3600,
+      },
+    },
+    columns: ["AGE", "example.com/signer", "60m", "Pending"],
+  },
+  "flowcontrol.apiserver.k8s.io/v1 FlowSchema": {
+    body: {
+      spec: {
+        priorityLevelConfiguration: { name: "example" },
+        distinguisherMethod: { type: "ByUser" },
+        rules: [
+          {
+            subjects: [{ kind: "Group", group: { name: "ops" } }],
+            resourceRules: [
+              { verbs: ["*"], apiGroups: ["*"], resources: ["*"], clusterScope: true, namespaces: ["*"] },
+            ],
+          },
+        ],
+      },
+    },
+    columns: ["example", "1000", "ByUser", "AGE", "?"],
+  },
+  "flowcontrol.apiserver.k8s.io/v1 PriorityLevelConfiguration": {
+    body: {
+      spec: { type: "Limited", limited: { limitResponse: { type: "Queue", queuing: { queues: 16, handSize: 4 } } } },
+    },
+    columns: ["Limited", "30", "16", "4", "50", "AGE"],
+  },
+  "admissionregistration.k8s.io/v1 MutatingWebhookConfiguration": { body: webhooks, columns: ["1", "AGE"] },
+  "admissionregistration.k8s.io/v1 ValidatingWebhookConfiguration": { body: webhooks, columns: ["1", "AGE"] },
+  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicy": {
+    body: {
+      spec: {
+        paramKind: { apiVersion: "v1", kind: "ConfigMap" },
+        matchConstraints: { resourceRules: [{ ...rule, resources: ["pods"], scope: "*" }] },
+        variables: [{ name: "count", expression: "size(object.spec.containers)" }],
+        validations: [{ expression: "variables.count < 5", message: "too many" }],
+      },
+    },
+    columns: ["1", "v1/ConfigMap", "AGE"],
+  },
+  "admissionregistration.k8s.io/v1 ValidatingAdmissionPolicyBinding": {
+    body: {
+      spec: {
+        policyName: "example",
+        validationActions: ["Deny"],
+        paramRef: { namespace: "default", name: "limits", parameterNotFoundAction: "Deny" },
+      },
+    },
+    columns: ["example", "default/limits", "AGE"],
+  },
 };

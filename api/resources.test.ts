@@ -10,6 +10,10 @@ const containers = [{ name: "c", image: "i" }];
 const template = { metadata: { labels: { a: "b" } }, spec: { containers } };
 const selector = { matchLabels: { a: "b" } };
 
+const csr = Buffer.from("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n").toString(
+  "base64",
+);
+
 /** The least that each kind accepts. */
 const least: Record<string, object> = {
   Pod: { spec: { containers } },
@@ -19,6 +23,29 @@ const least: Record<string, object> = {
   StatefulSet: { spec: { selector, template } },
   DaemonSet: { spec: { selector, template } },
   ControllerRevision: { data: {} },
+  HorizontalPodAutoscaler: { spec: { maxReplicas: 3, scaleTargetRef: { kind: "Deployment", name: "d" } } },
+  CertificateSigningRequest: { spec: { request: csr, signerName: "example.com/s", usages: ["client auth"] } },
+  FlowSchema: {
+    spec: {
+      priorityLevelConfiguration: { name: "p" },
+      rules: [
+        {
+          subjects: [{ kind: "User", user: { name: "u" } }],
+          nonResourceRules: [{ verbs: ["get"], nonResourceURLs: ["/a"] }],
+        },
+      ],
+    },
+  },
+  PriorityLevelConfiguration: { spec: { type: "Limited", limited: { limitResponse: { type: "Queue", queuing: {} } } } },
+  ValidatingAdmissionPolicy: {
+    spec: {
+      matchConstraints: {
+        resourceRules: [{ operations: ["CREATE"], apiGroups: [""], apiVersions: ["v1"], resources: ["pods"] }],
+      },
+      validations: [{ expression: "true" }],
+    },
+  },
+  ValidatingAdmissionPolicyBinding: { spec: { policyName: "p", validationActions: ["Deny"] } },
   RoleBinding: { roleRef: { kind: "Role", name: "r" } },
   ClusterRoleBinding: { roleRef: { kind: "ClusterRole", name: "r" } },
   StorageClass: { provisioner: "p" },
@@ -115,6 +142,14 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
 test("storage keys are upstream's and never shared", () => {
   expect(Object.fromEntries(rows.map((r) => [r.resource, r.storagePrefix]))).toEqual({
     configmaps: "configmaps",
+    horizontalpodautoscalers: "horizontalpodautoscalers",
+    certificatesigningrequests: "certificatesigningrequests",
+    mutatingwebhookconfigurations: "mutatingwebhookconfigurations",
+    validatingadmissionpolicies: "validatingadmissionpolicies",
+    validatingadmissionpolicybindings: "validatingadmissionpolicybindings",
+    validatingwebhookconfigurations: "validatingwebhookconfigurations",
+    flowschemas: "flowschemas",
+    prioritylevelconfigurations: "prioritylevelconfigurations",
     ingressclasses: "ingressclasses",
     ingresses: "ingress",
     networkpolicies: "networkpolicies",

@@ -1,10 +1,20 @@
+import {
+  validatingAdmissionPolicies,
+  validatingAdmissionPolicyBindings,
+} from "./admissionregistration/validating-admission-policy.ts";
+import {
+  mutatingWebhookConfigurations,
+  validatingWebhookConfigurations,
+} from "./admissionregistration/webhook-configuration.ts";
 import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { statefulSets } from "./apps/stateful-set.ts";
+import { horizontalPodAutoscalers } from "./autoscaling/horizontal-pod-autoscaler.ts";
 import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
+import { certificateSigningRequests } from "./certificates/certificate-signing-request.ts";
 import { leases } from "./coordination/lease.ts";
 import { configMaps } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
@@ -22,6 +32,8 @@ import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import { flowSchemas } from "./flowcontrol/flow-schema.ts";
+import { priorityLevelConfigurations } from "./flowcontrol/priority-level.ts";
 import { ingresses } from "./networking/ingress.ts";
 import { ingressClasses } from "./networking/ingress-class.ts";
 import { networkPolicies } from "./networking/network-policy.ts";
@@ -66,6 +78,8 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     statefulSets,
     cronJobs,
     jobs,
+    horizontalPodAutoscalers,
+    certificateSigningRequests,
     ingressClasses,
     ingresses,
     networkPolicies,
@@ -82,6 +96,12 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     volumeAttributesClasses,
     priorityClasses,
     runtimeClasses,
+    mutatingWebhookConfigurations,
+    validatingAdmissionPolicies,
+    validatingAdmissionPolicyBindings,
+    validatingWebhookConfigurations,
+    flowSchemas,
+    priorityLevelConfigurations,
     leases,
     endpointSlices(loopback),
   ];

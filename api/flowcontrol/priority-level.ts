@@ -1,0 +1,97 @@
+import { type FieldError, forbiddenField, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
+import type { LimitedPriorityLevelConfiguration, PriorityLevelConfiguration } from "../generated/flowcontrol-v1.ts";
+import { PriorityLevelConfigurations } from "../generated/resources.ts";
+import { notNegative } from "../int-or-percent.ts";
+import { clusterWide, rules } from "../metadata.ts";
+import { defineResource, type Resource } from "../resource.ts";
+import { startingStatus } from "../strategy.ts";
+
+const maxQueues = 10_000_000;
+
+export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> = defineResource(
+  PriorityLevelConfigurations,
+  {
+    subresources: ["status"],
+    defaults({ spec: { limited, exempt } }) {
+      if (limited) {
+        limited.nominalConcurrencyShares ??= 30;
+        limited.lendablePercent ??= 0;
+        const queuing = limited.limitResponse?.queuing;
+        if (queuing) {
+          queuing.handSize ||= 8;
+          queuing.queues ||= 64;
+          queuing.queueLengthLimit ||= 50;
+        }
+      }
+      if (exempt) {
+        exempt.nominalConcurrencyShares ??= 0;
+        exempt.lendablePercent ??= 0;
+      }
+    },
+    ...startingStatus(() => ({})),
+    ...rules(clusterWide, validateSpec),
+    columns: [
+      nameColumn,
+      column("Type", ({ spec }) => spec.type ?? "", "Exempt or Limited."),
+      column("NominalConcurrencyShares", (level) => shares(level), "Its part of the concurrency."),
+      column("Queues", (level) => queuing(level, "queues"), "How many it has."),
+      column("HandSize", (level) => queuing(level, "handSize"), "Queues that a flow is dealt."),
+      column("QueueLengthLimit", (level) => queuing(level, "queueLengthLimit"), "Requests in one queue."),
+      ageColumn,
+    ],
+  },
+);
+
+const shares = ({ spec }: PriorityLevelConfiguration): string =>
+  String((spec.limited ?? spec.exempt)?.nominalConcurrencyShares ?? "<none>");
+
+const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit"): string =>
+  String(spec.limited?.limitResponse?.queuing?.[key] ?? "<none>");
+
+function validateSpec({ metadata, spec }: PriorityLevelConfiguration): FieldError[] {
+  const { type, limited, exempt } = spec;
+  if (metadata.name === "exempt" && type !== "Exempt")
+    return [invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'")];
+  const errors = oneOf("spec.type", type, ["Exempt", "Limited"], false);
+  if (type === "Exempt") {
+    if (limited) errors.push(forbiddenField("spec.limited", "must be nil if the type is not Limited"));
+    errors.push(...notNegative(exempt?.nominalConcurrencyShares, "spec.exempt.nominalConcurrencyShares"));
+    errors.push(...percent(exempt?.lendablePercent, "spec.exempt.lendablePercent"));
+  } else if (type === "Limited") {
+    if (exempt) errors.push(forbiddenField("spec.exempt", "must be nil if the type is Limited"));
+    if (!limited) errors.push(required("spec.limited", "must not be empty when type is Limited"));
+    else errors.push(...validateLimited(limited, "spec.limited"));
+  }
+  return errors;
+}
+
+function validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): FieldError[] {
+  const errors = notNegative(limited.nominalConcurrencyShares, `${at}.nominalConcurrencyShares`);
+  errors.push(...percent(limited.lendablePercent, `${at}.lendablePercent`));
+  errors.push(...notNegative(limited.borrowingLimitPercent, `${at}.borrowingLimitPercent`));
+  const { type, queuing } = limited.limitResponse ?? {};
+  const path = `${at}.limitResponse`;
+  if (type === "Reject")
+    return queuing
+      ? [...errors, forbiddenField(`${path}.queuing`, "must be nil if limited.limitResponse.type is not Limited")]
+      : errors;
+  errors.push(...oneOf(`${path}.type`, type, ["Queue", "Reject"], false));
+  if (type !== "Queue") return errors;
+  if (!queuing)
+    return [...errors, required(`${path}.queuing`, "must not be empty if limited.limitResponse.type is Limited")];
+  const { queues = 0, handSize = 0, queueLengthLimit = 0 } = queuing;
+  for (const [key, value] of Object.entries({ queueLengthLimit, queues, handSize }))
+    if (value <= 0) errors.push(invalidValue(`${path}.queuing.${key}`, value, "must be positive"));
+  if (queues > maxQueues)
+    errors.push(invalidValue(`${path}.queuing.queues`, queues, `must not be greater than ${maxQueues}`));
+  if (handSize > queues)
+    errors.push(invalidValue(`${path}.queuing.handSize`, handSize, `should not be greater than queues (${queues})`));
+  return errors;
+}
+
+const percent = (value: number | undefined, at: string): FieldError[] =>
+  value !== undefined && (value < 0 || value > 100)
+    ? [invalidValue(at, value, "must be between 0 and 100, inclusive")]
+    : [];
