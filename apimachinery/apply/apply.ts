@@ -12,6 +12,7 @@ import {
   has,
   intersection,
   isEmpty,
+  overlap,
   recursiveDifference,
   setOfPaths,
   union,
@@ -156,8 +157,9 @@ function takeAway(managed: Managed, { removed }: Comparison, taken: FieldSet, ex
   if (isEmpty(taken) && isEmpty(removed)) return;
   for (const [identity, entry] of managed)
     if (identity !== except) {
+      if (!overlap(entry.fields, taken) && !overlap(entry.fields, removed)) continue;
       const fields = recursiveDifference(difference(entry.fields, taken), removed);
-      putFields(managed, identity, { ...entry, fields });
+      putFields(managed, identity, { ...entryOf(entry), time: entry.time, fields });
     }
 }
 
@@ -167,6 +169,7 @@ const withoutFields = ({ added, modified, removed }: Comparison, reset: FieldSet
   removed: recursiveDifference(removed, reset),
 });
 
+/** Without what a stored entry said. */
 const entryOf = ({ manager, operation, apiVersion, subresource }: Omit<Manager, "fields" | "time">) => ({
   manager,
   operation,

@@ -46,6 +46,15 @@ export function nodeOf(member: boolean, inner: FieldSet): FieldSet | undefined {
   return member ? { ".": leaf, ...inner } : inner;
 }
 
+/** Whether a member of `b` is in `a`, or above something in it. */
+export function overlap(a: FieldSet, b: FieldSet): boolean {
+  for (const key in b) {
+    const node = key === "." ? undefined : a[key];
+    if (node !== undefined && (isMember(b[key]!) || overlap(node, b[key]!))) return true;
+  }
+  return false;
+}
+
 /** `a` without the members of `b` and all below them. */
 export function recursiveDifference(a: FieldSet, b: FieldSet): FieldSet {
   if (isEmpty(b)) return a;

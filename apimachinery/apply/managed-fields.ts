@@ -13,10 +13,17 @@ export interface Manager {
   readonly subresource: string;
   readonly time: string | undefined;
   readonly fields: FieldSet;
+  /** As it is stored; only of an entry that was read and is as it was. */
+  readonly entry?: ManagedFieldsEntry;
 }
 
 /** An applier is the same one in every apiVersion. Sorted as upstream sorts identities. */
-export function identityOf({ manager, operation, apiVersion, subresource }: Omit<Manager, "time" | "fields">): string {
+export function identityOf({
+  manager,
+  operation,
+  apiVersion,
+  subresource,
+}: Omit<Manager, "time" | "fields" | "entry">): string {
   return JSON.stringify({
     ...(manager ? { manager } : {}),
     operation,
@@ -28,9 +35,10 @@ export function identityOf({ manager, operation, apiVersion, subresource }: Omit
 /** Entries of a stored object. Those that no client could have written are left out. */
 export function readManaged(entries: readonly ManagedFieldsEntry[] = []): Managed {
   const managed: Managed = new Map();
-  for (const { manager = "", operation, apiVersion = "", subresource = "", time, fieldsV1 = {} } of entries) {
+  for (const entry of entries) {
+    const { manager = "", operation, apiVersion = "", subresource = "", time, fieldsV1 = {} } = entry;
     if (operation === undefined) continue;
-    const read = { manager, operation, apiVersion, subresource, time, fields: fieldsV1 as unknown as FieldSet };
+    const read = { manager, operation, apiVersion, subresource, time, fields: fieldsV1 as unknown as FieldSet, entry };
     managed.set(identityOf(read), read);
   }
   return managed;
@@ -45,7 +53,7 @@ export function parseManaged(entries: readonly ManagedFieldsEntry[]): Managed {
     if (!entry.fieldsType) throw new Error(`missing fieldsType in managed fields entry ${index}`);
     if (entry.fieldsType !== "FieldsV1")
       throw new Error(`invalid fieldsType ${JSON.stringify(entry.fieldsType)} in managed fields entry ${index}`);
-    return { ...entry, fieldsV1: parseFieldsV1(entry.fieldsV1 ?? {}) as unknown as Record<string, unknown> };
+    return { ...entry, fieldsV1: sorted(parseFieldsV1(entry.fieldsV1 ?? {})) as unknown as Record<string, unknown> };
   });
   return readManaged(parsed);
 }
@@ -53,16 +61,18 @@ export function parseManaged(entries: readonly ManagedFieldsEntry[]): Managed {
 /** As they are stored: appliers first, then by time, then by name. Undefined when nobody owns anything. */
 export function writeManaged(managed: Managed): ManagedFieldsEntry[] | undefined {
   if (managed.size === 0) return undefined;
-  return [...managed.values()].sort(inOrder).map(({ fields, time, manager, operation, apiVersion, subresource }) => ({
-    ...(manager ? { manager } : {}),
-    operation,
-    apiVersion,
-    ...(time === undefined ? {} : { time }),
-    fieldsType: "FieldsV1",
-    fieldsV1: sorted(fields) as unknown as Record<string, unknown>,
-    ...(subresource ? { subresource } : {}),
-  }));
+  return [...managed.values()].sort(inOrder).map(({ entry, ...manager }) => entry ?? entryOf(manager));
 }
+
+const entryOf = ({ fields, time, manager, operation, apiVersion, subresource }: Manager): ManagedFieldsEntry => ({
+  ...(manager ? { manager } : {}),
+  operation,
+  apiVersion,
+  ...(time === undefined ? {} : { time }),
+  fieldsType: "FieldsV1",
+  fieldsV1: sorted(fields) as unknown as Record<string, unknown>,
+  ...(subresource ? { subresource } : {}),
+});
 
 const seconds = ({ time }: Manager): number => (time === undefined ? 0 : Math.floor(parseTime(time) / 1000) || 0);
 const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
@@ -104,7 +114,9 @@ export function putFields(managed: Managed, identity: string, entry: Manager): v
 }
 
 /** Equal but for times. */
-export function sameManaged(a: ManagedFieldsEntry[] | undefined, b: ManagedFieldsEntry[] | undefined): boolean {
-  const timeless = (entries: ManagedFieldsEntry[] = []) => entries.map(({ time: _, ...rest }) => rest);
-  return isDeepStrictEqual(timeless(a), timeless(b));
+export function sameManaged(a: ManagedFieldsEntry[] = [], b: ManagedFieldsEntry[] = []): boolean {
+  if (a === b) return true;
+  const same = (entry: ManagedFieldsEntry, other: ManagedFieldsEntry) =>
+    entry === other || isDeepStrictEqual({ ...entry, time: "" }, { ...other, time: "" });
+  return a.length === b.length && a.every((entry, i) => same(entry, b[i]!));
 }

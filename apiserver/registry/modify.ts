@@ -55,7 +55,7 @@ async function attempts(
     const old = current.parse();
     let next: ReturnType<Modifier>;
     try {
-      next = modifier(structuredClone(old));
+      next = modifier(current.parse()); // cheaper than a clone
     } catch (error) {
       if (fresh) throw error;
       current = await live(context, resource, target);
