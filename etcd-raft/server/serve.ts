@@ -10,6 +10,9 @@ import {
   MaintenanceService,
   WatchService,
 } from "../../proto/generated/etcdserverpb.ts";
+import { ElectionService } from "../../proto/generated/v3electionpb.ts";
+import { LockService } from "../../proto/generated/v3lockpb.ts";
+import { electionHandlers, lockHandlers } from "../concurrency/services.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
 import { Callers } from "./access.ts";
@@ -44,10 +47,14 @@ export function serveClients(
   const callers = new Callers(member, options.clientCertAuth);
   const watch = new WatchServer(member, callers, options.progressNotifyMs);
   observeMember(options.registry, member, () => watch.watcherCount);
+  const kv = kvHandlers(member, callers);
+  const leases = leaseHandlers(member, callers);
   const services: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
-    [KVService, kvHandlers(member, callers)],
+    [KVService, kv],
     [WatchService, { Watch: watch.Watch }],
-    [LeaseService, leaseHandlers(member, callers)],
+    [LeaseService, leases],
+    [LockService, lockHandlers(member, kv, leases)],
+    [ElectionService, electionHandlers(member, kv, leases)],
     [ClusterService, clusterHandlers(member)],
     [MaintenanceService, maintenanceHandlers(member, callers)],
     [AuthService, authHandlers(member, callers, options.bcryptCost)],

@@ -1,0 +1,159 @@
+import type { CallContext } from "../../net/grpc-server.ts";
+import {
+  DeleteRangeRequest,
+  RangeRequest,
+  type ResponseHeader,
+  TxnRequest,
+  type TxnResponse,
+} from "../../proto/generated/etcdserverpb.ts";
+import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import type { Init } from "../../proto/wire.ts";
+import { prefixEnd } from "../client/keys.ts";
+import { keyText } from "../mvcc/version.ts";
+import type { kvHandlers } from "../server/kv-service.ts";
+import type { Member } from "../server/member.ts";
+import type { Watcher } from "../server/watch-hub.ts";
+
+/**
+ * The queue under locks and elections (etcd's client/v3/concurrency): everybody who wants has a key `name/lease` of its
+ * own, and the one with the lowest create revision has it. Each waits for the key just before its own to go, so that one
+ * deletion wakes one waiter. The lease's end takes the key, and with it the place.
+ *
+ * All reads and writes are made as the caller, and count with its permissions.
+ */
+export interface Place {
+  key: Uint8Array;
+  /** Create revision of the key: the fencing token; grows with each owner. */
+  revision: number;
+  header: ResponseHeader;
+  /** Of the key when it was there before. */
+  value: Uint8Array | undefined;
+}
+
+export class Queue {
+  readonly #kv: ReturnType<typeof kvHandlers>;
+  readonly #member: Member;
+
+  constructor(member: Member, kv: ReturnType<typeof kvHandlers>) {
+    this.#member = member;
+    this.#kv = kv;
+  }
+
+  /** Takes a place, or finds the one that this lease has. */
+  async enter(name: Uint8Array, lease: bigint, value: Uint8Array, context: CallContext): Promise<Place> {
+    const key = Buffer.concat([name, Buffer.from(`/${lease.toString(16)}`)]);
+    const { succeeded, responses, header } = await this.txn(
+      {
+        compare: [{ key, target: createTarget, createRevision: 0 }],
+        success: [{ requestPut: { key, value, lease } }],
+        failure: [{ requestRange: { key } }],
+      },
+      context,
+    );
+    const mine = responses[0]?.responseRange?.kvs[0];
+    const revision = succeeded ? header!.revision : mine!.createRevision;
+    return { key, revision, header: header!, value: mine?.value };
+  }
+
+  /** Resolves when nobody is before `place`. Gives the place up when the caller is gone meanwhile. */
+  async wait(name: Uint8Array, { key, revision }: Place, context: CallContext): Promise<void> {
+    for (;;) {
+      const before = await this.#range({ ...prefix(name), ...newest, maxCreateRevision: revision - 1 }, context);
+      const last = before.kvs[0];
+      if (last === undefined) return;
+      await this.#gone(last, context.signal);
+      if (!context.signal.aborted) continue;
+      await this.remove(key, context).catch(() => {});
+      throw context.signal.reason;
+    }
+  }
+
+  /** The key that has been there longest. */
+  async first(name: Uint8Array, context: CallContext) {
+    const { kvs, header } = await this.#range({ ...prefix(name), ...oldest }, context);
+    return { kv: kvs[0], header: header! };
+  }
+
+  /** Those who wait too, in their order. */
+  async all(name: Uint8Array, context: CallContext) {
+    const { kvs, header } = await this.#range({ ...prefix(name), ...oldest, limit: 0 }, context);
+    return { kvs, header: header! };
+  }
+
+  async get(key: Uint8Array, context: CallContext) {
+    const { kvs, header } = await this.#range({ key }, context);
+    return { kv: kvs[0], header: header! };
+  }
+
+  async remove(key: Uint8Array, context: CallContext): Promise<ResponseHeader> {
+    const request = DeleteRangeRequest.decode(DeleteRangeRequest.encode({ key }));
+    return (await this.#kv.DeleteRange(request, context)).header!;
+  }
+
+  async txn(request: Init<TxnRequest>, context: CallContext): Promise<TxnResponse> {
+    return (await this.#kv.Txn(TxnRequest.decode(TxnRequest.encode(request)), context)) as TxnResponse;
+  }
+
+  /** Calls `fn` for each change under `name` from `revision` on, in order; returns the way to end that. */
+  follow(name: Uint8Array, revision: number, fn: (deleted: boolean, kv: KeyValue) => void): () => void {
+    const { hub } = this.#member;
+    const { key, rangeEnd } = prefix(name);
+    const watcher: Watcher = {
+      id: 0,
+      range: { key: keyText(key), end: keyText(rangeEnd) },
+      prevKv: false,
+      filters: [],
+      next: revision,
+      synced: false,
+      deliver: (events) => {
+        for (const { type, kv } of events) fn(type === 1, kv!);
+      },
+      behind: () => catchUp(),
+    };
+    const catchUp = () => {
+      while (hub.catchUp(watcher, Number.MAX_SAFE_INTEGER) === "more");
+      hub.sync(watcher);
+    };
+    catchUp();
+    return () => hub.unsync(watcher);
+  }
+
+  async #range(request: Init<RangeRequest>, context: CallContext) {
+    return await this.#kv.Range(RangeRequest.decode(RangeRequest.encode(request)), context);
+  }
+
+  /** Resolves when the key, as it was created then, is no more, or `signal` aborts. */
+  #gone({ key, createRevision }: KeyValue, signal: AbortSignal): Promise<void> {
+    const { hub, applier } = this.#member;
+    const text = keyText(key);
+    return new Promise((resolve) => {
+      const done = () => {
+        hub.unsync(watcher);
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const watcher: Watcher = {
+        id: 0,
+        range: { key: text, end: undefined },
+        prevKv: false,
+        filters: [],
+        next: hub.revision + 1,
+        synced: false,
+        deliver: (events) => events.some(({ type }) => type === 1) && done(),
+        behind: () => done(), // and look again
+      };
+      if (signal.aborted || applier.store.at(text)?.create !== createRevision) return resolve();
+      hub.sync(watcher);
+      signal.addEventListener("abort", done);
+    });
+  }
+}
+
+function prefix(name: Uint8Array) {
+  const key = Buffer.concat([name, Buffer.from("/")]);
+  return { key, rangeEnd: prefixEnd(key) };
+}
+
+const createTarget = 1;
+const newest = { limit: 1, sortTarget: 2, sortOrder: 2 };
+const oldest = { limit: 1, sortTarget: 2, sortOrder: 1 };
