@@ -135,7 +135,9 @@ export function elementText(element: string): string {
 export function sorted(set: FieldSet): FieldSet {
   const keys = Object.keys(set);
   if (keys.length === 0) return leaf;
-  return Object.fromEntries(keys.sort(inOrder).map((key) => [key, sorted(set[key]!)]));
+  const result: Record<string, FieldSet> = {};
+  for (const key of keys.sort(inOrder)) result[key] = sorted(set[key]!);
+  return result;
 }
 
 const ranks: Record<string, number> = { ".": 0, f: 1, k: 2, v: 3, i: 4 };
