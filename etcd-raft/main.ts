@@ -13,11 +13,13 @@ if (argv.includes("--version")) {
   process.stdout.write(`etcd Version: ${etcdVersion}\nkubelab etcd-raft on Node.js ${process.version}\n`);
   process.exit(0);
 }
-const level = /^--log-level=(\w+)$/.exec(argv.find((arg) => arg.startsWith("--log-level=")) ?? "")?.[1];
+const levelFlag = argv.find((arg) => arg.startsWith("--log-level=")) ?? "";
+const level = /^--log-level=(\w+)$/.exec(levelFlag)?.[1] ?? process.env["ETCD_LOG_LEVEL"];
 const log = createLogger("etcd-raft", level as LogLevel | undefined);
 
 runProcess(log, async (signal) => {
-  const config = parseConfig(argv);
+  const config = parseConfig(argv, process.env);
+  if (config.unrecognized.length > 0) log.warn({ names: config.unrecognized }, "Unrecognized environment variables");
   const running = await startMember(config, {
     clock: systemClock,
     rand: systemRand,

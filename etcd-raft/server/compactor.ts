@@ -5,10 +5,12 @@ import type { Store } from "../mvcc/store.ts";
 export class Compactor {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #batch: number;
   #running = false;
   #waiters: (() => void)[] = [];
 
-  constructor(store: Store, clock: Clock) {
+  constructor(store: Store, clock: Clock, batch = 1000) {
+    this.#batch = batch;
     this.#store = store;
     this.#clock = clock;
   }
@@ -29,7 +31,7 @@ export class Compactor {
   }
 
   #slice(): void {
-    if (this.#store.compactStep(sliceSize)) {
+    if (this.#store.compactStep(this.#batch)) {
       this.#clock.after(pauseMs, () => this.#slice());
       return;
     }
@@ -38,5 +40,4 @@ export class Compactor {
   }
 }
 
-const sliceSize = 1000;
 const pauseMs = 10;

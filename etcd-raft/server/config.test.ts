@@ -44,6 +44,9 @@ describe("bad flags are one line that names the flag", () => {
       /cannot listen on TLS for https:\/\/127\.0\.0\.1:2379: --key-file and --cert-file are not presented/,
     ],
     ["client certificates without an authority", ["--client-cert-auth"], /--client-cert-auth needs --trusted-ca-file/],
+    ["another kind of token", ["--auth-token=jwt"], /--auth-token is simple, not "jwt"/],
+    ["another state of the cluster", ["--initial-cluster-state=old"], /--initial-cluster-state is new or existing/],
+    ["another compaction", ["--auto-compaction-mode=weekly"], /--auto-compaction-mode is periodic or revision/],
     ["an outside address without port", ["--listen-outside=127.0.0.1"], /--listen-outside/],
   ];
   for (const [name, flags, message] of rows) {
@@ -57,6 +60,28 @@ describe("bad flags are one line that names the flag", () => {
       );
     });
   }
+});
+
+describe("ETCD_* variables stand for flags", () => {
+  test("each for its own", () => {
+    const { flags, unrecognized } = parseConfig([], {
+      ETCD_DATA_DIR: "/tmp/x",
+      ETCD_HEARTBEAT_INTERVAL: "50",
+      ETCD_PRE_VOTE: "false",
+      ETCD_LISTEN_CLIENT_URLS: "http://127.0.0.1:1,http://127.0.0.1:2",
+      ETCD_UNKNOWN: "1",
+      ETCDCTL_API: "3",
+    });
+    assert.equal(flags["data-dir"], "/tmp/x");
+    assert.equal(flags["heartbeat-interval"], 50);
+    assert.equal(flags["pre-vote"], false);
+    assert.deepEqual(flags["listen-client-urls"], ["http://127.0.0.1:1", "http://127.0.0.1:2"]);
+    assert.deepEqual(unrecognized, ["ETCD_UNKNOWN"]);
+  });
+
+  test("a variable beside its flag is refused", () => {
+    assert.throws(() => parseConfig(["--name=a"], { ETCD_NAME: "b" }), /conflicting environment variable "ETCD_NAME"/);
+  });
 });
 
 test("without flags it is a cluster of its own, as etcd's default", () => {

@@ -1,7 +1,9 @@
 import { type FlagSpec, type Flags, parseFlags } from "../../base/flags.ts";
 import { logLevels } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
+import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
 import { checkURL, type InitialCluster, initialCluster } from "./cluster.ts";
+import { flagsFromEnv } from "./env-flags.ts";
 
 /** etcd's flags with etcd's defaults, as far as they do something here; others are refused by name. */
 export const flagSpec = {
@@ -13,6 +15,11 @@ export const flagSpec = {
   "initial-advertise-peer-urls": { type: "strings", help: "Peer URLs under which the others reach this member" },
   "initial-cluster": { type: "string", help: "All members: name=peerURL,...", optional: true },
   "initial-cluster-token": { type: "string", help: "Keeps clusters apart", default: "etcd-cluster" },
+  "initial-cluster-state": {
+    type: "string",
+    help: "new; existing only for a member that has its data",
+    default: "new",
+  },
   "heartbeat-interval": { type: "number", help: "Milliseconds", default: 100 },
   "election-timeout": { type: "number", help: "Milliseconds", default: 1000 },
   "snapshot-count": { type: "number", help: "Committed entries between two snapshots, at least", default: 10_000 },
@@ -21,6 +28,19 @@ export const flagSpec = {
     help: "Entries kept after a snapshot for followers that are behind",
     default: 5000,
   },
+  "pre-vote": { type: "boolean", help: "Ask before an election whether it could be won", default: true },
+  "initial-election-tick-advance": {
+    type: "boolean",
+    help: "A fresh member does not wait a whole election timeout",
+    default: true,
+  },
+  "auto-compaction-mode": { type: "string", help: "periodic or revision", default: "periodic" },
+  "auto-compaction-retention": {
+    type: "string",
+    help: "Hours, a duration or revisions to keep; 0 is off",
+    default: "0",
+  },
+  "compaction-batch-limit": { type: "number", help: "Revisions that a compaction takes in one step", default: 1000 },
   "max-txn-ops": { type: "number", help: "Operations allowed in a transaction", default: 128 },
   "max-request-bytes": { type: "number", help: "Largest request that is accepted", default: 1.5 * 1024 * 1024 },
   "quota-backend-bytes": {
@@ -28,6 +48,7 @@ export const flagSpec = {
     help: "Live bytes at which writes are refused; 0 is 2 GiB, less is no quota",
     default: 0,
   },
+  "auth-token": { type: "string", help: "simple", default: "simple" },
   "bcrypt-cost": { type: "number", help: "Cost of hashing passwords, 4 to 31", default: 10 },
   "watch-progress-notify-interval": {
     type: "duration",
@@ -42,8 +63,11 @@ export const flagSpec = {
   "peer-key-file": { type: "string", help: "Its key", optional: true },
   "peer-trusted-ca-file": { type: "string", help: "Authority of the peers' certificates", optional: true },
   "peer-client-cert-auth": { type: "boolean", help: "Require peers to show certificates", default: false },
+  "enable-grpc-gateway": { type: "boolean", help: "Serve the JSON gateway under /v3/", default: true },
   "listen-metrics-urls": { type: "strings", help: "URLs for /health /version /livez /readyz /metrics" },
   "listen-outside": { type: "string", help: "HOST:PORT outside the lab on which to serve clients too", optional: true },
+  logger: { type: "string", help: "zap: structured lines", default: "zap" },
+  "log-outputs": { type: "strings", help: "stderr", default: ["default"] },
   "log-level": { type: "string", help: logLevels.join(", "), default: "info" },
 } as const satisfies FlagSpec;
 
@@ -53,11 +77,15 @@ export interface Config {
   cluster: InitialCluster;
   advertiseClientURLs: string[];
   outside: { host: string; port: number } | undefined;
+  autoCompaction: AutoCompaction | undefined;
+  /** `ETCD_*` variables that are no flag's. */
+  unrecognized: string[];
 }
 
 /** Throws FlagError or StartError: one line that names the flag. */
-export function parseConfig(argv: readonly string[]): Config {
-  const flags = parseFlags(flagSpec, argv);
+export function parseConfig(argv: readonly string[], env: Record<string, string | undefined> = {}): Config {
+  const fromEnv = flagsFromEnv(flagSpec, argv, env);
+  const flags = parseFlags(flagSpec, [...fromEnv.argv, ...argv]);
   const or = (urls: string[], fallback: string[]) => (urls.length > 0 ? urls : fallback);
   for (const name of [
     "listen-client-urls",
@@ -83,6 +111,10 @@ export function parseConfig(argv: readonly string[]): Config {
   if (!(logLevels as readonly string[]).includes(flags["log-level"])) {
     throw new StartError(`flag --log-level is one of ${logLevels.join(", ")}, not "${flags["log-level"]}"`);
   }
+  oneOf(flags, "initial-cluster-state", ["new", "existing"]);
+  oneOf(flags, "auth-token", ["simple"]);
+  oneOf(flags, "logger", ["zap"]);
+  oneOf(flags, "log-outputs", ["default", "stderr"]);
   needFiles(flags, "", [...flags["listen-client-urls"]]);
   needFiles(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs]);
   return {
@@ -96,7 +128,15 @@ export function parseConfig(argv: readonly string[]): Config {
     }),
     advertiseClientURLs: or(flags["advertise-client-urls"], flags["listen-client-urls"]),
     outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
+    autoCompaction: parseAutoCompaction(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),
+    unrecognized: fromEnv.unrecognized,
   };
+}
+
+function oneOf(flags: Flags<typeof flagSpec>, name: keyof typeof flagSpec, known: readonly string[]): void {
+  for (const value of [flags[name]].flat()) {
+    if (!known.includes(`${value}`)) throw new StartError(`flag --${name} is ${known.join(" or ")}, not "${value}"`);
+  }
 }
 
 /** https needs a certificate and a key; wanting the other side's certificate needs an authority. */

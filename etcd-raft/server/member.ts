@@ -43,6 +43,11 @@ export interface MemberConfig {
   maxTxnOps: number;
   snapshotCount: number;
   snapshotCatchupEntries: number;
+  preVote: boolean;
+  /** A fresh member does not wait a whole election timeout. */
+  hasten: boolean;
+  /** Revisions in one step of a compaction. */
+  compactionBatch: number;
   quotaBytes: number;
   peerTLS: TlsMaterial | undefined;
   peerClientCertAuth: boolean;
@@ -104,7 +109,7 @@ export class Member {
     this.hub = new WatchHub(this.applier.store);
     this.leases = new Leases(this);
     this.quota = new Quota(this.applier.store, config.quotaBytes, log);
-    this.compactor = new Compactor(this.applier.store, clock);
+    this.compactor = new Compactor(this.applier.store, clock, config.compactionBatch);
     this.transport = new Transport({
       clusterId: cluster.clusterId,
       self: cluster.self.id,
@@ -155,7 +160,7 @@ export class Member {
         start,
         entries,
         applied: applier.applied.index,
-        preVote: true,
+        preVote: config.preVote,
         checkQuorum: true,
         maxSizePerMessage: 1024 * 1024,
         maxInflightMessages: 512,
@@ -176,7 +181,7 @@ export class Member {
       },
       install: (snapshot) => ({
         saved: this.#wal.saveSnapshot({ ...snapshot, confState: this.applier.state().confState! }),
-        installed: this.#snapshots.install(snapshot).then(() => this.hub.replaced()),
+        put: () => this.#snapshots.install(snapshot).then(() => this.hub.replaced()),
       }),
       applied: (index) => this.#afterApply(index),
       onSoftState: (state) => this.#onSoftState(state),
@@ -418,7 +423,7 @@ export class Member {
    * `--initial-election-tick-advance`): once it can talk to somebody, only the random part is left.
    */
   #hasten(): void {
-    if (this.#hastened || this.leader !== none) return;
+    if (!this.config.hasten || this.#hastened || this.leader !== none) return;
     this.#hastened = true;
     const { electionMs, heartbeatMs } = this.config;
     for (let tick = 2; tick < Math.round(electionMs / heartbeatMs); tick++) this.runner.input({ type: "Tick" });

@@ -38,6 +38,7 @@ export function serveClients(
   options: {
     tls: TlsMaterial | undefined;
     clientCertAuth: boolean;
+    gateway: boolean;
     bcryptCost: number;
     maxRequestBytes: number;
     progressNotifyMs: number;
@@ -58,7 +59,7 @@ export function serveClients(
     [ClusterService, clusterHandlers(member)],
     [MaintenanceService, maintenanceHandlers(member, callers)],
     [AuthService, authHandlers(member, callers, options.bcryptCost)],
-    [HealthService, healthHandlers(() => member.leader !== none)],
+    [HealthService, healthHandlers(() => member.leader !== none, member.config.clock)],
   ];
   const withServices = (server: GrpcFront) => {
     for (const [service, handlers] of services) server.addService(service, handlers as Record<string, never>);
@@ -68,7 +69,11 @@ export function serveClients(
   for (const [service, handlers] of services) {
     for (const [name, handler] of Object.entries(handlers)) byPath.set(service[name]!.path, handler);
   }
-  const http = httpServer(member, options.registry, new Gateway(byPath, options.maxRequestBytes * 2));
+  const http = httpServer(
+    member,
+    options.registry,
+    options.gateway ? new Gateway(byPath, options.maxRequestBytes * 2) : undefined,
+  );
   const http1 = (socket: Socket) => void http.emit("connection", socket);
   const clientCertificates = options.clientCertAuth ? ("require" as const) : ("request" as const);
   const maxMessageBytes = options.maxRequestBytes + 512 * 1024;

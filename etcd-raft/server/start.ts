@@ -8,6 +8,7 @@ import { StartError } from "../../base/process.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import type { Disk } from "../wal/disk.ts";
+import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
 import type { Config } from "./config.ts";
 import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
@@ -45,6 +46,11 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     listeners.push(listener);
     return held(listener);
   };
+  if (flags["initial-cluster-state"] === "existing" && !existsSync(`${config.dataDir}/member/wal`)) {
+    throw new StartError(
+      `--initial-cluster-state=existing: ${config.dataDir} holds no member, and joining a running cluster is not built yet`,
+    );
+  }
   try {
     const clientTLS = material(flags["cert-file"], flags["key-file"], flags["trusted-ca-file"]);
     const peerTLS = material(flags["peer-cert-file"], flags["peer-key-file"], flags["peer-trusted-ca-file"]);
@@ -65,6 +71,9 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       maxTxnOps: flags["max-txn-ops"],
       snapshotCount: flags["snapshot-count"],
       snapshotCatchupEntries: flags["snapshot-catchup-entries"],
+      preVote: flags["pre-vote"],
+      hasten: flags["initial-election-tick-advance"],
+      compactionBatch: flags["compaction-batch-limit"],
       quotaBytes: flags["quota-backend-bytes"],
       peerTLS,
       peerClientCertAuth: flags["peer-client-cert-auth"],
@@ -74,6 +83,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const server = serveClients(member, {
       tls: clientTLS,
       clientCertAuth: flags["client-cert-auth"],
+      gateway: flags["enable-grpc-gateway"],
       bcryptCost: flags["bcrypt-cost"],
       maxRequestBytes: flags["max-request-bytes"],
       progressNotifyMs: flags["watch-progress-notify-interval"],
@@ -89,12 +99,16 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     }
     outside?.((listener) => (server.secure ?? server.insecure).serve(listener));
     member.start();
+    const stopCompacting = config.autoCompaction
+      ? autoCompact(config.autoCompaction, compactionTarget(member), machine.clock, machine.log)
+      : () => {};
     return {
       member,
       clientURLs: clients.map(({ listener, url }) =>
         url.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
       ),
       async close() {
+        stopCompacting();
         await member.close();
         for (const listener of listeners) listener.close();
         await server.close();
@@ -105,6 +119,14 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     throw error;
   }
 }
+
+const compactionTarget = (member: Member): CompactionTarget => ({
+  get isLeader() {
+    return member.isLeader;
+  },
+  revision: () => member.applier.store.revision,
+  compact: (revision) => member.write({ compaction: { revision } }),
+});
 
 /**
  * Addresses are taken before the WAL is touched, so that a taken one leaves nothing behind. Who connects before we serve
