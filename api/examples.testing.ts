@@ -271,4 +271,15 @@ export const examples: Record<string, Example> = {
     },
     columns: ["example", "default/limits", "AGE"],
   },
+  "networking.k8s.io/v1 IPAddress": {
+    body: {
+      metadata: { name: "10.96.77.7" },
+      spec: { parentRef: { resource: "services", namespace: "default", name: "web" } },
+    },
+    columns: ["services/default/web"],
+  },
+  "networking.k8s.io/v1 ServiceCIDR": {
+    body: { spec: { cidrs: ["10.200.0.0/24"] } },
+    columns: ["10.200.0.0/24", "AGE"],
+  },
 };

@@ -23,6 +23,8 @@ const least: Record<string, object> = {
   StatefulSet: { spec: { selector, template } },
   DaemonSet: { spec: { selector, template } },
   ControllerRevision: { data: {} },
+  IPAddress: { spec: { parentRef: { resource: "services", name: "s" } } },
+  ServiceCIDR: { spec: { cidrs: ["10.0.0.0/16"] } },
   HorizontalPodAutoscaler: { spec: { maxReplicas: 3, scaleTargetRef: { kind: "Deployment", name: "d" } } },
   CertificateSigningRequest: { spec: { request: csr, signerName: "example.com/s", usages: ["client auth"] } },
   FlowSchema: {
@@ -76,7 +78,11 @@ const least: Record<string, object> = {
 describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => {
   const make = () => {
     const body = {
-      metadata: { name: "x", uid: "u", ...(row.namespaced ? { namespace: "default" } : {}) },
+      metadata: {
+        name: kind === "IPAddress" ? "10.0.0.1" : "x",
+        uid: "u",
+        ...(row.namespaced ? { namespace: "default" } : {}),
+      },
       ...least[kind],
     };
     const { object } = decodeBody(schema, Buffer.from(JSON.stringify(body)), {
@@ -142,6 +148,8 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
 test("storage keys are upstream's and never shared", () => {
   expect(Object.fromEntries(rows.map((r) => [r.resource, r.storagePrefix]))).toEqual({
     configmaps: "configmaps",
+    ipaddresses: "ipaddresses",
+    servicecidrs: "servicecidrs",
     horizontalpodautoscalers: "horizontalpodautoscalers",
     certificatesigningrequests: "certificatesigningrequests",
     mutatingwebhookconfigurations: "mutatingwebhookconfigurations",

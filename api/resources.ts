@@ -37,6 +37,7 @@ import { priorityLevelConfigurations } from "./flowcontrol/priority-level.ts";
 import { ingresses } from "./networking/ingress.ts";
 import { ingressClasses } from "./networking/ingress-class.ts";
 import { networkPolicies } from "./networking/network-policy.ts";
+import { ipAddresses, serviceCidrs } from "./networking/service-range.ts";
 import { runtimeClasses } from "./node/runtime-class.ts";
 import { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
 import { clusterRoles, roles } from "./rbac/role.ts";
@@ -82,7 +83,9 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     certificateSigningRequests,
     ingressClasses,
     ingresses,
+    ipAddresses,
     networkPolicies,
+    serviceCidrs,
     podDisruptionBudgets,
     clusterRoleBindings,
     clusterRoles,

@@ -78,7 +78,7 @@ const common = new Set<string>([
 ] satisfies (keyof PersistentVolumeSpec)[]);
 
 const sourceOf = (spec: PersistentVolumeSpec) =>
-  Object.fromEntries(Object.entries(spec).filter(([key]) => !common.has(key)));
+  Object.fromEntries(Object.entries(spec).filter(([key, value]) => !common.has(key) && value !== undefined));
 
 function validateSpec({ spec }: PersistentVolume): FieldError[] {
   const errors = validateAccessModes(spec.accessModes, "spec.accessModes", "");
