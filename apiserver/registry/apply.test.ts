@@ -89,6 +89,7 @@ describe("PATCH with application/apply-patch+yaml", () => {
       422,
       'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
     ],
+    ["with a bell in fieldManager", "fieldManager=a%20b%07", data("x", {}), 422, "invalid character U+0007 (at 3)"],
     ["with a fieldManager that is too long", `fieldManager=${"m".repeat(129)}`, data("x", {}), 422, "Too long"],
     [
       "with managedFields",

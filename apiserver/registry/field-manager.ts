@@ -31,9 +31,9 @@ export function managerOf({ options, userAgent = "" }: Pick<ApiRequest, "options
 
 export function validateManager({ fieldManager = "" }: { fieldManager?: string }): FieldError[] {
   const errors = Buffer.byteLength(fieldManager) > maxManagerBytes ? [tooLong("fieldManager", maxManagerBytes)] : [];
-  const at = fieldManager.search(/[\p{C}\p{Z}]/u);
-  const rune = at < 0 || fieldManager[at] === " " ? undefined : fieldManager.codePointAt(at)!;
-  if (rune === undefined) return errors;
+  const at = fieldManager.search(/\p{C}|(?! )\p{Z}/u);
+  const rune = fieldManager.codePointAt(at);
+  if (at < 0 || rune === undefined) return errors;
   const shown = `U+${rune.toString(16).toUpperCase().padStart(4, "0")}`;
   return [...errors, invalidValue("fieldManager", fieldManager, `invalid character ${shown} (at ${at})`)];
 }
