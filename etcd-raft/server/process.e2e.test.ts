@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { listenHere } from "../../base/outside.ts";
+import { GrpcClient } from "../../net/grpc-client.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import { createAuthority } from "../../pki/authority.ts";
+import { AuthService, KVService } from "../../proto/generated/etcdserverpb.ts";
 import { peer } from "../../tools/peers.ts";
 import { EtcdClient } from "../client/client.ts";
 import { freePorts, type ProcessCluster, startProcessCluster } from "./testing.ts";
@@ -96,6 +99,7 @@ describe("with TLS and client certificates, and an address outside", () => {
   let dir: string;
   let cluster: ProcessCluster;
   let client: TlsMaterial;
+  let root: TlsMaterial;
   let outside: number;
   let metrics: number;
   beforeAll(async () => {
@@ -115,6 +119,7 @@ describe("with TLS and client certificates, and an address outside", () => {
     writeFileSync(join(dir, "ca.crt"), authority.cert);
     await write("server");
     client = await write("client");
+    root = await write("root");
     [outside, metrics] = (await freePorts(2)) as [number, number];
     const files = (prefix: string) => [
       `--${prefix}cert-file=${join(dir, "server.crt")}`,
@@ -175,6 +180,45 @@ describe("with TLS and client certificates, and an address outside", () => {
     assert.match(text, /^etcd_server_has_leader 1$/m);
     assert.match(text, /^etcd_disk_wal_fsync_duration_seconds_count [1-9]\d*$/m);
     assert.match(text, /^process_resident_memory_bytes \d+$/m);
+  });
+
+  test("HTTP/1.1 over TLS on the client port", async () => {
+    const url = `${cluster.endpoints[0]}/v3/kv/range`;
+    const body = JSON.stringify({ key: Buffer.from("tls/0").toString("base64") });
+    const text = await new Promise<string>((resolve, reject) => {
+      const request = https.request(url, { method: "POST", ...client }, (response) => {
+        let all = "";
+        response.on("data", (chunk) => {
+          all += chunk;
+        });
+        response.on("end", () => resolve(all));
+      });
+      request.on("error", reject);
+      request.end(body);
+    });
+    assert.equal(JSON.parse(text).count, "1");
+  });
+
+  test("a client certificate's name is the user", async () => {
+    const [asRoot, asClient] = [root, client].map(
+      (tls) => new GrpcClient(cluster.endpoints[1]!.replace("https://", ""), { tls }),
+    ) as [GrpcClient, GrpcClient];
+    try {
+      const options = { noPassword: true };
+      for (const name of ["root", "client"]) await asRoot.unary(AuthService.UserAdd, { name, options });
+      await asRoot.unary(AuthService.RoleAdd, { name: "root" });
+      await asRoot.unary(AuthService.UserGrantRole, { user: "root", role: "root" });
+      await asRoot.unary(AuthService.AuthEnable, {});
+      const put = { key: Buffer.from("cn"), value: Buffer.from("1") };
+      await asRoot.unary(KVService.Put, put);
+      await assert.rejects(asClient.unary(KVService.Put, put), { message: "etcdserver: permission denied" });
+      await assert.rejects(asClient.unary(AuthService.AuthDisable, {}), { message: "etcdserver: permission denied" });
+      await asRoot.unary(AuthService.AuthDisable, {});
+      await asClient.unary(KVService.Put, put);
+    } finally {
+      asRoot.close();
+      asClient.close();
+    }
   });
 
   test.skipIf(!peer("etcdctl"))("etcdctl with certificates", async () => {
