@@ -22,10 +22,11 @@ export interface RunnerOptions {
   /** After a run of `apply`: the store is at rest until the next turn. */
   applied(index: number): void;
   /**
-   * A received snapshot takes the place of the state; resolves when it has. `saved`: its note in the WAL. Undefined: none
-   * are ever received here.
+   * A received snapshot takes the place of the state. `saved`: its note in the WAL, begun at once. `put`: makes it the state;
+   * called when
+   * that is durable and the one before is in place.
    */
-  install?(snapshot: NonNullable<Ready["snapshot"]>): { saved: Promise<void>; installed: Promise<void> };
+  install(snapshot: NonNullable<Ready["snapshot"]>): { saved: Promise<void>; put(): Promise<void> };
   onSoftState(state: NonNullable<Ready["softState"]>): void;
   /** What raft would not take, since no leader is known. */
   onDropped(proposals: Uint8Array[], reads: Uint8Array[]): void;
@@ -48,6 +49,7 @@ export class Runner {
   #lastTick = 0;
   #stalled = false;
   #installing = 0;
+  #installed: Promise<void> = Promise.resolve(); // the last of them
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -164,11 +166,14 @@ export class Runner {
     this.#applyFrom = 0;
     this.#installing++;
     const { wal, install, applied, send, onFatal } = this.#options;
-    // The hard state stands before the note: etcd counts no snapshot beyond the commit index.
+    const { saved, put } = install(snapshot);
+    // After the note: a torn write must not leave a commit index without the log it belongs to.
     const hardState = wal.save(ready.hardState, []);
-    const { saved, installed } = install!(snapshot);
+    // Only then the state on disk may go ahead of the log.
+    const before = this.#installed;
+    this.#installed = Promise.all([saved, hardState, before]).then(put);
     if (ready.messages.length > 0) send(ready.messages);
-    Promise.all([hardState, saved, installed]).then(
+    this.#installed.then(
       () => {
         this.#installing--;
         if (this.#stopped) return;

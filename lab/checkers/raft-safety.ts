@@ -17,15 +17,17 @@ export class RaftSafety {
 
   /**
    * Election safety: at most one leader a term. Leader completeness: it has every entry that is known to be committed in an
-   * earlier term (a leader may be elected late, when others are past its term).
+   * earlier term (a leader may be elected late, when others are past its term). `start`: a snapshot stands for the log up to it.
    */
-  leads(member: bigint, term: number, log: readonly LogEntry[]): void {
+  leads(member: bigint, term: number, log: readonly LogEntry[], start = 0): void {
     const other = this.#leaders.get(term);
     if (other !== undefined && other !== member) {
       this.violations.push(`election safety: ${other} and ${member} both lead term ${term}`);
     }
     this.#leaders.set(term, member);
-    const missing = this.#applied.find((entry, i) => this.#committedBy[i]! < term && !same(entry, log[i]));
+    const missing = this.#applied.find(
+      (entry, i) => i >= start && this.#committedBy[i]! < term && !same(entry, log[i - start]),
+    );
     if (missing !== undefined) {
       this.violations.push(
         `leader completeness: ${member} leads term ${term} without the committed entry ${name(missing)}`,
@@ -33,9 +35,9 @@ export class RaftSafety {
     }
   }
 
-  /** A member starts again with an empty state machine. */
-  restarts(member: bigint): void {
-    this.#position.set(member, 0);
+  /** A member starts again with an empty state machine, or that of a snapshot at `index`; or it takes over one. */
+  restarts(member: bigint, index = 0): void {
+    this.#position.set(member, index);
   }
 
   /** State machine safety: every member applies the same entry at each index, each once and in order. `term`: its own. */
@@ -67,12 +69,17 @@ export class RaftSafety {
   }
 
   #compare(a: { member: bigint; log: readonly LogEntry[] }, b: { member: bigint; log: readonly LogEntry[] }): void {
-    let last = Math.min(a.log.length, b.log.length) - 1;
-    while (last >= 0 && a.log[last]!.term !== b.log[last]!.term) last--;
+    const first = Math.max(a.log[0]?.index ?? 0, b.log[0]?.index ?? 0); // before it one of them is compacted
+    const [ours, theirs] = [a.log, b.log].map((log) => log.filter(({ index }) => index >= first)) as [
+      LogEntry[],
+      LogEntry[],
+    ];
+    let last = Math.min(ours.length, theirs.length) - 1;
+    while (last >= 0 && ours[last]!.term !== theirs[last]!.term) last--;
     for (let i = 0; i <= last; i++) {
-      if (same(a.log[i]!, b.log[i])) continue;
+      if (same(ours[i]!, theirs[i])) continue;
       this.violations.push(
-        `log matching: ${a.member} and ${b.member} agree at ${name(a.log[last]!)}, but not at ${name(a.log[i]!)}`,
+        `log matching: ${a.member} and ${b.member} agree at ${name(ours[last]!)}, but not at ${name(ours[i]!)}`,
       );
       return;
     }

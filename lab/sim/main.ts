@@ -18,6 +18,7 @@ runProcess(createLogger("sim"), async (signal) => {
   let acknowledged = 0;
   let elections = 0;
   let tornTails = 0;
+  let installed = 0;
   for (let seed = flags.seed; seed < flags.seed + flags.seeds && !signal.aborted; seed++) {
     const trace = flags.trace ? { trace: (line: string) => process.stdout.write(`${line}\n`) } : {};
     const result = await simulate({ ...variety(seed), durationMs: flags.duration, ...trace });
@@ -28,10 +29,11 @@ runProcess(createLogger("sim"), async (signal) => {
     acknowledged += result.acknowledged;
     elections += result.elections;
     tornTails += result.tornTails;
+    installed += result.installed;
   }
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   process.stdout.write(
     `${flags.seeds} seeds without violation in ${seconds} s: ${acknowledged} acknowledged writes, ` +
-      `${elections} elections, ${tornTails} torn tails\n`,
+      `${elections} elections, ${tornTails} torn tails, ${installed} snapshots in place of a follower's state\n`,
   );
 });

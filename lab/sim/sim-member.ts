@@ -12,7 +12,8 @@ export type PlantedFault =
   | "forgetful disk"
   | "early acknowledgement"
   | "stale read"
-  | "double apply";
+  | "double apply"
+  | "racing snapshot";
 
 export interface MemberOptions {
   id: NodeId;
@@ -26,8 +27,10 @@ export interface MemberOptions {
   planted: PlantedFault | undefined;
   send(message: Message): void;
   watch: {
-    restarts(id: NodeId, repaired: boolean): void;
-    leads(id: NodeId, term: number, log: readonly Entry[]): void;
+    /** `snapshot`: what it has instead of the entries up to there. */
+    restarts(id: NodeId, repaired: boolean, snapshot: Snapshot | undefined): void;
+    installs(id: NodeId, snapshot: Snapshot): void;
+    leads(id: NodeId, term: number, log: readonly Entry[], start: number): void;
     applies(id: NodeId, entry: Entry, term: number): void;
     /** It met an error that the program does not survive. */
     dies(id: NodeId, error: Error): void;
@@ -39,7 +42,7 @@ export type Outcome = { type: "answered"; value: string | undefined } | { type: 
 
 /**
  * One member: the real raft core, runner and WAL, over a simulated disk and network, with a map of strings as state
- * machine. A crash may come between any two events; what the member then had under way is never heard of again.
+ * machine, of which it takes snapshots all the time (the order on disk is that of `etcd-raft/server/snapshots.ts`). A crash may come between any two events; what the member then had under way is never heard of again.
  */
 export class SimMember {
   readonly id: NodeId;
@@ -114,7 +117,10 @@ class Life {
   raft: Raft | undefined;
   readonly #options: MemberOptions;
   readonly #die: (error: Error) => void;
-  readonly #state = new Map<string, string>();
+  #state = new Map<string, string>();
+  #wal: Wal | undefined;
+  #snapshotAt = 0;
+  #writing: Promise<void> | undefined; // one thing at a time happens to `db`
   readonly #writes = new Map<string, (outcome: Outcome) => void>();
   readonly #reads = new Map<string, { key: string; done: (outcome: Outcome) => void }>();
   #confirmed: { index: number; key: string; done: (outcome: Outcome) => void }[] = [];
@@ -123,6 +129,7 @@ class Life {
   #stalled = false;
   #inbox: (() => void)[] = [];
   #applied = 0;
+  #appliedTerm = 0;
   #counter = 0;
   readonly #name: string; // of this life: an answer to a read of an earlier one must not be taken for ours
 
@@ -149,7 +156,10 @@ class Life {
   }
 
   receive(input: RunnerInput): void {
-    this.#arrives(() => this.#runner?.input(input));
+    this.#arrives(() => {
+      if (input.type === "Message" && input.message.type === "Snap") void this.#receive(input.message).catch(this.#die);
+      else this.#runner?.input(input);
+    });
   }
 
   write(id: string, key: string, value: string, done: (outcome: Outcome) => void): void {
@@ -177,24 +187,37 @@ class Life {
   }
 
   async #boot(): Promise<void> {
-    const { id, voters, clock, rand, disk, segmentBytes, planted, preVote, watch } = this.#options;
-    const view = disk.view(() => this.#alive);
+    const { id, voters, clock, rand, segmentBytes, planted, preVote, watch } = this.#options;
+    const view = this.#view();
     const dir = "/member/wal";
     await view.makeDir("/member");
     await view.syncDir("/");
     let wal: Wal;
     let hardState: HardState | undefined;
     let entries: Entry[] = [];
+    let snapshot: Snapshot | undefined;
+    let start = { index: 0, term: 0 };
     let repaired = false;
     if (await walExists(dir, view)) {
       const opened = await openWal(dir, view, segmentBytes);
       ({ wal, hardState, entries } = opened);
       repaired = opened.repaired !== undefined;
+      ({ snapshot, start } = await this.#openSnapshot(opened.snapshots));
+      entries = entries.filter(({ index }) => index > start.index);
+      if (snapshot)
+        hardState = {
+          term: snapshot.term,
+          vote: none,
+          ...hardState,
+          commit: Math.max(hardState?.commit ?? 0, snapshot.index),
+        };
       if (planted === "forgotten vote" && hardState !== undefined) hardState = { ...hardState, vote: none };
     } else {
       wal = await createWal(dir, { nodeId: id, clusterId: 1n }, view, segmentBytes);
     }
-    watch.restarts(id, repaired);
+    this.#wal = wal;
+    if (snapshot) this.#adopt(snapshot);
+    watch.restarts(id, repaired, snapshot);
     this.raft = createRaft({
       id,
       voters,
@@ -202,8 +225,9 @@ class Life {
       heartbeatTicks: 1,
       rand,
       hardState,
+      start,
       entries,
-      applied: 0,
+      applied: snapshot?.index ?? 0,
       preVote,
       checkQuorum: preVote,
       maxSizePerMessage: 200,
@@ -216,12 +240,17 @@ class Life {
       clock: this.#stallable(clock),
       tickMs,
       send: (messages) => {
-        for (const message of messages) this.#options.send(message);
+        for (const message of messages)
+          this.#options.send(message.type === "Snap" ? this.#withState(message) : message);
       },
       apply: (entry) => this.#apply(entry),
-      applied: (index) => this.#answerReads(index),
+      applied: (index) => {
+        this.#answerReads(index);
+        if (index - this.#snapshotAt >= snapshotEvery && !this.#writing) this.#inTurn(this.#take());
+      },
+      install: (at) => ({ saved: wal.saveSnapshot(at), put: () => this.#install(at) }),
       onSoftState: ({ role, term }) => {
-        if (role === "leader") watch.leads(id, term, this.raft!.log.entries);
+        if (role === "leader") watch.leads(id, term, this.raft!.log.entries, this.raft!.log.start.index);
       },
       onDropped: (proposals, reads) => this.#refuse(proposals, reads),
       onReadState: (context, index) => this.#confirm(new TextDecoder().decode(context), index),
@@ -229,6 +258,104 @@ class Life {
       onFatal: (error) => this.#die(error),
     });
     this.#runner.start();
+  }
+
+  #view() {
+    return this.#options.disk.view(() => this.#alive);
+  }
+
+  #inTurn(work: Promise<void>): void {
+    const running = work.catch((error: Error) => {
+      if (this.#alive) this.#die(error);
+    });
+    this.#writing = running;
+    void running.then(() => {
+      if (this.#writing === running) this.#writing = undefined;
+    });
+  }
+
+  async #take(): Promise<void> {
+    const { index, term } = { index: this.#applied, term: this.#appliedTerm };
+    this.#snapshotAt = index;
+    let bytes = encodeSnapshot({ index, term, state: [...this.#state] });
+    await this.#wal!.save(undefined, []);
+    if (this.#options.planted === "racing snapshot") {
+      await new Promise<void>((resolve) => void this.#options.clock.after(20, resolve));
+      bytes = encodeSnapshot({ index, term, state: [...this.#state] });
+    }
+    await this.#writeFile("db", bytes);
+    await this.#wal!.saveSnapshot({ index, term });
+    this.#runner!.input({ type: "Compact", index: Math.max(0, index - this.#options.rand.below(10)) });
+    await this.#wal!.release(index);
+  }
+
+  /** The way of the state may fail; if it does, nobody says so, and the leader is told after a while. */
+  #withState(message: Message): Message {
+    this.#options.clock.after(100, () => {
+      this.#guard(() => this.#runner?.input({ type: "SnapshotSent", id: message.to, index: undefined }));
+    });
+    return {
+      ...message,
+      context: encodeSnapshot({ index: message.index, term: message.logTerm, state: [...this.#state] }),
+    };
+  }
+
+  async #receive(message: Message): Promise<void> {
+    if (this.#runner === undefined) return;
+    await this.#writeFile(`${message.index}.received`, message.context);
+    if (this.#alive) this.#runner.input({ type: "Message", message });
+  }
+
+  async #install({ index }: { index: number }): Promise<void> {
+    await this.#writing;
+    const view = this.#view();
+    await view.rename(`${snapDir}/${index}.received`, `${snapDir}/db`);
+    await view.syncDir(snapDir);
+    const snapshot = (await this.#readFile("db"))!;
+    this.#adopt(snapshot);
+    this.#options.watch.installs(this.#options.id, snapshot);
+  }
+
+  async #openSnapshot(notes: { index: number; term: number }[]) {
+    const view = this.#view();
+    const newest = notes.reduce((a, b) => (b.index > a.index ? b : a));
+    const names = (await view.list(snapDir)) ?? [];
+    let snapshot = names.includes("db") ? await this.#readFile("db") : undefined;
+    if ((snapshot?.index ?? 0) < newest.index) {
+      if (!names.includes(`${newest.index}.received`)) throw new Error(`the snapshot at ${newest.index} is lost`);
+      await view.rename(`${snapDir}/${newest.index}.received`, `${snapDir}/db`);
+      await view.syncDir(snapDir);
+      snapshot = await this.#readFile("db");
+    }
+    const usable = notes.filter(({ index }) => index <= (snapshot?.index ?? 0));
+    return { snapshot, start: usable.reduce((a, b) => (b.index > a.index ? b : a)) };
+  }
+
+  #adopt({ index, term, state }: Snapshot): void {
+    this.#state = new Map(state);
+    this.#applied = index;
+    this.#appliedTerm = term;
+    this.#snapshotAt = index;
+  }
+
+  async #writeFile(name: string, bytes: Uint8Array): Promise<void> {
+    const view = this.#view();
+    await view.makeDir(snapDir);
+    await view.syncDir("/member");
+    const temporary = `${snapDir}/${name}.${++this.#counter}.tmp`;
+    const file = await view.open(temporary, "create");
+    await file.write(0, bytes);
+    await file.sync();
+    await file.close();
+    await view.rename(temporary, `${snapDir}/${name}`);
+    await view.syncDir(snapDir);
+  }
+
+  async #readFile(name: string): Promise<Snapshot | undefined> {
+    const file = await this.#view().open(`${snapDir}/${name}`, "existing");
+    const bytes = await file.read(0, await file.size());
+    await file.close();
+    return JSON.parse(new TextDecoder().decode(bytes)) as Snapshot;
   }
 
   /** Ticks come at this member's own pace, not to a stalled process, and an assertion in one ends it. */
@@ -259,6 +386,7 @@ class Life {
     watch.applies(id, entry, term);
     if (planted === "double apply" && entry.index % 50 === 0) watch.applies(id, entry, term);
     this.#applied = entry.index;
+    this.#appliedTerm = entry.term;
     if (entry.data.length === 0) return;
     const command = decodeCommand(entry.data);
     this.#state.set(command.key, command.value);
@@ -293,6 +421,17 @@ class Life {
     }
   }
 }
+
+/** The state machine after the entry `index`. */
+export interface Snapshot {
+  index: number;
+  term: number;
+  state: [string, string][];
+}
+
+const encodeSnapshot = (snapshot: Snapshot) => new TextEncoder().encode(JSON.stringify(snapshot));
+const snapDir = "/member/snap";
+const snapshotEvery = 25;
 
 export interface Command {
   id: string;

@@ -8,12 +8,15 @@ describe("no seed breaks a promise", () => {
   ];
   test.each(runs)("%s", async (_, options, seeds) => {
     let acknowledged = 0;
+    let installed = 0;
     for (let seed = 1; seed <= seeds; seed++) {
       const result = await simulate(options(seed));
       expect(result.violations, `seed ${seed}`).toEqual([]);
       acknowledged += result.acknowledged;
+      installed += result.installed;
     }
     expect(acknowledged).toBeGreaterThan(20 * seeds); // something was at stake
+    if (seeds > 10) expect(installed).toBeGreaterThan(seeds); // followers were far behind
   });
 });
 
@@ -24,7 +27,7 @@ test("a seed replays a run, event by event", async () => {
     return { lines, result };
   };
   const first = await trace();
-  expect(first.lines.length).toBeGreaterThan(20);
+  expect(first.lines.length).toBeGreaterThan(10);
   expect(await trace()).toEqual(first);
 });
 
@@ -34,12 +37,13 @@ describe("a checker notices", () => {
     ["forgetful disk", /^(election safety|leader completeness|state machine safety|log matching):/],
     ["early acknowledgement", /^lost write: w\d+ was acknowledged but is not in the log$/],
     ["stale read", /^linearizability: violation of k\d: read of .* has no place/],
+    ["racing snapshot", /^snapshots: that of \d at \d+ is not what was applied up to there$/],
     ["double apply", /^apply order: \d applies (\d+) of term \d+ after index \1$/],
   ];
   test.each(faults)("a %s", async (planted, violation) => {
     const others = new Set<string>();
     for (let seed = 1; seed <= 200; seed++) {
-      const crashesOnly = planted !== "double apply"; // which needs a log of some length
+      const crashesOnly = planted !== "double apply" && planted !== "racing snapshot"; // which need a log of some length
       const { violations } = await simulate({ seed, planted, crashesOnly, durationMs: 6000 });
       if (violations.some((text) => violation.test(text))) return;
       for (const text of violations) others.add(text);

@@ -6,7 +6,7 @@ import { RaftSafety } from "../checkers/raft-safety.ts";
 import { Clients } from "./clients.ts";
 import { Nemesis } from "./nemesis.ts";
 import { SimDisk } from "./sim-disk.ts";
-import { decodeCommand, type PlantedFault, SimMember } from "./sim-member.ts";
+import { decodeCommand, type PlantedFault, SimMember, type Snapshot } from "./sim-member.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { VirtualClock } from "./virtual-clock.ts";
 
@@ -36,6 +36,8 @@ export interface SimulationResult {
   applied: number;
   elections: number;
   tornTails: number;
+  /** Snapshots that took the place of a follower's state. */
+  installed: number;
 }
 
 /**
@@ -51,6 +53,18 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const safety = new RaftSafety();
   let elections = 0;
   let tornTails = 0;
+  let installed = 0;
+  /** A snapshot is what the entries up to it make, whoever took it. */
+  const checkSnapshot = (who: NodeId, { index, state }: Snapshot) => {
+    const expected = new Map<string, string>();
+    for (const { data } of safety.applied.slice(0, index)) {
+      if (data.length === 0) continue;
+      const { key, value } = decodeCommand(data);
+      expected.set(key, value);
+    }
+    if (index > safety.applied.length || JSON.stringify([...expected].sort()) !== JSON.stringify(state.toSorted()))
+      safety.violations.push(`snapshots: that of ${who} at ${index} is not what was applied up to there`);
+  };
 
   const voters: NodeId[] = Array.from({ length: count }, (_, i) => BigInt(i + 1));
   const network = new SimNetwork(clock, part(), (message) => members[Number(message.to) - 1]!.receive(message));
@@ -72,15 +86,24 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
         if (message.type === "VoteResp" || message.type === "AppResp") nemesis.promised(message);
       },
       watch: {
-        restarts: (who, repaired) => {
-          note(`${who} has read its log${repaired ? ", a torn tail cut off" : ""}`);
+        restarts: (who, repaired, snapshot) => {
+          note(
+            `${who} has read its log${repaired ? ", a torn tail cut off" : ""}, and a snapshot at ${snapshot?.index ?? 0}`,
+          );
           if (repaired) tornTails++;
-          safety.restarts(who);
+          safety.restarts(who, snapshot?.index);
+          if (snapshot) checkSnapshot(who, snapshot);
         },
-        leads: (who, term, log) => {
+        installs: (who, snapshot) => {
+          note(`${who} takes over the state at ${snapshot.index}`);
+          installed++;
+          safety.restarts(who, snapshot.index);
+          checkSnapshot(who, snapshot);
+        },
+        leads: (who, term, log, start) => {
           note(`${who} leads term ${term}`);
           elections++;
-          safety.leads(who, term, log);
+          safety.leads(who, term, log, start);
         },
         applies: (who, entry, term) => safety.applies(who, entry, term),
         dies: (who, error) => {
@@ -134,6 +157,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     applied: safety.applied.length,
     elections,
     tornTails,
+    installed,
   };
 
   /** Waits until a last write is applied everywhere, trying again as a client would. */
