@@ -1,6 +1,8 @@
 import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import http from "node:http";
 import { dirname } from "node:path";
+import type { Registry } from "../../base/metrics.ts";
+import { handle as handleOps } from "../../base/ops-server.ts";
 import type { LabEvent } from "./events.ts";
 import type { LabStatus } from "./status.ts";
 
@@ -12,6 +14,7 @@ import type { LabStatus } from "./status.ts";
  *   POST /v1/kill   {process, signal}     stays down until start; `process` may be a role (`leader`) or a node
  *   POST /v1/start  {process}
  *   POST /v1/stop                         takes the lab down; answers when all is gone
+ *   GET  /healthz /livez /readyz /metrics  as on every process; ready when the lab is up
  *
  * A request that cannot be met is 4xx with {"error": "one line"}.
  */
@@ -22,6 +25,9 @@ export interface SupervisorApi {
   kill(process: string, signal: string): Promise<string[]>;
   start(process: string): Promise<string[]>;
   stop(): Promise<void>;
+  /** What the lab still waits for; undefined once it is up. */
+  notReady(): string | undefined;
+  registry: Registry;
 }
 
 /** The caller's mistake; its message is the answer. */
@@ -91,6 +97,12 @@ async function handle(
       const { process } = await readBody(request);
       return respond(response, 200, { processes: await api.start(text(process, "process")) });
     }
+    case "GET /healthz":
+    case "GET /livez":
+    case "GET /readyz":
+    case "GET /metrics":
+      await handleOps(api, request, response);
+      return;
     case "POST /v1/stop":
       await api.stop();
       return respond(response, 200, {});

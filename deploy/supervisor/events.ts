@@ -38,6 +38,10 @@ export class EventLog {
     for (const listener of this.#listeners) listener(event);
   }
 
+  has(type: LabEvent["type"]): boolean {
+    return this.#events.some((event) => event.type === type);
+  }
+
   /** All that is kept, then what comes; returns the way to stop. */
   follow(listener: (event: LabEvent) => void): () => void {
     for (const event of this.#events) listener(event);

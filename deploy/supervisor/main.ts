@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { systemClock } from "../../base/clock.ts";
 import { type Flags, parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
+import { createRegistry } from "../../base/metrics.ts";
 import { aborted, runProcess, StartError } from "../../base/process.ts";
 import { createGrpcClient } from "../../client/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
@@ -99,6 +100,8 @@ async function serve(
   });
   const door = await serveApi(controlSocket(lab.slot), {
     status: () => supervisor.status(),
+    registry: createRegistry(),
+    notReady: () => (events.has("Up") ? undefined : "the lab is starting"),
     follow: (listener) => events.follow(listener),
     kill: (name, signal) => supervisor.kill(name, signal),
     start: (name) => supervisor.start(name),
