@@ -4,20 +4,21 @@ import { schema } from "../../api/schema.ts";
 import { type Json, openApiV3 } from "./openapi-v3.ts";
 
 const rows = resources();
-const documentOf = (group: string) =>
+const documentOf = (group: string, version = "v1") =>
   openApiV3(
     schema,
-    { group, version: "v1" },
-    rows.filter((r) => r.group === group),
+    { group, version },
+    rows.filter((r) => r.group === group && r.version === version),
   ) as {
     paths: Record<string, Record<string, Json>>;
     components: { schemas: Record<string, Json> };
   };
 
-test.each(["", "apps", "discovery.k8s.io", "coordination.k8s.io"])(
-  "the document of %j refers to nothing that it lacks",
-  (group) => {
-    const document = documentOf(group);
+test.each([...new Set(rows.map(({ group, version }) => `${group}/${version}`))])(
+  "the document of %s refers to nothing that it lacks",
+  (groupVersion) => {
+    const [group, version] = groupVersion.split("/") as [string, string];
+    const document = documentOf(group, version);
     const references = [...JSON.stringify(document).matchAll(/"#\/components\/schemas\/([^"]+)"/g)].map((m) => m[1]!);
     expect(references.filter((name) => !document.components.schemas[name])).toEqual([]);
     expect(references.length).toBeGreaterThan(10);
@@ -26,15 +27,14 @@ test.each(["", "apps", "discovery.k8s.io", "coordination.k8s.io"])(
 
 test("every resource has a PATCH that declares what kubectl looks for", () => {
   for (const row of rows) {
-    const root = row.group ? `/apis/${row.group}/v1` : "/api/v1";
+    const { group, version, kind } = row;
+    const root = group ? `/apis/${group}/${version}` : `/api/${version}`;
     const path = `${root}${row.namespaced ? "/namespaces/{namespace}" : ""}/${row.resource}/{name}`;
-    const patch = documentOf(row.group).paths[path]!["patch"] as {
+    const patch = documentOf(group, version).paths[path]!["patch"] as {
       parameters: { name: string }[];
       requestBody: { content: object };
     };
-    expect(patch).toMatchObject({
-      "x-kubernetes-group-version-kind": { group: row.group, version: "v1", kind: row.kind },
-    });
+    expect(patch).toMatchObject({ "x-kubernetes-group-version-kind": { group, version, kind } });
     expect(patch.parameters.map((p) => p.name)).toEqual(["dryRun", "fieldManager", "fieldValidation", "force"]);
     expect(Object.keys(patch.requestBody.content)).toContain("application/strategic-merge-patch+json");
   }
