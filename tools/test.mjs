@@ -12,6 +12,10 @@ const missing = fetchPeers();
 for (const [name, why] of Object.entries(missing)) console.log(`peers: no ${name} (${why}): its tests are skipped`);
 if (Object.keys(missing).length > 0 && process.env.REQUIRE_PEERS === "1") process.exit(1);
 
+// A home of their own: what tools keep there (kubectl and biome their caches) stays inside the project.
+process.env.HOME = resolve(".cache/home");
+mkdirSync(process.env.HOME, { recursive: true });
+
 const checks = { build: ["node", "tools/build.mjs"] };
 if (only.length === 0) {
   checks.types = ["npx", "tsc", "--noEmit"];
@@ -38,10 +42,7 @@ const vitest = [
   `--outputFile.json=${report}`,
   ...only,
 ];
-// A home of their own: what a tool under test keeps there (kubectl its cache) stays inside the project.
-const home = resolve(".cache/home");
-mkdirSync(home, { recursive: true });
-const { status } = spawnSync(vitest[0], vitest.slice(1), { stdio: "inherit", env: { ...process.env, HOME: home } });
+const { status } = spawnSync(vitest[0], vitest.slice(1), { stdio: "inherit" });
 const counts = summarize(JSON.parse(readFileSync(report, "utf8")));
 const skipsAllowed = process.env.REQUIRE_PEERS !== "1";
 process.exitCode = status === 0 && counts.failed === 0 && (skipsAllowed || counts.skipped === 0) ? 0 : 1;
