@@ -30,6 +30,11 @@ export class FlagError extends Error {
   override name = "FlagError";
 }
 
+/** `--help`: no error, but nothing to run either. The message is the text. */
+export class HelpRequest extends Error {
+  override name = "HelpRequest";
+}
+
 export function parseFlags<const S extends FlagSpec>(spec: S, argv: readonly string[]): Flags<S> {
   const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = { help: { type: "boolean" } };
   for (const [name, flag] of Object.entries(spec)) {
@@ -42,7 +47,7 @@ export function parseFlags<const S extends FlagSpec>(spec: S, argv: readonly str
   } catch (error) {
     throw new FlagError((error as Error).message.replace(/\. To specify.*$/s, ""));
   }
-  if (values["help"]) throw new FlagError(usage(spec));
+  if (values["help"]) throw new HelpRequest(usage(spec));
   const result: Record<string, unknown> = {};
   for (const [name, flag] of Object.entries(spec)) {
     const value = values[name];

@@ -1,4 +1,4 @@
-import { FlagError } from "./flags.ts";
+import { FlagError, HelpRequest } from "./flags.ts";
 import type { Logger } from "./logger.ts";
 
 /**
@@ -19,6 +19,10 @@ export function runProcess(log: Logger, main: (signal: AbortSignal) => Promise<v
   }
   process.on("disconnect", () => controller.abort()); // the supervisor is gone: so are we
   const die = (err: unknown) => {
+    if (err instanceof HelpRequest) {
+      process.stdout.write(`${err.message}\n`);
+      process.exit(0);
+    }
     if (err instanceof FlagError || err instanceof StartError) {
       process.stderr.write(`${err.message}\n`);
       process.exit(2);
