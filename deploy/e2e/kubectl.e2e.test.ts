@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Pod } from "../../api/generated/core-v1.ts";
 import { peer } from "../../tools/peers.ts";
 import { eventually, kubectlsBesidePath, TestLab } from "./lab.ts";
 
@@ -76,9 +77,9 @@ describe("kubectl", () => {
       "kubelab/echo:v1",
     );
 
-    // By image: Pods of the version before may still be on their way out.
-    const ofFirst = '{.items[?(@.spec.containers[0].image=="kubelab/echo:v1")].metadata.name}';
-    const [pod] = (await k("get", "pods", "-l", "app=web", "-o", `jsonpath=${ofFirst}`)).split(" ");
+    // Pods of both versions may still be on their way out; what stays is of the first.
+    const { items } = JSON.parse(await k("get", "pods", "-l", "app=web", "-o", "json")) as { items: Pod[] };
+    const pod = items.find(({ metadata }) => metadata.deletionTimestamp === undefined)?.metadata.name;
     expect(await k("logs", pod!)).toContain("kubelab/echo:v1 listens on");
     expect(await k("delete", "-f", resolve("deploy/demo"))).toMatch(
       /deployment\.apps "web" deleted.*\nservice "web" deleted/,
