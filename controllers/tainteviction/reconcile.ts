@@ -1,5 +1,6 @@
 import { isPodTerminal } from "../../api/core/pod-status.ts";
-import type { Pod, Taint, Toleration } from "../../api/generated/core-v1.ts";
+import { tolerates } from "../../api/core/taints.ts";
+import type { Pod, Taint } from "../../api/generated/core-v1.ts";
 import type { RequeueAfter } from "../runner.ts";
 
 export interface State {
@@ -27,12 +28,4 @@ export function reconcile({ pod, taints, taintedForMs }: State): (Action | Reque
   }
   if (shortestMs === Number.POSITIVE_INFINITY) return [];
   return taintedForMs >= shortestMs ? [{ type: "Evict" }] : [{ type: "RequeueAfter", ms: shortestMs - taintedForMs }];
-}
-
-/** An empty key with Exists tolerates every key, an empty effect every effect. */
-export function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return Boolean(key) && (value ?? "") === (taint.value ?? "");
 }

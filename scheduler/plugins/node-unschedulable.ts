@@ -1,5 +1,5 @@
+import { tolerates } from "../../api/core/taints.ts";
 import type { FilterPlugin } from "../plugin.ts";
-import { tolerates } from "./taint-toleration.ts";
 
 /** Cordoned nodes. A Pod may tolerate that by the taint of the same meaning. */
 export const nodeUnschedulable: FilterPlugin = {

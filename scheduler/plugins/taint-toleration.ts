@@ -1,4 +1,5 @@
-import type { Pod, Taint, Toleration } from "../../api/generated/core-v1.ts";
+import { tolerates } from "../../api/core/taints.ts";
+import type { Pod, Taint } from "../../api/generated/core-v1.ts";
 import { type FilterPlugin, normalize, type ScorePlugin } from "../plugin.ts";
 
 /** Nodes that are not ready, out of memory, or set apart carry taints; so this is also the filter on readiness. */
@@ -27,12 +28,4 @@ export const preferNoSchedule: ScorePlugin = {
 
 function isTolerated({ spec }: Pod, taint: Taint): boolean {
   return spec.tolerations?.some((toleration) => tolerates(toleration, taint)) ?? false;
-}
-
-/** An empty key with Exists tolerates every key, an empty effect every effect. */
-export function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
-  if (effect && effect !== taint.effect) return false;
-  if (key && key !== taint.key) return false;
-  if (operator === "Exists") return true;
-  return Boolean(key) && (value ?? "") === (taint.value ?? "");
 }
