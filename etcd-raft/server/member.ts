@@ -3,7 +3,6 @@ import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Rand } from "../../base/rand.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
 import { InternalRaftRequest, type ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
@@ -25,7 +24,7 @@ import { Quota } from "./quota.ts";
 import { Reads } from "./reads.ts";
 import { Runner } from "./runner.ts";
 import { Snapshots } from "./snapshots.ts";
-import { Transport } from "./transport.ts";
+import type { PeerTransport, PeerTransportOptions } from "./transport.ts";
 import { WatchHub } from "./watch-hub.ts";
 
 /**
@@ -49,8 +48,9 @@ export interface MemberConfig {
   /** Revisions in one step of a compaction. */
   compactionBatch: number;
   quotaBytes: number;
-  peerTLS: TlsMaterial | undefined;
-  peerClientCertAuth: boolean;
+  /** WAL segments are cut once they are longer; etcd's 64 MB unless said otherwise. */
+  segmentBytes?: number;
+  transport(options: PeerTransportOptions): PeerTransport;
   clock: Clock;
   rand: Rand;
   disk: Disk;
@@ -78,7 +78,7 @@ export class Member {
   readonly compactor: Compactor;
   readonly quota: Quota;
   readonly runner: Runner;
-  readonly transport: Transport;
+  readonly transport: PeerTransport;
   readonly #snapshots: Snapshots;
   readonly #wal: Wal;
   readonly #pending: Pending;
@@ -110,12 +110,10 @@ export class Member {
     this.leases = new Leases(this);
     this.quota = new Quota(this.applier.store, config.quotaBytes, log);
     this.compactor = new Compactor(this.applier.store, clock, config.compactionBatch);
-    this.transport = new Transport({
+    this.transport = config.transport({
       clusterId: cluster.clusterId,
       self: cluster.self.id,
       peers: cluster.members.filter(({ id }) => id !== cluster.self.id),
-      tls: config.peerTLS,
-      requireClientCertificate: config.peerClientCertAuth,
       clock,
       log,
       handlers: {

@@ -24,10 +24,10 @@ async function open(config: MemberConfig): Promise<Member> {
   const applier = new Applier({ members, minLeaseTTL: minTTLFor(config.electionMs), clock: config.clock });
   await config.disk.makeDir(snapDir(config));
   if (!(await walExists(dir, config.disk))) {
-    const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk);
+    const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk, config.segmentBytes);
     return new Member(config, { wal, applier, start: { index: 0, term: 0 }, entries: [], hardState: undefined });
   }
-  const opened = await openWal(dir, config.disk);
+  const opened = await openWal(dir, config.disk, config.segmentBytes);
   const { wal, metadata, repaired, snapshots } = opened;
   try {
     if (metadata.nodeId !== self.id || metadata.clusterId !== clusterId) {

@@ -83,6 +83,11 @@ export class Runner {
     this.#schedule();
   }
 
+  /** To look at, never to change. */
+  get raft(): Raft {
+    return this.#options.raft;
+  }
+
   status(): Status {
     return status(this.#options.raft);
   }

@@ -15,6 +15,7 @@ import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
 import { httpServer } from "./ops.ts";
 import { serveClients } from "./serve.ts";
+import { Transport } from "./transport.ts";
 
 export interface Machine {
   clock: Clock;
@@ -61,6 +62,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const metrics = await all("listen-metrics-urls");
     const outside = config.outside && (await listenOut(config.outside.host, config.outside.port));
     const registry = createRegistry();
+    const requireClientCertificate = flags["peer-client-cert-auth"];
+    let transport: Transport | undefined;
     const member = await openMember({
       dataDir: config.dataDir,
       cluster: config.cluster,
@@ -75,8 +78,10 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       hasten: flags["initial-election-tick-advance"],
       compactionBatch: flags["compaction-batch-limit"],
       quotaBytes: flags["quota-backend-bytes"],
-      peerTLS,
-      peerClientCertAuth: flags["peer-client-cert-auth"],
+      transport: (options) => {
+        transport = new Transport({ ...options, tls: peerTLS, requireClientCertificate });
+        return transport;
+      },
       metrics: createMetrics(registry),
       ...machine,
     });
@@ -89,7 +94,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       progressNotifyMs: flags["watch-progress-notify-interval"],
       registry,
     });
-    for (const { begin, secure } of peers) begin((listener) => member.transport.serve(listener, secure));
+    for (const { begin, secure } of peers) begin((listener) => transport!.serve(listener, secure));
     for (const { begin } of metrics) {
       const http = httpServer(member, registry);
       begin((listener) => listener.on("connection", (socket) => http.emit("connection", socket)));

@@ -28,19 +28,35 @@ export interface TransportHandlers {
   onCall(kind: FrameKind, request: Buffer): Promise<Uint8Array>;
 }
 
-export interface TransportOptions {
+export interface PeerTransportOptions {
   clusterId: bigint;
   self: bigint;
   peers: ClusterMember[];
-  /** Undefined: plain TCP (http peer URLs). */
-  tls: TlsMaterial | undefined;
-  requireClientCertificate: boolean;
   clock: Clock;
   log: Logger;
   handlers: TransportHandlers;
 }
 
-export class Transport {
+/** The network as a member needs it. `Transport` is the real one; `lab/sim` has one that loses, doubles and reorders. */
+export interface PeerTransport {
+  start(): void;
+  /** All messages of one turn. Returns those that could not leave. */
+  send(messages: readonly Message[]): Message[];
+  /** Asks another member. Throws Unavailable when there is no connection or no answer in time. */
+  call(to: bigint, kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer>;
+  /** Sends a follower the state; rejects when it did not take it. */
+  sendState(message: Message, chunks: Iterable<Buffer>): Promise<void>;
+  isConnected(id: bigint): boolean;
+  close(): void;
+}
+
+export interface TransportOptions extends PeerTransportOptions {
+  /** Undefined: plain TCP (http peer URLs). */
+  tls: TlsMaterial | undefined;
+  requireClientCertificate: boolean;
+}
+
+export class Transport implements PeerTransport {
   readonly #options: TransportOptions;
   readonly #peers = new Map<bigint, Peer>();
   readonly #inbound = new Set<net.Socket>();
@@ -75,7 +91,7 @@ export class Transport {
     });
   }
 
-  /** All messages of one turn: one write for each peer. Returns those that could not leave. */
+  /** One write for each peer. */
   send(messages: readonly Message[]): Message[] {
     const used = new Set<Peer>();
     const stuck: Message[] = [];
@@ -93,14 +109,12 @@ export class Transport {
     return stuck;
   }
 
-  /** Asks another member. Throws Unavailable when there is no connection or no answer in time. */
   call(to: bigint, kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
     const peer = this.#peers.get(to);
     if (peer === undefined) return Promise.reject(etcdError("noLeader"));
     return peer.call(kind, request, timeoutMs);
   }
 
-  /** Sends a follower the state; rejects when it did not take it. */
   sendState(message: Message, chunks: Iterable<Buffer>): Promise<void> {
     const to = this.#options.peers.find(({ id }) => id === message.to);
     if (to === undefined) return Promise.reject(new Error("no such peer"));
