@@ -1,3 +1,4 @@
+import { type Campaign, note, noteLeaderLost, ourPosition, type Refusal } from "./events.ts";
 import { onApp, onHeartbeat, onSnap } from "./follower.ts";
 import { lead } from "./leader.ts";
 import { isUpToDate, lastIndex, lastTerm } from "./log.ts";
@@ -53,9 +54,11 @@ function onMessage(raft: Raft, m: Message): void {
 }
 
 /** A pre-election asks for the next term without entering it; a transfer skips it, its old leader has agreed. */
-export function campaign(raft: Raft, kind: "preElection" | "election" | "transfer"): void {
+export function campaign(raft: Raft, kind: Campaign): void {
+  noteLeaderLost(raft, kind === "transfer" ? "transfer" : "electionTimeout");
   if (kind === "preElection") becomePreCandidate(raft);
   else becomeCandidate(raft);
+  note(raft, { kind: "CampaignStarted", campaign: kind });
   raft.votes.set(raft.id, true);
   if (voteResult(raft.votes, raft.config.voters.length) === "won") {
     won(raft);
@@ -73,6 +76,7 @@ export function campaign(raft: Raft, kind: "preElection" | "election" | "transfe
 
 function onVoteResp(raft: Raft, m: Message): void {
   if (!raft.votes.has(m.from)) raft.votes.set(m.from, !m.reject);
+  note(raft, { kind: "VoteReceived", pre: m.type === "PreVoteResp", peer: m.from, granted: !m.reject });
   const result = voteResult(raft.votes, raft.config.voters.length);
   if (result === "won") won(raft);
   else if (result === "lost") becomeFollower(raft, raft.term, none);
@@ -87,7 +91,9 @@ function won(raft: Raft): void {
 export function onVote(raft: Raft, m: Message): void {
   const pre = m.type === "PreVote";
   const free = raft.vote === m.from || (raft.vote === none && raft.leader === none) || (pre && m.term > raft.term);
-  if (!free || !isUpToDate(raft.log, m.index, m.logTerm)) {
+  const upToDate = isUpToDate(raft.log, m.index, m.logTerm);
+  noteVote(raft, m, free && upToDate ? undefined : refusal(raft, m, free));
+  if (!free || !upToDate) {
     if (pre) send(raft, "PreVoteResp", m.from, { reject: true });
     else sendAfterPersist(raft, "VoteResp", m.from, { reject: true });
   } else if (pre) {
@@ -97,6 +103,20 @@ export function onVote(raft: Raft, m: Message): void {
     raft.electionElapsed = 0; // granting restarts the wait
     sendAfterPersist(raft, "VoteResp", m.from);
   }
+}
+
+/** The request of `m`, granted or refused. */
+export function noteVote(raft: Raft, m: Message, refused: Refusal | undefined): void {
+  const request = { pre: m.type === "PreVote", peer: m.from, forTerm: m.term };
+  if (refused) note(raft, { kind: "VoteRefused", ...request, ...refused });
+  else note(raft, { kind: "VoteGranted", ...request, theirs: { term: m.logTerm, index: m.index } });
+}
+
+function refusal(raft: Raft, m: Message, free: boolean): Refusal {
+  const theirs = { term: m.logTerm, index: m.index };
+  if (free) return { because: "logBehind", ours: ourPosition(raft), theirs };
+  if (raft.vote !== none) return { because: "alreadyVoted", votedFor: raft.vote, theirs };
+  return { because: "leaderKnown", leader: raft.leader, theirs };
 }
 
 /** While a leader is heard, others' candidacies are not: a member that was cut off cannot depose it (§6, thesis §4.2.3). */

@@ -1,4 +1,5 @@
 import { campaign } from "./candidate.ts";
+import { noteLeaderLost } from "./events.ts";
 import { commitTo, lastIndex, lastNotAbove, merge, replace, termAt } from "./log.ts";
 import { type Raft, send, sendAfterPersist } from "./state.ts";
 import { type Entry, type Input, type Message, type NodeId, none } from "./types.ts";
@@ -105,6 +106,7 @@ export function onHeartbeat(raft: Raft, m: Message): void {
  */
 function onUnreachable(raft: Raft, id: NodeId): void {
   if (id !== raft.leader || !raft.config.preVote) return;
+  noteLeaderLost(raft, "connectionLost");
   raft.leader = none;
   const wait = 1 + raft.config.rand.below(Math.max(1, raft.config.electionTicks >> 2));
   raft.electionElapsed = Math.max(raft.electionElapsed, raft.electionTimeout - wait);

@@ -1,3 +1,4 @@
+import { note, noteLeaderLost } from "./events.ts";
 import { append, entriesFrom, lastIndex, lastNotAbove, termAt } from "./log.ts";
 import {
   acknowledged,
@@ -91,8 +92,10 @@ function onTick(raft: Raft): void {
   raft.heartbeatElapsed++;
   if (++raft.electionElapsed >= raft.config.electionTicks) {
     raft.electionElapsed = 0;
+    if (raft.transferee !== none) note(raft, { kind: "TransferAborted", peer: raft.transferee });
     raft.transferee = none; // it had an election timeout's time (thesis §3.10)
     if (raft.config.checkQuorum && !checkQuorum(raft)) {
+      noteLeaderLost(raft, "quorumLost");
       becomeFollower(raft, raft.term, none);
       return;
     }
@@ -177,6 +180,7 @@ function onTransferLeader(raft: Raft, to: NodeId): void {
   if (p === undefined || to === raft.id || to === raft.transferee) return;
   raft.electionElapsed = 0;
   raft.transferee = to;
+  note(raft, { kind: "TransferStarted", peer: to });
   if (p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", to);
   else sendAppends(raft, p);
 }

@@ -1,5 +1,6 @@
 import { assert } from "../../base/assert.ts";
-import { holdsLease, onVote, stepCandidate } from "./candidate.ts";
+import { holdsLease, noteVote, onVote, stepCandidate } from "./candidate.ts";
+import { note, noteLeaderLost } from "./events.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
 import { compact, createLog, lastIndex, slice, termAt } from "./log.ts";
@@ -116,9 +117,16 @@ function levelTerm(raft: Raft, m: Message): boolean {
   if (m.term === 0) return true; // Prop and ReadIndex are the client's: they belong to no term
   if (m.term > raft.term) {
     const candidacy = m.type === "Vote" || m.type === "PreVote";
-    if (candidacy && holdsLease(raft, m)) return false;
+    if (candidacy && holdsLease(raft, m)) {
+      const theirs = { term: m.logTerm, index: m.index };
+      noteVote(raft, m, { because: "leaderLease", leader: raft.leader, theirs });
+      return false;
+    }
     const future = m.type === "PreVote" || (m.type === "PreVoteResp" && !m.reject); // a term nobody has entered yet
-    if (!future) becomeFollower(raft, m.term, isLeaders(m) ? m.from : none);
+    if (!future) {
+      noteLeaderLost(raft, m.from === raft.transferee ? "handedOver" : "higherTerm", m.from);
+      becomeFollower(raft, m.term, isLeaders(m) ? m.from : none);
+    }
     return true;
   }
   if (m.term < raft.term) {
@@ -126,6 +134,8 @@ function levelTerm(raft: Raft, m: Message): boolean {
     // pre-candidate likewise, or two members wait for each other.
     if (isLeaders(m) && (raft.config.checkQuorum || raft.config.preVote)) send(raft, "AppResp", m.from);
     else if (m.type === "PreVote") send(raft, "PreVoteResp", m.from, { reject: true });
+    if (m.type === "PreVote" || m.type === "Vote")
+      noteVote(raft, m, { because: "oldTerm", theirs: { term: m.logTerm, index: m.index } });
     return false;
   }
   return true;
@@ -135,7 +145,6 @@ const isLeaders = ({ type }: Message): boolean => type === "App" || type === "He
 
 function takeReady(raft: Raft): Ready {
   const { ready, log, told } = raft;
-  raft.ready = createReady();
   if (log.handedOut < lastIndex(log)) {
     ready.entries = slice(log, log.handedOut + 1, lastIndex(log));
     log.handedOut = lastIndex(log);
@@ -152,10 +161,13 @@ function takeReady(raft: Raft): Ready {
   }
   ready.mustSync = voteChanged || ready.entries.length > 0 || ready.snapshot !== undefined;
   if (told.role !== raft.role || told.leader !== raft.leader || told.term !== raft.term) {
+    if (told.role !== raft.role) note(raft, { kind: "RoleChanged", from: told.role, to: raft.role });
+    if (told.leader !== raft.leader && raft.leader !== none) note(raft, { kind: "LeaderFound", peer: raft.leader });
     told.role = raft.role;
     told.leader = raft.leader;
     told.term = raft.term;
     ready.softState = { role: raft.role, leader: raft.leader, term: raft.term };
   }
+  raft.ready = createReady();
   return ready;
 }

@@ -1,4 +1,5 @@
 import { seededRand } from "../../base/rand.ts";
+import type { RaftEvent } from "./events.ts";
 import { createRaft, type Raft, type RaftConfig, status, step } from "./raft.ts";
 import type { Entry, HardState, Input, Message, NodeId, Ready } from "./types.ts";
 import { decodeMessage, encodeMessage } from "./wire.ts";
@@ -17,6 +18,7 @@ import { decodeMessage, encodeMessage } from "./wire.ts";
  *     slow-disk N, persist N, crash N, restart N
  *     compact N index        forget the log up to there;  snapshot-failed N to: its Snap did not arrive
  *     status, log, progress N
+ *     events N                 what it decided and why since the last time it was asked
  */
 export class ScriptedCluster {
   readonly #members = new Map<NodeId, Member>();
@@ -96,6 +98,9 @@ export class ScriptedCluster {
         for (const m of this.#members.values())
           this.#out.push(`${m.id}: ${m.raft?.log.entries.map(word).join(" ") ?? "down"}`);
         break;
+      case "events":
+        for (const event of this.#member(id).events.splice(0)) this.#out.push(describeEvent(event));
+        break;
       case "progress":
         for (const p of this.#member(id).raft!.progress.values()) {
           if (p.id === id) this.#out.push(`${p.id}: match=${p.matchIndex}`);
@@ -127,6 +132,7 @@ export class ScriptedCluster {
         hardState: undefined,
         start: zero,
         entries: [],
+        events: [],
       });
     }
     for (const member of this.#members.values()) this.#boot(member);
@@ -169,6 +175,7 @@ export class ScriptedCluster {
     if (member.raft === undefined) throw new Error(`${id} is down`);
     const ready = step(member.raft, input);
     this.#report(member, ready);
+    member.events.push(...(ready.events ?? []));
     this.#network.push(...ready.messages);
     member.writes.push(ready);
     if (!member.slowDisk) this.#persist(member);
@@ -249,6 +256,7 @@ interface Member {
   hardState: HardState | undefined;
   start: { index: number; term: number };
   entries: Entry[];
+  events: RaftEvent[];
 }
 
 const zero = { index: 0, term: 0 };
@@ -274,6 +282,17 @@ function describe(m: Message): string {
   if (m.reject) parts.push(m.type === "AppResp" ? `rejected hint=${m.rejectHint}/${m.logTerm}` : "rejected");
   else if (m.type === "VoteResp" || m.type === "PreVoteResp") parts.push("granted");
   return parts.join(" ");
+}
+
+function describeEvent({ kind, term, index, ...fields }: RaftEvent): string {
+  const show = (value: unknown): string =>
+    typeof value === "object"
+      ? Object.values(value as object)
+          .reverse()
+          .join("/")
+      : String(value);
+  const rest = Object.entries(fields).map(([name, value]) => `${name}=${show(value)}`);
+  return [kind, `term=${term}`, `index=${index}`, ...rest].join(" ");
 }
 
 function describeStatus({ id, raft }: Member): string {

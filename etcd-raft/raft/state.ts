@@ -58,6 +58,7 @@ export function createReady(): Ready {
     readStates: [],
     dropped: { proposals: [], reads: [] },
     softState: undefined,
+    events: undefined,
   };
 }
 

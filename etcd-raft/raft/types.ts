@@ -1,3 +1,5 @@
+import type { RaftEvent } from "./events.ts";
+
 /**
  * The seam of the raft core: input in, `Ready` out. Names follow the raft paper and etcd-io/raft; ids are bigint,
  * terms and indexes are safe numbers.
@@ -97,4 +99,6 @@ export interface Ready {
   dropped: { proposals: Uint8Array[]; reads: Uint8Array[] };
   /** Set when role, term or leader changed. */
   softState: { role: Role; leader: NodeId; term: number } | undefined;
+  /** What was decided in this step and why, in order; undefined in most steps. */
+  events: RaftEvent[] | undefined;
 }
