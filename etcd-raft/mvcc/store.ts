@@ -202,18 +202,6 @@ export class Store {
     return true;
   }
 
-  /** Every version that is not superseded at the compact revision, up to `revision`, ascending. */
-  versionsUpTo(revision: number): Version[] {
-    const versions: Version[] = [];
-    this.index.forEach({ key: "", end: null }, ({ newest }) => {
-      for (let version: Version | undefined = newest; version; version = version.previous) {
-        if (version.main <= revision) versions.push(version);
-        if (version.main <= this.compactRevision) break;
-      }
-    });
-    return versions.sort((a, b) => a.main - b.main || a.sub - b.sub);
-  }
-
   #placeOf(revision: number): number {
     let low = this.#logStart;
     let high = this.#log.length;

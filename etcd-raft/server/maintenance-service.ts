@@ -1,8 +1,9 @@
 import type { CallContext, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
-import { hashKV } from "../mvcc/hash.ts";
+import { hashKeys } from "../mvcc/hash.ts";
 import { none } from "../raft/types.ts";
+import { inSlices } from "../snap/slices.ts";
 import type { Callers } from "./access.ts";
 import { alarmNames } from "./alarms.ts";
 import type { ClusterMember } from "./cluster.ts";
@@ -14,6 +15,7 @@ import { etcdVersion } from "./version.ts";
 /** Maintenance and Cluster: what a member says about itself and the others. */
 export function maintenanceHandlers(member: Member, callers: Callers) {
   const { store, members, alarms, auth } = member.applier;
+  const { clock } = member.config;
   const asAdmin = <R>(context: CallContext, fn: () => R | Promise<R>) =>
     callers.as(context, (who) => {
       auth.checkAdmin(who);
@@ -43,12 +45,10 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
   };
 
   const HashKV: UnaryHandler<pb.HashKVRequest, pb.HashKVResponse> = ({ revision }, context) =>
-    asAdmin(context, () => ({
-      header: member.header(store.revision),
-      hash: hashKV(store, revision),
-      compactRevision: store.compactRevision,
-      hashRevision: revision <= 0 ? store.revision : revision,
-    }));
+    asAdmin(context, async () => {
+      const { hash, revision: hashRevision, compactRevision } = await inSlices(hashKeys(store, revision), clock);
+      return { header: member.header(store.revision), hash, compactRevision, hashRevision };
+    });
 
   /** Through raft, asking too, as in etcd. */
   const Alarm: UnaryHandler<pb.AlarmRequest, pb.AlarmResponse> = (alarm, context) =>
