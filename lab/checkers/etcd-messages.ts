@@ -1,0 +1,203 @@
+import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import type { Event, KeyValue as PbKeyValue } from "../../proto/generated/mvccpb.ts";
+import type { Init } from "../../proto/wire.ts";
+import type { Compare, KeyValue, Request, Response, WatchEvent } from "./history.ts";
+
+/** Requests and responses of the history as messages of etcd's API, and back: for those who record one. */
+export const bytesOf = (text: string): Uint8Array => Buffer.from(text, "latin1");
+export const textOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("latin1");
+
+/** The request as the one field of it that is set. */
+export interface Messages {
+  put?: Init<pb.PutRequest>;
+  deleteRange?: Init<pb.DeleteRangeRequest>;
+  range?: Init<pb.RangeRequest>;
+  txn?: Init<pb.TxnRequest>;
+  compaction?: Init<pb.CompactionRequest>;
+  leaseGrant?: Init<pb.LeaseGrantRequest>;
+  leaseRevoke?: Init<pb.LeaseRevokeRequest>;
+  keepAlive?: Init<pb.LeaseKeepAliveRequest>;
+}
+
+export function toMessage(request: Request): Messages {
+  switch (request.op) {
+    case "put": {
+      const { key, value, lease = "0", prevKv = false } = request;
+      return { put: { key: bytesOf(key), value: bytesOf(value), lease: BigInt(lease), prevKv } };
+    }
+    case "delete": {
+      const { key, end = "", prevKv = false } = request;
+      return { deleteRange: { key: bytesOf(key), rangeEnd: bytesOf(end), prevKv } };
+    }
+    case "range": {
+      const { op: _, key, end = "", ...rest } = request;
+      return { range: { key: bytesOf(key), rangeEnd: bytesOf(end), ...rest } };
+    }
+    case "txn": {
+      const ops = (list: Request[]) => list.map((inner) => toOp(toMessage(inner)));
+      const { compare, success, failure } = request;
+      return { txn: { compare: compare.map(toCompare), success: ops(success), failure: ops(failure) } };
+    }
+    case "compact":
+      return { compaction: { revision: request.revision } };
+    case "grant":
+      return { leaseGrant: { ID: BigInt(request.id), TTL: request.ttl } };
+    case "revoke":
+      return { leaseRevoke: { ID: BigInt(request.id) } };
+    case "keepalive":
+      return { keepAlive: { ID: BigInt(request.id) } };
+  }
+}
+
+const toOp = ({ put, deleteRange, range, txn }: Messages): Init<pb.RequestOp> => ({
+  requestPut: put,
+  requestDeleteRange: deleteRange,
+  requestRange: range,
+  requestTxn: txn,
+});
+
+const results = ["=", ">", "<", "!="] as const;
+const targets = ["version", "create", "mod", "value", "lease"] as const;
+
+function toCompare({ key, end = "", result, target, value }: Compare): Init<pb.Compare> {
+  const compared = {
+    version: () => ({ version: Number(value) }),
+    create: () => ({ createRevision: Number(value) }),
+    mod: () => ({ modRevision: Number(value) }),
+    value: () => ({ value: bytesOf(String(value)) }),
+    lease: () => ({ lease: BigInt(value) }),
+  }[target]();
+  const numbers = { result: results.indexOf(result), target: targets.indexOf(target) };
+  return { ...numbers, key: bytesOf(key), rangeEnd: bytesOf(end), ...compared };
+}
+
+/** What an entry of the log asks for; undefined when it changes neither keys nor leases. */
+export function requestOfEntry(entry: pb.InternalRaftRequest): Request | undefined {
+  if (entry.put) return ofPut(entry.put);
+  if (entry.deleteRange) return ofDelete(entry.deleteRange);
+  if (entry.txn) return ofTxn(entry.txn);
+  if (entry.compaction) return { op: "compact", revision: entry.compaction.revision };
+  if (entry.leaseGrant) return { op: "grant", id: `${entry.leaseGrant.ID}`, ttl: entry.leaseGrant.TTL };
+  if (entry.leaseRevoke) return { op: "revoke", id: `${entry.leaseRevoke.ID}` };
+  return undefined;
+}
+
+const ofPut = ({ key, value, lease, prevKv }: pb.PutRequest): Request => ({
+  op: "put",
+  key: textOf(key),
+  value: textOf(value),
+  ...(lease !== 0n && { lease: `${lease}` }),
+  ...(prevKv && { prevKv }),
+});
+
+const ofDelete = ({ key, rangeEnd, prevKv }: pb.DeleteRangeRequest): Request => ({
+  op: "delete",
+  key: textOf(key),
+  ...(rangeEnd.length > 0 && { end: textOf(rangeEnd) }),
+  ...(prevKv && { prevKv }),
+});
+
+const ofRange = (range: pb.RangeRequest): Request => ({
+  op: "range",
+  key: textOf(range.key),
+  ...(range.rangeEnd.length > 0 && { end: textOf(range.rangeEnd) }),
+  ...(range.revision !== 0 && { revision: range.revision }),
+  ...(range.limit !== 0 && { limit: range.limit }),
+  ...(range.countOnly && { countOnly: true }),
+  ...(range.keysOnly && { keysOnly: true }),
+  ...(range.serializable && { serializable: true }),
+});
+
+function ofTxn({ compare, success, failure }: pb.TxnRequest): Request {
+  const ops = (list: pb.RequestOp[]) =>
+    list.map(({ requestPut, requestDeleteRange, requestRange, requestTxn }) => {
+      if (requestPut) return ofPut(requestPut);
+      if (requestDeleteRange) return ofDelete(requestDeleteRange);
+      return requestRange ? ofRange(requestRange) : ofTxn(requestTxn!);
+    });
+  return { op: "txn", compare: compare.map(ofCompare), success: ops(success), failure: ops(failure) };
+}
+
+function ofCompare(compare: pb.Compare): Compare {
+  const { key, rangeEnd, result, version, createRevision, modRevision, value, lease } = compare;
+  const target = targets[compare.target]!;
+  const number = { version, create: createRevision, mod: modRevision };
+  return {
+    key: textOf(key),
+    ...(rangeEnd.length > 0 && { end: textOf(rangeEnd) }),
+    result: results[result]!,
+    target,
+    value: target === "value" ? textOf(value) : target === "lease" ? `${lease ?? 0n}` : (number[target] ?? 0),
+  };
+}
+
+type AnyResponse = {
+  put: pb.PutResponse;
+  delete: pb.DeleteRangeResponse;
+  range: pb.RangeResponse;
+  txn: pb.TxnResponse;
+  compact: pb.CompactionResponse;
+  grant: pb.LeaseGrantResponse;
+  revoke: pb.LeaseRevokeResponse;
+  keepalive: pb.LeaseKeepAliveResponse;
+};
+
+/** The answer to a request of kind `op`. */
+export function ofResponse<K extends Request["op"]>(op: K, message: AnyResponse[K]): Response {
+  const header = message.header ? { revision: message.header.revision } : {};
+  const revision = message.header?.revision ?? 0;
+  switch (op) {
+    case "put": {
+      const { prevKv } = message as pb.PutResponse;
+      return { op, ...header, ...(prevKv && { prev: ofKeyValue(prevKv) }) };
+    }
+    case "delete": {
+      const { deleted, prevKvs } = message as pb.DeleteRangeResponse;
+      return { op, ...header, deleted, ...(prevKvs.length > 0 && { prevs: prevKvs.map(ofKeyValue) }) };
+    }
+    case "range": {
+      const { kvs, count, more } = message as pb.RangeResponse;
+      return { op, ...header, kvs: kvs.map(ofKeyValue), count, ...(more && { more }) };
+    }
+    case "txn": {
+      const { succeeded, responses } = message as pb.TxnResponse;
+      return { op, ...header, succeeded, responses: responses.map(ofResponseOp) };
+    }
+    case "grant": {
+      const { ID, TTL } = message as pb.LeaseGrantResponse;
+      return { op, revision, id: `${ID}`, ttl: TTL };
+    }
+    case "keepalive":
+      return { op, revision, ttl: (message as pb.LeaseKeepAliveResponse).TTL };
+    default:
+      return { op, revision } as Response;
+  }
+}
+
+/** A header within a transaction says nothing of its own. */
+function ofResponseOp({ responsePut, responseDeleteRange, responseRange, responseTxn }: pb.ResponseOp): Response {
+  const response = responsePut
+    ? ofResponse("put", responsePut)
+    : responseDeleteRange
+      ? ofResponse("delete", responseDeleteRange)
+      : responseRange
+        ? ofResponse("range", responseRange)
+        : ofResponse("txn", responseTxn!);
+  delete response.revision;
+  return response;
+}
+
+export const ofKeyValue = (kv: PbKeyValue): KeyValue => ({
+  key: textOf(kv.key),
+  ...(kv.value.length > 0 && { value: textOf(kv.value) }),
+  create: kv.createRevision,
+  mod: kv.modRevision,
+  version: kv.version,
+  ...(kv.lease !== 0n && { lease: `${kv.lease}` }),
+});
+
+export function ofEvent({ type, kv, prevKv }: Event): WatchEvent {
+  const prev = prevKv && { prev: ofKeyValue(prevKv) };
+  if (type === 1) return { type: "delete", kv: { key: textOf(kv!.key), mod: kv!.modRevision }, ...prev };
+  return { type: "put", kv: ofKeyValue(kv!), ...prev };
+}
