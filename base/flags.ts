@@ -85,7 +85,7 @@ function convert(name: string, flag: Flag, value: string | string[]): unknown {
 }
 
 /** Go's duration text ("300ms", "1m30s") as milliseconds; a flag of type "duration" has its default in milliseconds. */
-function parseDuration(name: string, value: string): number {
+export function parseDuration(name: string, value: string): number {
   const unitMs: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(value)) {
     throw new FlagError(`flag --${name} takes a duration such as 500ms or 4s, not "${value}"`);

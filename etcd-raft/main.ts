@@ -2,32 +2,35 @@ import { systemClock } from "../base/clock.ts";
 import { createLogger, type LogLevel } from "../base/logger.ts";
 import { aborted, runProcess } from "../base/process.ts";
 import { systemRand } from "../base/rand.ts";
+import { isPasswordWorker } from "./auth/password.ts";
 import { parseConfig } from "./server/config.ts";
 import { startMember } from "./server/start.ts";
 import { etcdVersion } from "./server/version.ts";
 import { nodeDisk } from "./wal/disk.ts";
 
 /** The process `etcd-raft`: one member. Takes etcd's flags (`server/config.ts`). */
-const argv = process.argv.slice(2);
-if (argv.includes("--version")) {
-  process.stdout.write(`etcd Version: ${etcdVersion}\nkubelab etcd-raft on Node.js ${process.version}\n`);
-  process.exit(0);
-}
-const levelFlag = argv.find((arg) => arg.startsWith("--log-level=")) ?? "";
-const level = /^--log-level=(\w+)$/.exec(levelFlag)?.[1] ?? process.env["ETCD_LOG_LEVEL"];
-const log = createLogger("etcd-raft", level as LogLevel | undefined);
-
-runProcess(log, async (signal) => {
-  const config = parseConfig(argv, process.env);
-  if (config.unrecognized.length > 0) log.warn({ names: config.unrecognized }, "Unrecognized environment variables");
-  const running = await startMember(config, {
-    clock: systemClock,
-    rand: systemRand,
-    disk: nodeDisk,
-    log,
-    onFatal: () => process.exit(1),
+function main(argv: string[]): void {
+  if (argv.includes("--version")) {
+    process.stdout.write(`etcd Version: ${etcdVersion}\nkubelab etcd-raft on Node.js ${process.version}\n`);
+    process.exit(0);
+  }
+  const levelFlag = argv.find((arg) => arg.startsWith("--log-level=")) ?? "";
+  const level = /^--log-level=(\w+)$/.exec(levelFlag)?.[1] ?? process.env["ETCD_LOG_LEVEL"];
+  const log = createLogger("etcd-raft", level as LogLevel | undefined);
+  runProcess(log, async (signal) => {
+    const config = parseConfig(argv, process.env);
+    if (config.unrecognized.length > 0) log.warn({ names: config.unrecognized }, "Unrecognized environment variables");
+    const running = await startMember(config, {
+      clock: systemClock,
+      rand: systemRand,
+      disk: nodeDisk,
+      log,
+      onFatal: () => process.exit(1),
+    });
+    log.info({ clientURLs: running.clientURLs, dataDir: config.dataDir }, "Serving");
+    await aborted(signal);
+    await running.close();
   });
-  log.info({ clientURLs: running.clientURLs, dataDir: config.dataDir }, "Serving");
-  await aborted(signal);
-  await running.close();
-});
+}
+
+if (!isPasswordWorker) main(process.argv.slice(2));

@@ -58,6 +58,7 @@ export function applyAuth(
   else if (q.authStatus) return { enabled: auth.enabled, authRevision: auth.revision };
   else if (q.authenticate) {
     auth.passwordOf(q.authenticate.name); // throws if it was taken away meanwhile
+    if (!q.authenticate.simpleToken) return {}; // who asked makes a JWT
     const token = `${q.authenticate.simpleToken}.${index}`;
     tokens.add(token, q.authenticate.name, now);
     return { token };

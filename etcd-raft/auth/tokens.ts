@@ -2,10 +2,16 @@ import type { Rand } from "../../base/rand.ts";
 
 /**
  * Simple tokens: sixteen random letters, a dot and the index of the entry that made it, so that a member knows whether it
- * could have heard of it yet. Kept in memory alone; each use gives five minutes more, on the member where it is used.
+ * could have heard of it yet. Kept in memory alone; each use gives it its whole time again (`--auth-token-ttl`, five minutes),
+ * on the member where it is used.
  */
 export class Tokens {
   readonly #tokens = new Map<string, { user: string; expiry: number }>();
+  readonly #ttlMs: number;
+
+  constructor(ttlMs = 300_000) {
+    this.#ttlMs = ttlMs;
+  }
 
   /** The part before the dot: chosen before raft, so that all members get the same. */
   static prefix(rand: Rand): string {
@@ -14,13 +20,13 @@ export class Tokens {
 
   add(token: string, user: string, now: number): void {
     for (const [other, { expiry }] of this.#tokens) if (expiry <= now) this.#tokens.delete(other);
-    this.#tokens.set(token, { user, expiry: now + ttlMs });
+    this.#tokens.set(token, { user, expiry: now + this.#ttlMs });
   }
 
   userOf(token: string, now: number): string | undefined {
     const found = this.#tokens.get(token);
     if (found === undefined || found.expiry <= now) return undefined;
-    found.expiry = now + ttlMs;
+    found.expiry = now + this.#ttlMs;
     return found.user;
   }
 
@@ -37,5 +43,4 @@ export function tokenIndex(token: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
-const ttlMs = 300_000;
 const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

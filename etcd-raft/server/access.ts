@@ -1,5 +1,6 @@
 import type { CallContext } from "../../net/grpc-server.ts";
 import type { Identity } from "../auth/auth-store.ts";
+import type { Jwt } from "../auth/jwt.ts";
 import { tokenIndex } from "../auth/tokens.ts";
 import { etcdError } from "../errors.ts";
 import type { Member } from "./member.ts";
@@ -11,10 +12,12 @@ import type { Member } from "./member.ts";
 export class Callers {
   readonly #member: Member;
   readonly #clientCertAuth: boolean;
+  readonly #jwt: Jwt | undefined;
 
-  constructor(member: Member, clientCertAuth: boolean) {
+  constructor(member: Member, options: { clientCertAuth: boolean; jwt?: Jwt | undefined }) {
     this.#member = member;
-    this.#clientCertAuth = clientCertAuth;
+    this.#clientCertAuth = options.clientCertAuth;
+    this.#jwt = options.jwt;
   }
 
   /** Runs `fn` as the caller. At once while auth is off. Throws, or rejects with, `invalidAuthToken`. */
@@ -30,6 +33,11 @@ export class Callers {
   }
 
   #byToken(token: string): Identity | Promise<Identity> {
+    if (this.#jwt) {
+      const identity = this.#jwt.identityOf(token, this.#member.config.clock.now());
+      if (identity === undefined) throw etcdError("invalidAuthToken");
+      return identity; // of the revision that it was made for: an older one is refused when it is applied
+    }
     const find = (): Identity => {
       const { applier, config } = this.#member;
       const username = applier.tokens.userOf(token, config.clock.monotonic());

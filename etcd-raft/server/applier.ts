@@ -17,6 +17,8 @@ export interface ApplierOptions {
   members: readonly ClusterMember[];
   minLeaseTTL: number;
   clock: Clock;
+  /** How long a simple token lives after its last use. */
+  tokenTtlMs: number | undefined;
 }
 
 /**
@@ -31,7 +33,7 @@ export class Applier {
   applied = { index: 0, term: 0 };
   readonly alarms = new Alarms();
   readonly auth = new AuthStore();
-  readonly tokens = new Tokens();
+  readonly tokens: Tokens;
   readonly #clock: Clock;
   readonly #options: ApplierOptions;
 
@@ -41,6 +43,7 @@ export class Applier {
     this.store = new Store(this.lessor);
     this.members = new Map(options.members.map((member) => [member.id, { ...member }]));
     this.#clock = options.clock;
+    this.tokens = new Tokens(options.tokenTtlMs);
     this.auth.onInvalid = (user) => this.tokens.invalidate(user);
   }
 

@@ -1,15 +1,21 @@
+import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { CallContext, Handlers, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { AuthService } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
-import { hashPassword, isPassword } from "../auth/password.ts";
+import type { Jwt } from "../auth/jwt.ts";
+import type { PasswordPool } from "../auth/password.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { etcdError } from "../errors.ts";
 import type { Callers } from "./access.ts";
 import type { Member } from "./member.ts";
 
 /** Auth: everything goes through raft, questions too, and is judged there (`applier.ts`). No password leaves this file. */
-export function authHandlers(member: Member, callers: Callers, bcryptCost: number): Handlers<typeof AuthService> {
+export function authHandlers(
+  member: Member,
+  callers: Callers,
+  { bcryptCost, passwords, jwt }: { bcryptCost: number; passwords: PasswordPool; jwt?: Jwt | undefined },
+): Handlers<typeof AuthService> {
   const { auth } = member.applier;
   const through =
     <Q, R>(request: (q: Q) => Init<pb.InternalRaftRequest>): UnaryHandler<Q, Init<R>> =>
@@ -20,11 +26,14 @@ export function authHandlers(member: Member, callers: Callers, bcryptCost: numbe
     return { ...response, header: member.header(member.applier.store.revision) };
   };
 
+  const hashed = async (password: string): Promise<string> =>
+    Buffer.from(await passwords.hash(password, bcryptCost)).toString("base64");
+
   /** The hash is made first: it takes long, and a password must not come into the log. */
   const UserAdd: UnaryHandler<pb.AuthUserAddRequest, pb.AuthUserAddResponse> = async (request, context) => {
     const hashedPassword = request.options?.noPassword
       ? ""
-      : request.hashedPassword || (await hashed(request.password, bcryptCost));
+      : request.hashedPassword || (await hashed(request.password));
     return propose(context, { authUserAdd: { ...request, password: "", hashedPassword } }) as Promise<never>;
   };
 
@@ -32,22 +41,27 @@ export function authHandlers(member: Member, callers: Callers, bcryptCost: numbe
     request,
     context,
   ) => {
-    const hashedPassword = request.hashedPassword || (await hashed(request.password, bcryptCost));
+    const hashedPassword = request.hashedPassword || (await hashed(request.password));
     const change = { name: request.name, password: "", hashedPassword };
     return propose(context, { authUserChangePassword: change }) as Promise<never>;
   };
 
-  /** The token is an entry of the log, so that every member knows it. Again, if users changed while we looked. */
+  /**
+   * A simple token is an entry of the log, so that every member knows it; a JWT's entry only says that the user is still
+   * there. Again, if users changed while we looked.
+   */
   const Authenticate: UnaryHandler<pb.AuthenticateRequest, pb.AuthenticateResponse> = async ({ name, password }) => {
     await member.linearizable(() => undefined);
     for (;;) {
       const { revision } = auth;
-      if (!(await isPassword(password, auth.passwordOf(name)))) throw etcdError("authFailed");
-      const simpleToken = Tokens.prefix(member.config.rand);
-      const response = await member.write<pb.AuthenticateResponse>({ authenticate: { name, simpleToken } });
-      if (revision === auth.revision) {
-        return { token: response.token, header: member.header(member.applier.store.revision) };
-      }
+      const hash = Buffer.from(auth.passwordOf(name)).toString();
+      if (!(await passwords.compare(password, hash))) throw etcdError("authFailed");
+      if (jwt && !jwt.canSign) throw new GrpcError(Code.Unknown, verifyOnlyText); // etcd has no code for it either
+      const simpleToken = jwt ? "" : Tokens.prefix(member.config.rand);
+      const made = await member.write<Partial<pb.AuthenticateResponse>>({ authenticate: { name, simpleToken } });
+      if (revision !== auth.revision) continue;
+      const token = jwt ? await jwt.sign({ username: name, revision }, member.config.clock.now()) : made.token!;
+      return { token, header: member.header(member.applier.store.revision) };
     }
   };
 
@@ -72,5 +86,4 @@ export function authHandlers(member: Member, callers: Callers, bcryptCost: numbe
   };
 }
 
-const hashed = async (password: string, cost: number): Promise<string> =>
-  Buffer.from(await hashPassword(password, cost)).toString("base64");
+const verifyOnlyText = "token signing attempted with verify-only key";

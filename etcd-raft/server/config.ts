@@ -1,6 +1,7 @@
-import { type FlagSpec, type Flags, parseFlags } from "../../base/flags.ts";
+import { type FlagSpec, type Flags, parseDuration, parseFlags } from "../../base/flags.ts";
 import { logLevels } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
+import { type JwtOptions, parseJwtOptions } from "../auth/jwt.ts";
 import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
 import { checkURL, type InitialCluster, initialCluster } from "./cluster.ts";
 import { flagsFromEnv } from "./env-flags.ts";
@@ -48,7 +49,12 @@ export const flagSpec = {
     help: "Live bytes at which writes are refused; 0 is 2 GiB, less is no quota",
     default: 0,
   },
-  "auth-token": { type: "string", help: "simple", default: "simple" },
+  "auth-token": {
+    type: "string",
+    help: "simple, or jwt,pub-key=FILE,priv-key=FILE,sign-method=METHOD,ttl=DURATION",
+    default: "simple",
+  },
+  "auth-token-ttl": { type: "number", help: "Seconds that a simple token lives after its last use", default: 300 },
   "bcrypt-cost": { type: "number", help: "Cost of hashing passwords, 4 to 31", default: 10 },
   "watch-progress-notify-interval": {
     type: "duration",
@@ -78,6 +84,8 @@ export interface Config {
   advertiseClientURLs: string[];
   outside: { host: string; port: number } | undefined;
   autoCompaction: AutoCompaction | undefined;
+  /** Undefined: simple tokens. */
+  jwt: (JwtOptions & { unknown: string[] }) | undefined;
   /** `ETCD_*` variables that are no flag's. */
   unrecognized: string[];
 }
@@ -112,7 +120,6 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     throw new StartError(`flag --log-level is one of ${logLevels.join(", ")}, not "${flags["log-level"]}"`);
   }
   oneOf(flags, "initial-cluster-state", ["new", "existing"]);
-  oneOf(flags, "auth-token", ["simple"]);
   oneOf(flags, "logger", ["zap"]);
   oneOf(flags, "log-outputs", ["default", "stderr"]);
   needFiles(flags, "", [...flags["listen-client-urls"]]);
@@ -129,8 +136,16 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     advertiseClientURLs: or(flags["advertise-client-urls"], flags["listen-client-urls"]),
     outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
     autoCompaction: parseAutoCompaction(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),
+    jwt: parseAuthToken(flags["auth-token"]),
     unrecognized: fromEnv.unrecognized,
   };
+}
+
+function parseAuthToken(text: string): Config["jwt"] {
+  const kind = text.split(",")[0];
+  if (kind === "simple") return undefined; // etcd reads no options of it either
+  if (kind === "jwt") return parseJwtOptions(text, (duration) => parseDuration("auth-token", duration));
+  throw new StartError(`--auth-token: auth: invalid auth options: "${kind}" is neither simple nor jwt`);
 }
 
 function oneOf(flags: Flags<typeof flagSpec>, name: keyof typeof flagSpec, known: readonly string[]): void {

@@ -48,6 +48,8 @@ export interface MemberConfig {
   /** Revisions in one step of a compaction. */
   compactionBatch: number;
   quotaBytes: number;
+  /** How long a simple token lives after its last use; undefined is etcd's default. */
+  tokenTtlMs?: number;
   /** WAL segments are cut once they are longer; etcd's 64 MB unless said otherwise. */
   segmentBytes?: number;
   transport(options: PeerTransportOptions): PeerTransport;

@@ -21,7 +21,8 @@ export async function openMember(config: MemberConfig): Promise<Member> {
 async function open(config: MemberConfig): Promise<Member> {
   const dir = `${config.dataDir}/member/wal`;
   const { clusterId, self, members } = config.cluster;
-  const applier = new Applier({ members, minLeaseTTL: minTTLFor(config.electionMs), clock: config.clock });
+  const { clock, electionMs, tokenTtlMs } = config;
+  const applier = new Applier({ members, minLeaseTTL: minTTLFor(electionMs), clock, tokenTtlMs });
   await config.disk.makeDir(snapDir(config));
   if (!(await walExists(dir, config.disk))) {
     const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk, config.segmentBytes);

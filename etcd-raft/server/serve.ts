@@ -12,6 +12,8 @@ import {
 } from "../../proto/generated/etcdserverpb.ts";
 import { ElectionService } from "../../proto/generated/v3electionpb.ts";
 import { LockService } from "../../proto/generated/v3lockpb.ts";
+import type { Jwt } from "../auth/jwt.ts";
+import { PasswordPool } from "../auth/password.ts";
 import { electionHandlers, lockHandlers } from "../concurrency/services.ts";
 import { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
@@ -40,12 +42,15 @@ export function serveClients(
     clientCertAuth: boolean;
     gateway: boolean;
     bcryptCost: number;
+    /** Undefined: simple tokens. */
+    jwt?: Jwt | undefined;
     maxRequestBytes: number;
     progressNotifyMs: number;
     registry: Registry;
   },
 ): ClientServer {
-  const callers = new Callers(member, options.clientCertAuth);
+  const callers = new Callers(member, options);
+  const passwords = new PasswordPool();
   const watch = new WatchServer(member, callers, options.progressNotifyMs);
   observeMember(options.registry, member, () => watch.watcherCount);
   const kv = kvHandlers(member, callers);
@@ -58,7 +63,7 @@ export function serveClients(
     [ElectionService, electionHandlers(member, kv, leases)],
     [ClusterService, clusterHandlers(member)],
     [MaintenanceService, maintenanceHandlers(member, callers)],
-    [AuthService, authHandlers(member, callers, options.bcryptCost)],
+    [AuthService, authHandlers(member, callers, { ...options, passwords })],
     [HealthService, healthHandlers(() => member.leader !== none, member.config.clock)],
   ];
   const withServices = (server: GrpcFront) => {
@@ -85,7 +90,7 @@ export function serveClients(
     insecure,
     async close() {
       http.closeAllConnections();
-      await Promise.all([secure?.close(closeGraceMs), insecure.close(closeGraceMs)]);
+      await Promise.all([secure?.close(closeGraceMs), insecure.close(closeGraceMs), passwords.close()]);
     },
   };
 }

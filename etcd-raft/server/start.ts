@@ -7,6 +7,7 @@ import { listenHere, listenOutside } from "../../base/outside.ts";
 import { StartError } from "../../base/process.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
+import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
 import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
 import type { Config } from "./config.ts";
@@ -52,6 +53,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       `--initial-cluster-state=existing: ${config.dataDir} holds no member, and joining a running cluster is not built yet`,
     );
   }
+  const jwt = config.jwt && loadJwt(config.jwt, (file) => readFileSync(file));
+  if (config.jwt?.unknown.length) machine.log.warn({ keys: config.jwt.unknown }, "unknown JWT options");
   try {
     const clientTLS = material(flags["cert-file"], flags["key-file"], flags["trusted-ca-file"]);
     const peerTLS = material(flags["peer-cert-file"], flags["peer-key-file"], flags["peer-trusted-ca-file"]);
@@ -77,6 +80,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       preVote: flags["pre-vote"],
       hasten: flags["initial-election-tick-advance"],
       compactionBatch: flags["compaction-batch-limit"],
+      tokenTtlMs: 1000 * flags["auth-token-ttl"],
       quotaBytes: flags["quota-backend-bytes"],
       transport: (options) => {
         transport = new Transport({ ...options, tls: peerTLS, requireClientCertificate });
@@ -90,6 +94,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       clientCertAuth: flags["client-cert-auth"],
       gateway: flags["enable-grpc-gateway"],
       bcryptCost: flags["bcrypt-cost"],
+      jwt,
       maxRequestBytes: flags["max-request-bytes"],
       progressNotifyMs: flags["watch-progress-notify-interval"],
       registry,
