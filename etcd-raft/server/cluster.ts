@@ -13,6 +13,8 @@ export interface InitialCluster {
   clusterId: bigint;
   members: ClusterMember[];
   self: ClusterMember;
+  /** As the flag names them: before they have published their names themselves. */
+  names: ReadonlyMap<bigint, string>;
 }
 
 /**
@@ -52,10 +54,11 @@ export function initialCluster(options: {
     peerURLs: peerURLs.toSorted(),
     clientURLs: [],
   }));
+  const names = new Map([...urls.keys()].map((name, i) => [members[i]!.id, name]));
   members.sort((a, b) => (a.id < b.id ? -1 : 1));
   const ids = Buffer.alloc(8 * members.length);
   for (const [i, { id }] of members.entries()) ids.writeBigUInt64BE(id, 8 * i);
-  return { clusterId: idOf(ids), members, self: members.find(({ name }) => name === options.name)! };
+  return { clusterId: idOf(ids), members, self: members.find(({ name }) => name === options.name)!, names };
 }
 
 /** `host:port` of an http or https URL; throws a StartError that names the flag. */

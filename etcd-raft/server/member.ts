@@ -17,8 +17,9 @@ import type { Applier } from "./applier.ts";
 import { type InitialCluster, idText } from "./cluster.ts";
 import { Compactor } from "./compactor.ts";
 import type { FrameKind } from "./frames.ts";
+import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
-import type { ServerMetrics } from "./metrics.ts";
+import { countEvents, type ServerMetrics } from "./metrics.ts";
 import { Pending } from "./pending.ts";
 import { Quota } from "./quota.ts";
 import { Reads } from "./reads.ts";
@@ -81,6 +82,8 @@ export class Member {
   readonly quota: Quota;
   readonly runner: Runner;
   readonly transport: PeerTransport;
+  /** What happened lately, and why. */
+  readonly history: History;
   readonly #snapshots: Snapshots;
   readonly #wal: Wal;
   readonly #pending: Pending;
@@ -91,6 +94,7 @@ export class Member {
   #soft: NonNullable<Ready["softState"]>;
   #leaderlessSince: number;
   #leaderWaiters: (() => void)[] = [];
+  readonly #peersUp = new Map<bigint, boolean>();
   #timers: Cancel[] = [];
   #closed = false;
   #applied = 0;
@@ -107,6 +111,18 @@ export class Member {
     this.#leaderlessSince = clock.monotonic();
     this.#soft = { role: "follower", leader: none, term: hardState?.term ?? 0 };
     this.applier = applier;
+    this.history = new History({
+      clock,
+      rand,
+      id: cluster.self.id,
+      name: cluster.self.name,
+      nameOf: (id) => this.applier.members.get(id)?.name || cluster.names.get(id) || idText(id),
+      position: () => {
+        const { term, lastIndex } = this.runner.status();
+        return { term, index: lastIndex };
+      },
+    });
+    countEvents(this.history, config.metrics);
     this.#applied = applier.applied.index;
     this.hub = new WatchHub(this.applier.store);
     this.leases = new Leases(this);
@@ -120,8 +136,14 @@ export class Member {
       log,
       handlers: {
         onMessage: (message) => this.runner.input({ type: "Message", message }),
-        onUnreachable: (id) => this.runner.input({ type: "Unreachable", id }),
+        onUnreachable: (id, reason) => {
+          if (this.#peersUp.get(id) !== false) this.history.server({ kind: "PeerLost", peer: id, reason });
+          this.#peersUp.set(id, false);
+          this.runner.input({ type: "Unreachable", id });
+        },
         onConnected: (id) => {
+          this.#peersUp.set(id, true);
+          this.history.server({ kind: "PeerConnected", peer: id });
           this.#hasten();
           if (id === this.leader) this.#proposeHeld();
         },
@@ -148,6 +170,7 @@ export class Member {
         log.error({ err: error }, "Cannot write the snapshot, exiting");
         config.onFatal(error);
       },
+      onEvent: (event) => this.history.server(event),
     });
     this.runner = new Runner({
       raft: createRaft({
@@ -187,6 +210,7 @@ export class Member {
       onSoftState: (state) => this.#onSoftState(state),
       onDropped: (proposals, reads) => {
         for (const data of proposals) this.#held.add(data);
+        if (proposals.length > 0) this.history.burst("ProposalsDropped", proposals.length);
         if (reads.length > 0) this.#reads.askAgain();
       },
       onReadState: (context, index) => {
@@ -194,7 +218,18 @@ export class Member {
         this.#reads.applied(this.#applied);
         this.#ask();
       },
-      onFsync: (seconds) => config.metrics.fsync.observe(seconds),
+      onFsync: (seconds) => {
+        config.metrics.fsync.observe(seconds);
+        if (seconds > slowFsyncSeconds) this.history.burst("SlowFsync", 1, seconds);
+      },
+      onApplied: (seconds) => {
+        if (seconds <= slowApplySeconds) return;
+        config.metrics.slowApplies.inc();
+        this.history.burst("SlowApply", 1, seconds);
+      },
+      onEvents: (events) => {
+        for (const event of events) this.history.record(event);
+      },
       onFatal: (error) => {
         log.error({ err: error }, "Cannot write to the WAL, exiting");
         config.onFatal(error);
@@ -205,6 +240,7 @@ export class Member {
   start(): void {
     this.compactor.applied(); // one that a restart interrupted
     const { clock, cluster } = this.config;
+    this.history.server({ kind: "Started", applied: this.#applied });
     this.runner.start();
     this.transport.start();
     if (cluster.members.length === 1) this.#hasten();
@@ -221,8 +257,10 @@ export class Member {
   /** Hands over a lead, ends what is running, and closes the log. */
   async close(): Promise<void> {
     if (this.#closed) return;
+    this.history.server({ kind: "Stopping" });
     await this.#handOver();
     this.#closed = true;
+    this.history.close();
     for (const cancel of this.#timers) cancel();
     this.#failAll(this.#pending.takeAll(), () => etcdError("stopped"));
     for (const read of this.#reads.takeExpired(Number.POSITIVE_INFINITY)) read.fail(etcdError("stopped"));
@@ -358,12 +396,18 @@ export class Member {
     assert(index === applier.applied.index, "a Snap is of the present state");
     const [state, view] = [applier.state(), applier.store.view()];
     config.log.info({ to: idText(to), index }, "Sending the state to a follower that is too far behind");
+    this.history.server({ kind: "SnapshotSending", peer: to, at: index });
+    const begin = config.clock.monotonic();
     try {
       const { chunks } = await planDb(state, view, config.clock);
       await transport.sendState(message, chunks());
+      const seconds = (config.clock.monotonic() - begin) / 1000;
+      this.history.server({ kind: "SnapshotSent", peer: to, at: index, seconds });
       this.runner.input({ type: "SnapshotSent", id: to, index });
     } catch (error) {
-      config.log.warn({ to: idText(to), reason: (error as Error).message }, "Could not send the state");
+      const reason = (error as Error).message;
+      config.log.warn({ to: idText(to), reason }, "Could not send the state");
+      this.history.server({ kind: "SnapshotSendFailed", peer: to, at: index, reason });
       this.runner.input({ type: "SnapshotSent", id: to, index: undefined });
     }
   }
@@ -388,6 +432,7 @@ export class Member {
     // What went to a leader that is gone may or may not be committed: the caller has to look.
     if (before.leader !== none) {
       const sent = this.#pending.takeAll(({ data }) => this.#held.has(data));
+      if (sent.length > 0) this.history.server({ kind: "ProposalsFailed", count: sent.length });
       this.#failAll(sent, () => etcdError("timeoutLeaderFailure"));
     }
     this.#reads.askAgain();
@@ -476,6 +521,9 @@ export class Member {
 
 export const snapDir = ({ dataDir }: { dataDir: string }): string => `${dataDir}/member/snap`;
 
+/** Longer than this the leader's heartbeats and answers begin to be missed: etcd's bound for applying, for both. */
+const slowFsyncSeconds = 0.1;
+const slowApplySeconds = 0.1;
 const sweepMs = 100;
 const readRetryMs = 500;
 /** etcd refuses when the state machine is as many entries behind what is committed. */

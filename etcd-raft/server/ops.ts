@@ -4,12 +4,14 @@ import { handle } from "../../base/ops-server.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
 import { alarmNames } from "./alarms.ts";
+import { idText } from "./cluster.ts";
+import type { HistoryEvent } from "./history.ts";
 import type { Member } from "./member.ts";
 import { clusterVersion, etcdVersion } from "./version.ts";
 
 /**
- * What a member says over HTTP/1.1: `/health` and `/version` in etcd's JSON, `/livez /readyz /metrics` as all of ours, and
- * on the client port the JSON gateway under `/v3/`.
+ * What a member says over HTTP/1.1: `/health` and `/version` in etcd's JSON, `/livez /readyz /metrics` as all of ours,
+ * `/debug/raft/events` (`serveEvents`), and on the client port the JSON gateway under `/v3/`.
  */
 export function httpServer(member: Member, registry: Registry, gateway?: Gateway): http.Server {
   const notReady = () =>
@@ -22,6 +24,8 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
     };
     if (gateway && url.pathname.startsWith("/v3/")) {
       void gateway.serve(request, response);
+    } else if (url.pathname === "/debug/raft/events") {
+      serveEvents(member, url.searchParams, response);
     } else if (url.pathname === "/version") {
       json(200, { etcdserver: etcdVersion, etcdcluster: clusterVersion, storage: clusterVersion });
     } else if (url.pathname === "/health") {
@@ -31,6 +35,42 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
     } else void handle({ registry, notReady }, request, response);
   });
 }
+
+/**
+ * `GET /debug/raft/events?since=SEQ`: `{member, id, life, oldest, last, events}`, those after SEQ that are kept. Another
+ * `life` than at the last time: the member was restarted, begin at 0. `follow=true`: one event a line, and those that come;
+ * who does not read them is cut off.
+ */
+function serveEvents(member: Member, query: URLSearchParams, response: http.ServerResponse): void {
+  const since = query.get("since") ?? "0";
+  const json = { "content-type": "application/json" };
+  if (!/^\d{1,15}$/.test(since)) {
+    response.writeHead(400, json);
+    response.end(`${JSON.stringify({ error: `since is a number, not "${since.slice(0, 100)}"` })}\n`);
+    return;
+  }
+  const { history } = member;
+  const events = history.since(Number(since));
+  if (query.get("follow") !== "true") {
+    const { name } = member.config.cluster.self;
+    const oldest = history.since(0)[0]?.seq ?? 0;
+    response.writeHead(200, json);
+    response.end(
+      `${JSON.stringify({ member: name, id: idText(member.id), life: history.life, oldest, last: history.lastSeq, events })}\n`,
+    );
+    return;
+  }
+  response.writeHead(200, { "content-type": "application/x-ndjson" });
+  response.flushHeaders();
+  const tell = (event: HistoryEvent) => {
+    response.write(`${JSON.stringify(event)}\n`);
+    if (response.writableLength > maxUnreadBytes) response.destroy();
+  };
+  for (const event of events) tell(event);
+  response.on("close", history.follow(tell));
+}
+
+const maxUnreadBytes = 1 << 20;
 
 /** `exclude=NOSPACE`: that alarm does not count. `serializable=true`: this member may be cut off. */
 async function unhealthy(member: Member, query: URLSearchParams): Promise<string | undefined> {

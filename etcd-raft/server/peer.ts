@@ -135,7 +135,7 @@ export class Peer {
       return;
     }
     if (this.#attempt++ === 0) log.warn({ peer, reason: reason?.message }, "Peer cannot be reached");
-    handlers.onUnreachable(this.#member.id);
+    handlers.onUnreachable(this.#member.id, reason?.message ?? "closed by the other side");
     this.#cancelRedial = clock.after(Math.min(redialMs * 2 ** Math.min(this.#attempt, 10), maxRedialMs), () =>
       this.dial(),
     );

@@ -1,5 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import type { Cancel, Clock } from "../../base/clock.ts";
+import type { RaftEvent } from "../raft/events.ts";
 import { type Raft, type Status, status, step } from "../raft/raft.ts";
 import type { Entry, HardState, Input, Message, Ready } from "../raft/types.ts";
 import type { Wal } from "../wal/wal.ts";
@@ -33,6 +34,10 @@ export interface RunnerOptions {
   /** This context's read point is `index`. */
   onReadState(context: Uint8Array, index: number): void;
   onFsync(seconds: number): void;
+  /** One run of `apply` and `applied` took so long, whatever it was. */
+  onApplied?(seconds: number): void;
+  /** What raft decided and why. */
+  onEvents?(events: RaftEvent[]): void;
   /** The disk failed, or an invariant is broken: the member must end. */
   onFatal(error: Error): void;
 }
@@ -156,6 +161,7 @@ export class Runner {
     const ready = step(this.#options.raft, input);
     if (ready.snapshot) this.#install(ready.snapshot, ready, out);
     else out.add(ready);
+    if (ready.events) this.#options.onEvents?.(ready.events);
     if (ready.softState) this.#options.onSoftState(ready.softState);
     if (ready.dropped.proposals.length > 0 || ready.dropped.reads.length > 0) {
       this.#options.onDropped(ready.dropped.proposals, ready.dropped.reads);
@@ -227,8 +233,9 @@ export class Runner {
    */
   #applySome(): number {
     const entries = this.#toApply;
-    const { clock, apply, applied } = this.#options;
-    const end = clock.monotonic() + applySliceMs;
+    const { clock, apply, applied, onApplied } = this.#options;
+    const begin = clock.monotonic();
+    const end = begin + applySliceMs;
     let index = 0;
     while (this.#applyFrom < entries.length) {
       const entry = entries[this.#applyFrom++]!;
@@ -242,6 +249,7 @@ export class Runner {
       this.#applyFrom = 0;
     }
     applied(index);
+    onApplied?.((clock.monotonic() - begin) / 1000);
     return index;
   }
 }

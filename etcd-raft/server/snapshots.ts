@@ -9,6 +9,7 @@ import { readState, type State } from "../snap/state.ts";
 import type { Disk } from "../wal/disk.ts";
 import type { Wal } from "../wal/wal.ts";
 import type { Applier } from "./applier.ts";
+import type { ServerEvent } from "./history.ts";
 
 /**
  * The state on disk: taken now and then, received from a leader, put in place.
@@ -39,6 +40,7 @@ export interface SnapshotsOptions {
   /** Raft may forget entries up to `index`. */
   compact(index: number): void;
   onFatal(error: Error): void;
+  onEvent?(event: ServerEvent): void;
 }
 
 export class Snapshots {
@@ -91,10 +93,11 @@ export class Snapshots {
   }
 
   async #take(): Promise<void> {
-    const { dir, disk, clock, log, wal, applier, catchUp, compact } = this.#options;
+    const { dir, disk, clock, log, wal, applier, catchUp, compact, onEvent } = this.#options;
     const state = applier.state();
     const view = applier.store.view();
     const begin = clock.monotonic();
+    onEvent?.({ kind: "SnapshotBegun", at: state.consistentIndex });
     this.#entries = 0;
     this.#bytes = 0;
     await wal.save(undefined, []);
@@ -107,11 +110,13 @@ export class Snapshots {
     await removeOld(dir, index, disk);
     const seconds = (clock.monotonic() - begin) / 1000;
     log.info({ index, revision: view.revision, bytes: this.#lastSize, seconds }, "Saved snapshot");
+    onEvent?.({ kind: "SnapshotSaved", at: index, bytes: this.#lastSize, seconds });
   }
 
   /** What a leader sends arrives here: a file of its own until raft has said that it counts. */
   async receive(message: Message): Promise<Incoming> {
-    const { dir, disk, log } = this.#options;
+    const { dir, disk, log, onEvent } = this.#options;
+    onEvent?.({ kind: "SnapshotReceiving", peer: message.from, at: message.index });
     const path = `${dir}/${receivedName(message.index)}`;
     const temporary = `${path}.${++this.#received}.tmp`;
     const file = await disk.open(temporary, "create");
@@ -130,6 +135,7 @@ export class Snapshots {
         await disk.rename(temporary, path);
         await writeSnap(dir, state, disk); // makes the names durable too
         log.info({ index: message.index, bytes: at }, "Received snapshot");
+        onEvent?.({ kind: "SnapshotReceived", peer: message.from, at: message.index, bytes: at });
       },
       async abort() {
         await file.close();
@@ -140,12 +146,13 @@ export class Snapshots {
 
   /** Raft has taken a received snapshot, and the WAL notes it: the state becomes that one. */
   async install({ index }: { index: number; term: number }): Promise<void> {
-    const { dir, disk, applier } = this.#options;
+    const { dir, disk, applier, onEvent } = this.#options;
     await this.#running;
     await useReceived(dir, index, disk);
     applier.replace(await loadState(dir, applier.fresh(), disk));
     this.#entries = 0;
     this.#bytes = 0;
+    onEvent?.({ kind: "SnapshotInstalled", at: index });
     await removeOld(dir, index, disk);
   }
 }

@@ -19,8 +19,8 @@ import type { Incoming } from "./snapshots.ts";
  */
 export interface TransportHandlers {
   onMessage(message: Message): void;
-  /** The connection to a peer is gone and could not be made again at once. */
-  onUnreachable(id: bigint): void;
+  /** The connection to a peer is gone and could not be made again at once. Told at each try. */
+  onUnreachable(id: bigint, reason: string): void;
   onConnected(id: bigint): void;
   /** The state is coming from a leader, to be written to what this gives; `done` when all of it is durable. */
   onState(message: Message): { incoming: Promise<Incoming>; done(): void };
