@@ -23,6 +23,11 @@ const table = {
   // The server hands out the client-side error object here, which gRPC turns into Unknown.
   noSpace: [Code.ResourceExhausted, "mvcc: database space exceeded"],
   corrupt: [Code.DataLoss, "corrupt cluster"],
+  wrongDowngradeFormat: [Code.InvalidArgument, "wrong downgrade target version format"],
+  invalidDowngradeTarget: [Code.InvalidArgument, "invalid downgrade target version"],
+  downgradeInProgress: [Code.FailedPrecondition, "cluster has a downgrade job in progress"],
+  unknownMethod: [Code.Unknown, "unknown method"],
+  noInflightDowngrade: [Code.FailedPrecondition, "no inflight downgrade job"],
   tooManyRequests: [Code.Unknown, "too many requests"],
   noLeader: [Code.Unavailable, "no leader"],
   leaderChanged: [Code.Unavailable, "leader changed"],

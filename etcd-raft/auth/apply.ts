@@ -1,6 +1,5 @@
 import type { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
-import { keyRangeOf } from "../mvcc/range.ts";
 import { Access, type AuthStore, type Identity } from "./auth-store.ts";
 import type { Tokens } from "./tokens.ts";
 
@@ -81,9 +80,18 @@ export function applyAuth(
   return {};
 }
 
-/** A caller that may not read keys must not learn them from the lease either. */
-export function checkLeaseKeys(auth: AuthStore, who: Identity | undefined, keys: readonly Uint8Array[]): void {
-  if (!auth.enabled) return;
-  if (who === undefined) throw etcdError("userEmpty");
-  for (const key of keys) auth.check(who, Access.read, keyRangeOf({ key, rangeEnd: new Uint8Array(0) }));
+/** The calls on leases are for users only, whatever keys there are. */
+export function checkSomebody(auth: AuthStore, who: Identity | undefined): void {
+  if (auth.enabled && who === undefined) throw etcdError("userEmpty");
+}
+
+/** A caller that may not read keys must not learn them from a lease either, nor keep what it may not write. */
+export function checkLeaseKeys(
+  auth: AuthStore,
+  who: Identity | undefined,
+  access: typeof Access.read | typeof Access.write,
+  keys: readonly string[],
+): void {
+  checkSomebody(auth, who);
+  if (auth.enabled) for (const key of keys) auth.check(who, access, { key, end: undefined });
 }

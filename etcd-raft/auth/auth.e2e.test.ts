@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { peer } from "../../tools/peers.ts";
@@ -74,8 +77,19 @@ describe.skipIf(!etcdctl)("etcdctl with auth", () => {
       ["role", "add", "x"],
       ["auth", "disable"],
       ["defrag"],
+      ["endpoint", "hashkv"],
+      ["endpoint", "status"],
+      ["alarm", "list"],
+      ["alarm", "disarm"],
     ]) {
       assert.match(await fails(...ann, ...args), /permission denied/, args.join(" "));
+    }
+    const dir = mkdtempSync(join(tmpdir(), "etcd-raft-"));
+    try {
+      const save = at([cluster.endpoints[0]!], ...ann, "snapshot", "save", join(dir, "db"));
+      await assert.rejects(save, /permission denied/);
+    } finally {
+      rmSync(dir, { recursive: true });
     }
     assert.match(await run(...ann, "user", "get", "ann"), /Roles: app/);
     assert.match(await run(...ann, "role", "get", "app"), /KV Read:/);
@@ -88,7 +102,21 @@ describe.skipIf(!etcdctl)("etcdctl with auth", () => {
     assert.match(await fails(...ann, "lease", "revoke", id), /permission denied/);
     assert.match(await fails(...ann, "put", "app/a", "1", `--lease=${id}`), /permission denied/);
     assert.match(await fails(...ann, "lease", "timetolive", "--keys", id), /permission denied/);
+    assert.match(await run(...ann, "lease", "timetolive", id), /granted with TTL\(600s\)/);
+    assert.match(await fails(...ann, "lease", "list"), /permission denied/);
+    assert.match(await fails(...ann, "lease", "keep-alive", "--once", id), /permission denied/);
+    assert.match(await run(...root, "lease", "keep-alive", "--once", id), /keepalived with TTL\(600\)/);
+    assert.match(await run(...root, "lease", "list"), new RegExp(id));
     assert.match(await run(...root, "lease", "revoke", id), /revoked/);
+    for (const args of [
+      ["lease", "grant", "60"],
+      ["lease", "revoke", id],
+      ["lease", "timetolive", id],
+      ["lease", "list"],
+      ["compact", "2"],
+    ]) {
+      assert.match(await fails(...args), /user name is empty/, args.join(" "));
+    }
   });
 
   test("a watch is refused with the reason", async () => {

@@ -45,6 +45,11 @@ export class Alarms {
 
 export const alarmNames = ["NONE", "NOSPACE", "CORRUPT"] as const;
 
+/** With a corrupt member no answer can be trusted. Differs: etcd documents that and lets reads through. */
+export function checkReads(alarms: Alarms): void {
+  if (alarms.raised && alarms.has(Alarm.corrupt)) throw etcdError("corrupt");
+}
+
 /** What the alarms forbid to apply: with no space everything that adds, with a corrupt member everything of KV and Lease. */
 export function checkAlarms(alarms: Alarms, request: InternalRaftRequest): void {
   const { put, txn, deleteRange, compaction, leaseGrant, leaseRevoke } = request;

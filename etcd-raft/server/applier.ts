@@ -11,7 +11,7 @@ import { memberFromJSON } from "../snap/membership.ts";
 import type { State } from "../snap/state.ts";
 import { Alarms, checkAlarms } from "./alarms.ts";
 import type { ClusterMember } from "./cluster.ts";
-import { clusterVersion } from "./version.ts";
+import { noDowngrade, versionOf } from "./downgrade.ts";
 
 export interface ApplierOptions {
   members: readonly ClusterMember[];
@@ -32,6 +32,7 @@ export class Applier {
   /** The last entry that is in the state. */
   applied = { index: 0, term: 0 };
   readonly alarms = new Alarms();
+  downgrade = noDowngrade;
   readonly auth = new AuthStore();
   readonly tokens: Tokens;
   readonly #clock: Clock;
@@ -107,6 +108,11 @@ export class Applier {
     if (answer) return answer;
     if (request.v2) return this.#applyV2(request.v2);
     if (request.clusterVersionSet) return undefined; // etcd's own book-keeping, in a log that it began
+    if (request.downgradeInfoSet) {
+      const { enabled, ver } = request.downgradeInfoSet;
+      this.downgrade = enabled ? { enabled, targetVersion: ver } : noDowngrade;
+      return { header: this.#header() };
+    }
     throw new Error("a committed entry holds a request that this version does not know");
   }
 
@@ -120,7 +126,8 @@ export class Applier {
       confState: { voters, learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false },
       members,
       removedMembers: [],
-      clusterVersion,
+      clusterVersion: versionOf(this.downgrade),
+      downgradeTarget: this.downgrade.targetVersion,
       leases: this.lessor.list().map((lease) => ({ ...lease, remainingTTL: 0 })),
       alarms: this.alarms.list(),
       auth: this.auth.rows(),
@@ -141,6 +148,7 @@ export class Applier {
       if (member && name) Object.assign(member, { name, clientURLs });
     }
     this.alarms.restore(state.alarms);
+    this.downgrade = { enabled: state.downgradeTarget !== "", targetVersion: state.downgradeTarget };
     this.auth.restore(state.auth);
   }
 
@@ -151,6 +159,7 @@ export class Applier {
     this.applied = other.applied;
     for (const [id, member] of other.members) this.members.set(id, member);
     this.alarms.restore(other.alarms.list());
+    this.downgrade = other.downgrade;
     this.auth.restore(other.auth.rows());
   }
 

@@ -1,19 +1,22 @@
 import type { UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import { checkSomebody } from "../auth/apply.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { checkDeleteRange, checkPut, checkRange, checkTxn } from "../mvcc/check.ts";
 import { range } from "../mvcc/range.ts";
 import { isReadOnly, isSerializable, txn } from "../mvcc/txn.ts";
 import type { Callers } from "./access.ts";
+import { checkReads } from "./alarms.ts";
 import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
 import { costOfPut, costOfTxn } from "./quota.ts";
 
 /** KV: reads from this member's store, linearizable unless asked otherwise; writes through raft. */
 export function kvHandlers(member: Member, callers: Callers) {
-  const { store, lessor, auth } = member.applier;
+  const { store, lessor, auth, alarms } = member.applier;
 
   const rangeNow = (request: pb.RangeRequest, who: Identity | undefined): pb.RangeResponse => {
+    checkReads(alarms);
     auth.checkRange(who, request);
     const response = range(store, request, store.revision);
     response.header = member.header(store.revision);
@@ -51,6 +54,7 @@ export function kvHandlers(member: Member, callers: Callers) {
       return callers.as(context, (who) => member.write<pb.TxnResponse>({ txn: request }, who));
     }
     const read = (who: Identity | undefined): pb.TxnResponse => {
+      checkReads(alarms);
       auth.checkTxn(who, request);
       const response = txn(store, lessor, request);
       response.header = member.header(store.revision);
@@ -61,9 +65,10 @@ export function kvHandlers(member: Member, callers: Callers) {
 
   const Compact: UnaryHandler<pb.CompactionRequest, pb.CompactionResponse> = async (request, context) => {
     requireLeader(member, context);
-    const response = await callers.as(context, (who) =>
-      member.write<pb.CompactionResponse>({ compaction: request }, who),
-    );
+    const response = await callers.as(context, (who) => {
+      checkSomebody(auth, who);
+      return member.write<pb.CompactionResponse>({ compaction: request }, who);
+    });
     if (request.physical) await member.compactor.finished();
     return response;
   };

@@ -1,7 +1,9 @@
 import { GrpcError } from "../../net/grpc-error.ts";
 import type { BidiHandler, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
-import { checkLeaseKeys } from "../auth/apply.ts";
+import { checkLeaseKeys, checkSomebody } from "../auth/apply.ts";
+import { Access } from "../auth/auth-store.ts";
+import { keyText } from "../mvcc/version.ts";
 import type { Callers } from "./access.ts";
 import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
@@ -16,31 +18,52 @@ export function leaseHandlers(member: Member, callers: Callers) {
     const cost = costOfGrant(request);
     if (!member.quota.allows(cost)) return member.refuse(cost);
     const leaseGrant = { ...request, ID: request.ID === 0n ? freeId() : request.ID };
-    return callers.as(context, (who) => member.write<pb.LeaseGrantResponse>({ leaseGrant }, who));
+    return callers.as(context, (who) => {
+      checkSomebody(auth, who);
+      return member.write<pb.LeaseGrantResponse>({ leaseGrant }, who);
+    });
   };
 
   const LeaseRevoke: UnaryHandler<pb.LeaseRevokeRequest, pb.LeaseRevokeResponse> = (request, context) => {
     requireLeader(member, context);
-    return callers.as(context, (who) => member.write<pb.LeaseRevokeResponse>({ leaseRevoke: request }, who));
+    return callers.as(context, (who) => {
+      checkSomebody(auth, who);
+      return member.write<pb.LeaseRevokeResponse>({ leaseRevoke: request }, who);
+    });
   };
 
   const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (
     request,
     context,
   ) => {
+    await callers.as(context, (who) => checkSomebody(auth, who));
     const response = await member.leases.timeToLive(request);
-    await callers.as(context, (who) => checkLeaseKeys(auth, who, response.keys));
+    const keys = response.keys.map(keyText);
+    await callers.as(context, (who) => checkLeaseKeys(auth, who, Access.read, keys));
     return { ...response, header: member.header(store.revision) };
   };
 
-  const LeaseLeases: UnaryHandler<pb.LeaseLeasesRequest, pb.LeaseLeasesResponse> = () => ({
-    header: member.header(store.revision),
-    leases: lessor.ids().map((ID) => ({ ID })),
-  });
+  /** All of them, for who may read all their keys. */
+  const LeaseLeases: UnaryHandler<pb.LeaseLeasesRequest, pb.LeaseLeasesResponse> = (_request, context) =>
+    callers.as(context, (who) => {
+      const ids = lessor.ids();
+      if (auth.enabled)
+        checkLeaseKeys(
+          auth,
+          who,
+          Access.read,
+          ids.flatMap((id) => lessor.keysOf(id)),
+        );
+      return { header: member.header(store.revision), leases: ids.map((ID) => ({ ID })) };
+    });
 
-  const LeaseKeepAlive: BidiHandler<pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse> = (_context, call) => {
+  /** Keeping a lease keeps its keys: for who may write them. */
+  const LeaseKeepAlive: BidiHandler<pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse> = (context, call) => {
     let last: Promise<void> = Promise.resolve();
     const renew = async ({ ID }: pb.LeaseKeepAliveRequest) => {
+      if (auth.enabled) {
+        await callers.as(context, (who) => checkLeaseKeys(auth, who, Access.write, lessor.keysOf(ID)));
+      }
       // The header first: its revision may not lie behind a revocation that comes after the renewal.
       const header = member.header(store.revision);
       call.send({ header, ID, TTL: await member.leases.renew(ID) });

@@ -3,10 +3,13 @@ import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { hashKeys } from "../mvcc/hash.ts";
 import { none } from "../raft/types.ts";
+import { hashBuckets } from "../snap/hash.ts";
 import { inSlices } from "../snap/slices.ts";
+import { stateBuckets } from "../snap/state.ts";
 import type { Callers } from "./access.ts";
 import { alarmNames } from "./alarms.ts";
 import type { ClusterMember } from "./cluster.ts";
+import { checkTarget, parseTarget, versionOf } from "./downgrade.ts";
 import type { Member } from "./member.ts";
 import { heldBytes, liveBytes } from "./quota.ts";
 import { snapshotHandler } from "./snapshot-service.ts";
@@ -22,7 +25,10 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
       return fn();
     });
 
-  const Status: UnaryHandler<pb.StatusRequest, pb.StatusResponse> = () => {
+  /** Answered without a leader, too. */
+  const Status: UnaryHandler<pb.StatusRequest, pb.StatusResponse> = (_request, context) => asAdmin(context, status);
+
+  const status = (): pb.StatusResponse => {
     const { commit, applied, term } = member.runner.status();
     return {
       header: member.header(store.revision),
@@ -38,9 +44,9 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
       ],
       dbSizeInUse: liveBytes(store),
       isLearner: false,
-      storageVersion: etcdVersion,
+      storageVersion: versionOf(member.applier.downgrade),
       dbSizeQuota: member.quota.bytes,
-      downgradeInfo: { enabled: false, targetVersion: "" },
+      downgradeInfo: member.applier.downgrade,
     };
   };
 
@@ -50,22 +56,60 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
       return { header: member.header(store.revision), hash, compactRevision, hashRevision };
     });
 
-  /** Through raft, asking too, as in etcd. */
+  const Hash: UnaryHandler<pb.HashRequest, pb.HashResponse> = (_request, context) =>
+    asAdmin(context, async () => {
+      const header = member.header(store.revision);
+      const buckets = stateBuckets(member.applier.state(), store.view());
+      return { header, hash: await inSlices(hashBuckets(buckets), clock) };
+    });
+
+  /** Through raft, asking too, as in etcd. An administrator's since etcd 3.6.9 (GHSA-q8m4-xhhv-38mg). */
   const Alarm: UnaryHandler<pb.AlarmRequest, pb.AlarmResponse> = (alarm, context) =>
-    callers.as(context, (who) => member.write<pb.AlarmResponse>({ alarm }, who));
+    asAdmin(context, () => member.write<pb.AlarmResponse>({ alarm }));
 
   /** Nothing to do: memory is given back by compaction itself. */
   const Defragment: UnaryHandler<pb.DefragmentRequest, pb.DefragmentResponse> = (_request, context) =>
     asAdmin(context, () => ({ header: undefined }));
 
-  const MoveLeader: UnaryHandler<pb.MoveLeaderRequest, pb.MoveLeaderResponse> = async ({ targetID }) => {
-    if (!member.isLeader) throw etcdError("notLeader");
-    if (!members.has(targetID)) throw etcdError("badLeaderTransferee");
-    await member.transferTo(targetID);
-    return { header: undefined };
+  const MoveLeader: UnaryHandler<pb.MoveLeaderRequest, pb.MoveLeaderResponse> = ({ targetID }, context) =>
+    asAdmin(context, async () => {
+      if (!member.isLeader) throw etcdError("notLeader");
+      if (!members.has(targetID)) throw etcdError("badLeaderTransferee");
+      await member.transferTo(targetID);
+      return { header: undefined };
+    });
+
+  const Downgrade: UnaryHandler<pb.DowngradeRequest, pb.DowngradeResponse> = (request, context) =>
+    callers.as(context, async (who) => {
+      auth.checkAdmin(who);
+      const wanted = request.action === DowngradeAction.cancel ? "" : parseTarget(request.version);
+      const { downgrade } = await member.linearizable(() => member.applier);
+      switch (request.action) {
+        case DowngradeAction.validate:
+          checkTarget(wanted, downgrade);
+          break;
+        case DowngradeAction.enable:
+          checkTarget(wanted, downgrade);
+          await member.write({ downgradeInfoSet: { enabled: true, ver: wanted } }, who);
+          break;
+        case DowngradeAction.cancel:
+          if (!downgrade.enabled) throw etcdError("noInflightDowngrade");
+          await member.write({ downgradeInfoSet: { enabled: false } }, who);
+          break;
+        default:
+          throw etcdError("unknownMethod");
+      }
+      const version = versionOf(member.applier.downgrade).replace(/\.0$/, "");
+      return { header: member.header(store.revision), version };
+    });
+
+  /** All there is: for an administrator only. */
+  const Snapshot: ReturnType<typeof snapshotHandler> = async (request, context, send) => {
+    await callers.as(context, (who) => auth.checkAdmin(who));
+    return snapshotHandler(member)(request, context, send);
   };
 
-  return { Status, HashKV, Alarm, Defragment, MoveLeader, Snapshot: snapshotHandler(member) };
+  return { Status, Hash, HashKV, Alarm, Defragment, Downgrade, MoveLeader, Snapshot };
 }
 
 export function clusterHandlers(member: Member) {
@@ -79,6 +123,8 @@ export function clusterHandlers(member: Member) {
 
   return { MemberList };
 }
+
+const DowngradeAction = { validate: 0, enable: 1, cancel: 2 } as const;
 
 const memberOf = ({ id, name, peerURLs, clientURLs }: ClusterMember): pb.Member => ({
   ID: id,

@@ -5,9 +5,10 @@ import type { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
 import { alarmNames } from "./alarms.ts";
 import { idText } from "./cluster.ts";
+import { versionOf } from "./downgrade.ts";
 import type { HistoryEvent } from "./history.ts";
 import type { Member } from "./member.ts";
-import { clusterVersion, etcdVersion } from "./version.ts";
+import { etcdVersion } from "./version.ts";
 
 /**
  * What a member says over HTTP/1.1: `/health` and `/version` in etcd's JSON, `/livez /readyz /metrics` as all of ours,
@@ -27,7 +28,8 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
     } else if (url.pathname === "/debug/raft/events") {
       serveEvents(member, url.searchParams, response);
     } else if (url.pathname === "/version") {
-      json(200, { etcdserver: etcdVersion, etcdcluster: clusterVersion, storage: clusterVersion });
+      const version = versionOf(member.applier.downgrade);
+      json(200, { etcdserver: etcdVersion, etcdcluster: version, storage: version });
     } else if (url.pathname === "/health") {
       void unhealthy(member, url.searchParams).then((reason) =>
         json(reason ? 503 : 200, { health: reason ? "false" : "true", reason: reason ?? "" }),

@@ -138,6 +138,7 @@ const small: State = {
   members: [],
   removedMembers: [],
   clusterVersion: "3.6.0",
+  downgradeTarget: "",
   leases: [{ id: 77n, ttl: 3000, remainingTTL: 0 }],
   alarms: [],
   auth: noAuth(),

@@ -15,7 +15,7 @@ import { confStateJSON, idText, type MemberRecord, memberFromJSON, memberJSON, p
  *     meta             consistent_index, term u64 BE; confState JSON; storageVersion; scheduledCompactRev, finishedCompactRev
  *     lease            id u64 BE                -> leasepb.Lease
  *     alarm            AlarmMember              -> nothing
- *     cluster          clusterVersion
+ *     cluster          clusterVersion; downgrade JSON
  *     members          id in hex                -> JSON;  members_removed: id in hex -> "removed"
  *     auth, authUsers, authRoles
  */
@@ -29,6 +29,8 @@ export interface State {
   members: MemberRecord[];
   removedMembers: bigint[];
   clusterVersion: string;
+  /** The version that a downgrade under way leads to, else empty. */
+  downgradeTarget: string;
   leases: { id: bigint; ttl: number; remainingTTL: number }[];
   alarms: AlarmMember[];
   /** As they stand: key and value. */
@@ -59,7 +61,7 @@ export function stateBuckets(state: State, view: StoreView): Bucket[] {
       "alarm",
       state.alarms.map((alarm) => [AlarmMember.encode(alarm), nothing]),
     ),
-    bucket("cluster", state.clusterVersion ? [[text("clusterVersion"), text(state.clusterVersion)]] : []),
+    bucket("cluster", clusterRows(state)),
     bucket(
       "members",
       state.members.map((member) => [text(idText(member.id)), text(memberJSON(member))]),
@@ -73,17 +75,28 @@ export function stateBuckets(state: State, view: StoreView): Bucket[] {
 }
 
 function metaRows(
-  { consistentIndex, term, confState }: State,
+  { consistentIndex, term, confState, downgradeTarget }: State,
   { scheduledCompact, finishedCompact }: StoreView,
 ): Row[] {
   const rows: Row[] = [
     [text("consistent_index"), u64(BigInt(consistentIndex))],
     [text("term"), u64(BigInt(term))],
-    [text("storageVersion"), text(storageVersion)],
   ];
+  // etcd before 3.6 does not know it.
+  if (downgradeTarget === "") rows.push([text("storageVersion"), text(storageVersion)]);
   if (confState) rows.push([text("confState"), text(confStateJSON(confState))]);
   if (scheduledCompact > 0) rows.push([text("scheduledCompactRev"), revisionBytes(scheduledCompact, 0)]);
   if (finishedCompact > 0) rows.push([text("finishedCompactRev"), revisionBytes(finishedCompact, 0)]);
+  return rows;
+}
+
+function clusterRows({ clusterVersion, downgradeTarget }: State): Row[] {
+  const rows: Row[] = [];
+  if (clusterVersion) rows.push([text("clusterVersion"), text(clusterVersion)]);
+  if (downgradeTarget) {
+    const info = { "target-version": downgradeTarget, enabled: true };
+    rows.push([text("downgrade"), text(JSON.stringify(info))]);
+  }
   return rows;
 }
 
@@ -100,6 +113,7 @@ export async function readState(db: Bolt): Promise<State & Pick<StoreView, "sche
     members: [] as State["members"],
     removedMembers: [] as State["removedMembers"],
     clusterVersion: "",
+    downgradeTarget: "",
     leases: [] as State["leases"],
     alarms: [] as State["alarms"],
     auth: noAuth(),
@@ -112,10 +126,17 @@ export async function readState(db: Bolt): Promise<State & Pick<StoreView, "sche
   for (const [key, value] of await rowsOf(db, "members"))
     state.members.push(memberFromJSON(idFrom(key), value.toString()));
   for (const [key] of await rowsOf(db, "members_removed")) state.removedMembers.push(idFrom(key));
-  for (const [key, value] of await rowsOf(db, "cluster"))
+  for (const [key, value] of await rowsOf(db, "cluster")) {
     if (key.toString() === "clusterVersion") state.clusterVersion = value.toString();
+    if (key.toString() === "downgrade") state.downgradeTarget = parseDowngrade(value.toString());
+  }
   for (const name of authBuckets) state.auth[name] = await rowsOf(db, name);
   return state;
+}
+
+function parseDowngrade(json: string): string {
+  const info = JSON.parse(json) as { enabled?: boolean; "target-version"?: string } | null;
+  return info?.enabled ? (info["target-version"] ?? "") : "";
 }
 
 async function rowsOf(db: Bolt, name: string): Promise<[Buffer, Buffer][]> {
