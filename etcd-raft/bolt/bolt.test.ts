@@ -15,6 +15,7 @@ function inMemory(bytes: Buffer): Pick<DiskFile, "size" | "read"> & DiskFile {
     size: async () => bytes.length,
     read: async (position, length) => bytes.subarray(position, position + length),
     write: readOnly,
+    writeThrough: readOnly,
     sync: readOnly,
     truncate: readOnly,
     close: async () => {},

@@ -238,18 +238,18 @@ describe("damage", () => {
 });
 
 describe("durability", () => {
-  /** The real disk with every sync held back until the test lets it go. */
+  /** The real disk with every synced write held back until the test lets it go. */
   function heldDisk() {
     const syncs: { go: () => void; fail: (error: Error) => void }[] = [];
     let waiting: (() => void) | undefined;
     const wrap = (file: DiskFile): DiskFile => ({
       ...file,
-      async sync() {
+      async writeThrough(position, bytes) {
         await new Promise<void>((go, fail) => {
           syncs.push({ go, fail });
           waiting?.();
         });
-        await file.sync();
+        await file.writeThrough(position, bytes);
       },
     });
     const disk: Disk = { ...nodeDisk, open: async (path, mode) => wrap(await nodeDisk.open(path, mode)) };
@@ -262,9 +262,7 @@ describe("durability", () => {
 
   async function created() {
     const held = heldDisk();
-    const creating = createWal(dir, metadata, held.disk);
-    (await held.nextSync()).go();
-    return { wal: await creating, ...held };
+    return { wal: await createWal(dir, metadata, held.disk), ...held };
   }
 
   test("nothing resolves before the sync, and saves that came during one share the next", async () => {
@@ -281,9 +279,7 @@ describe("durability", () => {
     await Promise.all(saves);
     expect(order).toEqual(["first sync", "1 durable", "second sync", "2 durable", "3 durable"]);
     expect(syncs).toEqual([]);
-    const closing = wal.close();
-    (await nextSync()).go();
-    await closing;
+    await wal.close();
   });
 
   test("a change of commit alone needs no sync, but waits for the writes before it", async () => {
@@ -298,9 +294,7 @@ describe("durability", () => {
     sync.go();
     await Promise.all([entries, after]);
     expect(order).toEqual(["sync", "after"]);
-    const closing = wal.close();
-    (await nextSync()).go();
-    await closing;
+    await wal.close();
     expect((await reopen()).hardState?.commit).toBe(2);
   });
 
@@ -314,10 +308,11 @@ describe("durability", () => {
   });
 
   test("a WAL whose making was interrupted is not there", async () => {
-    const held = heldDisk();
-    const creating = createWal(dir, metadata, held.disk);
-    (await held.nextSync()).fail(new Error("ENOSPC: no space left on device"));
-    await expect(creating).rejects.toThrow("ENOSPC");
+    const full = async () => {
+      throw new Error("ENOSPC: no space left on device");
+    };
+    const open: Disk["open"] = async (path, mode) => ({ ...(await nodeDisk.open(path, mode)), sync: full });
+    await expect(createWal(dir, metadata, { ...nodeDisk, open })).rejects.toThrow("ENOSPC");
     expect(await walExists(dir, nodeDisk)).toBe(false);
     await (await createWal(dir, metadata, nodeDisk)).close();
     expect(await walExists(dir, nodeDisk)).toBe(true);

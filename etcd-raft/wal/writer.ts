@@ -5,7 +5,7 @@ import { RecordWriter, type SnapshotMark, type WalMetadata } from "./records.ts"
 
 /** Segments are cut once they are longer than this, as etcd does. */
 export const segmentBytes = 64_000_000;
-/** A sync costs less when it need not allocate: so many bytes after the last record are zeros on the disk already. */
+/** A write costs less when it need not allocate: so many bytes after the last record are zeros on the disk already. */
 const zeroSliceBytes = 1 << 20;
 const zeros = Buffer.alloc(zeroSliceBytes);
 
@@ -51,7 +51,8 @@ export function startWriter(start: WriterStart): Wal {
   let { sequence } = parseSegmentName(start.tail.name)!;
   let offset = start.tail.offset;
   let zeroed = offset; // the disk has zeros from `offset` to here
-  let zeroing: Promise<void> | undefined; // a slice of zeros from `zeroed` on is being written
+  let zeroing: Promise<void> | undefined; // a slice of zeros from `zeroed` on is being written and synced
+  let zeroingFailed: unknown;
   let next: Promise<DiskFile> | undefined;
   let { lastIndex } = start;
   let asked = start.hardState ?? { term: 0, vote: 0n, commit: 0 };
@@ -98,7 +99,6 @@ export function startWriter(start: WriterStart): Wal {
         group = waiting;
         waiting = createGroup();
         await write(group);
-        await file.sync();
         group.resolve();
         zeroAhead();
         if (offset > start.segmentBytes) await cut();
@@ -127,8 +127,10 @@ export function startWriter(start: WriterStart): Wal {
       }
     }
     const bytes = records.take();
+    if (zeroingFailed !== undefined) throw zeroingFailed;
     if (offset + bytes.length > zeroed) await zeroing; // never under a slice of zeros
-    await file.write(offset, bytes);
+    if (group.sync) await file.writeThrough(offset, bytes);
+    else await file.write(offset, bytes);
     offset += bytes.length;
     zeroed = Math.max(zeroed, offset);
   }
@@ -138,11 +140,16 @@ export function startWriter(start: WriterStart): Wal {
     if (zeroing !== undefined || zeroed - offset >= zeroSliceBytes || zeroed >= start.segmentBytes) return;
     const bytes = zeros.subarray(0, Math.min(zeroSliceBytes, start.segmentBytes - zeroed));
     const at = zeroed;
-    zeroing = file.write(at, bytes).then(() => {
-      zeroed = at + bytes.length;
-      zeroing = undefined;
+    zeroing = file
+      .write(at, bytes)
+      .then(() => file.sync())
+      .then(() => {
+        zeroed = at + bytes.length;
+        zeroing = undefined;
+      });
+    zeroing.catch((error) => {
+      zeroingFailed = error;
     });
-    zeroing.catch(() => {}); // seen where it is awaited
   }
 
   /** The next segment is made while this one fills up; what goes wrong with it shows at the cut. */

@@ -42,7 +42,7 @@ describe.each(disks)("%s", (_, disk, top) => {
   test("what is written at a position is read there", async () => {
     const file = await disk.open(`${await fresh("write")}/f`, "create");
     await file.write(0, bytes("hello world"));
-    await file.write(6, bytes("W"));
+    await file.writeThrough(6, bytes("W"));
     await file.sync();
     expect(text(await file.read(0, 100))).toBe("hello World");
     expect(text(await file.read(6, 3))).toBe("Wor");
@@ -84,7 +84,7 @@ describe.each(disks)("%s", (_, disk, top) => {
     await (await disk.open(`${dir}/b`, "create")).close();
     await disk.rename(`${dir}/a`, `${dir}/b`);
     await disk.syncDir(dir);
-    await file.write(1, bytes("+")); // an open file does not care for its name
+    await file.writeThrough(1, bytes("+")); // an open file does not care for its name
     await file.close();
     expect(await disk.list(dir)).toEqual(["b"]);
     const moved = await disk.open(`${dir}/b`, "existing");
@@ -135,6 +135,11 @@ describe("a crash of the simulated disk", () => {
 
   test("keeps what was synced", async () => {
     expect(new Set(await afterCrash(synced, content))).toEqual(new Set(["a".repeat(1024)]));
+  });
+
+  test("keeps what was written through", async () => {
+    const found = await afterCrash(async (d) => (await synced(d)).writeThrough(0, Buffer.alloc(1024, "b")), content);
+    expect(new Set(found)).toEqual(new Set(["b".repeat(1024)]));
   });
 
   test("keeps or loses each sector that was not", async () => {

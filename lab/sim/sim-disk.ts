@@ -85,6 +85,7 @@ export class SimDisk {
   }
 
   #file(file: SimFile, wait: (ms: number) => Promise<void>): DiskFile {
+    const sync = () => this.#sync(file, wait);
     return {
       size: async () => {
         await wait(0.01);
@@ -98,29 +99,35 @@ export class SimDisk {
         write(file, position, bytes); // a crash while it waits may keep any part of it
         await wait(0.05);
       },
-      sync: async () => {
-        const fails = this.failNextSync;
-        this.failNextSync = false;
-        const sectors = [...file.dirty];
-        const copies = sectors.map((sector) => sectorOf(file.bytes, sector).slice());
-        const { size } = file;
-        await wait(1);
-        if (fails) throw new Error("EIO: i/o error, fdatasync");
-        if (this.lies) return;
-        for (const [i, sector] of sectors.entries()) {
-          const copy = copies[i]!;
-          reserve(file, (sector + 1) * sectorBytes);
-          file.durable.set(copy, sector * sectorBytes);
-          if (Buffer.compare(copy, sectorOf(file.bytes, sector)) === 0) file.dirty.delete(sector);
-        }
-        file.durableSize = size;
+      writeThrough: async (position, bytes) => {
+        write(file, position, bytes);
+        await sync();
       },
+      sync,
       truncate: async (size) => {
         resize(file, size);
         await wait(0.05);
       },
       close: () => wait(0.01),
     };
+  }
+
+  async #sync(file: SimFile, wait: (ms: number) => Promise<void>): Promise<void> {
+    const fails = this.failNextSync;
+    this.failNextSync = false;
+    const sectors = [...file.dirty];
+    const copies = sectors.map((sector) => sectorOf(file.bytes, sector).slice());
+    const { size } = file;
+    await wait(1);
+    if (fails) throw new Error("EIO: i/o error, fdatasync");
+    if (this.lies) return;
+    for (const [i, sector] of sectors.entries()) {
+      const copy = copies[i]!;
+      reserve(file, (sector + 1) * sectorBytes);
+      file.durable.set(copy, sector * sectorBytes);
+      if (Buffer.compare(copy, sectorOf(file.bytes, sector)) === 0) file.dirty.delete(sector);
+    }
+    file.durableSize = size;
   }
 
   #makeDir(path: string): SimDir {
