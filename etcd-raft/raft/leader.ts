@@ -43,6 +43,9 @@ export function stepLeader(raft: Raft, input: Input): void {
     case "TransferLeader":
       onTransferLeader(raft, input.to);
       break;
+    case "TellCommit":
+      for (const p of raft.progress.values()) if (p.commitSent < input.index) tellCommit(raft, p);
+      break;
     case "Message":
       onMessage(raft, input.message);
       break;
@@ -60,11 +63,13 @@ function onMessage(raft: Raft, m: Message): void {
       onHeartbeatResp(raft, m, p);
       break;
     case "Prop":
-      if (raft.transferee === none)
+      if (raft.transferee === none) {
         propose(
           raft,
           m.entries.map((entry) => entry.data),
         );
+        p.awaits = lastIndex(raft.log);
+      }
       break;
     case "ReadIndex":
       onReadIndex(raft, m.from, m.context);
@@ -133,6 +138,7 @@ function onAppResp(raft: Raft, m: Message, p: Progress): void {
   if (!acknowledged(p, m.index, raft.log.start.index)) return;
   maybeCommit(raft);
   sendAppends(raft, p);
+  spreadCommit(raft, p);
   if (p.id === raft.transferee && p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", p.id);
 }
 
@@ -160,7 +166,7 @@ function maybeCommit(raft: Raft): void {
   const index = committedIndex(matched);
   if (index <= log.committed || termAt(log, index) !== raft.term) return;
   log.committed = index;
-  for (const p of raft.progress.values()) if (p.id !== raft.id) sendAppends(raft, p);
+  for (const p of raft.progress.values()) spreadCommit(raft, p);
   for (const asked of raft.reads.waiting.splice(0)) onReadIndex(raft, asked.from, asked.context);
 }
 
@@ -185,9 +191,24 @@ function onTransferLeader(raft: Raft, to: NodeId): void {
   else sendAppends(raft, p);
 }
 
-/** As many appends as there is news and the window allows; the commit index is news too, or followers would lag. */
+/** As many appends as there are entries to send and the window allows. */
 function sendAppends(raft: Raft, p: Progress): void {
-  while (!p.paused && (p.nextIndex <= lastIndex(raft.log) || p.commitSent < raft.log.committed)) sendAppend(raft, p);
+  while (!p.paused && p.nextIndex <= lastIndex(raft.log)) sendAppend(raft, p);
+}
+
+/**
+ * What is committed is told by the next append, which under load comes at once: an append for the commit index alone would
+ * double the messages of each write. Who proposed an entry itself does not wait; the others hear it with `TellCommit`.
+ * Differs: etcd sends one at once.
+ */
+function spreadCommit(raft: Raft, p: Progress): void {
+  if (p.id === raft.id || p.commitSent >= raft.log.committed) return;
+  if (p.awaits > p.commitSent) tellCommit(raft, p);
+  else raft.ready.commitNews = raft.log.committed;
+}
+
+function tellCommit(raft: Raft, p: Progress): void {
+  if (p.id !== raft.id && !p.paused && p.commitSent < raft.log.committed) sendAppend(raft, p);
 }
 
 /** One append, without entries when there are none left or the window is full: it still carries the commit index. */

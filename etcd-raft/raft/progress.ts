@@ -15,6 +15,7 @@ export interface Progress {
   matchIndex: number; // durable there; never falls while this leader leads
   nextIndex: number; // > matchIndex
   commitSent: number; // the commit index last sent
+  awaits: number; // the last entry that it proposed itself: somebody there waits for its commit
   paused: boolean; // until an answer arrives
   recentActive: boolean; // heard of since the last quorum check
   inflight: number[]; // last index of each unanswered append, ascending
@@ -27,6 +28,7 @@ export function createProgress(id: NodeId, nextIndex: number): Progress {
     matchIndex: 0,
     nextIndex,
     commitSent: 0,
+    awaits: 0,
     paused: false,
     recentActive: false,
     inflight: [],

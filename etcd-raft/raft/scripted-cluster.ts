@@ -8,7 +8,7 @@ import { decodeMessage, encodeMessage } from "./wire.ts";
  * A cluster for scenario files (`testdata/*.txt`): nothing moves unless the script says so. Each command prints what
  * came of it: changes of role, messages (when delivered one by one), commits, answered reads, refusals.
  *
- *     start 1 2 3 [no-prevote] [no-checkquorum] [inflight=N] [bytes=N]
+ *     start 1 2 3 [no-prevote] [no-checkquorum] [inflight=N] [bytes=N] [quiet-commit]
  *     tick N [times]         timeout N              tick until it campaigns
  *     propose N word...      read N name            transfer N to       unreachable N lost
  *     deliver [N->M|N->*]    what is on the way now, printed; what it causes stays on the way
@@ -16,6 +16,7 @@ import { decodeMessage, encodeMessage } from "./wire.ts";
  *     drop [N->M]            lose what is on the way
  *     cut N [M...]           no messages from or to N (or only to M);  one-way: cut-from N M;  heal
  *     slow-disk N, persist N, crash N, restart N
+ *     tell-commit N index    the moment after a commit has passed (without quiet-commit it passes at once)
  *     compact N index        forget the log up to there;  snapshot-failed N to: its Snap did not arrive
  *     status, log, progress N
  *     events N                 what it decided and why since the last time it was asked
@@ -25,6 +26,7 @@ export class ScriptedCluster {
   #network: Message[] = [];
   readonly #cut = new Set<string>();
   #config: Pick<RaftConfig, "preVote" | "checkQuorum" | "maxInflightMessages" | "maxSizePerMessage"> | undefined;
+  #quietCommit = false;
   #out: string[] = [];
 
   run(command: string, args: string[]): string {
@@ -57,6 +59,9 @@ export class ScriptedCluster {
         break;
       case "stabilize":
         this.#stabilize(args);
+        break;
+      case "tell-commit":
+        this.#step(id, { type: "TellCommit", index: Number(args[1]) });
         break;
       case "drop":
         for (const message of this.#take(args[0])) this.#out.push(`lost: ${describe(message)}`);
@@ -123,6 +128,7 @@ export class ScriptedCluster {
       maxInflightMessages: option("inflight", 512),
       maxSizePerMessage: option("bytes", 1 << 20),
     };
+    this.#quietCommit = args.includes("quiet-commit");
     for (const id of args.filter((arg) => /^\d+$/.test(arg)).map(BigInt)) {
       this.#members.set(id, {
         id,
@@ -181,6 +187,7 @@ export class ScriptedCluster {
     if (!member.slowDisk) this.#persist(member);
     const applied = ready.committedEntries.at(-1)?.index ?? ready.snapshot?.index;
     if (applied !== undefined) this.#step(id, { type: "Applied", index: applied });
+    if (ready.commitNews > 0 && !this.#quietCommit) this.#step(id, { type: "TellCommit", index: ready.commitNews });
   }
 
   /** As if a snapshot of the state were on disk. */

@@ -56,6 +56,7 @@ export function createReady(): Ready {
     messagesAfterPersist: [],
     committedEntries: [],
     readStates: [],
+    commitNews: 0,
     dropped: { proposals: [], reads: [] },
     softState: undefined,
     events: undefined,

@@ -73,6 +73,8 @@ export type Input =
   | { type: "SnapshotSent"; id: NodeId; index: number | undefined }
   /** A durable snapshot covers the entries up to `index`, which is applied; they may be forgotten. */
   | { type: "Compact"; index: number }
+  /** A moment has passed since `Ready.commitNews` named `index`: whoever does not know yet that it is committed is told now. */
+  | { type: "TellCommit"; index: number }
   | { type: "TransferLeader"; to: NodeId };
 
 /**
@@ -95,6 +97,11 @@ export interface Ready {
   messagesAfterPersist: Message[];
   committedEntries: Entry[]; // ascending index, each delivered once
   readStates: { context: Uint8Array; index: number }[]; // answer once applied >= index
+  /**
+   * Leader: some followers do not know yet that entries up to here are committed. The next append tells them; the caller
+   * gives `TellCommit` a moment later (about a millisecond), in case there is none. 0: no news.
+   */
+  commitNews: number;
   /** Proposals and reads that were not taken: no leader known, or a transfer is running. */
   dropped: { proposals: Uint8Array[]; reads: Uint8Array[] };
   /** Set when role, term or leader changed. */

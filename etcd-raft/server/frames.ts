@@ -25,10 +25,25 @@ export const FrameKind = {
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
 export function frameHead(kind: FrameKind, length: number): Buffer {
-  const head = Buffer.allocUnsafe(5);
+  const head = Buffer.allocUnsafe(headBytes);
   head.writeUInt32BE(length + 1, 0);
   head[4] = kind;
   return head;
+}
+
+/** A frame for each payload, in one buffer. */
+export function frames(kind: FrameKind, payloads: readonly Uint8Array[]): Buffer {
+  let length = 0;
+  for (const payload of payloads) length += headBytes + payload.length;
+  const bytes = Buffer.allocUnsafe(length);
+  let at = 0;
+  for (const payload of payloads) {
+    bytes.writeUInt32BE(payload.length + 1, at);
+    bytes[at + 4] = kind;
+    bytes.set(payload, at + headBytes);
+    at += headBytes + payload.length;
+  }
+  return bytes;
 }
 
 export function helloFrame(clusterId: bigint, from: bigint, to: bigint): Buffer {
@@ -73,4 +88,5 @@ export class FrameDecoder {
   }
 }
 
+const headBytes = 5;
 const maxFrameBytes = 512 * 1024 * 1024;

@@ -53,6 +53,8 @@ export class Runner {
   #cancelTick: Cancel = () => {};
   #lastTick = 0;
   #stalled = false;
+  #commitNews = 0; // to be told to the followers
+  #cancelTell: Cancel | undefined;
   #installing = 0;
   #installed: Promise<void> = Promise.resolve(); // the last of them
 
@@ -76,6 +78,7 @@ export class Runner {
   stop(): void {
     this.#stopped = true;
     this.#cancelTick();
+    this.#cancelTell?.();
   }
 
   propose(data: Uint8Array): void {
@@ -168,6 +171,18 @@ export class Runner {
     }
     for (const { context, index } of ready.readStates) this.#options.onReadState(context, index);
     for (const entry of ready.committedEntries) this.#toApply.push(entry);
+    if (ready.commitNews > 0) this.#tellSoon(ready.commitNews);
+  }
+
+  /** Under load the next append carries the news before the time is over. */
+  #tellSoon(index: number): void {
+    this.#commitNews = index;
+    this.#cancelTell ??= this.#options.clock.after(tellCommitMs, () => {
+      this.#cancelTell = undefined;
+      this.#inputs.push({ type: "TellCommit", index });
+      if (this.#commitNews > index) this.#tellSoon(this.#commitNews);
+      this.#turn();
+    });
   }
 
   /** Everything before is saved first; entries that are not applied yet are in the snapshot. */
@@ -199,11 +214,12 @@ export class Runner {
     );
   }
 
+  /** What others wait for leaves before our own disk gets to work: the way to them is longer. */
   #act(out: Batch): void {
+    if (out.messages.length > 0) this.#options.send(out.messages);
     if (out.hardState || out.entries.length > 0 || out.afterPersist.length > 0) {
       this.#save(out.hardState, out.entries, out.afterPersist);
     }
-    if (out.messages.length > 0) this.#options.send(out.messages);
     out.clear();
   }
 
@@ -279,3 +295,4 @@ class Batch {
 /** As etcd: a leader that has not ticked for so many heartbeats asks before it renews a lease. */
 const stallTicks = 3;
 const applySliceMs = 10;
+const tellCommitMs = 1;

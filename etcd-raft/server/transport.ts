@@ -93,7 +93,7 @@ export class Transport implements PeerTransport {
 
   /** One write for each peer. */
   send(messages: readonly Message[]): Message[] {
-    const used = new Set<Peer>();
+    const batches = new Map<Peer, Uint8Array[]>();
     const stuck: Message[] = [];
     for (const message of messages) {
       const peer = this.#peers.get(message.to);
@@ -101,11 +101,11 @@ export class Transport implements PeerTransport {
         stuck.push(message);
         continue;
       }
-      if (!used.has(peer)) peer.cork();
-      used.add(peer);
-      peer.send(FrameKind.raft, encodeMessage(message));
+      const batch = batches.get(peer);
+      if (batch) batch.push(encodeMessage(message));
+      else batches.set(peer, [encodeMessage(message)]);
     }
-    for (const peer of used) peer.uncork();
+    for (const [peer, batch] of batches) peer.send(FrameKind.raft, batch);
     return stuck;
   }
 
