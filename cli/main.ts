@@ -37,8 +37,16 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
 
 command("status", "members, components and nodes of a lab")
   .option("--json", "as JSON")
-  .action(async (options: LabOptions & { json?: boolean }) => {
-    const status = await (await supervisorOf(options)).status();
+  .option("--events", "instead: what has happened so far, elections and their reasons included")
+  .action(async (options: LabOptions & { json?: boolean; events?: boolean }) => {
+    const supervisor = await supervisorOf(options);
+    if (options.events) {
+      const events = await supervisor.eventsSoFar();
+      const { formatTimeline, timelineOf } = await import("./timeline.ts");
+      console.log(options.json ? JSON.stringify(events, null, 2) : formatTimeline(timelineOf(events, { raft: true })));
+      return;
+    }
+    const status = await supervisor.status();
     if (options.json) console.log(JSON.stringify(status, null, 2));
     else console.log((await import("./status.ts")).statusTable(status));
   });

@@ -9,9 +9,13 @@ export function statusTable(status: LabStatus): string {
     style: { head: [], border: [], "padding-left": 0, "padding-right": 3 },
   });
   const pid = (value: number | null) => value ?? "-";
-  for (const { name, role, term, commitIndex, clientUrl, restarts, ...member } of status.members) {
+  for (const { name, role, term, commitIndex, clientUrl, restarts, lastLeaderChange, ...member } of status.members) {
     const raft = term === null ? "" : `term ${term}, commit index ${commitIndex}, `;
     table.push([name, role, pid(member.pid), restarts, `${raft}${clientUrl}`]);
+    if (lastLeaderChange) {
+      const { time, message } = lastLeaderChange;
+      table.push(["", "", "", "", `${time.slice(11, 19)} UTC: ${message}`]);
+    }
   }
   for (const { name, url, restarts, ...apiserver } of status.apiservers) {
     table.push([name, apiserver.pid === null ? "down" : "running", pid(apiserver.pid), restarts, url]);

@@ -28,6 +28,11 @@ export class SupervisorClient {
     await this.#call("POST", "/v1/stop", {});
   }
 
+  /** Everything that happened so far. */
+  eventsSoFar(): Promise<LabEvent[]> {
+    return this.#call("GET", "/v1/events?follow=false");
+  }
+
   /** Everything that happened so far, then what comes, until the supervisor ends. */
   async *events(): AsyncGenerator<LabEvent> {
     const response = await this.#request("GET", "/v1/events");

@@ -17,6 +17,7 @@ test("the timeline joins starts that follow one another and leaves out listeners
     event(52, "Spawned", "scheduler", "scheduler"),
     event(300, "Listening", "etcd-1", "127.100.0.201:2379"),
     event(920, "Ready", "store", "etcd-1 leads in term 2"),
+    event(905, "Raft", "etcd-2", "votes for etcd-1 in term 2"),
     event(1000, "Exited", "scheduler", "exit code 1"),
     event(1100, "Spawned", "scheduler", "scheduler"),
   ]);
@@ -28,5 +29,18 @@ test("the timeline joins starts that follow one another and leaves out listeners
       "   1000 ms  scheduler: exit code 1",
       "   1100 ms  started scheduler",
     ].join("\n"),
+  );
+});
+
+test("with raft, what the members tell stands where it happened", () => {
+  const rows = timelineOf(
+    [
+      event(920, "Ready", "store", "etcd-1 leads in term 2"),
+      event(905, "Raft", "etcd-2", "votes for etcd-1 in term 2"),
+    ],
+    { raft: true },
+  );
+  expect(formatTimeline(rows)).toBe(
+    ["    905 ms  etcd-2: votes for etcd-1 in term 2", "    920 ms  store: etcd-1 leads in term 2"].join("\n"),
   );
 });

@@ -6,18 +6,22 @@ export interface TimelineRow {
   text: string;
 }
 
-/** What `up` shows of the events: starts that follow one another as one row, then what became ready. */
-export function timelineOf(events: LabEvent[]): TimelineRow[] {
+/**
+ * The events as rows: starts that follow one another as one. `up` shows what became ready; `raft`: also what the members
+ * tell of their elections, as it happened.
+ */
+export function timelineOf(events: readonly LabEvent[], { raft = false } = {}): TimelineRow[] {
   const rows: TimelineRow[] = [];
   let started: string[] = [];
-  for (const { atMs, type, subject, message } of events) {
+  const inOrder = raft ? events.toSorted((a, b) => a.atMs - b.atMs) : events; // told later than it happened
+  for (const { atMs, type, subject, message } of inOrder) {
     if (type === "Spawned") {
       if (started.length === 0) rows.push({ atMs, text: "" });
       started.push(subject);
       rows.at(-1)!.text = `started ${started.join(", ")}`;
       continue;
     }
-    if (type === "Listening") continue;
+    if (type === "Listening" || (type === "Raft" && !raft)) continue;
     started = [];
     rows.push({ atMs, text: subject === "lab" ? message : `${subject}: ${message}` });
   }

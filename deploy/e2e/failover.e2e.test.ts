@@ -96,6 +96,14 @@ describe("the store under failures", () => {
     const now = (await lab.status()).members;
     expect(now.find(({ name }) => name === old)).toMatchObject({ role: "down", pid: null });
     expect(now.filter(({ role }) => role === "leader")).toHaveLength(1);
+    await eventually("both survivors say why there is another leader", async () => {
+      const survivors = (await lab.status()).members.filter(({ name }) => name !== old);
+      const why = new RegExp(`^etcd-\\d leads in term \\d+; before: lost the leader ${old}: .`);
+      return survivors.every(({ lastLeaderChange }) => why.test(lastLeaderChange?.message ?? ""));
+    });
+    expect(await lab.must("status")).toMatch(new RegExp(`before: lost the leader ${old}: `));
+    // The killed member's own history outlives it.
+    expect(await lab.must("status", "--events")).toMatch(new RegExp(`${old}: was candidate, is leader in term`));
     await lab.must("start", old);
     await writes.more(200);
     await writes.stop();

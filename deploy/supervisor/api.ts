@@ -11,6 +11,7 @@ import type { LabStatus } from "./status.ts";
  *
  *   GET  /v1/status                       LabStatus
  *   GET  /v1/events                       LabEvents so far and from now on, one JSON object a line
+ *   GET  /v1/events?follow=false          LabEvents so far, as an array
  *   POST /v1/kill   {process, signal}     stays down until start; `process` may be a role (`leader`) or a node
  *   POST /v1/start  {process}
  *   POST /v1/stop                         takes the lab down; answers when all is gone
@@ -20,6 +21,7 @@ import type { LabStatus } from "./status.ts";
  */
 export interface SupervisorApi {
   status(): Promise<LabStatus>;
+  events(): readonly LabEvent[];
   follow(listener: (event: LabEvent) => void): () => void;
   /** Both return the names of the processes that were meant. */
   kill(process: string, signal: string): Promise<string[]>;
@@ -89,6 +91,8 @@ async function handle(
       });
       return;
     }
+    case "GET /v1/events?follow=false":
+      return respond(response, 200, api.events());
     case "POST /v1/kill": {
       const { process, signal } = await readBody(request);
       return respond(response, 200, { processes: await api.kill(text(process, "process"), signal ?? "SIGKILL") });

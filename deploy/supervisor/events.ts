@@ -6,8 +6,19 @@ export interface LabEvent {
   atMs: number;
   /** RFC 3339. */
   time: string;
-  type: "Spawned" | "Listening" | "Exited" | "Killed" | "Restarting" | "Ready" | "Up" | "Failed" | "Stopping" | "Info";
-  /** A process, a node, or a part of the lab such as `store`. */
+  type:
+    | "Spawned"
+    | "Listening"
+    | "Exited"
+    | "Killed"
+    | "Restarting"
+    | "Ready"
+    | "Up"
+    | "Failed"
+    | "Stopping"
+    | "Info"
+    | "Raft";
+  /** `Raft`: the member that says it. Else a process, a node, or a part of the lab such as `store`. */
   subject: string;
   message: string;
 }
@@ -24,8 +35,8 @@ export class EventLog {
     this.#startedAt = startedAt;
   }
 
-  add(type: LabEvent["type"], subject: string, message: string): void {
-    const now = this.#clock.now();
+  /** `now`: when it happened, in wall time. */
+  add(type: LabEvent["type"], subject: string, message: string, now = this.#clock.now()): void {
     const event = {
       atMs: Math.max(0, now - this.#startedAt),
       time: new Date(now).toISOString(),
@@ -40,6 +51,10 @@ export class EventLog {
 
   has(type: LabEvent["type"]): boolean {
     return this.#events.some((event) => event.type === type);
+  }
+
+  all(): readonly LabEvent[] {
+    return this.#events;
   }
 
   /** All that is kept, then what comes; returns the way to stop. */

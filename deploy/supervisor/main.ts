@@ -102,6 +102,7 @@ async function serve(
     status: () => supervisor.status(),
     registry: createRegistry(),
     notReady: () => (events.has("Up") ? undefined : "the lab is starting"),
+    events: () => events.all(),
     follow: (listener) => events.follow(listener),
     kill: (name, signal) => supervisor.kill(name, signal),
     start: (name) => supervisor.start(name),

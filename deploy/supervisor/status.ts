@@ -1,6 +1,7 @@
 import type { Mode } from "../lab/lab-file.ts";
 import type { PresetName } from "../lab/presets.ts";
 import type { ProcessStatus } from "./process-manager.ts";
+import type { LeaderChange } from "./raft-events.ts";
 
 /** `kubelab status --json`. Addresses are as reached from outside the lab, process ids too. */
 export interface LabStatus {
@@ -18,6 +19,8 @@ export interface LabStatus {
     role: "leader" | "follower" | "learner" | "unreachable" | "stopped" | "down";
     term: number | null;
     commitIndex: number | null;
+    /** As far as the supervisor has heard of it. */
+    lastLeaderChange: LeaderChange | null;
     restarts: number;
   }[];
   apiservers: { name: string; url: string; grpcUrl: string; pid: number | null; restarts: number }[];

@@ -15,6 +15,7 @@ import type { EventLog } from "./events.ts";
 import { leaderOf, type MemberStatus, type Members } from "./members.ts";
 import { type NodesObserver, type NodesWatch, watchNodes } from "./nodes.ts";
 import { ProcessManager } from "./process-manager.ts";
+import { RaftEvents } from "./raft-events.ts";
 import type { LabStatus } from "./status.ts";
 
 export interface SupervisorOptions {
@@ -36,6 +37,7 @@ export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #manager: ProcessManager;
   readonly #nodes: NodesWatch;
+  readonly #raft: RaftEvents;
   readonly #stopped = new AbortController();
   readonly #nodesReady = new Set<string>();
   #apiAnswered = false;
@@ -57,6 +59,7 @@ export class Supervisor {
       onRefused: (process, message) => this.#refused?.(new Error(`${process} does not start: ${message}`)),
     });
     for (const spec of processesOf(lab, paths, programs)) this.#manager.add(spec);
+    this.#raft = new RaftEvents(lab, paths, events, clock, this.#stopped.signal);
     const observer: NodesObserver = {
       onConnected: () => {
         if (!this.#apiAnswered) events.add("Ready", "apiserver", "answers");
@@ -162,7 +165,8 @@ export class Supervisor {
       members: asked.map(({ name, clientUrl, role, term, commitIndex }: MemberStatus) => {
         const { pid, state, restarts } = find(name);
         const shown = pid === null ? "down" : state === "Stopped" ? "stopped" : role;
-        return { name, pid, clientUrl, role: shown, term, commitIndex, restarts };
+        const lastLeaderChange = this.#raft.lastLeaderChange(name);
+        return { name, pid, clientUrl, role: shown, term, commitIndex, lastLeaderChange, restarts };
       }),
       apiservers: processes
         .filter(({ name }) => name.startsWith("apiserver-"))

@@ -1,0 +1,110 @@
+import https from "node:https";
+import { join } from "node:path";
+import { type Clock, sleep } from "../../base/clock.ts";
+import type { HistoryEvent } from "../../etcd-raft/server/history.ts";
+import { readTls } from "../../net/tls.ts";
+import { addressesOf, ports } from "../lab/addresses.ts";
+import type { LabFile } from "../lab/lab-file.ts";
+import type { LabPaths } from "../lab/paths.ts";
+import { memberNames } from "../lab/processes.ts";
+import type { EventLog } from "./events.ts";
+
+/**
+ * Follows what every member says of itself (`GET /debug/raft/events`) and keeps it in the lab's events: a member that is
+ * killed takes its own history along.
+ */
+export class RaftEvents {
+  readonly #changes = new Map<string, LeaderChanges>();
+
+  constructor(lab: LabFile, paths: LabPaths, events: EventLog, clock: Clock, signal: AbortSignal) {
+    const { outside } = addressesOf(lab.mode, lab.slot);
+    const file = (name: string) => join(paths.certs, "etcd", name);
+    const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
+    for (const [i, name] of memberNames(lab).entries()) {
+      const changes = new LeaderChanges();
+      this.#changes.set(name, changes);
+      const seen = new Seen();
+      const onEvent = (event: HistoryEvent) => {
+        if (!seen.isNew(event)) return;
+        changes.take(event);
+        events.add("Raft", name, event.message, Date.parse(event.time));
+      };
+      const url = `https://${outside.member(i + 1)}:${ports.client}/debug/raft/events?follow=true`;
+      void followForever(url, { ...tls, servername: name }, onEvent, clock, signal);
+    }
+  }
+
+  lastLeaderChange(member: string): LeaderChange | null {
+    return this.#changes.get(member)?.last ?? null;
+  }
+}
+
+/** When a member last found or lost a leader, and why. */
+export interface LeaderChange {
+  /** RFC 3339. */
+  time: string;
+  message: string;
+}
+
+/** A new leader is told with why the one before was lost, also over a restart of the member. */
+export class LeaderChanges {
+  last: LeaderChange | undefined;
+  #lost: string | undefined;
+
+  take({ kind, time, message }: Pick<HistoryEvent, "kind" | "time" | "message">): void {
+    if (kind === "Started") this.#lost = "this member was restarted";
+    else if (kind === "LeaderLost") this.#lost = message;
+    else if (kind !== "LeaderFound") return;
+    if (kind === "LeaderFound") {
+      this.last = { time, message: this.#lost === undefined ? message : `${message}; before: ${this.#lost}` };
+      this.#lost = undefined;
+    } else this.last = { time, message: this.#lost! };
+  }
+}
+
+/** A stream begins with what is kept of the member's life: most of it is known when it is opened again. */
+export class Seen {
+  #life = "";
+  #seq = 0;
+
+  isNew({ life, seq }: Pick<HistoryEvent, "life" | "seq">): boolean {
+    if (life === this.#life && seq <= this.#seq) return false;
+    this.#life = life;
+    this.#seq = seq;
+    return true;
+  }
+}
+
+async function followForever(
+  url: string,
+  tls: https.RequestOptions,
+  onEvent: (event: HistoryEvent) => void,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await followOnce(url, tls, onEvent, signal).catch(() => {}); // it is down, or not up yet
+    await sleep(clock, retryMs, signal);
+  }
+}
+
+async function followOnce(
+  url: string,
+  tls: https.RequestOptions,
+  onEvent: (event: HistoryEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const response = await new Promise<AsyncIterable<string>>((resolve, reject) => {
+    https
+      .get(url, { ...tls, signal, agent: false }, (answer) => resolve(answer.setEncoding("utf8")))
+      .on("error", reject);
+  });
+  let rest = "";
+  for await (const chunk of response) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop()!;
+    for (const line of lines) onEvent(JSON.parse(line) as HistoryEvent);
+  }
+}
+
+const retryMs = 500;
