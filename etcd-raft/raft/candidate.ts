@@ -1,7 +1,8 @@
+import { everybody, isVoter } from "./conf.ts";
 import { type Campaign, note, noteLeaderLost, ourPosition, type Refusal } from "./events.ts";
 import { onApp, onHeartbeat, onSnap } from "./follower.ts";
 import { lead } from "./leader.ts";
-import { isUpToDate, lastIndex, lastTerm } from "./log.ts";
+import { isUpToDate, lastIndex, lastTerm, slice } from "./log.ts";
 import { voteResult } from "./quorum.ts";
 import { becomeCandidate, becomeFollower, becomePreCandidate } from "./roles.ts";
 import { type Raft, send, sendAfterPersist } from "./state.ts";
@@ -20,6 +21,9 @@ export function stepCandidate(raft: Raft, input: Input): void {
       break;
     case "Propose":
       raft.ready.dropped.proposals.push(...input.data);
+      break;
+    case "ProposeConfChange":
+      raft.ready.dropped.confChanges.push(input.change);
       break;
     case "ReadIndex":
       raft.ready.dropped.reads.push(input.context);
@@ -53,6 +57,15 @@ function onMessage(raft: Raft, m: Message): void {
   }
 }
 
+/**
+ * Only a voter, whose state is in place, and who has applied the changes of configuration that it knows to be committed:
+ * with an older one it could take a minority for a majority.
+ */
+export function mayCampaign({ voter, log }: Raft): boolean {
+  if (!voter || log.applied < log.start.index) return false;
+  return !slice(log, log.applied + 1, log.committed).some(({ type }) => type !== 0);
+}
+
 /** A pre-election asks for the next term without entering it; a transfer skips it, its old leader has agreed. */
 export function campaign(raft: Raft, kind: Campaign): void {
   noteLeaderLost(raft, kind === "transfer" ? "transfer" : "electionTimeout");
@@ -60,13 +73,13 @@ export function campaign(raft: Raft, kind: Campaign): void {
   else becomeCandidate(raft);
   note(raft, { kind: "CampaignStarted", campaign: kind });
   raft.votes.set(raft.id, true);
-  if (voteResult(raft.votes, raft.config.voters.length) === "won") {
+  if (voteResult(raft.votes, raft.groups) === "won") {
     won(raft);
     return;
   }
   const claim = { index: lastIndex(raft.log), logTerm: lastTerm(raft.log) };
-  for (const id of raft.config.voters) {
-    if (id === raft.id) continue;
+  for (const id of everybody(raft.conf)) {
+    if (id === raft.id || !isVoter(raft.conf, id)) continue;
     if (kind === "preElection") send(raft, "PreVote", id, { ...claim, term: raft.term + 1 });
     else if (kind === "election") sendAfterPersist(raft, "Vote", id, claim);
     else sendAfterPersist(raft, "Vote", id, { ...claim, context: new TextEncoder().encode(campaignTransfer) });
@@ -77,7 +90,7 @@ export function campaign(raft: Raft, kind: Campaign): void {
 function onVoteResp(raft: Raft, m: Message): void {
   if (!raft.votes.has(m.from)) raft.votes.set(m.from, !m.reject);
   note(raft, { kind: "VoteReceived", pre: m.type === "PreVoteResp", peer: m.from, granted: !m.reject });
-  const result = voteResult(raft.votes, raft.config.voters.length);
+  const result = voteResult(raft.votes, raft.groups);
   if (result === "won") won(raft);
   else if (result === "lost") becomeFollower(raft, raft.term, none);
 }
@@ -87,7 +100,10 @@ function won(raft: Raft): void {
   else lead(raft);
 }
 
-/** RequestVote at the receiver, in any role: one vote a term, for a log at least as new (§5.2, §5.4.1). */
+/**
+ * RequestVote at the receiver, in any role: one vote a term, for a log at least as new (§5.2, §5.4.1). Learners vote too: who
+ * asks may know that this one was promoted before it does itself (thesis §4.2.1).
+ */
 export function onVote(raft: Raft, m: Message): void {
   const pre = m.type === "PreVote";
   const free = raft.vote === m.from || (raft.vote === none && raft.leader === none) || (pre && m.term > raft.term);

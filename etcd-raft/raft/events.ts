@@ -41,8 +41,15 @@ export type Refusal = { theirs: Position } & (
   | { because: "oldTerm" }
 );
 
-/** `other`: who sent the higher term. `quorumLost` and `handedOver` are the leader's own. */
-export type LeaderLoss = "electionTimeout" | "connectionLost" | "higherTerm" | "transfer" | "quorumLost" | "handedOver";
+/** `other`: who sent the higher term. The last three are the leader's own. */
+export type LeaderLoss =
+  | "electionTimeout"
+  | "connectionLost"
+  | "higherTerm"
+  | "transfer"
+  | "quorumLost"
+  | "handedOver"
+  | "removed";
 
 type Fields<E> = E extends unknown ? Omit<E, "term" | "index"> : never;
 

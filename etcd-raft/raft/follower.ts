@@ -1,7 +1,7 @@
-import { campaign } from "./candidate.ts";
+import { campaign, mayCampaign } from "./candidate.ts";
 import { noteLeaderLost } from "./events.ts";
 import { commitTo, lastIndex, lastNotAbove, merge, replace, termAt } from "./log.ts";
-import { type Raft, send, sendAfterPersist } from "./state.ts";
+import { type Raft, send, sendAfterPersist, setConf } from "./state.ts";
 import { type Entry, type Input, type Message, type NodeId, none } from "./types.ts";
 
 /** A follower answers leaders and candidates, and forwards what only a leader can do. */
@@ -13,6 +13,10 @@ export function stepFollower(raft: Raft, input: Input): void {
     case "Propose":
       if (raft.leader === none) raft.ready.dropped.proposals.push(...input.data);
       else forward(raft, input.data.map(toEntry));
+      break;
+    case "ProposeConfChange":
+      if (raft.leader === none) raft.ready.dropped.confChanges.push(input.change);
+      else forward(raft, [{ term: 0, index: 0, ...input.change }]);
       break;
     case "ReadIndex":
       if (raft.leader === none) raft.ready.dropped.reads.push(input.context);
@@ -39,7 +43,7 @@ function onMessage(raft: Raft, m: Message): void {
       onHeartbeat(raft, m);
       break;
     case "TimeoutNow":
-      campaign(raft, "transfer");
+      if (mayCampaign(raft)) campaign(raft, "transfer");
       break;
     case "Prop":
       // Sent to us when we led. Nobody waits here for it: without a leader it is lost, and its sender times out.
@@ -53,7 +57,8 @@ function onMessage(raft: Raft, m: Message): void {
 
 function onTick(raft: Raft): void {
   raft.electionElapsed++;
-  if (raft.electionElapsed >= raft.electionTimeout) campaign(raft, raft.config.preVote ? "preElection" : "election");
+  if (raft.electionElapsed >= raft.electionTimeout && mayCampaign(raft))
+    campaign(raft, raft.config.preVote ? "preElection" : "election");
 }
 
 /** AppendEntries (Figure 2). The answer says how far our log is the leader's, once that is durable. */
@@ -85,8 +90,10 @@ export function onSnap(raft: Raft, m: Message): void {
     if (termAt(log, m.index) === m.logTerm) {
       commitTo(log, m.index);
     } else {
-      raft.ready.snapshot = { index: m.index, term: m.logTerm };
-      replace(log, raft.ready.snapshot);
+      const start = { index: m.index, term: m.logTerm };
+      if (m.conf) setConf(raft, m.conf);
+      raft.ready.snapshot = { ...start, conf: raft.conf };
+      replace(log, start);
     }
   }
   sendAfterPersist(raft, "AppResp", m.from, { index: log.committed });

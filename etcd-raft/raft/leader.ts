@@ -1,3 +1,4 @@
+import { isVoter } from "./conf.ts";
 import { note, noteLeaderLost } from "./events.ts";
 import { append, entriesFrom, lastIndex, lastNotAbove, termAt } from "./log.ts";
 import {
@@ -10,11 +11,12 @@ import {
   sent,
   snapshotSent,
 } from "./progress.ts";
-import { committedIndex, quorum } from "./quorum.ts";
+import { committedIndex, isQuorum } from "./quorum.ts";
 import { askRead, currentContext, onReadConfirmed } from "./read-index.ts";
+import { handOver, leaveJoint, takesConfChange } from "./reconfigure.ts";
 import { becomeFollower, becomeLeader } from "./roles.ts";
 import { type Raft, send } from "./state.ts";
-import { type Entry, type Input, type Message, type NodeId, none } from "./types.ts";
+import { type Entry, type Input, type Message, type NodeId, none, type ProposedConfChange } from "./types.ts";
 
 /** A leader appends, replicates, commits by counting, and steps down when it no longer hears a quorum. */
 export function stepLeader(raft: Raft, input: Input): void {
@@ -23,8 +25,14 @@ export function stepLeader(raft: Raft, input: Input): void {
       onTick(raft);
       break;
     case "Propose":
-      if (raft.transferee !== none) raft.ready.dropped.proposals.push(...input.data);
-      else propose(raft, input.data);
+      if (takesProposals(raft)) propose(raft, input.data);
+      else raft.ready.dropped.proposals.push(...input.data);
+      break;
+    case "ProposeConfChange":
+      if (!proposeConfChange(raft, input.change)) raft.ready.dropped.confChanges.push(input.change);
+      break;
+    case "Applied":
+      leaveJoint(raft);
       break;
     case "ReadIndex":
       onReadIndex(raft, raft.id, input.context);
@@ -63,13 +71,7 @@ function onMessage(raft: Raft, m: Message): void {
       onHeartbeatResp(raft, m, p);
       break;
     case "Prop":
-      if (raft.transferee === none) {
-        propose(
-          raft,
-          m.entries.map((entry) => entry.data),
-        );
-        p.awaits = lastIndex(raft.log);
-      }
+      onProp(raft, m.entries, p);
       break;
     case "ReadIndex":
       onReadIndex(raft, m.from, m.context);
@@ -83,14 +85,48 @@ export function lead(raft: Raft): void {
   propose(raft, [new Uint8Array(0)]);
 }
 
-function propose(raft: Raft, data: Uint8Array[]): void {
+export function propose(raft: Raft, data: Uint8Array[], type = 0): void {
   const { log, term } = raft;
   const first = lastIndex(log) + 1;
   append(
     log,
-    data.map((bytes, i): Entry => ({ term, index: first + i, data: bytes, type: 0 })),
+    data.map((bytes, i): Entry => ({ term, index: first + i, data: bytes, type })),
   );
+  broadcastAppends(raft);
+}
+
+function broadcastAppends(raft: Raft): void {
   for (const p of raft.progress.values()) if (p.id !== raft.id) sendAppends(raft, p);
+}
+
+/** What was committed under one configuration is told at once: the next one may need others to lead. */
+export function broadcastCommit(raft: Raft): void {
+  broadcastAppends(raft);
+  for (const p of raft.progress.values()) tellCommit(raft, p);
+}
+
+function takesProposals(raft: Raft): boolean {
+  return raft.voter && raft.transferee === none;
+}
+
+function proposeConfChange(raft: Raft, change: ProposedConfChange): boolean {
+  if (!takesProposals(raft) || !takesConfChange(raft, change)) return false;
+  raft.pendingConfIndex = lastIndex(raft.log) + 1;
+  propose(raft, [change.data], change.type);
+  return true;
+}
+
+/** Forwarded by a follower. What is not taken is lost: its proposer runs into its deadline, as with etcd. */
+function onProp(raft: Raft, entries: Entry[], from: Progress): void {
+  if (!takesProposals(raft)) return;
+  const normal = entries.filter(({ type }) => type === 0);
+  if (normal.length > 0)
+    propose(
+      raft,
+      normal.map(({ data }) => data),
+    );
+  if (normal.length < entries.length) for (const entry of entries) if (entry.type !== 0) proposeConfChange(raft, entry);
+  from.awaits = lastIndex(raft.log);
 }
 
 function onTick(raft: Raft): void {
@@ -99,23 +135,21 @@ function onTick(raft: Raft): void {
     raft.electionElapsed = 0;
     if (raft.transferee !== none) note(raft, { kind: "TransferAborted", peer: raft.transferee });
     raft.transferee = none; // it had an election timeout's time (thesis §3.10)
-    if (raft.config.checkQuorum && !checkQuorum(raft)) {
-      noteLeaderLost(raft, "quorumLost");
+    if (!raft.voter || (raft.config.checkQuorum && !checkQuorum(raft))) {
+      noteLeaderLost(raft, raft.voter ? "quorumLost" : "removed");
       becomeFollower(raft, raft.term, none);
       return;
     }
+    leaveJoint(raft);
   }
   if (raft.heartbeatElapsed >= raft.config.heartbeatTicks) broadcastHeartbeat(raft);
 }
 
 /** Was a quorum heard of since the last check? */
 function checkQuorum(raft: Raft): boolean {
-  let active = 0;
-  for (const p of raft.progress.values()) {
-    if (p.recentActive || p.id === raft.id) active++;
-    p.recentActive = false;
-  }
-  return active >= quorum(raft.config.voters.length);
+  const active = isQuorum(raft.counted, (p) => p.recentActive || p.id === raft.id);
+  for (const p of raft.progress.values()) p.recentActive = false;
+  return active;
 }
 
 function broadcastHeartbeat(raft: Raft): void {
@@ -139,7 +173,7 @@ function onAppResp(raft: Raft, m: Message, p: Progress): void {
   maybeCommit(raft);
   sendAppends(raft, p);
   spreadCommit(raft, p);
-  if (p.id === raft.transferee && p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", p.id);
+  if (p.id === raft.transferee) handOver(raft, p);
 }
 
 function onHeartbeatResp(raft: Raft, m: Message, p: Progress): void {
@@ -148,22 +182,21 @@ function onHeartbeatResp(raft: Raft, m: Message, p: Progress): void {
   // An append without entries finds out whether the last ones were lost: it is rejected if they were.
   if (!p.paused && (p.matchIndex < lastIndex(raft.log) || p.state === "probe")) sendAppend(raft, p);
   if (m.context.length > 0) onReadConfirmed(raft, m.from, m.context);
+  if (!raft.voter && p.id === raft.transferee) handOver(raft, p); // perhaps it could not campaign yet
 }
 
 /** Our own disk is one voice in the count, and speaks only now. */
 function onPersisted(raft: Raft): void {
-  const self = raft.progress.get(raft.id)!;
-  if (raft.log.persisted <= self.matchIndex) return;
+  const self = raft.progress.get(raft.id);
+  if (self === undefined || raft.log.persisted <= self.matchIndex) return;
   self.matchIndex = raft.log.persisted;
   maybeCommit(raft);
 }
 
 /** Commits what a quorum holds, if it is of our own term: Figure 8 shows why no other may be counted. */
-function maybeCommit(raft: Raft): void {
+export function maybeCommit(raft: Raft): void {
   const { log } = raft;
-  const matched: number[] = [];
-  for (const p of raft.progress.values()) matched.push(p.matchIndex);
-  const index = committedIndex(matched);
+  const index = committedIndex(raft.counted.map((group) => group.map((p) => p.matchIndex)));
   if (index <= log.committed || termAt(log, index) !== raft.term) return;
   log.committed = index;
   for (const p of raft.progress.values()) spreadCommit(raft, p);
@@ -183,12 +216,11 @@ function onUnreachable(raft: Raft, id: NodeId): void {
 /** Stops taking proposals, brings the target up to date, then tells it to campaign at once (thesis §3.10). */
 function onTransferLeader(raft: Raft, to: NodeId): void {
   const p = raft.progress.get(to);
-  if (p === undefined || to === raft.id || to === raft.transferee) return;
+  if (p === undefined || !isVoter(raft.conf, to) || to === raft.id || to === raft.transferee) return;
   raft.electionElapsed = 0;
   raft.transferee = to;
   note(raft, { kind: "TransferStarted", peer: to });
-  if (p.matchIndex === lastIndex(raft.log)) send(raft, "TimeoutNow", to);
-  else sendAppends(raft, p);
+  if (!handOver(raft, p)) sendAppends(raft, p);
 }
 
 /** As many appends as there are entries to send and the window allows. */
@@ -232,6 +264,6 @@ function sendSnapshot(raft: Raft, p: Progress): void {
   p.paused = true; // until its next heartbeat
   const logTerm = termAt(log, log.applied);
   if (!p.recentActive || logTerm === undefined) return; // undefined: our own state is still being put in place
-  send(raft, "Snap", p.id, { index: log.applied, logTerm });
+  send(raft, "Snap", p.id, { index: log.applied, logTerm, conf: raft.conf });
   becomeSnapshot(p);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { seededRand } from "../../base/rand.ts";
+import { confOf } from "./conf.ts";
 import { createRaft, type RaftConfig, status, step } from "./raft.ts";
 import type { Entry, Message } from "./types.ts";
 
@@ -7,7 +8,7 @@ import type { Entry, Message } from "./types.ts";
 function raft(config: Partial<RaftConfig> = {}) {
   return createRaft({
     id: 1n,
-    voters: [1n, 2n, 3n],
+    conf: confOf([1n, 2n, 3n]),
     electionTicks: 10,
     heartbeatTicks: 1,
     rand: seededRand(1),
@@ -28,7 +29,8 @@ function entry(index: number, term: number): Entry {
 
 function message(fields: Partial<Message> & Pick<Message, "type">): { type: "Message"; message: Message } {
   const empty = { index: 0, logTerm: 0, entries: [], commit: 0, reject: false, rejectHint: 0 };
-  return { type: "Message", message: { from: 2n, to: 1n, term: 2, ...empty, context: new Uint8Array(0), ...fields } };
+  const context = new Uint8Array(0);
+  return { type: "Message", message: { from: 2n, to: 1n, term: 2, ...empty, context, conf: undefined, ...fields } };
 }
 
 function types(messages: Message[]): string[] {
@@ -126,7 +128,7 @@ describe("a snapshot that is given to a follower", () => {
   ])("takes the place of the log if %s; it is acknowledged when it is durable", (_, at) => {
     const member = follower();
     const ready = step(member, message({ type: "Snap", ...at }));
-    expect(ready.snapshot).toEqual({ index: at.index, term: at.logTerm });
+    expect(ready.snapshot).toMatchObject({ index: at.index, term: at.logTerm });
     expect(ready.mustSync).toBe(true);
     expect(ready.committedEntries).toEqual([]);
     expect(ready.messagesAfterPersist).toMatchObject([{ type: "AppResp", index: at.index }]);

@@ -1,12 +1,14 @@
 import { assert } from "../../base/assert.ts";
 import { holdsLease, noteVote, onVote, stepCandidate } from "./candidate.ts";
+import type { ConfState } from "./conf.ts";
 import { note, noteLeaderLost } from "./events.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
 import { compact, createLog, lastIndex, slice, termAt } from "./log.ts";
 import { createReads } from "./read-index.ts";
+import { onConfChange } from "./reconfigure.ts";
 import { becomeFollower } from "./roles.ts";
-import { createReady, type Raft, type RaftConfig, send } from "./state.ts";
+import { createReady, type Raft, type RaftConfig, send, setConf } from "./state.ts";
 import { type Input, type Message, type NodeId, none, type Ready, type Role } from "./types.ts";
 
 export type { Raft, RaftConfig } from "./state.ts";
@@ -25,6 +27,7 @@ export function step(raft: Raft, input: Input): Ready {
   } else if (input.type === "Applied") {
     assert(input.index <= raft.log.delivered, "only what was delivered is applied");
     raft.log.applied = Math.max(raft.log.applied, input.index);
+    if (input.conf) onConfChange(raft, input.conf);
   } else if (input.type === "Compact") {
     compact(raft.log, input.index);
   }
@@ -37,7 +40,7 @@ export function step(raft: Raft, input: Input): Ready {
 }
 
 export function createRaft(config: RaftConfig): Raft {
-  assert(config.id !== none && config.voters.includes(config.id), "a member is one of the voters");
+  assert(config.id !== none, "a member has an id");
   assert(config.electionTicks > config.heartbeatTicks, "election ticks must be greater than heartbeat ticks");
   assert(config.maxInflightMessages > 0, "at least one message in flight");
   const hardState = config.hardState ?? { term: 0, vote: none, commit: 0 };
@@ -49,16 +52,22 @@ export function createRaft(config: RaftConfig): Raft {
     vote: hardState.vote,
     leader: none,
     log: createLog(config.start ?? { index: 0, term: 0 }, config.entries, hardState.commit, config.applied),
+    conf: config.conf,
+    groups: [],
+    voter: false,
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTimeout: 0,
     votes: new Map(),
     progress: new Map(),
+    counted: [],
+    pendingConfIndex: 0,
     transferee: none,
     reads: createReads(),
     ready: createReady(),
     told: { hardState, role: "follower", leader: none, term: hardState.term },
   };
+  setConf(raft, config.conf);
   becomeFollower(raft, raft.term, none);
   return raft;
 }
@@ -73,7 +82,8 @@ export interface Status {
   lastIndex: number;
   /** The last entry that is compacted. */
   start: number;
-  /** On the leader: every voter, itself included (`matchIndex`: what is durable there). Empty elsewhere. */
+  conf: ConfState;
+  /** On the leader: everybody in `conf`, itself included (`matchIndex`: what is durable there). Empty elsewhere. */
   progress: { id: NodeId; matchIndex: number; nextIndex: number }[];
 }
 
@@ -93,6 +103,7 @@ export function status(raft: Raft): Status {
     applied: log.applied,
     lastIndex: lastIndex(log),
     start: log.start.index,
+    conf: raft.conf,
     progress,
   };
 }

@@ -1,4 +1,4 @@
-import { quorum } from "./quorum.ts";
+import { isQuorum } from "./quorum.ts";
 import { type Raft, send } from "./state.ts";
 import { type NodeId, none } from "./types.ts";
 
@@ -37,7 +37,7 @@ export function askRead(raft: Raft, asked: Asked, ownTermCommitted: boolean): bo
     return false;
   }
   const index = raft.log.committed;
-  if (raft.config.voters.length === 1) {
+  if (isQuorum(raft.groups, (id) => id === raft.id)) {
     answer(raft, asked, index);
     return false;
   }
@@ -53,7 +53,7 @@ export function onReadConfirmed(raft: Raft, from: NodeId, context: Uint8Array): 
   for (const [i, round] of rounds.entries()) {
     if (round.counter > counter) break;
     round.answered.add(from);
-    if (round.answered.size >= quorum(raft.config.voters.length)) done = i + 1;
+    if (isQuorum(raft.groups, (id) => round.answered.has(id))) done = i + 1;
   }
   for (const round of rounds.splice(0, done)) answer(raft, round, round.index);
 }

@@ -1,7 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import { lastIndex } from "./log.ts";
-import { createProgress } from "./progress.ts";
 import { dropReads } from "./read-index.ts";
+import { track } from "./reconfigure.ts";
 import type { Raft } from "./state.ts";
 import { type NodeId, none, type Role } from "./types.ts";
 
@@ -27,7 +27,8 @@ export function becomeLeader(raft: Raft): void {
   assert(raft.role === "candidate", "only a candidate is elected");
   become(raft, "leader", raft.term);
   raft.leader = raft.id;
-  for (const id of raft.config.voters) raft.progress.set(id, createProgress(id, lastIndex(raft.log) + 1));
+  raft.pendingConfIndex = lastIndex(raft.log); // what of an earlier leader's is pending, the log does not say
+  track(raft);
   const self = raft.progress.get(raft.id)!;
   self.state = "replicate";
   self.matchIndex = raft.log.persisted;
@@ -47,6 +48,7 @@ function become(raft: Raft, role: Role, term: number): void {
   raft.electionTimeout = raft.config.electionTicks + raft.config.rand.below(raft.config.electionTicks);
   raft.votes = new Map();
   raft.progress = new Map();
+  raft.counted = [];
   raft.transferee = none;
   dropReads(raft);
 }

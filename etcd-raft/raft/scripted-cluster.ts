@@ -1,21 +1,24 @@
 import { seededRand } from "../../base/rand.ts";
+import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "./conf.ts";
 import type { RaftEvent } from "./events.ts";
 import { createRaft, type Raft, type RaftConfig, status, step } from "./raft.ts";
 import type { Entry, HardState, Input, Message, NodeId, Ready } from "./types.ts";
-import { decodeMessage, encodeMessage } from "./wire.ts";
+import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "./wire.ts";
 
 /**
  * A cluster for scenario files (`testdata/*.txt`): nothing moves unless the script says so. Each command prints what
  * came of it: changes of role, messages (when delivered one by one), commits, answered reads, refusals.
  *
- *     start 1 2 3 [no-prevote] [no-checkquorum] [inflight=N] [bytes=N] [quiet-commit]
+ *     start 1 2 3 [learner=N] [no-prevote] [no-checkquorum] [inflight=N] [bytes=N] [quiet-commit]
  *     tick N [times]         timeout N              tick until it campaigns
+ *     join N                 a new member: it knows only how the cluster began
+ *     change N +4 ~5 -2 [implicit|explicit]    propose voters, learners and removals;  leave N    the joint configuration
  *     propose N word...      read N name            transfer N to       unreachable N lost
  *     deliver [N->M|N->*]    what is on the way now, printed; what it causes stays on the way
  *     stabilize [N...]       deliver until nothing moves (between these members)
  *     drop [N->M]            lose what is on the way
  *     cut N [M...]           no messages from or to N (or only to M);  one-way: cut-from N M;  heal
- *     slow-disk N, persist N, crash N, restart N
+ *     slow-disk N, persist N, crash N, restart N, slow-apply N, apply N
  *     tell-commit N index    the moment after a commit has passed (without quiet-commit it passes at once)
  *     compact N index        forget the log up to there;  snapshot-failed N to: its Snap did not arrive
  *     status, log, progress N
@@ -27,6 +30,7 @@ export class ScriptedCluster {
   readonly #cut = new Set<string>();
   #config: Pick<RaftConfig, "preVote" | "checkQuorum" | "maxInflightMessages" | "maxSizePerMessage"> | undefined;
   #quietCommit = false;
+  #first = confOf([]); // of an empty log
   #out: string[] = [];
 
   run(command: string, args: string[]): string {
@@ -35,6 +39,15 @@ export class ScriptedCluster {
     switch (command) {
       case "start":
         this.#start(args);
+        break;
+      case "join":
+        this.#add(id);
+        break;
+      case "change":
+        this.#step(id, { type: "ProposeConfChange", change: encodeConfChange(parseChange(args.slice(1))) });
+        break;
+      case "leave":
+        this.#step(id, { type: "ProposeConfChange", change: encodeConfChange({ transition: "auto", changes: [] }) });
         break;
       case "tick":
         for (let i = 0; i < Number(args[1] ?? 1); i++) this.#step(id, { type: "Tick" });
@@ -89,9 +102,15 @@ export class ScriptedCluster {
       case "persist":
         this.#persist(this.#member(id));
         break;
+      case "slow-apply":
+        this.#member(id).slowApply = true;
+        break;
+      case "apply":
+        this.#member(id).slowApply = false;
+        this.#apply(this.#member(id));
+        break;
       case "crash":
-        this.#member(id).raft = undefined;
-        this.#member(id).writes = [];
+        Object.assign(this.#member(id), { raft: undefined, writes: [], toApply: [] });
         break;
       case "restart":
         this.#boot(this.#member(id));
@@ -129,28 +148,39 @@ export class ScriptedCluster {
       maxSizePerMessage: option("bytes", 1 << 20),
     };
     this.#quietCommit = args.includes("quiet-commit");
-    for (const id of args.filter((arg) => /^\d+$/.test(arg)).map(BigInt)) {
-      this.#members.set(id, {
-        id,
-        raft: undefined,
-        slowDisk: false,
-        writes: [],
-        hardState: undefined,
-        start: zero,
-        entries: [],
-        events: [],
-      });
-    }
-    for (const member of this.#members.values()) this.#boot(member);
+    const voters = args.filter((arg) => /^\d+$/.test(arg)).map(BigInt);
+    const learners = args.filter((arg) => arg.startsWith("learner=")).map((arg) => BigInt(arg.slice(8)));
+    this.#first = confOf(voters, learners);
+    for (const id of [...voters, ...learners]) this.#add(id);
+  }
+
+  #add(id: NodeId): void {
+    const member: Member = {
+      id,
+      raft: undefined,
+      slowDisk: false,
+      slowApply: false,
+      writes: [],
+      toApply: [],
+      hardState: undefined,
+      start: zero,
+      entries: [],
+      events: [],
+      confs: [{ index: 0, conf: this.#first }],
+    };
+    this.#members.set(id, member);
+    this.#boot(member);
   }
 
   #boot(member: Member): void {
-    const { id, hardState, start, entries } = member;
+    const { id, hardState, start, entries, confs } = member;
     member.slowDisk = false;
+    member.slowApply = false;
+    member.confs = confs.filter(({ index }) => index <= start.index);
     member.raft = createRaft({
       ...this.#config!,
       id,
-      voters: [...this.#members.keys()],
+      conf: member.confs.at(-1)!.conf,
       electionTicks: 10,
       heartbeatTicks: 1,
       rand: seededRand(Number(id)),
@@ -185,9 +215,37 @@ export class ScriptedCluster {
     this.#network.push(...ready.messages);
     member.writes.push(ready);
     if (!member.slowDisk) this.#persist(member);
-    const applied = ready.committedEntries.at(-1)?.index ?? ready.snapshot?.index;
-    if (applied !== undefined) this.#step(id, { type: "Applied", index: applied });
+    if (ready.snapshot !== undefined) {
+      const { index, conf } = ready.snapshot;
+      Object.assign(member, { toApply: [], confs: [{ index, conf }] });
+      this.#step(id, { type: "Applied", index });
+    }
+    member.toApply.push(...ready.committedEntries);
+    if (!member.slowApply) this.#apply(member);
     if (ready.commitNews > 0 && !this.#quietCommit) this.#step(id, { type: "TellCommit", index: ready.commitNews });
+  }
+
+  #apply(member: Member): void {
+    while (member.toApply.length > 0) {
+      const entries = member.toApply;
+      const change = entries.findIndex(({ type }) => type !== 0);
+      const batch = entries.splice(0, change === -1 ? entries.length : change + 1);
+      const conf = change === -1 ? undefined : this.#reconfigure(member, batch.at(-1)!);
+      this.#step(member.id, { type: "Applied", index: batch.at(-1)!.index, conf });
+    }
+  }
+
+  #reconfigure(member: Member, entry: Entry): ConfState | undefined {
+    try {
+      const conf = changed(member.confs.at(-1)!.conf, decodeConfChange(entry));
+      member.confs.push({ index: entry.index, conf });
+      this.#out.push(`${member.id} goes by ${describeConf(conf)}`);
+      return conf;
+    } catch (error) {
+      if (!(error instanceof ConfChangeError)) throw error;
+      this.#out.push(`${member.id} changes nothing: ${error.message}`);
+      return undefined;
+    }
   }
 
   /** As if a snapshot of the state were on disk. */
@@ -207,6 +265,7 @@ export class ScriptedCluster {
     if (ready.snapshot !== undefined)
       this.#out.push(`${id} takes the snapshot at ${ready.snapshot.index}/${ready.snapshot.term}`);
     for (const data of ready.dropped.proposals) this.#out.push(`${id} refuses ${text(data)}`);
+    for (const change of ready.dropped.confChanges) this.#out.push(`${id} refuses ${describeChange(change)}`);
     for (const context of ready.dropped.reads) this.#out.push(`${id} refuses read ${text(context)}`);
     if (ready.committedEntries.length > 0)
       this.#out.push(`${id} commits ${ready.committedEntries.map(word).join(" ")}`);
@@ -248,7 +307,7 @@ export class ScriptedCluster {
 
   #deliver(message: Message, aloud: boolean): void {
     if (aloud) this.#out.push(describe(message));
-    if (this.#member(message.to).raft === undefined) return;
+    if (this.#members.get(message.to)?.raft === undefined) return;
     this.#step(message.to, { type: "Message", message: decodeMessage(encodeMessage(message)) });
     if (message.type === "Snap" && this.#member(message.from).raft !== undefined)
       this.#step(message.from, { type: "SnapshotSent", id: message.to, index: message.index });
@@ -259,17 +318,45 @@ interface Member {
   id: NodeId;
   raft: Raft | undefined; // undefined: down
   slowDisk: boolean;
+  slowApply: boolean;
   writes: Ready[];
+  toApply: Entry[];
   hardState: HardState | undefined;
   start: { index: number; term: number };
   entries: Entry[];
   events: RaftEvent[];
+  confs: { index: number; conf: ConfState }[]; // which entries made them; the first is that of `start`
 }
 
 const zero = { index: 0, term: 0 };
 
+const signs = { AddVoter: "+", AddLearner: "~", Remove: "-", Update: "=" } as const;
+
+function parseChange(words: string[]): ConfChange {
+  const transition = words.find((word) => word === "implicit" || word === "explicit") ?? "auto";
+  const changes = words.flatMap((word) => {
+    const type = (Object.keys(signs) as (keyof typeof signs)[]).find((name) => signs[name] === word[0]);
+    return type === undefined ? [] : [{ type, id: BigInt(word.slice(1)) }];
+  });
+  return { transition, changes };
+}
+
+function describeChange(change: Pick<Entry, "type" | "data">): string {
+  const { transition, changes } = decodeConfChange(change);
+  const words = changes.map(({ type, id }) => `${signs[type]}${id}`);
+  return words.length === 0 ? "leave" : [...words, ...(transition === "auto" ? [] : [transition])].join(",");
+}
+
+/** "voters 1 2 3, outgoing 1 2, learners 4, learners next 3" */
+function describeConf({ voters, votersOutgoing, learners, learnersNext, autoLeave }: ConfState): string {
+  const parts = Object.entries({ voters, outgoing: votersOutgoing, learners, "learners next": learnersNext });
+  const text = parts.flatMap(([name, ids]) => (ids.length > 0 ? [`${name} ${ids.join(" ")}`] : [])).join(", ");
+  return votersOutgoing.length > 0 && !autoLeave ? `${text}, until told to leave` : text;
+}
+
 /** "3/2:x" is the entry with index 3, term 2 and data x; "3/2" one without data. */
-function word({ index, term, data }: Entry): string {
+function word({ index, term, data, type }: Entry): string {
+  if (type !== 0) return `${index}/${term}:${describeChange({ type, data })}`;
   return data.length === 0 ? `${index}/${term}` : `${index}/${term}:${text(data)}`;
 }
 
@@ -284,7 +371,10 @@ function describe(m: Message): string {
   if (m.type === "App" || m.type === "Vote" || m.type === "PreVote" || m.type === "Snap")
     parts.push(`at=${m.index}/${m.logTerm}`);
   else if (answersIndex) parts.push(`index=${m.index}`);
-  if (m.entries.length > 0) parts.push(`[${m.entries.map((e) => (e.term === 0 ? text(e.data) : word(e))).join(" ")}]`);
+  if (m.entries.length > 0)
+    parts.push(
+      `[${m.entries.map((e) => (e.term > 0 ? word(e) : e.type === 0 ? text(e.data) : describeChange(e))).join(" ")}]`,
+    );
   if (m.type === "App" || m.type === "Heartbeat") parts.push(`commit=${m.commit}`);
   if (m.reject) parts.push(m.type === "AppResp" ? `rejected hint=${m.rejectHint}/${m.logTerm}` : "rejected");
   else if (m.type === "VoteResp" || m.type === "PreVoteResp") parts.push("granted");

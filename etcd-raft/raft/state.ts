@@ -1,4 +1,5 @@
 import type { Rand } from "../../base/rand.ts";
+import { type ConfState, groupsOf, isVoter } from "./conf.ts";
 import type { Log } from "./log.ts";
 import type { Progress } from "./progress.ts";
 import type { Reads } from "./read-index.ts";
@@ -6,7 +7,8 @@ import type { Entry, HardState, Message, NodeId, Ready, Role } from "./types.ts"
 
 export interface RaftConfig {
   id: NodeId;
-  voters: readonly NodeId[];
+  /** Who takes part, as of `applied`. */
+  conf: ConfState;
   electionTicks: number;
   heartbeatTicks: number;
   rand: Rand;
@@ -33,11 +35,16 @@ export interface Raft {
   vote: NodeId; // in `term`; durable before any vote is answered
   leader: NodeId; // of `term`, or none
   readonly log: Log;
+  conf: ConfState; // what the applied entries made of it
+  groups: NodeId[][]; // of `conf`: a majority of each decides
+  voter: boolean; // do we elect and lead, in `conf`?
   electionElapsed: number; // ticks since a leader was heard, a vote granted, or (leader) the quorum checked
   heartbeatElapsed: number;
   electionTimeout: number; // in [electionTicks, 2 * electionTicks), redrawn at each change of role (§5.2)
   votes: Map<NodeId, boolean>; // candidates: the answers so far
-  progress: Map<NodeId, Progress>; // leader: every voter, itself included
+  progress: Map<NodeId, Progress>; // leader: everybody in `conf`, itself included unless it was removed
+  counted: Progress[][]; // leader: those of `groups`
+  pendingConfIndex: number; // leader: no change of configuration is taken before this index is applied
   transferee: NodeId; // leader: whom it hands over to, or none
   reads: Reads;
   ready: Ready; // of the step that runs
@@ -57,10 +64,17 @@ export function createReady(): Ready {
     committedEntries: [],
     readStates: [],
     commitNews: 0,
-    dropped: { proposals: [], reads: [] },
+    dropped: { proposals: [], confChanges: [], reads: [] },
     softState: undefined,
     events: undefined,
   };
+}
+
+/** Elections follow `conf` at once; what a leader counts follows in `reconfigure.ts`. */
+export function setConf(raft: Raft, conf: ConfState): void {
+  raft.conf = conf;
+  raft.groups = groupsOf(conf);
+  raft.voter = isVoter(conf, raft.id);
 }
 
 function message(raft: Raft, type: Message["type"], to: NodeId, fields: Partial<Message>): Message {
@@ -76,6 +90,7 @@ function message(raft: Raft, type: Message["type"], to: NodeId, fields: Partial<
     reject: false,
     rejectHint: 0,
     context: nothing,
+    conf: undefined,
     ...fields,
   };
 }

@@ -1,3 +1,4 @@
+import type { ConfState } from "./conf.ts";
 import type { RaftEvent } from "./events.ts";
 
 /**
@@ -54,6 +55,8 @@ export interface Message {
   rejectHint: number;
   /** ReadIndex: the asker's opaque id, never used twice, not over restarts either (an answer may come that late). Heartbeats that confirm reads: the leader's counter. */
   context: Uint8Array;
+  /** Snap: who takes part, as of its index. */
+  conf: ConfState | undefined;
 }
 
 export type Input =
@@ -61,12 +64,14 @@ export type Input =
   | { type: "Message"; message: Message }
   /** Several proposals at once: one entry each, in order, appended and sent together. */
   | { type: "Propose"; data: Uint8Array[] }
+  /** A change of who takes part: `data` of an entry of type 1 or 2; type 2 without data leaves a joint configuration. */
+  | { type: "ProposeConfChange"; change: ProposedConfChange }
   /** Ask for a linearizable read point; the answer comes in `readStates` with the same context (§6.4 of the thesis). */
   | { type: "ReadIndex"; context: Uint8Array }
   /** The caller has persisted entries up to (index, term). Only then do they count for the own majority. */
   | { type: "Persisted"; index: number; term: number }
-  /** The caller has applied entries up to `index`. */
-  | { type: "Applied"; index: number }
+  /** The caller has applied entries up to `index`; `conf`: the configuration that the last of them made. */
+  | { type: "Applied"; index: number; conf?: ConfState | undefined }
   /** The transport lost the connection to this member and cannot redial it. */
   | { type: "Unreachable"; id: NodeId }
   /** What came of sending a Snap: the member holds the state up to `index`, or (undefined) it failed. */
@@ -75,13 +80,17 @@ export type Input =
   | { type: "Compact"; index: number }
   /** A moment has passed since `Ready.commitNews` named `index`: whoever does not know yet that it is committed is told now. */
   | { type: "TellCommit"; index: number }
+  /** Only to a voter; others are no targets, and nothing happens. */
   | { type: "TransferLeader"; to: NodeId };
+
+export type ProposedConfChange = Pick<Entry, "type" | "data">;
 
 /**
  * What the caller owes raft after a step, in this order: start writing hardState and entries; send `messages` at once
  * (the leader's appends go out in parallel with its own write, thesis 10.2.1); after this write *and every earlier one*
  * is durable, send `messagesAfterPersist` (votes, append answers) and give `Persisted` with the last of `entries`;
- * apply `committedEntries`. A Ready without entries may carry messagesAfterPersist too: they still wait for the writes
+ * apply `committedEntries`: an entry of type 1 or 2 that changes the configuration is followed by `Applied` with its index
+ * and what it made, before the next entry is applied. A Ready without entries may carry messagesAfterPersist too: they still wait for the writes
  * before them (`wal.save(undefined, [])` resolves then).
  *
  * A `Snap` in `messages` stands for the whole state at its index, which is the present one (last `Applied`): the caller
@@ -89,7 +98,7 @@ export type Input =
  * durable. `snapshot` says to put it in place of all entries and state so far, before anything else of this Ready.
  */
 export interface Ready {
-  snapshot: { index: number; term: number } | undefined;
+  snapshot: { index: number; term: number; conf: ConfState } | undefined;
   hardState: HardState | undefined; // set when it changed; with `mustSync` durable before messagesAfterPersist
   mustSync: boolean; // entries were added, or term or vote changed
   entries: Entry[]; // to append; an entry with an index that is on disk already replaces it and all after it
@@ -102,8 +111,11 @@ export interface Ready {
    * gives `TellCommit` a moment later (about a millisecond), in case there is none. 0: no news.
    */
   commitNews: number;
-  /** Proposals and reads that were not taken: no leader known, or a transfer is running. */
-  dropped: { proposals: Uint8Array[]; reads: Uint8Array[] };
+  /**
+   * Proposals and reads that were not taken: no leader known, or a transfer is running. A change of configuration is not
+   * taken either while one is pending, or the present one is joint (or, to leave it, is not).
+   */
+  dropped: { proposals: Uint8Array[]; confChanges: ProposedConfChange[]; reads: Uint8Array[] };
   /** Set when role, term or leader changed. */
   softState: { role: Role; leader: NodeId; term: number } | undefined;
   /** What was decided in this step and why, in order; undefined in most steps. */

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import * as raftpb from "../../proto/generated/raftpb.ts";
+import { confOf } from "./conf.ts";
 import type { Message } from "./types.ts";
-import { decodeMessage, encodeMessage } from "./wire.ts";
+import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "./wire.ts";
 
 const message: Message = {
   type: "App",
@@ -18,6 +19,7 @@ const message: Message = {
   reject: true,
   rejectHint: 5,
   context: Uint8Array.of(9),
+  conf: undefined,
 };
 
 /** Buffers and plain arrays are the same bytes. */
@@ -41,6 +43,29 @@ test.each([
   "ReadIndexResp",
 ] as const)("%s comes back as it was sent", (type) => {
   expect(plain(decodeMessage(encodeMessage({ ...message, type })))).toEqual(plain({ ...message, type }));
+});
+
+test("a snapshot says who takes part as of its index", () => {
+  const conf = { ...confOf([1n, 2n], [3n]), votersOutgoing: [2n, 5n], learnersNext: [5n], autoLeave: true };
+  expect(decodeMessage(encodeMessage({ ...message, type: "Snap", conf })).conf).toEqual(conf);
+});
+
+test("changes of configuration come back as they were, and the one that leaves has no bytes", () => {
+  const changes = [
+    { type: "AddVoter", id: 4n } as const,
+    { type: "AddLearner", id: 5n } as const,
+    { type: "Remove", id: 2n } as const,
+  ];
+  for (const transition of ["auto", "implicit", "explicit"] as const)
+    expect(decodeConfChange(encodeConfChange({ transition, changes }))).toEqual({ transition, changes });
+  const leave = encodeConfChange({ transition: "auto", changes: [] });
+  expect(leave).toEqual({ type: 2, data: new Uint8Array(0) });
+  expect(decodeConfChange(leave)).toEqual({ transition: "auto", changes: [] });
+  const single = raftpb.ConfChange.encode({ type: raftpb.ConfChangeType.ConfChangeUpdateNode, nodeId: 7n, id: 9n });
+  expect(decodeConfChange({ type: 1, data: single })).toEqual({
+    transition: "auto",
+    changes: [{ type: "Update", id: 7n }],
+  });
 });
 
 test("what is decoded does not change with the buffer it came in", () => {

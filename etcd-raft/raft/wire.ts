@@ -1,5 +1,6 @@
 import * as raftpb from "../../proto/generated/raftpb.ts";
-import type { Message } from "./types.ts";
+import type { ConfChange } from "./conf.ts";
+import type { Entry, Message, ProposedConfChange } from "./types.ts";
 
 /**
  * Messages as raftpb.Message, etcd's field numbers. Entries and the hard state have the same shape on both sides, so
@@ -24,7 +25,9 @@ const types = new Map(Object.entries(numbers).map(([type, number]) => [number, t
 
 /** One raftpb.Message, as it stands in a frame between members. */
 export function encodeMessage(message: Message): Uint8Array {
-  return raftpb.Message.encode({ ...message, type: numbers[message.type] });
+  const { index, logTerm: term, conf } = message;
+  const snapshot = conf && { metadata: { index, term, confState: conf } };
+  return raftpb.Message.encode({ ...message, type: numbers[message.type], snapshot });
 }
 
 /** Copies `bytes` once, so that the log keeps no network buffer alive. Throws on bytes that are no raft message of ours. */
@@ -33,5 +36,35 @@ export function decodeMessage(bytes: Uint8Array): Message {
   const type = types.get(m.type);
   if (type === undefined) throw new Error(`raft message of unknown type ${m.type}`);
   const { from, to, term, index, logTerm, entries, commit, reject, rejectHint, context } = m;
-  return { type, from, to, term, index, logTerm, entries, commit, reject, rejectHint, context };
+  const conf = m.snapshot?.metadata?.confState;
+  return { type, from, to, term, index, logTerm, entries, commit, reject, rejectHint, context, conf };
+}
+
+/** `raftpb.ConfChangeType` by its number. */
+const changeTypes = ["AddVoter", "Remove", "Update", "AddLearner"] as const;
+const transitions = ["auto", "implicit", "explicit"] as const;
+
+/** What an entry of type 1 (ConfChange) or 2 (ConfChangeV2) asks for. Throws when it is neither. */
+export function decodeConfChange({ type, data }: Pick<Entry, "type" | "data">): ConfChange {
+  const single = ({ type, nodeId: id }: raftpb.ConfChangeSingle) => {
+    const name = changeTypes[type];
+    if (name === undefined) throw new Error(`change of configuration of unknown type ${type}`);
+    return { type: name, id };
+  };
+  if (type === 1) return { transition: "auto", changes: [single(raftpb.ConfChange.decode(data))] };
+  if (type !== 2) throw new Error(`entry of type ${type} is no change of configuration`);
+  const { transition, changes } = raftpb.ConfChangeV2.decode(data);
+  const name = transitions[transition];
+  if (name === undefined) throw new Error(`transition of unknown type ${transition}`);
+  return { transition: name, changes: changes.map(single) };
+}
+
+/** As a ConfChangeV2; the one that leaves a joint configuration has no bytes. */
+export function encodeConfChange({ transition, changes }: ConfChange): ProposedConfChange {
+  if (transition === "auto" && changes.length === 0) return { type: 2, data: new Uint8Array(0) };
+  const data = raftpb.ConfChangeV2.encode({
+    transition: transitions.indexOf(transition),
+    changes: changes.map(({ type, id }) => ({ type: changeTypes.indexOf(type), nodeId: id })),
+  });
+  return { type: 2, data };
 }

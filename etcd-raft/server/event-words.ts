@@ -99,6 +99,8 @@ function lossWords(because: LeaderLoss, other: bigint, nameOf: (id: bigint) => s
       return "it was itself, and did not hear a majority for an election timeout";
     case "handedOver":
       return `it was itself, and has handed over to ${nameOf(other)}`;
+    case "removed":
+      return "it was itself, and is no voter any more";
   }
 }
 

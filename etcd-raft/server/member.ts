@@ -7,6 +7,7 @@ import { InternalRaftRequest, type ResponseHeader } from "../../proto/generated/
 import type { Init } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
+import { confOf } from "../raft/conf.ts";
 import { createRaft } from "../raft/raft.ts";
 import { type Message, none, type Ready } from "../raft/types.ts";
 import { planDb } from "../snap/db-file.ts";
@@ -175,7 +176,7 @@ export class Member {
     this.runner = new Runner({
       raft: createRaft({
         id: cluster.self.id,
-        voters: cluster.members.map(({ id }) => id),
+        conf: confOf(cluster.members.map(({ id }) => id)),
         electionTicks: Math.max(2, Math.round(electionMs / heartbeatMs)),
         heartbeatTicks: 1,
         rand,
@@ -201,6 +202,7 @@ export class Member {
       apply: (entry) => {
         this.#apply(this.applier.apply(entry));
         this.#snapshots.count(entry);
+        return undefined;
       },
       install: (snapshot) => ({
         saved: this.#wal.saveSnapshot({ ...snapshot, confState: this.applier.state().confState! }),
@@ -208,7 +210,7 @@ export class Member {
       }),
       applied: (index) => this.#afterApply(index),
       onSoftState: (state) => this.#onSoftState(state),
-      onDropped: (proposals, reads) => {
+      onDropped: ({ proposals, reads }) => {
         for (const data of proposals) this.#held.add(data);
         if (proposals.length > 0) this.history.burst("ProposalsDropped", proposals.length);
         if (reads.length > 0) this.#reads.askAgain();

@@ -1,5 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import type { Cancel, Clock } from "../../base/clock.ts";
+import type { ConfState } from "../raft/conf.ts";
 import type { RaftEvent } from "../raft/events.ts";
 import { type Raft, type Status, status, step } from "../raft/raft.ts";
 import type { Entry, HardState, Input, Message, Ready } from "../raft/types.ts";
@@ -18,8 +19,8 @@ export interface RunnerOptions {
   clock: Clock;
   tickMs: number;
   send(messages: Message[]): void;
-  /** In order, each entry once. */
-  apply(entry: Entry): void;
+  /** In order, each entry once. Returns the configuration that the entry made, if it is a change of it. */
+  apply(entry: Entry): ConfState | undefined;
   /** After a run of `apply`: the store is at rest until the next turn. */
   applied(index: number): void;
   /**
@@ -29,8 +30,8 @@ export interface RunnerOptions {
    */
   install(snapshot: NonNullable<Ready["snapshot"]>): { saved: Promise<void>; put(): Promise<void> };
   onSoftState(state: NonNullable<Ready["softState"]>): void;
-  /** What raft would not take, since no leader is known. */
-  onDropped(proposals: Uint8Array[], reads: Uint8Array[]): void;
+  /** What raft would not take (`Ready.dropped`). */
+  onDropped(dropped: Ready["dropped"]): void;
   /** This context's read point is `index`. */
   onReadState(context: Uint8Array, index: number): void;
   onFsync(seconds: number): void;
@@ -154,7 +155,7 @@ export class Runner {
     this.#act(out);
     const toApply = () => this.#applyFrom < this.#toApply.length && this.#installing === 0;
     if (toApply()) {
-      this.#step({ type: "Applied", index: this.#applySome() }, out);
+      this.#step({ type: "Applied", ...this.#applySome() }, out);
       this.#act(out);
     }
     if (toApply() || this.#inputs.length > 0) this.#schedule();
@@ -166,9 +167,8 @@ export class Runner {
     else out.add(ready);
     if (ready.events) this.#options.onEvents?.(ready.events);
     if (ready.softState) this.#options.onSoftState(ready.softState);
-    if (ready.dropped.proposals.length > 0 || ready.dropped.reads.length > 0) {
-      this.#options.onDropped(ready.dropped.proposals, ready.dropped.reads);
-    }
+    const { proposals, confChanges, reads } = ready.dropped;
+    if (proposals.length + confChanges.length + reads.length > 0) this.#options.onDropped(ready.dropped);
     for (const { context, index } of ready.readStates) this.#options.onReadState(context, index);
     for (const entry of ready.committedEntries) this.#toApply.push(entry);
     if (ready.commitNews > 0) this.#tellSoon(ready.commitNews);
@@ -244,21 +244,22 @@ export class Runner {
   }
 
   /**
-   * Returns up to which index. A member that starts has its whole log to apply: one slice a turn, so that heartbeats are
-   * answered meanwhile.
+   * A member that starts has its whole log to apply: one slice a turn, so that heartbeats are answered meanwhile. Raft
+   * hears of a new configuration before anything after it is applied.
    */
-  #applySome(): number {
+  #applySome(): { index: number; conf: ConfState | undefined } {
     const entries = this.#toApply;
     const { clock, apply, applied, onApplied } = this.#options;
     const begin = clock.monotonic();
     const end = begin + applySliceMs;
     let index = 0;
+    let conf: ConfState | undefined;
     while (this.#applyFrom < entries.length) {
       const entry = entries[this.#applyFrom++]!;
       assert(index === 0 || entry.index === index + 1, "entries are applied in order");
       index = entry.index;
-      apply(entry);
-      if (index % 64 === 0 && clock.monotonic() > end) break;
+      conf = apply(entry);
+      if (conf || (index % 64 === 0 && clock.monotonic() > end)) break;
     }
     if (this.#applyFrom === entries.length) {
       this.#toApply = [];
@@ -266,7 +267,7 @@ export class Runner {
     }
     applied(index);
     onApplied?.((clock.monotonic() - begin) / 1000);
-    return index;
+    return { index, conf };
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
+import { confOf } from "../../etcd-raft/raft/conf.ts";
 import { createRaft, type Raft } from "../../etcd-raft/raft/raft.ts";
 import { type Entry, type HardState, type Message, type NodeId, none } from "../../etcd-raft/raft/types.ts";
 import { Runner } from "../../etcd-raft/server/runner.ts";
@@ -220,7 +221,7 @@ class Life {
     watch.restarts(id, repaired, snapshot);
     this.raft = createRaft({
       id,
-      voters,
+      conf: confOf(voters),
       electionTicks: 10,
       heartbeatTicks: 1,
       rand,
@@ -243,7 +244,10 @@ class Life {
         for (const message of messages)
           this.#options.send(message.type === "Snap" ? this.#withState(message) : message);
       },
-      apply: (entry) => this.#apply(entry),
+      apply: (entry) => {
+        this.#apply(entry);
+        return undefined;
+      },
       applied: (index) => {
         this.#answerReads(index);
         if (index - this.#snapshotAt >= snapshotEvery && !this.#writing) this.#inTurn(this.#take());
@@ -252,7 +256,7 @@ class Life {
       onSoftState: ({ role, term }) => {
         if (role === "leader") watch.leads(id, term, this.raft!.log.entries, this.raft!.log.start.index);
       },
-      onDropped: (proposals, reads) => this.#refuse(proposals, reads),
+      onDropped: ({ proposals, reads }) => this.#refuse(proposals, reads),
       onReadState: (context, index) => this.#confirm(new TextDecoder().decode(context), index),
       onFsync: () => {},
       onFatal: (error) => this.#die(error),
