@@ -26,6 +26,15 @@ type AnyMethod = Method<any, any>;
 interface Route {
   method: AnyMethod;
   handler: unknown;
+  counts: CallCounts;
+}
+
+/** Of one method: calls begun, calls ended by code, messages. */
+export interface CallCounts {
+  started: number;
+  handled: Map<Code, number>;
+  received: number;
+  sent: number;
 }
 
 const prefixBytes = 5;
@@ -67,8 +76,14 @@ export class GrpcFront {
   addService<S extends Record<string, AnyMethod>>(service: S, handlers: Handlers<S>): void {
     for (const [name, handler] of Object.entries(handlers)) {
       const method = service[name]!;
-      this.#routes.set(method.path, { method, handler });
+      const counts = { started: 0, handled: new Map(), received: 0, sent: 0 };
+      this.#routes.set(method.path, { method, handler, counts });
     }
+  }
+
+  /** For the metrics of whoever serves. */
+  get calls(): Iterable<{ method: AnyMethod; counts: CallCounts }> {
+    return this.#routes.values();
   }
 
   /** Serves the connections of a listening socket, ours or one handed in from outside. */
@@ -187,6 +202,7 @@ class Call {
 
   start(route: Route): void {
     this.#route = route;
+    route.counts.started++;
     const timeoutMs = this.#context.timeoutMs();
     if (timeoutMs !== undefined) {
       this.#deadline = setTimeout(() => {
@@ -203,7 +219,7 @@ class Call {
   }
 
   onAbort(): void {
-    this.#finish();
+    this.#finish(Code.Canceled);
     this.#context.abort();
   }
 
@@ -240,6 +256,7 @@ class Call {
   }
 
   #message(bytes: Buffer): void {
+    if (this.#route) this.#route.counts.received++;
     if (this.#bidi !== undefined) return this.#bidi.onMessage(this.#route!.method.request.decode(bytes));
     if (this.#request !== undefined) throw new GrpcError(Code.Internal, "more than one message in a unary request");
     this.#request = bytes;
@@ -268,12 +285,14 @@ class Call {
 
   #answer(response: unknown): void {
     if (this.#done) return;
-    this.#finish();
+    this.#finish(Code.OK);
     this.#connection.respond(this.#stream, responseHeaders, this.#frame(response), okTrailers);
   }
 
   #frame(response: unknown): Buffer {
-    const bytes = this.#route!.method.response.encode(response as never);
+    const { method, counts } = this.#route!;
+    counts.sent++;
+    const bytes = method.response.encode(response as never);
     const framed = Buffer.allocUnsafe(prefixBytes + bytes.length);
     framed[0] = 0;
     framed.writeUInt32BE(bytes.length, 1);
@@ -299,7 +318,7 @@ class Call {
 
   #end(trailers: Buffer): void {
     if (this.#done) return;
-    this.#finish();
+    this.#finish(Code.OK);
     if (this.#headersSent) this.#connection.sendTrailers(this.#stream, trailers);
     else {
       this.#connection.sendHeaders(this.#stream, responseHeaders, false);
@@ -317,13 +336,15 @@ class Call {
         ([key, value]) => [key, typeof value === "string" ? value : value.toString("base64")] as const,
       ),
     ];
-    this.#finish();
+    this.#finish(known.code);
     if (this.#headersSent) return this.#connection.sendTrailers(this.#stream, encodeHeaders(status));
     const all: Header[] = [[":status", "200"], ["content-type", "application/grpc"], ...status];
     this.#connection.sendHeaders(this.#stream, encodeHeaders(all), true); // "Trailers-Only"
   }
 
-  #finish(): void {
+  #finish(code: Code): void {
+    const handled = this.#done ? undefined : this.#route?.counts.handled;
+    handled?.set(code, (handled.get(code) ?? 0) + 1);
     this.#done = true;
     this.#request = undefined;
     clearTimeout(this.#deadline);

@@ -33,6 +33,8 @@ export class Applier {
   applied = { index: 0, term: 0 };
   readonly alarms = new Alarms();
   downgrade = noDowngrade;
+  /** For the metrics: of this process. */
+  readonly counts = { puts: 0, putBytes: 0, deletes: 0, txns: 0, ranges: 0, leasesGranted: 0, leasesRevoked: 0 };
   readonly auth = new AuthStore();
   readonly tokens: Tokens;
   readonly #clock: Clock;
@@ -57,16 +59,27 @@ export class Applier {
   }
 
   #apply(request: InternalRaftRequest, index: number): unknown {
-    const { store, lessor, auth } = this;
+    const { store, lessor, auth, counts } = this;
     if (this.alarms.raised) checkAlarms(this.alarms, request);
     if (auth.enabled) {
       const { username = "", authRevision = 0 } = request.header ?? {};
       const who = username === "" ? undefined : { username, revision: authRevision };
       checkRequest(auth, who, request, (lease) => lessor.keysOf(lease));
     }
-    if (request.put) return put(store, lessor, request.put);
-    if (request.txn) return txn(store, lessor, request.txn);
-    if (request.deleteRange) return deleteRange(store, request.deleteRange);
+    if (request.put) {
+      counts.puts++;
+      counts.putBytes += request.put.key.length + request.put.value.length;
+      return put(store, lessor, request.put);
+    }
+    if (request.txn) {
+      counts.txns++;
+      return txn(store, lessor, request.txn);
+    }
+    if (request.deleteRange) {
+      const response = deleteRange(store, request.deleteRange);
+      counts.deletes += response.deleted;
+      return response;
+    }
     if (request.compaction) {
       store.compact(request.compaction.revision);
       return { header: this.#header() };
@@ -74,10 +87,12 @@ export class Applier {
     if (request.leaseGrant) {
       const { ID, TTL } = request.leaseGrant;
       const granted = lessor.grant(ID, TTL, this.#clock.monotonic());
+      counts.leasesGranted++;
       return { header: this.#header(), ID, TTL: granted, error: "" };
     }
     if (request.leaseRevoke) {
       const keys = lessor.revoke(request.leaseRevoke.ID);
+      counts.leasesRevoked++;
       const write = store.begin();
       for (const key of keys) write.deleteRange({ key, end: undefined });
       write.end();

@@ -13,11 +13,12 @@ import { costOfPut, costOfTxn } from "./quota.ts";
 
 /** KV: reads from this member's store, linearizable unless asked otherwise; writes through raft. */
 export function kvHandlers(member: Member, callers: Callers) {
-  const { store, lessor, auth, alarms } = member.applier;
+  const { store, lessor, auth, alarms, counts } = member.applier;
 
   const rangeNow = (request: pb.RangeRequest, who: Identity | undefined): pb.RangeResponse => {
     checkReads(alarms);
     auth.checkRange(who, request);
+    counts.ranges++;
     const response = range(store, request, store.revision);
     response.header = member.header(store.revision);
     return response;

@@ -18,6 +18,9 @@ import type { Member } from "./member.ts";
 export class Leases {
   readonly #member: Member;
   readonly #revoking = new Set<bigint>();
+  /** For the metrics. */
+  renewed = 0;
+  expired = 0;
   /** Keep-alives that came too late: answered once the lease is gone. */
   #late: { id: bigint; done(): void }[] = [];
 
@@ -85,6 +88,7 @@ export class Leases {
       .linearizable(() => undefined)
       .then(() => {
         if (!this.#member.isLeader || this.#member.term !== term) return undefined;
+        this.expired += expired.length;
         return Promise.all(expired.map((ID) => this.#member.write({ leaseRevoke: { ID } }).catch(() => {})));
       })
       .catch(() => {}) // it is tried again at the next round
@@ -117,7 +121,10 @@ export class Leases {
       ttl = applier.lessor.renew(id, config.clock.monotonic());
     }
     if (ttl === "missing") return 0;
-    if (ttl !== "expired") return ttl;
+    if (ttl !== "expired") {
+      this.renewed++;
+      return ttl;
+    }
     await new Promise<void>((resolve, reject) => {
       const cancel = config.clock.after(callTimeoutMs, () => {
         this.#late = this.#late.filter((waiter) => waiter !== late);

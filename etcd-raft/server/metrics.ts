@@ -1,14 +1,14 @@
 import { Counter, Gauge, Histogram, type Registry } from "../../base/metrics.ts";
 import type { History } from "./history.ts";
-import type { Member } from "./member.ts";
-import { etcdVersion } from "./version.ts";
 
-/** etcd's metrics, by etcd's names, where there is one for what we measure. */
+/** etcd's metrics, by etcd's names, where there is one for what we measure; more are read off the member (`observed.ts`). */
 export interface ServerMetrics {
   fsync: Histogram;
   leaderChanges: Counter;
   proposalsFailed: Counter;
   slowApplies: Counter;
+  healthSuccess: Counter;
+  healthFailures: Counter;
   activePeers: Gauge;
   disconnectedPeers: Counter;
   snapshotSends: Counter;
@@ -39,6 +39,16 @@ export function createMetrics(registry: Registry): ServerMetrics {
     slowApplies: new Counter({
       name: "etcd_server_slow_apply_total",
       help: "Runs of applying entries that took over 100 ms",
+      registers,
+    }),
+    healthSuccess: new Counter({
+      name: "etcd_server_health_success",
+      help: "Health pages that found nothing wrong",
+      registers,
+    }),
+    healthFailures: new Counter({
+      name: "etcd_server_health_failures",
+      help: "Health pages that found something wrong",
       registers,
     }),
     activePeers: new Gauge({
@@ -100,33 +110,4 @@ export function countEvents(history: History, metrics: ServerMetrics): void {
         return metrics.snapshotReceives.inc({ From: Remote });
     }
   });
-}
-
-/** What is read off the member when somebody asks. */
-export function observeMember(registry: Registry, member: Member, watchers: () => number): void {
-  const gauge = (name: string, help: string, value: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(value());
-      },
-    });
-  const { store } = member.applier;
-  gauge("etcd_server_has_leader", "1 if a leader is known", () => (member.leader === 0n ? 0 : 1));
-  gauge("etcd_server_is_leader", "1 if this member leads", () => (member.isLeader ? 1 : 0));
-  gauge("etcd_server_proposals_pending", "Proposals on their way", () => member.pendingCount);
-  gauge("etcd_server_proposals_committed_total", "The commit index", () => member.runner.status().commit);
-  gauge("etcd_server_proposals_applied_total", "The applied index", () => member.runner.status().applied);
-  gauge("etcd_debugging_mvcc_keys_total", "Keys, deleted ones included until compaction", () => store.index.size);
-  gauge("etcd_debugging_mvcc_current_revision", "The store's revision", () => store.revision);
-  gauge("etcd_debugging_mvcc_compact_revision", "The last compacted revision", () => store.compactRevision);
-  gauge("etcd_debugging_mvcc_watcher_total", "Watchers", watchers);
-  gauge("etcd_mvcc_db_total_size_in_bytes", "Memory held for values", () => store.slabs.capacityBytes);
-  gauge("etcd_mvcc_db_total_size_in_use_in_bytes", "Bytes of values", () => store.slabs.liveBytes);
-  const constant = (name: string, help: string, labels: Record<string, string>) =>
-    new Gauge({ name, help, labelNames: Object.keys(labels), registers: [registry] }).set(labels, 1);
-  constant("etcd_server_version", "The etcd version this member stands in for", { server_version: etcdVersion });
-  constant("etcd_server_id", "The member's id", { server_id: member.id.toString(16) });
 }

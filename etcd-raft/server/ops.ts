@@ -2,39 +2,45 @@ import http from "node:http";
 import type { Registry } from "../../base/metrics.ts";
 import { handle } from "../../base/ops-server.ts";
 import type { Gateway } from "../gateway/gateway.ts";
-import { none } from "../raft/types.ts";
-import { alarmNames } from "./alarms.ts";
 import { idText } from "./cluster.ts";
 import { versionOf } from "./downgrade.ts";
+import { healthPage } from "./health-pages.ts";
 import type { HistoryEvent } from "./history.ts";
 import type { Member } from "./member.ts";
 import { etcdVersion } from "./version.ts";
 
 /**
- * What a member says over HTTP/1.1: `/health` and `/version` in etcd's JSON, `/livez /readyz /metrics` as all of ours,
+ * What a member says over HTTP/1.1: `/health /livez /readyz` (`health-pages.ts`), `/version` in etcd's JSON, `/metrics`,
  * `/debug/raft/events` (`serveEvents`), and on the client port the JSON gateway under `/v3/`.
  */
 export function httpServer(member: Member, registry: Registry, gateway?: Gateway): http.Server {
-  const notReady = () =>
-    member.leader === none ? "no leader" : member.published ? undefined : "not yet published to the cluster";
+  const health = member.config.metrics;
   return http.createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://member");
-    const json = (code: number, body: object) => {
-      response.writeHead(code, { "content-type": "application/json" });
-      response.end(`${JSON.stringify(body)}\n`);
-    };
     if (gateway && url.pathname.startsWith("/v3/")) {
       void gateway.serve(request, response);
     } else if (url.pathname === "/debug/raft/events") {
       serveEvents(member, url.searchParams, response);
     } else if (url.pathname === "/version") {
+      if (!onlyGet(request, response)) return;
       const version = versionOf(member.applier.downgrade);
-      json(200, { etcdserver: etcdVersion, etcdcluster: version, storage: version });
-    } else if (url.pathname === "/health") {
-      void unhealthy(member, url.searchParams).then((reason) =>
-        json(reason ? 503 : 200, { health: reason ? "false" : "true", reason: reason ?? "" }),
-      );
-    } else void handle({ registry, notReady }, request, response);
+      const body = { etcdserver: etcdVersion, etcdcluster: version, storage: version };
+      response.writeHead(200, { "content-type": "application/json" });
+      response.end(JSON.stringify(body));
+    } else {
+      const page = healthPage(member, url.pathname, url.searchParams);
+      if (page === undefined) void handle({ registry, notReady: () => undefined }, request, response);
+      else if (onlyGet(request, response)) {
+        void page.then(({ code, body }) => {
+          health[code === 200 ? "healthSuccess" : "healthFailures"].inc();
+          response.writeHead(code, {
+            "content-type": "text/plain; charset=utf-8",
+            "x-content-type-options": "nosniff",
+          });
+          response.end(body);
+        });
+      }
+    }
   });
 }
 
@@ -74,13 +80,9 @@ function serveEvents(member: Member, query: URLSearchParams, response: http.Serv
 
 const maxUnreadBytes = 1 << 20;
 
-/** `exclude=NOSPACE`: that alarm does not count. `serializable=true`: this member may be cut off. */
-async function unhealthy(member: Member, query: URLSearchParams): Promise<string | undefined> {
-  const excluded = query.getAll("exclude").flatMap((names) => names.split(","));
-  const alarms = member.applier.alarms.list().map(({ alarm }) => alarmNames[alarm]!);
-  const alarm = alarms.find((name) => !excluded.includes(name));
-  if (alarm !== undefined) return `ALARM ${alarm}`;
-  if (query.get("serializable") === "true") return undefined;
-  if (member.leader === none) return "RAFT NO LEADER";
-  return member.linearizable(() => undefined).catch((error: Error) => `RANGE ERROR:${error.message}`);
+function onlyGet({ method }: http.IncomingMessage, response: http.ServerResponse): boolean {
+  if (method === "GET") return true;
+  response.writeHead(405, { allow: "GET", "content-type": "text/plain; charset=utf-8" });
+  response.end("Method Not Allowed\n");
+  return false;
 }

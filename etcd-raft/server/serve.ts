@@ -24,7 +24,7 @@ import { kvHandlers } from "./kv-service.ts";
 import { leaseHandlers } from "./lease-service.ts";
 import { clusterHandlers, maintenanceHandlers } from "./maintenance-service.ts";
 import type { Member } from "./member.ts";
-import { observeMember } from "./metrics.ts";
+import { observeMember } from "./observed.ts";
 import { httpServer } from "./ops.ts";
 import { WatchServer } from "./watch-service.ts";
 
@@ -52,7 +52,6 @@ export function serveClients(
   const callers = new Callers(member, options);
   const passwords = new PasswordPool();
   const watch = new WatchServer(member, callers, options.progressNotifyMs);
-  observeMember(options.registry, member, () => watch.watcherCount);
   const kv = kvHandlers(member, callers);
   const leases = leaseHandlers(member, callers);
   const services: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
@@ -85,6 +84,11 @@ export function serveClients(
   const secure =
     options.tls && withServices(new GrpcFront({ tls: options.tls, clientCertificates, maxMessageBytes, http1 }));
   const insecure = withServices(new GrpcFront({ maxMessageBytes, http1 }));
+  observeMember(options.registry, member, {
+    watchers: () => watch.watcherCount,
+    watchStreams: () => watch.streamCount,
+    calls: () => [...(secure?.calls ?? []), ...insecure.calls],
+  });
   return {
     secure,
     insecure,

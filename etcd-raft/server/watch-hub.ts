@@ -29,6 +29,8 @@ export class WatchHub {
   readonly #ranges = new Set<Watcher>();
   /** Everything up to here was published. */
   revision: number;
+  /** Events given to watchers so far. */
+  delivered = 0;
 
   constructor(store: Store) {
     this.#store = store;
@@ -95,6 +97,7 @@ export class WatchHub {
     }
     for (const [watcher, events] of batches) {
       watcher.next = this.revision + 1;
+      this.delivered += events.length;
       watcher.deliver(events, this.revision);
     }
   }
@@ -113,6 +116,7 @@ export class WatchHub {
       .filter((version) => contains(watcher.range, version.key) && !filtered(watcher, version))
       .map((version) => eventOf(version, watcher.prevKv, this.#store.compactRevision));
     watcher.next = reached + 1;
+    this.delivered += events.length;
     if (events.length > 0) watcher.deliver(events, this.revision);
     return reached === this.revision ? "done" : "more";
   }

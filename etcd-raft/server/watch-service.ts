@@ -22,6 +22,10 @@ export class WatchServer {
     this.#progressNotifyMs = progressNotifyMs;
   }
 
+  get streamCount(): number {
+    return this.#streams.size;
+  }
+
   get watcherCount(): number {
     let count = 0;
     for (const { size } of this.#streams) count += size;
