@@ -1,18 +1,19 @@
 import protobuf from "protobufjs/minimal.js";
+import type { Writer } from "./writer.ts";
 
 /**
- * What generated codecs share: protobufjs' reader and writer, and 64-bit integers without `Long`: safe numbers, or
- * bigint where the .proto says `(kubelab.bigint)`.
+ * What generated codecs share: protobufjs' reader, a writer of our own, and 64-bit integers without `Long`: safe numbers,
+ * or bigint where the .proto says `(kubelab.bigint)`.
  */
-export const { Reader, Writer } = protobuf;
+export const { Reader } = protobuf;
 export type Reader = protobuf.Reader;
-export type Writer = protobuf.Writer;
+export { Writer } from "./writer.ts";
 
 export interface MessageCodec<T> {
   /** Absent fields and proto3 zeros are not written. */
   encode(message: Init<T>): Uint8Array;
   write(message: Init<T>, writer: Writer): Writer;
-  /** Every field is set: absent scalars are zero, lists empty, messages and oneof members undefined. Throws on bad bytes. */
+  /** Absent scalars are zero, lists empty, messages and oneof members undefined. Throws on bad bytes. */
   decode(bytes: Uint8Array): T;
   read(reader: Reader, end: number): T;
 }
@@ -88,20 +89,29 @@ function readLow(reader: Reader): number {
   return -1;
 }
 
+/** In three parts of at most 28 bits, which are small integers. */
 function toBig(reader: Reader, signed: boolean): bigint {
-  let low = 0n;
-  for (let shift = 0n; shift < 70n; shift += 7n) {
-    if (reader.pos >= reader.len) throw new RangeError("index out of range: varint runs past the end");
-    const byte = reader.buf[reader.pos++]!;
-    low |= BigInt(byte & 0x7f) << shift;
-    if (byte < 0x80) return signed ? BigInt.asIntN(64, low) : BigInt.asUintN(64, low);
-  }
-  throw new RangeError("invalid varint encoding");
+  const low = part(reader, 4);
+  if (low >= 0) return BigInt(low);
+  const middle = part(reader, 4);
+  const more = middle < 0 ? part(reader, 2) : 0;
+  if (more < 0) throw new RangeError("invalid varint encoding");
+  const rest = (middle & 0xfffffff) * 2 ** 28 + (low & 0xfffffff);
+  if (more === 0) return BigInt(rest);
+  const value = (BigInt(more) << 56n) | BigInt(rest);
+  return signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value);
 }
 
-/** A bigint in the shape that protobufjs' 64-bit writers take. */
-export function long(value: bigint): { low: number; high: number; unsigned: boolean } {
-  return { low: Number(BigInt.asIntN(32, value)), high: Number(BigInt.asIntN(32, value >> 32n)), unsigned: false };
+/** Up to `count` bytes of a varint; the sign bit is set when it goes on. */
+function part(reader: Reader, count: number): number {
+  let value = 0;
+  for (let i = 0; i < count; i++) {
+    if (reader.pos >= reader.len) throw new RangeError("index out of range: varint runs past the end");
+    const byte = reader.buf[reader.pos++]!;
+    value |= (byte & 0x7f) << (7 * i);
+    if (byte < 0x80) return value;
+  }
+  return value | (1 << 31);
 }
 
 /** One field in the JSON form of a message (`generated/etcd-json.ts`). */

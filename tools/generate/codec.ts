@@ -43,6 +43,8 @@ function collect(namespace: protobuf.NamespaceBase, visit: (type: protobuf.Type 
   }
 }
 
+const sparseFields = 8;
+
 const scalars: Record<string, { ts: string; zero: string; wire: 0 | 1 | 2 | 5 }> = {
   double: { ts: "number", zero: "0", wire: 1 },
   float: { ts: "number", zero: "0", wire: 5 },
@@ -111,6 +113,8 @@ class ModuleWriter {
   #message(type: protobuf.Type): void {
     const name = this.#name(type);
     const fields = type.fieldsArray.map((field) => this.#field(field));
+    // One that is mostly absent parts (InternalRaftRequest) begins without them: an object of 30 slots costs more than to read it.
+    const sparse = fields.filter(({ zero }) => zero === "undefined").length > sparseFields;
     this.#lines.push(`export interface ${name} {`, ...fields.map((f) => `  ${f.name}: ${f.type};`), "}", "");
     this.#lines.push(`export const ${name}: MessageCodec<${name}> = {`);
     this.#lines.push(`  encode: (m) => ${name}.write(m, Writer.create()).finish(),`);
@@ -128,9 +132,9 @@ class ModuleWriter {
     );
     this.#lines.push(
       "  read(r, end) {",
-      `    const m: ${name} = {`,
-      ...fields.map((f) => `      ${f.name}: ${f.zero},`),
-      "    };",
+      sparse ? "    const m = {" : `    const m: ${name} = {`,
+      ...fields.filter((f) => !sparse || f.zero !== "undefined").map((f) => `      ${f.name}: ${f.zero},`),
+      sparse ? `    } as ${name};` : "    };",
     );
     this.#lines.push("    while (r.pos < end) {", "      const tag = r.uint32();", "      switch (tag >>> 3) {");
     for (const f of fields)
@@ -257,15 +261,10 @@ class ModuleWriter {
     const wide = field.getOption("(kubelab.bigint)") === true;
     if (scalar.zero === "empty") this.#wire.add("empty");
     let read = `${reader}.${call}()`;
-    let written = expr;
     if (call === "int64" || call === "uint64") {
       const fn = `read${wide ? "Big" : ""}${call === "int64" ? "Int64" : "Uint64"}`;
       this.#wire.add(fn);
       read = `${fn}(${reader})`;
-      if (wide) {
-        this.#wire.add("long");
-        written = `long(${expr})`;
-      }
     }
     return {
       ts: wide ? "bigint" : scalar.ts,
@@ -273,8 +272,8 @@ class ModuleWriter {
       wire: scalar.wire,
       message: false,
       read,
-      writeBare: `w.${call}(${written});`,
-      writeTagged: (id: number) => `w.uint32(${(id << 3) | scalar.wire}).${call}(${written});`,
+      writeBare: `w.${call}(${expr});`,
+      writeTagged: (id: number) => `w.uint32(${(id << 3) | scalar.wire}).${call}(${expr});`,
     };
   }
 
