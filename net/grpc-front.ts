@@ -1,11 +1,12 @@
 import type { Server as NetServer, Socket } from "node:net";
-import tls from "node:tls";
+import type tls from "node:tls";
 import type { Method } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { BidiHandler, CallContext, Handlers, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
 import { Http2Connection, type Http2Stream } from "./http2/connection.ts";
 import { encodeHeaders, type Header } from "./http2/hpack.ts";
 import type { TlsMaterial } from "./tls.ts";
+import { fixedTls, type TlsSource, tlsAcceptor } from "./tls-source.ts";
 
 /**
  * The lean gRPC server: same services and contract as `GrpcServer`, on our own HTTP/2 front. A unary call costs one
@@ -13,8 +14,11 @@ import type { TlsMaterial } from "./tls.ts";
  * Source: "gRPC over HTTP2" (grpc.io), RFC 9113. Absent: message compression.
  */
 export interface GrpcFrontOptions {
-  tls?: TlsMaterial;
-  clientCertificates?: "require" | "request";
+  tls?: TlsMaterial | TlsSource;
+  /** "require", unless said otherwise. */
+  clientCertificates?: "require" | "request" | "none";
+  /** A handshake failed, or its certificate is not allowed. */
+  onRefused?: (socket: Socket, reason: string) => void;
   /** Largest message accepted, bytes; default 2 MiB + 512 KiB as etcd's transport. */
   maxMessageBytes?: number;
   /** Gets the connections that do not begin as HTTP/2; their first bytes are still to be read. */
@@ -49,8 +53,7 @@ const highWaterMark = 1024 * 1024;
 export class GrpcFront {
   readonly #routes = new Map<string, Route>();
   readonly #options: GrpcFrontOptions;
-  /** Never listens: it wraps the connections that it is given. */
-  readonly #secure: tls.Server | undefined;
+  readonly #secure: ((socket: Socket) => void) | undefined;
   readonly #listeners: NetServer[] = [];
   readonly #connections = new Map<Socket, Http2Connection>();
   /** Connections that have not said yet what they speak. */
@@ -58,19 +61,20 @@ export class GrpcFront {
 
   constructor(options: GrpcFrontOptions = {}) {
     this.#options = options;
-    this.#secure = options.tls && this.#tlsServer(options.tls);
+    this.#secure = options.tls && this.#tlsAcceptor(options.tls);
   }
 
-  #tlsServer(material: TlsMaterial): tls.Server {
-    const rejectUnauthorized = this.#options.clientCertificates !== "request";
-    const ALPNProtocols = this.#options.http1 ? ["h2", "http/1.1"] : ["h2"];
-    const server = tls.createServer({ ...material, requestCert: true, rejectUnauthorized, ALPNProtocols });
-    server.on("tlsClientError", (_error, socket) => socket.destroy());
-    server.on("secureConnection", (socket) => {
-      socket.on("error", () => socket.destroy());
-      this.#listen(socket, socket.authorized ? peerOf(socket) : undefined);
+  #tlsAcceptor(given: TlsMaterial | TlsSource): (socket: Socket) => void {
+    const { clientCertificates, http1, onRefused } = this.#options;
+    const options = {
+      requestCert: clientCertificates !== "none",
+      rejectUnauthorized: clientCertificates === "require" || clientCertificates === undefined,
+      ALPNProtocols: http1 ? ["h2", "http/1.1"] : ["h2"],
+    };
+    return tlsAcceptor("options" in given ? given : fixedTls(given), options, {
+      accept: (socket) => this.#listen(socket, socket.authorized ? peerOf(socket) : undefined),
+      refused: (socket, reason) => onRefused?.(socket, reason),
     });
-    return server;
   }
 
   addService<S extends Record<string, AnyMethod>>(service: S, handlers: Handlers<S>): void {
@@ -115,7 +119,7 @@ export class GrpcFront {
     socket.setNoDelay(true);
     socket.on("error", () => socket.destroy()); // a caller that resets is no event here; its calls see their signal abort
     if (this.#secure === undefined) this.#listen(socket, undefined);
-    else this.#secure.emit("connection", socket);
+    else this.#secure(socket);
   }
 
   /** HTTP/2 or HTTP/1.1: the preface of the former begins "PRI", which is no method of the latter. */

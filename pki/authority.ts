@@ -71,31 +71,44 @@ function authority(cert: x509.X509Certificate, signingKey: CryptoKey, keyPem: st
   return {
     cert: pem(cert),
     key: keyPem,
-    async issue({ commonName, organizations = [], dnsNames = [], ipAddresses = [], usages }) {
-      const keys = await generateKeys();
-      const names = [
-        ...dnsNames.map((value) => ({ type: "dns" as const, value })),
-        ...ipAddresses.map((value) => ({ type: "ip" as const, value })),
-      ];
-      const leaf = await x509.X509CertificateGenerator.create({
-        serialNumber: serialNumber(),
-        subject: [...organizations.map((group) => ({ O: [group] })), { CN: [commonName] }],
-        issuer: cert.subject,
-        ...validity(clock, leafDays),
-        signingAlgorithm: algorithm,
-        publicKey: keys.publicKey,
-        signingKey,
-        extensions: [
-          new x509.BasicConstraintsExtension(false, undefined, true),
-          new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-          new x509.ExtendedKeyUsageExtension(usages.map((usage) => extendedUsage[usage])),
-          await x509.AuthorityKeyIdentifierExtension.create(cert),
-          ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
-        ],
-      });
-      return { cert: pem(leaf), key: await keyToPem(keys.privateKey) };
-    },
+    issue: (request) => leaf(request, leafDays, clock, { cert, signingKey }),
   };
+}
+
+/** A leaf that nobody but itself vouches for. */
+export function createSelfSigned(request: LeafRequest, days: number, clock: Clock = systemClock): Promise<KeyPair> {
+  return leaf(request, days, clock, undefined);
+}
+
+async function leaf(
+  { commonName, organizations = [], dnsNames = [], ipAddresses = [], usages }: LeafRequest,
+  days: number,
+  clock: Clock,
+  issuer: { cert: x509.X509Certificate; signingKey: CryptoKey } | undefined,
+): Promise<KeyPair> {
+  const keys = await generateKeys();
+  const names = [
+    ...dnsNames.map((value) => ({ type: "dns" as const, value })),
+    ...ipAddresses.map((value) => ({ type: "ip" as const, value })),
+  ];
+  const subject = [...organizations.map((group) => ({ O: [group] })), { CN: [commonName] }];
+  const signed = await x509.X509CertificateGenerator.create({
+    serialNumber: serialNumber(),
+    subject,
+    issuer: issuer?.cert.subject ?? subject,
+    ...validity(clock, days),
+    signingAlgorithm: algorithm,
+    publicKey: keys.publicKey,
+    signingKey: issuer?.signingKey ?? keys.privateKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
+      new x509.ExtendedKeyUsageExtension(usages.map((usage) => extendedUsage[usage])),
+      ...(issuer ? [await x509.AuthorityKeyIdentifierExtension.create(issuer.cert)] : []),
+      ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
+    ],
+  });
+  return { cert: pem(signed), key: await keyToPem(keys.privateKey) };
 }
 
 function generateKeys(): Promise<CryptoKeyPair> {

@@ -43,6 +43,28 @@ describe("bad flags are one line that names the flag", () => {
       ["--listen-client-urls=https://127.0.0.1:2379"],
       /cannot listen on TLS for https:\/\/127\.0\.0\.1:2379: --key-file and --cert-file are not presented/,
     ],
+    ["a certificate without its key", ["--cert-file=a.crt"], /--cert-file and --key-file must both be present/],
+    [
+      "two rules for the peers' certificates",
+      ["--peer-cert-allowed-cn=a", "--peer-cert-allowed-hostname=b"],
+      /--peer-cert-allowed-cn and --peer-cert-allowed-hostname are mutually exclusive \(cn=a, hostname=b\)/,
+    ],
+    [
+      "an unknown TLS version",
+      ["--tls-min-version=TLS1.1"],
+      /unexpected TLS version "TLS1\.1", must be one of: TLS1\.2/,
+    ],
+    [
+      "TLS versions the wrong way round",
+      ["--tls-min-version=TLS1.3", "--tls-max-version=TLS1.2"],
+      /--tls-min-version \(TLS1\.3\) is greater than --tls-max-version \(TLS1\.2\)/,
+    ],
+    ["an unknown cipher suite", ["--cipher-suites=TLS_NO"], /--cipher-suites: unexpected TLS cipher suite "TLS_NO"/],
+    [
+      "cipher suites where there is no choice",
+      ["--tls-min-version=TLS1.3", "--cipher-suites=TLS_AES_128_GCM_SHA256"],
+      /--cipher-suites cannot be configured when only TLS1\.3 is enabled/,
+    ],
     ["client certificates without an authority", ["--client-cert-auth"], /--client-cert-auth needs --trusted-ca-file/],
     ["another kind of token", ["--auth-token=paseto"], /--auth-token: .*"paseto" is neither simple nor jwt/],
     ["a JWT without a method", ["--auth-token=jwt"], /--auth-token: auth: invalid auth signature method/],
@@ -113,4 +135,27 @@ test("ids are etcd's: SHA-1 of peer URLs and token, the same at every member", (
   // etcd gives its default single member (http://localhost:2380) this well-known id.
   assert.equal(parseConfig([]).cluster.self.id.toString(16), "8e9e05c52164694d");
   assert.equal(parseConfig([]).cluster.clusterId.toString(16), "cdf818194e3a8c32");
+});
+
+describe("cipher suites have Go's names", () => {
+  for (const [suite, openssl] of [
+    ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+    ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"],
+    ["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"],
+    ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+    ["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "ECDHE-RSA-AES256-SHA"],
+    ["TLS_RSA_WITH_AES_128_GCM_SHA256", "AES128-GCM-SHA256"],
+  ]) {
+    test(suite!, () => {
+      const { ciphers } = parseConfig([`--cipher-suites=${suite}`]).clientTLS.rules;
+      assert.equal(ciphers, `${openssl}:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256`);
+    });
+  }
+});
+
+test("what is odd is told and does no harm", () => {
+  const { warnings, clientTLS } = parseConfig(["--cert-file=a.crt", "--key-file=a.key", "--auto-tls"]);
+  assert.equal(clientTLS.files, undefined);
+  assert.match(warnings[0]!, /--auto-tls is ignored/);
+  assert.match(warnings[1]!, /http:\/\/localhost:2379: the scheme is HTTP while key and cert files are present/);
 });

@@ -5,6 +5,7 @@ import { type JwtOptions, parseJwtOptions } from "../auth/jwt.ts";
 import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
 import { checkURL, type InitialCluster, initialCluster } from "./cluster.ts";
 import { flagsFromEnv } from "./env-flags.ts";
+import { type SideConfig, sideConfig, tlsFlagSpec } from "./tls-config.ts";
 
 /** etcd's flags with etcd's defaults, as far as they do something here; others are refused by name. */
 export const flagSpec = {
@@ -61,14 +62,7 @@ export const flagSpec = {
     help: "How often idle watchers hear of progress",
     default: 600_000,
   },
-  "cert-file": { type: "string", help: "Certificate for clients", optional: true },
-  "key-file": { type: "string", help: "Its key", optional: true },
-  "trusted-ca-file": { type: "string", help: "Authority of the clients' certificates", optional: true },
-  "client-cert-auth": { type: "boolean", help: "Require client certificates", default: false },
-  "peer-cert-file": { type: "string", help: "Certificate towards peers", optional: true },
-  "peer-key-file": { type: "string", help: "Its key", optional: true },
-  "peer-trusted-ca-file": { type: "string", help: "Authority of the peers' certificates", optional: true },
-  "peer-client-cert-auth": { type: "boolean", help: "Require peers to show certificates", default: false },
+  ...tlsFlagSpec,
   "enable-grpc-gateway": { type: "boolean", help: "Serve the JSON gateway under /v3/", default: true },
   "listen-metrics-urls": { type: "strings", help: "URLs for /health /version /livez /readyz /metrics" },
   "listen-outside": { type: "string", help: "HOST:PORT outside the lab on which to serve clients too", optional: true },
@@ -86,6 +80,10 @@ export interface Config {
   autoCompaction: AutoCompaction | undefined;
   /** Undefined: simple tokens. */
   jwt: (JwtOptions & { unknown: string[] }) | undefined;
+  clientTLS: SideConfig;
+  peerTLS: SideConfig;
+  /** What is odd, but no reason not to start. */
+  warnings: string[];
   /** `ETCD_*` variables that are no flag's. */
   unrecognized: string[];
 }
@@ -122,8 +120,7 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
   oneOf(flags, "initial-cluster-state", ["new", "existing"]);
   oneOf(flags, "logger", ["zap"]);
   oneOf(flags, "log-outputs", ["default", "stderr"]);
-  needFiles(flags, "", [...flags["listen-client-urls"]]);
-  needFiles(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs]);
+  const warnings: string[] = [];
   return {
     flags,
     dataDir: flags["data-dir"] ?? `${flags.name}.etcd`,
@@ -137,7 +134,10 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
     autoCompaction: parseAutoCompaction(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),
     jwt: parseAuthToken(flags["auth-token"]),
+    clientTLS: sideConfig(flags, "", flags["listen-client-urls"], warnings),
+    peerTLS: sideConfig(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs], warnings),
     unrecognized: fromEnv.unrecognized,
+    warnings,
   };
 }
 
@@ -151,20 +151,6 @@ function parseAuthToken(text: string): Config["jwt"] {
 function oneOf(flags: Flags<typeof flagSpec>, name: keyof typeof flagSpec, known: readonly string[]): void {
   for (const value of [flags[name]].flat()) {
     if (!known.includes(`${value}`)) throw new StartError(`flag --${name} is ${known.join(" or ")}, not "${value}"`);
-  }
-}
-
-/** https needs a certificate and a key; wanting the other side's certificate needs an authority. */
-function needFiles(flags: Flags<typeof flagSpec>, prefix: "" | "peer-", urls: string[]): void {
-  const secure = urls.find((url) => url.startsWith("https:"));
-  const certified = flags[`${prefix}cert-file`] !== undefined && flags[`${prefix}key-file`] !== undefined;
-  if (secure && !certified) {
-    throw new StartError(
-      `cannot listen on TLS for ${secure}: --${prefix}key-file and --${prefix}cert-file are not presented`,
-    );
-  }
-  if (flags[`${prefix}client-cert-auth`] && flags[`${prefix}trusted-ca-file`] === undefined) {
-    throw new StartError(`--${prefix}client-cert-auth needs --${prefix}trusted-ca-file`);
   }
 }
 

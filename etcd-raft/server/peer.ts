@@ -1,7 +1,7 @@
 import net from "node:net";
-import tls from "node:tls";
 import type { Cancel } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
+import { dialTls } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
 import { FrameDecoder, type FrameKind, frames, helloFrame } from "./frames.ts";
@@ -29,12 +29,12 @@ export class Peer {
   }
 
   dial(): void {
-    const { tls: material, clusterId, self, log, handlers } = this.#options;
+    const { tls: source, clusterId, self, log, handlers } = this.#options;
     const urls = this.#member.peerURLs;
     const url = new URL(urls[this.#attempt % urls.length]!);
     const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
     const secure = url.protocol === "https:";
-    const socket = secure ? tls.connect({ ...to, ...material, ...sni(to.host) }) : net.connect(to);
+    const socket = secure ? dialTls(source!, to) : net.connect(to);
     this.#socket = socket;
     const decoder = new FrameDecoder();
     socket.setNoDelay(true);
@@ -133,9 +133,6 @@ export class Peer {
     );
   }
 }
-
-/** TLS names no IP address as server name. */
-const sni = (host: string) => (net.isIP(host) ? {} : { servername: host });
 
 const redialMs = 10;
 const maxRedialMs = 500;

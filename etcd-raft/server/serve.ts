@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront } from "../../net/grpc-front.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
+import type { TlsSource } from "../../net/tls-source.ts";
 import {
   AuthService,
   ClusterService,
@@ -38,7 +38,9 @@ export interface ClientServer {
 export function serveClients(
   member: Member,
   options: {
-    tls: TlsMaterial | undefined;
+    tls: TlsSource | undefined;
+    requireClientCertificate: boolean;
+    /** A certificate's common name is its user. */
     clientCertAuth: boolean;
     gateway: boolean;
     bcryptCost: number;
@@ -79,10 +81,13 @@ export function serveClients(
     options.gateway ? new Gateway(byPath, options.maxRequestBytes * 2) : undefined,
   );
   const http1 = (socket: Socket) => void http.emit("connection", socket);
-  const clientCertificates = options.clientCertAuth ? ("require" as const) : ("request" as const);
+  const clientCertificates = options.requireClientCertificate ? ("require" as const) : ("none" as const);
+  const onRefused = ({ remoteAddress }: Socket, reason: string) =>
+    member.config.log.warn({ remote: remoteAddress, reason }, "Rejected a client connection");
   const maxMessageBytes = options.maxRequestBytes + 512 * 1024;
   const secure =
-    options.tls && withServices(new GrpcFront({ tls: options.tls, clientCertificates, maxMessageBytes, http1 }));
+    options.tls &&
+    withServices(new GrpcFront({ tls: options.tls, clientCertificates, onRefused, maxMessageBytes, http1 }));
   const insecure = withServices(new GrpcFront({ maxMessageBytes, http1 }));
   observeMember(options.registry, member, {
     watchers: () => watch.watcherCount,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import net from "node:net";
-import tls from "node:tls";
 import { Code } from "../../net/grpc-error.ts";
+import { dialTls } from "../../net/tls-source.ts";
 import type { Message } from "../raft/types.ts";
 import { encodeMessage } from "../raft/wire.ts";
 import type { ClusterMember } from "./cluster.ts";
@@ -17,13 +17,12 @@ export async function sendState(
   to: ClusterMember,
   message: Message,
   chunks: Iterable<Buffer>,
-  { clusterId, self, tls: material }: TransportOptions,
+  { clusterId, self, tls: source }: TransportOptions,
 ): Promise<void> {
   const url = new URL(to.peerURLs[0]!);
   const address = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
   const secure = url.protocol === "https:";
-  const sni = net.isIP(address.host) ? {} : { servername: address.host };
-  const socket = secure ? tls.connect({ ...address, ...material, ...sni }) : net.connect(address);
+  const socket = secure ? dialTls(source!, address) : net.connect(address);
   socket.setTimeout(idleMs, () => socket.destroy(new Error("the receiver does not read or answer")));
   const answer = new Promise<void>((resolve, reject) => {
     const decoder = new FrameDecoder();

@@ -6,7 +6,6 @@ import { createRegistry } from "../../base/metrics.ts";
 import { listenHere, listenOutside } from "../../base/outside.ts";
 import { StartError } from "../../base/process.ts";
 import type { Rand } from "../../base/rand.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
 import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
 import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
@@ -16,6 +15,7 @@ import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
 import { httpServer } from "./ops.ts";
 import { serveClients } from "./serve.ts";
+import { openTls } from "./tls-config.ts";
 import { Transport } from "./transport.ts";
 
 export interface Machine {
@@ -54,10 +54,11 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     );
   }
   const jwt = config.jwt && loadJwt(config.jwt, (file) => readFileSync(file));
+  for (const warning of config.warnings) machine.log.warn({}, warning);
   if (config.jwt?.unknown.length) machine.log.warn({ keys: config.jwt.unknown }, "unknown JWT options");
   try {
-    const clientTLS = material(flags["cert-file"], flags["key-file"], flags["trusted-ca-file"]);
-    const peerTLS = material(flags["peer-cert-file"], flags["peer-key-file"], flags["peer-trusted-ca-file"]);
+    const clientTLS = await openTls(config.clientTLS, `${config.dataDir}/fixtures/client`, machine.log);
+    const peerTLS = await openTls(config.peerTLS, `${config.dataDir}/fixtures/peer`, machine.log);
     const all = (flag: "listen-client-urls" | "listen-peer-urls" | "listen-metrics-urls") =>
       Promise.all(flags[flag].map((url) => listen(flag, url)));
     const clients = await all("listen-client-urls");
@@ -65,7 +66,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const metrics = await all("listen-metrics-urls");
     const outside = config.outside && (await listenOut(config.outside.host, config.outside.port));
     const registry = createRegistry();
-    const requireClientCertificate = flags["peer-client-cert-auth"];
+    const requireClientCertificate = config.peerTLS.requireCertificate;
     let transport: Transport | undefined;
     const member = await openMember({
       dataDir: config.dataDir,
@@ -91,6 +92,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     });
     const server = serveClients(member, {
       tls: clientTLS,
+      requireClientCertificate: config.clientTLS.requireCertificate,
       clientCertAuth: flags["client-cert-auth"],
       gateway: flags["enable-grpc-gateway"],
       bcryptCost: flags["bcrypt-cost"],
@@ -159,12 +161,4 @@ async function opened(flag: string, listener: Promise<NetServer>): Promise<NetSe
   } catch (error) {
     throw new StartError(`--${flag}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-/** Without an authority nobody's certificate is looked at. */
-function material(cert: string | undefined, key: string | undefined, ca: string | undefined): TlsMaterial | undefined {
-  if (cert === undefined || key === undefined) return undefined;
-  const missing = [cert, key, ca ?? cert].find((file) => !existsSync(file));
-  if (missing) throw new StartError(`certificate file ${missing} does not exist`);
-  return { cert: readFileSync(cert), key: readFileSync(key), ca: readFileSync(ca ?? cert) };
 }

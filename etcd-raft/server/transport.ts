@@ -1,9 +1,8 @@
 import type net from "node:net";
-import tls from "node:tls";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
+import { type TlsSource, tlsAcceptor } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
 import type { Message } from "../raft/types.ts";
 import { decodeMessage, encodeMessage } from "../raft/wire.ts";
@@ -52,7 +51,7 @@ export interface PeerTransport {
 
 export interface TransportOptions extends PeerTransportOptions {
   /** Undefined: plain TCP (http peer URLs). */
-  tls: TlsMaterial | undefined;
+  tls: TlsSource | undefined;
   requireClientCertificate: boolean;
 }
 
@@ -61,7 +60,7 @@ export class Transport implements PeerTransport {
   readonly #peers = new Map<bigint, Peer>();
   readonly #inbound = new Set<net.Socket>();
   readonly #listeners: net.Server[] = [];
-  #tlsServer: tls.Server | undefined;
+  #acceptTLS: ((socket: net.Socket) => void) | undefined;
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -79,15 +78,15 @@ export class Transport implements PeerTransport {
       listener.on("connection", (socket: net.Socket) => this.#accept(socket));
       return;
     }
-    const { tls: material, requireClientCertificate } = this.#options;
-    this.#tlsServer ??= tls.createServer(
-      { ...material, requestCert: requireClientCertificate, rejectUnauthorized: requireClientCertificate },
-      (socket) => this.#accept(socket),
-    );
-    this.#tlsServer.on("tlsClientError", (err) => this.#options.log.debug({ err }, "Rejected a peer connection"));
+    const { tls: source, requireClientCertificate, log } = this.#options;
+    const options = { requestCert: requireClientCertificate, rejectUnauthorized: requireClientCertificate };
+    this.#acceptTLS ??= tlsAcceptor(source!, options, {
+      accept: (socket) => this.#accept(socket),
+      refused: ({ remoteAddress }, reason) => log.warn({ remote: remoteAddress, reason }, "Rejected a peer connection"),
+    });
     listener.on("connection", (socket: net.Socket) => {
       socket.on("error", () => {});
-      this.#tlsServer!.emit("connection", socket);
+      this.#acceptTLS!(socket);
     });
   }
 
