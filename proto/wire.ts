@@ -96,9 +96,7 @@ function toBig(reader: Reader, signed: boolean): bigint {
   const middle = part(reader, 4);
   const more = middle < 0 ? part(reader, 2) : 0;
   if (more < 0) throw new RangeError("invalid varint encoding");
-  const rest = (middle & 0xfffffff) * 2 ** 28 + (low & 0xfffffff);
-  if (more === 0) return BigInt(rest);
-  const value = (BigInt(more) << 56n) | BigInt(rest);
+  const value = (BigInt(more) << 56n) | (BigInt(middle & 0xfffffff) << 28n) | BigInt(low & 0xfffffff);
   return signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value);
 }
 

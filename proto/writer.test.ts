@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { describe, test } from "vitest";
+import { PutRequest, ResponseHeader } from "./generated/etcdserverpb.ts";
 import { Writer } from "./writer.ts";
 
 type Field =
@@ -68,6 +69,22 @@ describe("the writer", () => {
       assert.deepEqual(Writer.create().int64(value).finish(), big);
     },
   );
+
+  test("what is written is read: 64-bit fields as numbers and as bigints", () => {
+    fc.assert(
+      fc.property(
+        fc.bigInt(0n, 2n ** 64n - 1n),
+        fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n),
+        fc.maxSafeInteger(),
+        (u, i, n) => {
+          const header = ResponseHeader.decode(ResponseHeader.encode({ clusterId: u, memberId: u >> 9n, revision: n }));
+          assert.deepEqual([header.clusterId, header.memberId, header.revision], [u, u >> 9n, n]);
+          assert.equal(PutRequest.decode(PutRequest.encode({ lease: i })).lease, i);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
 
   test.each([127, 128, 16_383, 16_384, 2_097_151, 2_097_152])("a message of %d bytes gets its length in front", (n) => {
     const bytes = Writer.create().fork().bytes(new Uint8Array(n)).ldelim().finish();
