@@ -66,6 +66,11 @@ export const flagSpec = {
   "enable-grpc-gateway": { type: "boolean", help: "Serve the JSON gateway under /v3/", default: true },
   "listen-metrics-urls": { type: "strings", help: "URLs for /health /version /livez /readyz /metrics" },
   "listen-outside": { type: "string", help: "HOST:PORT outside the lab on which to serve clients too", optional: true },
+  "fault-socket": {
+    type: "string",
+    help: "Unix socket on which faults can be asked for (base/faults.ts): for tests and labs",
+    optional: true,
+  },
   logger: { type: "string", help: "zap: structured lines", default: "zap" },
   "log-outputs": { type: "strings", help: "stderr", default: ["default"] },
   "log-level": { type: "string", help: logLevels.join(", "), default: "info" },

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
+import { Faults, serveFaults } from "../../base/faults.ts";
 import type { Logger } from "../../base/logger.ts";
 import { createRegistry } from "../../base/metrics.ts";
 import { listenHere, listenOutside } from "../../base/outside.ts";
@@ -8,15 +9,18 @@ import { StartError } from "../../base/process.ts";
 import type { Rand } from "../../base/rand.ts";
 import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
+import { faultyDisk } from "../wal/faulty-disk.ts";
 import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
+import { idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
+import { faultyTransport } from "./faulty-transport.ts";
 import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
 import { httpServer } from "./ops.ts";
 import { serveClients } from "./serve.ts";
 import { openTls } from "./tls-config.ts";
-import { Transport } from "./transport.ts";
+import { type PeerTransportOptions, Transport } from "./transport.ts";
 
 export interface Machine {
   clock: Clock;
@@ -56,6 +60,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
   const jwt = config.jwt && loadJwt(config.jwt, (file) => readFileSync(file));
   for (const warning of config.warnings) machine.log.warn({}, warning);
   if (config.jwt?.unknown.length) machine.log.warn({ keys: config.jwt.unknown }, "unknown JWT options");
+  let faultSocket: { close(): void } | undefined;
   try {
     const clientTLS = await openTls(config.clientTLS, `${config.dataDir}/fixtures/client`, machine.log);
     const peerTLS = await openTls(config.peerTLS, `${config.dataDir}/fixtures/peer`, machine.log);
@@ -65,6 +70,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const peers = await all("listen-peer-urls");
     const metrics = await all("listen-metrics-urls");
     const outside = config.outside && (await listenOut(config.outside.host, config.outside.port));
+    const faults = flags["fault-socket"] === undefined ? undefined : new Faults();
+    if (faults) faultSocket = await serveFaults(checkedPath(flags["fault-socket"]!), faults);
     const registry = createRegistry();
     const requireClientCertificate = config.peerTLS.requireCertificate;
     let transport: Transport | undefined;
@@ -84,11 +91,21 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       tokenTtlMs: 1000 * flags["auth-token-ttl"],
       quotaBytes: flags["quota-backend-bytes"],
       transport: (options) => {
-        transport = new Transport({ ...options, tls: peerTLS, requireClientCertificate });
-        return transport;
+        const real = (to: PeerTransportOptions) => {
+          transport = new Transport({ ...to, tls: peerTLS, requireClientCertificate });
+          return transport;
+        };
+        const { names } = config.cluster;
+        const namesOf = (id: bigint) => [idText(id), names.get(id) ?? ""];
+        return faults ? faultyTransport(options, faults, namesOf, real) : real(options);
       },
       metrics: createMetrics(registry),
       ...machine,
+      disk: faults ? faultyDisk(machine.disk, faults, machine.clock) : machine.disk,
+    });
+    faults?.onChange((set) => {
+      const all = [...set.values()].map((fault) => Object.values(fault).join(" "));
+      member.history.server({ kind: "FaultsChanged", faults: all });
     });
     const server = serveClients(member, {
       tls: clientTLS,
@@ -123,11 +140,13 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
         stopCompacting();
         await member.close();
         for (const listener of listeners) listener.close();
+        faultSocket?.close();
         await server.close();
       },
     };
   } catch (error) {
     for (const listener of listeners) listener.close();
+    faultSocket?.close();
     throw error;
   }
 }
@@ -161,4 +180,10 @@ async function opened(flag: string, listener: Promise<NetServer>): Promise<NetSe
   } catch (error) {
     throw new StartError(`--${flag}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** The kernel's `sun_path` holds 107 bytes and a zero; Node silently cuts longer paths. */
+function checkedPath(path: string): string {
+  if (Buffer.byteLength(path) <= 107) return path;
+  throw new StartError(`--fault-socket: unix socket path is longer than 107 bytes: ${path}`);
 }

@@ -43,7 +43,12 @@ export interface TestCluster {
 
 export async function startTestCluster(
   size: number,
-  options: { log?: Logger; flags?: string[]; disk?: Disk; onFatal?: (error: Error) => void } = {},
+  options: {
+    log?: Logger;
+    flags?: string[] | ((i: number) => string[]);
+    disk?: Disk;
+    onFatal?: (error: Error) => void;
+  } = {},
 ): Promise<TestCluster> {
   const dir = mkdtempSync(join(tmpdir(), "etcd-raft-"));
   const ports = await freePorts(2 * size);
@@ -68,7 +73,7 @@ export async function startTestCluster(
       `--initial-cluster=${everyone}`,
       "--heartbeat-interval=20",
       "--election-timeout=200",
-      ...(options.flags ?? []),
+      ...(typeof options.flags === "function" ? options.flags(i) : (options.flags ?? [])),
     ]);
     members[i] = await startMember(config, {
       clock: systemClock,

@@ -24,7 +24,7 @@ export interface TransportHandlers {
   /** The state is coming from a leader, to be written to what this gives; `done` when all of it is durable. */
   onState(message: Message): { incoming: Promise<Incoming>; done(): void };
   /** A call of another member; the answer is bytes. Throws GrpcError. */
-  onCall(kind: FrameKind, request: Buffer): Promise<Uint8Array>;
+  onCall(kind: FrameKind, request: Buffer, from: bigint): Promise<Uint8Array>;
 }
 
 export interface PeerTransportOptions {
@@ -163,7 +163,7 @@ export class Transport implements PeerTransport {
         const message = decodeMessage(payload);
         if (message.from === from) handlers.onMessage(message);
       } else {
-        this.#answer(socket, kind as FrameKind, payload);
+        this.#answer(socket, kind as FrameKind, payload, from);
       }
     };
     socket.on("data", (chunk: Buffer) => {
@@ -177,7 +177,7 @@ export class Transport implements PeerTransport {
     });
   }
 
-  #answer(socket: net.Socket, kind: FrameKind, payload: Buffer): void {
+  #answer(socket: net.Socket, kind: FrameKind, payload: Buffer, from: bigint): void {
     const number = payload.readUInt32BE(0);
     const reply = (code: Code, body: Uint8Array) => {
       const bytes = Buffer.concat([frameHead(FrameKind.answer, 5 + body.length), Buffer.alloc(5), body]);
@@ -185,7 +185,7 @@ export class Transport implements PeerTransport {
       bytes[9] = code;
       if (!socket.destroyed) socket.write(bytes);
     };
-    this.#options.handlers.onCall(kind, Buffer.from(payload.subarray(4))).then(
+    this.#options.handlers.onCall(kind, Buffer.from(payload.subarray(4)), from).then(
       (response) => reply(Code.OK, response),
       (error: unknown) => {
         const known = error instanceof GrpcError ? error : new GrpcError(Code.Unavailable, (error as Error).message);
