@@ -144,6 +144,34 @@ describe("DeleteRange", () => {
   });
 });
 
+describe("which of several failures is told", () => {
+  const missing = { requestPut: { key: b("x"), ignoreValue: true, lease: 8n } };
+  const leased = { requestPut: { key: b("a"), lease: 8n } };
+  const future = { requestRange: { key: b("a"), revision: 99 } };
+  const rows: [string, Init<pb.TxnRequest>, RegExp][] = [
+    ["a put alone in a txn: the key before the lease", { success: [missing] }, /key not found$/],
+    ["puts before ranges, whatever their order", { success: [future, leased] }, /requested lease not found$/],
+    ["nested puts too", { success: [future, { requestTxn: { success: [missing] } }] }, /key not found$/],
+    ["a branch that is not taken: none", { failure: [missing, future] }, /^$/],
+  ];
+  for (const [name, request, error] of rows) {
+    test(name, () => {
+      let told = "";
+      try {
+        txn(filled(), leases, message(pb.TxnRequest, request));
+      } catch (e) {
+        told = (e as Error).message;
+      }
+      assert.match(told, error);
+    });
+  }
+
+  test("of a put alone: the lease before the key", () => {
+    const request = message(pb.PutRequest, missing.requestPut);
+    assert.throws(() => put(filled(), leases, request), /requested lease not found$/);
+  });
+});
+
 describe("Compare", () => {
   const [EQUAL, GREATER, LESS, NOT_EQUAL] = [0, 1, 2, 3];
   const [VERSION, CREATE, MOD, VALUE, LEASE] = [0, 1, 2, 3, 4];

@@ -25,7 +25,8 @@ export interface LeaseTable {
 }
 
 export function put(store: Store, leases: LeaseTable, request: PutRequest): PutResponse {
-  checkPutNow(store, leases, request);
+  checkLease(leases, request);
+  checkPresent(store, request);
   const write = store.begin();
   const response = doPut(store, write, request);
   write.end();
@@ -125,19 +126,33 @@ function orderOf(compare: Compare, version: Version | undefined): number {
 
 const noBytes = new Uint8Array(0);
 
+/** All puts of the path, then all ranges: the order decides which failure is told. */
 function checkPath(store: Store, leases: LeaseTable, path: Path): void {
-  for (const { op, nested } of path.steps) {
-    if (op.requestPut) checkPutNow(store, leases, op.requestPut);
-    if (op.requestRange && op.requestRange.revision !== 0) {
-      if (op.requestRange.revision > store.revision) throw etcdError("futureRevision");
-      if (op.requestRange.revision < store.compactRevision) throw etcdError("compacted");
+  forEachOp(path, ({ requestPut }) => {
+    if (requestPut === undefined) return;
+    checkPresent(store, requestPut);
+    checkLease(leases, requestPut);
+  });
+  forEachOp(path, ({ requestRange }) => {
+    if (requestRange && requestRange.revision !== 0) {
+      if (requestRange.revision > store.revision) throw etcdError("futureRevision");
+      if (requestRange.revision < store.compactRevision) throw etcdError("compacted");
     }
-    if (nested) checkPath(store, leases, nested);
+  });
+}
+
+function forEachOp(path: Path, fn: (op: RequestOp) => void): void {
+  for (const { op, nested } of path.steps) {
+    fn(op);
+    if (nested) forEachOp(nested, fn);
   }
 }
 
-function checkPutNow(store: Store, leases: LeaseTable, { key, lease, ignoreValue, ignoreLease }: PutRequest): void {
+function checkLease(leases: LeaseTable, { lease }: PutRequest): void {
   if (lease !== 0n && !leases.has(lease)) throw etcdError("leaseNotFound");
+}
+
+function checkPresent(store: Store, { key, ignoreValue, ignoreLease }: PutRequest): void {
   if ((ignoreValue || ignoreLease) && store.at(keyText(key)) === undefined) throw etcdError("keyNotFound");
 }
 

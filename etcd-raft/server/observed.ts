@@ -41,6 +41,7 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
       "Watchers that are behind, or wait for a slow reader",
       () => Math.max(0, observed.watchers() - hub.syncedCount),
     ],
+    ["etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values put", () => counts.putBytes],
     ["etcd_debugging_auth_revision", "The revision of the auth store", () => auth.revision],
   ];
   for (const [name, help, value] of gauges) {
@@ -51,7 +52,6 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_mvcc_delete_total", "Keys deleted, outside of transactions", () => counts.deletes],
     ["etcd_mvcc_txn_total", "Transactions that may write", () => counts.txns],
     ["etcd_mvcc_range_total", "Ranges, outside of transactions", () => counts.ranges],
-    ["etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values of those puts", () => counts.putBytes],
     ["etcd_debugging_mvcc_events_total", "Events given to watchers", () => hub.delivered],
     ["etcd_debugging_lease_granted_total", "Leases granted", () => counts.leasesGranted],
     ["etcd_debugging_lease_revoked_total", "Leases revoked", () => counts.leasesRevoked],

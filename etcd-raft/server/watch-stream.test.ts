@@ -220,6 +220,23 @@ describe("compaction", () => {
     assert.deepEqual(bench.take(), ["0 created @4", "0 canceled compacted 3 @0"]);
   });
 
+  test("an id that compaction ended stays taken until the client cancels it, which is confirmed", () => {
+    const bench = new Bench();
+    for (const value of ["1", "2", "3"]) bench.write(["a", value]);
+    bench.hub.publish();
+    bench.compact(3);
+    bench.create({ ...all, watchId: 7, startRevision: 2 });
+    bench.settle();
+    bench.take();
+    bench.create({ ...all, watchId: 7 });
+    assert.match(bench.take()[0]!, /^-1 created canceled .*duplicate watch ID/);
+    bench.ask({ progressRequest: {} }); // it is over, and holds up nobody
+    for (const watchId of [7, 7]) bench.ask({ cancelRequest: { watchId } });
+    assert.deepEqual(bench.take(), ["-1 @4", "7 canceled @4"]);
+    bench.create({ ...all, watchId: 7 });
+    assert.deepEqual(bench.take(), ["7 created @4"]);
+  });
+
   test("a start at it is legal; the value before is gone", () => {
     const bench = new Bench();
     for (const value of ["1", "2", "3"]) bench.write(["a", value]);

@@ -42,6 +42,8 @@ export class WatchStream {
   readonly #context: WatchContext;
   readonly #send: Send<WatchResponse>;
   readonly #watchers = new Map<number, StreamWatcher>();
+  /** Ended by compaction: their ids stay taken until the client cancels them too, as etcd has it. */
+  readonly #compactedIds = new Set<number>();
   #nextId = 0;
   /** Responses since the transport asked us to wait; undefined when it takes more. */
   #queued: number | undefined;
@@ -106,9 +108,9 @@ export class WatchStream {
     if (request.startRevision < 0) return this.#refuse(compactedText);
     let id = request.watchId;
     if (id === 0) {
-      while (this.#watchers.has(this.#nextId)) this.#nextId++;
+      while (this.#taken(this.#nextId)) this.#nextId++;
       id = this.#nextId++;
-    } else if (this.#watchers.has(id)) return this.#refuse("mvcc: duplicate watch ID provided on the WatchStream");
+    } else if (this.#taken(id)) return this.#refuse("mvcc: duplicate watch ID provided on the WatchStream");
     const watcher: StreamWatcher = {
       id,
       range,
@@ -134,11 +136,14 @@ export class WatchStream {
     this.#respond({ header: header(store.revision), watchId: -1, created: true, canceled: true, cancelReason });
   }
 
+  #taken(id: number): boolean {
+    return this.#watchers.has(id) || this.#compactedIds.has(id);
+  }
+
   #cancel(id: number): void {
     const watcher = this.#watchers.get(id);
-    if (!watcher) return;
-    this.#context.hub.unsync(watcher);
-    this.#watchers.delete(id);
+    if (watcher) this.#context.hub.unsync(watcher);
+    if (!this.#watchers.delete(id) && !this.#compactedIds.delete(id)) return;
     this.#respond({ header: this.#context.header(this.#context.hub.revision), watchId: id, canceled: true });
   }
 
@@ -197,6 +202,7 @@ export class WatchStream {
 
   #compacted(watcher: StreamWatcher): void {
     this.#watchers.delete(watcher.id);
+    this.#compactedIds.add(watcher.id);
     this.#respond({
       header: this.#context.header(0),
       watchId: watcher.id,
