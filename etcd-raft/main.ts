@@ -4,11 +4,15 @@ import { aborted, runProcess } from "../base/process.ts";
 import { systemRand } from "../base/rand.ts";
 import { isPasswordWorker } from "./auth/password.ts";
 import { parseConfig } from "./server/config.ts";
+import { restore, snapshotStatus } from "./server/restore.ts";
 import { startMember } from "./server/start.ts";
 import { etcdVersion } from "./server/version.ts";
 import { nodeDisk } from "./wal/disk.ts";
 
-/** The process `etcd-raft`: one member. Takes etcd's flags (`server/config.ts`). */
+/**
+ * The process `etcd-raft`: one member, with etcd's flags (`server/config.ts`). `etcd-raft restore FILE` and
+ * `etcd-raft snapshot status FILE` work on backups (`server/restore.ts`).
+ */
 function main(argv: string[]): void {
   if (argv.includes("--version")) {
     process.stdout.write(`etcd Version: ${etcdVersion}\nkubelab etcd-raft on Node.js ${process.version}\n`);
@@ -18,6 +22,8 @@ function main(argv: string[]): void {
   const level = /^--log-level=(\w+)$/.exec(levelFlag)?.[1] ?? process.env["ETCD_LOG_LEVEL"];
   const log = createLogger("etcd-raft", level as LogLevel | undefined);
   runProcess(log, async (signal) => {
+    const command = commandOf(argv);
+    if (command) return void process.stdout.write(`${await command()}\n`);
     const config = parseConfig(argv, process.env);
     if (config.unrecognized.length > 0) log.warn({ names: config.unrecognized }, "Unrecognized environment variables");
     const running = await startMember(config, {
@@ -31,6 +37,15 @@ function main(argv: string[]): void {
     await aborted(signal);
     await running.close();
   });
+}
+
+/** Undefined: run a member. */
+function commandOf([first, second, ...rest]: string[]): (() => Promise<string>) | undefined {
+  const surroundings = { disk: nodeDisk, clock: systemClock };
+  if (first === "restore") return () => restore(second === undefined ? [] : [second, ...rest], surroundings);
+  if (first === "snapshot" && second === "restore") return () => restore(rest, surroundings);
+  if (first === "snapshot" && second === "status") return () => snapshotStatus(rest);
+  return undefined;
 }
 
 if (!isPasswordWorker) main(process.argv.slice(2));

@@ -16,6 +16,9 @@ export class BoltError extends Error {
   override name = "BoltError";
 }
 
+/** All that is needed of a file. */
+export type BoltFile = Pick<DiskFile, "size" | "read">;
+
 export interface Row {
   key: Buffer;
   value: Buffer;
@@ -27,7 +30,7 @@ export interface Row {
  * are not looked at. Only the pages that are asked for are read, in blocks that are kept for a while: memory is bounded,
  * and rows are views of their page.
  */
-export async function openBolt(file: DiskFile, path: string): Promise<Bolt> {
+export async function openBolt(file: BoltFile, path: string): Promise<Bolt> {
   const size = await file.size();
   const metas = await readMetas(file);
   if (metas.length === 0) throw new BoltError(`${path} is not a bbolt database: neither meta page is valid`);
@@ -42,7 +45,7 @@ export class Bolt {
   /** Its rows are the buckets. */
   readonly root: BoltBucket;
 
-  constructor(file: DiskFile, path: string, meta: Meta) {
+  constructor(file: BoltFile, path: string, meta: Meta) {
     this.meta = meta;
     this.root = new BoltBucket(new Pages(file, path, meta), meta.root, undefined);
   }
@@ -120,13 +123,13 @@ class OrderCheck {
 }
 
 class Pages {
-  readonly #file: DiskFile;
+  readonly #file: BoltFile;
   readonly #path: string;
   readonly #meta: Meta;
   /** Least recently used first. */
   readonly #blocks = new Map<number, Buffer>();
 
-  constructor(file: DiskFile, path: string, meta: Meta) {
+  constructor(file: BoltFile, path: string, meta: Meta) {
     this.#file = file;
     this.#path = path;
     this.#meta = meta;
@@ -202,7 +205,7 @@ class Pages {
 }
 
 /** The second meta stands where the page size says, which the first may no longer tell. */
-async function readMetas(file: DiskFile): Promise<Meta[]> {
+async function readMetas(file: BoltFile): Promise<Meta[]> {
   const at = async (position: number) => {
     const bytes = await file.read(position, 4096);
     return readMeta(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));

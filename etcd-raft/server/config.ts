@@ -10,7 +10,8 @@ import { type SideConfig, sideConfig, tlsFlagSpec } from "./tls-config.ts";
 /** etcd's flags with etcd's defaults, as far as they do something here; others are refused by name. */
 export const flagSpec = {
   name: { type: "string", help: "Human-readable name of this member", default: "default" },
-  "data-dir": { type: "string", help: "Where the WAL lives (default NAME.etcd)", optional: true },
+  "data-dir": { type: "string", help: "Where the data lives (default NAME.etcd)", optional: true },
+  "wal-dir": { type: "string", help: "Where the WAL lives (default DATA-DIR/member/wal)", optional: true },
   "listen-client-urls": { type: "strings", help: "URLs to serve clients on", default: ["http://localhost:2379"] },
   "advertise-client-urls": { type: "strings", help: "Client URLs that the other members tell of this one" },
   "listen-peer-urls": { type: "strings", help: "URLs to serve peers on", default: ["http://localhost:2380"] },

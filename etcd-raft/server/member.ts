@@ -35,6 +35,8 @@ import { WatchHub } from "./watch-hub.ts";
  */
 export interface MemberConfig {
   dataDir: string;
+  /** `--wal-dir`; undefined: inside the data directory. */
+  walDir?: string | undefined;
   cluster: InitialCluster;
   /** What the others are told to reach our clients' port at. */
   advertiseClientURLs: string[];
@@ -521,6 +523,8 @@ export class Member {
   }
 }
 
+export const walDir = ({ dataDir, walDir }: Pick<MemberConfig, "dataDir" | "walDir">): string =>
+  walDir ?? `${dataDir}/member/wal`;
 export const snapDir = ({ dataDir }: { dataDir: string }): string => `${dataDir}/member/snap`;
 
 /** Longer than this the leader's heartbeats and answers begin to be missed: etcd's bound for applying, for both. */

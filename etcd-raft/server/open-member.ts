@@ -4,7 +4,7 @@ import { minTTLFor } from "../lease/lessor.ts";
 import { createWal, openWal, WalError, walExists } from "../wal/wal.ts";
 import { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
-import { Member, type MemberConfig, snapDir } from "./member.ts";
+import { Member, type MemberConfig, snapDir, walDir } from "./member.ts";
 import { openSnapshot } from "./snapshots.ts";
 
 /** A member on its data directory, made if there is none. What an operator must mend is a StartError of one line. */
@@ -19,7 +19,7 @@ export async function openMember(config: MemberConfig): Promise<Member> {
 }
 
 async function open(config: MemberConfig): Promise<Member> {
-  const dir = `${config.dataDir}/member/wal`;
+  const dir = walDir(config);
   const { clusterId, self, members } = config.cluster;
   const { clock, electionMs, tokenTtlMs } = config;
   const applier = new Applier({ members, minLeaseTTL: minTTLFor(electionMs), clock, tokenTtlMs });

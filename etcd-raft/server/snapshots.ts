@@ -203,7 +203,7 @@ async function useReceived(dir: string, index: number, disk: Disk): Promise<void
   await disk.syncDir(dir);
 }
 
-async function writeSnap(dir: string, state: State, disk: Disk): Promise<void> {
+export async function writeSnap(dir: string, state: State, disk: Disk): Promise<void> {
   const { consistentIndex: index, term, confState } = state;
   assert(confState !== undefined, "our own states know who votes");
   const path = `${dir}/${snapName({ index, term })}`;

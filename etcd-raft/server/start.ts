@@ -52,7 +52,10 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     listeners.push(listener);
     return held(listener);
   };
-  if (flags["initial-cluster-state"] === "existing" && !existsSync(`${config.dataDir}/member/wal`)) {
+  if (
+    flags["initial-cluster-state"] === "existing" &&
+    !existsSync(flags["wal-dir"] ?? `${config.dataDir}/member/wal`)
+  ) {
     throw new StartError(
       `--initial-cluster-state=existing: ${config.dataDir} holds no member, and joining a running cluster is not built yet`,
     );
@@ -77,6 +80,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     let transport: Transport | undefined;
     const member = await openMember({
       dataDir: config.dataDir,
+      walDir: flags["wal-dir"],
       cluster: config.cluster,
       advertiseClientURLs: config.advertiseClientURLs,
       heartbeatMs: flags["heartbeat-interval"],

@@ -62,6 +62,11 @@ export const nodeDisk: Disk = {
   },
 };
 
+/** A file that is only looked at, and may be somebody else's. */
+export async function openReadOnly(path: string): Promise<Pick<DiskFile, "size" | "read" | "close">> {
+  return openFile(await fs.open(path, "r"));
+}
+
 function openFile(handle: fs.FileHandle): DiskFile {
   let through: Promise<fs.FileHandle | undefined> | undefined;
   return {
