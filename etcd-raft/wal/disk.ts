@@ -1,11 +1,12 @@
 import { constants, fdatasync, write } from "node:fs";
 import * as fs from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 
 /** The few verbs the WAL needs of a disk. `nodeDisk` is the real one; `lab/sim` has one that forgets at a crash. */
 export interface Disk {
   /** Names in a directory, sorted; undefined when there is no such directory. */
   list(dir: string): Promise<string[] | undefined>;
-  /** With its parents. */
+  /** With its parents; their names are durable when it resolves. */
   makeDir(dir: string): Promise<void>;
   /** A file, or a directory with all that is in it; no error if it is not there. */
   remove(path: string): Promise<void>;
@@ -45,7 +46,10 @@ export const nodeDisk: Disk = {
     }
   },
   async makeDir(dir) {
-    await fs.mkdir(dir, { recursive: true, mode: 0o700 });
+    const first = await fs.mkdir(dir, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    for (let made = resolve(dir); made.length >= first.length; made = dirname(made))
+      await nodeDisk.syncDir(dirname(made));
   },
   remove: (path) => fs.rm(path, { recursive: true, force: true }),
   async open(path, mode) {

@@ -161,3 +161,25 @@ export function isWrite(request: Request): boolean {
       return true;
   }
 }
+
+/** Equal text for what means the same: fields sorted, those that are zero, false or empty left out. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) => {
+    if (inner === null || typeof inner !== "object" || Array.isArray(inner)) return inner;
+    const fields = Object.entries(inner).filter(([name, field]) => {
+      if (Array.isArray(field)) return field.length > 0;
+      return (
+        field !== undefined && field !== false && field !== 0 && field !== "" && !(name === "lease" && field === "0")
+      );
+    });
+    return Object.fromEntries(fields.sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}
+
+export const sameMeaning = (a: unknown, b: unknown): boolean => canonical(a) === canonical(b);
+
+/** For messages: long values cut short. */
+export const brief = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === "string" && inner.length > 24 ? `${inner.slice(0, 20)}...` : inner,
+  ) ?? "a refusal";

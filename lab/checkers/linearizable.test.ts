@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { checkLinearizable, type Operation } from "./linearizable.ts";
+import { checkLinearizable, type RegisterOperation } from "./linearizable.ts";
 
 /** "w a 1-2" writes a between 1 and 2, "r - 3-4" reads the empty register, "w b 5-" never answered. */
-function history(...lines: string[]): Operation[] {
+function history(...lines: string[]): RegisterOperation[] {
   return lines.map((line) => {
     const [kind, value, times] = line.split(" ") as [string, string, string];
     const [called, returned] = times.split("-") as [string, string];

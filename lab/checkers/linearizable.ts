@@ -1,10 +1,13 @@
+import { type HistoryLine, outcome, type Request } from "./history.ts";
+import { inRange } from "./model.ts";
+
 /**
  * Is a history of reads and writes of single registers linearizable? Search after Wing and Gong with Lowe's memory of
  * visited states, one register at a time (linearizability is local: Herlihy and Wing, theorem 1).
  *
  * The search is bounded by `maxSteps`; past it the verdict is "unknown", which every caller counts as a failure.
  */
-export interface Operation {
+export interface RegisterOperation {
   key: string;
   kind: "read" | "write";
   /** Written, or seen by the read; undefined: the register was empty. Written values are unique within a key. */
@@ -17,13 +20,55 @@ export interface Operation {
 
 export type Verdict = { verdict: "ok" } | { verdict: "violation" | "unknown"; key: string; message: string };
 
-export function checkLinearizable(history: readonly Operation[], maxSteps = 1_000_000): Verdict {
+export function checkLinearizable(history: readonly RegisterOperation[], maxSteps = 1_000_000): Verdict {
   for (const key of new Set(history.map((operation) => operation.key))) {
     const operations = history.filter((operation) => operation.key === key);
     const result = checkRegister(operations, maxSteps);
     if (result.verdict !== "ok") return { ...result, key };
   }
   return { verdict: "ok" };
+}
+
+/**
+ * The keys of a history that are plain registers: put, deleted and read one at a time, never in a transaction, a range or
+ * with a lease. A put that asks for the value before is a read and a write in one, which a register has not.
+ */
+export function registersOf(history: readonly HistoryLine[]): RegisterOperation[] {
+  const operations = history.filter((line) => line.type === "operation");
+  const plain = ({ op, ...request }: Request): boolean => {
+    if (op === "put" || op === "delete" || op === "range") {
+      const { end, prevKv, lease, revision, limit, countOnly, keysOnly } = request as Record<string, unknown>;
+      return !(end || prevKv || lease || revision || limit || countOnly || keysOnly);
+    }
+    return false;
+  };
+  const others: { key: string; end?: string }[] = [];
+  const collect = (request: Request, alone: boolean): void => {
+    if (request.op === "txn") {
+      others.push(...request.compare);
+      for (const inner of [...request.success, ...request.failure]) collect(inner, false);
+    } else if ("key" in request && !(alone && plain(request))) others.push(request);
+  };
+  for (const { request } of operations) collect(request, true);
+  const shared = (key: string) => others.some((other) => inRange(key, other.key, other.end));
+  const keys = new Map<string, boolean>();
+  const registers: RegisterOperation[] = [];
+  for (const operation of operations) {
+    const { request, response, called } = operation;
+    if (!("key" in request) || !plain(request) || outcome(operation) === "failed") continue;
+    if (request.op === "range" && (request.serializable || !response)) continue;
+    if (!keys.has(request.key)) keys.set(request.key, !shared(request.key));
+    if (!keys.get(request.key)) continue;
+    const seen = response?.op === "range" ? response.kvs[0]?.value : undefined;
+    registers.push({
+      key: request.key,
+      kind: request.op === "range" ? "read" : "write",
+      value: request.op === "put" ? request.value : seen,
+      called,
+      returned: response ? operation.returned : undefined,
+    });
+  }
+  return registers;
 }
 
 interface Link {
@@ -33,14 +78,14 @@ interface Link {
 
 /** A call or a return in a doubly linked list in time order; a call knows its return. */
 interface Event extends Link {
-  operation: Operation;
+  operation: RegisterOperation;
   id: number;
   isCall: boolean;
   match: Event | undefined;
 }
 
 function checkRegister(
-  operations: Operation[],
+  operations: RegisterOperation[],
   maxSteps: number,
 ): { verdict: "ok" } | { verdict: "violation" | "unknown"; message: string } {
   // A read without answer says nothing and changes nothing.
@@ -51,7 +96,7 @@ function checkRegister(
   let done = 0n; // bit set of the operations that have one
   const visited = new Set<string>();
   const stack: { event: Event; value: string | undefined }[] = [];
-  let stuck = { depth: -1, operation: undefined as Operation | undefined, value }; // what came furthest
+  let stuck = { depth: -1, operation: undefined as RegisterOperation | undefined, value }; // what came furthest
   let event = head.next;
   let steps = 0;
   while (open > 0) {
@@ -87,7 +132,7 @@ function checkRegister(
   return { verdict: "ok" };
 }
 
-function eventList(operations: Operation[]): Link {
+function eventList(operations: RegisterOperation[]): Link {
   const events = operations.flatMap((operation, id) => {
     const call: Event = { operation, id, isCall: true, match: undefined, previous: undefined, next: undefined };
     if (operation.returned === undefined) return [{ at: operation.called, event: call }];
@@ -124,7 +169,7 @@ function restore(call: Event): void {
   }
 }
 
-function describe(operation: Operation | undefined, value: string | undefined): string {
+function describe(operation: RegisterOperation | undefined, value: string | undefined): string {
   if (operation === undefined) return "not linearizable";
   const { kind, called, returned } = operation;
   const seen = `${kind} of ${operation.value ?? "(empty)"} [${called}, ${returned}]`;

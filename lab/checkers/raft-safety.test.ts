@@ -1,5 +1,4 @@
 import { expect, test } from "vitest";
-import { checkAcknowledged } from "./acknowledged.ts";
 import { type LogEntry, RaftSafety } from "./raft-safety.ts";
 
 /** "1 1 2" is a log whose entries have these terms; data says the same unless `data` is given. */
@@ -82,10 +81,4 @@ test("a leader elected late, when others are past its term, need not have what t
   applyAll(safety, 1n, log("1 3"), 3);
   safety.leads(2n, 2, log("1"));
   expect(safety.violations).toEqual([]);
-});
-
-test("acknowledged writes are in the log once; others at most once", () => {
-  expect(checkAcknowledged(["a", "b"], ["b", "c", "a"])).toEqual([]);
-  expect(checkAcknowledged(["a"], ["b"])).toEqual(["lost write: a was acknowledged but is not in the log"]);
-  expect(checkAcknowledged([], ["b", "b"])).toEqual(["double write: b is in the log 2 times"]);
 });

@@ -1,74 +1,107 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
-import type { Operation } from "../checkers/linearizable.ts";
-import type { Outcome, SimMember } from "./sim-member.ts";
+import { GrpcError } from "../../net/grpc-error.ts";
+import type { Operation, Request, Response } from "../checkers/history.ts";
+import type { Recorder } from "./recorder.ts";
+import type { SimMember } from "./sim-member.ts";
+import { Workload } from "./workload.ts";
 
 /**
- * Clients that write and read a few registers through any member, one operation at a time each, and note what they see.
- * An operation without answer in time is indeterminate; one that was refused never happened.
+ * Clients that ask any member, one operation at a time each, and write down what they see. One that hears nothing in time
+ * goes on; what it asked for may happen all the same, or later, or never.
  */
 export class Clients {
-  readonly acknowledged: string[] = [];
-  readonly #history: Operation[] = [];
+  acknowledged = 0;
   readonly #clock: Clock;
   readonly #rand: Rand;
-  readonly #members: readonly SimMember[];
-  #order = 0;
+  readonly #recorder: Recorder;
+  readonly #members: () => readonly SimMember[];
   #stopped = false;
-  #counter = 0;
 
-  constructor(clock: Clock, rand: Rand, members: readonly SimMember[]) {
+  constructor(clock: Clock, rand: Rand, recorder: Recorder, members: () => readonly SimMember[]) {
     this.#clock = clock;
     this.#rand = rand;
+    this.#recorder = recorder;
     this.#members = members;
   }
 
   start(count: number): void {
-    for (let i = 0; i < count; i++) this.#clock.after(this.#rand.below(100), () => this.#next());
+    for (let i = 0; i < count; i++) {
+      const workload = new Workload(this.#rand, `c${i}`);
+      this.#clock.after(this.#rand.below(100), () => this.#next(`c${i}`, workload));
+    }
   }
 
   stop(): void {
     this.#stopped = true;
   }
 
-  /** What may have happened, refused operations left out. */
-  get history(): readonly Operation[] {
-    return this.#history;
-  }
-
-  #next(): void {
-    if (this.#stopped) return;
-    const member = this.#members[this.#rand.below(this.#members.length)]!;
-    const id = `w${++this.#counter}`;
-    const kind = this.#rand.below(2) === 0 ? "write" : "read";
+  /** One request; resolves with the answer, or with nothing when it is not known how it ended. */
+  ask(client: string, member: SimMember, request: Request): Promise<Response | undefined> {
     const operation: Operation = {
-      key: `k${this.#rand.below(3)}`,
-      kind,
-      value: kind === "write" ? id : undefined,
-      called: ++this.#order,
-      returned: undefined,
+      type: "operation",
+      client,
+      member: member.name,
+      called: this.#recorder.now(),
+      request,
     };
-    this.#history.push(operation);
-    let open = true;
-    const end = (outcome: Outcome) => {
-      if (!open) return;
-      open = false;
-      cancel();
-      this.#settle(operation, id, outcome);
-      this.#clock.after(1 + this.#rand.below(30), () => this.#next());
-    };
-    const cancel = this.#clock.after(1000, () => end({ type: "lost" }));
-    if (kind === "write") member.write(id, operation.key, id, end);
-    else member.read(operation.key, end);
+    this.#recorder.add(operation);
+    return new Promise((resolve) => {
+      let open = true;
+      const end = (settle: () => void) => {
+        if (!open) return;
+        open = false;
+        cancel();
+        settle();
+        resolve(operation.response);
+      };
+      const cancel = this.#clock.after(clientTimeoutMs, () => end(() => {}));
+      const answered = (response: Response) =>
+        end(() => {
+          operation.returned = this.#recorder.now();
+          operation.response = response;
+          this.acknowledged++;
+        });
+      const failed = (error: Error) =>
+        end(() => {
+          operation.returned = this.#recorder.now();
+          const { code = 14, message } = error as GrpcError;
+          operation.error = { code, message };
+        });
+      this.#hop(() => {
+        const { life, services } = member;
+        if (life === undefined || services === undefined) return failed(new Error("connection refused"));
+        life
+          .run(() => services.call(request))
+          .then(
+            (response) => this.#hop(() => answered(response)),
+            (error: Error) => {
+              if (!(error instanceof GrpcError) && life.alive) throw error;
+              this.#hop(() => failed(error));
+            },
+          );
+      });
+    });
   }
 
-  #settle(operation: Operation, id: string, outcome: Outcome): void {
-    if (outcome.type === "refused") {
-      this.#history.splice(this.#history.indexOf(operation), 1);
-    } else if (outcome.type === "answered") {
-      operation.returned = ++this.#order;
-      operation.value = outcome.value;
-      if (operation.kind === "write") this.acknowledged.push(id);
+  #next(client: string, workload: Workload): void {
+    if (this.#stopped) return;
+    const members = this.#members().filter(({ services }) => services);
+    const again = () => this.#clock.after(1 + this.#rand.below(30), () => this.#next(client, workload));
+    if (members.length === 0) {
+      again();
+      return;
     }
+    const member = members[this.#rand.below(members.length)]!;
+    void this.ask(client, member, workload.next()).then((response) => {
+      workload.saw(response);
+      again();
+    });
+  }
+
+  #hop(arrive: () => void): void {
+    this.#clock.after(0.2 - Math.log(1 - this.#rand.next()) * 0.5, arrive);
   }
 }
+
+const clientTimeoutMs = 1000;

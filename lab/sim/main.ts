@@ -15,10 +15,7 @@ runProcess(createLogger("sim"), async (signal) => {
     process.argv.slice(2),
   );
   const start = performance.now();
-  let acknowledged = 0;
-  let elections = 0;
-  let tornTails = 0;
-  let installed = 0;
+  const sum = { acknowledged: 0, elections: 0, tornTails: 0, installed: 0, events: 0 };
   for (let seed = flags.seed; seed < flags.seed + flags.seeds && !signal.aborted; seed++) {
     const trace = flags.trace ? { trace: (line: string) => process.stdout.write(`${line}\n`) } : {};
     const result = await simulate({ ...variety(seed), durationMs: flags.duration, ...trace });
@@ -26,14 +23,11 @@ runProcess(createLogger("sim"), async (signal) => {
       const replay = `npm run sim -- --seed ${seed} --seeds 1 --duration ${flags.duration}ms --trace`;
       throw new StartError(`seed ${seed} fails:\n  ${result.violations.join("\n  ")}\nreplay: ${replay}`);
     }
-    acknowledged += result.acknowledged;
-    elections += result.elections;
-    tornTails += result.tornTails;
-    installed += result.installed;
+    for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += result[key];
   }
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   process.stdout.write(
-    `${flags.seeds} seeds without violation in ${seconds} s: ${acknowledged} acknowledged writes, ` +
-      `${elections} elections, ${tornTails} torn tails, ${installed} snapshots in place of a follower's state\n`,
+    `${flags.seeds} seeds without violation in ${seconds} s: ${sum.acknowledged} answers, ${sum.events} watch events, ` +
+      `${sum.elections} elections, ${sum.tornTails} torn tails, ${sum.installed} snapshots in place of a follower's state\n`,
   );
 });

@@ -8,7 +8,7 @@ import type { VirtualClock } from "./virtual-clock.ts";
 export class Nemesis {
   readonly #clock: VirtualClock;
   readonly #rand: Rand;
-  readonly #members: readonly SimMember[];
+  readonly #members: () => readonly SimMember[];
   readonly #network: SimNetwork;
   readonly #note: (event: string) => void;
   readonly #crashesOnly: boolean;
@@ -17,7 +17,7 @@ export class Nemesis {
   constructor(
     clock: VirtualClock,
     rand: Rand,
-    members: readonly SimMember[],
+    members: () => readonly SimMember[],
     network: SimNetwork,
     note: (event: string) => void,
     crashesOnly: boolean,
@@ -28,18 +28,12 @@ export class Nemesis {
     this.#network = network;
     this.#note = note;
     this.#crashesOnly = crashesOnly;
+    network.onSend = (message) => this.#sent(message);
   }
 
   start(): void {
     if (this.#crashesOnly || this.#rand.below(4) === 0) this.#network.delayMs = 1 + this.#rand.next() * 60;
     this.#clock.after(this.#rand.below(1000), () => this.#strike());
-  }
-
-  /** A promise just left a member: the worst time for it to crash. */
-  promised(message: Message): void {
-    const chance = message.type === "AppResp" ? 0.001 : this.#crashesOnly ? 0.7 : 0.1;
-    const member = this.#members[Number(message.from) - 1]!;
-    if (!this.#stopped && this.#rand.next() < chance) this.#clock.after(0, () => this.#crash(member));
   }
 
   /** Everything works again, for good. */
@@ -50,44 +44,52 @@ export class Nemesis {
     this.#network.duplication = 0;
     this.#network.straggling = 0;
     this.#network.delayMs = 1;
-    for (const member of this.#members) {
+    for (const member of this.#members()) {
       member.disk.slowness = 1;
       member.disk.failNextSync = false;
+      member.disk.full = false;
       member.stall(false);
       member.start();
     }
+  }
+
+  /** A promise just left a member: the worst time for it to crash. */
+  #sent(message: Message): void {
+    if (message.type !== "VoteResp" && message.type !== "AppResp") return;
+    const chance = message.type === "AppResp" ? 0.001 : this.#crashesOnly ? 0.7 : 0.1;
+    const member = this.#members().find(({ id }) => id === message.from);
+    if (!this.#stopped && this.#rand.next() < chance && member) this.#clock.after(0, () => this.#crash(member));
   }
 
   #strike(): void {
     if (this.#stopped) return;
     const rand = this.#rand;
     const [one, two] = this.#two();
-    switch (rand.below(this.#crashesOnly ? 4 : 12)) {
+    switch (rand.below(this.#crashesOnly ? 4 : 15)) {
       case 0:
       case 1:
         this.#crash(one);
         break;
       case 2:
-        for (const member of this.#members) this.#crash(member);
+        for (const member of this.#members()) this.#crash(member);
         break;
       case 3:
         this.#crash(one);
         this.#crash(two);
         break;
       case 4:
-        this.#note(`${one.id} is cut off`);
-        for (const other of this.#members) {
+        this.#note(`${one.name} is cut off`);
+        for (const other of this.#members()) {
           this.#network.cut.add(link(one.id, other.id)).add(link(other.id, one.id));
         }
         break;
       case 5:
-        this.#note(`${one.id} is not heard by ${two.id}`);
+        this.#note(`${one.name} is not heard by ${two.name}`);
         this.#network.cut.add(link(one.id, two.id));
-        two.unreachable(one.id);
         break;
       case 6:
-        this.#note(`${one.id} hears nobody`);
-        for (const other of this.#members) this.#network.cut.add(link(other.id, one.id));
+        this.#note(`${one.name} hears nobody`);
+        for (const other of this.#members()) this.#network.cut.add(link(other.id, one.id));
         break;
       case 7:
         this.#network.loss = rand.next() * 0.4;
@@ -97,20 +99,35 @@ export class Nemesis {
         break;
       case 8:
         one.disk.slowness = 1 + rand.below(200);
-        this.#note(`the disk of ${one.id} is ${one.disk.slowness} times slower`);
+        this.#note(`the disk of ${one.name} is ${one.disk.slowness} times slower`);
         break;
       case 9:
-        this.#note(`the disk of ${one.id} fails a sync`);
+        this.#note(`the disk of ${one.name} fails a sync`);
         one.disk.failNextSync = true;
         break;
       case 10:
-        this.#note(`${one.id} stalls`);
+        this.#note(`${one.name} stalls`);
         one.stall(true);
         this.#clock.after(rand.below(2000), () => one.stall(false));
         break;
       case 11:
-        this.#note(`${one.id} hands over to ${two.id}`);
-        for (const member of this.#members) member.transfer(two.id);
+        this.#note(`${one.name} hands over to ${two.name}`);
+        one.life?.run(() => one.member?.transferTo(two.id)).catch(() => {});
+        break;
+      case 12:
+        one.offset = Math.round((rand.next() - 0.5) * 20_000);
+        this.#note(`the wall clock of ${one.name} jumps, it is ${one.offset} ms off`);
+        break;
+      case 13:
+        this.#note(`the connection of ${one.name} and ${two.name} breaks`);
+        this.#network.break(one.id, two.id);
+        break;
+      case 14:
+        this.#note(`the disk of ${one.name} is full`);
+        one.disk.full = true;
+        this.#clock.after(rand.below(3000), () => {
+          one.disk.full = false;
+        });
         break;
     }
     if (rand.below(3) === 0) {
@@ -118,30 +135,28 @@ export class Nemesis {
       this.#network.loss = 0;
       this.#note("the network is whole");
     }
-    if (rand.below(3) === 0) for (const member of this.#members) member.disk.slowness = 1;
+    if (rand.below(3) === 0) for (const member of this.#members()) member.disk.slowness = 1;
     const calm = !this.#crashesOnly && rand.below(4) === 0;
     this.#clock.after(rand.below(calm ? 2500 : 400), () => this.#strike());
   }
 
   #crash(member: SimMember): void {
     if (!member.up) return;
-    this.#note(`${member.id} crashes`);
+    this.#note(`${member.name} crashes`);
     member.crash();
-    for (const other of this.#members) {
-      if (this.#rand.below(2) === 0) this.#clock.after(this.#rand.below(20), () => other.unreachable(member.id));
-    }
     // Often at once: what was voted, written or promised before is then still on its way.
     this.#clock.after(this.#rand.below(2) === 0 ? 0 : this.#rand.below(3000), () => member.start());
   }
 
   /** Two members; half of the time the first is one that leads, since that hurts most. */
   #two(): [SimMember, SimMember] {
-    const leaders = this.#members.filter((member) => member.raft?.role === "leader");
+    const members = this.#members();
+    const leaders = members.filter(({ isLeader }) => isLeader);
     const one =
       leaders.length > 0 && this.#rand.below(2) === 0
         ? leaders[this.#rand.below(leaders.length)]!
-        : this.#members[this.#rand.below(this.#members.length)]!;
-    const others = this.#members.filter((member) => member !== one);
+        : members[this.#rand.below(members.length)]!;
+    const others = members.filter((member) => member !== one);
     return [one, others[this.#rand.below(others.length)] ?? one];
   }
 }

@@ -10,9 +10,11 @@ import { SimDisk } from "./sim-disk.ts";
 const root = mkdtempSync(join(tmpdir(), "disk-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
+const always = { alive: true, enter: (fn: () => void) => fn() };
+
 const disks: [string, Disk, string][] = [
   ["the real disk", nodeDisk, root],
-  ["the simulated disk", new SimDisk(systemClock, seededRand(1)).view(() => true), "/root"],
+  ["the simulated disk", new SimDisk(systemClock, seededRand(1)).view(always), "/root"],
 ];
 
 /** What the WAL relies on, of both disks. */
@@ -112,9 +114,9 @@ describe("a crash of the simulated disk", () => {
     const found: T[] = [];
     for (let seed = 1; seed <= 20; seed++) {
       const disk = new SimDisk(atOnce, seededRand(seed));
-      await work(disk.view(() => true));
+      await work(disk.view(always));
       disk.crash();
-      found.push(await find(disk.view(() => true)));
+      found.push(await find(disk.view(always)));
     }
     return found;
   }
@@ -146,6 +148,14 @@ describe("a crash of the simulated disk", () => {
     const found = await afterCrash(async (disk) => (await synced(disk)).write(0, Buffer.alloc(1024, "b")), content);
     const [a, b] = ["a".repeat(512), "b".repeat(512)];
     expect(new Set(found)).toEqual(new Set([a + a, a + b, b + a, b + b]));
+  });
+
+  test("keeps a directory that was made, with its parents", async () => {
+    const found = await afterCrash(
+      (disk) => disk.makeDir("/a/b/c"),
+      (disk) => disk.list("/a/b"),
+    );
+    expect(found.every((names) => names?.join() === "c")).toBe(true);
   });
 
   test("may lose a name whose directory was not synced", async () => {

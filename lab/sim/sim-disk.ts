@@ -13,6 +13,8 @@ export class SimDisk {
   readonly #root = createDir();
   slowness = 1; // factor on the time of every operation
   failNextSync = false;
+  /** No byte more: writes that need room fail. */
+  full = false;
   /** A planted fault for the tests of the checkers: syncs that do nothing. */
   lies = false;
 
@@ -21,61 +23,73 @@ export class SimDisk {
     this.#rand = rand;
   }
 
-  /** The disk as one life of a process sees it: after `alive` is false nothing is done any more and nothing answers. */
-  view(alive: () => boolean): Disk {
-    const wait = async (ms: number): Promise<void> => {
-      await new Promise<void>((resolve) => {
+  /**
+   * The disk as one life of a process sees it: when that is over nothing is done any more and nothing answers. `enter` runs
+   * an answer in that life: later if it is stalled, never once it is over.
+   */
+  view(life: { readonly alive: boolean; enter(fn: () => void): void }): Disk {
+    /** Takes its time, then does `work` in that life. */
+    const wait = <R>(ms: number, work: () => R): Promise<R> =>
+      new Promise((resolve, reject) => {
         const spread = ms * this.slowness * (0.5 + this.#rand.next());
-        this.#clock.after(spread, () => {
-          if (alive()) resolve();
-        });
+        this.#clock.after(spread, () =>
+          life.enter(() => {
+            try {
+              resolve(work());
+            } catch (error) {
+              reject(error as Error);
+            }
+          }),
+        );
       });
-    };
+    const none = () => {};
     return {
-      list: async (dir) => {
-        await wait(0.05);
-        const node = this.#find(dir);
-        return node?.kind === "dir" ? [...node.entries.keys()].sort() : undefined;
-      },
+      list: (dir) =>
+        wait(0.05, () => {
+          const node = this.#find(dir);
+          return node?.kind === "dir" ? [...node.entries.keys()].sort() : undefined;
+        }),
       makeDir: async (dir) => {
-        await wait(0.05);
-        this.#makeDir(dir);
+        const changed = await wait(0.05, () => this.#makeDir(dir));
+        if (changed.length === 0) return;
+        await wait(0.5, none);
+        for (const parent of changed) this.#syncDir(parent);
       },
-      remove: async (dir) => {
-        await wait(0.05);
-        const { parent, name } = this.#parent(dir);
-        if (parent.entries.has(name)) change(parent, (entries) => entries.delete(name));
-      },
-      open: async (path, mode) => {
-        await wait(0.05);
-        const { parent, name } = this.#parent(path);
-        let node = parent.entries.get(name);
-        if (mode === "create" && node === undefined) {
-          const made = createFile();
-          node = made;
-          change(parent, (entries) => entries.set(name, made));
-        }
-        if (node?.kind !== "file") throw new Error(`ENOENT: no such file or directory, open '${path}'`);
-        if (mode === "create") resize(node, 0);
-        return this.#file(node, wait);
-      },
-      rename: async (from, to) => {
-        await wait(0.05);
-        const source = this.#parent(from);
-        const target = this.#parent(to);
-        const node = source.parent.entries.get(source.name);
-        if (node === undefined) throw new Error(`ENOENT: no such file or directory, rename '${from}' -> '${to}'`);
-        if (source.parent !== target.parent) throw new Error("renames stay within a directory");
-        change(source.parent, (entries) => {
-          entries.delete(source.name);
-          entries.set(target.name, node);
-        });
-      },
+      remove: (dir) =>
+        wait(0.05, () => {
+          const { parent, name } = this.#parent(dir);
+          if (parent.entries.has(name)) change(parent, (entries) => entries.delete(name));
+        }),
+      open: (path, mode) =>
+        wait(0.05, () => {
+          const { parent, name } = this.#parent(path);
+          let node = parent.entries.get(name);
+          if (mode === "create" && node === undefined) {
+            const made = createFile();
+            node = made;
+            change(parent, (entries) => entries.set(name, made));
+          }
+          if (node?.kind !== "file") throw new Error(`ENOENT: no such file or directory, open '${path}'`);
+          if (mode === "create") resize(node, 0);
+          return this.#file(node, life, wait);
+        }),
+      rename: (from, to) =>
+        wait(0.05, () => {
+          const source = this.#parent(from);
+          const target = this.#parent(to);
+          const node = source.parent.entries.get(source.name);
+          if (node === undefined) throw new Error(`ENOENT: no such file or directory, rename '${from}' -> '${to}'`);
+          if (source.parent !== target.parent) throw new Error("renames stay within a directory");
+          change(source.parent, (entries) => {
+            entries.delete(source.name);
+            entries.set(target.name, node);
+          });
+        }),
       syncDir: async (dir) => {
         const node = this.#find(dir);
         if (node?.kind !== "dir") throw new Error(`ENOENT: no such file or directory, open '${dir}'`);
-        await wait(0.5);
-        if (!this.lies) for (const apply of node.pending.splice(0)) apply(node.durable);
+        await wait(0.5, none);
+        this.#syncDir(node);
       },
     };
   }
@@ -84,41 +98,51 @@ export class SimDisk {
     crashNode(this.#root, this.#rand);
   }
 
-  #file(file: SimFile, wait: (ms: number) => Promise<void>): DiskFile {
-    const sync = () => this.#sync(file, wait);
+  #file(
+    file: SimFile,
+    life: { readonly alive: boolean },
+    wait: <R>(ms: number, work: () => R) => Promise<R>,
+  ): DiskFile {
+    const none = () => {};
+    const room = (size: number) => {
+      if (this.full && size > file.size) throw new Error("ENOSPC: no space left on device, write");
+    };
     return {
-      size: async () => {
-        await wait(0.01);
-        return file.size;
-      },
-      read: async (position, length) => {
-        await wait(0.05);
-        return Uint8Array.prototype.slice.call(file.bytes, position, Math.min(file.size, position + length));
-      },
+      size: () => wait(0.01, () => file.size),
+      read: (position, length) =>
+        wait(0.05, () => Uint8Array.prototype.slice.call(file.bytes, position, Math.min(file.size, position + length))),
       write: async (position, bytes) => {
-        write(file, position, bytes); // a crash while it waits may keep any part of it
-        await wait(0.05);
+        room(position + bytes.length);
+        if (life.alive) write(file, position, bytes); // a crash while it waits may keep any part of it
+        await wait(0.05, none);
       },
       writeThrough: async (position, bytes) => {
-        write(file, position, bytes);
-        await sync();
+        room(position + bytes.length);
+        if (life.alive) write(file, position, bytes);
+        await this.#sync(file, sectorsOf(position, position + bytes.length), life, wait);
       },
-      sync,
+      sync: () => this.#sync(file, [...file.dirty], life, wait),
       truncate: async (size) => {
-        resize(file, size);
-        await wait(0.05);
+        room(size);
+        if (life.alive) resize(file, size);
+        await wait(0.05, none);
       },
-      close: () => wait(0.01),
+      close: () => wait(0.01, none),
     };
   }
 
-  async #sync(file: SimFile, wait: (ms: number) => Promise<void>): Promise<void> {
-    const fails = this.failNextSync;
-    this.failNextSync = false;
-    const sectors = [...file.dirty];
+  /** Makes these sectors durable as they are now, and the size. */
+  async #sync(
+    file: SimFile,
+    sectors: readonly number[],
+    life: { readonly alive: boolean },
+    wait: <R>(ms: number, work: () => R) => Promise<R>,
+  ): Promise<void> {
+    const fails = this.failNextSync && life.alive;
+    if (fails) this.failNextSync = false;
     const copies = sectors.map((sector) => sectorOf(file.bytes, sector).slice());
     const { size } = file;
-    await wait(1);
+    await wait(1, () => {});
     if (fails) throw new Error("EIO: i/o error, fdatasync");
     if (this.lies) return;
     for (const [i, sector] of sectors.entries()) {
@@ -130,19 +154,26 @@ export class SimDisk {
     file.durableSize = size;
   }
 
-  #makeDir(path: string): SimDir {
+  #syncDir(dir: SimDir): void {
+    if (!this.lies) for (const apply of dir.pending.splice(0)) apply(dir.durable);
+  }
+
+  /** The directories that have a new one in them. */
+  #makeDir(path: string): SimDir[] {
+    const changed: SimDir[] = [];
     let dir = this.#root;
     for (const name of path.split("/").filter(Boolean)) {
       let next = dir.entries.get(name);
       if (next === undefined) {
         const made = createDir();
         next = made;
+        changed.push(dir);
         change(dir, (entries) => entries.set(name, made));
       }
       if (next.kind !== "dir") throw new Error(`ENOTDIR: not a directory, '${path}'`);
       dir = next;
     }
-    return dir;
+    return changed;
   }
 
   #find(path: string): SimDir | SimFile | undefined {
@@ -225,7 +256,12 @@ function resize(file: SimFile, size: number): void {
 }
 
 function markDirty(file: SimFile, from: number, to: number): void {
-  for (let sector = Math.floor(from / sectorBytes); sector * sectorBytes < to; sector++) file.dirty.add(sector);
+  for (const sector of sectorsOf(from, to)) file.dirty.add(sector);
+}
+
+function sectorsOf(from: number, to: number): number[] {
+  const first = Math.floor(from / sectorBytes);
+  return Array.from({ length: Math.ceil(to / sectorBytes) - first }, (_, i) => first + i);
 }
 
 function crashNode(node: SimDir | SimFile, rand: Rand): void {

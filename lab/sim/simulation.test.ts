@@ -3,20 +3,23 @@ import { type SimulationOptions, simulate, variety } from "./simulation.ts";
 
 describe("no seed breaks a promise", () => {
   const runs: [string, (seed: number) => SimulationOptions, number][] = [
-    ["three and five members, with and without PreVote", variety, 40],
-    ["a single member", (seed) => ({ seed, members: 1, durationMs: 5000 }), 10],
+    ["three and five members, with and without PreVote", (seed) => ({ ...variety(seed), durationMs: 10_000 }), 20],
+    ["a single member", (seed) => ({ seed, members: 1, durationMs: 5000 }), 6],
   ];
   test.each(runs)("%s", async (_, options, seeds) => {
     let acknowledged = 0;
     let installed = 0;
+    let events = 0;
     for (let seed = 1; seed <= seeds; seed++) {
       const result = await simulate(options(seed));
       expect(result.violations, `seed ${seed}`).toEqual([]);
       acknowledged += result.acknowledged;
       installed += result.installed;
+      events += result.events;
     }
     expect(acknowledged).toBeGreaterThan(20 * seeds); // something was at stake
-    if (seeds > 10) expect(installed).toBeGreaterThan(seeds); // followers were far behind
+    expect(events).toBeGreaterThan(20 * seeds);
+    if (seeds > 10) expect(installed).toBeGreaterThan(seeds / 2); // followers were far behind
   });
 });
 
@@ -33,21 +36,28 @@ test("a seed replays a run, event by event", async () => {
 
 describe("a checker notices", () => {
   const faults: [NonNullable<SimulationOptions["planted"]>, RegExp][] = [
-    ["forgotten vote", /^election safety: \d and \d both lead term \d+$/],
+    ["forgotten vote", /^election safety: \d+ and \d+ both lead term \d+$/],
     ["forgetful disk", /^(election safety|leader completeness|state machine safety|log matching):/],
-    ["early acknowledgement", /^lost write: w\d+ was acknowledged but is not in the log$/],
-    ["stale read", /^linearizability: violation of k\d: read of .* has no place/],
-    ["racing snapshot", /^snapshots: that of \d at \d+ is not what was applied up to there$/],
-    ["double apply", /^apply order: \d applies (\d+) of term \d+ after index \1$/],
+    ["early acknowledgement", /^lost write: .* was acknowledged at revision \d+, but is not in the log$/],
+    ["stale read", /^linearizability: violation of r\d: read of .* has no place/],
+    ["stale read", /^stale answer: .* reports revision \d+, after .* had seen \d+$/],
+    ["early snapshot", /^apply order: \d+ applies \d+ of term \d+ after index \d+$|^unequal hashes: /],
+    ["double apply", /^wrong answer: .* was answered .*, not /],
+    ["wrong branch", /^wrong answer: .*"op":"txn".* was answered .*, not /],
+    ["skipped event", /^watch w\d: skipped event: /],
+    ["repeated event", /^watch w\d: repeated event: /],
+    ["short lease", /^short lease: \d+ ends \d+ ms after a (grant|keepalive) that gave it \d s$/],
   ];
-  test.each(faults)("a %s", async (planted, violation) => {
+  test.each(faults)("a %s: %s", async (planted, violation) => {
     const others = new Set<string>();
-    for (let seed = 1; seed <= 200; seed++) {
-      const crashesOnly = planted !== "double apply" && planted !== "racing snapshot"; // which need a log of some length
+    for (let seed = 1; seed <= 100; seed++) {
+      const crashesOnly = ["forgotten vote", "forgetful disk", "early acknowledgement", "early snapshot"].includes(
+        planted,
+      );
       const { violations } = await simulate({ seed, planted, crashesOnly, durationMs: 6000 });
       if (violations.some((text) => violation.test(text))) return;
       for (const text of violations) others.add(text);
     }
-    expect.fail(`not seen in 200 seeds; seen instead: ${[...others].join("; ")}`);
+    expect.fail(`not seen in 100 seeds; seen instead: ${[...others].slice(0, 20).join("; ")}`);
   });
 });

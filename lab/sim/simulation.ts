@@ -1,14 +1,22 @@
+import { Registry } from "../../base/metrics.ts";
 import { seededRand } from "../../base/rand.ts";
-import type { NodeId } from "../../etcd-raft/raft/types.ts";
-import { checkAcknowledged } from "../checkers/acknowledged.ts";
-import { checkLinearizable } from "../checkers/linearizable.ts";
+import type { Entry } from "../../etcd-raft/raft/types.ts";
+import { initialCluster } from "../../etcd-raft/server/cluster.ts";
+import { createMetrics } from "../../etcd-raft/server/metrics.ts";
+import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import { requestOfEntry } from "../checkers/etcd-messages.ts";
+import type { HistoryLine } from "../checkers/history.ts";
+import { judge } from "../checkers/judge.ts";
 import { RaftSafety } from "../checkers/raft-safety.ts";
 import { Clients } from "./clients.ts";
 import { Nemesis } from "./nemesis.ts";
+import type { PlantedFault } from "./planted.ts";
+import { Recorder } from "./recorder.ts";
 import { SimDisk } from "./sim-disk.ts";
-import { decodeCommand, type PlantedFault, SimMember, type Snapshot } from "./sim-member.ts";
+import { SimMember, type SimMemberOptions } from "./sim-member.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { VirtualClock } from "./virtual-clock.ts";
+import { SimWatcher, type Watched } from "./watchers.ts";
 
 export interface SimulationOptions {
   seed: number;
@@ -38,11 +46,13 @@ export interface SimulationResult {
   tornTails: number;
   /** Snapshots that took the place of a follower's state. */
   installed: number;
+  events: number;
+  history: HistoryLine[];
 }
 
 /**
- * One run: members, clients and a nemesis in virtual time; everything random comes from the seed. At the end all is mended,
- * and the cluster must take a write and come to rest with equal logs; then the checkers judge.
+ * One run: members, clients, watchers and a nemesis in virtual time; everything random comes from the seed. At the end all
+ * is mended, the cluster must take a write and come to rest, and every watcher must hear of it; then the checkers judge.
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
   const { seed, members: count = 3, durationMs = 15_000, preVote = true, planted, crashesOnly = false } = options;
@@ -51,131 +61,166 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const clock = new VirtualClock();
   const note = (line: string) => options.trace?.(`${clock.monotonic().toFixed(1).padStart(9)} ms  ${line}`);
   const safety = new RaftSafety();
-  let elections = 0;
-  let tornTails = 0;
-  let installed = 0;
-  /** A snapshot is what the entries up to it make, whoever took it. */
-  const checkSnapshot = (who: NodeId, { index, state }: Snapshot) => {
-    const expected = new Map<string, string>();
-    for (const { data } of safety.applied.slice(0, index)) {
-      if (data.length === 0) continue;
-      const { key, value } = decodeCommand(data);
-      expected.set(key, value);
-    }
-    if (index > safety.applied.length || JSON.stringify([...expected].sort()) !== JSON.stringify(state.toSorted()))
-      safety.violations.push(`snapshots: that of ${who} at ${index} is not what was applied up to there`);
-  };
+  const recorder = new Recorder(clock);
+  const network = new SimNetwork(clock, part());
+  const metrics = createMetrics(new Registry());
+  const firstApplied: number[] = []; // when, by index
+  const counts = { elections: 0, tornTails: 0, installed: 0 };
+  const hash = (who: SimMember, index: number) =>
+    index > 0 && recorder.add({ type: "hash", member: who.name, point: `index ${index}`, hash: who.hash() });
 
-  const voters: NodeId[] = Array.from({ length: count }, (_, i) => BigInt(i + 1));
-  const network = new SimNetwork(clock, part(), (message) => members[Number(message.to) - 1]!.receive(message));
-  const members = voters.map((id) => {
-    const disk = new SimDisk(clock, part());
-    disk.lies = planted === "forgetful disk";
-    const member: SimMember = new SimMember({
-      id,
-      voters,
-      clock,
-      rand: part(),
-      disk,
-      segmentBytes: 8192,
-      clockRate: 0.7 + 0.8 * rand.next(),
-      preVote,
-      planted,
-      send: (message) => {
-        network.send(message);
-        if (message.type === "VoteResp" || message.type === "AppResp") nemesis.promised(message);
-      },
-      watch: {
-        restarts: (who, repaired, snapshot) => {
-          note(
-            `${who} has read its log${repaired ? ", a torn tail cut off" : ""}, and a snapshot at ${snapshot?.index ?? 0}`,
-          );
-          if (repaired) tornTails++;
-          safety.restarts(who, snapshot?.index);
-          if (snapshot) checkSnapshot(who, snapshot);
-        },
-        installs: (who, snapshot) => {
-          note(`${who} takes over the state at ${snapshot.index}`);
-          installed++;
-          safety.restarts(who, snapshot.index);
-          checkSnapshot(who, snapshot);
-        },
-        leads: (who, term, log, start) => {
-          note(`${who} leads term ${term}`);
-          elections++;
-          safety.leads(who, term, log, start);
-        },
-        applies: (who, entry, term) => safety.applies(who, entry, term),
-        dies: (who, error) => {
-          note(`${who} dies: ${error.message}`);
-          if (!error.message.includes("EIO")) safety.violations.push(`${who} died: ${error.message}`);
-          clock.after(500, () => member.start());
-        },
-      },
-    });
-    return member;
-  });
-  const clients = new Clients(clock, part(), members);
-  const nemesis = new Nemesis(clock, part(), members, network, note, crashesOnly);
+  const watch: SimMemberOptions["watch"] = {
+    logs(who, message, fields) {
+      if (message.startsWith("Repaired the WAL")) counts.tornTails++;
+      if (options.trace) note(`${who}: ${message} ${JSON.stringify(fields, printable)}`);
+    },
+    restarts(who, index) {
+      safety.restarts(who.id, index);
+      hash(who, index);
+    },
+    installs(who, index) {
+      counts.installed++;
+      safety.restarts(who.id, index);
+      hash(who, index);
+    },
+    leads(who, term) {
+      counts.elections++;
+      const { log } = who.member!.runner.raft;
+      safety.leads(who.id, term, log.entries, log.start.index);
+    },
+    applies(who, entry) {
+      firstApplied[entry.index] ??= recorder.now();
+      safety.applies(who.id, entry, who.member!.term);
+    },
+    applied(who, entry) {
+      if (entry.index % 8 === 0) hash(who, entry.index);
+    },
+    dies(who, error) {
+      note(`${who.name} dies: ${error.stack}`);
+      if (!/EIO|ENOSPC/.test(error.message)) safety.violations.push(`${who.name} died: ${error.message}`);
+      clock.after(500, () => who.start());
+    },
+  };
+  const names = Array.from({ length: count }, (_, i) => `m${i}`);
+  const everybody = names.map((name) => `${name}=http://${name}:2380`).join(",");
+  const members = names.map(
+    (name) =>
+      new SimMember({
+        cluster: initialCluster({
+          name,
+          initialCluster: everybody,
+          token: "simulation",
+          advertisePeerURLs: [`http://${name}:2380`],
+        }),
+        clock,
+        rand: part(),
+        disk: new SimDisk(clock, part()),
+        network,
+        metrics,
+        clockRate: slowest + (fastest - slowest) * rand.next(),
+        preVote,
+        planted,
+        watch,
+      }),
+  );
+  const clients = new Clients(clock, part(), recorder, () => members);
+  const watchers = watchedRanges.map(
+    (watched, i) => new SimWatcher(`w${i}`, watched, clock, part(), recorder, () => members),
+  );
+  const nemesis = new Nemesis(clock, part(), () => members, network, note, crashesOnly);
+  const whims = part();
 
   for (const member of members) member.start();
   clients.start(4);
+  for (const watcher of watchers) watcher.open();
   nemesis.start();
   const failed = () => safety.violations.length > 0;
   const compareLogs = () => {
-    safety.logs(members.flatMap((m) => (m.raft === undefined ? [] : [{ member: m.id, log: m.raft.log.entries }])));
+    safety.logs(
+      members.flatMap(({ id, member }) => (member ? [{ member: id, log: member.runner.raft.log.entries }] : [])),
+    );
   };
   for (let end = 500; end <= durationMs && !failed(); end += 500) {
     await clock.run(end, failed);
     compareLogs();
+    const watcher = watchers[whims.below(watchers.length)]!;
+    const whim = whims.below(9);
+    if (whim < 3) watcher.open();
+    else if (whim < 5) watcher.askProgress();
   }
 
   nemesis.stop();
   clients.stop();
   note("all is mended");
   if (!failed()) {
-    const settledAt = await settle();
-    if (!failed() && settledAt === undefined) safety.violations.push("liveness: no common end of the log in time");
+    const missing = await settle();
+    if (!failed() && missing) safety.violations.push(`liveness: ${missing} in time`);
   }
   for (const member of members) member.crash();
 
   const violations = [...safety.violations];
   if (violations.length === 0) {
-    const applied = safety.applied
-      .filter((entry) => entry.data.length > 0)
-      .map((entry) => decodeCommand(entry.data).id);
-    violations.push(...checkAcknowledged(clients.acknowledged, applied));
-    const verdict = checkLinearizable(clients.history);
-    if (verdict.verdict !== "ok")
-      violations.push(`linearizability: ${verdict.verdict} of ${verdict.key}: ${verdict.message}`);
+    for (const { index, term, type, data } of safety.applied as Entry[]) {
+      const request = type === 0 && data.length > 0 ? requestOfEntry(InternalRaftRequest.decode(data)) : undefined;
+      recorder.add({ type: "commit", index, term, at: firstApplied[index]!, ...(request && { request }) });
+    }
+    violations.push(...judge(recorder.lines, { settled: true, fastestClock: 1 / slowest }));
   }
   for (const violation of violations) note(violation);
   return {
     seed,
     violations,
-    acknowledged: clients.acknowledged.length,
+    acknowledged: clients.acknowledged,
     applied: safety.applied.length,
-    elections,
-    tornTails,
-    installed,
+    ...counts,
+    events: watchers.reduce((sum, { events }) => sum + events, 0),
+    history: recorder.lines,
   };
 
-  /** Waits until a last write is applied everywhere, trying again as a client would. */
-  async function settle(): Promise<number | undefined> {
+  /** Until a last write is applied everywhere, no lease is left, and everybody has heard of it. Returns what does not come. */
+  async function settle(): Promise<string | undefined> {
     const deadline = clock.monotonic() + 60_000;
-    let last = 0;
-    const attempt = (n: number) => {
-      if (last > 0 || clock.monotonic() >= deadline) return;
-      members[n % count]!.write(`last${n}`, "last", `last${n}`, (outcome) => {
-        if (outcome.type === "answered") last = safety.applied.length;
-      });
-      clock.after(1000, () => attempt(n + 1));
+    let last: number | undefined;
+    const attempt = async (n: number): Promise<void> => {
+      if (clock.monotonic() >= deadline) return;
+      const member = members[n % count]!;
+      if (member.services) {
+        const response = await clients.ask("last", member, { op: "put", key: "z", value: `last${n}` });
+        last = response?.revision;
+      }
+      if (last === undefined) clock.after(200, () => void attempt(n + 1));
     };
-    attempt(0);
-    const agreed = () =>
-      last > 0 && members.every((m) => m.raft !== undefined && m.raft.log.applied === safety.applied.length);
-    await clock.run(deadline, () => failed() || agreed());
+    void attempt(0);
+    const cancel = clock.every(100, () => {
+      for (const watcher of watchers) watcher.askProgress();
+    });
+    const level = () =>
+      members.every(({ member }) => {
+        if (member?.appliedIndex !== safety.applied.length) return false;
+        return member.runner.raft.log.persisted >= member.appliedIndex;
+      });
+    const leaseless = () => members.every(({ member }) => member?.applier.lessor.ids().length === 0);
+    const heard = () => watchers.every(({ next }) => next > members[0]!.member!.applier.store.revision);
+    await clock.run(deadline, () => failed() || (last !== undefined && level() && leaseless() && heard()));
+    cancel();
     compareLogs();
-    return agreed() ? last : undefined;
+    if (last === undefined) return "no write is taken";
+    if (!level()) return "the logs do not come to a common end";
+    for (const member of members) hash(member, member.member!.appliedIndex);
+    if (!leaseless()) return "leases do not expire";
+    return heard() ? undefined : "a watcher does not hear all";
   }
 }
+
+const watchedRanges: Watched[] = [
+  { key: "\0", end: "\0" },
+  { key: "r", end: "s", prevKv: true },
+  { key: "t", end: "u", prevKv: true, noPut: true },
+  { key: "t0", noDelete: true },
+];
+
+/** Rates of the members' clocks. */
+const [slowest, fastest] = [0.7, 1.5];
+
+const printable = (_: string, value: unknown) =>
+  value instanceof Error ? value.message : typeof value === "bigint" ? value.toString(16) : value;

@@ -1,0 +1,101 @@
+import { none } from "../../etcd-raft/raft/types.ts";
+import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import type { SimMember } from "./sim-member.ts";
+
+/** Errors built in on purpose, to see that the checkers find them. */
+export type PlantedFault =
+  | "forgotten vote"
+  | "forgetful disk"
+  | "early acknowledgement"
+  | "stale read"
+  | "double apply"
+  | "wrong branch"
+  | "early snapshot"
+  | "skipped event"
+  | "repeated event"
+  | "short lease";
+
+/** Breaks a member that has just read its data. */
+export function plant(fault: PlantedFault, who: SimMember): void {
+  const member = who.member!;
+  const { applier, runner } = member;
+  switch (fault) {
+    case "forgotten vote":
+      runner.raft.vote = none;
+      break;
+    case "forgetful disk":
+      who.disk.lies = true;
+      break;
+    case "early acknowledgement": {
+      const write = member.write.bind(member);
+      member.write = (request, caller) => {
+        const result = write(request, caller);
+        if (!request.put) return result as never;
+        result.catch(() => {});
+        const header = member.header(applier.store.revision + 1);
+        return Promise.resolve({ header }) as never;
+      };
+      break;
+    }
+    case "stale read":
+      member.linearizable = (read) => Promise.resolve().then(read);
+      break;
+    case "double apply": {
+      const apply = applier.apply.bind(applier);
+      applier.apply = (entry) => {
+        const once = apply(entry);
+        if (once === undefined || entry.index % 10 !== 0) return once;
+        const result = () => {
+          const response = once.result();
+          apply(entry)?.result();
+          return response;
+        };
+        return { ...once, result };
+      };
+      break;
+    }
+    case "wrong branch": {
+      const apply = applier.apply.bind(applier);
+      applier.apply = (entry) => {
+        const request = InternalRaftRequest.decode(entry.data);
+        if (!request.txn || entry.index % 10 !== 0) return apply(entry);
+        const { compare, success, failure } = request.txn;
+        const data = InternalRaftRequest.encode({ ...request, txn: { compare, success: failure, failure: success } });
+        return apply({ ...entry, data });
+      };
+      break;
+    }
+    case "early snapshot": {
+      const state = applier.state.bind(applier);
+      applier.state = () => {
+        const now = state();
+        return { ...now, consistentIndex: now.consistentIndex - (now.consistentIndex % 8) };
+      };
+      break;
+    }
+    case "skipped event":
+    case "repeated event": {
+      const deliver = who.services!.watch;
+      let count = 0;
+      who.services!.watch = (context, call) => {
+        const send = Object.assign(
+          (response: Parameters<typeof call.send>[0]) => {
+            const times = response.events.length > 0 && ++count % 20 === 0 ? (fault === "skipped event" ? 0 : 2) : 1;
+            let more = true;
+            for (let i = 0; i < times; i++) more = call.send(response);
+            return more;
+          },
+          { drained: () => call.send.drained() },
+        );
+        return deliver(context, { ...call, send });
+      };
+      break;
+    }
+    case "short lease": {
+      const { lessor } = applier;
+      const expired = lessor.expired.bind(lessor);
+      lessor.expired = (now, limit) => expired(now + 900, limit);
+      break;
+    }
+  }
+}

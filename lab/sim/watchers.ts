@@ -1,0 +1,149 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Rand } from "../../base/rand.ts";
+import { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { Init } from "../../proto/wire.ts";
+import { bytesOf, ofEvent } from "../checkers/etcd-messages.ts";
+import type { WatchLine } from "../checkers/history.ts";
+import type { Recorder } from "./recorder.ts";
+import type { SimMember } from "./sim-member.ts";
+
+export interface Watched {
+  key: string;
+  end?: string;
+  prevKv?: boolean;
+  noPut?: boolean;
+  noDelete?: boolean;
+}
+
+/** A watcher that goes on at any other member when its stream breaks, when it likes, and now and then reads slowly. */
+export class SimWatcher {
+  readonly #name: string;
+  readonly #watched: Watched;
+  readonly #clock: Clock;
+  readonly #rand: Rand;
+  readonly #recorder: Recorder;
+  readonly #members: () => readonly SimMember[];
+  /** The first revision that it has not heard all of; 0: from now on. */
+  next = 0;
+  events = 0;
+  #stream = 0;
+  #close: () => void = () => {};
+  #ask: (request: Init<WatchRequest>) => void = () => {};
+
+  constructor(
+    name: string,
+    watched: Watched,
+    clock: Clock,
+    rand: Rand,
+    recorder: Recorder,
+    members: () => readonly SimMember[],
+  ) {
+    this.#name = name;
+    this.#watched = watched;
+    this.#clock = clock;
+    this.#rand = rand;
+    this.#recorder = recorder;
+    this.#members = members;
+  }
+
+  /** Opens a stream at some member that is up, now or as soon as there is one. */
+  open(): void {
+    this.#close();
+    const stream = ++this.#stream;
+    const members = this.#members().filter(({ services }) => services);
+    const member = members[this.#rand.below(members.length)];
+    const { life, services } = member ?? {};
+    if (!member || !life || !services) {
+      this.#again(stream);
+      return;
+    }
+    const { key, end = "", noPut, noDelete, prevKv = false } = this.#watched;
+    const note = (line: Partial<WatchLine>) => {
+      const head = { type: "watch", watch: this.#name, member: member.name, at: this.#recorder.now() };
+      this.#recorder.add({ ...head, ...line } as WatchLine);
+    };
+    note({ event: "open", ...this.#watched, from: this.next });
+    const abort = new AbortController();
+    let over = false;
+    const broken = () => {
+      if (over || stream !== this.#stream) return;
+      over = true;
+      note({ event: "closed" });
+      this.#again(stream);
+    };
+    life.atEnd(() => this.#clock.after(this.#rand.below(5), broken));
+    this.#close = () => {
+      over = true;
+      this.#clock.after(this.#rand.below(3), () => life.enter(() => abort.abort()));
+    };
+    let arrival = 0; // what the stream carries stays in order
+    let unread = 0;
+    let drained: (() => void)[] = [];
+    const send = (response: Init<WatchResponse>): boolean => {
+      const bytes = WatchResponse.encode(response);
+      const slow = this.#rand.below(40) === 0 ? this.#rand.below(300) : 0;
+      arrival = Math.max(arrival + 1e-6, this.#clock.monotonic() + 0.2 + this.#rand.next() + slow);
+      unread++;
+      this.#clock.after(arrival - this.#clock.monotonic(), () => {
+        unread--;
+        if (unread === 0) {
+          const waiting = drained;
+          drained = [];
+          for (const go of waiting) life.enter(go);
+        }
+        if (!over && life.alive) this.#take(WatchResponse.decode(bytes), note, broken);
+      });
+      return unread < maxUnread;
+    };
+    const call = {
+      send: Object.assign(send, {
+        drained: () => new Promise<void>((resolve) => (unread === 0 ? resolve() : drained.push(resolve))),
+      }),
+      end: () => void this.#clock.after(this.#rand.below(3), broken),
+    };
+    life.enter(() => {
+      const handler = services.watch({ metadata: {}, peer: undefined, signal: abort.signal }, call);
+      this.#ask = (request) => {
+        const bytes = WatchRequest.encode(request);
+        this.#clock.after(this.#rand.next(), () => life.enter(() => handler.onMessage(WatchRequest.decode(bytes))));
+      };
+      const filters = [...(noPut ? [0] : []), ...(noDelete ? [1] : [])];
+      const create = { key: bytesOf(key), rangeEnd: bytesOf(end), startRevision: this.next, prevKv, filters };
+      this.#ask({ createRequest: { ...create, progressNotify: true } });
+    });
+  }
+
+  askProgress(): void {
+    this.#ask({ progressRequest: {} });
+  }
+
+  #again(stream: number): void {
+    this.#clock.after(1 + this.#rand.below(200), () => {
+      if (stream === this.#stream) this.open();
+    });
+  }
+
+  #take(response: WatchResponse, note: (line: Partial<WatchLine>) => void, broken: () => void): void {
+    const revision = response.header!.revision;
+    if (response.canceled) {
+      const { compactRevision, cancelReason } = response;
+      this.next = compactRevision;
+      note({ event: "canceled", ...(compactRevision > 0 && { compacted: compactRevision }), reason: cancelReason });
+      broken();
+    } else if (response.created) {
+      note({ event: "created", revision });
+      this.next ||= revision + 1;
+    } else if (response.events.length > 0) {
+      const events = response.events.map(ofEvent);
+      note({ event: "events", revision, events });
+      this.events += events.length;
+      this.next = Math.max(this.next, events.at(-1)!.kv.mod + 1);
+    } else {
+      note({ event: "progress", revision });
+      this.next = Math.max(this.next, revision + 1);
+    }
+  }
+}
+
+/** Responses on their way, beyond which the transport asks the server to wait. */
+const maxUnread = 3;
