@@ -1,10 +1,11 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type tls from "node:tls";
-import type { Method } from "../proto/wire.ts";
+import { type Method, Writer } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { BidiHandler, CallContext, Handlers, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
-import { Http2Connection, type Http2Stream } from "./http2/connection.ts";
+import { Http2Connection, type Http2Stream, type Payload } from "./http2/connection.ts";
 import { encodeHeaders, type Header } from "./http2/hpack.ts";
+import { Reply } from "./reply.ts";
 import type { TlsMaterial } from "./tls.ts";
 import { fixedTls, type TlsSource, tlsAcceptor } from "./tls-source.ts";
 
@@ -162,7 +163,7 @@ export class GrpcFront {
   #open(
     connection: Http2Connection,
     stream: Http2Stream,
-    headers: Header[],
+    headers: readonly Header[],
     ended: boolean,
     peer: CallContext["peer"],
   ) {
@@ -242,21 +243,22 @@ class Call {
 
   /** Cuts out length-prefixed messages: | compressed u8 | length u32 | message |. */
   #messages(payload: Buffer): void {
-    let buffer = this.#rest === undefined ? payload : Buffer.concat([this.#rest, payload]);
+    const buffer = this.#rest === undefined ? payload : Buffer.concat([this.#rest, payload]);
     this.#rest = undefined;
-    while (buffer.length >= prefixBytes) {
-      const length = buffer.readUInt32BE(1);
-      if (buffer[0] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
+    let at = 0;
+    while (buffer.length - at >= prefixBytes) {
+      const length = buffer.readUInt32BE(at + 1);
+      if (buffer[at] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
       if (length > this.#maxMessageBytes) {
         const text = `received message larger than max (${length} vs. ${this.#maxMessageBytes})`;
         throw new GrpcError(Code.ResourceExhausted, text);
       }
-      const end = prefixBytes + length;
+      const end = at + prefixBytes + length;
       if (buffer.length < end) break;
-      this.#message(buffer.subarray(prefixBytes, end));
-      buffer = buffer.subarray(end);
+      this.#message(buffer.subarray(at + prefixBytes, end));
+      at = end;
     }
-    if (buffer.length > 0) this.#rest = Buffer.from(buffer);
+    if (at < buffer.length) this.#rest = Buffer.from(buffer.subarray(at));
   }
 
   #message(bytes: Buffer): void {
@@ -279,29 +281,38 @@ class Call {
       return;
     }
     const result = (handler as UnaryHandler<unknown, unknown>)(request, this.#context);
-    if (result instanceof Promise) {
+    if (result instanceof Reply) result.settle(this);
+    else if (result instanceof Promise) {
       result.then(
-        (response) => this.#answer(response),
+        (response) => this.resolve(response),
         (error) => this.fail(error),
       );
-    } else this.#answer(result);
+    } else this.resolve(result);
   }
 
-  #answer(response: unknown): void {
+  /** What the handler gave. */
+  resolve(response: unknown): void {
     if (this.#done) return;
     this.#finish(Code.OK);
-    this.#connection.respond(this.#stream, responseHeaders, this.#frame(response), okTrailers);
+    this.#connection.respond(this.#stream, responseHeaders, this.#framed(response), okTrailers);
+  }
+
+  reject(error: unknown): void {
+    this.fail(error);
+  }
+
+  /** Valid until the next message is written. */
+  #framed(response: unknown): Payload {
+    const { method, counts } = this.#route!;
+    counts.sent++;
+    return framed.of(method.response.write(response as never, Writer.create()));
   }
 
   #frame(response: unknown): Buffer {
-    const { method, counts } = this.#route!;
-    counts.sent++;
-    const bytes = method.response.encode(response as never);
-    const framed = Buffer.allocUnsafe(prefixBytes + bytes.length);
-    framed[0] = 0;
-    framed.writeUInt32BE(bytes.length, 1);
-    framed.set(bytes, prefixBytes);
-    return framed;
+    const payload = this.#framed(response);
+    const bytes = Buffer.allocUnsafe(payload.length);
+    payload.copy(bytes, 0);
+    return bytes;
   }
 
   #sender(): Send<unknown> {
@@ -355,14 +366,36 @@ class Call {
   }
 }
 
+/** A message behind its prefix, copied from the writer that it is in. */
+class Framed implements Payload {
+  #message = Writer.create();
+
+  of(message: Writer): this {
+    this.#message = message;
+    return this;
+  }
+
+  get length(): number {
+    return prefixBytes + this.#message.length;
+  }
+
+  copy(into: Buffer, at: number): void {
+    into[at] = 0;
+    into.writeUInt32BE(this.#message.length, at + 1);
+    this.#message.copy(into, at + prefixBytes);
+  }
+}
+
+const framed = new Framed();
+
 class FrontContext implements CallContext {
-  readonly #headers: Header[];
+  readonly #headers: readonly Header[];
   readonly peer: CallContext["peer"];
   #metadata: Record<string, string> | undefined;
   #controller: AbortController | undefined;
   #aborted = false;
 
-  constructor(headers: Header[], peer: CallContext["peer"]) {
+  constructor(headers: readonly Header[], peer: CallContext["peer"]) {
     this.#headers = headers;
     this.peer = peer;
   }

@@ -3,6 +3,7 @@ import type { PeerCertificate } from "node:tls";
 import * as grpc from "@grpc/grpc-js";
 import type { Init, Method } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
+import { Reply } from "./reply.ts";
 import type { TlsMaterial } from "./tls.ts";
 
 /**
@@ -18,7 +19,7 @@ export interface CallContext {
   signal: AbortSignal;
 }
 
-export type UnaryHandler<Q, R> = (request: Q, context: CallContext) => Promise<R> | R;
+export type UnaryHandler<Q, R> = (request: Q, context: CallContext) => Promise<R> | Reply<R> | R;
 
 /** Answers a server-streaming call; returning ends it. */
 export type StreamHandler<Q, R> = (request: Q, context: CallContext, send: Send<R>) => Promise<void>;
@@ -151,7 +152,8 @@ function adapt(method: AnyMethod, handler: unknown): grpc.UntypedHandleCall {
     const answer = (error: unknown) => done(toServiceError(error));
     try {
       const result = (handler as UnaryHandler<unknown, unknown>)(call.request, contextOf(call));
-      if (result instanceof Promise) result.then((response) => done(null, response), answer);
+      if (result instanceof Reply) result.settle({ resolve: (response) => done(null, response), reject: answer });
+      else if (result instanceof Promise) result.then((response) => done(null, response), answer);
       else done(null, result);
     } catch (error) {
       answer(error);

@@ -1,9 +1,12 @@
 import type { CallContext } from "../../net/grpc-server.ts";
+import type { Reply } from "../../net/reply.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import type { Jwt } from "../auth/jwt.ts";
 import { tokenIndex } from "../auth/tokens.ts";
 import { etcdError } from "../errors.ts";
 import type { Member } from "./member.ts";
+
+type Later<R> = R | Promise<R> | Reply<R>;
 
 /**
  * Who a caller is: by the token in its metadata (`token`, or `authorization` through the gateway), else by its client
@@ -21,7 +24,7 @@ export class Callers {
   }
 
   /** Runs `fn` as the caller. At once while auth is off. Throws, or rejects with, `invalidAuthToken`. */
-  as<R>(context: CallContext, fn: (who: Identity | undefined) => R | Promise<R>): R | Promise<R> {
+  as<R>(context: CallContext, fn: (who: Identity | undefined) => Later<R>): Later<R> {
     if (!this.#member.applier.auth.enabled) return fn(undefined);
     const token = context.metadata["token"] ?? context.metadata["authorization"];
     const identity = token === undefined ? this.#byCertificate(context) : this.#byToken(token);

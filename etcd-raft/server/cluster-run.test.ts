@@ -69,7 +69,12 @@ test("a disk that fails ends the member; nothing is acknowledged after that", as
     ...nodeDisk,
     async open(path, mode) {
       const file = await nodeDisk.open(path, mode);
-      return { ...file, sync: () => (broken ? Promise.reject(new Error("EIO: i/o error, fdatasync")) : file.sync()) };
+      const intact = () => (broken ? Promise.reject(new Error("EIO: i/o error, fdatasync")) : Promise.resolve());
+      return {
+        ...file,
+        sync: () => intact().then(() => file.sync()),
+        writeThrough: (at, bytes) => intact().then(() => file.writeThrough(at, bytes)),
+      };
     },
   };
   let fatal: Error | undefined;

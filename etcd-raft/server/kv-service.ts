@@ -28,7 +28,7 @@ export function kvHandlers(member: Member, callers: Callers) {
     requireLeader(member, context);
     checkRange(request);
     return callers.as(context, (who) =>
-      request.serializable ? rangeNow(request, who) : member.linearizable(() => rangeNow(request, who)),
+      request.serializable ? rangeNow(request, who) : member.read(() => rangeNow(request, who)),
     );
   };
 
@@ -37,13 +37,13 @@ export function kvHandlers(member: Member, callers: Callers) {
     checkPut(request);
     const cost = costOfPut(request);
     if (!member.quota.allows(cost)) return member.refuse(cost);
-    return callers.as(context, (who) => member.write<pb.PutResponse>({ put: request }, who));
+    return callers.as(context, (who) => member.submit<pb.PutResponse>({ put: request }, who));
   };
 
   const DeleteRange: UnaryHandler<pb.DeleteRangeRequest, pb.DeleteRangeResponse> = (request, context) => {
     requireLeader(member, context);
     checkDeleteRange(request);
-    return callers.as(context, (who) => member.write<pb.DeleteRangeResponse>({ deleteRange: request }, who));
+    return callers.as(context, (who) => member.submit<pb.DeleteRangeResponse>({ deleteRange: request }, who));
   };
 
   const Txn: UnaryHandler<pb.TxnRequest, pb.TxnResponse> = (request, context) => {
@@ -52,7 +52,7 @@ export function kvHandlers(member: Member, callers: Callers) {
     if (!isReadOnly(request)) {
       const cost = costOfTxn(request);
       if (cost > 0 && !member.quota.allows(cost)) return member.refuse(cost);
-      return callers.as(context, (who) => member.write<pb.TxnResponse>({ txn: request }, who));
+      return callers.as(context, (who) => member.submit<pb.TxnResponse>({ txn: request }, who));
     }
     const read = (who: Identity | undefined): pb.TxnResponse => {
       checkReads(alarms);
@@ -61,7 +61,7 @@ export function kvHandlers(member: Member, callers: Callers) {
       response.header = member.header(store.revision);
       return response;
     };
-    return callers.as(context, (who) => (isSerializable(request) ? read(who) : member.linearizable(() => read(who))));
+    return callers.as(context, (who) => (isSerializable(request) ? read(who) : member.read(() => read(who))));
   };
 
   const Compact: UnaryHandler<pb.CompactionRequest, pb.CompactionResponse> = async (request, context) => {

@@ -3,6 +3,7 @@ import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Rand } from "../../base/rand.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
+import type { Reply } from "../../net/reply.ts";
 import { InternalRaftRequest, type ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
@@ -21,9 +22,9 @@ import type { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
 import { countEvents, type ServerMetrics } from "./metrics.ts";
-import { Pending } from "./pending.ts";
+import { Pending, Waiter } from "./pending.ts";
 import { Quota } from "./quota.ts";
-import { Reads } from "./reads.ts";
+import { Read, Reads } from "./reads.ts";
 import { Runner } from "./runner.ts";
 import { Snapshots } from "./snapshots.ts";
 import type { PeerTransport, PeerTransportOptions } from "./transport.ts";
@@ -267,7 +268,7 @@ export class Member {
     this.history.close();
     for (const cancel of this.#timers) cancel();
     this.#failAll(this.#pending.takeAll(), () => etcdError("stopped"));
-    for (const read of this.#reads.takeExpired(Number.POSITIVE_INFINITY)) read.fail(etcdError("stopped"));
+    for (const read of this.#reads.takeExpired(Number.POSITIVE_INFINITY)) read.reject(etcdError("stopped"));
     this.runner.stop();
     this.transport.close();
     await this.#snapshots.close();
@@ -316,36 +317,39 @@ export class Member {
     throw etcdError("noSpace");
   }
 
-  /** Through raft; resolves with the response once this member has applied it. Rejects with etcd's errors. */
-  write<R>(request: Init<InternalRaftRequest>, who?: Identity): Promise<R> {
+  /** Through raft; the reply is the response, once this member has applied it, or an error of etcd's. */
+  submit<R>(request: Init<InternalRaftRequest>, who?: Identity): Reply<R> {
     const id = this.#pending.nextId();
     const header = who ? { ID: id, username: who.username, authRevision: who.revision } : { ID: id };
     const data = InternalRaftRequest.encode({ header, ...request });
-    return new Promise<R>((resolve, reject) => {
-      if (this.#closed) return reject(etcdError("stopped"));
-      if (data.length > this.config.maxRequestBytes) return reject(etcdError("requestTooLarge"));
-      if (this.runner.backlog > maxBacklog) return reject(etcdError("tooManyRequests"));
-      const deadline = this.config.clock.monotonic() + this.#requestTimeoutMs;
-      this.#pending.add(id, { resolve: resolve as (response: unknown) => void, reject, deadline, data });
+    const waiter = new Waiter(this.config.clock.monotonic() + this.#requestTimeoutMs, data);
+    if (this.#closed) waiter.reject(etcdError("stopped"));
+    else if (data.length > this.config.maxRequestBytes) waiter.reject(etcdError("requestTooLarge"));
+    else if (this.runner.backlog > maxBacklog) waiter.reject(etcdError("tooManyRequests"));
+    else {
+      this.#pending.add(id, waiter);
       this.runner.propose(data);
-    });
+    }
+    return waiter as Reply<unknown> as Reply<R>;
+  }
+
+  write<R>(request: Init<InternalRaftRequest>, who?: Identity): Promise<R> {
+    return this.submit<R>(request, who).promise();
   }
 
   /** Runs `read` when everything that was committed before this call is applied here. */
-  linearizable<R>(read: () => R): Promise<R> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) return reject(etcdError("stopped"));
-      const deadline = this.config.clock.monotonic() + this.#requestTimeoutMs;
-      const run = () => {
-        try {
-          resolve(read());
-        } catch (error) {
-          reject(error);
-        }
-      };
-      this.#reads.add({ run, fail: reject, deadline });
+  read<R>(read: () => R): Reply<R> {
+    const waiting = new Read(read, this.config.clock.monotonic() + this.#requestTimeoutMs);
+    if (this.#closed) waiting.reject(etcdError("stopped"));
+    else {
+      this.#reads.add(waiting);
       this.#ask();
-    });
+    }
+    return waiting;
+  }
+
+  linearizable<R>(read: () => R): Promise<R> {
+    return this.read(read).promise();
   }
 
   /** Resolves once a leader is known; throws "no leader" after `timeoutMs`. */
@@ -458,7 +462,7 @@ export class Member {
     const expired = this.#pending.takeExpired(now);
     for (const { data } of expired) this.#held.delete(data);
     this.#failAll(expired, () => etcdError("timeout"));
-    for (const read of this.#reads.takeExpired(now)) read.fail(etcdError("timeout"));
+    for (const read of this.#reads.takeExpired(now)) read.reject(etcdError("timeout"));
     this.#ask();
   }
 

@@ -1,15 +1,19 @@
-import type { GrpcError } from "../../net/grpc-error.ts";
+import { Reply } from "../../net/reply.ts";
 
 /**
  * Requests on their way through raft, by the id in their entry. Deadlines are all equally far away, so the oldest is
  * always the first to expire: no timer for each.
  */
-export interface Waiter {
-  resolve(response: unknown): void;
-  reject(error: GrpcError): void;
-  deadline: number;
+export class Waiter extends Reply<unknown> {
+  readonly deadline: number;
   /** What was proposed: to propose again when raft has not taken it. */
-  data: Uint8Array;
+  readonly data: Uint8Array;
+
+  constructor(deadline: number, data: Uint8Array) {
+    super();
+    this.deadline = deadline;
+    this.data = data;
+  }
 }
 
 export class Pending {

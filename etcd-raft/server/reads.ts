@@ -1,4 +1,4 @@
-import type { GrpcError } from "../../net/grpc-error.ts";
+import { Reply } from "../../net/reply.ts";
 
 /**
  * Linearizable reads: a read may run once this member has applied everything that was committed when it was asked for
@@ -6,10 +6,25 @@ import type { GrpcError } from "../../net/grpc-error.ts";
  *
  * Pure: `step`s with the time passed in, and says which context to ask raft for.
  */
-export interface Read {
-  run(): void;
-  fail(error: GrpcError): void;
-  deadline: number;
+export class Read<R = unknown> extends Reply<R> {
+  readonly deadline: number;
+  readonly #read: () => R;
+
+  constructor(read: () => R, deadline: number) {
+    super();
+    this.#read = read;
+    this.deadline = deadline;
+  }
+
+  run(): void {
+    let value: R;
+    try {
+      value = this.#read();
+    } catch (error) {
+      return this.reject(error);
+    }
+    this.resolve(value);
+  }
 }
 
 export class Reads {

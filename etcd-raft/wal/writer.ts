@@ -52,7 +52,6 @@ export function startWriter(start: WriterStart): Wal {
   let offset = start.tail.offset;
   let zeroed = offset; // the disk has zeros from `offset` to here
   let zeroing: Promise<void> | undefined; // a slice of zeros from `zeroed` on is being written and synced
-  let zeroingFailed: unknown;
   let next: Promise<DiskFile> | undefined;
   let { lastIndex } = start;
   let asked = start.hardState ?? { term: 0, vote: 0n, commit: 0 };
@@ -98,6 +97,7 @@ export function startWriter(start: WriterStart): Wal {
       while (waiting.sync) {
         group = waiting;
         waiting = createGroup();
+        if (failure !== undefined) throw failure; // zeros could not be written
         await write(group);
         group.resolve();
         zeroAhead();
@@ -105,12 +105,16 @@ export function startWriter(start: WriterStart): Wal {
         else if (offset > start.segmentBytes / 2) prepare();
       }
     } catch (error) {
-      failure = new WalError(`wal: stopped after a failed write: ${(error as Error).message}`, { cause: error });
-      group.reject(failure);
-      waiting.reject(failure);
+      group.reject(fail(error));
+      waiting.reject(fail(error));
     } finally {
       running = undefined;
     }
+  }
+
+  function fail(error: unknown): WalError {
+    failure ??= new WalError(`wal: stopped after a failed write: ${(error as Error).message}`, { cause: error });
+    return failure;
   }
 
   async function write(group: Group): Promise<void> {
@@ -127,7 +131,6 @@ export function startWriter(start: WriterStart): Wal {
       }
     }
     const bytes = records.take();
-    if (zeroingFailed !== undefined) throw zeroingFailed;
     if (offset + bytes.length > zeroed) await zeroing; // never under a slice of zeros
     if (group.sync) await file.writeThrough(offset, bytes);
     else await file.write(offset, bytes);
@@ -147,9 +150,7 @@ export function startWriter(start: WriterStart): Wal {
         zeroed = at + bytes.length;
         zeroing = undefined;
       });
-    zeroing.catch((error) => {
-      zeroingFailed = error;
-    });
+    zeroing.catch(fail);
   }
 
   /** The next segment is made while this one fills up; what goes wrong with it shows at the cut. */

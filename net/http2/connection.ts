@@ -12,6 +12,7 @@ import {
   writeFrameHeader,
 } from "./frames.ts";
 import { type Header, HpackDecoder, HpackError } from "./hpack.ts";
+import { OutBuffer } from "./out-buffer.ts";
 
 /**
  * The server's side of one HTTP/2 connection (RFC 9113): bytes in, streams out. It knows no socket: `output.write` gets
@@ -33,6 +34,12 @@ export interface StreamEvents {
   onAbort(): void;
 }
 
+/** Bytes that exist only once: where they are sent from. */
+export interface Payload {
+  readonly length: number;
+  copy(into: Buffer, at: number): void;
+}
+
 export interface Http2Stream {
   readonly id: number;
   /** Set by the owner while it opens the stream. */
@@ -48,6 +55,7 @@ export interface Http2Stream {
   onDrain: (() => void) | undefined;
 }
 
+const nothing = Buffer.alloc(0);
 const maxFrameSize = 16_384;
 /** What a peer may have in flight towards us: generous, since handlers take data at once. */
 const receiveWindow = 4 * 1024 * 1024;
@@ -58,7 +66,7 @@ const maxHeaderBlock = 256 * 1024;
 const maxWindow = 2 ** 31 - 1;
 
 export class Http2Connection {
-  readonly #onStream: (stream: Http2Stream, headers: Header[], endStream: boolean) => void;
+  readonly #onStream: (stream: Http2Stream, headers: readonly Header[], endStream: boolean) => void;
   readonly #output: Http2Output;
   readonly #splitter: FrameSplitter;
   readonly #hpack = new HpackDecoder();
@@ -74,10 +82,13 @@ export class Http2Connection {
   /** HEADERS without END_HEADERS: the block so far. */
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
   readonly #blocked = new Set<Http2Stream>();
-  #out: Buffer[] = [];
+  readonly #out = new OutBuffer();
   #scheduled = false;
 
-  constructor(output: Http2Output, onStream: (stream: Http2Stream, headers: Header[], endStream: boolean) => void) {
+  constructor(
+    output: Http2Output,
+    onStream: (stream: Http2Stream, headers: readonly Header[], endStream: boolean) => void,
+  ) {
     this.#output = output;
     this.#onStream = onStream;
     this.#splitter = new FrameSplitter(maxFrameSize, (...args) => this.#onFrame(...args));
@@ -119,7 +130,7 @@ export class Http2Connection {
   }
 
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
-    this.#write(frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block));
+    this.#frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block);
     if (endStream) this.#finish(stream);
   }
 
@@ -135,25 +146,28 @@ export class Http2Connection {
     this.#pump(stream);
   }
 
-  /** Headers, one piece of data and trailers, in one buffer when the windows allow: the way of a unary answer. */
-  respond(stream: Http2Stream, headers: Buffer, payload: Buffer, trailers: Buffer): void {
+  /** Headers, one piece of data and trailers, written where they leave from: the way of a unary answer. */
+  respond(stream: Http2Stream, headers: Buffer, payload: Payload, trailers: Buffer): void {
     const { length } = payload;
     if (length > this.#sendWindow || length > stream.sendWindow || length > this.#maxSendFrame) {
+      const bytes = Buffer.allocUnsafe(length);
+      payload.copy(bytes, 0);
       this.sendHeaders(stream, headers, false);
-      this.sendData(stream, payload);
+      this.sendData(stream, bytes);
       this.sendTrailers(stream, trailers);
       return;
     }
     this.#sendWindow -= length;
-    const bytes = Buffer.allocUnsafe(3 * frameHeaderBytes + headers.length + length + trailers.length);
-    let at = writeFrameHeader(bytes, 0, headers.length, FrameType.headers, Flag.endHeaders, stream.id);
-    bytes.set(headers, at);
-    at = writeFrameHeader(bytes, at + headers.length, length, FrameType.data, 0, stream.id);
-    bytes.set(payload, at);
+    const out = this.#out;
+    let at = out.room(3 * frameHeaderBytes + headers.length + length + trailers.length);
+    at = writeFrameHeader(out.bytes, at, headers.length, FrameType.headers, Flag.endHeaders, stream.id);
+    out.bytes.set(headers, at);
+    at = writeFrameHeader(out.bytes, at + headers.length, length, FrameType.data, 0, stream.id);
+    payload.copy(out.bytes, at);
     const last = Flag.endHeaders | Flag.endStream;
-    at = writeFrameHeader(bytes, at + length, trailers.length, FrameType.headers, last, stream.id);
-    bytes.set(trailers, at);
-    this.#write(bytes);
+    at = writeFrameHeader(out.bytes, at + length, trailers.length, FrameType.headers, last, stream.id);
+    out.bytes.set(trailers, at);
+    this.#flushSoon();
     this.#finish(stream);
   }
 
@@ -165,7 +179,7 @@ export class Http2Connection {
         this.#blocked.add(stream);
         return;
       }
-      this.#write(frame(FrameType.data, 0, stream.id, head.subarray(0, size)));
+      this.#frame(FrameType.data, 0, stream.id, size === head.length ? head : head.subarray(0, size));
       this.#sendWindow -= size;
       stream.sendWindow -= size;
       stream.queuedBytes -= size;
@@ -204,7 +218,7 @@ export class Http2Connection {
         return this.#onReset(streamId);
       case FrameType.ping:
         if (payload.length !== 8) throw new ConnectionError(ErrorCode.frameSize, "PING takes 8 bytes");
-        if ((flags & Flag.ack) === 0) this.#write(frame(FrameType.ping, Flag.ack, 0, payload));
+        if ((flags & Flag.ack) === 0) this.#frame(FrameType.ping, Flag.ack, 0, payload);
         return;
       case FrameType.pushPromise:
         throw new ConnectionError(ErrorCode.protocol, "a client cannot push");
@@ -249,7 +263,7 @@ export class Http2Connection {
       if (!endStream) throw new ConnectionError(ErrorCode.protocol, "HEADERS in the middle of a stream");
       if (known === undefined || known.remoteClosed) return;
       known.remoteClosed = true; // trailers of a request
-      known.events?.onData(Buffer.alloc(0), true);
+      known.events?.onData(nothing, true);
       return;
     }
     if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocol, "a client's streams are odd");
@@ -291,7 +305,7 @@ export class Http2Connection {
           break;
       }
     }
-    this.#write(frame(FrameType.settings, Flag.ack, 0));
+    this.#frame(FrameType.settings, Flag.ack, 0, nothing);
   }
 
   #onWindowUpdate(streamId: number, payload: Buffer): void {
@@ -352,20 +366,27 @@ export class Http2Connection {
     this.#output.end();
   }
 
-  #write(bytes: Buffer): void {
-    this.#out.push(bytes);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.#flush());
+  #frame(type: number, flags: number, streamId: number, payload: Buffer): void {
+    const at = this.#out.room(frameHeaderBytes + payload.length);
+    this.#out.bytes.set(payload, writeFrameHeader(this.#out.bytes, at, payload.length, type, flags, streamId));
+    this.#flushSoon();
   }
 
-  #flush(): void {
-    this.#scheduled = false;
-    if (this.#out.length === 0) return;
-    const bytes = this.#out.length === 1 ? this.#out[0]! : Buffer.concat(this.#out);
-    this.#out = [];
-    this.#output.write(bytes);
+  #write(bytes: Buffer): void {
+    this.#out.push(bytes);
+    this.#flushSoon();
   }
+
+  #flushSoon(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    if (this.#out.length > 0) this.#output.write(this.#out.take());
+  };
 }
 
 function unpad(flags: number, payload: Buffer): Buffer {

@@ -30,11 +30,18 @@ const staticTable: Header[] = (
 /** Bytes that an entry counts beside its text (RFC 7541, 4.1). */
 const entryOverhead = 32;
 
+/** Blocks that are remembered, and how long one may be. */
+const keptBlocks = 32;
+const keptBlockBytes = 512;
+
 export class HpackDecoder {
   /** Newest first would shift on every insert; this is oldest first, and index 62 is the last element. */
   #dynamic: Header[] = [];
   #size = 0;
   #maxSize: number;
+  /** Of the dynamic table. Blocks that left it alone mean the same until the next one: a caller repeats itself. */
+  #changes = 0;
+  readonly #known = new Map<string, readonly Header[]>();
   readonly #limit: number;
   readonly #maxHeaderBytes: number;
 
@@ -45,7 +52,20 @@ export class HpackDecoder {
     this.#maxHeaderBytes = maxHeaderBytes;
   }
 
-  decode(block: Uint8Array): Header[] {
+  /** The result is shared by blocks that are alike: callers leave it as it is. */
+  decode(block: Buffer): readonly Header[] {
+    const key = block.length <= keptBlockBytes ? block.toString("latin1") : undefined;
+    const known = key === undefined ? undefined : this.#known.get(key);
+    if (known !== undefined) return known;
+    const changes = this.#changes;
+    const headers = this.#decode(block);
+    if (key === undefined || changes !== this.#changes) return headers;
+    if (this.#known.size >= keptBlocks) this.#known.clear();
+    this.#known.set(key, headers);
+    return headers;
+  }
+
+  #decode(block: Uint8Array): Header[] {
     const headers: Header[] = [];
     const cursor = { at: 0 };
     let bytes = 0;
@@ -83,6 +103,7 @@ export class HpackDecoder {
   }
 
   #insert(header: Header): void {
+    this.#changed();
     this.#dynamic.push(header);
     this.#size += sizeOf(header);
     this.#evict();
@@ -90,8 +111,14 @@ export class HpackDecoder {
 
   #resize(bytes: number): void {
     if (bytes > this.#limit) throw new HpackError(`table size ${bytes} exceeds the announced ${this.#limit}`);
+    this.#changed();
     this.#maxSize = bytes;
     this.#evict();
+  }
+
+  #changed(): void {
+    this.#changes++;
+    this.#known.clear();
   }
 
   #evict(): void {
