@@ -54,12 +54,14 @@ export type FrameHandler = (type: number, flags: number, streamId: number, paylo
 export class FrameSplitter {
   readonly #maxFrameSize: number;
   readonly #onFrame: FrameHandler;
-  #prefaceLeft = preface.length;
+  #prefaceLeft: number;
   #rest: Buffer | undefined;
 
-  constructor(maxFrameSize: number, onFrame: FrameHandler) {
+  /** `from`: whose bytes these are; only a client begins with the preface. */
+  constructor(maxFrameSize: number, onFrame: FrameHandler, from: "client" | "server" = "client") {
     this.#maxFrameSize = maxFrameSize;
     this.#onFrame = onFrame;
+    this.#prefaceLeft = from === "client" ? preface.length : 0;
   }
 
   push(chunk: Buffer): void {

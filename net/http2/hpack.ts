@@ -173,12 +173,13 @@ export function encodeHeaders(headers: readonly Header[]): Buffer {
   return Buffer.concat(parts);
 }
 
-function encodeText(value: string): Buffer {
+export function encodeText(value: string): Buffer {
   const bytes = Buffer.from(value, "latin1");
   return Buffer.concat([encodeInteger(bytes.length, 7), bytes]);
 }
 
-function encodeInteger(value: number, bits: number): Buffer {
+/** With a prefix of `bits` bits in an octet that holds nothing else. */
+export function encodeInteger(value: number, bits: number): Buffer {
   const mask = 2 ** bits - 1;
   if (value < mask) return Buffer.from([value]);
   const bytes = [mask];
