@@ -11,7 +11,7 @@ import { parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { runProcess } from "../../base/process.ts";
 import type { LabStatus } from "../../deploy/supervisor/status.ts";
-import { pssMb } from "../members.ts";
+import { usageOf } from "../members.ts";
 import { spread } from "../stats.ts";
 
 const flagSpec = {
@@ -112,7 +112,7 @@ function labMemoryMb(status: LabStatus): number {
 /** A process that ends meanwhile has no memory left. */
 function memoryOf(pid: number): number {
   try {
-    return pssMb(pid);
+    return usageOf(pid).pssMb;
   } catch {
     return 0;
   }

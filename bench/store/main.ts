@@ -1,122 +1,153 @@
 /**
- * `npm run bench -- store`: puts and linearizable reads at 1, 100 and 1000 in flight, three members of ours and three of
- * Debian's etcd-server on the same machine, in alternating rounds with fresh data directories. The result is a ratio.
+ * `npm run bench -- store`: three members of ours beside three of Debian's etcd-server on the same machine, in alternating
+ * rounds with fresh data directories; every number is kept for every round, the result is a ratio. README.md says how.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { systemClock } from "../../base/clock.ts";
 import { parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
-import { runProcess } from "../../base/process.ts";
-import { PutRequest, RangeRequest } from "../../proto/generated/etcdserverpb.ts";
-import { peer } from "../../tools/peers.ts";
-import { type LoadResult, runLoad } from "../h2load.ts";
-import { type RunningStore, type Store, startMembers } from "../members.ts";
-import { spread } from "../stats.ts";
+import { runProcess, StartError } from "../../base/process.ts";
+import { describeMachine } from "../machine.ts";
+import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
+import { numberText, Recorder, type Results, resultsDir, writeResults } from "../results.ts";
+import { crossCheck } from "./cross-check.ts";
+import { markdown, svg } from "./report.ts";
+import { measureStartup } from "./startup.ts";
+import { type Case, type Context, cases, prepare, workloads } from "./workloads.ts";
 
 const flagSpec = {
-  rounds: {
-    type: "number",
-    default: 5,
-    help: "rounds a store; the first of each is dropped when there are more than two",
-  },
-  seconds: { type: "number", default: 4, help: "aimed length of one measurement" },
+  rounds: { type: "number", default: 5, help: "rounds a store that count; a shorter one before them does not" },
+  seconds: { type: "number", default: 1.5, help: "length of one measurement" },
+  quick: { type: "boolean", default: false, help: "2 rounds of 0.4 s, start-up with 64 MB" },
   "value-size": { type: "number", default: 256, help: "bytes of a value" },
   only: { type: "string", default: "", help: "ours or etcd: measure one store only" },
+  workload: { type: "strings", help: `some of ${workloads.join(", ")}, startup` },
+  "startup-mb": { type: "number", default: 1024, help: "live data at start-up" },
+  "startup-trials": { type: "number", default: 3, help: "starts of each store" },
+  out: { type: "string", default: "", help: "folder for the results" },
 } as const;
 
-const cases = [1, 100, 1000].flatMap((inFlight) => [
-  { op: "put" as const, inFlight },
-  { op: "range" as const, inFlight },
-]);
-type Case = (typeof cases)[number];
-
-/** Requests a second to plan with; each measurement is then sized by the round before it. */
-const guess = { 1: 400, 100: 4000, 1000: 6000 } as Record<number, number>;
-
-runProcess(createLogger("bench"), async () => {
+runProcess(createLogger("bench"), async (signal) => {
   const flags = parseFlags(flagSpec, process.argv.slice(2));
-  const etcd = peer("etcd");
-  const stores: Store[] = [
-    { name: "ours", command: [process.execPath, "dist/etcd-raft.mjs"], port: 23790 },
-    ...(etcd ? [{ name: "etcd", command: [etcd], port: 24790 }] : []),
-  ].filter(({ name }) => flags.only === "" || flags.only === name);
-  const results = new Map<string, LoadResult[]>();
-  const memory = new Map<string, number[]>();
-  for (let round = 0; round < flags.rounds; round++) {
-    for (const store of stores) {
-      const running = await startMembers(store);
-      try {
-        for (const one of cases) {
-          const key = `${store.name} ${one.op} ${one.inFlight}`;
-          const last = results.get(key)?.at(-1)?.perSecond ?? guess[one.inFlight]!;
-          const requests = Math.ceil(last * flags.seconds);
-          const result = await measure(running, one, requests, flags["value-size"], round);
-          results.set(key, [...(results.get(key) ?? []), result]);
-          console.error(`round ${round + 1} ${key}: ${result.perSecond.toFixed(0)}/s, p99 ${result.p99.toFixed(1)} ms`);
-        }
-        memory.set(store.name, running.memoryMb());
-      } finally {
-        await running.stop();
+  const known = [...workloads, "startup"];
+  const unknown = flags.workload.find((name) => !(known as string[]).includes(name));
+  if (unknown !== undefined) throw new StartError(`flag --workload: "${unknown}" is none of ${known.join(", ")}`);
+  const wanted = (name: string) => flags.workload.length === 0 || flags.workload.includes(name);
+  const [rounds, seconds] = flags.quick ? [2, 0.4] : [flags.rounds, flags.seconds];
+  const startupMb = flags.quick ? 64 : flags["startup-mb"];
+  const stores = storesFor(flags.only, defaultTimers);
+  const recorder = new Recorder();
+  const started = systemClock.monotonic();
+  const machine = describeMachine();
+  const all = [...cases(), ...crossCheck()];
+  const chosen = all.filter(({ workload }) => wanted(workload));
+  try {
+    if (chosen.length > 0) {
+      // The open loops need to know what each store can take; few rounds have no time to warm the machine as well.
+      const probes = wanted("open") ? all.filter(({ id }) => isProbe(id)) : [];
+      const planned = rounds > 2 ? [...new Set([...chosen, ...probes])] : probes;
+      const plan = new Recorder();
+      const options = { valueSize: flags["value-size"], signal };
+      const short = {
+        ...options,
+        measureMs: 500,
+        warmupMs: 100,
+        seed: 0,
+        capacity: undefined,
+      };
+      for (const store of planned.length > 0 ? stores : []) await run(store, planned, short, plan, "warm-up");
+      const capacity = { put: least(plan, "put/1000"), range: least(plan, "range/1000") };
+      recorder.failures.push(...plan.failures);
+      for (let round = 1; round <= rounds; round++) {
+        const full = {
+          ...options,
+          measureMs: seconds * 1000,
+          warmupMs: Math.min(300, seconds * 500),
+          seed: round,
+          capacity,
+        };
+        for (const store of stores) await run(store, chosen, full, recorder, `round ${round}`);
       }
     }
+    if (wanted("startup")) {
+      await measureStartup(stores, { mb: startupMb, trials: flags["startup-trials"], signal }, recorder);
+    }
+  } finally {
+    if (recorder.series.length > 0) {
+      const results: Results = {
+        bench: "store",
+        when: new Date(systemClock.now()).toISOString(),
+        machine,
+        conditions: [
+          `three members on one machine that carries the load as well, ${rounds} alternating rounds of ${seconds} s, fresh directories, fsync on`,
+          `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,
+          `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
+          `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
+        ],
+        stores: stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls: "no TLS" })),
+        series: recorder.series,
+        failures: recorder.failures,
+      };
+      const full = !flags.quick && flags.only === "" && flags.workload.length === 0 && rounds >= 5 && !signal.aborted;
+      writeResults(resultsDir(flags.out, full), "store", results, markdown(results), svg(results));
+    }
   }
-  const text = report(stores, results, memory, flags.rounds);
-  console.log(text);
-  mkdirSync("bench/results", { recursive: true });
-  writeFileSync("bench/results/store.md", text);
+  if (recorder.failures.length > 0) process.exitCode = 1;
 });
 
-/** Keys vary over 16 load processes and over the rounds; the revision proves that every put happened. */
-async function measure(store: RunningStore, { op, inFlight }: Case, requests: number, size: number, round: number) {
-  const keys = Array.from({ length: 16 }, (_, i) => `bench/${round}/${inFlight}/${i}`);
-  const value = Buffer.alloc(size, "v");
-  if (op === "range") {
-    for (const key of keys) await store.put(key, value);
-    const bodies = keys.map((key) => RangeRequest.encode({ key: Buffer.from(key) }));
-    return runLoad({ url: `${store.leaderUrl}/etcdserverpb.KV/Range`, bodies, inFlight, requests });
+/** One store, started fresh, through all cases. A case that fails is told, and the next one has its turn. */
+async function run(
+  store: Store,
+  chosen: Case[],
+  options: Omit<Context, "cluster" | "leader" | "lastRate">,
+  recorder: Recorder,
+  round: string,
+): Promise<void> {
+  const { signal } = options;
+  signal.throwIfAborted();
+  let cluster: Cluster | undefined;
+  try {
+    cluster = await Cluster.start(store, { signal });
+    const lastRate = (id: string) => recorder.find(store.name, id, "rate")?.values.at(-1);
+    const context = { ...options, cluster, leader: await cluster.leader(), lastRate };
+    await prepare(context);
+    for (const one of chosen) {
+      try {
+        context.leader = await cluster.leader();
+        const samples = await one.run(context);
+        for (const sample of samples ?? []) recorder.add(store.name, sample);
+        if (samples) console.error(`${round} ${store.name} ${one.id}: ${samples.map(sampleText).join(", ")}`);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        recorder.fail(`${round} ${store.name} ${one.id}`, error);
+      }
+    }
+    for (const { pssMb, rssMb, cpuSeconds } of cluster.usage()) {
+      for (const [metric, title, value, unit] of [
+        ["pss", "PSS at the end of a run", pssMb, "MB"],
+        ["rss", "RSS at the end of a run", rssMb, "MB"],
+        ["cpu", "CPU time in a run", cpuSeconds, "s"],
+      ] as const) {
+        recorder.add(store.name, { id: `member/${metric}`, title, metric: "value", unit, better: "lower", value });
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) throw error;
+    recorder.fail(`${round} ${store.name}`, error);
+  } finally {
+    await cluster?.stop();
   }
-  const bodies = keys.map((key) => PutRequest.encode({ key: Buffer.from(key), value }));
-  const before = await store.revision();
-  const result = await runLoad({ url: `${store.leaderUrl}/etcdserverpb.KV/Put`, bodies, inFlight, requests });
-  const written = (await store.revision()) - before;
-  if (written !== result.requests) throw new Error(`${result.requests} puts were answered, ${written} happened`);
-  return result;
 }
 
-function report(
-  stores: Store[],
-  results: Map<string, LoadResult[]>,
-  memory: Map<string, number[]>,
-  rounds: number,
-): string {
-  const kept = (key: string) => (results.get(key) ?? []).slice(rounds > 2 ? 1 : 0);
-  const rate = (key: string) => spread(kept(key).map(({ perSecond }) => perSecond));
-  const cell = (key: string) => {
-    const { median, min, max } = rate(key);
-    const p99 = spread(kept(key).map((r) => r.p99)).median;
-    return `${median.toFixed(0)} (${min.toFixed(0)} to ${max.toFixed(0)}), p99 ${p99.toFixed(1)} ms`;
-  };
-  const names = stores.map(({ name }) => name);
-  const both = names.length === 2;
-  const lines = [
-    `# bench store: three members, one machine, ${rounds} alternating rounds, no TLS, 100/1000 ms timers`,
-    "",
-    `| operation | in flight | ${names.join(" | ")} |${both ? " ours / etcd |" : ""}`,
-    `|---|---|${names.map(() => "---|").join("")}${both ? "---|" : ""}`,
-    ...cases.map(({ op, inFlight }) => {
-      const keys = names.map((name) => `${name} ${op} ${inFlight}`);
-      const ratio = both ? ` ${(rate(keys[0]!).median / rate(keys[1]!).median).toFixed(2)} |` : "";
-      return `| ${op} | ${inFlight} | ${keys.map(cell).join(" | ")} |${ratio}`;
-    }),
-    "",
-    "Requests a second: median (least to most), and the median of the rounds' 99th percentiles.",
-    ...names.map(
-      (name) =>
-        `PSS of the ${name} members after the last round: ${memory
-          .get(name)
-          ?.map((mb) => mb.toFixed(0))
-          .join(", ")} MB.`,
-    ),
-    "",
-  ];
-  return lines.join("\n");
+function isProbe(id: string): boolean {
+  return id === "put/1000" || id === "range/1000";
+}
+
+/** Of both stores; without a measurement, or with one of a stalled machine, something that every store takes. */
+function least(plan: Recorder, id: string): number {
+  const rates = plan.series.filter((one) => one.id === id && one.metric === "rate").flatMap(({ values }) => values);
+  return rates.length > 0 ? Math.max(400, Math.min(...rates)) : 1000;
+}
+
+function sampleText({ metric, value, unit }: { metric: string; value: number; unit: string }): string {
+  return `${metric} ${numberText(value)} ${unit}`;
 }
