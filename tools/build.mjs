@@ -16,6 +16,9 @@ const entries = {
   "images/echo": "deploy/images/echo/main.ts",
   "bench/store": "bench/store/main.ts",
   "bench/start": "bench/start/main.ts",
+  "bench/load": "bench/load/main.ts",
+  "bench/failover": "bench/failover/main.ts",
+  "bench/compare": "bench/compare/main.ts",
 };
 
 mkdirSync("dist", { recursive: true });

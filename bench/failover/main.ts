@@ -1,0 +1,132 @@
+/**
+ * `npm run bench -- failover`: how long clients of the survivors wait when a leader is killed, stopped, told to end or cut
+ * off from its peers: ours with the lab's `lan` timers, real etcd with the same, and with its defaults. README.md says how.
+ */
+import { systemClock } from "../../base/clock.ts";
+import { parseFlags } from "../../base/flags.ts";
+import { createLogger } from "../../base/logger.ts";
+import { runProcess, StartError } from "../../base/process.ts";
+import { seededRand } from "../../base/rand.ts";
+import { presets } from "../../deploy/lab/presets.ts";
+import { describeMachine } from "../machine.ts";
+import { Cluster, defaultTimers, type Store, storesFor } from "../members.ts";
+import { numberText, Recorder, type Results, resultsDir, writeResults } from "../results.ts";
+import { markdown, svg } from "./report.ts";
+import { type Fault, faults, runTrial } from "./trial.ts";
+
+const flagSpec = {
+  trials: { type: "number", default: 30, help: "of each fault and store" },
+  block: { type: "number", default: 10, help: "trials before the next store has its turn" },
+  faults: { type: "strings", help: `some of ${faults.map((name) => name.replace(" -9", "")).join(", ")}` },
+  quick: { type: "boolean", default: false, help: "4 trials each" },
+  only: { type: "string", default: "", help: "ours or etcd: measure one store only" },
+  defaults: { type: "boolean", default: true, help: "etcd with its default timers, too" },
+  out: { type: "string", default: "", help: "folder for the results" },
+} as const;
+
+runProcess(createLogger("bench"), async (signal) => {
+  const flags = parseFlags(flagSpec, process.argv.slice(2));
+  const chosen = flags.faults.length === 0 ? [...faults] : flags.faults.map(faultNamed);
+  const trials = flags.quick ? 4 : flags.trials;
+  const block = Math.min(flags.block, trials);
+  const { heartbeatMs, electionMs } = presets.lan;
+  const lan = storesFor(flags.only, { heartbeatMs, electionMs });
+  const stores: Store[] = [
+    ...lan,
+    ...lan
+      .filter(({ name }) => name === "etcd" && flags.defaults)
+      .map((store) => ({ ...store, name: "etcd at its defaults", timers: defaultTimers })),
+  ];
+  const recorder = new Recorder();
+  const machine = describeMachine();
+  const started = systemClock.monotonic();
+  const counts = { acknowledged: 0, refused: 0 };
+  try {
+    for (let from = 0; from < trials; from += block) {
+      const until = Math.min(trials, from + block);
+      for (const store of stores) {
+        // Relays only where they are needed: they cost every message a hop.
+        await runBlock(
+          store,
+          chosen.filter((fault) => fault !== "partition"),
+          false,
+          from,
+          until,
+        );
+        await runBlock(
+          store,
+          chosen.filter((fault) => fault === "partition"),
+          true,
+          from,
+          until,
+        );
+      }
+    }
+  } finally {
+    if (recorder.series.length > 0) {
+      const results: Results = {
+        bench: "failover",
+        when: new Date(systemClock.now()).toISOString(),
+        machine,
+        conditions: [
+          `${trials} trials of each fault at the leader of three members on one machine, in alternating blocks of ${block}, fsync on`,
+          "a put of a new key every 5 ms to the two survivors, a watch at one of them; faults come at a random phase of the heartbeat",
+          `after each trial every member was asked for every acknowledged write (${counts.acknowledged.toLocaleString("en-US")} in all, ${counts.refused} refused): ${recorder.failures.length === 0 ? "none lost, no event missed" : "see the failures"}`,
+          `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
+        ],
+        stores: stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls: "no TLS" })),
+        series: recorder.series,
+        failures: recorder.failures,
+      };
+      const full = trials >= 30 && flags.only === "" && flags.faults.length === 0 && flags.defaults && !signal.aborted;
+      writeResults(resultsDir(flags.out, full), "failover", results, markdown(results), svg(results));
+    }
+  }
+  if (recorder.failures.length > 0) process.exitCode = 1;
+
+  async function runBlock(store: Store, some: Fault[], relays: boolean, from: number, until: number): Promise<void> {
+    let cluster: Cluster | undefined;
+    try {
+      for (const fault of some) {
+        for (let trial = from; trial < until; trial++) {
+          signal.throwIfAborted();
+          cluster ??= await Cluster.start(store, { relays, signal });
+          const what = `${store.name}, ${fault}, trial ${trial + 1}`;
+          try {
+            const name = `${fault.replace(" ", "")}-${trial}`;
+            const result = await runTrial(cluster, fault, name, seededRand(trial), signal);
+            for (const [metric, title, value] of [
+              ["gap", "between acknowledged writes", result.gapMs],
+              ["leader", "until another leader is named", result.leaderMs],
+              ["watch", "between events of a watch", result.watchMs],
+            ] as const) {
+              recorder.add(store.name, { id: fault, title, metric, unit: "ms", better: "lower", value });
+            }
+            const refused = { metric: "refused", title: "writes that were refused", unit: "writes" } as const;
+            recorder.add(store.name, { id: fault, ...refused, better: "lower", value: result.refused });
+            counts.acknowledged += result.acknowledged;
+            counts.refused += result.refused;
+            const { gapMs, leaderMs, watchMs } = result;
+            console.error(`${what}: ${[gapMs, leaderMs, watchMs].map(numberText).join(", ")} ms`);
+          } catch (error) {
+            if (signal.aborted) throw error;
+            recorder.fail(what, error);
+            await cluster.stop(); // in an unknown state
+            cluster = undefined;
+          }
+        }
+      }
+    } catch (error) {
+      if (signal.aborted) throw error;
+      recorder.fail(store.name, error);
+    } finally {
+      await cluster?.stop();
+    }
+  }
+});
+
+function faultNamed(name: string): Fault {
+  const found = faults.find((fault) => fault === name || fault.split(" ")[0] === name || fault === name.toUpperCase());
+  if (found === undefined) throw new StartError(`flag --faults: "${name}" is none of ${faults.join(", ")}`);
+  return found;
+}
