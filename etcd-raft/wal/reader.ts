@@ -166,10 +166,14 @@ function addMetadata(data: Uint8Array, path: string, into: Reading): void {
   into.hasMetadata = true;
 }
 
+/**
+ * An entry takes the place of the one with its index and of all after it. It may come before the first that is left here: the
+ * segments with what it continues were released, since a snapshot later in the log covers them.
+ */
 function addEntry(entry: Entry, path: string, into: Reading): void {
   const first = into.entries[0]?.index ?? entry.index;
-  const at = entry.index - first;
-  if (at < 0 || at > into.entries.length)
+  const at = Math.max(0, entry.index - first);
+  if (at > into.entries.length)
     throw corrupt(
       path,
       into.tail.offset,

@@ -78,6 +78,18 @@ test("release removes the segments before the one that goes on after the snapsho
   expect(segments().length).toBeLessThanOrEqual(2); // one may have been cut meanwhile
 });
 
+test("entries that replace some from before the first segment left are the log", async () => {
+  const wal = await createWal(dir, metadata, nodeDisk, segmentBytes);
+  let last = 0;
+  while (segments().length < 3) await wal.save({ term: 1, vote: 1n, commit: 0 }, entries(++last, last));
+  await wal.save({ term: 2, vote: 1n, commit: 0 }, entries(last - 2, last + 1, 2)); // a new leader's, from within segment 1
+  await wal.saveSnapshot({ index: last, term: 2 });
+  await wal.release(last);
+  await wal.close();
+  expect(segments()).toHaveLength(1);
+  expect((await reopen()).indexes).toEqual([last - 2, last - 1, last, last + 1]);
+});
+
 test("a segment that is begun after a snapshot from the leader is named after it", async () => {
   const wal = await createWal(dir, metadata, nodeDisk, segmentBytes);
   await wal.saveSnapshot({ index: 1000, term: 3 });
