@@ -1,0 +1,63 @@
+import { type Clock, sleep } from "../../base/clock.ts";
+import type { Entry } from "../../etcd-raft/raft/types.ts";
+import { nodeDisk } from "../../etcd-raft/wal/disk.ts";
+import { readWal, WalError } from "../../etcd-raft/wal/reader.ts";
+import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import { requestOfEntry } from "../checkers/etcd-messages.ts";
+import type { Commit, Request } from "../checkers/history.ts";
+import { Model } from "../checkers/model.ts";
+import type { SoakCluster, SoakMember } from "./cluster.ts";
+
+/**
+ * The log of a cluster that is at rest, read off its members' disks bit by bit: what is committed of it, from the first entry.
+ * A member that was sent the state has a gap in its log; another has those entries.
+ */
+export class CommittedLog {
+  readonly commits: Commit[] = [];
+  readonly #model = new Model();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Reads on. `heard`: when each revision was first heard of by a watcher. Throws when no member has all of it. */
+  async read(cluster: SoakCluster, heard: (revision: number) => number | undefined): Promise<void> {
+    const statuses = await Promise.all(cluster.members.map((member) => member.status(10_000)));
+    if (statuses.some((status) => status === undefined)) throw new Error("a member does not tell how far it is");
+    const applied = Math.min(...statuses.map((status) => status!.raftAppliedIndex));
+    for (const member of cluster.members) {
+      const entries = await this.#entries(member);
+      const first = entries[0]?.index ?? 0;
+      const next = this.commits.length + 1;
+      if (first > next || first + entries.length <= applied) continue;
+      for (const entry of entries.slice(next - first, applied - first + 1)) this.#take(entry, heard);
+      return;
+    }
+    throw new Error(`no member's log has all entries from ${this.commits.length + 1} to ${applied}`);
+  }
+
+  #take({ index, term, type, data }: Entry, heard: (revision: number) => number | undefined): void {
+    const request = type === 0 && data.length > 0 ? requestOf(data) : undefined;
+    const before = this.#model.revision;
+    if (request) this.#model.execute(request);
+    const at = this.#model.revision > before ? heard(this.#model.revision) : undefined;
+    this.commits.push({ type: "commit", index, term, ...(at !== undefined && { at }), ...(request && { request }) });
+  }
+
+  /** The member still runs, and may be writing (a lease that ends): a record that is half there is looked at again. */
+  async #entries({ dir }: SoakMember): Promise<Entry[]> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return (await readWal(`${dir}/member/wal`, nodeDisk)).entries;
+      } catch (error) {
+        if (!(error instanceof WalError) || attempt === 5) throw error;
+        await sleep(this.#clock, 20);
+      }
+    }
+  }
+}
+
+function requestOf(data: Uint8Array): Request | undefined {
+  return requestOfEntry(InternalRaftRequest.decode(data));
+}
