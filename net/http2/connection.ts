@@ -16,7 +16,7 @@ import { OutBuffer } from "./out-buffer.ts";
 
 /**
  * The server's side of one HTTP/2 connection (RFC 9113): bytes in, streams out. It knows no socket: `output.write` gets
- * what is to be sent, once a turn of the event loop. Upgrades, push and priorities are absent.
+ * what is to be sent, in one write for all that one event set off. Upgrades, push and priorities are absent.
  *
  * Invariants: a stream sends nothing after its trailers; data waits for both windows; every received DATA byte is given
  * back to the peer's windows, as soon as it was handed on.
@@ -380,8 +380,12 @@ export class Http2Connection {
   #flushSoon(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(this.#flush);
+    queueMicrotask(this.#flushSoonest);
   }
+
+  /** Once what runs now is over, and every promise that it has settled: all that came of it leaves in one write. */
+  readonly #flushSoonest = (): void => process.nextTick(this.#flush);
+
 
   readonly #flush = (): void => {
     this.#scheduled = false;
