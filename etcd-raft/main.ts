@@ -21,6 +21,7 @@ function main(argv: string[]): void {
   const levelFlag = argv.find((arg) => arg.startsWith("--log-level=")) ?? "";
   const level = /^--log-level=(\w+)$/.exec(levelFlag)?.[1] ?? process.env["ETCD_LOG_LEVEL"];
   const log = createLogger("etcd-raft", level as LogLevel | undefined);
+  Buffer.poolSize = poolBytes;
   runProcess(log, async (signal) => {
     const command = commandOf(argv);
     if (command) return void process.stdout.write(`${await command()}\n`);
@@ -47,5 +48,8 @@ function commandOf([first, second, ...rest]: string[]): (() => Promise<string>) 
   if (first === "snapshot" && second === "status") return () => snapshotStatus(rest);
   return undefined;
 }
+
+/** Small buffers are cut from pieces of this size; Node's 8 KiB would be a piece every two dozen writes. */
+const poolBytes = 64 * 1024;
 
 if (!isPasswordWorker) main(process.argv.slice(2));

@@ -64,8 +64,8 @@ export class Writer {
   /** Numbers must be safe integers. */
   int64(value: number | bigint): this {
     if (typeof value === "bigint") {
-      if (value >= 0n && value <= maxSafe) return this.#varint(Number(value));
-      return this.#wide(Number(BigInt.asUintN(32, value)), Number(BigInt.asUintN(32, value >> 32n)));
+      halves.setBigInt64(0, value);
+      return this.#wide(halves.getUint32(4), halves.getUint32(0));
     }
     if (value >= 0) return value < 0x80 ? this.uint32(value) : this.#varint(value);
     return this.#wide(value >>> 0, Math.floor(value / 2 ** 32) >>> 0);
@@ -172,4 +172,5 @@ export class Writer {
 }
 
 const shared = new Writer();
-const maxSafe = BigInt(Number.MAX_SAFE_INTEGER);
+/** Takes a bigint apart without making others. */
+const halves = new DataView(new ArrayBuffer(8));

@@ -386,7 +386,6 @@ export class Http2Connection {
   /** Once what runs now is over, and every promise that it has settled: all that came of it leaves in one write. */
   readonly #flushSoonest = (): void => process.nextTick(this.#flush);
 
-
   readonly #flush = (): void => {
     this.#scheduled = false;
     if (this.#out.length > 0) this.#output.write(this.#out.take());
