@@ -2,7 +2,8 @@ import { etcdError } from "../errors.ts";
 
 /**
  * Leases and the keys that hang on them. Grant and revoke come through raft, so every member has the same leases; how
- * long one has still to live is known to the leader alone (`promote`), whose clock decides.
+ * long one has still to live is known to the leader alone (`promote`), whose clock decides. Of long leases that is
+ * replicated now and then (`checkpoint`).
  *
  * `now` is a monotonic time in milliseconds. TTLs are seconds.
  */
@@ -10,6 +11,10 @@ export class Lessor {
   readonly #leases = new Map<bigint, Lease>();
   readonly #minTTL: number;
   #primary = false;
+  /** No lease ends before. A bound, so that nobody walks over all of them to find that none has ended. */
+  #endsFrom = never;
+  /** No checkpoint is due before. */
+  #checkpointFrom = never;
 
   /** `minTTL`: a leader that was elected meanwhile must have the time to hear a keep-alive. */
   constructor(minTTL: number) {
@@ -26,7 +31,9 @@ export class Lessor {
     if (ttl > maxTTL) throw etcdError("leaseTTLTooLarge");
     if (this.#leases.has(id)) throw etcdError("leaseExists");
     const granted = Math.max(ttl, this.#minTTL);
-    this.#leases.set(id, { id, ttl: granted, keys: new Set(), expiry: this.#primary ? now + granted * 1000 : never });
+    const lease: Lease = { id, ttl: granted, remainingTTL: 0, keys: new Set(), expiry: never, checkpointAt: never };
+    this.#leases.set(id, lease);
+    if (this.#primary) this.#extend(lease, now, granted * 1000);
     return granted;
   }
 
@@ -43,8 +50,38 @@ export class Lessor {
     const lease = this.#leases.get(id);
     if (lease === undefined) return "missing";
     if (lease.expiry <= now) return "expired"; // its revocation is on the way and must not be overtaken
-    lease.expiry = now + lease.ttl * 1000;
+    this.#extend(lease, now, lease.ttl * 1000);
     return lease.ttl;
+  }
+
+  /** It is noted how long this one has still to live. Before a renewal counts, that note has to go. */
+  isCheckpointed(id: bigint): boolean {
+    return (this.#leases.get(id)?.remainingTTL ?? 0) > 0;
+  }
+
+  /**
+   * Long leases whose remaining time should be noted now, so that another leader does not give them all of it again: at most
+   * `limit`, each every five minutes.
+   */
+  checkpointsDue(now: number, limit: number): { ID: bigint; remainingTTL: number }[] {
+    const due: { ID: bigint; remainingTTL: number }[] = [];
+    if (this.#checkpointFrom > now) return due;
+    let from = never;
+    for (const lease of this.#leases.values()) {
+      if (lease.checkpointAt <= now && due.length < limit) {
+        lease.checkpointAt = lease.expiry - now > checkpointMs ? now + checkpointMs : never;
+        due.push({ ID: lease.id, remainingTTL: Math.ceil((lease.expiry - now) / 1000) });
+      }
+      from = Math.min(from, lease.checkpointAt);
+    }
+    this.#checkpointFrom = from;
+    return due;
+  }
+
+  /** Replicated. 0: it was renewed. Of a lease that is gone: nothing. */
+  checkpoint(id: bigint, remainingTTL: number): void {
+    const lease = this.#leases.get(id);
+    if (lease) lease.remainingTTL = remainingTTL;
   }
 
   /** What hangs on it, sorted. */
@@ -72,31 +109,50 @@ export class Lessor {
   }
 
   /** What a snapshot keeps. */
-  list(): { id: bigint; ttl: number }[] {
-    return [...this.#leases.values()].map(({ id, ttl }) => ({ id, ttl }));
+  list(): { id: bigint; ttl: number; remainingTTL: number }[] {
+    return [...this.#leases.values()].map(({ id, ttl, remainingTTL }) => ({ id, ttl, remainingTTL }));
   }
 
   /**
-   * This member leads now: every lease has its full TTL again, and `extendMs` more for the time without a leader, in
-   * which nobody could renew.
+   * This member leads now: every lease has its full TTL again, or what is noted to be left of it, and `extendMs` more for the
+   * time without a leader, in which nobody could renew.
    */
   promote(now: number, extendMs: number): void {
     this.#primary = true;
-    for (const lease of this.#leases.values()) lease.expiry = now + lease.ttl * 1000 + extendMs;
+    this.#endsFrom = never;
+    this.#checkpointFrom = never;
+    for (const lease of this.#leases.values()) {
+      this.#extend(lease, now, (lease.remainingTTL || lease.ttl) * 1000 + extendMs);
+    }
   }
 
   demote(): void {
     this.#primary = false;
-    for (const lease of this.#leases.values()) lease.expiry = never;
+    for (const lease of this.#leases.values()) {
+      lease.expiry = never;
+      lease.checkpointAt = never;
+    }
   }
 
-  /** Leases to revoke, at most `limit`. */
-  expired(now: number, limit: number): bigint[] {
+  /** Leases to revoke, at most `limit` besides those that `skip` names. */
+  expired(now: number, limit: number, skip: ReadonlySet<bigint> = none): bigint[] {
     const ids: bigint[] = [];
+    if (this.#endsFrom > now) return ids;
+    let from = never;
     for (const { id, expiry } of this.#leases.values()) {
-      if (expiry <= now && ids.push(id) === limit) break;
+      from = Math.min(from, expiry);
+      if (expiry > now || skip.has(id)) continue;
+      if (ids.push(id) === limit) return ids;
     }
+    this.#endsFrom = from;
     return ids;
+  }
+
+  #extend(lease: Lease, now: number, ms: number): void {
+    lease.expiry = now + ms;
+    lease.checkpointAt = ms > checkpointMs ? now + checkpointMs : never;
+    this.#endsFrom = Math.min(this.#endsFrom, lease.expiry);
+    this.#checkpointFrom = Math.min(this.#checkpointFrom, lease.checkpointAt);
   }
 
   attach(id: bigint, key: string): void {
@@ -114,9 +170,14 @@ export const minTTLFor = (electionTimeoutMs: number): number => Math.ceil((1.5 *
 interface Lease {
   id: bigint;
   ttl: number;
+  /** Replicated, in seconds; 0: not noted, all of `ttl`. */
+  remainingTTL: number;
   keys: Set<string>;
   expiry: number;
+  checkpointAt: number;
 }
 
 const never = Number.POSITIVE_INFINITY;
+const none: ReadonlySet<bigint> = new Set();
 const maxTTL = 9_000_000_000;
+const checkpointMs = 5 * 60_000;

@@ -98,6 +98,10 @@ export class Applier {
       write.end();
       return { header: this.#header() };
     }
+    if (request.leaseCheckpoint) {
+      for (const { ID, remainingTTL } of request.leaseCheckpoint.checkpoints) lessor.checkpoint(ID, remainingTTL);
+      return { header: this.#header() };
+    }
     if (request.clusterMemberAttrSet) {
       const { memberID, memberAttributes } = request.clusterMemberAttrSet;
       const member = this.members.get(memberID);
@@ -143,7 +147,7 @@ export class Applier {
       removedMembers: [],
       clusterVersion: versionOf(this.downgrade),
       downgradeTarget: this.downgrade.targetVersion,
-      leases: this.lessor.list().map((lease) => ({ ...lease, remainingTTL: 0 })),
+      leases: this.lessor.list(),
       alarms: this.alarms.list(),
       auth: this.auth.rows(),
     };
@@ -157,7 +161,10 @@ export class Applier {
   /** Takes in all of a state but the keys, which come next: the leases that they hang on must be there. */
   restore(state: State): void {
     this.applied = { index: state.consistentIndex, term: state.term };
-    for (const { id, ttl } of state.leases) this.lessor.grant(id, ttl, this.#clock.monotonic());
+    for (const { id, ttl, remainingTTL } of state.leases) {
+      this.lessor.grant(id, ttl, this.#clock.monotonic());
+      this.lessor.checkpoint(id, remainingTTL);
+    }
     for (const { id, name, clientURLs } of state.members) {
       const member = this.members.get(id);
       if (member && name) Object.assign(member, { name, clientURLs });

@@ -21,6 +21,9 @@ export class Leases {
   /** For the metrics. */
   renewed = 0;
   expired = 0;
+  /** How many may be revoked now: grows with the time. */
+  #budget = maxBurst;
+  #budgetAt = 0;
   /** Keep-alives that came too late: answered once the lease is gone. */
   #late: { id: bigint; done(): void }[] = [];
 
@@ -76,12 +79,14 @@ export class Leases {
   expire(): void {
     const { isLeader, applier, config } = this.#member;
     if (!isLeader) return;
-    const room = maxRevoking - this.#revoking.size;
-    const expired = applier.lessor
-      .expired(config.clock.monotonic(), room + this.#revoking.size)
-      .filter((id) => !this.#revoking.has(id))
-      .slice(0, room);
+    const now = config.clock.monotonic();
+    this.#budget = Math.min(maxBurst, this.#budget + ((now - this.#budgetAt) / 1000) * revocationsPerSecond);
+    this.#budgetAt = now;
+    this.#checkpoint(now);
+    const limit = Math.min(maxRevoking - this.#revoking.size, Math.floor(this.#budget));
+    const expired = limit > 0 ? applier.lessor.expired(now, limit, this.#revoking) : [];
     if (expired.length === 0) return;
+    this.#budget -= expired.length;
     for (const id of expired) this.#revoking.add(id);
     const { term } = this.#member;
     this.#member
@@ -89,12 +94,22 @@ export class Leases {
       .then(() => {
         if (!this.#member.isLeader || this.#member.term !== term) return undefined;
         this.expired += expired.length;
-        return Promise.all(expired.map((ID) => this.#member.write({ leaseRevoke: { ID } }).catch(() => {})));
+        return Promise.all(expired.map((ID) => this.#member.write({ leaseRevoke: { ID } })));
       })
-      .catch(() => {}) // it is tried again at the next round
-      .finally(() => {
+      .then(
+        () => true,
+        () => false, // it is tried again at the next round
+      )
+      .then((done) => {
         for (const id of expired) this.#revoking.delete(id);
+        if (done) this.expire(); // perhaps there are more
       });
+  }
+
+  /** Notes how long long leases have still to live: what another leader gives them too much is no more than that old. */
+  #checkpoint(now: number): void {
+    const checkpoints = this.#member.applier.lessor.checkpointsDue(now, maxCheckpoints);
+    if (checkpoints.length > 0) this.#member.write({ leaseCheckpoint: { checkpoints } }).catch(() => {});
   }
 
   /** The state machine moved on: late keep-alives whose lease is gone can be answered. */
@@ -113,6 +128,9 @@ export class Leases {
     if (runner.stalled) {
       await this.#stillLeading();
       runner.confirmed();
+    }
+    if (applier.lessor.isCheckpointed(id) && applier.lessor.timeToLive(id, config.clock.monotonic())) {
+      await this.#member.write({ leaseCheckpoint: { checkpoints: [{ ID: id, remainingTTL: 0 }] } });
     }
     let ttl = applier.lessor.renew(id, config.clock.monotonic());
     if (ttl === "missing") {
@@ -178,6 +196,11 @@ export class Leases {
   }
 }
 
+/** As etcd: so many at once, and so many a second, in bursts of half a second. */
 const maxRevoking = 16;
+const revocationsPerSecond = 1000;
+const maxBurst = revocationsPerSecond / 2;
+/** In one entry. */
+const maxCheckpoints = 1000;
 const callTimeoutMs = 5000;
 const retryMs = 50;

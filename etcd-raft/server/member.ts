@@ -103,6 +103,7 @@ export class Member {
   #closed = false;
   #applied = 0;
   #lastLeader = none;
+  #keepsTime = false;
   published = false;
 
   constructor(config: MemberConfig, { wal, applier, start, entries, hardState }: MemberData) {
@@ -390,6 +391,7 @@ export class Member {
 
   #afterApply(index: number): void {
     this.#applied = index;
+    this.#keepTime();
     this.hub.publish();
     this.#reads.applied(index);
     this.leases.applied();
@@ -420,6 +422,16 @@ export class Member {
     }
   }
 
+  /**
+   * A new leader's clock counts for leases once everything of the terms before is applied: grants and what was noted of them
+   * by the leader before.
+   */
+  #keepTime(): void {
+    if (this.#keepsTime || !this.isLeader || this.applier.applied.term !== this.term) return;
+    this.#keepsTime = true;
+    this.applier.lessor.promote(this.config.clock.monotonic(), this.config.electionMs);
+  }
+
   #ask(): void {
     const context = this.#reads.ask(this.config.clock.monotonic(), readRetryMs);
     if (context) this.runner.input({ type: "ReadIndex", context });
@@ -428,13 +440,15 @@ export class Member {
   #onSoftState(state: NonNullable<Ready["softState"]>): void {
     const before = this.#soft;
     this.#soft = state;
-    const { clock, log, metrics, electionMs } = this.config;
+    const { clock, log, metrics } = this.config;
     if (state.role !== before.role || state.leader !== before.leader) {
       const { role, term } = state;
       log.info({ role, term, leader: idText(state.leader), member: idText(this.id) }, "Raft state changed");
     }
-    if (state.role === "leader" && before.role !== "leader") this.applier.lessor.promote(clock.monotonic(), electionMs);
-    if (state.role !== "leader" && before.role === "leader") this.applier.lessor.demote();
+    if (state.role !== "leader" && before.role === "leader") {
+      this.applier.lessor.demote();
+      this.#keepsTime = false;
+    }
     if (state.leader === before.leader) return;
     if (state.leader === none) this.#leaderlessSince = clock.monotonic();
     // What went to a leader that is gone may or may not be committed: the caller has to look.

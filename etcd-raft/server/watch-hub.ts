@@ -158,12 +158,17 @@ class EventCache {
 }
 
 function eventOf(version: Version, prevKv: boolean, compactRevision: number): Event {
-  const { previous } = version;
-  // The value before, as a read at the revision before would give it.
-  const readable = prevKv && previous && !isTombstone(previous) && version.main - 1 >= compactRevision;
+  const previous = prevKv && version.main - 1 >= compactRevision ? before(version) : undefined;
   return {
     type: isTombstone(version) ? 1 : 0,
     kv: keyValueOf(version),
-    prevKv: readable ? keyValueOf(previous) : undefined,
+    prevKv: previous && !isTombstone(previous) ? keyValueOf(previous) : undefined,
   };
+}
+
+/** What a read at the revision before finds: nested transactions can write a key twice in one revision. */
+function before({ main, previous }: Version): Version | undefined {
+  let version = previous;
+  while (version !== undefined && version.main === main) version = version.previous;
+  return version;
 }

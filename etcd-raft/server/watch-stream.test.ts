@@ -175,6 +175,18 @@ describe("events", () => {
     assert.deepEqual(bench.take(), ["0 @2 +a=1", "1 @2 +c=1", "0 @3 +a=2(1)", "0 @4 -a(2)", "2 @4 -a"]);
   });
 
+  test("the previous value is that of the revision before, also of a key that one revision writes twice", () => {
+    const bench = new Bench();
+    bench.create({ key: k("a"), prevKv: true });
+    bench.write(["a", "1"]);
+    bench.hub.publish();
+    bench.write(["a", "2"], ["a"]);
+    bench.hub.publish();
+    bench.write(["b", "1"], ["a", "3"], ["a"]);
+    bench.hub.publish();
+    assert.deepEqual(bench.take(), ["0 created @1", "0 @2 +a=1", "0 @3 +a=2(1) -a(1)", "0 @4 +a=3 -a"]);
+  });
+
   test("a deletion carries the key and its revision alone", () => {
     const bench = new Bench();
     bench.write(["a", "1"]);
