@@ -1,7 +1,6 @@
-import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { crc32c } from "../crc32c.ts";
 import type { Store } from "./store.ts";
-import { isTombstone, keyBytes, keyValueOf, type Version } from "./version.ts";
+import { isTombstone, recordBytes, type Version } from "./version.ts";
 
 /** `revision`: up to which; `compactRevision`: what the members that compare must have in common. */
 export interface KeysHash {
@@ -68,7 +67,7 @@ function* hashAt(store: Store, upTo: number, stale: () => boolean): Generator<vo
     if (version.main > upTo) break;
     if (version.main <= compactRevision && !aliveAt(version, kept)) continue;
     crc = crc32c(crc, revisionKey(version));
-    crc = crc32c(crc, KeyValue.encode(isTombstone(version) ? { key: keyBytes(version.key) } : keyValueOf(version)));
+    crc = crc32c(crc, recordBytes(version));
   }
   return crc;
 }

@@ -1,9 +1,7 @@
-import sortedBTree from "sorted-btree";
-import type { Version } from "./version.ts";
-
-type BTreeClass = typeof sortedBTree.default;
-/** sorted-btree is a CommonJS package: Node and the bundle import its exports, vitest the class itself. */
-const BTree = sortedBTree.default ?? (sortedBTree as unknown as BTreeClass);
+import { KeyTable } from "./key-table.ts";
+import { isTombstoneAt, keyAt, keyLengthOf, keyStart, slabOf } from "./record.ts";
+import type { Address, SlabTable } from "./slabs.ts";
+import { type Place, SortedKeys } from "./sorted-keys.ts";
 
 /** [key, end): `end` undefined is the single key, `null` every key from `key` on. */
 export interface KeyRange {
@@ -11,59 +9,113 @@ export interface KeyRange {
   end: string | null | undefined;
 }
 
-/** One key with its newest version; older ones hang on that. */
-export interface KeyRecord {
-  readonly key: string;
-  newest: Version;
-}
-
-/** All keys that have a version, in byte order. A hash map answers single keys, a B-tree ranges. */
+/**
+ * All keys that have a version. A key has an id (above 0) for as long as it is here, and the id leads to its newest record;
+ * older ones hang on that. A hash table answers single keys, a B+tree ranges and counts.
+ */
 export class KeyIndex {
-  readonly #byKey = new Map<string, KeyRecord>();
-  readonly #sorted = new BTree<string, KeyRecord>(undefined, (a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  size = 0;
+  readonly #table: SlabTable;
+  readonly #byKey: KeyTable;
+  readonly #sorted: SortedKeys;
+  /** Of each id, in pages, so that they grow without a copy. Of a free id: the next free one. */
+  readonly #newest: Uint32Array[] = [new Uint32Array(pageSize)];
+  #ids = 1;
+  #freeId = 0;
 
-  get size(): number {
-    return this.#byKey.size;
+  constructor(table: SlabTable, seed: number) {
+    this.#table = table;
+    this.#byKey = new KeyTable((id, key) => isKey(table, this.newest(id), key), seed);
+    this.#sorted = new SortedKeys({
+      compare: (id, key) => compareKey(table, this.newest(id), key),
+      keyOf: (id) => keyAt(table, this.newest(id)),
+      isAlive: (id) => !isTombstoneAt(table, this.newest(id)),
+    });
   }
 
-  get(key: string): KeyRecord | undefined {
-    return this.#byKey.get(key);
+  /** 0: no such key. */
+  find(key: string): number {
+    return this.#byKey.find(key);
   }
 
-  add(version: Version): void {
-    const record = this.#byKey.get(version.key);
-    if (record) {
-      record.newest = version;
+  newest(id: number): Address {
+    return this.#newest[id >>> pageBits]![id & (pageSize - 1)]!;
+  }
+
+  setNewest(id: number, address: Address): void {
+    this.#newest[id >>> pageBits]![id & (pageSize - 1)] = address;
+  }
+
+  /** A key that is not here yet. */
+  add(key: string, newest: Address): number {
+    const id = this.#freeId || this.#ids++;
+    if (id === this.#freeId) this.#freeId = this.newest(id);
+    if (id >>> pageBits === this.#newest.length) this.#newest.push(new Uint32Array(pageSize));
+    this.setNewest(id, newest);
+    this.#byKey.add(key, id);
+    this.#sorted.add(key, id);
+    if (isTombstoneAt(this.#table, newest)) this.#sorted.addAlive(key, -1);
+    this.size++;
+    return id;
+  }
+
+  /** A key whose newest version is a tombstone. */
+  remove(id: number): void {
+    const key = keyAt(this.#table, this.newest(id));
+    this.#byKey.remove(key, id);
+    this.#sorted.remove(key);
+    this.setNewest(id, this.#freeId);
+    this.#freeId = id;
+    this.size--;
+  }
+
+  /** Its newest version is a tombstone now (-1), or no longer (+1). */
+  addAlive(key: string, difference: number): void {
+    this.#sorted.addAlive(key, difference);
+  }
+
+  /** Calls `fn` with the newest version of each key, in order, until it returns false. */
+  forEach(range: KeyRange, fn: (newest: Address) => boolean): void {
+    if (range.end === undefined) {
+      const id = this.find(range.key);
+      if (id !== 0) fn(this.newest(id));
       return;
     }
-    const fresh = { key: version.key, newest: version };
-    this.#byKey.set(version.key, fresh);
-    this.#sorted.set(version.key, fresh);
+    if (!isEmpty(range)) this.#sorted.forEach(...this.#places(range), (id) => fn(this.newest(id)));
   }
 
-  remove(key: string): void {
-    this.#byKey.delete(key);
-    this.#sorted.delete(key);
-  }
-
-  forEach({ key, end }: KeyRange, fn: (record: KeyRecord) => void): void {
-    if (end === undefined) {
-      const record = this.#byKey.get(key);
-      if (record) fn(record);
-      return;
+  /** Keys that are not deleted now. */
+  countAlive(range: KeyRange): number {
+    if (range.end === undefined) {
+      const id = this.find(range.key);
+      return id === 0 || isTombstoneAt(this.#table, this.newest(id)) ? 0 : 1;
     }
-    if (end !== null && end <= key) return;
-    const last = end ?? this.#sorted.maxKey();
-    if (last === undefined || last < key) return;
-    this.#sorted.forRange(key, last, end === null, (_key, record) => fn(record));
+    return isEmpty(range) ? 0 : this.#sorted.countAlive(...this.#places(range));
   }
 
-  /** Up to `limit` records from `key` on, for walks in slices. */
-  from(key: string, limit: number): KeyRecord[] {
-    const records: KeyRecord[] = [];
-    for (const [, record] of this.#sorted.entries(key)) {
-      if (records.push(record) === limit) break;
-    }
-    return records;
+  #places({ key, end }: KeyRange): [Place, Place] {
+    return [this.#sorted.place(key), end ? this.#sorted.place(end) : this.#sorted.end()];
   }
 }
+
+const isEmpty = ({ key, end }: KeyRange): boolean => typeof end === "string" && end <= key;
+
+/** Of the key in a record to `key`, in byte order. */
+function compareKey(table: SlabTable, address: Address, key: string): number {
+  const length = keyLengthOf(table, address);
+  const start = keyStart;
+  const { bytes } = slabOf(table, address);
+  const common = Math.min(length, key.length);
+  for (let i = 0; i < common; i++) {
+    const difference = bytes[start + i]! - key.charCodeAt(i);
+    if (difference !== 0) return difference;
+  }
+  return length - key.length;
+}
+
+function isKey(table: SlabTable, address: Address, key: string): boolean {
+  return keyLengthOf(table, address) === key.length && compareKey(table, address, key) === 0;
+}
+
+const pageBits = 14;
+const pageSize = 1 << pageBits;

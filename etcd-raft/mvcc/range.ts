@@ -24,12 +24,9 @@ export function range(store: Store, request: RangeRequest, headerRevision: numbe
   const revision = request.revision <= 0 ? Number.MAX_SAFE_INTEGER : store.readable(request.revision);
   const { limit } = request;
   const enough = limit > 0 && !needsAll(request) ? limit + 1 : Number.POSITIVE_INFINITY;
-  let versions: Version[] = [];
-  let count = 0;
-  store.forEach(keyRangeOf(request), revision, (version) => {
-    count++;
-    if (versions.length < enough && !request.countOnly) versions.push(version);
-  });
+  const selected = store.select(keyRangeOf(request), revision, request.countOnly ? 0 : enough);
+  const { count } = selected;
+  let { versions } = selected;
   if (needsAll(request)) versions = versions.filter((version) => passes(version, request));
   sort(versions, request);
   const more = limit > 0 && versions.length > limit;

@@ -1,66 +1,113 @@
 /**
- * Where values live: copied, one after the other, into large buffers outside the JavaScript heap. A value costs its
- * bytes and no object of its own, and keeps no network buffer alive (kept slices cost up to 18 times their size).
+ * Where versions live: one record after the other in large buffers outside the JavaScript heap. A version costs its bytes
+ * and no object, so the garbage collector has nothing to mark however many there are; and no network buffer is kept alive
+ * (kept slices cost up to 18 times their size).
  *
- * A slab is freed by the garbage collector once no value points into it. One long-lived value among dead ones would
- * hold all of it, so compaction copies the values of sparse slabs together (`isSparse`). Bytes in a slab never change,
- * so a view that was handed out stays true.
+ * A record's address is 32 bits: the slab's number and the place in it, in units of 8 bytes. 0 is no address. A record
+ * larger than an eighth of a slab has a slab of its own.
+ *
+ * A slab goes when no record of the history is in it. One long-lived record among dead ones would hold all of it, so
+ * compaction moves the records out of sparse slabs. Whoever holds the slab itself (a view, a response under way) keeps it,
+ * and its bytes stay what they were.
  */
 export interface Slab {
   readonly bytes: Buffer;
+  /** The same memory. */
+  readonly words: Uint32Array;
   used: number;
-  /** Bytes of values that are still wanted. */
+  /** Bytes of records that are still wanted. */
   live: number;
+  /** Records that the history lists, wanted or not. */
+  records: number;
 }
 
+export type Address = number;
+export type SlabTable = readonly (Slab | undefined)[];
+
 export class Slabs {
-  /** Of all values that are still wanted. */
+  /** Of all records that are still wanted. */
   liveBytes = 0;
-  /** Of all slabs that hold at least one of them. */
+  /** Of all slabs. */
   capacityBytes = 0;
-  #current: Slab = noSlab;
+  /** Numbers of those that are mostly garbage. */
+  readonly sparse = new Set<number>();
+  readonly #table: (Slab | undefined)[] = [undefined];
+  readonly #free: number[] = [];
+  #current = 0;
 
-  copy(value: Uint8Array): Slab {
-    const length = value.length;
-    if (length === 0) return noSlab;
-    const slab = this.#room(length);
-    slab.bytes.set(value, slab.used);
-    slab.used += length;
-    slab.live += length;
-    this.liveBytes += length;
-    return slab;
+  /** By number; changes with the store. */
+  get table(): SlabTable {
+    return this.#table;
   }
 
-  release(slab: Slab, length: number): void {
-    if (length === 0) return;
-    slab.live -= length;
-    this.liveBytes -= length;
-    if (slab.live === 0 && slab !== this.#current) this.capacityBytes -= slab.bytes.length;
+  /** Room for a record of `bytes`, which count as wanted from now on. */
+  allocate(bytes: number): Address {
+    const size = roundUp(bytes);
+    const number = this.#withRoom(size);
+    const slab = this.#table[number]!;
+    const address = addressOf(number, slab.used);
+    slab.used += size;
+    slab.live += size;
+    slab.records++;
+    this.liveBytes += size;
+    return address;
   }
 
-  isSparse(slab: Slab): boolean {
-    return slab !== noSlab && slab !== this.#current && slab.live * 2 < slab.bytes.length;
+  /** The record is not wanted any more. It stays where it is until `drop`. */
+  release(address: Address, bytes: number): void {
+    const number = address >>> unitBits;
+    const slab = this.#table[number]!;
+    const size = roundUp(bytes);
+    slab.live -= size;
+    this.liveBytes -= size;
+    if (isSparse(slab) && number !== this.#current) this.sparse.add(number);
   }
 
-  get isWasteful(): boolean {
-    return this.capacityBytes > 2 * this.liveBytes + 4 * slabBytes;
+  /** The history does not list the record any more. */
+  drop(address: Address): void {
+    const number = address >>> unitBits;
+    if (--this.#table[number]!.records === 0 && number !== this.#current) this.#remove(number);
   }
 
-  #room(length: number): Slab {
-    if (length > slabBytes / 4) return this.#allocate(length);
-    if (this.#current.bytes.length - this.#current.used < length) {
-      const full = this.#current;
-      this.#current = this.#allocate(slabBytes);
-      if (full.live === 0) this.capacityBytes -= full.bytes.length;
-    }
+  #withRoom(size: number): number {
+    if (size > slabBytes / 8) return this.#add(size);
+    const current = this.#table[this.#current];
+    if (current && current.bytes.length - current.used >= size) return this.#current;
+    const full = this.#current;
+    this.#current = this.#add(slabBytes);
+    if (current?.records === 0) this.#remove(full);
+    else if (current && isSparse(current)) this.sparse.add(full);
     return this.#current;
   }
 
-  #allocate(size: number): Slab {
+  #add(size: number): number {
+    const bytes = Buffer.allocUnsafeSlow(size);
+    const slab = { bytes, words: new Uint32Array(bytes.buffer), used: 0, live: 0, records: 0 };
     this.capacityBytes += size;
-    return { bytes: Buffer.allocUnsafeSlow(size), used: 0, live: 0 };
+    const number = this.#free.pop() ?? this.#table.length;
+    this.#table[number] = slab;
+    return number;
+  }
+
+  #remove(number: number): void {
+    this.capacityBytes -= this.#table[number]!.bytes.length;
+    this.#table[number] = undefined;
+    this.#free.push(number);
+    this.sparse.delete(number);
   }
 }
 
-const slabBytes = 128 * 1024;
-export const noSlab: Slab = { bytes: Buffer.alloc(0), used: 0, live: 0 };
+const slabBytes = 256 * 1024;
+/** Units of 8 bytes in a slab: 2^15. The other 17 bits are the slab's number, enough for 32 GB. */
+export const unitBits = 15;
+const unitMask = (1 << unitBits) - 1;
+
+export const addressOf = (number: number, offset: number): Address => ((number << unitBits) | (offset >>> 3)) >>> 0;
+
+/** Of the record's first word in its slab. */
+export const wordOf = (address: Address): number => (address & unitMask) << 1;
+
+export const roundUp = (bytes: number): number => (bytes + 7) & ~7;
+
+/** Copying seven bytes to win three back is a good price: a copy is as cheap as memory gets. */
+const isSparse = ({ live, bytes }: Slab): boolean => live < 0.7 * bytes.length;

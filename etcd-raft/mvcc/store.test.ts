@@ -4,7 +4,7 @@ import { describe, test } from "vitest";
 import { hashKV } from "./hash.ts";
 import type { KeyRange } from "./key-index.ts";
 import { Store, type StoreView } from "./store.ts";
-import { isTombstone, type Version, valueBytes } from "./version.ts";
+import { isTombstone, recordBytes, type Version, valueBytes } from "./version.ts";
 
 const bytes = (text: string) => Buffer.from(text);
 const text = (version: Version) => Buffer.from(valueBytes(version)).toString();
@@ -151,7 +151,15 @@ test("a view stays what it was, and a store restored from it goes on like the on
 function restored(view: StoreView): Store {
   const store = new Store();
   const restore = store.restore(view.finishedCompact);
-  for (let i = 0; i < view.count; i++) restore.add({ ...view.at(i), value: valueBytes(view.at(i)) });
+  for (let i = 0; i < view.count; i++) {
+    const version = view.at(i);
+    restore.add({
+      main: version.main,
+      sub: version.sub,
+      isTombstone: isTombstone(version),
+      record: recordBytes(version),
+    });
+  }
   restore.end(view.scheduledCompact);
   return store;
 }
@@ -279,7 +287,7 @@ describe("compaction", () => {
     assert.ok(store.slabs.capacityBytes > 4_000_000);
     store.compact(store.revision);
     while (store.compactStep(100));
-    assert.equal(store.slabs.liveBytes, 41 * 1024);
+    assert.ok(store.slabs.liveBytes > 41 * 1024 && store.slabs.liveBytes < 41 * 1100, "values, with key and head");
     assert.ok(store.slabs.capacityBytes < 600_000, `${store.slabs.capacityBytes} bytes held for 41 KiB`);
     assert.equal(text(store.at("kept-100")!), value);
   });

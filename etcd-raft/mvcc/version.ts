@@ -1,29 +1,93 @@
 import type { KeyValue } from "../../proto/generated/mvccpb.ts";
-import { noSlab, type Slab } from "./slabs.ts";
+import { readBigVarint, readVarint, tag, varintEnd } from "./key-value.ts";
+import { bodyOf, isTombstoneAt, lengthOf, mainOf, previousOf, slabOf, subOf } from "./record.ts";
+import type { Address, SlabTable } from "./slabs.ts";
 
 /**
- * One change of one key: a put, or the tombstone of a deletion. Never changes, except that compaction cuts `previous`,
- * moves values together and marks what it took. Who still holds a version can read it all the same.
+ * One change of one key, read from its record: a put, or the tombstone of a deletion. An object for the moment: what it
+ * says stays true for as long as it is held, except that `previous` is to be asked in the same turn.
  *
- * Keys are strings of one character a byte (latin1): V8 keeps them compact, hashes them once and compares them in byte
- * order.
+ * Keys are strings of one character a byte (latin1): V8 keeps them compact and compares them in byte order.
  */
-export interface Version {
-  readonly key: string;
+export class Version {
   /** The revision that made it, and its place among the changes of that revision. */
   readonly main: number;
   readonly sub: number;
   /** First put since the key was last absent. */
-  readonly create: number;
+  readonly create: number = 0;
   /** Puts since then; 0 marks a tombstone. */
-  readonly version: number;
-  readonly lease: bigint;
-  slab: Slab;
-  /** Of the value in the slab; its complement once a compaction took the version (a field of its own would cost more). */
-  offset: number;
+  readonly version: number = 0;
+  /** mvccpb.KeyValue (of a tombstone the key only) in `bytes`. */
+  readonly bytes: Buffer;
+  readonly at: number;
   readonly length: number;
-  /** The change before; undefined when there was none, or compaction took it. */
-  previous: Version | undefined;
+  readonly #keyAt: number;
+  readonly #keyLength: number = 0;
+  readonly #valueAt: number = 0;
+  readonly #valueLength: number = 0;
+  readonly #leaseAt: number = 0;
+  readonly #table: SlabTable;
+  readonly #address: Address;
+  #key: string | undefined;
+
+  constructor(table: SlabTable, address: Address) {
+    this.#table = table;
+    this.#address = address;
+    this.main = mainOf(table, address);
+    this.sub = subOf(table, address);
+    const { bytes } = slabOf(table, address);
+    let at = bodyOf(address);
+    this.bytes = bytes;
+    this.at = at;
+    this.length = lengthOf(table, address);
+    const end = at + this.length;
+    this.#keyAt = at;
+    if (at < end && bytes[at] === tag.key) {
+      this.#keyLength = readVarint(bytes, at + 1);
+      this.#keyAt = varintEnd;
+      at = varintEnd + this.#keyLength;
+    }
+    if (isTombstoneAt(table, address)) return;
+    while (at < end) {
+      const field = bytes[at++];
+      if (field === tag.lease) {
+        this.#leaseAt = at;
+        return;
+      }
+      const value = readVarint(bytes, at);
+      at = varintEnd;
+      if (field === tag.create) this.create = value;
+      else if (field === tag.version) this.version = value;
+      else if (field === tag.value) {
+        this.#valueAt = at;
+        this.#valueLength = value;
+        at += value;
+      }
+    }
+  }
+
+  get key(): string {
+    this.#key ??= this.bytes.toString("latin1", this.#keyAt, this.#keyAt + this.#keyLength);
+    return this.#key;
+  }
+
+  get keyBytes(): Buffer {
+    return this.bytes.subarray(this.#keyAt, this.#keyAt + this.#keyLength);
+  }
+
+  get value(): Buffer {
+    return this.bytes.subarray(this.#valueAt, this.#valueAt + this.#valueLength);
+  }
+
+  get lease(): bigint {
+    return this.#leaseAt === 0 ? 0n : readBigVarint(this.bytes, this.#leaseAt);
+  }
+
+  /** The change of the same key before; undefined when there was none, or compaction took it. */
+  get previous(): Version | undefined {
+    const previous = previousOf(this.#table, this.#address);
+    return previous === 0 ? undefined : new Version(this.#table, previous);
+  }
 }
 
 export const keyText = (key: Uint8Array): string =>
@@ -33,19 +97,13 @@ export const keyBytes = (key: string): Buffer => Buffer.from(key, "latin1");
 
 export const isTombstone = (version: Version): boolean => version.version === 0;
 
-export const isSuperseded = (version: Version): boolean => version.offset < 0;
+export const valueBytes = (version: Version): Uint8Array => version.value;
 
-export function supersede(version: Version): void {
-  if (version.offset >= 0) version.offset = ~version.offset;
-}
-
-export function valueBytes({ slab, offset, length }: Version): Uint8Array {
-  const at = offset < 0 ? ~offset : offset;
-  return slab.bytes.subarray(at, at + length);
-}
+/** mvccpb.KeyValue as it is in etcd's state file: of a tombstone the key only. */
+export const recordBytes = ({ bytes, at, length }: Version): Uint8Array => bytes.subarray(at, at + length);
 
 export function keyValueOf(version: Version): KeyValue {
-  const key = keyBytes(version.key);
+  const key = version.keyBytes;
   if (isTombstone(version))
     return { key, createRevision: 0, modRevision: version.main, version: 0, value: none, lease: 0n };
   return {
@@ -53,9 +111,9 @@ export function keyValueOf(version: Version): KeyValue {
     createRevision: version.create,
     modRevision: version.main,
     version: version.version,
-    value: valueBytes(version),
+    value: version.value,
     lease: version.lease,
   };
 }
 
-const none = noSlab.bytes;
+const none = Buffer.alloc(0);

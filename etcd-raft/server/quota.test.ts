@@ -22,9 +22,11 @@ test("0 is etcd's 2 GiB, less is no quota", () => {
 });
 
 test("what would fill the quota is refused", () => {
-  const quota = new Quota(storeOf(9000), 10_000, silentLogger);
-  assert.equal(quota.allows(999), true);
-  assert.equal(quota.allows(1000), false);
+  const store = storeOf(9000);
+  const quota = new Quota(store, 10_000, silentLogger);
+  const left = 10_000 - liveBytes(store);
+  assert.equal(quota.allows(left - 1), true);
+  assert.equal(quota.allows(left), false);
 });
 
 test("one warning at 70, 85 and 95 %, each once, saying what to do", () => {

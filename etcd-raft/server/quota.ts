@@ -6,7 +6,7 @@ import type { Store } from "../mvcc/store.ts";
  * `--quota-backend-bytes`: how much a member may hold before writes that add are refused. Looked at before a request goes
  * to raft, so what was accepted is never lost.
  *
- * Differs: what counts are live bytes (values that can still be read, and what their keys cost), not the size of a file:
+ * Differs: what counts are live bytes (keys and values that can still be read, and what they cost), not the size of a file:
  * compaction and deletion make room by themselves, nothing has to be defragmented. And it warns on the way.
  */
 export class Quota {
@@ -43,7 +43,7 @@ export class Quota {
   }
 }
 
-/** Everything that can still be read: values, and for each key its place in index, history and log. */
+/** Everything that can still be read: keys and values with what is stored of them, and for each key its place in the index. */
 export const liveBytes = (store: Store): number => store.slabs.liveBytes + store.index.size * keyOverheadBytes;
 
 /** And what is held for it. */
@@ -63,7 +63,7 @@ export function costOfTxn({ success, failure }: TxnRequest): number {
   return Math.max(cost(success), cost(failure));
 }
 
-/** Index, history and log of one key with one version, measured. */
-const keyOverheadBytes = 300;
+/** Hash table, B+tree and history of one key with one version, measured. */
+const keyOverheadBytes = 32;
 const defaultBytes = 2 * 1024 ** 3;
 const marks = [0.7, 0.85, 0.95];

@@ -1,0 +1,192 @@
+/**
+ * Ids of keys in the byte order of their keys: a B+tree of three levels, the root a list of branches, a branch a list of
+ * leaves, a leaf up to 256 ids. With 33 million keys the root is as long as a branch may be; beyond that it only grows.
+ *
+ * `low` of a leaf or branch: not above any key in it, above all keys before (of the first it does not matter). Keys
+ * themselves are in their records: `compare`. `alive` counts the ids whose key is not deleted, so that a range is counted
+ * without walking it.
+ */
+export interface KeyOrder {
+  /** Of the key with this id to `key`: negative, 0 or positive. */
+  compare(id: number, key: string): number;
+  keyOf(id: number): string;
+  isAlive(id: number): boolean;
+}
+
+interface Leaf {
+  low: string;
+  ids: Uint32Array;
+  count: number;
+  alive: number;
+}
+
+interface Branch {
+  low: string;
+  leaves: Leaf[];
+  alive: number;
+}
+
+export interface Place {
+  branch: number;
+  leaf: number;
+  slot: number;
+}
+
+export class SortedKeys {
+  readonly #order: KeyOrder;
+  readonly #branches: Branch[] = [{ low: "", leaves: [newLeaf("")], alive: 0 }];
+
+  constructor(order: KeyOrder) {
+    this.#order = order;
+  }
+
+  /** A key that is not there yet; it is alive. */
+  add(key: string, id: number): void {
+    const { branch: b, leaf: l, slot } = this.place(key);
+    const branch = this.#branches[b]!;
+    const leaf = branch.leaves[l]!;
+    if (leaf.count === leafSize) {
+      // Keys that come in order leave full leaves behind.
+      branch.leaves.splice(l + 1, 0, this.#splitLeaf(leaf, slot === leafSize ? leafSize : leafSize / 2, key));
+      if (branch.leaves.length > branchSize) this.#splitBranch(b);
+      this.add(key, id);
+      return;
+    }
+    leaf.ids.copyWithin(slot + 1, slot, leaf.count);
+    leaf.ids[slot] = id;
+    leaf.count++;
+    leaf.alive++;
+    branch.alive++;
+  }
+
+  /** A key that is there and not alive. */
+  remove(key: string): void {
+    const { branch: b, leaf: l, slot } = this.place(key);
+    const { leaves } = this.#branches[b]!;
+    const leaf = leaves[l]!;
+    leaf.ids.copyWithin(slot, slot + 1, leaf.count);
+    leaf.count--;
+    if (leaf.count > leafSize / 4) return;
+    if (leaf.count === 0 && leaves.length > 1) leaves.splice(l, 1);
+    else if (!mergeLeaf(leaves, l) && !mergeLeaf(leaves, l - 1)) return;
+    if (leaves.length < branchSize / 4 && !this.#mergeBranch(b)) this.#mergeBranch(b - 1);
+  }
+
+  /** A key that is there was deleted (-1) or came back (+1). */
+  addAlive(key: string, difference: number): void {
+    const { branch, leaf } = this.place(key);
+    this.#branches[branch]!.alive += difference;
+    this.#branches[branch]!.leaves[leaf]!.alive += difference;
+  }
+
+  /** Of the first key that is not below `key`: it may be one past the end of its leaf. */
+  place(key: string): Place {
+    const branch = lastNotAbove(this.#branches, key);
+    const { leaves } = this.#branches[branch]!;
+    const leaf = lastNotAbove(leaves, key);
+    const { ids, count } = leaves[leaf]!;
+    let low = 0;
+    let high = count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#order.compare(ids[middle]!, key) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return { branch, leaf, slot: low };
+  }
+
+  end(): Place {
+    const branch = this.#branches.length - 1;
+    const leaf = this.#branches[branch]!.leaves.length - 1;
+    return { branch, leaf, slot: this.#branches[branch]!.leaves[leaf]!.count };
+  }
+
+  /** Calls `fn` with the ids from one place up to before another, until it returns false. Nothing may change meanwhile. */
+  forEach(from: Place, to: Place, fn: (id: number) => boolean): void {
+    for (let b = from.branch; b <= to.branch; b++) {
+      const { leaves } = this.#branches[b]!;
+      const lastLeaf = b === to.branch ? to.leaf : leaves.length - 1;
+      for (let l = b === from.branch ? from.leaf : 0; l <= lastLeaf; l++) {
+        const { ids, count } = leaves[l]!;
+        const isFirst = b === from.branch && l === from.leaf;
+        const end = b === to.branch && l === to.leaf ? to.slot : count;
+        for (let slot = isFirst ? from.slot : 0; slot < end; slot++) if (!fn(ids[slot]!)) return;
+      }
+    }
+  }
+
+  /** How many between two places are alive. */
+  countAlive(from: Place, to: Place): number {
+    return this.#aliveBefore(to, from.branch) - this.#aliveBefore(from, from.branch);
+  }
+
+  /** Of branch `since` on. */
+  #aliveBefore({ branch, leaf, slot }: Place, since: number): number {
+    let alive = 0;
+    for (let b = since; b < branch; b++) alive += this.#branches[b]!.alive;
+    const { leaves } = this.#branches[branch]!;
+    for (let l = 0; l < leaf; l++) alive += leaves[l]!.alive;
+    const { ids } = leaves[leaf]!;
+    for (let i = 0; i < slot; i++) if (this.#order.isAlive(ids[i]!)) alive++;
+    return alive;
+  }
+
+  /** The ids from `from` on go to a leaf of their own; `key` is about to be its only one when there are none. */
+  #splitLeaf(leaf: Leaf, from: number, key: string): Leaf {
+    const next = newLeaf(from < leaf.count ? this.#order.keyOf(leaf.ids[from]!) : key);
+    next.ids.set(leaf.ids.subarray(from, leaf.count));
+    next.count = leaf.count - from;
+    for (let i = 0; i < next.count; i++) if (this.#order.isAlive(next.ids[i]!)) next.alive++;
+    leaf.count = from;
+    leaf.alive -= next.alive;
+    return next;
+  }
+
+  #splitBranch(b: number): void {
+    const branch = this.#branches[b]!;
+    const leaves = branch.leaves.splice(branch.leaves.length / 2);
+    const next = { low: leaves[0]!.low, leaves, alive: sumAlive(leaves) };
+    branch.alive -= next.alive;
+    this.#branches.splice(b + 1, 0, next);
+  }
+
+  #mergeBranch(b: number): boolean {
+    const [branch, next] = [this.#branches[b], this.#branches[b + 1]];
+    if (!branch || !next || branch.leaves.length + next.leaves.length > branchSize / 2) return false;
+    next.leaves[0]!.low = next.low; // it was the first: keys below its own may be in it
+    for (const leaf of next.leaves) branch.leaves.push(leaf);
+    branch.alive += next.alive;
+    this.#branches.splice(b + 1, 1);
+    return true;
+  }
+}
+
+/** With the one after it, if both fill at most half a leaf. */
+function mergeLeaf(leaves: Leaf[], l: number): boolean {
+  const [leaf, next] = [leaves[l], leaves[l + 1]];
+  if (!leaf || !next || leaf.count + next.count > leafSize / 2) return false;
+  leaf.ids.set(next.ids.subarray(0, next.count), leaf.count);
+  leaf.count += next.count;
+  leaf.alive += next.alive;
+  leaves.splice(l + 1, 1);
+  return true;
+}
+
+/** The first when all are above. */
+function lastNotAbove(list: readonly { low: string }[], key: string): number {
+  let low = 1;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (list[middle]!.low <= key) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+const newLeaf = (low: string): Leaf => ({ low, ids: new Uint32Array(leafSize), count: 0, alive: 0 });
+
+const sumAlive = (leaves: Leaf[]): number => leaves.reduce((sum, { alive }) => sum + alive, 0);
+
+const leafSize = 256;
+const branchSize = 512;
