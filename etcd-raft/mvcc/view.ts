@@ -29,6 +29,12 @@ export class StoreView {
     this.#table = table;
   }
 
+  /** The same versions in a store that says to have compacted all before `revision`, its last. */
+  compactedAt(revision: number): StoreView {
+    const head = { revision, scheduledCompact: revision, finishedCompact: revision, count: this.count };
+    return new StoreView(head, this.#chunks, this.#table);
+  }
+
   /** Cheap when asked in order. Its `previous` is not to be used. */
   at(i: number): Version {
     return new Version(this.#table, this.#addressAt(i));

@@ -142,7 +142,7 @@ async function readSnapshot(
 function compactedAt(store: Store, revision: number): StoreView {
   if (store.revision > store.compactRevision) store.compact(store.revision);
   while (store.compactPending) store.compactStep(100_000);
-  return { ...store.view(), revision, scheduledCompact: revision, finishedCompact: revision };
+  return store.view().compactedAt(revision);
 }
 
 export interface SnapshotStatus {
