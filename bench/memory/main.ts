@@ -12,7 +12,7 @@ import { createLogger } from "../../base/logger.ts";
 import { runProcess } from "../../base/process.ts";
 import { EtcdClient } from "../../etcd-raft/client/client.ts";
 import { peer } from "../../tools/peers.ts";
-import { pssMb } from "../members.ts";
+import { usageOf } from "../members.ts";
 
 const flagSpec = {
   megabytes: { type: "number", default: 1000, help: "live data: keys and values" },
@@ -110,7 +110,7 @@ async function run(command: string[], size: number, probed: boolean): Promise<{ 
     await sleep(systemClock, 3000);
     const probes = probed ? await Promise.all(members.map(readProbe)) : [];
     const worst = (key: "stall" | "gc" | "heap") => Math.max(0, ...probes.map((probe) => probe[key]));
-    const pss = members.map(({ child }) => pssMb(child.pid!));
+    const pss = members.map(({ child }) => usageOf(child.pid!).pssMb);
     stages.push({ name, seconds, pss, stallMs: worst("stall"), gcMs: worst("gc"), heapMb: worst("heap") });
     console.error(`${size} ${name}: ${seconds.toFixed(1)} s, ${pss.map((mb) => mb.toFixed(0)).join(" ")} MB`);
   };
