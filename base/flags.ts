@@ -71,9 +71,9 @@ function missing(name: string, flag: Flag): unknown {
 function convert(name: string, flag: Flag, value: string | string[]): unknown {
   if (flag.type === "strings") return (value as string[]).flatMap((part) => part.split(",")).filter(Boolean);
   if (flag.type === "boolean") {
-    if (value !== "true" && value !== "false")
-      throw new FlagError(`flag --${name} takes true or false, not "${value}"`);
-    return value === "true";
+    const [yes, no] = [trueWords.includes(value as string), falseWords.includes(value as string)];
+    if (!yes && !no) throw new FlagError(`flag --${name} takes true or false, not "${value}"`);
+    return yes;
   }
   if (flag.type === "duration") return parseDuration(name, value as string);
   if (flag.type === "number") {
@@ -83,6 +83,10 @@ function convert(name: string, flag: Flag, value: string | string[]): unknown {
   }
   return value;
 }
+
+/** What Go's flags take. */
+const trueWords = ["1", "t", "T", "true", "TRUE", "True"];
+const falseWords = ["0", "f", "F", "false", "FALSE", "False"];
 
 /** Go's duration text ("300ms", "1m30s") as milliseconds; a flag of type "duration" has its default in milliseconds. */
 export function parseDuration(name: string, value: string): number {

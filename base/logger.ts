@@ -15,10 +15,30 @@ export interface Logger {
 /** `err` is printed with message, stack and cause. */
 export type Fields = Record<string, unknown>;
 
-export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
+export const logLevels = ["debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-export function createLogger(component: string, level: LogLevel = "info"): Logger {
+export interface LogOptions {
+  level?: LogLevel;
+  /** "stderr", "stdout" and paths of files; default stderr. */
+  outputs?: readonly string[];
+  /** A line for people instead: time, level, message and fields, with tabs between. */
+  console?: boolean;
+}
+
+export function createLogger(component: string, options: LogLevel | LogOptions = {}): Logger {
+  const {
+    level = "info",
+    outputs = ["stderr"],
+    console = false,
+  } = typeof options === "string" ? { level: options } : options;
+  const streams = outputs.map((to) =>
+    pino.destination({ dest: to === "stderr" ? 2 : to === "stdout" ? 1 : to, sync: true, append: true }),
+  );
+  const write = (line: string) => {
+    const text = console ? consoleLine(line) : line;
+    for (const stream of streams) stream.write(text);
+  };
   return pino(
     {
       level,
@@ -26,8 +46,14 @@ export function createLogger(component: string, level: LogLevel = "info"): Logge
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    pino.destination({ fd: 2, sync: true }),
+    streams.length === 1 && !console ? streams[0]! : { write },
   );
+}
+
+function consoleLine(line: string): string {
+  const { time, level, component: _, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const rest = Object.keys(fields).length > 0 ? `\t${JSON.stringify(fields)}` : "";
+  return `${time}\t${level}\t${msg}${rest}\n`;
 }
 
 export const silentLogger: Logger = {

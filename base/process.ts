@@ -7,9 +7,9 @@ import type { Logger } from "./logger.ts";
  * - SIGTERM and SIGINT abort the signal handed to `main`; `main` returns when it has shut down, and the process exits 0.
  * - An unexpected error (a throw out of `main`, an uncaught exception or rejection) is logged and ends the process with
  *   exit code 1; the supervisor shows it and restarts with back-off.
- * - A `FlagError` or `StartError` is the operator's to mend: one line on stderr, exit code 2.
+ * - A `FlagError` or `StartError` is the operator's to mend: one line on stderr, exit code 2 (`refused` for the latter).
  */
-export function runProcess(log: Logger, main: (signal: AbortSignal) => Promise<void>): void {
+export function runProcess(log: Logger, main: (signal: AbortSignal) => Promise<void>, { refused = 2 } = {}): void {
   const controller = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     process.on(name, () => {
@@ -25,7 +25,7 @@ export function runProcess(log: Logger, main: (signal: AbortSignal) => Promise<v
     }
     if (err instanceof FlagError || err instanceof StartError) {
       process.stderr.write(`${err.message}\n`);
-      process.exit(2);
+      process.exit(err instanceof FlagError ? 2 : refused);
     }
     log.error({ err }, "Unexpected error, exiting");
     process.exit(1);

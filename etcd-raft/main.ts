@@ -1,9 +1,9 @@
 import { systemClock } from "../base/clock.ts";
-import { createLogger, type LogLevel } from "../base/logger.ts";
-import { aborted, runProcess } from "../base/process.ts";
+import { createLogger, type Logger } from "../base/logger.ts";
+import { aborted, runProcess, StartError } from "../base/process.ts";
 import { systemRand } from "../base/rand.ts";
 import { isPasswordWorker } from "./auth/password.ts";
-import { parseConfig } from "./server/config.ts";
+import { type Config, configFileOf, flagSpec, parseConfig } from "./server/config.ts";
 import { restore, snapshotStatus } from "./server/restore.ts";
 import { startMember } from "./server/start.ts";
 import { etcdVersion } from "./server/version.ts";
@@ -13,19 +13,25 @@ import { nodeDisk } from "./wal/disk.ts";
  * The process `etcd-raft`: one member, with etcd's flags (`server/config.ts`). `etcd-raft restore FILE` and
  * `etcd-raft snapshot status FILE` work on backups (`server/restore.ts`).
  */
-function main(argv: string[]): void {
-  if (argv.includes("--version")) {
+async function main(argv: string[]): Promise<void> {
+  if (argv.some((arg) => /^--?version$/.test(arg))) {
     process.stdout.write(`etcd Version: ${etcdVersion}\nkubelab etcd-raft on Node.js ${process.version}\n`);
-    process.exit(0);
+    return;
   }
-  const levelFlag = argv.find((arg) => arg.startsWith("--log-level=")) ?? "";
-  const level = /^--log-level=(\w+)$/.exec(levelFlag)?.[1] ?? process.env["ETCD_LOG_LEVEL"];
-  const log = createLogger("etcd-raft", level as LogLevel | undefined);
   Buffer.poolSize = poolBytes;
-  runProcess(log, async (signal) => {
+  // As etcd's. A supervisor of ours reads 2 as "do not start it again".
+  const exits = { refused: process.send === undefined ? 1 : 2 };
+  let config: Config;
+  let log: Logger;
+  try {
     const command = commandOf(argv);
     if (command) return void process.stdout.write(`${await command()}\n`);
-    const config = parseConfig(argv, process.env);
+    config = await readConfig(argv, process.env);
+    log = openLog(config);
+  } catch (error) {
+    return runProcess(createLogger("etcd-raft"), () => Promise.reject(error), exits);
+  }
+  const member = async (signal: AbortSignal) => {
     if (config.unrecognized.length > 0) log.warn({ names: config.unrecognized }, "Unrecognized environment variables");
     const running = await startMember(config, {
       clock: systemClock,
@@ -37,7 +43,23 @@ function main(argv: string[]): void {
     log.info({ clientURLs: running.clientURLs, dataDir: config.dataDir }, "Serving");
     await aborted(signal);
     await running.close();
-  });
+  };
+  runProcess(log, member, exits);
+}
+
+function openLog(config: Config): Logger {
+  try {
+    return createLogger("etcd-raft", config.log);
+  } catch (error) {
+    throw new StartError(`--log-outputs: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+async function readConfig(argv: string[], env: NodeJS.ProcessEnv): Promise<Config> {
+  const path = configFileOf(argv, env);
+  if (path === undefined) return parseConfig(argv, env);
+  const { flagsFromFile } = await import("./server/config-file.ts"); // YAML is loaded by who wants it
+  return parseConfig(flagsFromFile(path, flagSpec));
 }
 
 /** Undefined: run a member. */
@@ -52,4 +74,4 @@ function commandOf([first, second, ...rest]: string[]): (() => Promise<string>) 
 /** Small buffers are cut from pieces of this size; Node's 8 KiB would be a piece every two dozen writes. */
 const poolBytes = 64 * 1024;
 
-if (!isPasswordWorker) main(process.argv.slice(2));
+if (!isPasswordWorker) void main(process.argv.slice(2));

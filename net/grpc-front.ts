@@ -1,5 +1,6 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type tls from "node:tls";
+import type { Cancel, Clock } from "../base/clock.ts";
 import { type Method, Writer } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { BidiHandler, CallContext, Handlers, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
@@ -18,12 +19,26 @@ export interface GrpcFrontOptions {
   tls?: TlsMaterial | TlsSource;
   /** "require", unless said otherwise. */
   clientCertificates?: "require" | "request" | "none";
+  /** Streams that one connection may have open at a time. */
+  maxStreams?: number;
+  keepalive?: Keepalive;
   /** A handshake failed, or its certificate is not allowed. */
   onRefused?: (socket: Socket, reason: string) => void;
   /** Largest message accepted, bytes; default 2 MiB + 512 KiB as etcd's transport. */
   maxMessageBytes?: number;
   /** Gets the connections that do not begin as HTTP/2; their first bytes are still to be read. */
   http1?: (socket: Socket) => void;
+}
+
+/** As gRPC servers in Go have it. */
+export interface Keepalive {
+  /** Between two pings of a client; who pings more often is cut off. */
+  minTimeMs: number;
+  /** A client that was silent for so long is pinged (at the latest after twice that); 0: never. */
+  intervalMs: number;
+  /** And cut off if it stays silent for so long. */
+  timeoutMs: number;
+  clock: Clock;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
@@ -42,6 +57,7 @@ export interface CallCounts {
   sent: number;
 }
 
+const maxTimerMs = 2 ** 31 - 1;
 const prefixBytes = 5;
 const responseHeaders = encodeHeaders([
   [":status", "200"],
@@ -56,6 +72,7 @@ export class GrpcFront {
   readonly #options: GrpcFrontOptions;
   readonly #secure: ((socket: Socket) => void) | undefined;
   readonly #listeners: NetServer[] = [];
+  #stopPinging: Cancel = () => {};
   readonly #connections = new Map<Socket, Http2Connection>();
   /** Connections that have not said yet what they speak. */
   readonly #silent = new Set<Socket>();
@@ -63,6 +80,7 @@ export class GrpcFront {
   constructor(options: GrpcFrontOptions = {}) {
     this.#options = options;
     this.#secure = options.tls && this.#tlsAcceptor(options.tls);
+    if (options.keepalive) this.#stopPinging = this.#pingTheSilent(options.keepalive);
   }
 
   #tlsAcceptor(given: TlsMaterial | TlsSource): (socket: Socket) => void {
@@ -75,6 +93,18 @@ export class GrpcFront {
     return tlsAcceptor("options" in given ? given : fixedTls(given), options, {
       accept: (socket) => this.#listen(socket, socket.authorized ? peerOf(socket) : undefined),
       refused: (socket, reason) => onRefused?.(socket, reason),
+    });
+  }
+
+  #pingTheSilent({ intervalMs, timeoutMs, clock }: Keepalive): Cancel {
+    if (intervalMs === 0 || timeoutMs === 0) return () => {};
+    return clock.every(Math.min(intervalMs, maxTimerMs), () => {
+      const pinged = [...this.#connections].filter(([, connection]) => !connection.heard());
+      for (const [, connection] of pinged) connection.ping();
+      if (pinged.length === 0) return;
+      clock.after(Math.min(timeoutMs, maxTimerMs), () => {
+        for (const [socket, connection] of pinged) if (!connection.heard()) socket.destroy();
+      });
     });
   }
 
@@ -99,6 +129,7 @@ export class GrpcFront {
 
   /** Stops accepting, lets running calls end for `graceMs`, then cuts the connections. */
   async close(graceMs = 500): Promise<void> {
+    this.#stopPinging();
     for (const listener of this.#listeners) listener.close();
     for (const connection of this.#connections.values()) connection.goaway();
     await new Promise<void>((resolve) => {
@@ -148,8 +179,13 @@ export class GrpcFront {
       write: (bytes: Buffer) => void socket.write(bytes),
       end: () => void socket.end(),
     };
-    const connection: Http2Connection = new Http2Connection(output, (stream, headers, ended) => {
+    const { maxStreams, keepalive } = this.#options;
+    const open = (stream: Http2Stream, headers: readonly Header[], ended: boolean) =>
       this.#open(connection, stream, headers, ended, peer);
+    const pings = keepalive && { minTimeMs: keepalive.minTimeMs, now: () => keepalive.clock.monotonic() };
+    const connection: Http2Connection = new Http2Connection(output, open, {
+      ...(maxStreams === undefined ? {} : { maxStreams }),
+      ...(pings ? { pings } : {}),
     });
     this.#connections.set(socket, connection);
     socket.on("data", (chunk: Buffer) => connection.receive(chunk));

@@ -70,6 +70,20 @@ describe("bad flags are one line that names the flag", () => {
     ["a JWT without a method", ["--auth-token=jwt"], /--auth-token: auth: invalid auth signature method/],
     ["another state of the cluster", ["--initial-cluster-state=old"], /--initial-cluster-state is new or existing/],
     ["another compaction", ["--auto-compaction-mode=weekly"], /--auto-compaction-mode is periodic or revision/],
+    ["a name to listen on", ["--listen-peer-urls=http://example.org:2380"], /expected IP in URL for binding \(http:/],
+    ["half a heartbeat", ["--heartbeat-interval=0.5"], /--heartbeat-interval takes a whole number, not "0\.5"/],
+    ["a negative number", ["--max-txn-ops=-1"], /--max-txn-ops takes a whole number/],
+    ["a boolean that is none", ["--pre-vote=yes"], /--pre-vote takes true or false, not "yes"/],
+    ["an unknown level", ["--log-level=loud"], /--log-level is one of debug, info, .*, not "loud"/],
+    ["an unknown log format", ["--log-format=xml"], /--log-format is json or console, not "xml"/],
+    ["an unknown feature", ["--feature-gates=Magic=true"], /unrecognized feature gate: Magic/],
+    ["a feature that is not built", ["--feature-gates=LeaseCheckpoint=true"], /LeaseCheckpoint is not built here/],
+    [
+      "what etcd has and we do not",
+      ["--force-new-cluster"],
+      /--force-new-cluster of etcd's is not built here .*restore/,
+    ],
+    ["discovery", ["--discovery=https://discovery.etcd.io/x"], /--discovery of etcd's is not built here/],
     ["an outside address without port", ["--listen-outside=127.0.0.1"], /--listen-outside/],
   ];
   for (const [name, flags, message] of rows) {
@@ -83,6 +97,82 @@ describe("bad flags are one line that names the flag", () => {
       );
     });
   }
+});
+
+describe("etcd's flags count in every form", () => {
+  const rows: [flag: string, value: string, seen?: unknown][] = [
+    ["name", "a"],
+    ["data-dir", "/tmp/d"],
+    ["wal-dir", "/tmp/w"],
+    ["listen-client-urls", "http://127.0.0.1:1,http://[::1]:2", ["http://127.0.0.1:1", "http://[::1]:2"]],
+    ["advertise-client-urls", "http://a.example:1", ["http://a.example:1"]],
+    ["listen-peer-urls", "http://127.0.0.1:3", ["http://127.0.0.1:3"]],
+    ["listen-client-http-urls", "http://127.0.0.1:4", ["http://127.0.0.1:4"]],
+    ["listen-metrics-urls", "http://127.0.0.1:5", ["http://127.0.0.1:5"]],
+    ["initial-cluster-token", "t"],
+    ["initial-cluster-state", "existing"],
+    ["snapshot-count", "5", 5],
+    ["snapshot-catchup-entries", "5", 5],
+    ["heartbeat-interval", "50", 50],
+    ["election-timeout", "5000", 5000],
+    ["quota-backend-bytes", "-1", -1],
+    ["max-txn-ops", "5", 5],
+    ["max-request-bytes", "5", 5],
+    ["auto-compaction-mode", "revision"],
+    ["auto-compaction-retention", "5"],
+    ["compaction-batch-limit", "5", 5],
+    ["watch-progress-notify-interval", "5s", 5000],
+    ["pre-vote", "false", false],
+    ["initial-election-tick-advance", "false", false],
+    ["enable-grpc-gateway", "false", false],
+    ["log-level", "warn"],
+    ["logger", "zap"],
+    ["log-format", "console"],
+    ["log-outputs", "stdout,/tmp/log", ["stdout", "/tmp/log"]],
+    [
+      "feature-gates",
+      "StopGRPCServiceOnDefrag=true,LeaseCheckpoint=false",
+      ["StopGRPCServiceOnDefrag=true", "LeaseCheckpoint=false"],
+    ],
+    ["trusted-ca-file", "ca.crt"],
+    ["client-crl-file", "crl"],
+    ["auto-tls", "true", true],
+    ["peer-trusted-ca-file", "ca.crt"],
+    ["peer-crl-file", "crl"],
+    ["peer-auto-tls", "true", true],
+    ["auth-token", "simple"],
+    ["auth-token-ttl", "5", 5],
+    ["bcrypt-cost", "5", 5],
+    ["force-new-cluster", "false", false],
+    ["metrics", "basic"],
+  ];
+  for (const [flag, value, seen = value] of rows) {
+    test(`--${flag}`, () => {
+      const variable = `ETCD_${flag.toUpperCase().replaceAll("-", "_")}`;
+      const forms = [
+        parseConfig([`--${flag}=${value}`]),
+        parseConfig([`-${flag}=${value}`]),
+        ...(typeof seen === "boolean" || value === "-1" ? [] : [parseConfig([`--${flag}`, value])]),
+        parseConfig([], { [variable]: value }),
+      ];
+      for (const { flags, unrecognized } of forms) {
+        assert.deepEqual((flags as Record<string, unknown>)[flag], seen);
+        assert.deepEqual(unrecognized, []);
+      }
+    });
+  }
+
+  test("--experimental-NAME is --NAME, and is told so", () => {
+    const { flags, warnings } = parseConfig(["--experimental-compaction-batch-limit=7"]);
+    assert.equal(flags["compaction-batch-limit"], 7);
+    assert.match(warnings[0]!, /--experimental-compaction-batch-limit is deprecated: use --compaction-batch-limit/);
+  });
+
+  test("a cost of hashing that cannot be is replaced, as etcd does", () => {
+    const { bcryptCost, warnings } = parseConfig(["--bcrypt-cost=50"]);
+    assert.equal(bcryptCost, 10);
+    assert.match(warnings[0]!, /use default bcrypt cost 10 instead of the invalid given cost 50/);
+  });
 });
 
 describe("ETCD_* variables stand for flags", () => {

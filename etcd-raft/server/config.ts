@@ -1,11 +1,25 @@
-import { type FlagSpec, type Flags, parseDuration, parseFlags } from "../../base/flags.ts";
-import { logLevels } from "../../base/logger.ts";
+import { isIP } from "node:net";
+import { FlagError, type FlagSpec, type Flags, parseDuration, parseFlags } from "../../base/flags.ts";
+import type { LogLevel, LogOptions } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
 import { type JwtOptions, parseJwtOptions } from "../auth/jwt.ts";
+import { absentFlagSpec, checkAbsent, checkFeatureGates } from "./absent-flags.ts";
 import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
 import { checkURL, type InitialCluster, initialCluster } from "./cluster.ts";
 import { flagsFromEnv } from "./env-flags.ts";
 import { type SideConfig, sideConfig, tlsFlagSpec } from "./tls-config.ts";
+
+/** etcd's levels, and what they are here. */
+const levels: Record<string, LogLevel> = {
+  debug: "debug",
+  info: "info",
+  warn: "warn",
+  error: "error",
+  dpanic: "fatal",
+  panic: "fatal",
+  fatal: "fatal",
+  silent: "silent",
+};
 
 /** etcd's flags with etcd's defaults, as far as they do something here; others are refused by name. */
 export const flagSpec = {
@@ -46,6 +60,22 @@ export const flagSpec = {
   "compaction-batch-limit": { type: "number", help: "Revisions that a compaction takes in one step", default: 1000 },
   "max-txn-ops": { type: "number", help: "Operations allowed in a transaction", default: 128 },
   "max-request-bytes": { type: "number", help: "Largest request that is accepted", default: 1.5 * 1024 * 1024 },
+  "max-concurrent-streams": {
+    type: "number",
+    help: "Calls that one client connection may have open; at most 65536",
+    default: 2 ** 32 - 1,
+  },
+  "grpc-keepalive-min-time": { type: "duration", help: "A client that pings more often is cut off", default: 5000 },
+  "grpc-keepalive-interval": {
+    type: "duration",
+    help: "A client that was silent for so long is pinged; 0s is never",
+    default: 7_200_000,
+  },
+  "grpc-keepalive-timeout": {
+    type: "duration",
+    help: "And cut off when it stays silent for so long; 0s is never",
+    default: 20_000,
+  },
   "quota-backend-bytes": {
     type: "number",
     help: "Live bytes at which writes are refused; 0 is 2 GiB, less is no quota",
@@ -65,6 +95,7 @@ export const flagSpec = {
   },
   ...tlsFlagSpec,
   "enable-grpc-gateway": { type: "boolean", help: "Serve the JSON gateway under /v3/", default: true },
+  "listen-client-http-urls": { type: "strings", help: "URLs for HTTP/1.1, which the client URLs then do not serve" },
   "listen-metrics-urls": { type: "strings", help: "URLs for /health /version /livez /readyz /metrics" },
   "listen-outside": { type: "string", help: "HOST:PORT outside the lab on which to serve clients too", optional: true },
   "fault-socket": {
@@ -72,9 +103,12 @@ export const flagSpec = {
     help: "Unix socket on which faults can be asked for (base/faults.ts): for tests and labs",
     optional: true,
   },
+  "config-file": { type: "string", help: "etcd's YAML file instead of flags and variables", optional: true },
+  "feature-gates": { type: "strings", help: "NAME=true,..." },
   logger: { type: "string", help: "zap: structured lines", default: "zap" },
-  "log-outputs": { type: "strings", help: "stderr", default: ["default"] },
-  "log-level": { type: "string", help: logLevels.join(", "), default: "info" },
+  "log-format": { type: "string", help: "json, or console for people", default: "json" },
+  "log-outputs": { type: "strings", help: "default, stderr, stdout or files", default: ["default"] },
+  "log-level": { type: "string", help: Object.keys(levels).join(", "), default: "info" },
 } as const satisfies FlagSpec;
 
 export interface Config {
@@ -90,22 +124,37 @@ export interface Config {
   peerTLS: SideConfig;
   /** What is odd, but no reason not to start. */
   warnings: string[];
+  bcryptCost: number;
+  log: LogOptions;
   /** `ETCD_*` variables that are no flag's. */
   unrecognized: string[];
 }
 
 /** Throws FlagError or StartError: one line that names the flag. */
 export function parseConfig(argv: readonly string[], env: Record<string, string | undefined> = {}): Config {
-  const fromEnv = flagsFromEnv(flagSpec, argv, env);
-  const flags = parseFlags(flagSpec, [...fromEnv.argv, ...argv]);
+  const warnings: string[] = [];
+  const given = argv.map((arg) => asOurs(arg, warnings));
+  const fromEnv = flagsFromEnv(allFlags, given, env);
+  const all: Record<string, unknown> = parseFlags(allFlags, [...fromEnv.argv, ...given]);
+  for (const [name, flag] of Object.entries(allFlags)) {
+    if (flag.optional && all[name] === "") all[name] = undefined; // empty is as if it were not there
+  }
+  checkAbsent(all, flagSpec);
+  const flags = all as Flags<typeof flagSpec>;
+  checkFeatureGates(flags["feature-gates"]);
+  checkNumbers(flags);
   const or = (urls: string[], fallback: string[]) => (urls.length > 0 ? urls : fallback);
   for (const name of [
     "listen-client-urls",
     "listen-peer-urls",
+    "listen-client-http-urls",
     "listen-metrics-urls",
     "advertise-client-urls",
   ] as const) {
-    for (const url of flags[name]) checkURL(name, url);
+    for (const url of flags[name]) {
+      checkURL(name, url);
+      if (name !== "advertise-client-urls") checkBindURL(name, url);
+    }
   }
   const peerURLs = or(flags["initial-advertise-peer-urls"], flags["listen-peer-urls"]).map((url) =>
     checkURL("initial-advertise-peer-urls", url),
@@ -120,13 +169,16 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
   if (election > 50_000) {
     throw new StartError(`--election-timeout[${election}ms] is too long, and should be set less than 50000ms`);
   }
-  if (!(logLevels as readonly string[]).includes(flags["log-level"])) {
-    throw new StartError(`flag --log-level is one of ${logLevels.join(", ")}, not "${flags["log-level"]}"`);
+  if (!(flags["log-level"] in levels)) {
+    throw new StartError(`flag --log-level is one of ${Object.keys(levels).join(", ")}, not "${flags["log-level"]}"`);
   }
   oneOf(flags, "initial-cluster-state", ["new", "existing"]);
   oneOf(flags, "logger", ["zap"]);
-  oneOf(flags, "log-outputs", ["default", "stderr"]);
-  const warnings: string[] = [];
+  oneOf(flags, "log-format", ["json", "console"]);
+  if (flags["log-outputs"].some((output) => output.startsWith("systemd/"))) {
+    throw new StartError("flag --log-outputs: systemd/journal is not built here: systemd reads stderr by itself");
+  }
+  const secureMetrics = [...flags["listen-metrics-urls"], ...flags["listen-client-http-urls"]].filter(isSecure);
   return {
     flags,
     dataDir: flags["data-dir"] ?? `${flags.name}.etcd`,
@@ -140,12 +192,61 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
     autoCompaction: parseAutoCompaction(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),
     jwt: parseAuthToken(flags["auth-token"]),
-    clientTLS: sideConfig(flags, "", flags["listen-client-urls"], warnings),
+    clientTLS: sideConfig(flags, "", [...flags["listen-client-urls"], ...secureMetrics], warnings),
     peerTLS: sideConfig(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs], warnings),
     unrecognized: fromEnv.unrecognized,
     warnings,
+    bcryptCost: bcryptCost(flags["bcrypt-cost"], warnings),
+    log: {
+      level: levels[flags["log-level"]]!,
+      console: flags["log-format"] === "console",
+      outputs: flags["log-outputs"].map((output) => (output === "default" ? "stderr" : output)),
+    },
   };
 }
+
+const allFlags: FlagSpec = { ...absentFlagSpec, ...flagSpec };
+
+/** `-name` is `--name`, as in Go; `--experimental-name` is what `--name` became in 3.6. */
+function asOurs(arg: string, warnings: string[]): string {
+  const [, dashes, name, rest] = /^(--?)([a-z][\w-]*)(.*)$/s.exec(arg) ?? [];
+  if (dashes === undefined) return arg;
+  const plain = name!.replace(/^experimental-/, "");
+  if (name === plain || name! in allFlags || !(plain in allFlags)) return `--${name}${rest}`;
+  warnings.push(`--${name} is deprecated: use --${plain}`);
+  return `--${plain}${rest}`;
+}
+
+/** The file named by flag or variable; undefined: flags and variables count. */
+export function configFileOf(argv: readonly string[], env: Record<string, string | undefined>): string | undefined {
+  const at = argv.findIndex((arg) => /^--?config-file(=|$)/.test(arg));
+  if (at < 0) return env["ETCD_CONFIG_FILE"] || undefined;
+  return argv[at]!.includes("=") ? argv[at]!.slice(argv[at]!.indexOf("=") + 1) : argv[at + 1];
+}
+
+/** Go's flags of these are whole numbers. */
+function checkNumbers(flags: Flags<typeof flagSpec>): void {
+  for (const [name, value] of Object.entries(flags)) {
+    if (typeof value !== "number") continue;
+    const negative = value < 0 && name !== "quota-backend-bytes";
+    if (!Number.isSafeInteger(value) || negative)
+      throw new FlagError(`flag --${name} takes a whole number, not "${value}"`);
+  }
+}
+
+/** A name may stand for several addresses, or for none of this machine's. */
+function checkBindURL(flag: string, url: string): void {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
+  if (host !== "localhost" && !isIP(host)) throw new StartError(`--${flag}: expected IP in URL for binding (${url})`);
+}
+
+function bcryptCost(given: number, warnings: string[]): number {
+  if (given >= 4 && given <= 31) return given;
+  warnings.push(`--bcrypt-cost: use default bcrypt cost 10 instead of the invalid given cost ${given}`);
+  return 10;
+}
+
+const isSecure = (url: string) => url.startsWith("https:");
 
 function parseAuthToken(text: string): Config["jwt"] {
   const kind = text.split(",")[0];

@@ -55,7 +55,7 @@ describe("the process", () => {
     try {
       const { port } = taken.address() as { port: number };
       const { code, stderr } = await run(...(await alone("taken")), `--listen-client-urls=http://127.0.0.1:${port}`);
-      assert.equal(code, 2);
+      assert.equal(code, 1);
       assert.equal(stderr, `--listen-client-urls: cannot listen on 127.0.0.1:${port}: EADDRINUSE\n`);
     } finally {
       await new Promise((resolve) => taken.close(resolve));
@@ -65,7 +65,7 @@ describe("the process", () => {
   test("a data directory that cannot be is one line that names it", async () => {
     writeFileSync(join(dir, "file"), "");
     const { code, stderr } = await run(...(await alone("file")));
-    assert.equal(code, 2);
+    assert.equal(code, 1);
     assert.match(stderr, /^--data-dir=\S+\/file: ENOTDIR[^\n]*\n$/);
   });
 
@@ -82,7 +82,7 @@ describe("the process", () => {
     }
     assert.equal(await exited, 0);
     const { code, stderr } = await run(...args, "--initial-cluster-token=other");
-    assert.equal(code, 2);
+    assert.equal(code, 1);
     const lines = stderr
       .trim()
       .split("\n")

@@ -1,6 +1,7 @@
+import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Registry } from "../../base/metrics.ts";
-import { GrpcFront } from "../../net/grpc-front.ts";
+import { GrpcFront, type Keepalive } from "../../net/grpc-front.ts";
 import type { TlsSource } from "../../net/tls-source.ts";
 import {
   AuthService,
@@ -32,6 +33,8 @@ import { WatchServer } from "./watch-service.ts";
 export interface ClientServer {
   secure: GrpcFront | undefined;
   insecure: GrpcFront;
+  /** What speaks HTTP/1.1 to clients. */
+  http: Server;
   close(): Promise<void>;
 }
 
@@ -49,6 +52,10 @@ export function serveClients(
     maxRequestBytes: number;
     progressNotifyMs: number;
     registry: Registry;
+    maxStreams: number;
+    keepalive: Keepalive;
+    /** HTTP/1.1 has URLs of its own: where gRPC is served there is nothing else. */
+    separateHttp: boolean;
   },
 ): ClientServer {
   const callers = new Callers(member, options);
@@ -80,15 +87,16 @@ export function serveClients(
     options.registry,
     options.gateway ? new Gateway(byPath, options.maxRequestBytes * 2) : undefined,
   );
-  const http1 = (socket: Socket) => void http.emit("connection", socket);
+  const http1 = options.separateHttp ? {} : { http1: (socket: Socket) => void http.emit("connection", socket) };
   const clientCertificates = options.requireClientCertificate ? ("require" as const) : ("none" as const);
   const onRefused = ({ remoteAddress }: Socket, reason: string) =>
     member.config.log.warn({ remote: remoteAddress, reason }, "Rejected a client connection");
-  const maxMessageBytes = options.maxRequestBytes + 512 * 1024;
+  const { maxStreams, keepalive } = options;
+  const limits = { maxMessageBytes: options.maxRequestBytes + 512 * 1024, maxStreams, keepalive };
   const secure =
     options.tls &&
-    withServices(new GrpcFront({ tls: options.tls, clientCertificates, onRefused, maxMessageBytes, http1 }));
-  const insecure = withServices(new GrpcFront({ maxMessageBytes, http1 }));
+    withServices(new GrpcFront({ tls: options.tls, clientCertificates, onRefused, ...limits, ...http1 }));
+  const insecure = withServices(new GrpcFront({ ...limits, ...http1 }));
   observeMember(options.registry, member, {
     watchers: () => watch.watcherCount,
     watchStreams: () => watch.streamCount,
@@ -97,6 +105,7 @@ export function serveClients(
   return {
     secure,
     insecure,
+    http,
     async close() {
       http.closeAllConnections();
       await Promise.all([secure?.close(closeGraceMs), insecure.close(closeGraceMs), passwords.close()]);

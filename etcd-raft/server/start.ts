@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
+import type { Server as HttpServer } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
 import { Faults, serveFaults } from "../../base/faults.ts";
@@ -7,6 +8,7 @@ import { createRegistry } from "../../base/metrics.ts";
 import { listenHere, listenOutside } from "../../base/outside.ts";
 import { StartError } from "../../base/process.ts";
 import type { Rand } from "../../base/rand.ts";
+import { tlsAcceptor } from "../../net/tls-source.ts";
 import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
 import { faultyDisk } from "../wal/faulty-disk.ts";
@@ -67,11 +69,12 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
   try {
     const clientTLS = await openTls(config.clientTLS, `${config.dataDir}/fixtures/client`, machine.log);
     const peerTLS = await openTls(config.peerTLS, `${config.dataDir}/fixtures/peer`, machine.log);
-    const all = (flag: "listen-client-urls" | "listen-peer-urls" | "listen-metrics-urls") =>
-      Promise.all(flags[flag].map((url) => listen(flag, url)));
+    type Listening = "client" | "peer" | "metrics" | "client-http";
+    const all = (flag: `listen-${Listening}-urls`) => Promise.all(flags[flag].map((url) => listen(flag, url)));
     const clients = await all("listen-client-urls");
     const peers = await all("listen-peer-urls");
     const metrics = await all("listen-metrics-urls");
+    const clientHttp = await all("listen-client-http-urls");
     const outside = config.outside && (await listenOut(config.outside.host, config.outside.port));
     const faults = flags["fault-socket"] === undefined ? undefined : new Faults();
     if (faults) faultSocket = await serveFaults(checkedPath(flags["fault-socket"]!), faults);
@@ -116,17 +119,32 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       requireClientCertificate: config.clientTLS.requireCertificate,
       clientCertAuth: flags["client-cert-auth"],
       gateway: flags["enable-grpc-gateway"],
-      bcryptCost: flags["bcrypt-cost"],
+      bcryptCost: config.bcryptCost,
       jwt,
       maxRequestBytes: flags["max-request-bytes"],
       progressNotifyMs: flags["watch-progress-notify-interval"],
       registry,
+      maxStreams: flags["max-concurrent-streams"],
+      keepalive: {
+        minTimeMs: flags["grpc-keepalive-min-time"],
+        intervalMs: flags["grpc-keepalive-interval"],
+        timeoutMs: flags["grpc-keepalive-timeout"],
+        clock: machine.clock,
+      },
+      separateHttp: clientHttp.length > 0,
     });
     for (const { begin, secure } of peers) begin((listener) => transport!.serve(listener, secure));
-    for (const { begin } of metrics) {
-      const http = httpServer(member, registry);
-      begin((listener) => listener.on("connection", (socket) => http.emit("connection", socket)));
-    }
+    const overHttp = ({ begin, secure }: (typeof metrics)[number], http: HttpServer) => {
+      const accept = (socket: Socket) => void http.emit("connection", socket);
+      const rules = {
+        requestCert: config.clientTLS.requireCertificate,
+        rejectUnauthorized: config.clientTLS.requireCertificate,
+      };
+      const take = secure ? tlsAcceptor(clientTLS!, rules, { accept, refused: () => {} }) : accept;
+      begin((listener) => listener.on("connection", (socket) => take(socket.on("error", () => socket.destroy()))));
+    };
+    for (const listener of metrics) overHttp(listener, httpServer(member, registry));
+    for (const listener of clientHttp) overHttp(listener, server.http);
     for (const { begin, secure } of clients) {
       begin((listener) => (secure ? server.secure! : server.insecure).serve(listener));
     }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import { Http2Connection, type Http2Stream } from "./connection.ts";
+import { Http2Connection, type Http2Limits, type Http2Stream } from "./connection.ts";
 import { ErrorCode, Flag, FrameSplitter, FrameType, frame, preface, settingsFrame, uint32Frame } from "./frames.ts";
 import { encodeHeaders } from "./hpack.ts";
 
@@ -13,7 +13,7 @@ const open = (id: number, flags: number = Flag.endStream) =>
 type Frame = { type: number; flags: number; id: number; payload: Buffer };
 
 /** A connection under test: what it wrote as frames, and the streams that it opened. */
-function connect() {
+function connect(limits: Http2Limits = {}) {
   const written: Frame[] = [];
   const streams: Http2Stream[] = [];
   const received: [text: string, end: boolean][] = [];
@@ -33,6 +33,7 @@ function connect() {
       stream.events = { onData: (payload, end) => received.push([payload.toString(), end]), onAbort() {} };
       streams.push(stream);
     },
+    limits,
   );
   connection.receive(preface);
   return { connection, written, streams, received, ended: () => ended };
@@ -138,4 +139,56 @@ test("frames arrive whole however the bytes are cut", () => {
     for (let at = 0; at < bytes.length; at += size) connection.receive(bytes.subarray(at, at + size));
     assert.deepEqual(received, [["hello", true]], `pieces of ${size} bytes`);
   }
+});
+
+describe("pings and limits, as gRPC servers in Go have them", () => {
+  const ping = frame(FrameType.ping, 0, 0, Buffer.alloc(8));
+  const goaway = (frames: Frame[]) => frames.find(({ type }) => type === FrameType.goaway)?.payload;
+  /** Pings at these times, with a stream running or not, and what was sent before each. */
+  const rows: [name: string, streams: number, times: number[], answers: boolean, cut: boolean][] = [
+    ["five seconds apart, while a call runs", 1, [0, 5000, 10_000, 15_000, 20_000, 25_000], false, false],
+    ["too often three times", 1, [0, 1000, 2000, 3000], false, true],
+    ["too often twice", 1, [0, 1000, 2000, 7000], false, false],
+    ["too often, but something was answered in between", 1, [0, 10, 20, 30, 40, 50], true, false],
+    ["half a minute apart without a call", 0, [0, 30_000, 60_000, 90_000], false, true],
+    ["two hours apart without a call", 0, [0, 7_200_000, 14_400_000, 21_600_000], false, false],
+  ];
+  for (const [name, streams, times, answers, cut] of rows) {
+    test(`${name}: ${cut ? "cut off" : "fine"}`, async () => {
+      let now = 0;
+      const { connection, written, streams: opened, ended } = connect({ pings: { minTimeMs: 5000, now: () => now } });
+      if (streams > 0) connection.receive(open(1, 0));
+      for (const at of times) {
+        now = at;
+        if (answers) connection.sendData(opened[0]!, Buffer.from("x"));
+        connection.receive(ping);
+      }
+      await flushed();
+      assert.equal(ended(), cut);
+      assert.equal(goaway(written)?.toString("latin1", 8), cut ? "too_many_pings" : undefined);
+    });
+  }
+
+  test("a ping of ours is answered without counting, and tells that the peer lives", async () => {
+    const { connection, written } = connect({ pings: { minTimeMs: 5000, now: () => 0 } });
+    connection.heard();
+    assert.equal(connection.heard(), false);
+    connection.ping();
+    await flushed();
+    assert.equal(written.filter(({ type, flags }) => type === FrameType.ping && flags === 0).length, 1);
+    for (let i = 0; i < 10; i++) connection.receive(frame(FrameType.ping, Flag.ack, 0, Buffer.alloc(8)));
+    assert.equal(connection.heard(), true);
+    assert.equal(goaway(written), undefined);
+  });
+
+  test("more streams than allowed are refused, and the limit is announced", async () => {
+    const { connection, written, streams } = connect({ maxStreams: 2 });
+    for (const id of [1, 3, 5]) connection.receive(open(id, 0));
+    await flushed();
+    assert.equal(streams.length, 2);
+    const settings = written.find(({ type }) => type === FrameType.settings)!.payload;
+    assert.ok(settings.includes(Buffer.from([0, 3, 0, 0, 0, 2])));
+    const refused = written.find(({ type }) => type === FrameType.rstStream)!;
+    assert.deepEqual([refused.id, refused.payload.readUInt32BE(0)], [5, ErrorCode.refusedStream]);
+  });
 });

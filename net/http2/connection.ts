@@ -62,8 +62,21 @@ const receiveWindow = 4 * 1024 * 1024;
 const maxStreams = 65_536;
 /** Streams reset or refused beyond those served: an abusive peer is cut off (CVE-2023-44487, "rapid reset"). */
 const maxUselessStreams = 1000;
+const idlePingMs = 2 * 3_600_000;
+const maxPingStrikes = 2;
 const maxHeaderBlock = 256 * 1024;
 const maxWindow = 2 ** 31 - 1;
+
+export interface Http2Limits {
+  /** Streams that one peer may have open. */
+  maxStreams?: number;
+  /**
+   * Pings of the peer may come so often while streams run, every two hours without, and whenever something was sent since
+   * the last one; with the third beyond that the connection ends ("too_many_pings", as gRPC servers in Go do). Undefined:
+   * every ping is answered.
+   */
+  pings?: { minTimeMs: number; now(): number };
+}
 
 export class Http2Connection {
   readonly #onStream: (stream: Http2Stream, headers: readonly Header[], endStream: boolean) => void;
@@ -84,16 +97,27 @@ export class Http2Connection {
   readonly #blocked = new Set<Http2Stream>();
   readonly #out = new OutBuffer();
   #scheduled = false;
+  readonly #maxStreams: number;
+  readonly #pings: Http2Limits["pings"];
+  #lastPing = Number.NEGATIVE_INFINITY;
+  #strikes = 0;
+  /** Since the peer's last ping. */
+  #sent = false;
+  /** Since `heard` was asked. */
+  #received = true;
 
   constructor(
     output: Http2Output,
     onStream: (stream: Http2Stream, headers: readonly Header[], endStream: boolean) => void,
+    limits: Http2Limits = {},
   ) {
+    this.#maxStreams = Math.min(limits.maxStreams ?? maxStreams, maxStreams);
+    this.#pings = limits.pings;
     this.#output = output;
     this.#onStream = onStream;
     this.#splitter = new FrameSplitter(maxFrameSize, (...args) => this.#onFrame(...args));
     this.#write(
-      settingsFrame({ [Setting.maxConcurrentStreams]: maxStreams, [Setting.initialWindowSize]: receiveWindow }),
+      settingsFrame({ [Setting.maxConcurrentStreams]: this.#maxStreams, [Setting.initialWindowSize]: receiveWindow }),
     );
     this.#write(uint32Frame(FrameType.windowUpdate, 0, receiveWindow - 65_535));
   }
@@ -102,8 +126,21 @@ export class Http2Connection {
     return this.#streams.size;
   }
 
+  /** Has anything come since this was asked last? */
+  heard(): boolean {
+    const received = this.#received;
+    this.#received = false;
+    return received;
+  }
+
+  /** Asks for a sign of life. */
+  ping(): void {
+    this.#frame(FrameType.ping, 0, 0, Buffer.alloc(8));
+  }
+
   receive(chunk: Buffer): void {
     if (this.#failed) return;
+    this.#received = true;
     try {
       this.#splitter.push(chunk);
       this.#giveBack();
@@ -130,11 +167,13 @@ export class Http2Connection {
   }
 
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
+    this.#sent = true;
     this.#frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block);
     if (endStream) this.#finish(stream);
   }
 
   sendData(stream: Http2Stream, payload: Buffer): void {
+    this.#sent = true;
     stream.queue.push(payload);
     stream.queuedBytes += payload.length;
     this.#pump(stream);
@@ -195,6 +234,7 @@ export class Http2Connection {
 
   /** We ended the stream. If the peer has not, it is told to stop sending (RFC 9113, 8.1). */
   #finish(stream: Http2Stream): void {
+    this.#sent = true;
     this.#streams.delete(stream.id);
     this.#blocked.delete(stream);
     if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
@@ -218,7 +258,9 @@ export class Http2Connection {
         return this.#onReset(streamId);
       case FrameType.ping:
         if (payload.length !== 8) throw new ConnectionError(ErrorCode.frameSize, "PING takes 8 bytes");
-        if ((flags & Flag.ack) === 0) this.#frame(FrameType.ping, Flag.ack, 0, payload);
+        if ((flags & Flag.ack) !== 0) return;
+        this.#countPing();
+        this.#frame(FrameType.ping, Flag.ack, 0, payload);
         return;
       case FrameType.pushPromise:
         throw new ConnectionError(ErrorCode.protocol, "a client cannot push");
@@ -268,7 +310,7 @@ export class Http2Connection {
     }
     if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocol, "a client's streams are odd");
     this.#lastStreamId = streamId;
-    if (this.#closing || this.#streams.size >= maxStreams) {
+    if (this.#closing || this.#streams.size >= this.#maxStreams) {
       this.#countUseless();
       this.#write(uint32Frame(FrameType.rstStream, streamId, ErrorCode.refusedStream));
       return;
@@ -343,6 +385,17 @@ export class Http2Connection {
     this.#blocked.delete(stream);
     stream.onDrain?.();
     stream.events?.onAbort();
+  }
+
+  #countPing(): void {
+    if (this.#pings === undefined) return;
+    const now = this.#pings.now();
+    const wait = this.#streams.size > 0 ? this.#pings.minTimeMs : idlePingMs;
+    if (this.#sent) this.#strikes = 0;
+    else if (now - this.#lastPing < wait && ++this.#strikes > maxPingStrikes)
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, "too_many_pings");
+    this.#sent = false;
+    this.#lastPing = now;
   }
 
   /** Resets are normal (a cancelled watch); only far more of them than served streams are an attack. */
