@@ -177,6 +177,7 @@ export class Member {
       },
       onEvent: (event) => this.history.server(event),
     });
+    this.#snapshots.known(entries.filter(({ index }) => index <= applier.applied.index));
     this.runner = new Runner({
       raft: createRaft({
         id: cluster.self.id,

@@ -10,6 +10,7 @@ import type { Disk } from "../wal/disk.ts";
 import type { Wal } from "../wal/wal.ts";
 import type { Applier } from "./applier.ts";
 import type { ServerEvent } from "./history.ts";
+import { LogMemory } from "./log-memory.ts";
 
 /**
  * The state on disk: taken now and then, received from a leader, put in place.
@@ -17,8 +18,9 @@ import type { ServerEvent } from "./history.ts";
  * When: a snapshot writes the whole state, so it is worth its cost only when the log has grown by as much since the last
  * one. All snapshots together are then never more bytes than the log itself (write amplification of at most two), however
  * large the state; and a start reads at most about as much log as state. `--snapshot-count` entries must have come as well,
- * or 64 MB of them: small states would be written all the time. Members count from different starts, so that not all of
- * them write at once.
+ * or 64 MB of them: small states would be written all the time. After two million entries it is time in any case, since a
+ * start has them in its heap: tiny entries beside a large state cost more than their share. Members count from different
+ * starts, so that not all of them write at once.
  *
  * Order on disk, each durable before the next: the log up to the snapshot; `db`; the `.snap`; its note in the WAL. Only then
  * the log is forgotten. A crash between leaves a `db` that is newer than the note: the entries after the note are there, and
@@ -45,6 +47,7 @@ export interface SnapshotsOptions {
 
 export class Snapshots {
   readonly #options: SnapshotsOptions;
+  readonly #memory: LogMemory;
   #entries: number;
   #bytes = 0;
   #lastSize = 0;
@@ -55,6 +58,7 @@ export class Snapshots {
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
+    this.#memory = new LogMemory(options.catchUp);
     this.#entries = Math.floor(options.count * options.phase);
   }
 
@@ -62,12 +66,22 @@ export class Snapshots {
   count(entry: Entry): void {
     this.#entries++;
     this.#bytes += entry.data.length + entryOverheadBytes;
+    this.#memory.add(entry.index, entry.data.length);
+  }
+
+  /** Entries that were in the state at the start, and lie in the log as well. */
+  known(entries: readonly Entry[]): void {
+    for (const { index, data } of entries) this.#memory.add(index, data.length);
   }
 
   /** The state is at rest: take a snapshot if it is time. */
   applied(): void {
+    const { applier, compact } = this.#options;
+    const forget = this.#memory.forget(applier.store.slabs.liveBytes);
+    if (forget !== undefined) compact(forget);
     const enough = this.#entries >= this.#options.count || this.#bytes >= manyBytes;
-    if (!enough || this.#bytes < this.#lastSize || this.#running || this.#closed) return;
+    const worthIt = this.#bytes >= this.#lastSize || this.#entries >= manyEntries;
+    if (!enough || !worthIt || this.#running || this.#closed) return;
     this.#running = this.#take().catch((error: Error) => {
       if (!this.#closed) this.#options.onFatal(error);
     });
@@ -227,3 +241,5 @@ async function removeOld(dir: string, index: number, disk: Disk): Promise<void> 
 const receivedName = (index: number): string => `${index.toString(16).padStart(16, "0")}.snap.db`;
 const entryOverheadBytes = 32;
 const manyBytes = 64_000_000;
+/** A start keeps those after the snapshot in its heap for a moment. */
+const manyEntries = 2_000_000;
