@@ -18,6 +18,17 @@ const table = {
   leaseTTLTooLarge: [Code.OutOfRange, "too large lease TTL"],
   leaseNotFound: [Code.NotFound, "requested lease not found"],
   leaseExists: [Code.FailedPrecondition, "lease already exists"],
+  badMemberURLs: [Code.InvalidArgument, "given member URLs are invalid"],
+  memberNotFound: [Code.NotFound, "member not found"],
+  memberExists: [Code.FailedPrecondition, "member ID already exist"],
+  peerURLExists: [Code.FailedPrecondition, "Peer URLs already exists"],
+  // Like tooManyRequests.
+  notEnoughStarted: [Code.Unknown, "re-configuration failed due to not enough started members"],
+  memberNotLearner: [Code.FailedPrecondition, "can only promote a learner member"],
+  learnerNotReady: [Code.FailedPrecondition, "can only promote a learner member which is in sync with leader"],
+  tooManyLearners: [Code.FailedPrecondition, "too many learner members in cluster"],
+  learnerNotSupported: [Code.FailedPrecondition, "rpc not supported for learner"],
+  unhealthy: [Code.Unavailable, "unhealthy cluster"],
   notLeader: [Code.FailedPrecondition, "not leader"],
   badLeaderTransferee: [Code.FailedPrecondition, "bad leader transferee"],
   // The server hands out the client-side error object here, which gRPC turns into Unknown.

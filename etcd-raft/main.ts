@@ -41,7 +41,7 @@ async function main(argv: string[]): Promise<void> {
       onFatal: () => process.exit(1),
     });
     log.info({ clientURLs: running.clientURLs, dataDir: config.dataDir }, "Serving");
-    await aborted(signal);
+    await Promise.race([aborted(signal), running.removed]);
     await running.close();
   };
   runProcess(log, member, exits);

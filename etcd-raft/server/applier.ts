@@ -1,20 +1,23 @@
 import type { Clock } from "../../base/clock.ts";
+import { GrpcError } from "../../net/grpc-error.ts";
 import { InternalRaftRequest, Request } from "../../proto/generated/etcdserverpb.ts";
+import type { ClusterMemberAttrSetRequest } from "../../proto/generated/membershippb.ts";
 import { applyAuth, checkRequest } from "../auth/apply.ts";
 import { AuthStore } from "../auth/auth-store.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { Lessor } from "../lease/lessor.ts";
 import { Store } from "../mvcc/store.ts";
 import { deleteRange, put, txn } from "../mvcc/txn.ts";
+import { type ConfState, confOf } from "../raft/conf.ts";
 import type { Entry } from "../raft/types.ts";
-import { memberFromJSON } from "../snap/membership.ts";
+import { type MemberRecord, memberFromJSON } from "../snap/membership.ts";
+import type { SnapFile } from "../snap/snap-file.ts";
 import type { State } from "../snap/state.ts";
 import { Alarms, checkAlarms } from "./alarms.ts";
-import type { ClusterMember } from "./cluster.ts";
 import { noDowngrade, versionOf } from "./downgrade.ts";
+import { Membership } from "./membership.ts";
 
 export interface ApplierOptions {
-  members: readonly ClusterMember[];
   minLeaseTTL: number;
   clock: Clock;
   /** How long a simple token lives after its last use. */
@@ -28,7 +31,7 @@ export interface ApplierOptions {
 export class Applier {
   readonly lessor: Lessor;
   readonly store: Store;
-  readonly members: Map<bigint, ClusterMember>;
+  readonly membership = new Membership();
   /** The last entry that is in the state. */
   applied = { index: 0, term: 0 };
   readonly alarms = new Alarms();
@@ -44,16 +47,25 @@ export class Applier {
     this.#options = options;
     this.lessor = new Lessor(options.minLeaseTTL);
     this.store = new Store(this.lessor);
-    this.members = new Map(options.members.map((member) => [member.id, { ...member }]));
     this.#clock = options.clock;
     this.tokens = new Tokens(options.tokenTtlMs);
     this.auth.onInvalid = (user) => this.tokens.invalidate(user);
   }
 
+  get members(): ReadonlyMap<bigint, MemberRecord> {
+    return this.membership.members;
+  }
+
+  /** An entry of type 1 or 2. `outcome` as in `apply`. */
+  reconfigure(entry: Entry): ReturnType<Membership["apply"]> {
+    this.applied = { index: entry.index, term: entry.term };
+    return this.membership.apply(entry);
+  }
+
   /** `result` is the response, or throws the GrpcError, that the proposer waits for. Undefined: an entry of raft's own. */
   apply(entry: Entry): { id: bigint; result: () => unknown } | undefined {
     this.applied = { index: entry.index, term: entry.term };
-    if (entry.type !== 0 || entry.data.length === 0) return undefined;
+    if (entry.data.length === 0) return undefined;
     const request = decodeRequest(entry.data);
     return { id: request.header?.ID ?? request.ID, result: () => this.#apply(request, entry.index) };
   }
@@ -103,12 +115,7 @@ export class Applier {
       return { header: this.#header() };
     }
     if (request.clusterMemberAttrSet) {
-      const { memberID, memberAttributes } = request.clusterMemberAttrSet;
-      const member = this.members.get(memberID);
-      if (member && memberAttributes) {
-        member.name = memberAttributes.name;
-        member.clientURLs = memberAttributes.clientUrls;
-      }
+      this.#applyAttributes(request.clusterMemberAttrSet);
       return undefined;
     }
     if (request.alarm) {
@@ -137,20 +144,38 @@ export class Applier {
 
   /** The state as it is on disk, but for the keys: `store.view()` at the same moment. */
   state(): State {
-    const members = [...this.members.values()].map((member) => ({ ...member, isLearner: false }));
-    const voters = members.map(({ id }) => id);
     return {
       consistentIndex: this.applied.index,
       term: this.applied.term,
-      confState: { voters, learners: [], votersOutgoing: [], learnersNext: [], autoLeave: false },
-      members,
-      removedMembers: [],
+      confState: this.membership.conf,
+      members: [...this.members.values()].map((member) => ({ ...member })),
+      removedMembers: [...this.membership.removed],
       clusterVersion: versionOf(this.downgrade),
       downgradeTarget: this.downgrade.targetVersion,
       leases: this.lessor.list(),
       alarms: this.alarms.list(),
       auth: this.auth.rows(),
     };
+  }
+
+  restoreMembership({ members, removedMembers, confState }: SnapFile): void {
+    this.membership.restore({ members, removedMembers, confState });
+  }
+
+  /** An entry that is in the state already, but not in the membership, which is older. */
+  replayMembership(entry: Entry): void {
+    if (entry.type === 0) {
+      if (entry.data.length === 0) return;
+      const { clusterMemberAttrSet, v2 } = decodeRequest(entry.data);
+      if (clusterMemberAttrSet) this.#applyAttributes(clusterMemberAttrSet);
+      if (v2) this.#applyV2(v2);
+      return;
+    }
+    try {
+      this.membership.apply(entry).outcome();
+    } catch (error) {
+      if (!(error instanceof GrpcError)) throw error; // it was refused the first time, too
+    }
   }
 
   /** An empty one, to read a state into. */
@@ -165,10 +190,8 @@ export class Applier {
       this.lessor.grant(id, ttl, this.#clock.monotonic());
       this.lessor.checkpoint(id, remainingTTL);
     }
-    for (const { id, name, clientURLs } of state.members) {
-      const member = this.members.get(id);
-      if (member && name) Object.assign(member, { name, clientURLs });
-    }
+    const { members, removedMembers, confState = confOfMembers(members) } = state;
+    this.membership.restore({ members, removedMembers, confState });
     this.alarms.restore(state.alarms);
     this.downgrade = { enabled: state.downgradeTarget !== "", targetVersion: state.downgradeTarget };
     this.auth.restore(state.auth);
@@ -179,24 +202,36 @@ export class Applier {
     this.store.become(other.store);
     this.lessor.become(other.lessor);
     this.applied = other.applied;
-    for (const [id, member] of other.members) this.members.set(id, member);
+    const { members, removed, conf } = other.membership;
+    this.membership.restore({ members: [...members.values()], removedMembers: [...removed], confState: conf });
     this.alarms.restore(other.alarms.list());
     this.downgrade = other.downgrade;
     this.auth.restore(other.auth.rows());
   }
 
+  #applyAttributes({ memberID, memberAttributes }: ClusterMemberAttrSetRequest): void {
+    if (memberAttributes === undefined) return;
+    const { name, clientUrls } = memberAttributes;
+    this.membership.publish(memberID, { name, clientURLs: clientUrls });
+  }
+
   /** Of etcd's v2 requests only the one by which members publish themselves means something here. */
   #applyV2({ method, path, val }: Request): undefined {
     const id = /^\/0\/members\/([0-9a-f]+)\/attributes$/.exec(path)?.[1];
-    const member = id && method === "PUT" ? this.members.get(BigInt(`0x${id}`)) : undefined;
-    if (member === undefined) return;
-    const { name, clientURLs } = memberFromJSON(member.id, val);
-    Object.assign(member, { name, clientURLs });
+    if (id === undefined || method !== "PUT") return;
+    const who = BigInt(`0x${id}`);
+    this.membership.publish(who, memberFromJSON(who, val));
   }
 
   #header() {
     return { clusterId: 0n, memberId: 0n, revision: this.store.revision, raftTerm: 0 };
   }
+}
+
+/** 3.4 keeps none. */
+function confOfMembers(members: readonly MemberRecord[]): ConfState {
+  const ids = (isLearner: boolean) => members.filter((member) => member.isLearner === isLearner).map(({ id }) => id);
+  return confOf(ids(false), ids(true));
 }
 
 /** etcd up to 3.4 puts its v2 requests into entries as they are; they do not parse as anything else. */

@@ -1,20 +1,16 @@
 import { createHash } from "node:crypto";
 import { StartError } from "../../base/process.ts";
+import type { MemberRecord } from "../snap/membership.ts";
 
-/** One member as the cluster knows it. Name and client URLs are empty until it has published them through raft. */
-export interface ClusterMember {
-  id: bigint;
-  name: string;
-  peerURLs: string[];
-  clientURLs: string[];
-}
+export { idText } from "../snap/membership.ts";
+
+/** One member as the cluster knows it. */
+export type ClusterMember = MemberRecord;
 
 export interface InitialCluster {
   clusterId: bigint;
   members: ClusterMember[];
   self: ClusterMember;
-  /** As the flag names them: before they have published their names themselves. */
-  names: ReadonlyMap<bigint, string>;
 }
 
 /**
@@ -50,15 +46,20 @@ export function initialCluster(options: {
   }
   const members = [...urls].map(([name, peerURLs]) => ({
     id: idOf(Buffer.from(peerURLs.toSorted().join("") + options.token)),
-    name: name === options.name ? name : "",
+    name,
     peerURLs: peerURLs.toSorted(),
     clientURLs: [],
+    isLearner: false,
   }));
-  const names = new Map([...urls.keys()].map((name, i) => [members[i]!.id, name]));
   members.sort((a, b) => (a.id < b.id ? -1 : 1));
   const ids = Buffer.alloc(8 * members.length);
   for (const [i, { id }] of members.entries()) ids.writeBigUInt64BE(id, 8 * i);
-  return { clusterId: idOf(ids), members, self: members.find(({ name }) => name === options.name)!, names };
+  return { clusterId: idOf(ids), members, self: members.find(({ name }) => name === options.name)! };
+}
+
+/** One that etcd accepts: a scheme, a host, a port, and nothing else. */
+export function isPeerURL(text: string): boolean {
+  return /^https?:\/\/[^/?#\s]+:\d+\/?$/.test(text) && URL.canParse(text);
 }
 
 /** `host:port` of an http or https URL; throws a StartError that names the flag. */
@@ -70,7 +71,10 @@ export function checkURL(flag: string, text: string): string {
   return text.replace(/\/$/, "");
 }
 
-export const idText = (id: bigint): string => id.toString(16);
+/** A member that is added later: the same addresses may have belonged to one that was removed, so the time goes into its id. */
+export function newMemberId(peerURLs: readonly string[], nowMs: number): bigint {
+  return idOf(Buffer.from(`${peerURLs.toSorted().join("")}${Math.floor(nowMs / 1000)}`));
+}
 
 function split(part: string): [string, string] {
   const at = part.indexOf("=");

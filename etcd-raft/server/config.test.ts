@@ -89,7 +89,7 @@ describe("bad flags are one line that names the flag", () => {
   for (const [name, flags, message] of rows) {
     test(name, () => {
       assert.throws(
-        () => parseConfig(flags),
+        () => parseConfig(flags).cluster(),
         (error: Error) =>
           (error instanceof StartError || error instanceof FlagError) &&
           message.test(error.message) &&
@@ -201,7 +201,7 @@ test("without flags it is a cluster of its own, as etcd's default", () => {
   const config = parseConfig([]);
   assert.equal(config.dataDir, "default.etcd");
   assert.deepEqual(
-    config.cluster.members.map(({ name, peerURLs }) => [name, peerURLs]),
+    config.cluster().members.map(({ name, peerURLs }) => [name, peerURLs]),
     [["default", ["http://localhost:2380"]]],
   );
   assert.deepEqual(config.advertiseClientURLs, ["http://localhost:2379"]);
@@ -223,8 +223,8 @@ test("ids are etcd's: SHA-1 of peer URLs and token, the same at every member", (
     b.members.map(({ id }) => id),
   );
   // etcd gives its default single member (http://localhost:2380) this well-known id.
-  assert.equal(parseConfig([]).cluster.self.id.toString(16), "8e9e05c52164694d");
-  assert.equal(parseConfig([]).cluster.clusterId.toString(16), "cdf818194e3a8c32");
+  assert.equal(parseConfig([]).cluster().self.id.toString(16), "8e9e05c52164694d");
+  assert.equal(parseConfig([]).cluster().clusterId.toString(16), "cdf818194e3a8c32");
 });
 
 describe("cipher suites have Go's names", () => {

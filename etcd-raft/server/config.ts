@@ -34,8 +34,13 @@ export const flagSpec = {
   "initial-cluster-token": { type: "string", help: "Keeps clusters apart", default: "etcd-cluster" },
   "initial-cluster-state": {
     type: "string",
-    help: "new; existing only for a member that has its data",
+    help: "new, or existing to join the running cluster that this member was added to",
     default: "new",
+  },
+  "strict-reconfig-check": {
+    type: "boolean",
+    help: "Refuse changes of members that could cost the majority",
+    default: true,
   },
   "heartbeat-interval": { type: "number", help: "Milliseconds", default: 100 },
   "election-timeout": { type: "number", help: "Milliseconds", default: 1000 },
@@ -115,7 +120,9 @@ export const flagSpec = {
 export interface Config {
   flags: Flags<typeof flagSpec>;
   dataDir: string;
-  cluster: InitialCluster;
+  peerURLs: string[];
+  /** Who is in the cluster, by the flags: counts only where there is no data. Throws StartError. */
+  cluster(): InitialCluster;
   advertiseClientURLs: string[];
   outside: { host: string; port: number } | undefined;
   autoCompaction: AutoCompaction | undefined;
@@ -183,12 +190,14 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
   return {
     flags,
     dataDir: flags["data-dir"] ?? `${flags.name}.etcd`,
-    cluster: initialCluster({
-      name: flags.name,
-      initialCluster: flags["initial-cluster"] ?? peerURLs.map((url) => `${flags.name}=${url}`).join(","),
-      token: flags["initial-cluster-token"],
-      advertisePeerURLs: peerURLs,
-    }),
+    peerURLs,
+    cluster: () =>
+      initialCluster({
+        name: flags.name,
+        initialCluster: flags["initial-cluster"] ?? peerURLs.map((url) => `${flags.name}=${url}`).join(","),
+        token: flags["initial-cluster-token"],
+        advertisePeerURLs: peerURLs,
+      }),
     advertiseClientURLs: or(flags["advertise-client-urls"], flags["listen-client-urls"]),
     outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
     autoCompaction: parseAutoCompaction(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),

@@ -47,7 +47,10 @@ export function faultyTransport(
   });
   return {
     start: () => inner.start(),
+    setPeer: (member) => inner.setPeer(member),
+    removePeer: (id) => inner.removePeer(id),
     isConnected: (id) => inner.isConnected(id),
+    connectedSince: (id) => inner.connectedSince(id),
     close: () => inner.close(),
     send(messages) {
       if (faults.size === 0 && lines.size === 0) return inner.send(messages);

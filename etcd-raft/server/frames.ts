@@ -7,7 +7,7 @@
  * A to B travel on the connection that A made.
  */
 export const FrameKind = {
-  /** cluster id u64, from u64, to u64. */
+  /** cluster id u64, from u64, to u64; then the dialler's peer URLs, with commas between. */
   hello: 0,
   /** One raftpb.Message. */
   raft: 1,
@@ -21,6 +21,10 @@ export const FrameKind = {
   snapshot: 5,
   snapshotChunk: 6,
   snapshotEnd: 7,
+  /** call number u32. Without a hello: who does not know yet who it is asks for the members, an etcdserverpb.MemberListResponse. */
+  members: 8,
+  /** call number u32, then an etcdserverpb.MemberPromoteRequest. */
+  memberPromote: 9,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 
@@ -46,10 +50,40 @@ export function frames(kind: FrameKind, payloads: readonly Uint8Array[]): Buffer
   return bytes;
 }
 
-export function helloFrame(clusterId: bigint, from: bigint, to: bigint): Buffer {
-  const hello = Buffer.concat([frameHead(FrameKind.hello, 24), Buffer.alloc(24)]);
+export interface Hello {
+  clusterId: bigint;
+  from: bigint;
+  to: bigint;
+  peerURLs: string[];
+}
+
+export function helloFrame({ clusterId, from, to, peerURLs }: Hello): Buffer {
+  const urls = Buffer.from(peerURLs.join());
+  const hello = Buffer.concat([frameHead(FrameKind.hello, 24 + urls.length), Buffer.alloc(24), urls]);
   for (const [i, id] of [clusterId, from, to].entries()) hello.writeBigUInt64BE(id, 5 + 8 * i);
   return hello;
+}
+
+/** Undefined: it is none. */
+export function helloOf(kind: number, payload: Buffer): Hello | undefined {
+  if (kind !== FrameKind.hello || payload.length < 24) return undefined;
+  return {
+    clusterId: payload.readBigUInt64BE(0),
+    from: payload.readBigUInt64BE(8),
+    to: payload.readBigUInt64BE(16),
+    peerURLs: payload
+      .toString("utf8", 24)
+      .split(",")
+      .filter((url) => URL.canParse(url)),
+  };
+}
+
+/** To a call, by its number; 0 to the hello, when that is refused. */
+export function answerFrame(number: number, code: number, body: Uint8Array): Buffer {
+  const bytes = Buffer.concat([frameHead(FrameKind.answer, 5 + body.length), Buffer.alloc(5), body]);
+  bytes.writeUInt32BE(number, 5);
+  bytes[9] = code;
+  return bytes;
 }
 
 /** Cuts a byte stream into frames. Payloads are views of what came in: copy what is to be kept. */

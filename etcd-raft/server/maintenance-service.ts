@@ -8,16 +8,15 @@ import { inSlices } from "../snap/slices.ts";
 import { stateBuckets } from "../snap/state.ts";
 import type { Callers } from "./access.ts";
 import { alarmNames } from "./alarms.ts";
-import type { ClusterMember } from "./cluster.ts";
 import { checkTarget, parseTarget, versionOf } from "./downgrade.ts";
 import type { Member } from "./member.ts";
 import { heldBytes, liveBytes } from "./quota.ts";
 import { snapshotHandler } from "./snapshot-service.ts";
 import { etcdVersion } from "./version.ts";
 
-/** Maintenance and Cluster: what a member says about itself and the others. */
+/** Maintenance: what a member says about itself. */
 export function maintenanceHandlers(member: Member, callers: Callers) {
-  const { store, members, alarms, auth } = member.applier;
+  const { store, membership, alarms, auth } = member.applier;
   const { clock } = member.config;
   const asAdmin = <R>(context: CallContext, fn: () => R | Promise<R>) =>
     callers.as(context, (who) => {
@@ -43,7 +42,7 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
         ...alarms.list().map(({ memberID, alarm }) => `memberID:${memberID} alarm:${alarmNames[alarm]} `),
       ],
       dbSizeInUse: liveBytes(store),
-      isLearner: false,
+      isLearner: member.isLearner,
       storageVersion: versionOf(member.applier.downgrade),
       dbSizeQuota: member.quota.bytes,
       downgradeInfo: member.applier.downgrade,
@@ -74,7 +73,7 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
   const MoveLeader: UnaryHandler<pb.MoveLeaderRequest, pb.MoveLeaderResponse> = ({ targetID }, context) =>
     asAdmin(context, async () => {
       if (!member.isLeader) throw etcdError("notLeader");
-      if (!members.has(targetID)) throw etcdError("badLeaderTransferee");
+      if (membership.members.get(targetID)?.isLearner !== false) throw etcdError("badLeaderTransferee");
       await member.transferTo(targetID);
       return { header: undefined };
     });
@@ -112,24 +111,4 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
   return { Status, Hash, HashKV, Alarm, Defragment, Downgrade, MoveLeader, Snapshot };
 }
 
-export function clusterHandlers(member: Member) {
-  const list = (): pb.MemberListResponse => ({
-    header: member.header(0),
-    members: [...member.applier.members.values()].map(memberOf),
-  });
-
-  const MemberList: UnaryHandler<pb.MemberListRequest, pb.MemberListResponse> = ({ linearizable }) =>
-    linearizable ? member.linearizable(list) : list();
-
-  return { MemberList };
-}
-
 const DowngradeAction = { validate: 0, enable: 1, cancel: 2 } as const;
-
-const memberOf = ({ id, name, peerURLs, clientURLs }: ClusterMember): pb.Member => ({
-  ID: id,
-  name,
-  peerURLs,
-  clientURLs,
-  isLearner: false,
-});

@@ -4,21 +4,29 @@ import type { Logger } from "../../base/logger.ts";
 import type { Rand } from "../../base/rand.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
 import type { Reply } from "../../net/reply.ts";
-import { InternalRaftRequest, type ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
+import {
+  InternalRaftRequest,
+  MemberListResponse,
+  MemberPromoteRequest,
+  type ResponseHeader,
+} from "../../proto/generated/etcdserverpb.ts";
+import { ConfChange } from "../../proto/generated/raftpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
-import { confOf } from "../raft/conf.ts";
+import type { ConfState } from "../raft/conf.ts";
 import { createRaft } from "../raft/raft.ts";
-import { type Message, none, type Ready } from "../raft/types.ts";
+import { type Entry, type Message, none, type Ready } from "../raft/types.ts";
 import { planDb } from "../snap/db-file.ts";
 import type { Disk } from "../wal/disk.ts";
 import type { OpenedWal, Wal } from "../wal/wal.ts";
 import { Alarm } from "./alarms.ts";
 import type { Applier } from "./applier.ts";
-import { type InitialCluster, idText } from "./cluster.ts";
+import { type ClusterMember, type InitialCluster, idText } from "./cluster.ts";
+import { memberList, promote } from "./cluster-service.ts";
 import { Compactor } from "./compactor.ts";
-import type { FrameKind } from "./frames.ts";
+import { ConfChanges } from "./conf-changes.ts";
+import { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
 import { countEvents, type ServerMetrics } from "./metrics.ts";
@@ -38,7 +46,14 @@ export interface MemberConfig {
   dataDir: string;
   /** `--wal-dir`; undefined: inside the data directory. */
   walDir?: string | undefined;
-  cluster: InitialCluster;
+  name: string;
+  /** Where the others reach this member. */
+  peerURLs: readonly string[];
+  /**
+   * Asked only when there is no data yet: the members of a new cluster, or (`joins`) of a running one that this member was
+   * added to. Throws StartError.
+   */
+  bootstrap(): Promise<InitialCluster & { joins: boolean }>;
   /** What the others are told to reach our clients' port at. */
   advertiseClientURLs: string[];
   heartbeatMs: number;
@@ -53,6 +68,8 @@ export interface MemberConfig {
   /** Revisions in one step of a compaction. */
   compactionBatch: number;
   quotaBytes: number;
+  /** No change of members that could cost the majority. */
+  strictReconfigCheck: boolean;
   /** How long a simple token lives after its last use; undefined is etcd's default. */
   tokenTtlMs?: number;
   /** WAL segments are cut once they are longer; etcd's 64 MB unless said otherwise. */
@@ -65,10 +82,16 @@ export interface MemberConfig {
   metrics: ServerMetrics;
   /** The member cannot go on: its disk failed. */
   onFatal(error: Error): void;
+  /** The member was removed from the cluster: it must end, and not come back. */
+  onRemoved(): void;
 }
 
 /** What is on disk, read. */
 export interface MemberData {
+  clusterId: bigint;
+  id: bigint;
+  /** Those it knows of before it has applied anything. */
+  members: readonly ClusterMember[];
   wal: Wal;
   applier: Applier;
   /** The log goes on after it. */
@@ -88,6 +111,9 @@ export class Member {
   readonly transport: PeerTransport;
   /** What happened lately, and why. */
   readonly history: History;
+  readonly clusterId: bigint;
+  readonly id: bigint;
+  readonly #confChanges: ConfChanges;
   readonly #snapshots: Snapshots;
   readonly #wal: Wal;
   readonly #pending: Pending;
@@ -106,12 +132,16 @@ export class Member {
   #keepsTime = false;
   published = false;
 
-  constructor(config: MemberConfig, { wal, applier, start, entries, hardState }: MemberData) {
-    const { cluster, clock, rand, log, heartbeatMs, electionMs } = config;
+  constructor(config: MemberConfig, data: MemberData) {
+    const { wal, applier, start, entries, hardState, clusterId, id: self, members } = data;
+    const { clock, rand, log, heartbeatMs, electionMs } = config;
     this.config = config;
+    this.clusterId = clusterId;
+    this.id = self;
+    this.#founds = members.length === 1 && entries[0]?.index === 1 && entries[0].type !== 0;
     this.#wal = wal;
     this.#requestTimeoutMs = 5000 + 2 * electionMs;
-    this.#pending = new Pending(cluster.self.id, clock.now());
+    this.#pending = new Pending(self, clock.now());
     this.#reads = new Reads(Math.floor(rand.next() * 2 ** 52));
     this.#leaderlessSince = clock.monotonic();
     this.#soft = { role: "follower", leader: none, term: hardState?.term ?? 0 };
@@ -119,9 +149,9 @@ export class Member {
     this.history = new History({
       clock,
       rand,
-      id: cluster.self.id,
-      name: cluster.self.name,
-      nameOf: (id) => this.applier.members.get(id)?.name || cluster.names.get(id) || idText(id),
+      id: self,
+      name: config.name,
+      nameOf: (id) => this.applier.members.get(id)?.name || idText(id),
       position: () => {
         const { term, lastIndex } = this.runner.status();
         return { term, index: lastIndex };
@@ -134,9 +164,10 @@ export class Member {
     this.quota = new Quota(this.applier.store, config.quotaBytes, log);
     this.compactor = new Compactor(this.applier.store, clock, config.compactionBatch);
     this.transport = config.transport({
-      clusterId: cluster.clusterId,
-      self: cluster.self.id,
-      peers: cluster.members.filter(({ id }) => id !== cluster.self.id),
+      clusterId,
+      self,
+      peerURLs: config.peerURLs,
+      peers: members.filter(({ id }) => id !== self),
       clock,
       log,
       handlers: {
@@ -156,10 +187,27 @@ export class Member {
           incoming: this.#snapshots.receive(message),
           done: () => this.runner.input({ type: "Message", message }),
         }),
-        onCall: (kind: FrameKind, request) => this.leases.answer(kind, request),
+        onCall: (kind: FrameKind, request) => this.#answer(kind, request),
+        isRemoved: (id) => applier.membership.removed.has(id),
+        onRemoved: () => this.#confChanges.onRemoved(),
       },
     });
-    const position = cluster.members.findIndex(({ id }) => id === cluster.self.id);
+    this.#confChanges = new ConfChanges(
+      {
+        id: self,
+        applier,
+        transport: this.transport,
+        history: this.history,
+        clock,
+        log,
+        electionMs,
+        propose: (bytes) => this.runner.input({ type: "ProposeConfChange", change: { type: 1, data: bytes } }),
+        leads: () => this.isLeader,
+        onRemoved: config.onRemoved,
+      },
+      members.find(({ id }) => id === self)?.isLearner ?? false,
+    );
+    const position = members.findIndex(({ id }) => id === self);
     this.#snapshots = new Snapshots({
       dir: snapDir(config),
       disk: config.disk,
@@ -169,7 +217,7 @@ export class Member {
       applier,
       count: config.snapshotCount,
       catchUp: config.snapshotCatchupEntries,
-      phase: position / cluster.members.length,
+      phase: Math.max(0, position) / Math.max(1, members.length),
       compact: (index) => this.runner.input({ type: "Compact", index }),
       onFatal: (error) => {
         log.error({ err: error }, "Cannot write the snapshot, exiting");
@@ -180,8 +228,8 @@ export class Member {
     this.#snapshots.known(entries.filter(({ index }) => index <= applier.applied.index));
     this.runner = new Runner({
       raft: createRaft({
-        id: cluster.self.id,
-        conf: confOf(cluster.members.map(({ id }) => id)),
+        id: self,
+        conf: applier.membership.conf,
         electionTicks: Math.max(2, Math.round(electionMs / heartbeatMs)),
         heartbeatTicks: 1,
         rand,
@@ -201,21 +249,31 @@ export class Member {
         for (const message of all) if (message.type === "Snap") void this.#sendState(message);
         const messages = all.filter(({ type }) => type !== "Snap");
         for (const { type, entries } of this.transport.send(messages)) {
-          if (type === "Prop") for (const { data } of entries) this.#held.add(data);
+          if (type !== "Prop") continue;
+          for (const entry of entries) {
+            if (entry.type === 0) this.#held.add(entry.data);
+            else this.#confChanges.hold(entry.data);
+          }
         }
       },
       apply: (entry) => {
-        this.#apply(this.applier.apply(entry));
         this.#snapshots.count(entry);
+        if (entry.type !== 0) return this.#reconfigure(entry);
+        this.#apply(this.applier.apply(entry));
         return undefined;
       },
       install: (snapshot) => ({
-        saved: this.#wal.saveSnapshot({ ...snapshot, confState: this.applier.state().confState! }),
-        put: () => this.#snapshots.install(snapshot).then(() => this.hub.replaced()),
+        saved: this.#wal.saveSnapshot({ ...snapshot, confState: snapshot.conf }),
+        put: async () => {
+          await this.#snapshots.install(snapshot);
+          this.#confChanges.replaced();
+          this.hub.replaced();
+        },
       }),
       applied: (index) => this.#afterApply(index),
       onSoftState: (state) => this.#onSoftState(state),
-      onDropped: ({ proposals, reads }) => {
+      onDropped: ({ proposals, confChanges, reads }) => {
+        for (const { data: bytes } of confChanges) this.#confChanges.hold(bytes);
         for (const data of proposals) this.#held.add(data);
         if (proposals.length > 0) this.history.burst("ProposalsDropped", proposals.length);
         if (reads.length > 0) this.#reads.askAgain();
@@ -246,11 +304,11 @@ export class Member {
 
   start(): void {
     this.compactor.applied(); // one that a restart interrupted
-    const { clock, cluster } = this.config;
+    const { clock } = this.config;
     this.history.server({ kind: "Started", applied: this.#applied });
     this.runner.start();
     this.transport.start();
-    if (cluster.members.length === 1) this.#hasten();
+    if (this.#alone) this.#hasten();
     this.#timers.push(
       clock.every(sweepMs, () => {
         this.#sweep();
@@ -269,6 +327,7 @@ export class Member {
     this.#closed = true;
     this.history.close();
     for (const cancel of this.#timers) cancel();
+    this.#confChanges.close();
     this.#failAll(this.#pending.takeAll(), () => etcdError("stopped"));
     for (const read of this.#reads.takeExpired(Number.POSITIVE_INFINITY)) read.reject(etcdError("stopped"));
     this.runner.stop();
@@ -277,8 +336,8 @@ export class Member {
     await this.#wal.close();
   }
 
-  get id(): bigint {
-    return this.config.cluster.self.id;
+  get isLearner(): boolean {
+    return this.#confChanges.isLearner;
   }
 
   get leader(): bigint {
@@ -309,7 +368,7 @@ export class Member {
 
   /** Revision 0: without one. */
   header(revision: number): ResponseHeader {
-    return { clusterId: this.config.cluster.clusterId, memberId: this.id, revision, raftTerm: this.term };
+    return { clusterId: this.clusterId, memberId: this.id, revision, raftTerm: this.term };
   }
 
   /** Refuses what does not fit the quota, and raises the alarm that stops everybody until it is taken back. */
@@ -337,6 +396,20 @@ export class Member {
 
   write<R>(request: Init<InternalRaftRequest>, who?: Identity): Promise<R> {
     return this.submit<R>(request, who).promise();
+  }
+
+  /** A change of members (`confChange`); resolves when it is applied here. Rejects with etcd's errors. */
+  reconfigure(change: Init<ConfChange>): Promise<void> {
+    const id = this.#pending.nextId();
+    const data = ConfChange.encode({ ...change, id });
+    const waiter = new Waiter(this.config.clock.monotonic() + this.#requestTimeoutMs, data);
+    if (this.#closed) waiter.reject(etcdError("stopped"));
+    else {
+      this.#pending.add(id, waiter);
+      this.#confChanges.hold(data);
+      if (this.leader !== none) this.#confChanges.tryAgain();
+    }
+    return waiter.promise() as Promise<void>;
   }
 
   /** Runs `read` when everything that was committed before this call is applied here. */
@@ -383,11 +456,34 @@ export class Member {
     }
     const header = (response as { header?: ResponseHeader } | undefined)?.header;
     if (waiter && header) {
-      header.clusterId = this.config.cluster.clusterId;
+      header.clusterId = this.clusterId;
       header.memberId = this.id;
       header.raftTerm = this.term;
     }
     waiter?.resolve(response);
+  }
+
+  #reconfigure(entry: Entry): ConfState | undefined {
+    const { id, outcome } = this.#confChanges.apply(entry);
+    const waiter = this.#pending.take(id);
+    try {
+      const conf = outcome();
+      waiter?.resolve(undefined);
+      return conf;
+    } catch (error) {
+      if (!(error instanceof GrpcError)) throw error;
+      waiter?.reject(error);
+      return undefined;
+    }
+  }
+
+  /** Another member calls. */
+  async #answer(kind: FrameKind, request: Buffer): Promise<Uint8Array> {
+    if (kind === FrameKind.members)
+      return MemberListResponse.encode({ header: this.header(0), members: memberList(this) });
+    if (kind !== FrameKind.memberPromote) return this.leases.answer(kind, request);
+    await promote(this, MemberPromoteRequest.decode(request).ID);
+    return new Uint8Array(0);
   }
 
   #afterApply(index: number): void {
@@ -454,7 +550,7 @@ export class Member {
     if (state.leader === none) this.#leaderlessSince = clock.monotonic();
     // What went to a leader that is gone may or may not be committed: the caller has to look.
     if (before.leader !== none) {
-      const sent = this.#pending.takeAll(({ data }) => this.#held.has(data));
+      const sent = this.#pending.takeAll(({ data }) => this.#held.has(data) || this.#confChanges.holds(data));
       if (sent.length > 0) this.history.server({ kind: "ProposalsFailed", count: sent.length });
       this.#failAll(sent, () => etcdError("timeoutLeaderFailure"));
     }
@@ -470,12 +566,17 @@ export class Member {
   #proposeHeld(): void {
     for (const data of this.#held) this.runner.propose(data);
     this.#held.clear();
+    this.#confChanges.tryAgain();
   }
 
   #sweep(): void {
     const now = this.config.clock.monotonic();
     const expired = this.#pending.takeExpired(now);
-    for (const { data } of expired) this.#held.delete(data);
+    for (const { data } of expired) {
+      this.#held.delete(data);
+      this.#confChanges.forget(data);
+    }
+    if (this.leader !== none) this.#confChanges.tryAgain();
     this.#failAll(expired, () => etcdError("timeout"));
     for (const read of this.#reads.takeExpired(now)) read.reject(etcdError("timeout"));
     this.#ask();
@@ -498,10 +599,17 @@ export class Member {
   }
   #hastened = false;
 
+  /** Nobody else votes, as far as is known. */
+  get #alone(): boolean {
+    const { conf, members } = this.applier.membership;
+    return conf.voters.length <= 1 && (members.has(this.id) || this.#founds);
+  }
+  readonly #founds: boolean; // a cluster of its own, whose first entry is not applied yet
+
   /** Tells the cluster our name and client URLs. Once that is committed the member is in service. */
   async #publish(): Promise<void> {
-    const { name } = this.config.cluster.self;
-    const attributes = { name, clientURLs: this.config.advertiseClientURLs };
+    const { name, advertiseClientURLs: clientURLs } = this.config;
+    const attributes = { name, clientURLs };
     while (!this.#closed) {
       try {
         // In the form that every etcd knows: a 3.4 that goes on with this log ends at the newer ClusterMemberAttrSet.
@@ -519,10 +627,10 @@ export class Member {
 
   /** To the follower that has most of the log; gives up after an election timeout. */
   async #handOver(): Promise<void> {
-    if (!this.isLeader || this.config.cluster.members.length === 1) return;
-    const candidates = this.runner
-      .status()
-      .progress.filter(({ id }) => id !== this.id && this.transport.isConnected(id))
+    if (!this.isLeader || this.#alone) return;
+    const { progress, conf } = this.runner.status();
+    const candidates = progress
+      .filter(({ id }) => id !== this.id && conf.voters.includes(id) && this.transport.isConnected(id))
       .sort((a, b) => b.matchIndex - a.matchIndex);
     const to = candidates[0]?.id;
     if (to === undefined) return;

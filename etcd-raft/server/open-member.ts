@@ -1,10 +1,11 @@
 import { StartError } from "../../base/process.ts";
 import { BoltError } from "../bolt/reader.ts";
 import { minTTLFor } from "../lease/lessor.ts";
-import { createWal, openWal, WalError, walExists } from "../wal/wal.ts";
+import { createWal, openWal, WalError, type WalMetadata, walExists } from "../wal/wal.ts";
 import { Applier } from "./applier.ts";
-import { idText } from "./cluster.ts";
+import { type ClusterMember, idText } from "./cluster.ts";
 import { Member, type MemberConfig, snapDir, walDir } from "./member.ts";
+import { firstEntries } from "./membership.ts";
 import { openSnapshot } from "./snapshots.ts";
 
 /** A member on its data directory, made if there is none. What an operator must mend is a StartError of one line. */
@@ -20,22 +21,21 @@ export async function openMember(config: MemberConfig): Promise<Member> {
 
 async function open(config: MemberConfig): Promise<Member> {
   const dir = walDir(config);
-  const { clusterId, self, members } = config.cluster;
   const { clock, electionMs, tokenTtlMs } = config;
-  const applier = new Applier({ members, minLeaseTTL: minTTLFor(electionMs), clock, tokenTtlMs });
+  const applier = new Applier({ minLeaseTTL: minTTLFor(electionMs), clock, tokenTtlMs });
   await config.disk.makeDir(snapDir(config));
   if (!(await walExists(dir, config.disk))) {
-    const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk, config.segmentBytes);
-    return new Member(config, { wal, applier, start: { index: 0, term: 0 }, entries: [], hardState: undefined });
+    const { clusterId, self, members, joins } = await config.bootstrap();
+    const entries = joins ? [] : firstEntries(members);
+    const hardState = joins ? undefined : { term: 1, vote: 0n, commit: entries.length };
+    const first = hardState && { entries, hardState };
+    const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk, config.segmentBytes, first);
+    const start = { index: 0, term: 0 };
+    return new Member(config, { wal, applier, start, entries, hardState, clusterId, id: self.id, members });
   }
   const opened = await openWal(dir, config.disk, config.segmentBytes);
   const { wal, metadata, repaired, snapshots } = opened;
   try {
-    if (metadata.nodeId !== self.id || metadata.clusterId !== clusterId) {
-      throw new StartError(
-        `${config.dataDir} belongs to member ${idText(metadata.nodeId)} of cluster ${idText(metadata.clusterId)}, but the flags describe member ${idText(self.id)} of cluster ${idText(clusterId)}: set --initial-cluster and --initial-cluster-token as they were, or another --data-dir`,
-      );
-    }
     if (repaired) config.log.warn({ ...repaired }, "Repaired the WAL: the last record was torn");
     const start = (await openSnapshot(snapDir(config), snapshots, applier, config.disk)) ?? { index: 0, term: 0 };
     const { index, term } = applier.applied;
@@ -46,6 +46,21 @@ async function open(config: MemberConfig): Promise<Member> {
         `${config.dataDir}: the state is at entry ${index}, but the log has entries ${entries[0]?.index} to ${last}: restore a backup, or move the directory away and bring this member back as a new one`,
       );
     }
+    for (const entry of opened.entries)
+      if (entry.index > start.index && entry.index <= index) applier.replayMembership(entry);
+    const { nodeId: id, clusterId } = metadata;
+    if (applier.membership.removed.has(id)) {
+      throw new StartError(
+        `${config.dataDir}: the member ${idText(id)} has been permanently removed from the cluster: remove the directory`,
+      );
+    }
+    if (index === 0 && entries[0]?.type === 0) {
+      throw new StartError(
+        `${config.dataDir}: the log does not say who is in the cluster: an earlier version began it and did not stop in order; start that one once more and stop it with SIGTERM`,
+      );
+    }
+    // A member that was added, and ended before it had heard of anything, asks again.
+    const members = last === 0 ? await joinAgain(config, metadata) : [...applier.members.values()];
     const known = opened.hardState ?? { term, vote: 0n, commit: 0 };
     // What the state holds was committed, whether or not the log says so.
     const hardState = { ...known, term: Math.max(known.term, start.term), commit: Math.max(known.commit, index) };
@@ -53,9 +68,17 @@ async function open(config: MemberConfig): Promise<Member> {
       { state: index, revision: applier.store.revision, last, commit: hardState.commit },
       "Read the data",
     );
-    return new Member(config, { wal, applier, start, entries, hardState });
+    return new Member(config, { wal, applier, start, entries, hardState, clusterId, id, members });
   } catch (error) {
     await wal.close();
     throw error;
   }
+}
+
+async function joinAgain(config: MemberConfig, { nodeId, clusterId }: WalMetadata): Promise<ClusterMember[]> {
+  const cluster = await config.bootstrap();
+  if (cluster.clusterId === clusterId && cluster.self.id === nodeId) return cluster.members;
+  throw new StartError(
+    `${config.dataDir} belongs to member ${idText(nodeId)} of cluster ${idText(clusterId)}, but this is now member ${idText(cluster.self.id)} of cluster ${idText(cluster.clusterId)}: remove the directory`,
+  );
 }

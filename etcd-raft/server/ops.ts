@@ -60,7 +60,7 @@ function serveEvents(member: Member, query: URLSearchParams, response: http.Serv
   const { history } = member;
   const events = history.since(Number(since));
   if (query.get("follow") !== "true") {
-    const { name } = member.config.cluster.self;
+    const { name } = member.config;
     const oldest = history.since(0)[0]?.seq ?? 0;
     response.writeHead(200, json);
     response.end(

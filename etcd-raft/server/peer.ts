@@ -12,25 +12,26 @@ import type { TransportOptions } from "./transport.ts";
  * connection does.
  */
 export class Peer {
-  readonly #member: ClusterMember;
+  readonly member: Pick<ClusterMember, "id" | "peerURLs">;
   readonly #options: TransportOptions;
   #socket: net.Socket | undefined;
   #cancelRedial: Cancel = () => {};
   #attempt = 0;
-  #since = 0;
+  /** When the connection was made. */
+  since = 0;
   #closed = false;
   #lastCall = 0;
   readonly #calls = new Map<number, { resolve(bytes: Buffer): void; reject(error: GrpcError): void }>();
   connected = false;
 
-  constructor(member: ClusterMember, options: TransportOptions) {
-    this.#member = member;
+  constructor(member: Peer["member"], options: TransportOptions) {
+    this.member = member;
     this.#options = options;
   }
 
   dial(): void {
-    const { tls: source, clusterId, self, log, handlers } = this.#options;
-    const urls = this.#member.peerURLs;
+    const { tls: source, clusterId, self, peerURLs, log, handlers } = this.#options;
+    const urls = this.member.peerURLs;
     const url = new URL(urls[this.#attempt % urls.length]!);
     const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
     const secure = url.protocol === "https:";
@@ -42,10 +43,10 @@ export class Peer {
     socket.once(secure ? "secureConnect" : "connect", () => {
       socket.setTimeout(0);
       this.connected = true;
-      this.#since = this.#options.clock.monotonic();
-      socket.write(helloFrame(clusterId, self, this.#member.id));
-      log.info({ peer: idText(this.#member.id) }, "Connected to peer");
-      handlers.onConnected(this.#member.id);
+      this.since = this.#options.clock.monotonic();
+      socket.write(helloFrame({ clusterId, from: self, to: this.member.id, peerURLs: [...peerURLs] }));
+      log.info({ peer: idText(this.member.id) }, "Connected to peer");
+      handlers.onConnected(this.member.id);
     });
     socket.on("data", (chunk: Buffer) => decoder.push(chunk, (_kind, payload) => this.#onAnswer(payload)));
     let reason: Error | undefined;
@@ -74,7 +75,7 @@ export class Peer {
   call(kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       if (!this.canSend) return reject(etcdError("timeoutConnectionLost"));
-      this.#lastCall = (this.#lastCall + 1) % 2 ** 32;
+      this.#lastCall = (this.#lastCall % (2 ** 32 - 1)) + 1; // never 0
       const number = this.#lastCall;
       const cancel = this.#options.clock.after(timeoutMs, () => this.#calls.get(number)?.reject(etcdError("timeout")));
       const done = () => {
@@ -104,7 +105,9 @@ export class Peer {
   }
 
   #onAnswer(payload: Buffer): void {
-    const call = this.#calls.get(payload.readUInt32BE(0));
+    const number = payload.readUInt32BE(0);
+    if (number === 0) this.#options.handlers.onRemoved();
+    const call = this.#calls.get(number);
     const code = payload[4] as Code;
     const body = Buffer.from(payload.subarray(5));
     if (code === Code.OK) call?.resolve(body);
@@ -113,13 +116,13 @@ export class Peer {
 
   #onClose(reason: Error | undefined): void {
     const { log, handlers, clock } = this.#options;
-    const peer = idText(this.#member.id);
+    const peer = idText(this.member.id);
     for (const call of [...this.#calls.values()]) call.reject(etcdError("timeoutConnectionLost"));
     const lost = this.connected;
     this.connected = false;
     this.#socket = undefined;
     if (this.#closed) return;
-    if (lost && clock.monotonic() - this.#since > stableMs) {
+    if (lost && clock.monotonic() - this.since > stableMs) {
       // Dial again at once: only if that fails too, the peer counts as gone.
       log.warn({ peer, reason: reason?.message }, "Lost the connection to a peer");
       this.#attempt = 0;
@@ -127,7 +130,7 @@ export class Peer {
       return;
     }
     if (this.#attempt++ === 0) log.warn({ peer, reason: reason?.message }, "Peer cannot be reached");
-    handlers.onUnreachable(this.#member.id, reason?.message ?? "closed by the other side");
+    handlers.onUnreachable(this.member.id, reason?.message ?? "closed by the other side");
     this.#cancelRedial = clock.after(Math.min(redialMs * 2 ** Math.min(this.#attempt, 10), maxRedialMs), () =>
       this.dial(),
     );

@@ -69,29 +69,38 @@ describe("the process", () => {
     assert.match(stderr, /^--data-dir=\S+\/file: ENOTDIR[^\n]*\n$/);
   });
 
-  test("the data of another cluster is refused in one line", async () => {
+  test("a restart goes by what is on disk, whatever the flags say of the cluster", async () => {
     const args = await alone("mine", "--log-level=info");
-    const first = spawn(process.execPath, ["dist/etcd-raft.mjs", ...args]);
-    const exited = new Promise<number | null>((resolve) => first.once("exit", resolve));
-    try {
-      await new Promise<void>((resolve) =>
-        first.stderr.on("data", (chunk) => `${chunk}`.includes("ready to serve client requests") && resolve()),
-      );
-    } finally {
-      first.kill("SIGTERM");
-    }
-    assert.equal(await exited, 0);
-    const { code, stderr } = await run(...args, "--initial-cluster-token=other");
-    assert.equal(code, 1);
-    const lines = stderr
-      .trim()
-      .split("\n")
-      .filter((line) => !line.startsWith("{"));
-    assert.equal(lines.length, 1);
-    assert.match(
-      lines[0]!,
-      /mine belongs to member \w+ of cluster \w+, but the flags describe member \w+ of cluster \w+: set --initial-cluster/,
+    const memberOf = async (...flags: string[]) => {
+      const child = spawn(process.execPath, ["dist/etcd-raft.mjs", ...args, ...flags]);
+      const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
+      let log = "";
+      await new Promise<void>((resolve, reject) => {
+        child.stderr.on("data", (chunk) => {
+          log += `${chunk}`;
+          if (log.includes("ready to serve client requests")) resolve();
+        });
+        void exited.then((code) => reject(new Error(`it ended with ${code}: ${log}`)));
+      });
+      child.kill("SIGTERM");
+      assert.equal(await exited, 0);
+      return /"member":"(\w+)"/.exec(log)![1];
+    };
+    const first = await memberOf();
+    assert.equal(await memberOf("--initial-cluster-token=other"), first);
+    assert.equal(await memberOf("--initial-cluster=other=http://127.0.0.1:1"), first);
+  });
+
+  test("nobody to ask is one line for a member that is to join", async () => {
+    const { code, stderr } = await run(
+      ...(await alone("joins")),
+      "--name=joins",
+      "--initial-advertise-peer-urls=http://127.0.0.1:2",
+      "--initial-cluster=joins=http://127.0.0.1:2,other=http://127.0.0.1:1",
+      "--initial-cluster-state=existing",
     );
+    assert.equal(code, 1);
+    assert.match(stderr, /^cannot fetch cluster info from peer urls http:\/\/127\.0\.0\.1:1: [^\n]*\n$/);
   });
 });
 

@@ -20,10 +20,12 @@ import { Gateway } from "../gateway/gateway.ts";
 import { none } from "../raft/types.ts";
 import { Callers } from "./access.ts";
 import { authHandlers } from "./auth-service.ts";
+import { clusterHandlers } from "./cluster-service.ts";
 import { HealthService, healthHandlers } from "./health-service.ts";
 import { kvHandlers } from "./kv-service.ts";
+import { learnerGate } from "./learner-gate.ts";
 import { leaseHandlers } from "./lease-service.ts";
-import { clusterHandlers, maintenanceHandlers } from "./maintenance-service.ts";
+import { maintenanceHandlers } from "./maintenance-service.ts";
 import type { Member } from "./member.ts";
 import { observeMember } from "./observed.ts";
 import { httpServer } from "./ops.ts";
@@ -63,17 +65,20 @@ export function serveClients(
   const watch = new WatchServer(member, callers, options.progressNotifyMs);
   const kv = kvHandlers(member, callers);
   const leases = leaseHandlers(member, callers);
-  const services: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
+  const all: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
     [KVService, kv],
     [WatchService, { Watch: watch.Watch }],
     [LeaseService, leases],
     [LockService, lockHandlers(member, kv, leases)],
     [ElectionService, electionHandlers(member, kv, leases)],
-    [ClusterService, clusterHandlers(member)],
+    [ClusterService, clusterHandlers(member, callers)],
     [MaintenanceService, maintenanceHandlers(member, callers)],
     [AuthService, authHandlers(member, callers, { ...options, passwords })],
     [HealthService, healthHandlers(() => member.leader !== none, member.config.clock)],
   ];
+  const services = all.map(([service, handlers]) => {
+    return [service, learnerGate(() => member.isLearner, service, handlers)] as const;
+  });
   const withServices = (server: GrpcFront) => {
     for (const [service, handlers] of services) server.addService(service, handlers as Record<string, never>);
     return server;

@@ -5,7 +5,7 @@ import { dialTls } from "../../net/tls-source.ts";
 import type { Message } from "../raft/types.ts";
 import { encodeMessage } from "../raft/wire.ts";
 import type { ClusterMember } from "./cluster.ts";
-import { FrameDecoder, FrameKind, frameHead, helloFrame } from "./frames.ts";
+import { answerFrame, FrameDecoder, FrameKind, frameHead, helloFrame } from "./frames.ts";
 import type { Incoming } from "./snapshots.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -14,10 +14,10 @@ import type { TransportOptions } from "./transport.ts";
  * come the Snap message, the file in chunks, and its SHA-256; the receiver answers when the state is durable there.
  */
 export async function sendState(
-  to: ClusterMember,
+  to: Pick<ClusterMember, "id" | "peerURLs">,
   message: Message,
   chunks: Iterable<Buffer>,
-  { clusterId, self, tls: source }: TransportOptions,
+  { clusterId, self, peerURLs, tls: source }: TransportOptions,
 ): Promise<void> {
   const url = new URL(to.peerURLs[0]!);
   const address = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
@@ -43,7 +43,7 @@ export async function sendState(
       if (!socket.write(payload)) await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), answer]);
       else await Promise.race([new Promise((resolve) => setImmediate(resolve)), answer]);
     };
-    socket.write(helloFrame(clusterId, self, to.id));
+    socket.write(helloFrame({ clusterId, from: self, to: to.id, peerURLs: [...peerURLs] }));
     await send(FrameKind.snapshot, encodeMessage(message));
     const hash = createHash("sha256");
     for (const chunk of chunks) {
@@ -111,10 +111,7 @@ export class StateReceiver {
   }
 
   #answer(code: Code, text: string): void {
-    const body = Buffer.from(text);
-    const bytes = Buffer.concat([frameHead(FrameKind.answer, 5 + body.length), Buffer.alloc(5), body]);
-    bytes[9] = code;
-    if (!this.#socket.destroyed) this.#socket.write(bytes);
+    if (!this.#socket.destroyed) this.#socket.write(answerFrame(1, code, Buffer.from(text)));
   }
 }
 

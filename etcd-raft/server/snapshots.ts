@@ -4,7 +4,7 @@ import type { Logger } from "../../base/logger.ts";
 import type { Entry, Message } from "../raft/types.ts";
 import { withDb, writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
-import { encodeSnap, parseSnapName, snapName } from "../snap/snap-file.ts";
+import { decodeSnap, encodeSnap, parseSnapName, type SnapFile, snapName } from "../snap/snap-file.ts";
 import { readState, type State } from "../snap/state.ts";
 import type { Disk } from "../wal/disk.ts";
 import type { Wal } from "../wal/wal.ts";
@@ -179,7 +179,7 @@ export interface Incoming {
 }
 
 /**
- * Brings `applier` to what is on disk and returns the WAL note that the log goes on from; undefined when there is no
+ * Brings `applier` to what is on disk, the membership to that of the note, and returns the WAL note that the log goes on from; undefined when there is no
  * snapshot yet. `notes`: the WAL's.
  */
 export async function openSnapshot(
@@ -200,7 +200,19 @@ export async function openSnapshot(
   await loadState(dir, applier, disk);
   const usable = notes.filter(({ index }) => index <= applier.applied.index);
   if (usable.length === 0) throw new Error(`${dir}/db is older than the log, which begins after entry ${newest.index}`);
-  return usable.reduce((a, b) => (b.index > a.index ? b : a));
+  const start = usable.reduce((a, b) => (b.index > a.index ? b : a));
+  // Up to 3.5 the membership that counts is there, and what `db` says of it may be stale. Later entries are in the log.
+  if (names.includes(snapName(start))) applier.restoreMembership(await readSnap(`${dir}/${snapName(start)}`, disk));
+  return start;
+}
+
+async function readSnap(path: string, disk: Disk): Promise<SnapFile> {
+  const file = await disk.open(path, "existing");
+  try {
+    return decodeSnap(await file.read(0, await file.size()));
+  } finally {
+    await file.close();
+  }
 }
 
 async function loadState(dir: string, applier: Applier, disk: Disk): Promise<Applier> {

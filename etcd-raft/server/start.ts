@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Server as HttpServer } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
@@ -16,6 +16,7 @@ import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
 import { idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
 import { faultyTransport } from "./faulty-transport.ts";
+import { askMembers, joinCluster } from "./join.ts";
 import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
@@ -36,6 +37,8 @@ export interface RunningMember {
   member: Member;
   /** Where clients are served, with the ports that were given for 0. */
   clientURLs: string[];
+  /** Resolves if the member is removed from its cluster: it is to be closed, and not to be started again. */
+  removed: Promise<void>;
   close(): Promise<void>;
 }
 
@@ -54,14 +57,10 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     listeners.push(listener);
     return held(listener);
   };
-  if (
-    flags["initial-cluster-state"] === "existing" &&
-    !existsSync(flags["wal-dir"] ?? `${config.dataDir}/member/wal`)
-  ) {
-    throw new StartError(
-      `--initial-cluster-state=existing: ${config.dataDir} holds no member, and joining a running cluster is not built yet`,
-    );
-  }
+  let onRemoved = () => {};
+  const removed = new Promise<void>((resolve) => {
+    onRemoved = resolve;
+  });
   const jwt = config.jwt && loadJwt(config.jwt, (file) => readFileSync(file));
   for (const warning of config.warnings) machine.log.warn({}, warning);
   if (config.jwt?.unknown.length) machine.log.warn({ keys: config.jwt.unknown }, "unknown JWT options");
@@ -81,10 +80,19 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const registry = createRegistry();
     const requireClientCertificate = config.peerTLS.requireCertificate;
     let transport: Transport | undefined;
+    let nameOf: (id: bigint) => string = () => "";
     const member = await openMember({
       dataDir: config.dataDir,
       walDir: flags["wal-dir"],
-      cluster: config.cluster,
+      name: flags.name,
+      peerURLs: config.peerURLs,
+      async bootstrap() {
+        const local = config.cluster();
+        if (flags["initial-cluster-state"] === "new") return { ...local, joins: false };
+        return { ...(await joinCluster(local, (url) => askMembers(url, peerTLS))), joins: true };
+      },
+      strictReconfigCheck: flags["strict-reconfig-check"],
+      onRemoved: () => onRemoved(),
       advertiseClientURLs: config.advertiseClientURLs,
       heartbeatMs: flags["heartbeat-interval"],
       electionMs: flags["election-timeout"],
@@ -102,14 +110,14 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
           transport = new Transport({ ...to, tls: peerTLS, requireClientCertificate });
           return transport;
         };
-        const { names } = config.cluster;
-        const namesOf = (id: bigint) => [idText(id), names.get(id) ?? ""];
+        const namesOf = (id: bigint) => [idText(id), nameOf(id)];
         return faults ? faultyTransport(options, faults, namesOf, real) : real(options);
       },
       metrics: createMetrics(registry),
       ...machine,
       disk: faults ? faultyDisk(machine.disk, faults, machine.clock) : machine.disk,
     });
+    nameOf = (id) => member.applier.members.get(id)?.name ?? "";
     faults?.onChange((set) => {
       const all = [...set.values()].map((fault) => Object.values(fault).join(" "));
       member.history.server({ kind: "FaultsChanged", faults: all });
@@ -155,6 +163,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       : () => {};
     return {
       member,
+      removed,
       clientURLs: clients.map(({ listener, url }) =>
         url.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
       ),

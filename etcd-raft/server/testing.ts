@@ -36,6 +36,9 @@ export interface TestCluster {
   client: EtcdClient;
   clientOf(index: number): EtcdClient;
   leader(): Promise<number>;
+  peerURL(index: number): string;
+  /** Addresses for one more member, which `start` lets join once it was added. Returns its index. */
+  reserve(): Promise<number>;
   stop(index: number): Promise<void>;
   start(index: number): Promise<void>;
   close(): Promise<void>;
@@ -53,6 +56,7 @@ export async function startTestCluster(
   const dir = mkdtempSync(join(tmpdir(), "etcd-raft-"));
   const ports = await freePorts(2 * size);
   const peerURL = (i: number) => `http://127.0.0.1:${ports[2 * i + 1]}`;
+  const nameAt = (url: string) => `m${ports.findIndex((_, i) => peerURL(i) === url)}=${url}`;
   const endpoints = Array.from({ length: size }, (_, i) => `http://127.0.0.1:${ports[2 * i]}`);
   const everyone = endpoints.map((_, i) => `m${i}=${peerURL(i)}`).join(",");
   const members: TestCluster["members"] = [];
@@ -62,6 +66,11 @@ export async function startTestCluster(
     clients.push(client);
     return client;
   };
+  /** As the cluster knows it now, for one that joins. */
+  const known = () => {
+    const running = members.find((other) => other?.member.isLeader) ?? members.find(Boolean);
+    return [...running!.member.applier.members.values()].flatMap(({ peerURLs }) => peerURLs.map(nameAt)).join(",");
+  };
   const start = async (i: number) => {
     const config = parseConfig([
       `--name=m${i}`,
@@ -70,7 +79,9 @@ export async function startTestCluster(
       `--advertise-client-urls=${endpoints[i]}`,
       `--listen-peer-urls=${peerURL(i)}`,
       `--initial-advertise-peer-urls=${peerURL(i)}`,
-      `--initial-cluster=${everyone}`,
+      ...(i < size
+        ? [`--initial-cluster=${everyone}`]
+        : [`--initial-cluster=${known()}`, "--initial-cluster-state=existing"]),
       "--heartbeat-interval=20",
       "--election-timeout=200",
       ...(typeof options.flags === "function" ? options.flags(i) : (options.flags ?? [])),
@@ -92,6 +103,11 @@ export async function startTestCluster(
   return {
     endpoints,
     members,
+    peerURL,
+    async reserve() {
+      ports.push(...(await freePorts(2)));
+      return endpoints.push(`http://127.0.0.1:${ports.at(-2)}`) - 1;
+    },
     client: connect(endpoints),
     clientOf(index) {
       each[index] ??= connect([endpoints[index]!]);

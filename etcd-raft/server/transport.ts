@@ -4,10 +4,10 @@ import type { Logger } from "../../base/logger.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { type TlsSource, tlsAcceptor } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
-import type { Message } from "../raft/types.ts";
+import { type Message, none } from "../raft/types.ts";
 import { decodeMessage, encodeMessage } from "../raft/wire.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
-import { FrameDecoder, FrameKind, frameHead } from "./frames.ts";
+import { answerFrame, FrameDecoder, FrameKind, helloOf } from "./frames.ts";
 import { Peer } from "./peer.ts";
 import { StateReceiver, sendState } from "./snapshot-link.ts";
 import type { Incoming } from "./snapshots.ts";
@@ -25,11 +25,17 @@ export interface TransportHandlers {
   onState(message: Message): { incoming: Promise<Incoming>; done(): void };
   /** A call of another member; the answer is bytes. Throws GrpcError. */
   onCall(kind: FrameKind, request: Buffer, from: bigint): Promise<Uint8Array>;
+  /** Was this member removed from the cluster? Such one is told so, and gets nothing else. */
+  isRemoved(id: bigint): boolean;
+  /** Another member says that we were. */
+  onRemoved(): void;
 }
 
 export interface PeerTransportOptions {
   clusterId: bigint;
   self: bigint;
+  /** Where the others reach us: told to those who do not know us yet. */
+  peerURLs: readonly string[];
   peers: ClusterMember[];
   clock: Clock;
   log: Logger;
@@ -45,7 +51,13 @@ export interface PeerTransport {
   call(to: bigint, kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer>;
   /** Sends a follower the state; rejects when it did not take it. */
   sendState(message: Message, chunks: Iterable<Buffer>): Promise<void>;
+  /** A new peer, or new addresses of one. */
+  setPeer(member: Pick<ClusterMember, "id" | "peerURLs">): void;
+  /** What it still sends is not heard any more. */
+  removePeer(id: bigint): void;
   isConnected(id: bigint): boolean;
+  /** By the monotonic clock; undefined while it is not. */
+  connectedSince(id: bigint): number | undefined;
   close(): void;
 }
 
@@ -58,7 +70,8 @@ export interface TransportOptions extends PeerTransportOptions {
 export class Transport implements PeerTransport {
   readonly #options: TransportOptions;
   readonly #peers = new Map<bigint, Peer>();
-  readonly #inbound = new Set<net.Socket>();
+  readonly #inbound = new Map<net.Socket, bigint | undefined>(); // from whom, once it has said so
+  #started = false;
   readonly #listeners: net.Server[] = [];
   #acceptTLS: ((socket: net.Socket) => void) | undefined;
 
@@ -68,6 +81,7 @@ export class Transport implements PeerTransport {
   }
 
   start(): void {
+    this.#started = true;
     for (const peer of this.#peers.values()) peer.dial();
   }
 
@@ -115,24 +129,45 @@ export class Transport implements PeerTransport {
   }
 
   sendState(message: Message, chunks: Iterable<Buffer>): Promise<void> {
-    const to = this.#options.peers.find(({ id }) => id === message.to);
+    const to = this.#peers.get(message.to);
     if (to === undefined) return Promise.reject(new Error("no such peer"));
-    return sendState(to, message, chunks, this.#options);
+    return sendState(to.member, message, chunks, this.#options);
+  }
+
+  setPeer(member: Pick<ClusterMember, "id" | "peerURLs">): void {
+    if (member.id === this.#options.self || member.peerURLs.length === 0) return;
+    const before = this.#peers.get(member.id);
+    if (before?.member.peerURLs.join() === member.peerURLs.join()) return;
+    before?.close();
+    const peer = new Peer({ id: member.id, peerURLs: [...member.peerURLs] }, this.#options);
+    this.#peers.set(member.id, peer);
+    if (this.#started) peer.dial();
+  }
+
+  removePeer(id: bigint): void {
+    this.#peers.get(id)?.close();
+    this.#peers.delete(id);
+    for (const [socket, from] of this.#inbound) if (from === id) socket.destroy();
   }
 
   isConnected(id: bigint): boolean {
     return this.#peers.get(id)?.connected ?? false;
   }
 
+  connectedSince(id: bigint): number | undefined {
+    const peer = this.#peers.get(id);
+    return peer?.connected ? peer.since : undefined;
+  }
+
   close(): void {
     for (const listener of this.#listeners) listener.close(); // first: peers redial at once
     for (const peer of this.#peers.values()) peer.close();
-    for (const socket of this.#inbound) socket.destroy();
+    for (const socket of this.#inbound.keys()) socket.destroy();
   }
 
   #accept(socket: net.Socket): void {
     const { clusterId, self, log, handlers } = this.#options;
-    this.#inbound.add(socket);
+    this.#inbound.set(socket, undefined);
     socket.setNoDelay(true);
     socket.on("close", () => this.#inbound.delete(socket));
     socket.on("error", () => {});
@@ -141,7 +176,17 @@ export class Transport implements PeerTransport {
     let state: StateReceiver | undefined;
     const onFrame = (kind: number, payload: Buffer) => {
       if (from === undefined) {
-        const hello = kind === FrameKind.hello && payload.length === 24 ? helloOf(payload) : undefined;
+        if (kind === FrameKind.members) {
+          this.#answer(socket, kind, payload, none);
+          return;
+        }
+        const hello = helloOf(kind, payload);
+        if (hello?.clusterId === clusterId && handlers.isRemoved(hello.from)) {
+          socket.end(answerFrame(0, Code.FailedPrecondition, Buffer.from(removedText)));
+          return;
+        }
+        // We may lag behind: who comes with our cluster's id and knows ours, and was not removed, was added.
+        if (hello?.clusterId === clusterId && !this.#peers.has(hello.from)) this.setPeer({ id: hello.from, ...hello });
         if (hello?.clusterId !== clusterId || hello.to !== self || !this.#peers.has(hello.from)) {
           log.warn(
             { remote: socket.remoteAddress, theirs: hello && idText(hello.clusterId), ours: idText(clusterId) },
@@ -151,6 +196,7 @@ export class Transport implements PeerTransport {
           return;
         }
         from = hello.from;
+        this.#inbound.set(socket, from);
         this.#peers.get(from)!.dialNow();
       } else if (state !== undefined) {
         state.onFrame(kind, payload);
@@ -180,10 +226,7 @@ export class Transport implements PeerTransport {
   #answer(socket: net.Socket, kind: FrameKind, payload: Buffer, from: bigint): void {
     const number = payload.readUInt32BE(0);
     const reply = (code: Code, body: Uint8Array) => {
-      const bytes = Buffer.concat([frameHead(FrameKind.answer, 5 + body.length), Buffer.alloc(5), body]);
-      bytes.writeUInt32BE(number, 5);
-      bytes[9] = code;
-      if (!socket.destroyed) socket.write(bytes);
+      if (!socket.destroyed) socket.write(answerFrame(number, code, body));
     };
     this.#options.handlers.onCall(kind, Buffer.from(payload.subarray(4)), from).then(
       (response) => reply(Code.OK, response),
@@ -195,10 +238,5 @@ export class Transport implements PeerTransport {
   }
 }
 
-function helloOf(payload: Buffer): { clusterId: bigint; from: bigint; to: bigint } {
-  return {
-    clusterId: payload.readBigUInt64BE(0),
-    from: payload.readBigUInt64BE(8),
-    to: payload.readBigUInt64BE(16),
-  };
-}
+/** etcd's text. */
+const removedText = "the member has been permanently removed from the cluster";

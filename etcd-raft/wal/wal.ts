@@ -33,8 +33,17 @@ export async function walExists(dir: string, disk: Disk): Promise<boolean> {
   return ((await disk.list(dir)) ?? []).some((name) => parseSegmentName(name) !== undefined);
 }
 
-/** Makes the directory `dir` (`<data>/member/wal`) whole or not at all. `limit` is for tests of the cut. */
-export async function createWal(dir: string, metadata: WalMetadata, disk: Disk, limit = segmentBytes): Promise<Wal> {
+/**
+ * Makes the directory `dir` (`<data>/member/wal`) whole or not at all. `limit` is for tests of the cut, `first` what a new
+ * cluster's log begins with.
+ */
+export async function createWal(
+  dir: string,
+  metadata: WalMetadata,
+  disk: Disk,
+  limit = segmentBytes,
+  first?: { entries: Entry[]; hardState: HardState },
+): Promise<Wal> {
   const temporary = `${dir}.tmp`;
   await disk.remove(temporary);
   await disk.makeDir(temporary);
@@ -42,6 +51,8 @@ export async function createWal(dir: string, metadata: WalMetadata, disk: Disk, 
   records.crcRecord();
   records.metadata(metadata);
   records.snapshot({ index: 0, term: 0 });
+  for (const entry of first?.entries ?? []) records.entry(entry);
+  if (first) records.hardState(first.hardState);
   const head = records.take();
   const name = segmentName(0, 0);
   const file = await disk.open(`${temporary}/${name}`, "create");
@@ -52,7 +63,16 @@ export async function createWal(dir: string, metadata: WalMetadata, disk: Disk, 
   await disk.rename(temporary, dir);
   await disk.syncDir(parentOf(dir));
   const tail = { name, offset: head.length, crc: records.crc };
-  return startWriter({ dir, disk, metadata, file, tail, hardState: undefined, lastIndex: 0, segmentBytes: limit });
+  return startWriter({
+    dir,
+    disk,
+    metadata,
+    file,
+    tail,
+    hardState: first?.hardState,
+    lastIndex: first?.entries.length ?? 0,
+    segmentBytes: limit,
+  });
 }
 
 /** Reads everything, mends a torn tail, and goes on at the end. Throws a WalError when there is no WAL or it is corrupt. */

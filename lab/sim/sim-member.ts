@@ -109,9 +109,7 @@ export class SimMember {
     const { store, lessor } = this.member!.applier;
     const { members, alarms, confState } = this.member!.applier.state();
     const leases = lessor.list().map(({ id, ttl }) => `${id} ${ttl} ${lessor.keysOf(id)}`);
-    // A member knows its own name before it has published it.
-    const known = members.map((member) => (member.clientURLs.length > 0 ? member : { ...member, name: "" }));
-    const rest = { known, alarms, confState, leases: leases.sort(), compacted: store.compactRevision };
+    const rest = { members, alarms, confState, leases: leases.sort(), compacted: store.compactRevision };
     const text = JSON.stringify(rest, (_, value) => (typeof value === "bigint" ? `${value}` : (value as unknown)));
     return `${hashKV(store, 0)} ${createHash("sha1").update(text).digest("hex").slice(0, 10)}`;
   }
@@ -120,7 +118,11 @@ export class SimMember {
     const { cluster, clock, rand, disk, network, metrics, clockRate, preVote, planted, watch } = this.#options;
     const member = await openMember({
       dataDir: "/data",
-      cluster,
+      name: this.name,
+      peerURLs: cluster.self.peerURLs,
+      bootstrap: async () => ({ ...cluster, joins: false }),
+      strictReconfigCheck: false,
+      onRemoved: () => {},
       advertiseClientURLs: [`http://${this.name}:2379`],
       heartbeatMs: 20,
       electionMs: 200,
@@ -166,6 +168,19 @@ export class SimMember {
         }
       };
       return { ...request, result };
+    };
+    const reconfigure = applier.reconfigure.bind(applier);
+    applier.reconfigure = (entry) => {
+      watch.applies(this, entry);
+      const change = reconfigure(entry);
+      const outcome = () => {
+        try {
+          return change.outcome();
+        } finally {
+          watch.applied(this, entry);
+        }
+      };
+      return { ...change, outcome };
     };
     const replace = applier.replace.bind(applier);
     applier.replace = (other) => {

@@ -93,7 +93,8 @@ export class SimTransport implements PeerTransport {
   readonly #network: SimNetwork;
   readonly #options: PeerTransportOptions;
   readonly #life: Life;
-  readonly #connected = new Set<NodeId>();
+  readonly #peers: Set<NodeId>;
+  readonly #connected = new Map<NodeId, number>(); // since when
   readonly #redials = new Map<NodeId, Cancel>();
   readonly #calls = new Set<{ to: NodeId; fail(): void }>();
   listens = false;
@@ -102,11 +103,24 @@ export class SimTransport implements PeerTransport {
     this.#network = network;
     this.#options = options;
     this.#life = life;
+    this.#peers = new Set(options.peers.map(({ id }) => id));
   }
 
   start(): void {
     this.listens = true;
-    for (const { id } of this.#options.peers) this.#dial(id, 1);
+    for (const id of this.#peers) this.#dial(id, 1);
+  }
+
+  setPeer({ id }: { id: NodeId }): void {
+    if (id === this.#options.self || this.#peers.has(id)) return;
+    this.#peers.add(id);
+    if (this.listens) this.#dial(id, 1);
+  }
+
+  removePeer(id: NodeId): void {
+    this.#peers.delete(id);
+    this.lost(id);
+    this.#redials.get(id)?.();
   }
 
   send(messages: readonly Message[]): Message[] {
@@ -183,6 +197,10 @@ export class SimTransport implements PeerTransport {
     return this.#connected.has(id);
   }
 
+  connectedSince(id: NodeId): number | undefined {
+    return this.#connected.get(id);
+  }
+
   close(): void {
     this.listens = false;
     for (const cancel of this.#redials.values()) cancel();
@@ -191,7 +209,7 @@ export class SimTransport implements PeerTransport {
   lost(id: NodeId): void {
     if (!this.#connected.delete(id)) return;
     for (const call of [...this.#calls]) if (call.to === id) call.fail();
-    this.#dial(id, 0);
+    if (this.#peers.has(id)) this.#dial(id, 0);
   }
 
   /** Refused at once when nobody listens there; when nothing comes back, after a second. */
@@ -205,7 +223,7 @@ export class SimTransport implements PeerTransport {
       network.clock.after(answerMs, () =>
         this.#life.enter(() => {
           if (open && network.at(id)) {
-            this.#connected.add(id);
+            this.#connected.set(id, this.#options.clock.monotonic());
             handlers.onConnected(id);
             return;
           }

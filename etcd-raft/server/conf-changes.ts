@@ -1,0 +1,120 @@
+import type { Cancel, Clock } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import type { ConfState } from "../raft/conf.ts";
+import type { Entry } from "../raft/types.ts";
+import type { Applier } from "./applier.ts";
+import { idText } from "./cluster.ts";
+import type { History } from "./history.ts";
+import type { PeerTransport } from "./transport.ts";
+
+/**
+ * What changes of configuration mean for a member that runs: raft is given them and may not take them yet, peers come and go,
+ * and one day it is this member that goes.
+ */
+export interface ConfChangesOptions {
+  id: bigint;
+  applier: Applier;
+  transport: PeerTransport;
+  history: History;
+  clock: Clock;
+  log: Logger;
+  electionMs: number;
+  propose(data: Uint8Array): void;
+  leads(): boolean;
+  /** We are out, and nobody needs us any more. */
+  onRemoved(): void;
+}
+
+export class ConfChanges {
+  readonly #options: ConfChangesOptions;
+  /** Not taken by raft: no leader, or another change is pending. */
+  readonly #held = new Set<Uint8Array>();
+  #timers: Cancel[] = [];
+  #removed = false;
+  /** Known at once, since it is asked for at every request. */
+  isLearner: boolean;
+
+  constructor(options: ConfChangesOptions, isLearner: boolean) {
+    this.#options = options;
+    this.isLearner = options.applier.members.get(options.id)?.isLearner ?? isLearner;
+  }
+
+  hold(data: Uint8Array): void {
+    this.#held.add(data);
+  }
+
+  holds(data: Uint8Array): boolean {
+    return this.#held.has(data);
+  }
+
+  forget(data: Uint8Array): void {
+    this.#held.delete(data);
+  }
+
+  /** Now and then, while there is a leader. */
+  tryAgain(): void {
+    for (const data of this.#held) this.#options.propose(data);
+    this.#held.clear();
+  }
+
+  /** An entry of type 1 or 2. `outcome` throws what its proposer is to be told; then nothing has changed. */
+  apply(entry: Entry): { id: bigint; outcome: () => ConfState } {
+    const { applier } = this.#options;
+    const { id, outcome, changes } = applier.reconfigure(entry);
+    return {
+      id,
+      outcome: () => {
+        const conf = outcome();
+        for (const change of changes) {
+          const member = applier.members.get(change.id);
+          if (member) this.#options.transport.setPeer(member);
+          else this.#leaves(change.id);
+        }
+        this.#changed();
+        return conf;
+      },
+    };
+  }
+
+  /** Another state has taken the place of ours. */
+  replaced(): void {
+    const { applier, transport } = this.#options;
+    for (const member of applier.members.values()) transport.setPeer(member);
+    for (const id of applier.membership.removed) this.#leaves(id);
+    this.#changed();
+  }
+
+  /** Others will not talk to us any more. */
+  onRemoved(): void {
+    if (this.#removed) return;
+    this.#removed = true;
+    const { id, log, onRemoved } = this.#options;
+    log.error(
+      { member: idText(id) },
+      "the member has been permanently removed from the cluster: stopping; its data directory is of no use any more, remove it",
+    );
+    onRemoved();
+  }
+
+  close(): void {
+    for (const cancel of this.#timers) cancel();
+  }
+
+  #changed(): void {
+    const { id, applier, history } = this.#options;
+    const { conf, members } = applier.membership;
+    this.isLearner = members.get(id)?.isLearner ?? this.isLearner;
+    history.server({ kind: "ConfChanged", voters: conf.voters, learners: conf.learners });
+  }
+
+  /**
+   * After an election timeout: until then the leader tells the one that leaves what is committed; and if that is us, whoever
+   * leads next may need our vote (`raft/reconfigure.ts`).
+   */
+  #leaves(gone: bigint): void {
+    const { id, transport, clock, electionMs, leads } = this.#options;
+    const after = (fn: () => void) => this.#timers.push(clock.after(electionMs, fn));
+    if (gone !== id) after(() => transport.removePeer(gone));
+    else after(() => (leads() ? after(() => this.onRemoved()) : this.onRemoved()));
+  }
+}

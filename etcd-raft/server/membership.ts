@@ -1,0 +1,131 @@
+import { type ConfChangeSingle, ConfChange as RaftConfChange } from "../../proto/generated/raftpb.ts";
+import { type EtcdError, etcdError } from "../errors.ts";
+import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "../raft/conf.ts";
+import type { Entry } from "../raft/types.ts";
+import { decodeConfChange } from "../raft/wire.ts";
+import { type MemberRecord, memberFromJSON, memberJSON } from "../snap/membership.ts";
+
+/**
+ * Who is in the cluster, as a state machine: the entries of type 1 and 2 make the same of it on every member. It begins
+ * empty; the first entries of a new cluster's log add its first members, as in etcd, so that a log alone tells everything.
+ *
+ * An entry holds raftpb.ConfChange with the member in etcd's JSON as context (`ConfigChangeContext`): a real etcd reads our
+ * log, and we its. Ids of removed members are never used again: what such a member still sends must not count as
+ * somebody else's.
+ */
+export class Membership {
+  readonly members = new Map<bigint, MemberRecord>();
+  readonly removed = new Set<bigint>();
+  conf: ConfState = confOf([]);
+
+  /** Throws the etcd error that the proposer is to get; then nothing has changed. Returns whose entry it was. */
+  apply(entry: Entry): { id: bigint; outcome: () => ConfState; changes: readonly ConfChange["changes"][number][] } {
+    const change = decodeConfChange(entry);
+    const { id, context } = entry.type === 1 ? RaftConfChange.decode(entry.data) : { id: 0n, context: nothing };
+    const outcome = (): ConfState => {
+      const text = Buffer.from(context).toString();
+      for (const { type, id: who } of change.changes) this.#check(type, who, text);
+      const conf = fitted(this.conf, change);
+      for (const { type, id: who } of change.changes) this.#apply(type, who, text);
+      this.conf = conf;
+      return conf;
+    };
+    return { id, outcome, changes: change.changes };
+  }
+
+  restore(state: { members: readonly MemberRecord[]; removedMembers: readonly bigint[]; confState: ConfState }): void {
+    this.members.clear();
+    this.removed.clear();
+    for (const member of state.members) this.members.set(member.id, { ...member });
+    for (const id of state.removedMembers) this.removed.add(id);
+    this.conf = state.confState;
+  }
+
+  /** What it tells the cluster of itself once it runs. */
+  publish(id: bigint, { name, clientURLs }: Pick<MemberRecord, "name" | "clientURLs">): void {
+    const member = this.members.get(id);
+    if (member) Object.assign(member, { name, clientURLs });
+  }
+
+  /** etcd's ValidateConfigurationChange. */
+  #check(type: ConfChange["changes"][number]["type"], id: bigint, context: string): void {
+    if (this.removed.has(id)) throw etcdError("memberNotFound");
+    const there = this.members.get(id);
+    if (type === "Remove" || type === "Update" || isPromotion(context)) {
+      if (there === undefined) throw etcdError("memberNotFound");
+      if (type === "AddVoter" && !there.isLearner) throw etcdError("memberNotLearner");
+    } else {
+      if (there !== undefined) throw etcdError("memberExists");
+      const learners = [...this.members.values()].filter(({ isLearner }) => isLearner);
+      if (type === "AddLearner" && learners.length >= maxLearners) throw etcdError("tooManyLearners");
+    }
+    if (type === "Remove" || context === "") return;
+    const { peerURLs } = memberFromJSON(id, context);
+    for (const other of this.members.values())
+      if (other.id !== id && other.peerURLs.some((url) => peerURLs.includes(url))) throw etcdError("peerURLExists");
+  }
+
+  #apply(type: ConfChange["changes"][number]["type"], id: bigint, context: string): void {
+    const there = this.members.get(id);
+    if (type === "Remove") {
+      this.members.delete(id);
+      this.removed.add(id);
+    } else if (type === "Update") {
+      there!.peerURLs = memberFromJSON(id, context).peerURLs;
+    } else if (there) {
+      there.isLearner = type === "AddLearner";
+    } else {
+      const member = context === "" ? { name: "", peerURLs: [], clientURLs: [] } : memberFromJSON(id, context);
+      this.members.set(id, { ...member, id, isLearner: type === "AddLearner" });
+    }
+  }
+}
+
+/** Changes as they stand in an entry's data, all but their id. */
+export const confChange = {
+  add: (member: MemberRecord) => ({
+    type: member.isLearner ? changeType.addLearner : changeType.add,
+    nodeId: member.id,
+    context: Buffer.from(memberJSON(member)),
+  }),
+  promote: (id: bigint) => ({
+    type: changeType.add,
+    nodeId: id,
+    context: Buffer.from(`{"id":${id},"peerURLs":null,"isPromote":true}`),
+  }),
+  /** With isLearner, which an etcd before 3.6 would clear otherwise (etcd issue 21694). */
+  update: ({ id, isLearner }: MemberRecord, peerURLs: string[]) => ({
+    type: changeType.update,
+    nodeId: id,
+    context: Buffer.from(memberJSON({ id, peerURLs, name: "", clientURLs: [], isLearner })),
+  }),
+  remove: (id: bigint) => ({ type: changeType.remove, nodeId: id }),
+} satisfies Record<string, (...of: never[]) => ConfChangeSingle & { context?: Uint8Array }>;
+
+/** The entries with which every member of a new cluster begins its log, all alike. etcd's, byte for byte. */
+export function firstEntries(members: readonly MemberRecord[]): Entry[] {
+  return members.map((member, i) => ({
+    term: 1,
+    index: i + 1,
+    type: 1,
+    data: RaftConfChange.encode(confChange.add(member)),
+  }));
+}
+
+function isPromotion(context: string): boolean {
+  return context !== "" && (JSON.parse(context) as { isPromote?: boolean } | null)?.isPromote === true;
+}
+
+function fitted(conf: ConfState, change: ConfChange): ConfState {
+  try {
+    return changed(conf, change);
+  } catch (error) {
+    if (!(error instanceof ConfChangeError)) throw error;
+    throw etcdError("unhealthy" satisfies EtcdError);
+  }
+}
+
+/** raftpb.ConfChangeType */
+const changeType = { add: 0, remove: 1, update: 2, addLearner: 3 } as const;
+const maxLearners = 1;
+const nothing = new Uint8Array(0);
