@@ -92,7 +92,28 @@ function onVoteResp(raft: Raft, m: Message): void {
   note(raft, { kind: "VoteReceived", pre: m.type === "PreVoteResp", peer: m.from, granted: !m.reject });
   const result = voteResult(raft.votes, raft.groups);
   if (result === "won") won(raft);
-  else if (result === "lost") becomeFollower(raft, raft.term, none);
+  else {
+    if (result === "lost") becomeFollower(raft, raft.term, none);
+    if (m.reject) retrySoon(raft);
+  }
+}
+
+/** A few ticks from now, at random, unless it would be sooner. */
+export function campaignSoon(raft: Raft): void {
+  const wait = 1 + raft.config.rand.below(Math.max(1, raft.config.electionTicks >> 2));
+  raft.electionElapsed = Math.max(raft.electionElapsed, raft.electionTimeout - wait);
+}
+
+/**
+ * Two survivors of a lost leader who split the vote have each a refusal and no majority to wait for. Only so many times a
+ * lost leader: who is refused for other reasons must not ask for ever. Differs: etcd waits for another election timeout.
+ */
+export const maxRetries = 4;
+
+function retrySoon(raft: Raft): void {
+  if (raft.retries === 0) return;
+  raft.retries--;
+  campaignSoon(raft);
 }
 
 function won(raft: Raft): void {
@@ -113,6 +134,8 @@ export function onVote(raft: Raft, m: Message): void {
     if (pre) send(raft, "PreVoteResp", m.from, { reject: true });
     else sendAfterPersist(raft, "VoteResp", m.from, { reject: true });
   } else if (pre) {
+    // It goes first: ours would split the vote, since its request has a disk write to wait for.
+    raft.electionElapsed = Math.min(raft.electionElapsed, raft.electionTimeout - 2);
     send(raft, "PreVoteResp", m.from, { term: m.term });
   } else {
     raft.vote = m.from;

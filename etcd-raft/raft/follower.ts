@@ -1,4 +1,4 @@
-import { campaign, mayCampaign } from "./candidate.ts";
+import { campaign, campaignSoon, maxRetries, mayCampaign } from "./candidate.ts";
 import { noteLeaderLost } from "./events.ts";
 import { commitTo, lastIndex, lastNotAbove, merge, replace, termAt } from "./log.ts";
 import { type Raft, send, sendAfterPersist, setConf } from "./state.ts";
@@ -57,8 +57,9 @@ function onMessage(raft: Raft, m: Message): void {
 
 function onTick(raft: Raft): void {
   raft.electionElapsed++;
-  if (raft.electionElapsed >= raft.electionTimeout && mayCampaign(raft))
-    campaign(raft, raft.config.preVote ? "preElection" : "election");
+  if (raft.electionElapsed < raft.electionTimeout || !mayCampaign(raft)) return;
+  if (raft.leader !== none) raft.retries = maxRetries;
+  campaign(raft, raft.config.preVote ? "preElection" : "election");
 }
 
 /** AppendEntries (Figure 2). The answer says how far our log is the leader's, once that is durable. */
@@ -109,14 +110,15 @@ export function onHeartbeat(raft: Raft, m: Message): void {
 /**
  * Our connection to the leader broke. If it is only ours, the others' leases answer our pre-vote with silence; if the
  * leader is gone, waiting for the timeout would only prolong the outage. The jitter keeps survivors from splitting the
- * vote. Differs: etcd waits for the election timeout.
+ * vote; should they do so all the same, they try again as soon (`candidate.ts`). Differs: etcd waits for the election
+ * timeout.
  */
 function onUnreachable(raft: Raft, id: NodeId): void {
   if (id !== raft.leader || !raft.config.preVote) return;
   noteLeaderLost(raft, "connectionLost");
   raft.leader = none;
-  const wait = 1 + raft.config.rand.below(Math.max(1, raft.config.electionTicks >> 2));
-  raft.electionElapsed = Math.max(raft.electionElapsed, raft.electionTimeout - wait);
+  raft.retries = maxRetries;
+  campaignSoon(raft);
 }
 
 function forward(raft: Raft, entries: Entry[]): void {

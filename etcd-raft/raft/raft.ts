@@ -58,6 +58,7 @@ export function createRaft(config: RaftConfig): Raft {
     electionElapsed: 0,
     heartbeatElapsed: 0,
     electionTimeout: 0,
+    retries: 0,
     votes: new Map(),
     progress: new Map(),
     counted: [],

@@ -41,6 +41,7 @@ export interface Raft {
   electionElapsed: number; // ticks since a leader was heard, a vote granted, or (leader) the quorum checked
   heartbeatElapsed: number;
   electionTimeout: number; // in [electionTicks, 2 * electionTicks), redrawn at each change of role (§5.2)
+  retries: number; // campaigns after a refusal, soon instead of a timeout later, since the leader was lost
   votes: Map<NodeId, boolean>; // candidates: the answers so far
   progress: Map<NodeId, Progress>; // leader: everybody in `conf`, itself included unless it was removed
   counted: Progress[][]; // leader: those of `groups`
