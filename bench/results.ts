@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { StartError } from "../base/process.ts";
+import { createLogger } from "../base/logger.ts";
+import { runProcess, StartError } from "../base/process.ts";
 import type { Machine } from "./machine.ts";
 
 /** What a run measured, as it is kept in `results/*.json` and read by `bench compare`. */
@@ -87,4 +88,18 @@ export function numberText(value: number): string {
   if (!Number.isFinite(value)) return "-";
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString("en-US");
   return Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** As every process of ours; Ctrl-C is no error, and what `main` left in `process.exitCode` counts. */
+export function runBench(main: (signal: AbortSignal) => Promise<void>): void {
+  runProcess(createLogger("bench"), async (signal) => {
+    try {
+      await main(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      console.error("bench: interrupted; members and fresh folders are gone");
+      process.exitCode = 130;
+    }
+    if (process.exitCode !== undefined) process.exit();
+  });
 }

@@ -4,13 +4,12 @@
  */
 import { systemClock } from "../../base/clock.ts";
 import { parseFlags } from "../../base/flags.ts";
-import { createLogger } from "../../base/logger.ts";
-import { runProcess, StartError } from "../../base/process.ts";
+import { StartError } from "../../base/process.ts";
 import { seededRand } from "../../base/rand.ts";
 import { presets } from "../../deploy/lab/presets.ts";
 import { describeMachine } from "../machine.ts";
 import { Cluster, defaultTimers, type Store, storesFor } from "../members.ts";
-import { numberText, Recorder, type Results, resultsDir, writeResults } from "../results.ts";
+import { numberText, Recorder, type Results, resultsDir, runBench, writeResults } from "../results.ts";
 import { markdown, svg } from "./report.ts";
 import { type Fault, faults, runTrial } from "./trial.ts";
 
@@ -24,7 +23,7 @@ const flagSpec = {
   out: { type: "string", default: "", help: "folder for the results" },
 } as const;
 
-runProcess(createLogger("bench"), async (signal) => {
+runBench(async (signal) => {
   const flags = parseFlags(flagSpec, process.argv.slice(2));
   const chosen = flags.faults.length === 0 ? [...faults] : flags.faults.map(faultNamed);
   const trials = flags.quick ? 4 : flags.trials;

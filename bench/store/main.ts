@@ -4,11 +4,10 @@
  */
 import { systemClock } from "../../base/clock.ts";
 import { parseFlags } from "../../base/flags.ts";
-import { createLogger } from "../../base/logger.ts";
-import { runProcess, StartError } from "../../base/process.ts";
+import { StartError } from "../../base/process.ts";
 import { describeMachine } from "../machine.ts";
 import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
-import { numberText, Recorder, type Results, resultsDir, writeResults } from "../results.ts";
+import { numberText, Recorder, type Results, resultsDir, runBench, writeResults } from "../results.ts";
 import { crossCheck } from "./cross-check.ts";
 import { markdown, svg } from "./report.ts";
 import { measureStartup } from "./startup.ts";
@@ -16,7 +15,7 @@ import { type Case, type Context, cases, prepare, workloads } from "./workloads.
 
 const flagSpec = {
   rounds: { type: "number", default: 5, help: "rounds a store that count; a shorter one before them does not" },
-  seconds: { type: "number", default: 1.5, help: "length of one measurement" },
+  seconds: { type: "number", default: 1.2, help: "length of one measurement" },
   quick: { type: "boolean", default: false, help: "2 rounds of 0.4 s, start-up with 64 MB" },
   "value-size": { type: "number", default: 256, help: "bytes of a value" },
   only: { type: "string", default: "", help: "ours or etcd: measure one store only" },
@@ -26,7 +25,7 @@ const flagSpec = {
   out: { type: "string", default: "", help: "folder for the results" },
 } as const;
 
-runProcess(createLogger("bench"), async (signal) => {
+runBench(async (signal) => {
   const flags = parseFlags(flagSpec, process.argv.slice(2));
   const known = [...workloads, "startup"];
   const unknown = flags.workload.find((name) => !(known as string[]).includes(name));
