@@ -147,7 +147,7 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
   for (const [name, flag] of Object.entries(allFlags)) {
     if (flag.optional && all[name] === "") all[name] = undefined; // empty is as if it were not there
   }
-  checkAbsent(all, flagSpec);
+  checkAbsent(all);
   const flags = all as Flags<typeof flagSpec>;
   checkFeatureGates(flags["feature-gates"]);
   checkNumbers(flags);

@@ -23,9 +23,11 @@ async function open(config: MemberConfig): Promise<Member> {
   const dir = walDir(config);
   const { clock, electionMs, tokenTtlMs } = config;
   const applier = new Applier({ minLeaseTTL: minTTLFor(electionMs), clock, tokenTtlMs });
+  // Before anything is made: what the flags say may be refused.
+  const fresh = (await walExists(dir, config.disk)) ? undefined : await config.bootstrap();
   await config.disk.makeDir(snapDir(config));
-  if (!(await walExists(dir, config.disk))) {
-    const { clusterId, self, members, joins } = await config.bootstrap();
+  if (fresh) {
+    const { clusterId, self, members, joins } = fresh;
     const entries = joins ? [] : firstEntries(members);
     const hardState = joins ? undefined : { term: 1, vote: 0n, commit: entries.length };
     const first = hardState && { entries, hardState };
@@ -61,6 +63,7 @@ async function open(config: MemberConfig): Promise<Member> {
     }
     // A member that was added, and ended before it had heard of anything, asks again.
     const members = last === 0 ? await joinAgain(config, metadata) : [...applier.members.values()];
+    warnOfOtherURLs(config, applier.members.get(id));
     const known = opened.hardState ?? { term, vote: 0n, commit: 0 };
     // What the state holds was committed, whether or not the log says so.
     const hardState = { ...known, term: Math.max(known.term, start.term), commit: Math.max(known.commit, index) };
@@ -73,6 +76,16 @@ async function open(config: MemberConfig): Promise<Member> {
     await wal.close();
     throw error;
   }
+}
+
+/** As with etcd the data counts, not the flags; but this may be the directory of another member. */
+function warnOfOtherURLs({ log, peerURLs, dataDir }: MemberConfig, self: ClusterMember | undefined): void {
+  if (self === undefined || self.peerURLs.toSorted().join() === peerURLs.toSorted().join()) return;
+  const { id, name, peerURLs: theirs } = self;
+  log.warn(
+    { dataDir, member: idText(id), name, peerURLs: theirs, flags: peerURLs },
+    "The data directory's member has other peer URLs than --initial-advertise-peer-urls: is it another member's?",
+  );
 }
 
 async function joinAgain(config: MemberConfig, { nodeId, clusterId }: WalMetadata): Promise<ClusterMember[]> {
