@@ -23,6 +23,26 @@ const flagSpec = {
 } as const;
 const flags = parseFlags(flagSpec, process.argv.slice(2));
 
+/** Loaded before the member: on SIGUSR2 it writes what it has seen since the last time. */
+const probeModule = `data:text/javascript,${encodeURIComponent(`
+import { monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
+import { renameSync, writeFileSync } from "node:fs";
+const delay = monitorEventLoopDelay({ resolution: 5 });
+delay.enable();
+let gc = 0;
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) gc = Math.max(gc, duration);
+}).observe({ entryTypes: ["gc"] });
+process.on("SIGUSR2", () => {
+  const file = process.env.PROBE_FILE;
+  const heap = process.memoryUsage().heapTotal / 1e6;
+  writeFileSync(file + ".new", JSON.stringify({ stall: Math.max(0, delay.max / 1e6 - 5), gc, heap }));
+  renameSync(file + ".new", file);
+  delay.reset();
+  gc = 0;
+});
+`)}`;
+
 /** Stages of one run, in order, and what was seen in each. */
 interface Stage {
   name: string;
@@ -153,7 +173,7 @@ async function run(command: string[], size: number, probed: boolean): Promise<{ 
   }
 }
 
-/** Keys of 32 bytes in an order that is not theirs, 64 puts a request. */
+/** Keys of 32 bytes in an order that is not theirs, 128 puts a request. */
 async function load(client: EtcdClient, size: number, share: number): Promise<void> {
   const count = Math.floor((flags.megabytes * 1e6 * share) / (size + 32));
   const value = Buffer.alloc(size, "v");
@@ -161,7 +181,7 @@ async function load(client: EtcdClient, size: number, share: number): Promise<vo
   const worker = async () => {
     while (next < count) {
       const from = next;
-      next = Math.min(count, from + 64);
+      next = Math.min(count, from + 128);
       const success = Array.from({ length: next - from }, (_, i) => {
         const key = `/registry/pods/default/${String(((from + i) * 7_919_017) % 999_999_937).padStart(9, "0")}`;
         return { requestPut: { key, value } };
@@ -169,7 +189,7 @@ async function load(client: EtcdClient, size: number, share: number): Promise<vo
       await client.txn({ success }, { timeoutMs: 120_000 });
     }
   };
-  await Promise.all(Array.from({ length: 8 }, worker));
+  await Promise.all(Array.from({ length: 16 }, worker));
 }
 
 /** What our log says of them: how often, how much, how long. */
@@ -201,23 +221,3 @@ async function stopped(child: ChildProcess | undefined, how: "SIGTERM" | "SIGKIL
   child.kill(how);
   await exit;
 }
-
-/** Loaded before the member: on SIGUSR2 it writes what it has seen since the last time. */
-const probeModule = `data:text/javascript,${encodeURIComponent(`
-import { monitorEventLoopDelay, PerformanceObserver } from "node:perf_hooks";
-import { renameSync, writeFileSync } from "node:fs";
-const delay = monitorEventLoopDelay({ resolution: 5 });
-delay.enable();
-let gc = 0;
-new PerformanceObserver((list) => {
-  for (const { duration } of list.getEntries()) gc = Math.max(gc, duration);
-}).observe({ entryTypes: ["gc"] });
-process.on("SIGUSR2", () => {
-  const file = process.env.PROBE_FILE;
-  const heap = process.memoryUsage().heapTotal / 1e6;
-  writeFileSync(file + ".new", JSON.stringify({ stall: Math.max(0, delay.max / 1e6 - 5), gc, heap }));
-  renameSync(file + ".new", file);
-  delay.reset();
-  gc = 0;
-});
-`)}`;
