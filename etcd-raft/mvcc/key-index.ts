@@ -29,6 +29,7 @@ export class KeyIndex {
     this.#sorted = new SortedKeys({
       compare: (id, key) => compareKey(table, this.newest(id), key),
       keyOf: (id) => keyAt(table, this.newest(id)),
+      headOf: (id, at) => headOfRecord(table, this.newest(id), at),
       isAlive: (id) => !isTombstoneAt(table, this.newest(id)),
     });
   }
@@ -111,6 +112,14 @@ function compareKey(table: SlabTable, address: Address, key: string): number {
     if (difference !== 0) return difference;
   }
   return length - key.length;
+}
+
+function headOfRecord(table: SlabTable, address: Address, at: number): number {
+  const length = keyLengthOf(table, address);
+  const { bytes } = slabOf(table, address);
+  let head = 0;
+  for (let i = 0; i < 4; i++) head = (head << 8) | (at + i < length ? bytes[keyStart + at + i]! : 0);
+  return head >>> 0;
 }
 
 function isKey(table: SlabTable, address: Address, key: string): boolean {

@@ -5,7 +5,7 @@ import { hashKV } from "./hash.ts";
 import type { KeyRange } from "./key-index.ts";
 import { KeyTable } from "./key-table.ts";
 import { isCanonical } from "./key-value.ts";
-import { SortedKeys } from "./sorted-keys.ts";
+import { headOf, SortedKeys } from "./sorted-keys.ts";
 import { Store, type StoreView } from "./store.ts";
 import { isTombstone, recordBytes, valueBytes } from "./version.ts";
 
@@ -127,6 +127,7 @@ test("ids in key order: hundreds of thousands added in any order, counted, and t
   const order = {
     compare: (id: number, to: string) => (key(id) < to ? -1 : key(id) > to ? 1 : 0),
     keyOf: key,
+    headOf: (id: number, at: number) => headOf(key(id), at),
     isAlive: (id: number) => !dead.has(id),
   };
   const sorted = new SortedKeys(order);

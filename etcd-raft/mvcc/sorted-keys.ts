@@ -3,19 +3,26 @@
  * leaves, a leaf up to 256 ids. With 33 million keys the root is as long as a branch may be; beyond that it only grows.
  *
  * `low` of a leaf or branch: not above any key in it, above all keys before (of the first it does not matter). Keys
- * themselves are in their records: `compare`. `alive` counts the ids whose key is not deleted, so that a range is counted
+ * themselves are in their records: `compare`. That is far away in memory, so a leaf knows what its keys begin with, and the
+ * four bytes after that of each (`heads`): they tell most keys apart. `alive` counts the ids whose key is not deleted, so that a range is counted
  * without walking it.
  */
 export interface KeyOrder {
   /** Of the key with this id to `key`: negative, 0 or positive. */
   compare(id: number, key: string): number;
   keyOf(id: number): string;
+  /** Four bytes of its key from `at` on, zeros past its end, the first most significant. */
+  headOf(id: number, at: number): number;
   isAlive(id: number): boolean;
 }
 
 interface Leaf {
   low: string;
   ids: Uint32Array;
+  /** Of each key, the bytes after `prefix`. */
+  heads: Uint32Array;
+  /** All keys of the leaf begin with it; empty in an empty leaf. */
+  prefix: string;
   count: number;
   alive: number;
 }
@@ -52,8 +59,12 @@ export class SortedKeys {
       this.add(key, id);
       return;
     }
+    if (leaf.count === 0) leaf.prefix = key;
+    else if (!key.startsWith(leaf.prefix)) this.#setPrefix(leaf, common(leaf.prefix, key));
     leaf.ids.copyWithin(slot + 1, slot, leaf.count);
+    leaf.heads.copyWithin(slot + 1, slot, leaf.count);
     leaf.ids[slot] = id;
+    leaf.heads[slot] = headOf(key, leaf.prefix.length);
     leaf.count++;
     leaf.alive++;
     branch.alive++;
@@ -65,10 +76,11 @@ export class SortedKeys {
     const { leaves } = this.#branches[b]!;
     const leaf = leaves[l]!;
     leaf.ids.copyWithin(slot, slot + 1, leaf.count);
-    leaf.count--;
+    leaf.heads.copyWithin(slot, slot + 1, leaf.count);
+    if (--leaf.count === 0) leaf.prefix = "";
     if (leaf.count > leafSize / 4) return;
     if (leaf.count === 0 && leaves.length > 1) leaves.splice(l, 1);
-    else if (!mergeLeaf(leaves, l) && !mergeLeaf(leaves, l - 1)) return;
+    else if (!this.#mergeLeaf(leaves, l) && !this.#mergeLeaf(leaves, l - 1)) return;
     if (leaves.length < branchSize / 4 && !this.#mergeBranch(b)) this.#mergeBranch(b - 1);
   }
 
@@ -84,15 +96,7 @@ export class SortedKeys {
     const branch = lastNotAbove(this.#branches, key);
     const { leaves } = this.#branches[branch]!;
     const leaf = lastNotAbove(leaves, key);
-    const { ids, count } = leaves[leaf]!;
-    let low = 0;
-    let high = count;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#order.compare(ids[middle]!, key) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return { branch, leaf, slot: low };
+    return { branch, leaf, slot: this.#slot(leaves[leaf]!, key) };
   }
 
   end(): Place {
@@ -136,8 +140,10 @@ export class SortedKeys {
     const next = newLeaf(from < leaf.count ? this.#order.keyOf(leaf.ids[from]!) : key);
     next.ids.set(leaf.ids.subarray(from, leaf.count));
     next.count = leaf.count - from;
-    for (let i = 0; i < next.count; i++) if (this.#order.isAlive(next.ids[i]!)) next.alive++;
     leaf.count = from;
+    this.#setPrefix(leaf, this.#commonOf(leaf));
+    this.#setPrefix(next, this.#commonOf(next));
+    for (let i = 0; i < next.count; i++) if (this.#order.isAlive(next.ids[i]!)) next.alive++;
     leaf.alive -= next.alive;
     return next;
   }
@@ -159,17 +165,41 @@ export class SortedKeys {
     this.#branches.splice(b + 1, 1);
     return true;
   }
-}
 
-/** With the one after it, if both fill at most half a leaf. */
-function mergeLeaf(leaves: Leaf[], l: number): boolean {
-  const [leaf, next] = [leaves[l], leaves[l + 1]];
-  if (!leaf || !next || leaf.count + next.count > leafSize / 2) return false;
-  leaf.ids.set(next.ids.subarray(0, next.count), leaf.count);
-  leaf.count += next.count;
-  leaf.alive += next.alive;
-  leaves.splice(l + 1, 1);
-  return true;
+  /** With the one after it, if both fill at most half a leaf. */
+  #mergeLeaf(leaves: Leaf[], l: number): boolean {
+    const [leaf, next] = [leaves[l], leaves[l + 1]];
+    if (!leaf || !next || leaf.count + next.count > leafSize / 2) return false;
+    leaf.ids.set(next.ids.subarray(0, next.count), leaf.count);
+    leaf.count += next.count;
+    leaf.alive += next.alive;
+    this.#setPrefix(leaf, this.#commonOf(leaf));
+    leaves.splice(l + 1, 1);
+    return true;
+  }
+
+  #slot({ prefix, heads, ids, count }: Leaf, key: string): number {
+    if (!key.startsWith(prefix)) return key < prefix ? 0 : count;
+    const head = headOf(key, prefix.length);
+    let low = 0;
+    let high = count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const other = heads[middle]!;
+      if (other < head || (other === head && this.#order.compare(ids[middle]!, key) < 0)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #commonOf({ ids, count }: Leaf): string {
+    return count === 0 ? "" : common(this.#order.keyOf(ids[0]!), this.#order.keyOf(ids[count - 1]!));
+  }
+
+  #setPrefix(leaf: Leaf, prefix: string): void {
+    leaf.prefix = prefix;
+    for (let i = 0; i < leaf.count; i++) leaf.heads[i] = this.#order.headOf(leaf.ids[i]!, prefix.length);
+  }
 }
 
 /** The first when all are above. */
@@ -184,7 +214,28 @@ function lastNotAbove(list: readonly { low: string }[], key: string): number {
   return low - 1;
 }
 
-const newLeaf = (low: string): Leaf => ({ low, ids: new Uint32Array(leafSize), count: 0, alive: 0 });
+const newLeaf = (low: string): Leaf => ({
+  low,
+  ids: new Uint32Array(leafSize),
+  heads: new Uint32Array(leafSize),
+  prefix: "",
+  count: 0,
+  alive: 0,
+});
+
+/** As `KeyOrder.headOf`, of one that is here. `charCodeAt` past the end gives NaN, which counts as 0. */
+export const headOf = (key: string, at: number): number =>
+  ((key.charCodeAt(at) << 24) |
+    (key.charCodeAt(at + 1) << 16) |
+    (key.charCodeAt(at + 2) << 8) |
+    key.charCodeAt(at + 3)) >>>
+  0;
+
+function common(a: string, b: string): string {
+  let length = 0;
+  while (length < a.length && a.charCodeAt(length) === b.charCodeAt(length)) length++;
+  return a.slice(0, length);
+}
 
 const sumAlive = (leaves: Leaf[]): number => leaves.reduce((sum, { alive }) => sum + alive, 0);
 

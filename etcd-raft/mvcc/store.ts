@@ -24,7 +24,7 @@ export { Write } from "./write.ts";
  *   in order. Watchers catch up from it.
  *
  * Nothing in here is an object per key or version: records lie in slabs, everything else are numbers in typed arrays. So
- * millions of keys cost the garbage collector nothing. About 75 bytes come on top of key and value.
+ * millions of keys cost the garbage collector nothing. About 80 bytes come on top of key and value.
  */
 export class Store {
   revision = 1;

@@ -3,7 +3,7 @@
  * state instead, which is made of the store and not of the last snapshot on disk: so entries are forgotten long before a
  * snapshot covers them, and a large state does not keep as much log beside it.
  *
- * Kept are the last `catchUp` entries, and as many bytes as an eighth of the state, at least 32 MB; however large the
+ * Kept are the last `catchUp` entries, and as many bytes as a 32nd of the state, at least 32 MB (etcd keeps 5,000 entries); however large the
  * entries, not more than four times that.
  */
 export class LogMemory {
@@ -29,7 +29,7 @@ export class LogMemory {
 
   /** Up to which entry raft may forget; undefined as long as it is not worth it. */
   forget(stateBytes: number): number | undefined {
-    const keep = Math.max(minBytes, stateBytes / 8);
+    const keep = Math.max(minBytes, stateBytes / 32);
     const oldest = this.#marks[0];
     // Not little by little: each time what is kept is copied.
     if (oldest === undefined || this.#bytes - oldest.bytes < keep * 1.25) return undefined;
