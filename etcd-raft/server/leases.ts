@@ -125,7 +125,8 @@ export class Leases {
 
   async #renewHere(id: bigint): Promise<number> {
     const { runner, config, applier } = this.#member;
-    if (runner.stalled) {
+    // A new leader may still have to apply the revocation that the one before began, of a lease that looks alive here.
+    if (runner.stalled || applier.applied.term !== this.#member.term) {
       await this.#stillLeading();
       runner.confirmed();
     }
