@@ -8,7 +8,9 @@ import { checkWatches } from "./watches.ts";
 export interface JudgeOptions {
   /** At the end all was well for long enough that every watcher had heard everything. */
   settled?: boolean;
+  /** See `leases.ts`. */
   fastestClock?: number;
+  overlapMs?: number;
 }
 
 /** All that can be said of a history, by all checkers. Empty: every promise was kept. */

@@ -3,8 +3,10 @@ import type { HistoryLine } from "./history.ts";
 /**
  * No lease ends early: one that the store itself ends has not been granted or renewed within its life. Times must be
  * milliseconds, and commits have their time. `fastestClock`: as much faster than the history's a member's clock may run.
+ * `overlapMs`: so long may a leader that has been replaced take itself for one, and renew a lease that the new one counts
+ * from its own election (in etcd too: renewing asks nobody).
  */
-export function checkLeases(history: readonly HistoryLine[], { fastestClock = 1 } = {}): string[] {
+export function checkLeases(history: readonly HistoryLine[], { fastestClock = 1, overlapMs = 0 } = {}): string[] {
   const operations = history.filter((line) => line.type === "operation");
   const violations: string[] = [];
   for (const line of history) {
@@ -16,7 +18,7 @@ export function checkLeases(history: readonly HistoryLine[], { fastestClock = 1 
       if (response?.op !== "grant" && response?.op !== "keepalive") continue;
       if (returned === undefined || returned >= line.at || response.ttl <= 0) continue;
       const lived = line.at - called;
-      if (lived * fastestClock < response.ttl * 1000) {
+      if (lived < (response.ttl * 1000) / fastestClock - overlapMs) {
         violations.push(
           `short lease: ${id} ends ${lived.toFixed()} ms after a ${request.op} that gave it ${response.ttl} s`,
         );

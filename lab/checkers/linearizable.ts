@@ -88,8 +88,10 @@ function checkRegister(
   operations: RegisterOperation[],
   maxSteps: number,
 ): { verdict: "ok" } | { verdict: "violation" | "unknown"; message: string } {
-  // A read without answer says nothing and changes nothing.
-  const relevant = operations.filter((o) => o.kind === "write" || o.returned !== undefined);
+  // A read without answer says nothing and changes nothing; nor does a write without answer whose value nobody read: taken out
+  // of an order of operations that explains the reads, it leaves one that does.
+  const read = new Set(operations.filter((o) => o.kind === "read" && o.returned !== undefined).map((o) => o.value));
+  const relevant = operations.filter((o) => o.returned !== undefined || (o.kind === "write" && read.has(o.value)));
   const head = eventList(relevant);
   let open = relevant.filter((o) => o.returned !== undefined).length; // must still find their place
   let value: string | undefined;

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { runProcess, StartError } from "../../base/process.ts";
@@ -10,6 +11,11 @@ runProcess(createLogger("sim"), async (signal) => {
       seeds: { type: "number", default: 100, help: "how many seeds to run" },
       seed: { type: "number", default: 1, help: "the first seed" },
       duration: { type: "duration", default: 15_000, help: "virtual time in which things break" },
+      history: {
+        type: "string",
+        default: "",
+        help: "where to write the history of the failing run, one JSON object a line",
+      },
       trace: { type: "boolean", default: false, help: "print what happens" },
     },
     process.argv.slice(2),
@@ -20,6 +26,8 @@ runProcess(createLogger("sim"), async (signal) => {
     const trace = flags.trace ? { trace: (line: string) => process.stdout.write(`${line}\n`) } : {};
     const result = await simulate({ ...variety(seed), durationMs: flags.duration, ...trace });
     if (result.violations.length > 0) {
+      if (flags.history)
+        writeFileSync(flags.history, result.history.map((line) => `${JSON.stringify(line)}\n`).join(""));
       const replay = `npm run sim -- --seed ${seed} --seeds 1 --duration ${flags.duration}ms --trace`;
       throw new StartError(`seed ${seed} fails:\n  ${result.violations.join("\n  ")}\nreplay: ${replay}`);
     }

@@ -94,7 +94,7 @@ export function plant(fault: PlantedFault, who: SimMember): void {
     case "short lease": {
       const { lessor } = applier;
       const expired = lessor.expired.bind(lessor);
-      lessor.expired = (now, limit) => expired(now + 900, limit);
+      lessor.expired = (now, limit) => expired(now + 1800, limit);
       break;
     }
   }

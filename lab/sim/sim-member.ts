@@ -125,7 +125,7 @@ export class SimMember {
       onRemoved: () => {},
       advertiseClientURLs: [`http://${this.name}:2379`],
       heartbeatMs: 20,
-      electionMs: 200,
+      electionMs,
       maxRequestBytes: 1_500_000,
       maxTxnOps: 128,
       snapshotCount: 25,
@@ -209,3 +209,5 @@ export class SimMember {
     return logger;
   }
 }
+
+export const electionMs = 200;
