@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, test } from "vitest";
+import { routes } from "../../proto/generated/etcd-json.ts";
 import { EtcdClient } from "../client/client.ts";
 import { startTestMember } from "../server/testing.ts";
 
@@ -104,6 +106,71 @@ describe("the client port over HTTP/1.1", () => {
     ["an unknown path", "/v3/kv/nothing", {}, 404, { code: 5, message: "Not Found", details: [] }],
   ])("%s: etcd's error as JSON", async (_, path, body, status, json) => {
     assert.deepEqual(await post(path, body), { status, json });
+  });
+
+  test("every rpc has its path", async () => {
+    const unserved: string[] = [];
+    for (const [path, { method }] of Object.entries(routes)) {
+      if (method.path.endsWith("/Watch") || method.path.endsWith("/Observe")) continue; // they wait for ever: own tests
+      const response = await fetch(`${store.endpoint}${path}`, {
+        method: "POST",
+        body: JSON.stringify({ name: base64(path) }),
+      });
+      await response.text();
+      if (response.status === 501) unserved.push(method.path.replace(/^.*\//, ""));
+    }
+    // Of Cluster, what a member alone may not have yet.
+    assert.deepEqual(
+      unserved.filter((name) => !name.startsWith("Member")),
+      [],
+    );
+  });
+
+  test("a snapshot streams blobs, the last of them the hash of the others", async () => {
+    const response = await fetch(`${store.endpoint}/v3/maintenance/snapshot`, { method: "POST", body: "{}" });
+    const lines = (await response.text()).trim().split("\n");
+    const results = lines.map(
+      (line) => (JSON.parse(line) as { result: { blob: string; remaining_bytes?: string } }).result,
+    );
+    const blobs = results.map(({ blob }) => Buffer.from(blob, "base64"));
+    const hash = blobs.pop()!;
+    assert.deepEqual(hash, createHash("sha256").update(Buffer.concat(blobs)).digest());
+    assert.equal(Number(results[0]!.remaining_bytes), Buffer.concat(blobs.slice(1)).length);
+  });
+
+  test("keep-alives: one answer a line for each object of the body", async () => {
+    const { ID } = await call("/v3/lease/grant", { TTL: 60 });
+    const body = JSON.stringify({ ID }) + JSON.stringify({ ID: "404" });
+    const response = await fetch(`${store.endpoint}/v3/lease/keepalive`, { method: "POST", body });
+    const lines = (await response.text()).trim().split("\n");
+    const results = lines.map((line) => (JSON.parse(line) as { result: Record<string, string> }).result);
+    assert.deepEqual(
+      results.map(({ ID: id, TTL }) => [id, TTL]),
+      [
+        [ID, "60"],
+        ["404", undefined],
+      ],
+    );
+  });
+
+  test("with auth the token comes in Authorization", async () => {
+    await call("/v3/auth/user/add", { name: "root", password: "pw" });
+    await call("/v3/auth/role/add", { name: "root" });
+    await call("/v3/auth/user/grant", { user: "root", role: "root" });
+    await call("/v3/auth/enable", {});
+    assert.deepEqual(await post("/v3/kv/range", { key: base64("foo") }), {
+      status: 400,
+      json: { code: 3, message: "etcdserver: user name is empty", details: [] },
+    });
+    const { token } = (await call("/v3/auth/authenticate", { name: "root", password: "pw" })) as { token: string };
+    const as = async (authorization: string, path: string, body: object) => {
+      const headers = { authorization };
+      const response = await fetch(`${store.endpoint}${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+      return [response.status, ((await response.json()) as { code?: number }).code];
+    };
+    assert.deepEqual(await as(token, "/v3/kv/range", { key: base64("foo") }), [200, undefined]);
+    assert.deepEqual(await as("nonsense", "/v3/kv/range", { key: base64("foo") }), [401, 16]);
+    assert.deepEqual(await as(token, "/v3/auth/disable", {}), [200, undefined]);
   });
 
   test("a body that is no JSON, and another method", async () => {

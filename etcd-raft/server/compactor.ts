@@ -1,18 +1,25 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Store } from "../mvcc/store.ts";
 
-/** Does a scheduled compaction in slices with pauses, so that requests go between (etcd: 1,000 keys, then 10 ms). */
+/**
+ * Does a scheduled compaction in slices with pauses, so that requests go between (etcd: 1,000 keys, then 10 ms). A slice
+ * ends after `sliceMs`, and waits while entries wait to be applied; but not for ever: under a load that never ends it still
+ * comes forward.
+ */
 export class Compactor {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #batch: number;
+  readonly #busy: () => boolean;
   #running = false;
+  #waited = 0;
   #waiters: (() => void)[] = [];
 
-  constructor(store: Store, clock: Clock, batch = 1000) {
+  constructor(store: Store, clock: Clock, batch = 1000, busy: () => boolean = () => false) {
     this.#batch = batch;
     this.#store = store;
     this.#clock = clock;
+    this.#busy = busy;
   }
 
   /** The state machine moved on: there may be something to do. */
@@ -31,7 +38,20 @@ export class Compactor {
   }
 
   #slice(): void {
-    if (this.#store.compactStep(this.#batch)) {
+    if (this.#busy() && this.#waited < maxWaits) {
+      this.#waited++;
+      this.#clock.after(pauseMs, () => this.#slice());
+      return;
+    }
+    this.#waited = 0;
+    const end = this.#clock.monotonic() + sliceMs;
+    let left = this.#batch;
+    let more = true;
+    while (more && left > 0 && this.#clock.monotonic() < end) {
+      more = this.#store.compactStep(Math.min(stepKeys, left));
+      left -= stepKeys;
+    }
+    if (more) {
       this.#clock.after(pauseMs, () => this.#slice());
       return;
     }
@@ -41,3 +61,7 @@ export class Compactor {
 }
 
 const pauseMs = 10;
+const sliceMs = 3;
+/** Between two looks at the clock. */
+const stepKeys = 100;
+const maxWaits = 20;

@@ -162,7 +162,7 @@ export class Member {
     this.hub = new WatchHub(this.applier.store);
     this.leases = new Leases(this);
     this.quota = new Quota(this.applier.store, config.quotaBytes, log);
-    this.compactor = new Compactor(this.applier.store, clock, config.compactionBatch);
+    this.compactor = new Compactor(this.applier.store, clock, config.compactionBatch, () => this.runner.backlog > 0);
     this.transport = config.transport({
       clusterId,
       self,

@@ -45,8 +45,8 @@ export class WatchStream {
   /** Ended by compaction: their ids stay taken until the client cancels them too, as etcd has it. */
   readonly #compactedIds = new Set<number>();
   #nextId = 0;
-  /** Responses since the transport asked us to wait; undefined when it takes more. */
-  #queued: number | undefined;
+  /** Responses since the transport asked us to wait, and their bytes; undefined when it takes more. */
+  #queued: { responses: number; bytes: number } | undefined;
   #blocked = false;
   #closed = false;
   #catchingUp = false;
@@ -171,14 +171,17 @@ export class WatchStream {
     if (this.#closed) return;
     const full = { ...emptyResponse, ...response };
     if (!this.#send(full) && this.#queued === undefined) {
-      this.#queued = 0;
+      this.#queued = { responses: 0, bytes: 0 };
       this.#send.drained().then(() => {
         this.#queued = undefined;
         this.#blocked = false;
         this.#catchUp();
       });
     }
-    if (this.#queued === undefined || this.#blocked || ++this.#queued < maxQueued) return;
+    if (this.#queued === undefined || this.#blocked) return;
+    this.#queued.responses++;
+    for (const event of full.events) this.#queued.bytes += sizeOf(event);
+    if (this.#queued.responses < maxQueued && this.#queued.bytes < maxQueuedBytes) return;
     this.#blocked = true;
     for (const watcher of this.#watchers.values()) this.#context.hub.unsync(watcher);
   }
@@ -216,6 +219,8 @@ const compactedText = "etcdserver: mvcc: required revision has been compacted";
 const changesPerTurn = 1000;
 /** As many responses as etcd buffers for a stream. */
 const maxQueued = 128;
+/** Differs: etcd counts responses alone, which may be of 1.5 MiB each. */
+const maxQueuedBytes = 1 << 20;
 
 const emptyResponse: WatchResponse = WatchResponse.decode(new Uint8Array(0));
 
