@@ -26,7 +26,7 @@ export class SoakCluster {
     const cluster = new SoakCluster(clock, socketDir, (unexpected) =>
       Array.from({ length: size }, (_, i) => {
         const [client, peer] = [`http://127.0.0.1:${ports[2 * i]}`, `http://127.0.0.1:${ports[2 * i + 1]}`];
-        const place = { name: `m${i}`, dir: join(dir, `m${i}`), socket: join(socketDir, `m${i}`), client };
+        const place = { name: `m${i}`, dir: join(dir, `m${i}`), socket: join(socketDir, `m${i}`), client, peer };
         return new SoakMember(place, unexpected, [
           `--listen-client-urls=${client}`,
           `--advertise-client-urls=${client}`,
@@ -106,6 +106,7 @@ export class SoakMember {
   readonly name: string;
   readonly dir: string;
   readonly url: string;
+  readonly peerURL: string;
   readonly client: GrpcClient;
   state: "up" | "down" | "paused" = "down";
   /** It may end by itself now: its disk is full or failing. */
@@ -117,13 +118,14 @@ export class SoakMember {
   #ended: Promise<void> = Promise.resolve();
 
   constructor(
-    place: { name: string; dir: string; socket: string; client: string },
+    place: { name: string; dir: string; socket: string; client: string; peer: string },
     unexpected: string[],
     flags: string[],
   ) {
     this.name = place.name;
     this.dir = place.dir;
     this.url = place.client;
+    this.peerURL = place.peer;
     this.client = new GrpcClient(new URL(place.client).host, {
       channelOptions: { "grpc.max_reconnect_backoff_ms": 100 },
     });
@@ -167,6 +169,12 @@ export class SoakMember {
     return readFileSync(this.logFile, "utf8").trim().split("\n").slice(-3).join(" | ");
   }
 
+  /** Without its data, as a member that was just added to a running cluster. */
+  beginAnew(): void {
+    rmSync(this.dir, { recursive: true, force: true });
+    if (!this.#flags.includes(existing)) this.#flags.push(existing);
+  }
+
   /** SIGKILL, SIGTERM: resolves when it is gone. */
   async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
     this.#end();
@@ -197,6 +205,8 @@ export class SoakMember {
     await this.end("SIGKILL");
   }
 }
+
+const existing = "--initial-cluster-state=existing";
 
 /** All held at once before any is given back, so that they differ. */
 async function freePorts(count: number): Promise<number[]> {

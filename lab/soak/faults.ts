@@ -1,7 +1,7 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Fault } from "../../base/faults.ts";
 import type { Rand } from "../../base/rand.ts";
-import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
+import { ClusterService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import type { SoakCluster, SoakMember } from "./cluster.ts";
 
 /** What is done to the cluster in one round. `SoakCluster.heal` undoes it. */
@@ -43,6 +43,43 @@ const suffer = (
     await lasting(nemesis);
   };
 };
+
+/** It dies with its disk: removed, and added again as a new one that has nothing. */
+const replace = (asLearner: boolean): Deed => {
+  return async (nemesis) => {
+    const { client, name: leaderName } = await leader(nemesis);
+    const dead = pick(
+      nemesis.rand,
+      nemesis.cluster.members.filter(({ name }) => name !== leaderName),
+    );
+    const { header } = (await dead.status(5000)) ?? {};
+    await dead.end("SIGKILL");
+    await lasting(nemesis, 100, 500);
+    await insist(nemesis, () => client.unary(ClusterService.MemberRemove, { ID: header?.memberId ?? 0n }, change));
+    const added = await insist(nemesis, () =>
+      client.unary(ClusterService.MemberAdd, { peerURLs: [dead.peerURL], isLearner: asLearner }, change),
+    );
+    dead.beginAnew();
+    dead.start();
+    await lasting(nemesis, 300, 1000);
+    if (!asLearner) return;
+    await insist(nemesis, () => client.unary(ClusterService.MemberPromote, { ID: added.member!.ID }, change));
+  };
+};
+
+const change = { timeoutMs: 5000 };
+
+/** Changes of members are refused while connections are young or a learner is behind (etcd's rules). */
+async function insist<T>({ clock }: Nemesis, ask: () => Promise<T>): Promise<T> {
+  for (const end = clock.monotonic() + 20_000; ; ) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (clock.monotonic() > end) throw error;
+      await sleep(clock, 200);
+    }
+  }
+}
 
 const cut = (direction: "in" | "out" | "both") => (): Fault => ({ type: "block", peer: "*", direction });
 
@@ -91,6 +128,8 @@ export const deeds = {
       await lasting(nemesis, 100, 500);
     }
   },
+  "member replaced": replace(false),
+  "member replaced by way of a learner": replace(true),
   "backup and defragmentation": async (nemesis) => {
     const { client } = anyone(nemesis);
     await client.unary(MaintenanceService.Defragment, {}, { timeoutMs: 5000 });
