@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -11,6 +11,7 @@ import { AuthService, KVService } from "../../proto/generated/etcdserverpb.ts";
 import { peer } from "../../tools/peers.ts";
 import { type ProcessCluster, startProcessCluster } from "../server/testing.ts";
 import { startEtcd } from "../server/testing-etcd.ts";
+import { loadJwt } from "./jwt.ts";
 
 const etcd = peer("etcd");
 const etcdctl = peer("etcdctl");
@@ -88,6 +89,28 @@ describe("three members with JWT tokens", () => {
     assert.equal(await run("get", "app/ctl"), "app/ctl\n1\n");
     await assert.rejects(run("get", "shared"), /permission denied/);
   });
+});
+
+test("a member with the public key alone reads tokens and makes none", async () => {
+  const { pub, priv } = keyFiles("reader");
+  const maker = loadJwt({ pubKey: undefined, privKey: priv, method: "RS256", ttlMs: 60_000 }, (file) =>
+    readFileSync(file),
+  );
+  const cluster = await startProcessCluster(1, {
+    flags: ["--bcrypt-cost=4", `--auth-token=jwt,pub-key=${pub},sign-method=RS256`],
+  });
+  const client = new GrpcClient(cluster.endpoints[0]!.replace("http://", ""));
+  try {
+    await enableAuth(client);
+    await assert.rejects(tokenOf(client, "ann"), { message: "token signing attempted with verify-only key" });
+    // Seven changes of `enableAuth`, and the first revision is 1.
+    const of = (revision: number) => maker.sign({ username: "ann", revision }, Date.now());
+    await put(client, await of(8), "app/x");
+    await assert.rejects(put(client, await of(7), "app/x"), { message: "etcdserver: revision of auth store is old" });
+  } finally {
+    client.close();
+    await cluster.close();
+  }
 });
 
 describe.skipIf(!etcd)("beside Debian's etcd with the same keys", () => {
