@@ -3,8 +3,8 @@
  * state instead, which is made of the store and not of the last snapshot on disk: so entries are forgotten long before a
  * snapshot covers them, and a large state does not keep as much log beside it.
  *
- * Kept are the last `catchUp` entries, and as many bytes as a 32nd of the state, at least 32 MB (etcd keeps 5,000 entries); however large the
- * entries, not more than four times that.
+ * Kept are the last `catchUp` entries, and as many bytes as a 32nd of the state, at least 32 MB (etcd keeps 5,000 entries);
+ * however large the entries, not more than four times that.
  */
 export class LogMemory {
   readonly #catchUp: number;
