@@ -1,5 +1,6 @@
 import type { Rand } from "../../base/rand.ts";
 import type { Message } from "../../etcd-raft/raft/types.ts";
+import type { SimCluster } from "./sim-cluster.ts";
 import type { SimMember } from "./sim-member.ts";
 import { link, type SimNetwork } from "./sim-network.ts";
 import type { VirtualClock } from "./virtual-clock.ts";
@@ -12,6 +13,8 @@ export class Nemesis {
   readonly #network: SimNetwork;
   readonly #note: (event: string) => void;
   readonly #crashesOnly: boolean;
+  /** To change its members; undefined: they stay. */
+  readonly #cluster: SimCluster | undefined;
   #stopped = false;
 
   constructor(
@@ -20,7 +23,7 @@ export class Nemesis {
     members: () => readonly SimMember[],
     network: SimNetwork,
     note: (event: string) => void,
-    crashesOnly: boolean,
+    { crashesOnly, cluster }: { crashesOnly: boolean; cluster: SimCluster | undefined },
   ) {
     this.#clock = clock;
     this.#rand = rand;
@@ -28,6 +31,7 @@ export class Nemesis {
     this.#network = network;
     this.#note = note;
     this.#crashesOnly = crashesOnly;
+    this.#cluster = cluster;
     network.onSend = (message) => this.#sent(message);
   }
 
@@ -130,6 +134,7 @@ export class Nemesis {
         });
         break;
     }
+    if (rand.below(3) === 0) this.#cluster?.change();
     if (rand.below(3) === 0) {
       this.#network.cut.clear();
       this.#network.loss = 0;
@@ -145,7 +150,9 @@ export class Nemesis {
     this.#note(`${member.name} crashes`);
     member.crash();
     // Often at once: what was voted, written or promised before is then still on its way.
-    this.#clock.after(this.#rand.below(2) === 0 ? 0 : this.#rand.below(3000), () => member.start());
+    this.#clock.after(this.#rand.below(2) === 0 ? 0 : this.#rand.below(3000), () => {
+      if (this.#members().includes(member)) member.start();
+    });
   }
 
   /** Two members; half of the time the first is one that leads, since that hurts most. */

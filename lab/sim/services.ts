@@ -1,4 +1,5 @@
 import { Callers } from "../../etcd-raft/server/access.ts";
+import { clusterHandlers } from "../../etcd-raft/server/cluster-service.ts";
 import { kvHandlers } from "../../etcd-raft/server/kv-service.ts";
 import { leaseHandlers } from "../../etcd-raft/server/lease-service.ts";
 import type { Member } from "../../etcd-raft/server/member.ts";
@@ -13,6 +14,7 @@ import type { Request, Response } from "../checkers/history.ts";
 export interface Services {
   call(request: Request): Promise<Response>;
   watch: BidiHandler<pb.WatchRequest, pb.WatchResponse>;
+  cluster: ReturnType<typeof clusterHandlers>;
 }
 
 export function servicesOf(member: Member): Services {
@@ -44,6 +46,7 @@ export function servicesOf(member: Member): Services {
       return ofResponse("keepalive", await renew(lease.LeaseKeepAlive, keepAlive!));
     },
     watch: watch.Watch,
+    cluster: clusterHandlers(member, callers),
   };
 }
 

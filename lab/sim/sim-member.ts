@@ -16,6 +16,8 @@ import type { SimNetwork } from "./sim-network.ts";
 
 export interface SimMemberOptions {
   cluster: InitialCluster;
+  /** Of a member that is added to a running cluster: who is in it. */
+  joins(): InitialCluster | undefined;
   clock: Clock;
   rand: Rand;
   disk: SimDisk;
@@ -35,6 +37,8 @@ export interface SimMemberOptions {
     leads(who: SimMember, term: number): void;
     applies(who: SimMember, entry: Entry): void;
     applied(who: SimMember, entry: Entry): void;
+    /** It has heard that it is in the cluster no more. */
+    removed(who: SimMember): void;
     /** It met an error that the program does not survive. */
     dies(who: SimMember, error: Error): void;
   };
@@ -59,7 +63,7 @@ export class SimMember {
 
   constructor(options: SimMemberOptions) {
     this.id = options.cluster.self.id;
-    this.name = options.cluster.self.name;
+    this.name = new URL(options.cluster.self.peerURLs[0]!).hostname;
     this.disk = options.disk;
     this.clockRate = options.clockRate;
     this.#options = options;
@@ -109,20 +113,24 @@ export class SimMember {
     const { store, lessor } = this.member!.applier;
     const { members, alarms, confState } = this.member!.applier.state();
     const leases = lessor.list().map(({ id, ttl }) => `${id} ${ttl} ${lessor.keysOf(id)}`);
+    members.sort((a, b) => (a.id < b.id ? -1 : 1));
     const rest = { members, alarms, confState, leases: leases.sort(), compacted: store.compactRevision };
     const text = JSON.stringify(rest, (_, value) => (typeof value === "bigint" ? `${value}` : (value as unknown)));
     return `${hashKV(store, 0)} ${createHash("sha1").update(text).digest("hex").slice(0, 10)}`;
   }
 
   async #boot(life: Life): Promise<void> {
-    const { cluster, clock, rand, disk, network, metrics, clockRate, preVote, planted, watch } = this.#options;
+    const { cluster, joins, clock, rand, disk, network, metrics, clockRate, preVote, planted, watch } = this.#options;
     const member = await openMember({
       dataDir: "/data",
       name: this.name,
       peerURLs: cluster.self.peerURLs,
-      bootstrap: async () => ({ ...cluster, joins: false }),
+      bootstrap: async () => {
+        const running = joins();
+        return running ? { ...running, joins: true } : { ...cluster, joins: false };
+      },
       strictReconfigCheck: false,
-      onRemoved: () => {},
+      onRemoved: () => life.enter(() => watch.removed(this)),
       advertiseClientURLs: [`http://${this.name}:2379`],
       heartbeatMs: 20,
       electionMs,

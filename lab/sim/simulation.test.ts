@@ -10,15 +10,18 @@ describe("no seed breaks a promise", () => {
     let acknowledged = 0;
     let installed = 0;
     let events = 0;
+    let changes = 0;
     for (let seed = 1; seed <= seeds; seed++) {
       const result = await simulate(options(seed));
       expect(result.violations, `seed ${seed}`).toEqual([]);
       acknowledged += result.acknowledged;
       installed += result.installed;
       events += result.events;
+      changes += result.changes;
     }
     expect(acknowledged).toBeGreaterThan(20 * seeds); // something was at stake
     expect(events).toBeGreaterThan(20 * seeds);
+    if (seeds > 10) expect(changes).toBeGreaterThan(seeds); // in two of five
     if (seeds > 10) expect(installed).toBeGreaterThan(seeds / 2); // followers were far behind
   });
 });

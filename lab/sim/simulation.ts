@@ -1,7 +1,6 @@
 import { Registry } from "../../base/metrics.ts";
 import { seededRand } from "../../base/rand.ts";
 import type { Entry } from "../../etcd-raft/raft/types.ts";
-import { initialCluster } from "../../etcd-raft/server/cluster.ts";
 import { createMetrics } from "../../etcd-raft/server/metrics.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { requestOfEntry } from "../checkers/etcd-messages.ts";
@@ -12,6 +11,7 @@ import { Clients } from "./clients.ts";
 import { Nemesis } from "./nemesis.ts";
 import type { PlantedFault } from "./planted.ts";
 import { Recorder } from "./recorder.ts";
+import { SimCluster } from "./sim-cluster.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { electionMs, SimMember, type SimMemberOptions } from "./sim-member.ts";
 import { SimNetwork } from "./sim-network.ts";
@@ -28,13 +28,21 @@ export interface SimulationOptions {
   planted?: PlantedFault;
   /** Only crashes with quick restarts, close together. */
   crashesOnly?: boolean;
+  /** Members are added, promoted, removed and replaced meanwhile. */
+  reconfigure?: boolean;
   /** Called with each noteworthy event, in order. */
   trace?: (line: string) => void;
 }
 
 /** What `npm run sim` varies with the seed. */
 export function variety(seed: number): SimulationOptions {
-  return { seed, members: seed % 4 === 0 ? 5 : 3, preVote: seed % 3 !== 1, crashesOnly: seed % 7 === 3 };
+  return {
+    seed,
+    members: seed % 4 === 0 ? 5 : 3,
+    preVote: seed % 3 !== 1,
+    crashesOnly: seed % 7 === 3,
+    reconfigure: seed % 5 < 2,
+  };
 }
 
 export interface SimulationResult {
@@ -47,6 +55,8 @@ export interface SimulationResult {
   /** Snapshots that took the place of a follower's state. */
   installed: number;
   events: number;
+  /** Changes of members that were asked for. */
+  changes: number;
   history: HistoryLine[];
 }
 
@@ -55,7 +65,8 @@ export interface SimulationResult {
  * is mended, the cluster must take a write and come to rest, and every watcher must hear of it; then the checkers judge.
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const { seed, members: count = 3, durationMs = 15_000, preVote = true, planted, crashesOnly = false } = options;
+  const { seed, members: count = 3, durationMs = 15_000, preVote = true, planted } = options;
+  const { crashesOnly = false, reconfigure = false } = options;
   const rand = seededRand(seed);
   const part = () => seededRand(Number(rand.uint64() & 0xffffffffn));
   const clock = new VirtualClock();
@@ -95,49 +106,49 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     applied(who, entry) {
       if (entry.index % 8 === 0) hash(who, entry.index);
     },
+    removed: (who) => cluster.stop(who.id),
     dies(who, error) {
       note(`${who.name} dies: ${error.stack}`);
       if (!/EIO|ENOSPC/.test(error.message)) safety.violations.push(`${who.name} died: ${error.message}`);
-      clock.after(500, () => who.start());
+      clock.after(500, () => cluster.members.includes(who) && who.start());
     },
   };
-  const names = Array.from({ length: count }, (_, i) => `m${i}`);
-  const everybody = names.map((name) => `${name}=http://${name}:2380`).join(",");
-  const members = names.map(
-    (name) =>
-      new SimMember({
-        cluster: initialCluster({
-          name,
-          initialCluster: everybody,
-          token: "simulation",
-          advertisePeerURLs: [`http://${name}:2380`],
-        }),
-        clock,
-        rand: part(),
-        disk: new SimDisk(clock, part()),
-        network,
-        metrics,
-        clockRate: slowest + (fastest - slowest) * rand.next(),
-        preVote,
-        planted,
-        watch,
-      }),
-  );
-  const clients = new Clients(clock, part(), recorder, () => members);
+  const cluster = new SimCluster(count, clock, part(), note, (members, joins) => {
+    return new SimMember({
+      cluster: members,
+      joins,
+      clock,
+      rand: part(),
+      disk: new SimDisk(clock, part()),
+      network,
+      metrics,
+      clockRate: slowest + (fastest - slowest) * rand.next(),
+      preVote,
+      planted,
+      watch,
+    });
+  });
+  const clients = new Clients(clock, part(), recorder, () => cluster.members);
   const watchers = watchedRanges.map(
-    (watched, i) => new SimWatcher(`w${i}`, watched, clock, part(), recorder, () => members),
+    (watched, i) => new SimWatcher(`w${i}`, watched, clock, part(), recorder, () => cluster.members),
   );
-  const nemesis = new Nemesis(clock, part(), () => members, network, note, crashesOnly);
+  const nemesis = new Nemesis(clock, part(), () => cluster.members, network, note, {
+    crashesOnly,
+    cluster: reconfigure ? cluster : undefined,
+  });
   const whims = part();
+  clock.every(200, () => cluster.reconcile());
 
-  for (const member of members) member.start();
+  for (const member of cluster.members) member.start();
   clients.start(4);
   for (const watcher of watchers) watcher.open();
   nemesis.start();
   const failed = () => safety.violations.length > 0;
   const compareLogs = () => {
     safety.logs(
-      members.flatMap(({ id, member }) => (member ? [{ member: id, log: member.runner.raft.log.entries }] : [])),
+      cluster.members.flatMap(({ id, member }) =>
+        member ? [{ member: id, log: member.runner.raft.log.entries }] : [],
+      ),
     );
   };
   for (let end = 500; end <= durationMs && !failed(); end += 500) {
@@ -156,7 +167,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     const missing = await settle();
     if (!failed() && missing) safety.violations.push(`liveness: ${missing} in time`);
   }
-  for (const member of members) member.crash();
+  for (const member of cluster.members) member.crash();
 
   const violations = [...safety.violations];
   if (violations.length === 0) {
@@ -175,6 +186,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     acknowledged: clients.acknowledged,
     applied: safety.applied.length,
     ...counts,
+    changes: cluster.changes,
     events: watchers.reduce((sum, { events }) => sum + events, 0),
     history: recorder.lines,
   };
@@ -185,7 +197,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     let last: number | undefined;
     const attempt = async (n: number): Promise<void> => {
       if (clock.monotonic() >= deadline) return;
-      const member = members[n % count]!;
+      const member = cluster.members[n % cluster.members.length]!;
       if (member.services) {
         const response = await clients.ask("last", member, { op: "put", key: "z", value: `last${n}` });
         last = response?.revision;
@@ -197,18 +209,18 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       for (const watcher of watchers) watcher.askProgress();
     });
     const level = () =>
-      members.every(({ member }) => {
+      cluster.members.every(({ member }) => {
         if (member?.appliedIndex !== safety.applied.length) return false;
         return member.runner.raft.log.persisted >= member.appliedIndex;
       });
-    const leaseless = () => members.every(({ member }) => member?.applier.lessor.ids().length === 0);
-    const heard = () => watchers.every(({ next }) => next > members[0]!.member!.applier.store.revision);
+    const leaseless = () => cluster.members.every(({ member }) => member?.applier.lessor.ids().length === 0);
+    const heard = () => watchers.every(({ next }) => next > cluster.members[0]!.member!.applier.store.revision);
     await clock.run(deadline, () => failed() || (last !== undefined && level() && leaseless() && heard()));
     cancel();
     compareLogs();
     if (last === undefined) return "no write is taken";
     if (!level()) return "the logs do not come to a common end";
-    for (const member of members) hash(member, member.member!.appliedIndex);
+    for (const member of cluster.members) hash(member, member.member!.appliedIndex);
     if (!leaseless()) return "leases do not expire";
     return heard() ? undefined : "a watcher does not hear all";
   }

@@ -1,0 +1,117 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Rand } from "../../base/rand.ts";
+import type { NodeId } from "../../etcd-raft/raft/types.ts";
+import { type ClusterMember, type InitialCluster, initialCluster } from "../../etcd-raft/server/cluster.ts";
+import type { SimMember } from "./sim-member.ts";
+
+/** Whose processes run, and the operator who changes that: adds, promotes and removes. */
+export class SimCluster {
+  members: SimMember[];
+  changes = 0;
+  readonly #clock: Clock;
+  readonly #rand: Rand;
+  readonly #note: (event: string) => void;
+  readonly #make: (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember;
+  readonly #clusterId: bigint;
+  readonly #stopping = new Set<NodeId>();
+  /** An id has one life: whoever still takes a removed member for one must not have it begin anew, without its memory. */
+  readonly #ever: Set<NodeId>;
+  #made: number;
+
+  constructor(
+    count: number,
+    clock: Clock,
+    rand: Rand,
+    note: (event: string) => void,
+    make: (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember,
+  ) {
+    this.#clock = clock;
+    this.#rand = rand;
+    this.#note = note;
+    this.#make = make;
+    this.#made = count;
+    const names = Array.from({ length: count }, (_, i) => `m${i}`);
+    const everybody = names.map((name) => `${name}=${peerURL(name)}`).join(",");
+    const clusters = names.map((name) =>
+      initialCluster({ name, initialCluster: everybody, token: "simulation", advertisePeerURLs: [peerURL(name)] }),
+    );
+    this.#clusterId = clusters[0]!.clusterId;
+    this.members = clusters.map((cluster) => make(cluster, () => undefined));
+    this.#ever = new Set(this.members.map(({ id }) => id));
+  }
+
+  /** Starts who was added, and stops, some time later, who was removed: as far as any member has applied it. */
+  reconcile(): void {
+    const membership = this.#membership();
+    if (membership === undefined) return;
+    for (const { id } of membership.members.values()) {
+      if (this.#ever.has(id)) continue;
+      this.#ever.add(id);
+      const joins = (): InitialCluster => {
+        const members = [...(this.#membership() ?? membership).members.values()];
+        return { clusterId: this.#clusterId, members, self: members.find((one) => one.id === id) ?? nobody(id) };
+      };
+      const member = this.#make(joins(), joins);
+      this.#note(`${member.name} is started`);
+      this.members = [...this.members, member];
+      member.start();
+    }
+    for (const { id } of this.members) {
+      if (!membership.removed.has(id) || this.#stopping.has(id)) continue;
+      this.#stopping.add(id);
+      this.#clock.after(this.#rand.below(2000), () => this.stop(id));
+    }
+  }
+
+  /** For good. */
+  stop(id: NodeId): void {
+    const member = this.members.find((one) => one.id === id);
+    if (member === undefined) return;
+    this.#note(`${member.name} is stopped for good`);
+    this.members = this.members.filter((one) => one !== member);
+    member.crash();
+  }
+
+  /** Asks some member for one change; whether it comes about is seen later. */
+  change(): void {
+    const rand = this.#rand;
+    const asked = this.members.filter(({ services }) => services);
+    const who = asked[rand.below(asked.length)];
+    const membership = this.#membership();
+    if (!who?.life || !who.services || !membership) return;
+    const { cluster } = who.services;
+    const { voters, learners } = membership.conf;
+    const context = { metadata: {}, peer: undefined, signal: new AbortController().signal };
+    const run = (what: string, fn: () => unknown) => {
+      this.changes++;
+      this.#note(`${who.name} is asked to ${what}`);
+      who.life!.run(fn).catch(() => {});
+    };
+    const add = (isLearner: boolean) => {
+      const peerURLs = [peerURL(`m${this.#made++}`)];
+      run(`add ${peerURLs} as ${isLearner ? "learner" : "voter"}`, () =>
+        cluster.MemberAdd({ peerURLs, isLearner }, context),
+      );
+    };
+    const remove = (ID: NodeId) => run(`remove ${ID.toString(16)}`, () => cluster.MemberRemove({ ID }, context));
+    const learner = learners[0];
+    if (learner !== undefined && rand.below(3) > 0) {
+      if (rand.below(5) === 0) remove(learner);
+      else run(`promote ${learner.toString(16)}`, () => cluster.MemberPromote({ ID: learner }, context));
+    } else if (voters.length < 3 || (voters.length < 5 && rand.below(2) === 0)) {
+      add(learner === undefined && rand.below(2) === 0);
+    } else {
+      remove(voters[rand.below(voters.length)]!);
+    }
+  }
+
+  /** As the member knows it that has applied the most. */
+  #membership() {
+    const known = this.members.flatMap(({ member }) => (member ? [member] : []));
+    if (known.length === 0) return undefined;
+    return known.reduce((a, b) => (b.appliedIndex > a.appliedIndex ? b : a)).applier.membership;
+  }
+}
+
+const peerURL = (name: string): string => `http://${name}:2380`;
+const nobody = (id: NodeId): ClusterMember => ({ id, name: "", peerURLs: [], clientURLs: [], isLearner: false });
