@@ -25,6 +25,7 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
   const gauges: [name: string, help: string, value: () => number][] = [
     ["etcd_server_has_leader", "1 if a leader is known", () => (member.leader === 0n ? 0 : 1)],
     ["etcd_server_is_leader", "1 if this member leads", () => (member.isLeader ? 1 : 0)],
+    ["etcd_server_is_learner", "1 if this member has no vote yet", () => (member.isLearner ? 1 : 0)],
     ["etcd_server_proposals_pending", "Proposals on their way", () => member.pendingCount],
     ["etcd_server_proposals_committed_total", "The commit index", () => runner.status().commit],
     ["etcd_server_proposals_applied_total", "The applied index", () => runner.status().applied],
