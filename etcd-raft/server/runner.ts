@@ -253,16 +253,25 @@ export class Runner {
     const begin = clock.monotonic();
     const end = begin + applySliceMs;
     let index = 0;
+    let bytes = 0; // since the last look at the clock
     let conf: ConfState | undefined;
     while (this.#applyFrom < entries.length) {
       const entry = entries[this.#applyFrom++]!;
       assert(index === 0 || entry.index === index + 1, "entries are applied in order");
       index = entry.index;
       conf = apply(entry);
-      if (conf || (index % 64 === 0 && clock.monotonic() > end)) break;
+      if (conf) break;
+      bytes += entry.data.length;
+      if (index % 64 !== 0 && bytes < lookBytes) continue;
+      bytes = 0;
+      if (clock.monotonic() > end) break;
     }
     if (this.#applyFrom === entries.length) {
       this.#toApply = [];
+      this.#applyFrom = 0;
+    } else if (this.#applyFrom >= manyApplied) {
+      // Raft may have forgotten them: what a start has to apply is not held twice, nor to its end.
+      this.#toApply = entries.slice(this.#applyFrom);
       this.#applyFrom = 0;
     }
     applied(index);
@@ -296,4 +305,6 @@ class Batch {
 /** As etcd: a leader that has not ticked for so many heartbeats asks before it renews a lease. */
 const stallTicks = 3;
 const applySliceMs = 10;
+const lookBytes = 64 * 1024;
+const manyApplied = 20_000;
 const tellCommitMs = 1;
