@@ -171,6 +171,16 @@ describe.skipIf(!etcd || !etcdctl)("changing sides", () => {
     return line!.split(",")[0]!;
   }
 
+  test("a log without any snapshot is enough for etcd: it says who is in the cluster", async () => {
+    ports = await freePorts(6);
+    await start(ours);
+    for (let i = 0; i < 5; i++) await ctl("put", `key-${i}`, "x");
+    const before = await state();
+    await stop("SIGKILL");
+    await start(etcd!);
+    assert.deepEqual(await state(), before);
+  });
+
   test("a cluster whose members were added, promoted, moved and removed by one goes on with the other", async () => {
     ports = await freePorts(12);
     members = [0, 1, 2];

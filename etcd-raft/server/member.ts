@@ -151,7 +151,7 @@ export class Member {
       rand,
       id: self,
       name: config.name,
-      nameOf: (id) => this.applier.members.get(id)?.name || idText(id),
+      nameOf: (id) => applier.members.get(id)?.name || members.find((other) => other.id === id)?.name || idText(id),
       position: () => {
         const { term, lastIndex } = this.runner.status();
         return { term, index: lastIndex };
