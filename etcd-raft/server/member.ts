@@ -138,7 +138,7 @@ export class Member {
     this.config = config;
     this.clusterId = clusterId;
     this.id = self;
-    this.#founds = members.length === 1 && entries[0]?.index === 1 && entries[0].type !== 0;
+    this.#founds = entries[0]?.index === 1 && entries[0].type !== 0 && (entries[1]?.type ?? 0) === 0;
     this.#wal = wal;
     this.#requestTimeoutMs = 5000 + 2 * electionMs;
     this.#pending = new Pending(self, clock.now());
