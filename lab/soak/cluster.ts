@@ -145,6 +145,7 @@ export class SoakMember {
     const log = openSync(this.logFile, "a");
     const child = spawn(process.execPath, ["dist/etcd-raft.mjs", ...this.#flags], {
       stdio: ["ignore", log, log, "ipc"],
+      detached: true, // Ctrl-C is for the soak, which ends them in its own time
     });
     closeSync(log);
     this.#process = child;
