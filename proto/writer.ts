@@ -94,8 +94,12 @@ export class Writer {
   }
 
   bytes(value: Uint8Array): this {
+    return this.uint32(value.length).raw(value);
+  }
+
+  /** Bytes that are protobuf already. */
+  raw(value: Uint8Array): this {
     const { length } = value;
-    this.uint32(length);
     this.#reserve(length);
     this.#buffer.set(value, this.#at);
     this.#at += length;

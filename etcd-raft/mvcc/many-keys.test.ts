@@ -7,7 +7,7 @@ import { KeyTable } from "./key-table.ts";
 import { isCanonical } from "./key-value.ts";
 import { headOf, SortedKeys } from "./sorted-keys.ts";
 import { Store, type StoreView } from "./store.ts";
-import { isTombstone, recordBytes, valueBytes } from "./version.ts";
+import { isTombstone, recordBytes, valueBytes, versionAt } from "./version.ts";
 
 /** So many that chunks, leaves, branches and slabs fill, split and empty, which a few keys never do. */
 const all: KeyRange = { key: "", end: null };
@@ -79,7 +79,7 @@ describe.each([1, 2, 3])("seed %i", (seed) => {
       const [from, end] = [key(), key()].sort() as [string, string];
       const inRange = [...model.keys()].filter((k) => k >= from && k < end).length;
       for (const limit of [0, 3, Number.POSITIVE_INFINITY]) {
-        const { versions, count } = store.select({ key: from, end }, Number.MAX_SAFE_INTEGER, limit);
+        const { rows: versions, count } = store.select({ key: from, end }, Number.MAX_SAFE_INTEGER, limit, versionAt);
         assert.deepEqual([versions.length, count], [Math.min(limit, inRange), inRange]);
       }
     }
@@ -114,7 +114,7 @@ function agree(store: Store, revision: number, model: Map<string, string>): void
   store.forEach(all, revision, (version) => found.push([version.key, version.value.toString("latin1")]));
   const wanted = [...model].sort(([a], [b]) => (a < b ? -1 : 1));
   assert.deepEqual(found, wanted);
-  assert.equal(store.select(all, revision, 0).count, wanted.length);
+  assert.equal(store.select(all, revision, 0, versionAt).count, wanted.length);
   for (const [key, value] of wanted.slice(0, 50))
     assert.equal(store.at(key, revision)?.value.toString("latin1"), value);
 }

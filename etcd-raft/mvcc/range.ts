@@ -2,7 +2,7 @@ import type { RangeRequest, RangeResponse } from "../../proto/generated/etcdserv
 import type { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { KeyRange } from "./key-index.ts";
 import type { Store } from "./store.ts";
-import { keyText, keyValueOf, type Version, valueBytes } from "./version.ts";
+import { keyText, keyValueOf, storedAt, type Version, valueBytes, versionAt } from "./version.ts";
 
 /** A request's [key, range_end): no end is one key, "\0" everything from key on. */
 export function keyRangeOf({ key, rangeEnd }: { key: Uint8Array; rangeEnd: Uint8Array }): KeyRange {
@@ -24,19 +24,30 @@ export function range(store: Store, request: RangeRequest, headerRevision: numbe
   const revision = request.revision <= 0 ? Number.MAX_SAFE_INTEGER : store.readable(request.revision);
   const { limit } = request;
   const enough = limit > 0 && !needsAll(request) ? limit + 1 : Number.POSITIVE_INFINITY;
-  const selected = store.select(keyRangeOf(request), revision, request.countOnly ? 0 : enough);
-  const { count } = selected;
-  let { versions } = selected;
-  if (needsAll(request)) versions = versions.filter((version) => passes(version, request));
+  const keys = keyRangeOf(request);
+  const most = request.countOnly ? 0 : enough;
+  const header = { clusterId: 0n, memberId: 0n, revision: headerRevision, raftTerm: 0 };
+  if (isPlain(request)) {
+    const { rows: kvs, count } = store.select(keys, revision, most, storedAt);
+    return { header, more: cut(kvs, limit), kvs, count };
+  }
+  const { rows, count } = store.select(keys, revision, most, versionAt);
+  const versions = needsAll(request) ? rows.filter((version) => passes(version, request)) : rows;
   sort(versions, request);
-  const more = limit > 0 && versions.length > limit;
-  if (more) versions.length = limit;
-  return {
-    header: { clusterId: 0n, memberId: 0n, revision: headerRevision, raftTerm: 0 },
-    kvs: versions.map(request.keysOnly ? withoutValue : keyValueOf),
-    more,
-    count,
-  };
+  const more = cut(versions, limit);
+  return { header, kvs: versions.map(request.keysOnly ? withoutValue : keyValueOf), more, count };
+}
+
+/** Returns whether there was more than `limit` (0: none). */
+function cut(rows: unknown[], limit: number): boolean {
+  const more = limit > 0 && rows.length > limit;
+  if (more) rows.length = limit;
+  return more;
+}
+
+/** By key, whole: what is stored is the answer. */
+function isPlain(q: RangeRequest): boolean {
+  return !needsAll(q) && q.sortTarget === SortTarget.key && !q.keysOnly;
 }
 
 export const SortOrder = { none: 0, ascend: 1, descend: 2 } as const;

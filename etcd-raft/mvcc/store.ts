@@ -5,7 +5,7 @@ import { History } from "./history.ts";
 import { KeyIndex, type KeyRange } from "./key-index.ts";
 import { isTombstoneAt, mainOf, previousOf } from "./record.ts";
 import { type Address, Slabs } from "./slabs.ts";
-import { Version } from "./version.ts";
+import { type ReadRow, Version } from "./version.ts";
 import { StoreView } from "./view.ts";
 import { restoreRecord, Write } from "./write.ts";
 
@@ -69,18 +69,19 @@ export class Store {
   }
 
   /** The first `limit` of them, and how many there are. That is not counted one by one for the present revision. */
-  select(range: KeyRange, revision: number, limit: number): { versions: Version[]; count: number } {
-    const versions: Version[] = [];
+  select<T>(range: KeyRange, revision: number, limit: number, read: ReadRow<T>): { rows: T[]; count: number } {
+    const rows: T[] = [];
+    const { table } = this.slabs;
     const countsPresent = revision > this.revision || (revision === this.revision && !this.#writing);
     let count = 0;
     this.index.forEach(range, (newest) => {
       if (countsPresent && count === limit) return false;
       const address = this.#at(newest, revision);
-      if (address !== 0 && count++ < limit) versions.push(new Version(this.slabs.table, address));
+      if (address !== 0 && count++ < limit) rows.push(read(table, address));
       return true;
     });
     if (countsPresent && count === limit) count = this.index.countAlive(range);
-    return { versions, count };
+    return { rows, count };
   }
 
   /** The revision that a read for `revision` (0: now) sees. Throws compacted or future revision. */

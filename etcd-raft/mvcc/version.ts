@@ -1,4 +1,4 @@
-import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import { readBigVarint, readVarint, tag, varintEnd } from "./key-value.ts";
 import { bodyOf, isTombstoneAt, lengthOf, mainOf, previousOf, slabOf, subOf } from "./record.ts";
 import type { Address, SlabTable } from "./slabs.ts";
@@ -114,6 +114,55 @@ export function keyValueOf(version: Version): KeyValue {
     value: version.value,
     lease: version.lease,
   };
+}
+
+/** What is made of a record that a read has found. */
+export type ReadRow<T> = (table: SlabTable, address: Address) => T;
+
+export const versionAt: ReadRow<Version> = (table, address) => new Version(table, address);
+
+/** A put as it is stored, for an answer that only passes it on: its fields are read when somebody asks. */
+export const storedAt: ReadRow<KeyValue> = (table, address) => new StoredKeyValue(table, address);
+
+class StoredKeyValue implements KeyValue {
+  readonly #bytes: Buffer;
+  readonly #at: number;
+  readonly #length: number;
+  #decoded: KeyValue | undefined;
+
+  constructor(table: SlabTable, address: Address) {
+    this.#bytes = slabOf(table, address).bytes;
+    this.#at = bodyOf(address);
+    this.#length = lengthOf(table, address);
+  }
+
+  get encoded(): Buffer {
+    return this.#bytes.subarray(this.#at, this.#at + this.#length);
+  }
+
+  get #fields(): KeyValue {
+    this.#decoded ??= KeyValue.decode(this.encoded);
+    return this.#decoded;
+  }
+
+  get key(): Uint8Array {
+    return this.#fields.key;
+  }
+  get createRevision(): number {
+    return this.#fields.createRevision;
+  }
+  get modRevision(): number {
+    return this.#fields.modRevision;
+  }
+  get version(): number {
+    return this.#fields.version;
+  }
+  get value(): Uint8Array {
+    return this.#fields.value;
+  }
+  get lease(): bigint {
+    return this.#fields.lease;
+  }
 }
 
 const none = Buffer.alloc(0);

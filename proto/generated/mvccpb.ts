@@ -8,6 +8,7 @@ export interface KeyValue {
   version: number;
   value: Uint8Array;
   lease: bigint;
+  readonly encoded?: Uint8Array;
 }
 
 export const KeyValue: MessageCodec<KeyValue> = {
@@ -17,6 +18,7 @@ export const KeyValue: MessageCodec<KeyValue> = {
     return KeyValue.read(r, r.len);
   },
   write(m, w) {
+    if (m.encoded !== undefined) return w.raw(m.encoded);
     if (m.key?.length) w.uint32(10).bytes(m.key);
     if (m.createRevision) w.uint32(16).int64(m.createRevision);
     if (m.modRevision) w.uint32(24).int64(m.modRevision);

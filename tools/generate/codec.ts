@@ -115,7 +115,14 @@ class ModuleWriter {
     const fields = type.fieldsArray.map((field) => this.#field(field));
     // One that is mostly absent parts (InternalRaftRequest) begins without them: an object of 30 slots costs more than to read it.
     const sparse = fields.filter(({ zero }) => zero === "undefined").length > sparseFields;
-    this.#lines.push(`export interface ${name} {`, ...fields.map((f) => `  ${f.name}: ${f.type};`), "}", "");
+    const encoded = type.getOption("(kubelab.encoded)") === true;
+    this.#lines.push(
+      `export interface ${name} {`,
+      ...fields.map((f) => `  ${f.name}: ${f.type};`),
+      ...(encoded ? ["  readonly encoded?: Uint8Array;"] : []),
+      "}",
+      "",
+    );
     this.#lines.push(`export const ${name}: MessageCodec<${name}> = {`);
     this.#lines.push(`  encode: (m) => ${name}.write(m, Writer.create()).finish(),`);
     this.#lines.push(
@@ -126,6 +133,7 @@ class ModuleWriter {
     );
     this.#lines.push(
       `  write(${fields.length ? "m" : "_m"}, w) {`,
+      ...(encoded ? ["    if (m.encoded !== undefined) return w.raw(m.encoded);"] : []),
       ...fields.flatMap((f) => f.write.map((l) => `    ${l}`)),
       "    return w;",
       "  },",
