@@ -132,7 +132,9 @@ export class SimTransport implements PeerTransport {
     });
   }
 
+  /** Who says something to us can be answered, also one that was added after all we know (its hello tells its addresses). */
   receive(message: Message): void {
+    if (!this.#options.handlers.isRemoved(message.from)) this.setPeer({ id: message.from });
     this.#life.enter(() => this.#options.handlers.onMessage(message));
   }
 

@@ -109,6 +109,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     removed: (who) => cluster.stop(who.id),
     dies(who, error) {
       note(`${who.name} dies: ${error.stack}`);
+      if (error.message.includes("permanently removed")) return cluster.stop(who.id);
       if (!/EIO|ENOSPC/.test(error.message)) safety.violations.push(`${who.name} died: ${error.message}`);
       clock.after(500, () => cluster.members.includes(who) && who.start());
     },
