@@ -1,4 +1,5 @@
 import { none } from "../../etcd-raft/raft/types.ts";
+import { Reply } from "../../net/reply.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import type { SimMember } from "./sim-member.ts";
 
@@ -27,18 +28,26 @@ export function plant(fault: PlantedFault, who: SimMember): void {
       who.disk.lies = true;
       break;
     case "early acknowledgement": {
-      const write = member.write.bind(member);
-      member.write = (request, caller) => {
-        const result = write(request, caller);
-        if (!request.put) return result as never;
-        result.catch(() => {});
-        const header = member.header(applier.store.revision + 1);
-        return Promise.resolve({ header }) as never;
+      const submit = member.submit.bind(member);
+      member.submit = (request, caller) => {
+        const reply = submit(request, caller);
+        if (!request.put) return reply as never;
+        const early = new Reply<unknown>();
+        early.resolve({ header: member.header(applier.store.revision + 1) });
+        return early as never;
       };
       break;
     }
     case "stale read":
-      member.linearizable = (read) => Promise.resolve().then(read);
+      member.read = (read) => {
+        const reply = new Reply<ReturnType<typeof read>>();
+        try {
+          reply.resolve(read());
+        } catch (error) {
+          reply.reject(error);
+        }
+        return reply;
+      };
       break;
     case "double apply": {
       const apply = applier.apply.bind(applier);
