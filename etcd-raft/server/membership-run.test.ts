@@ -202,6 +202,7 @@ describe("a learner", () => {
       clientOf(follower).unary(ClusterService.MemberPromote, { ID: idOf(i) }, timeout),
       etcdError(Code.FailedPrecondition, "can only promote a learner member"),
     );
+    await until("it has heard of its promotion", () => !cluster.members[i]!.member.isLearner);
     await clientOf(i).unary(KVService.Put, { key: b("b") }, timeout);
     await cluster.stop(i);
     await cluster.start(i);
