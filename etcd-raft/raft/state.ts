@@ -78,21 +78,21 @@ export function setConf(raft: Raft, conf: ConfState): void {
   raft.voter = isVoter(conf, raft.id);
 }
 
+/** Field by field: of one shape, so that encoding it stays quick. */
 function message(raft: Raft, type: Message["type"], to: NodeId, fields: Partial<Message>): Message {
   return {
     type,
     from: raft.id,
     to,
-    term: raft.term,
-    index: 0,
-    logTerm: 0,
-    entries: [],
-    commit: 0,
-    reject: false,
-    rejectHint: 0,
-    context: nothing,
-    conf: undefined,
-    ...fields,
+    term: fields.term ?? raft.term,
+    index: fields.index ?? 0,
+    logTerm: fields.logTerm ?? 0,
+    entries: fields.entries ?? [],
+    commit: fields.commit ?? 0,
+    reject: fields.reject ?? false,
+    rejectHint: fields.rejectHint ?? 0,
+    context: fields.context ?? nothing,
+    conf: fields.conf,
   };
 }
 

@@ -25,9 +25,23 @@ const types = new Map(Object.entries(numbers).map(([type, number]) => [number, t
 
 /** One raftpb.Message, as it stands in a frame between members. */
 export function encodeMessage(message: Message): Uint8Array {
-  const { index, logTerm: term, conf } = message;
-  const snapshot = conf && { metadata: { index, term, confState: conf } };
-  return raftpb.Message.encode({ ...message, type: numbers[message.type], snapshot });
+  const { to, from, term, logTerm, index, entries, commit, reject, rejectHint, context, conf } = message;
+  const snapshot = conf && { metadata: { index, term: logTerm, confState: conf } };
+  const type = numbers[message.type];
+  return raftpb.Message.encode({
+    type,
+    to,
+    from,
+    term,
+    logTerm,
+    index,
+    entries,
+    commit,
+    reject,
+    rejectHint,
+    context,
+    snapshot,
+  });
 }
 
 /** Copies `bytes` once, so that the log keeps no network buffer alive. Throws on bytes that are no raft message of ours. */
