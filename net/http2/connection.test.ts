@@ -169,6 +169,19 @@ describe("pings and limits, as gRPC servers in Go have them", () => {
     });
   }
 
+  test("pings behind data that waited for a window do not count: clients measure the way with them", async () => {
+    const { connection, streams, ended } = connect({ pings: { minTimeMs: 5000, now: () => 0 } });
+    connection.receive(settingsFrame({ 4: 10 }));
+    connection.receive(open(1, 0));
+    connection.sendData(streams[0]!, Buffer.alloc(1000, 1));
+    for (let i = 0; i < 20; i++) {
+      connection.receive(uint32Frame(FrameType.windowUpdate, 1, 10));
+      connection.receive(ping);
+    }
+    await flushed();
+    assert.equal(ended(), false);
+  });
+
   test("a ping of ours is answered without counting, and tells that the peer lives", async () => {
     const { connection, written } = connect({ pings: { minTimeMs: 5000, now: () => 0 } });
     connection.heard();

@@ -101,7 +101,7 @@ export class Http2Connection {
   readonly #pings: Http2Limits["pings"];
   #lastPing = Number.NEGATIVE_INFINITY;
   #strikes = 0;
-  /** Since the peer's last ping. */
+  /** Headers or data since the peer's last ping: clients measure the way with pings behind data that they got. */
   #sent = false;
   /** Since `heard` was asked. */
   #received = true;
@@ -173,7 +173,6 @@ export class Http2Connection {
   }
 
   sendData(stream: Http2Stream, payload: Buffer): void {
-    this.#sent = true;
     stream.queue.push(payload);
     stream.queuedBytes += payload.length;
     this.#pump(stream);
@@ -218,6 +217,7 @@ export class Http2Connection {
         this.#blocked.add(stream);
         return;
       }
+      this.#sent = true;
       this.#frame(FrameType.data, 0, stream.id, size === head.length ? head : head.subarray(0, size));
       this.#sendWindow -= size;
       stream.sendWindow -= size;
