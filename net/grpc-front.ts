@@ -347,7 +347,7 @@ class Call {
   #frame(response: unknown): Buffer {
     const payload = this.#framed(response);
     const bytes = Buffer.allocUnsafe(payload.length);
-    payload.copy(bytes, 0);
+    payload.copy(bytes, 0, 0, payload.length);
     return bytes;
   }
 
@@ -415,10 +415,14 @@ class Framed implements Payload {
     return prefixBytes + this.#message.length;
   }
 
-  copy(into: Buffer, at: number): void {
-    into[at] = 0;
-    into.writeUInt32BE(this.#message.length, at + 1);
-    this.#message.copy(into, at + prefixBytes);
+  copy(into: Buffer, at: number, from: number, to: number): void {
+    let begin = from;
+    if (from === 0) {
+      into[at] = 0;
+      into.writeUInt32BE(this.#message.length, at + 1);
+      begin = prefixBytes;
+    }
+    this.#message.copy(into, at + begin - from, begin - prefixBytes, to - prefixBytes);
   }
 }
 

@@ -34,9 +34,9 @@ export class Writer {
     return bytes;
   }
 
-  /** Copies what was written to `into`, from `at` on. */
-  copy(into: Uint8Array, at: number): void {
-    this.#buffer.copy(into, at, 0, this.#at);
+  /** Copies what was written, or the bytes [from, to) of it, to `into` from `at` on. */
+  copy(into: Uint8Array, at: number, from = 0, to = this.#at): void {
+    this.#buffer.copy(into, at, from, to);
   }
 
   uint32(value: number): this {

@@ -76,10 +76,11 @@ export function cases(): Case[] {
   ];
 }
 
-/** Fills the keys that are read, and a second of puts that count nowhere: both stores are measured warm. */
+/** Fills the keys that are read, and three seconds of puts that count nowhere: both stores are measured warm. */
 export async function prepare(context: Context): Promise<void> {
   await preload(context.cluster, context.leader, "many/", preloadedKeys, context.valueSize, context.signal);
   await load(context, { ...putJob(context, 100), arrivals: { type: "closed", inFlight: 100 }, measureMs: 1000 });
+  await load(context, { ...putJob(context, 1), arrivals: { type: "closed", inFlight: 1 }, measureMs: 2000 });
 }
 
 /** Keys `prefix00000000` and on, in transactions of 100 puts, a few at a time. */

@@ -108,7 +108,7 @@ export interface Ready {
   readStates: { context: Uint8Array; index: number }[]; // answer once applied >= index
   /**
    * Leader: some followers do not know yet that entries up to here are committed. The next append tells them; the caller
-   * gives `TellCommit` a moment later (about a millisecond), in case there is none. 0: no news.
+   * gives `TellCommit` when none is to be expected soon, or has not come. 0: no news.
    */
   commitNews: number;
   /**

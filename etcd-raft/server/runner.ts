@@ -55,6 +55,8 @@ export class Runner {
   #lastTick = 0;
   #stalled = false;
   #commitNews = 0; // to be told to the followers
+  #lastAppend = Number.NEGATIVE_INFINITY;
+  #pace = Number.POSITIVE_INFINITY; // milliseconds between the last two appends
   #cancelTell: Cancel | undefined;
   #installing = 0;
   #installed: Promise<void> = Promise.resolve(); // the last of them
@@ -171,10 +173,19 @@ export class Runner {
     if (proposals.length + confChanges.length + reads.length > 0) this.#options.onDropped(ready.dropped);
     for (const { context, index } of ready.readStates) this.#options.onReadState(context, index);
     for (const entry of ready.committedEntries) this.#toApply.push(entry);
-    if (ready.commitNews > 0) this.#tellSoon(ready.commitNews);
+    if (ready.entries.length > 0) this.#notePace();
+    if (ready.commitNews === 0) return;
+    if (this.#pace < tellCommitMs) this.#tellSoon(ready.commitNews);
+    else this.#step({ type: "TellCommit", index: ready.commitNews }, out);
   }
 
-  /** Under load the next append carries the news before the time is over. */
+  #notePace(): void {
+    const now = this.#options.clock.monotonic();
+    this.#pace = now - this.#lastAppend;
+    this.#lastAppend = now;
+  }
+
+  /** At this pace the next append carries the news before the time is over. */
   #tellSoon(index: number): void {
     this.#commitNews = index;
     this.#cancelTell ??= this.#options.clock.after(tellCommitMs, () => {

@@ -37,7 +37,8 @@ export interface StreamEvents {
 /** Bytes that exist only once: where they are sent from. */
 export interface Payload {
   readonly length: number;
-  copy(into: Buffer, at: number): void;
+  /** The bytes [from, to) of it, to `at` in `into`. */
+  copy(into: Buffer, at: number, from: number, to: number): void;
 }
 
 export interface Http2Stream {
@@ -184,12 +185,12 @@ export class Http2Connection {
     this.#pump(stream);
   }
 
-  /** Headers, one piece of data and trailers, written where they leave from: the way of a unary answer. */
+  /** Headers, data and trailers, written where they leave from when the windows allow: the way of a unary answer. */
   respond(stream: Http2Stream, headers: Buffer, payload: Payload, trailers: Buffer): void {
     const { length } = payload;
-    if (length > this.#sendWindow || length > stream.sendWindow || length > this.#maxSendFrame) {
+    if (length > this.#sendWindow || length > stream.sendWindow) {
       const bytes = Buffer.allocUnsafe(length);
-      payload.copy(bytes, 0);
+      payload.copy(bytes, 0, 0, length);
       this.sendHeaders(stream, headers, false);
       this.sendData(stream, bytes);
       this.sendTrailers(stream, trailers);
@@ -197,13 +198,19 @@ export class Http2Connection {
     }
     this.#sendWindow -= length;
     const out = this.#out;
-    let at = out.room(3 * frameHeaderBytes + headers.length + length + trailers.length);
+    const frames = Math.ceil(length / this.#maxSendFrame);
+    let at = out.room((2 + frames) * frameHeaderBytes + headers.length + length + trailers.length);
     at = writeFrameHeader(out.bytes, at, headers.length, FrameType.headers, Flag.endHeaders, stream.id);
     out.bytes.set(headers, at);
-    at = writeFrameHeader(out.bytes, at + headers.length, length, FrameType.data, 0, stream.id);
-    payload.copy(out.bytes, at);
+    at += headers.length;
+    for (let from = 0; from < length; from += this.#maxSendFrame) {
+      const to = Math.min(length, from + this.#maxSendFrame);
+      at = writeFrameHeader(out.bytes, at, to - from, FrameType.data, 0, stream.id);
+      payload.copy(out.bytes, at, from, to);
+      at += to - from;
+    }
     const last = Flag.endHeaders | Flag.endStream;
-    at = writeFrameHeader(out.bytes, at + length, trailers.length, FrameType.headers, last, stream.id);
+    at = writeFrameHeader(out.bytes, at, trailers.length, FrameType.headers, last, stream.id);
     out.bytes.set(trailers, at);
     this.#flushSoon();
     this.#finish(stream);
