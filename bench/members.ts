@@ -28,7 +28,7 @@ export interface Timers {
 export const defaultTimers: Timers = { heartbeatMs: 100, electionMs: 1000 };
 
 /** Said of both stores, so that neither works with another's tuning. */
-export const commonFlags = ["--snapshot-count=10000", `--quota-backend-bytes=${8 * 2 ** 30}`];
+export const commonFlags = ["--snapshot-count=100000", `--quota-backend-bytes=${8 * 2 ** 30}`];
 
 export const scratch = resolve(".cache/bench");
 
