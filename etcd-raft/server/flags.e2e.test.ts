@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
-import { afterAll, afterEach, describe, test } from "vitest";
+import { afterAll, afterEach, describe, test, vi } from "vitest";
 import { preface, settingsFrame } from "../../net/http2/frames.ts";
 import { peer } from "../../tools/peers.ts";
 import { EtcdClient } from "../client/client.ts";
@@ -214,7 +214,8 @@ describe("a running member", () => {
     const { lines } = await start([...args, outputs, "--log-format=console", "--log-level=info"]);
     const ready = lines.find((line) => line.includes("ready to serve client requests"))!;
     assert.match(ready, /^\S+Z\tinfo\tready to serve client requests\t\{/);
-    assert.ok(readFileSync(log, "utf8").includes(ready));
+    // The two are written one after the other.
+    await vi.waitUntil(() => readFileSync(log, "utf8").includes(ready), { timeout: 10_000 });
   });
 
   test("serves HTTP/1.1 elsewhere with --listen-client-http-urls, and then not beside gRPC", async () => {
