@@ -13,7 +13,7 @@ import { nodeRestriction } from "./admission/node-restriction.ts";
 import { taintNodesByCondition } from "./admission/taint-nodes-by-condition.ts";
 import { Chain } from "./chain.ts";
 import { addApiService } from "./grpc/service.ts";
-import { type Discovery, makeDiscovery } from "./http/discovery.ts";
+import { DiscoveryDocuments } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
 import { OpenApi } from "./http/openapi.ts";
 import { Paths } from "./http/paths.ts";
@@ -24,6 +24,7 @@ import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
 import { writeSystemObjects } from "./registry/system-objects.ts";
+import { ResourceTable } from "./resource-table.ts";
 import { runCompactor } from "./storage/compactor.ts";
 import { EventLease } from "./storage/event-lease.ts";
 import { Storage } from "./storage/storage.ts";
@@ -83,15 +84,12 @@ export class Apiserver {
       clock,
       rand,
     };
-    this.#registry = new Registry(context, resources, options.kubelet && { tls: options.kubelet });
+    const table = new ResourceTable(resources);
+    this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
     this.#chain = new Chain(this.#registry);
-    let discovery: Discovery | undefined;
     const paths = new Paths({
-      discovery: () => {
-        discovery ??= makeDiscovery(resources);
-        return discovery;
-      },
-      openapi: new OpenApi(resources),
+      discovery: new DiscoveryDocuments(table),
+      openapi: new OpenApi(table),
       metrics,
       checks: [
         { name: "ping", live: true, missing: () => undefined },
@@ -116,7 +114,7 @@ export class Apiserver {
       chain: this.#chain,
       paths,
       clock,
-      observe: observer(metrics, this.#cache, resources),
+      observe: observer(metrics, this.#cache, table),
     });
   }
 
@@ -149,8 +147,16 @@ export class Apiserver {
   }
 }
 
-function observer(metrics: Metrics, cache: WatchCache, resources: readonly Resource[]) {
-  const names = new Set(resources.map(({ resource }) => resource));
+function observer(metrics: Metrics, cache: WatchCache, table: ResourceTable) {
+  let served = table.all;
+  let names = new Set<string>();
+  const isKnown = (resource: string) => {
+    if (names.size === 0 || served !== table.all) {
+      served = table.all;
+      names = new Set(served.map((known) => known.resource));
+    }
+    return names.has(resource);
+  };
   const registers = [metrics];
   const total = new Counter({
     name: "apiserver_request_total",
@@ -174,7 +180,7 @@ function observer(metrics: Metrics, cache: WatchCache, resources: readonly Resou
     },
   });
   return (verb: string, resource: string, code: number, ms: number) => {
-    const known = names.has(resource) ? resource : ""; // a label must not grow with what strangers ask for
+    const known = isKnown(resource) ? resource : ""; // a label must not grow with what strangers ask for
     total.inc({ verb: verb.toUpperCase(), resource: known, code: String(code) });
     duration.observe({ verb: verb.toUpperCase(), resource: known }, ms / 1000);
   };

@@ -1,14 +1,30 @@
 import type { Resource, Subresource } from "../../api/resource.ts";
 import { apiVersionOf } from "../registry/decode.ts";
+import type { ResourceTable } from "../resource-table.ts";
 
 /**
- * What the server serves, made once from the resource table: the legacy documents (`/api`, `/apis`, `/api/v1`,
+ * What the server serves, made from the resource table whenever it has changed: the legacy documents (`/api`, `/apis`, `/api/v1`,
  * `/apis/G/V`) and the aggregated ones (apidiscovery.k8s.io/v2). The order of groups is the order of preference.
  */
 export interface Discovery {
   /** By path; bodies are JSON. */
   legacy: ReadonlyMap<string, string>;
   aggregated: ReadonlyMap<string, string>;
+}
+
+export class DiscoveryDocuments {
+  readonly #table: ResourceTable;
+  #made: { from: readonly Resource[]; discovery: Discovery } | undefined;
+
+  constructor(table: ResourceTable) {
+    this.#table = table;
+  }
+
+  get current(): Discovery {
+    const { all } = this.#table;
+    if (this.#made?.from !== all) this.#made = { from: all, discovery: makeDiscovery(all) };
+    return this.#made.discovery;
+  }
 }
 
 export function makeDiscovery(resources: readonly Resource[]): Discovery {

@@ -3,34 +3,52 @@ import type { Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
 import { openApiV3 } from "../../apimachinery/schema/openapi-v3.ts";
 import { apiVersionOf } from "../registry/decode.ts";
+import type { ResourceTable } from "../resource-table.ts";
 
-/** The documents under `/openapi/v3/`, one a group-version, each made when it is first asked for and kept as text. */
+/**
+ * The documents under `/openapi/v3/`, one a group-version, each made when it is first asked for and kept as text until
+ * one of its resources is another.
+ */
 export class OpenApi {
-  readonly #groups = new Map<string, Resource[]>();
-  readonly #documents = new Map<string, OpenApiDocument>();
+  readonly #table: ResourceTable;
+  #all: readonly Resource[] | undefined;
+  #groups = new Map<string, Resource[]>();
+  readonly #documents = new Map<string, { resources: readonly Resource[]; document: OpenApiDocument }>();
 
-  constructor(resources: readonly Resource[]) {
-    for (const resource of resources) {
-      const name = `${resource.group ? "apis" : "api"}/${apiVersionOf(resource)}`;
-      this.#groups.set(name, [...(this.#groups.get(name) ?? []), resource]);
-    }
+  constructor(table: ResourceTable) {
+    this.#table = table;
   }
 
   /** `api/v1`, `apis/apps/v1` */
   get groupVersions(): Iterable<string> {
-    return this.#groups.keys();
+    return this.#current().keys();
   }
 
   document(groupVersion: string): OpenApiDocument | undefined {
-    const resources = this.#groups.get(groupVersion);
+    const resources = this.#current().get(groupVersion);
     if (resources === undefined) return undefined;
-    let document = this.#documents.get(groupVersion);
-    if (document === undefined) {
-      const text = JSON.stringify(openApiV3(schema, resources[0]!, resources));
-      document = { text, hash: createHash("sha256").update(text).digest("hex").toUpperCase() };
-      this.#documents.set(groupVersion, document);
-    }
+    const known = this.#documents.get(groupVersion);
+    if (known?.resources.length === resources.length && resources.every((r, i) => r === known.resources[i]))
+      return known.document;
+    const text = JSON.stringify(openApiV3(schema, resources[0]!, resources));
+    const document = { text, hash: createHash("sha256").update(text).digest("hex").toUpperCase() };
+    this.#documents.set(groupVersion, { resources, document });
     return document;
+  }
+
+  #current(): Map<string, Resource[]> {
+    const { all } = this.#table;
+    if (this.#all === all) return this.#groups;
+    this.#all = all;
+    this.#groups = new Map();
+    for (const resource of all) {
+      const name = `${resource.group ? "apis" : "api"}/${apiVersionOf(resource)}`;
+      const group = this.#groups.get(name);
+      if (group === undefined) this.#groups.set(name, [resource]);
+      else group.push(resource);
+    }
+    for (const name of this.#documents.keys()) if (!this.#groups.has(name)) this.#documents.delete(name);
+    return this.#groups;
   }
 }
 

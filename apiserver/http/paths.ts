@@ -1,5 +1,5 @@
 import type { Registry as Metrics } from "prom-client";
-import type { Discovery } from "./discovery.ts";
+import type { DiscoveryDocuments } from "./discovery.ts";
 import { header } from "./handler.ts";
 import { negotiate } from "./negotiate.ts";
 import type { OpenApi } from "./openapi.ts";
@@ -9,7 +9,7 @@ import type { HttpRequest, HttpResponse } from "./server.ts";
 
 /** The paths that are no resources: discovery, OpenAPI, version, health, metrics. */
 export interface PathsOptions {
-  discovery: () => Discovery;
+  discovery: DiscoveryDocuments;
   openapi: OpenApi;
   metrics: Metrics;
   checks: readonly Check[];
@@ -45,7 +45,7 @@ export class Paths {
   }
 
   #discovery(request: HttpRequest, response: HttpResponse, path: string): void {
-    const { legacy, aggregated } = this.#options.discovery();
+    const { legacy, aggregated } = this.#options.discovery.current;
     const form = negotiate(header(request, "accept"));
     const grouped = aggregated.get(path);
     if (form?.as === "APIGroupDiscoveryList" && grouped !== undefined)
@@ -62,7 +62,7 @@ export class Paths {
   }
 
   #rootText(): string {
-    const { legacy } = this.#options.discovery();
+    const { legacy } = this.#options.discovery.current;
     const paths = [
       ...legacy.keys(),
       "/healthz",

@@ -5,6 +5,7 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
 import type { ApiRequest, Target } from "../request.ts";
+import type { ResourceTable } from "../resource-table.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import type { Context } from "./context.ts";
@@ -28,26 +29,32 @@ import { watch } from "./watch.ts";
  */
 export class Registry {
   readonly context: Context;
-  readonly #resources = new Map<string, Resource>();
+  readonly #table: ResourceTable;
   readonly #kubelet: KubeletClient | undefined;
 
-  constructor(context: Context, resources: readonly Resource[], kubelet: KubeletClient | undefined) {
+  constructor(context: Context, table: ResourceTable, kubelet: KubeletClient | undefined) {
     this.context = context;
     this.#kubelet = kubelet;
-    for (const resource of resources) this.#resources.set(idOf(resource), resource);
+    this.#table = table;
   }
 
   /** Throws 404 for what is not served. */
   resource(target: Pick<Target, "group" | "version" | "resource">): Resource {
-    const resource = this.#resources.get(idOf(target));
+    const resource = this.#table.find(target);
     if (resource === undefined) throw pathNotFound();
     return resource;
   }
 
+  /** The same; what is not known may have been defined at another apiserver a moment ago. Groups of others have a dot. */
+  async #caughtUp(target: Target): Promise<Resource> {
+    if (target.group.includes(".")) await this.context.cache.consistent();
+    return this.resource(target);
+  }
+
   async handle(request: ApiRequest): Promise<Answer> {
-    const resource = this.resource(request.target);
     const { target, verb } = request;
     await this.context.cache.initialized();
+    const resource = this.#table.find(target) ?? (await this.#caughtUp(target));
     if (target.subresource !== "") return this.#subresource(request, resource);
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
     if (resource.namespaced && target.namespace === "" && target.name !== "") throw pathNotFound();
@@ -216,9 +223,6 @@ function writeOptions(request: ApiRequest): WriteOptions {
 function object(resource: Resource | undefined, object: Sendable, code = 200): Answer {
   return { type: "Object", code, resource, object };
 }
-
-const idOf = ({ group, version, resource }: Pick<Target, "group" | "version" | "resource">) =>
-  `${group}/${version}/${resource}`;
 
 const success = (code: number) =>
   ({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code }) as unknown as KubernetesObject;

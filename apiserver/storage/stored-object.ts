@@ -90,7 +90,7 @@ export function decodeValue(key: string, value: Uint8Array, revision: number): S
 /** Length of `{"kind":"K","apiVersion":"V","metadata":{` at the start of a value in our order, else -1. */
 function headLength(value: Uint8Array): number {
   const head = Buffer.from(value.buffer, value.byteOffset, Math.min(value.length, 256)).toString("latin1");
-  const match = /^\{"kind":"[A-Za-z]+","apiVersion":"[a-z0-9./-]+","metadata":\{(?=")/.exec(head);
+  const match = /^\{"kind":"[A-Za-z0-9-]+","apiVersion":"[a-z0-9./-]+","metadata":\{(?=")/.exec(head);
   return match === null || head.startsWith('"resourceVersion"', match[0].length) ? -1 : match[0].length;
 }
 

@@ -17,6 +17,9 @@ import { type Scope, Watcher, type WatchSink } from "./watcher.ts";
  *
  * A broken watch resumes where it was. Only when the store has compacted that revision is everything listed anew, and
  * then every watcher is told 410 Expired: it may have missed something.
+ *
+ * Custom resources (`/registry/<group with a dot>/<plural>/`) are cached whether they are served yet or not: a new
+ * definition is served at once, from the same revision as everything else.
  */
 export interface WatchCacheOptions {
   etcd: Pick<EtcdClient, "watch" | "requestProgress">;
@@ -33,11 +36,12 @@ export class WatchCache {
   readonly #options: WatchCacheOptions;
   readonly #clock: Clock;
   readonly #defer: (fn: () => void) => void;
-  readonly #caches = new Map<string, { cache: ResourceCache; watchers: Set<Watcher> }>();
+  readonly #caches = new Map<string, Entry>();
   readonly #waiting = new Set<{ revision: number; done: () => void }>();
   #dirty = new Set<Watcher>();
   #fresh: CacheEvent[] = [];
   #revision = 0;
+  #listed = 0;
   #synced = false;
   #watch: Watch | undefined;
   #reading: { started: boolean; revision: Promise<number> } | undefined;
@@ -47,8 +51,7 @@ export class WatchCache {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#defer = options.defer ?? setImmediate;
-    for (const prefix of options.prefixes)
-      this.#caches.set(prefix, { cache: new ResourceCache(prefix), watchers: new Set() });
+    for (const prefix of options.prefixes) this.#add(prefix);
   }
 
   /** Everything up to here is in the caches. */
@@ -97,7 +100,7 @@ export class WatchCache {
   /** Throws 429 while the first list of the store is not there. */
   resource(prefix: string): ResourceCache {
     if (this.#revision === 0) throw initializing();
-    return this.#caches.get(prefix)!.cache;
+    return this.#entry(prefix)!.cache;
   }
 
   /** Resolves when the cache holds everything written before this call. */
@@ -146,7 +149,7 @@ export class WatchCache {
     },
   ): Watcher {
     const cache = this.resource(prefix);
-    const { watchers } = this.#caches.get(prefix)!;
+    const { watchers } = this.#entry(prefix)!;
     const { scope, selects, from, sink } = options;
     const events = from === "now" ? [] : cache.since(from);
     if (events === undefined) throw tooOldResourceVersion(from as number, cache.oldest);
@@ -164,7 +167,7 @@ export class WatchCache {
 
   async #list(): Promise<void> {
     const { storage } = this.#options;
-    const objects = new Map<string, StoredObject[]>([...this.#caches.keys()].map((prefix) => [prefix, []]));
+    const objects = new Map<string, StoredObject[]>();
     let revision = 0;
     let startAfter: string | undefined;
     do {
@@ -172,16 +175,22 @@ export class WatchCache {
         revision,
         limit: pageSize,
         onUnreadable: (key, err) => {
-          if (this.#caches.has(prefixOf(key, this.#caches))) this.#unreadable(key, err);
+          if (this.#entry(prefixOf(key, this.#caches))) this.#unreadable(key, err);
         },
         ...(startAfter === undefined ? {} : { startAfter }),
       });
       revision = page.revision;
-      for (const object of page.objects) objects.get(prefixOf(object.key, this.#caches))?.push(object);
+      for (const object of page.objects) {
+        const prefix = prefixOf(object.key, this.#caches);
+        const list = objects.get(prefix);
+        if (list !== undefined) list.push(object);
+        else if (this.#entry(prefix)) objects.set(prefix, [object]);
+      }
       startAfter = page.remaining > 0 ? page.lastKey : undefined;
     } while (startAfter !== undefined);
     if (this.#stopped) return;
-    for (const [prefix, { cache }] of this.#caches) cache.replace(objects.get(prefix)!, revision);
+    for (const [prefix, { cache }] of this.#caches) cache.replace(objects.get(prefix) ?? [], revision);
+    this.#listed = revision;
     this.#follow(revision);
     this.#synced = true;
     this.#advance(revision);
@@ -202,7 +211,7 @@ export class WatchCache {
     if (this.#stopped) return;
     for (const { type, kv } of events) {
       const key = Buffer.from(kv!.key).toString();
-      const entry = this.#caches.get(prefixOf(key, this.#caches));
+      const entry = this.#entry(prefixOf(key, this.#caches));
       if (entry === undefined) continue;
       const event = type === deleteEvent ? entry.cache.delete(key, kv!.modRevision) : this.#put(entry.cache, key, kv!);
       if (event === undefined) continue;
@@ -215,6 +224,18 @@ export class WatchCache {
       if (wanted) this.#fresh.push(event);
     }
     this.#advance(events.at(-1)!.kv!.modRevision);
+  }
+
+  #entry(prefix: string): Entry | undefined {
+    return this.#caches.get(prefix) ?? (customPrefix.test(prefix) ? this.#add(prefix) : undefined);
+  }
+
+  /** Nothing was there up to now: every list and event has been looked at for such prefixes. */
+  #add(prefix: string): Entry {
+    const entry = { cache: new ResourceCache(prefix), watchers: new Set<Watcher>() };
+    entry.cache.replace([], this.#listed);
+    this.#caches.set(prefix, entry);
+    return entry;
   }
 
   #put(cache: ResourceCache, key: string, kv: { value: Uint8Array; modRevision: number }): CacheEvent | undefined {
@@ -281,6 +302,13 @@ export class WatchCache {
     return reading.revision;
   }
 }
+
+interface Entry {
+  cache: ResourceCache;
+  watchers: Set<Watcher>;
+}
+
+const customPrefix = /^\/registry\/[^/]+\.[^/]+\/[^/]+\/$/;
 
 /** `/registry/pods/ns/name` -> `/registry/pods/`; some resources have two parts, as `/registry/services/specs/`. */
 export function prefixOf(key: string, known: { has(prefix: string): boolean }): string {
