@@ -214,6 +214,16 @@ export const examples: Record<string, Example> = {
     },
     columns: ["Deployment/web", "cpu: <unknown>/60%, memory: <unknown>/1Gi", "1", "5", "0", "AGE"],
   },
+  "autoscaling/v1 HorizontalPodAutoscaler": {
+    body: {
+      spec: {
+        scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+        maxReplicas: 5,
+        targetCPUUtilizationPercentage: 60,
+      },
+    },
+    columns: ["Deployment/web", "cpu: <unknown>/60%", "1", "5", "0", "AGE"],
+  },
   "certificates.k8s.io/v1 CertificateSigningRequest": {
     body: {
       spec: {

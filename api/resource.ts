@@ -1,5 +1,6 @@
 import type { FieldError } from "../apimachinery/field-error.ts";
 import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import type { Face } from "./face.ts";
 import type { Scale } from "./generated/autoscaling-v1.ts";
 
 /**
@@ -55,6 +56,8 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   readonly columns: readonly Column<T>[];
   /** For resources with the subresource `scale`. */
   readonly scale?: ScaleAccess<T>;
+  /** For a second version of what is stored as another row. */
+  readonly face?: Face;
 }
 
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";

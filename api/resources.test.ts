@@ -5,7 +5,8 @@ import { decodeBody } from "../apimachinery/schema/decode.ts";
 import { resources } from "./resources.ts";
 import { schema } from "./schema.ts";
 
-const rows = resources();
+/** A second version of a kind works with the rules of the stored one: apiserver/registry/versions.test.ts. */
+const rows = resources().filter(({ face }) => face === undefined);
 const containers = [{ name: "c", image: "i" }];
 const template = { metadata: { labels: { a: "b" } }, spec: { containers } };
 const selector = { matchLabels: { a: "b" } };

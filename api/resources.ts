@@ -12,6 +12,7 @@ import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { statefulSets } from "./apps/stateful-set.ts";
 import { horizontalPodAutoscalers } from "./autoscaling/horizontal-pod-autoscaler.ts";
+import { horizontalPodAutoscalersV1 } from "./autoscaling/v1.ts";
 import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
 import { certificateSigningRequests } from "./certificates/certificate-signing-request.ts";
@@ -32,6 +33,7 @@ import { secrets } from "./core/secret.ts";
 import { services } from "./core/service.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { endpointSlices } from "./discovery/endpoint-slice.ts";
+import { eventsV1Events } from "./events/event.ts";
 import { flowSchemas } from "./flowcontrol/flow-schema.ts";
 import { priorityLevelConfigurations } from "./flowcontrol/priority-level.ts";
 import { ingresses } from "./networking/ingress.ts";
@@ -80,6 +82,7 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     cronJobs,
     jobs,
     horizontalPodAutoscalers,
+    horizontalPodAutoscalersV1,
     certificateSigningRequests,
     ingressClasses,
     ingresses,
@@ -107,5 +110,6 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     priorityLevelConfigurations,
     leases,
     endpointSlices(loopback),
+    eventsV1Events,
   ];
 }

@@ -1,4 +1,5 @@
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { qualifiedName } from "../../apimachinery/names.ts";
 import { age, humanDuration, parseTime } from "../../apimachinery/time.ts";
 import { column, integer, wide } from "../columns.ts";
 import type { Event } from "../generated/core-v1.ts";
@@ -64,10 +65,25 @@ function source({ source, reportingComponent, reportingInstance }: Event): strin
   return [source?.component || reportingComponent, source?.host || reportingInstance].filter(Boolean).join(", ");
 }
 
-function validateEvent({ metadata, involvedObject }: Event): FieldError[] {
+const lengths = { reportingInstance: 128, action: 128, reason: 128 } as const;
+
+/** An Event with an eventTime is of the newer kind, of which more is asked. */
+function validateEvent(event: Event): FieldError[] {
+  const { metadata, involvedObject, eventTime, reportingComponent = "", message = "" } = event;
   const namespace = involvedObject.namespace ?? "";
-  const fits = namespace
-    ? namespace === metadata.namespace
-    : metadata.namespace === "default" || metadata.namespace === "kube-system";
-  return fits ? [] : [invalidValue("involvedObject.namespace", namespace, "does not match event.namespace")];
+  const errors: FieldError[] = [];
+  const clusterWide = metadata.namespace === "default" || (eventTime && metadata.namespace === "kube-system");
+  if (namespace ? !eventTime && namespace !== metadata.namespace : !clusterWide)
+    errors.push(invalidValue("involvedObject.namespace", namespace, "does not match event.namespace"));
+  if (!eventTime) return errors;
+  if (!reportingComponent) errors.push(required("reportingController"));
+  for (const p of qualifiedName(reportingComponent))
+    errors.push(invalidValue("reportingController", reportingComponent, p));
+  for (const [key, max] of Object.entries(lengths) as [keyof typeof lengths, number][]) {
+    if (!event[key]) errors.push(required(key));
+    if (Buffer.byteLength(event[key] ?? "") > max)
+      errors.push(invalidValue(key, "", `can have at most ${max} characters`));
+  }
+  if (Buffer.byteLength(message) > 1024) errors.push(invalidValue("message", "", "can have at most 1024 characters"));
+  return errors;
 }

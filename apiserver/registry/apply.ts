@@ -11,10 +11,11 @@ import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
-import { decodeValueOf, fieldValidation } from "./decode.ts";
+import { decodeServed, fieldValidation } from "./decode.ts";
 import { messageOf, validateManager, writerOf } from "./field-manager.ts";
 import { modify } from "./modify.ts";
 import { next, type Updated } from "./update.ts";
+import { fromStored, storedOf } from "./versions.ts";
 
 export const applyPatchType = "application/apply-patch+yaml";
 
@@ -24,27 +25,28 @@ export const applyPatchType = "application/apply-patch+yaml";
  */
 export async function applyPatch(
   context: Context,
-  resource: Resource,
+  served: Resource,
   request: ApiRequest,
   options: WriteOptions,
 ): Promise<Updated> {
   const { target } = request;
+  const resource = storedOf(served);
   checkOptions(request);
   const config = readConfig(request);
   const writer = {
-    ...writerOf(context, resource, target.subresource, options.manager),
+    ...writerOf(context, served, target.subresource, options.manager),
     force: isTrue(request.options.force ?? "false"),
   };
   /** What the config makes of the present state, and who owns it then. */
   const wantedOf = (live: KubernetesObject | undefined, warnings: string[]) => {
     const { object, managedFields } = apply(
       schema,
-      messageOf(resource),
-      live as unknown as JsonObject | undefined,
+      messageOf(served),
+      (live && fromStored(served, live)) as unknown as JsonObject | undefined,
       config,
       writer,
     );
-    const wanted = decodeValueOf(resource, object, request.options, warnings);
+    const wanted = decodeServed(served, object, request.options, warnings);
     matchName(target, wanted);
     matchNamespace(resource, target, wanted);
     return { wanted, owner: { ...options, applied: { managedFields } } };

@@ -41,7 +41,7 @@ export async function create(
     resource.prepareForCreate(next);
     ownFields(context, resource, "", undefined, next, options);
     await admit(context, { verb: "create", resource, target, user, object: next, old: undefined });
-    const errors = resource.validate(next);
+    const errors = [...resource.validate(next), ...(options.served?.face?.validateMore(next, undefined) ?? [])];
     if (errors.length > 0) throw invalid(resource, next.metadata.name ?? "", errors);
     if (attempt === 1) warnings.push(...resource.warnings(next));
     const key = keyOf(resource, { namespace: target.namespace, name: next.metadata.name });

@@ -5,6 +5,7 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { decodeBody, type FieldValidation, mediaTypes } from "../../apimachinery/schema/decode.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
+import { toStored } from "./versions.ts";
 
 export interface Kind {
   group: string;
@@ -34,6 +35,14 @@ export function decodeObject(
 export function decodeValueOf(kind: Kind, value: unknown, options: Options, warnings: string[]): KubernetesObject {
   const body = { contentType: "application/json", bytes: Buffer.from(JSON.stringify(value)) };
   return decodeObject(kind, body, options, warnings);
+}
+
+/** The same for an object of a resource, as the version in which it is stored. */
+export function decodeServed(served: Resource, value: unknown, options: Options, warnings: string[]): KubernetesObject {
+  const object = decodeValueOf(served, value, options, warnings);
+  if (served.face === undefined) return object;
+  served.defaults(object);
+  return toStored(served, object);
 }
 
 export function fieldValidation({ fieldValidation: wanted = "" }: Options): FieldValidation {

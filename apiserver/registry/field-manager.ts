@@ -11,11 +11,14 @@ import type { Message } from "../../apimachinery/schema/table.ts";
 import type { ApiRequest } from "../request.ts";
 import { type Context, timestamp } from "./context.ts";
 import { apiVersionOf } from "./decode.ts";
+import { fromStored } from "./versions.ts";
 
 /** Who owns which fields after a write: the engine of apimachinery/apply, told what the endpoint is. */
 export interface FieldOwner {
   /** The field manager. */
   manager: string;
+  /** The version through which they are written, when it is another than the stored one. */
+  served?: Resource;
   /** What an apply has found out already. */
   applied?: { managedFields: ManagedFieldsEntry[] | undefined };
 }
@@ -54,11 +57,14 @@ export function ownFields(
   subresource: string,
   old: KubernetesObject | undefined,
   object: KubernetesObject,
-  { manager, applied }: FieldOwner,
+  { manager, served = resource, applied }: FieldOwner,
 ): void {
-  const [live, next] = [old, object] as unknown as [JsonObject | undefined, JsonObject];
-  const writer = writerOf(context, resource, subresource, manager);
-  const managedFields = applied ? applied.managedFields : track(schema, messageOf(resource), live, next, writer);
+  const [live, next] = [old && fromStored(served, old), fromStored(served, object)] as unknown as [
+    JsonObject | undefined,
+    JsonObject,
+  ];
+  const writer = writerOf(context, served, subresource, manager);
+  const managedFields = applied ? applied.managedFields : track(schema, messageOf(served), live, next, writer);
   if (managedFields === undefined) delete object.metadata.managedFields;
   else object.metadata.managedFields = managedFields;
 }

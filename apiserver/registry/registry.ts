@@ -10,7 +10,7 @@ import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
-import { decodeObject, decodeValueOf, isDryRun } from "./decode.ts";
+import { decodeObject, decodeServed, decodeValueOf, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, remove } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
 import { managerOf, validateManager } from "./field-manager.ts";
@@ -21,6 +21,7 @@ import { gone, modify } from "./modify.ts";
 import { isApply, type Patch, patcher } from "./patch.ts";
 import { scaleOf, updateScale } from "./scale.ts";
 import { next, update } from "./update.ts";
+import { fromStored, inVersion, storedOf, toStored } from "./versions.ts";
 import { watch } from "./watch.ts";
 
 /**
@@ -52,10 +53,15 @@ export class Registry {
   }
 
   async handle(request: ApiRequest): Promise<Answer> {
-    const { target, verb } = request;
     await this.context.cache.initialized();
-    const resource = this.#table.find(target) ?? (await this.#caughtUp(target));
-    if (target.subresource !== "") return this.#subresource(request, resource);
+    const served = this.#table.find(request.target) ?? (await this.#caughtUp(request.target));
+    return inVersion(served, await this.#handle(request, served));
+  }
+
+  async #handle(request: ApiRequest, served: Resource): Promise<Answer> {
+    const resource = storedOf(served);
+    const { target, verb } = request;
+    if (target.subresource !== "") return this.#subresource(request, served);
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
     if (resource.namespaced && target.namespace === "" && target.name !== "") throw pathNotFound();
     if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
@@ -65,21 +71,21 @@ export class Registry {
       case "get":
         return object(resource, await get(context, resource, target, options));
       case "list":
-        return { type: "List", resource, list: await list(context, resource, target, options) };
+        return { type: "List", resource, list: await list(context, served, target, options) };
       case "watch":
-        return { type: "Watch", resource, watch: await watch(context, resource, target, options) };
+        return { type: "Watch", resource, watch: await watch(context, served, target, options) };
       case "create": {
         if (target.name !== "") throw methodNotSupported(resource, "create");
-        const body = decodeObject(resource, request.body, options, request.warnings);
-        return object(resource, await create(context, resource, target, body, writeOptions(request)), 201);
+        const body = this.#body(request, served);
+        return object(resource, await create(context, resource, target, body, writeOptions(request, served)), 201);
       }
       case "update": {
-        const body = decodeObject(resource, request.body, options, request.warnings);
-        const { code, stored } = await update(context, resource, target, body, writeOptions(request));
+        const body = this.#body(request, served);
+        const { code, stored } = await update(context, resource, target, body, writeOptions(request, served));
         return object(resource, stored, code);
       }
       case "patch":
-        return this.#patch(request, resource);
+        return this.#patch(request, served);
       case "delete": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
         const deleted = await remove(context, resource, target, deleteOptions, request.user);
@@ -88,21 +94,28 @@ export class Registry {
       }
       case "deletecollection": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
-        const items = await deleteCollection(context, resource, target, options, deleteOptions, request.user);
+        const items = await deleteCollection(context, served, target, options, deleteOptions, request.user);
         return { type: "List", resource, list: items };
       }
     }
   }
 
-  async #patch(request: ApiRequest, resource: Resource): Promise<Answer> {
+  #body({ body, options, warnings }: ApiRequest, served: Resource): KubernetesObject {
+    const object = decodeObject(served, body, options, warnings);
+    if (served.face) served.defaults(object);
+    return toStored(served, object);
+  }
+
+  async #patch(request: ApiRequest, served: Resource): Promise<Answer> {
     const { target, options } = request;
     const { context } = this;
-    const write = writeOptions(request);
+    const resource = storedOf(served);
+    const write = writeOptions(request, served);
     if (isApply(request.body)) {
-      const { code, stored } = await applyPatch(context, resource, request, write);
+      const { code, stored } = await applyPatch(context, served, request, write);
       return object(resource, stored, code);
     }
-    const patch: Patch = patcher(resource, request.body, options, request.warnings);
+    const patch: Patch = patcher(served, request.body, options, request.warnings);
     const warnings = new Set<string>();
     const { stored } = await modify(
       context,
@@ -111,7 +124,7 @@ export class Registry {
       (old) => {
         warnings.clear();
         const found: string[] = [];
-        const wanted = decodeValueOf(resource, patch(old), options, found);
+        const wanted = decodeServed(served, patch(fromStored(served, old)), options, found);
         matchName(target, wanted);
         matchNamespace(resource, target, wanted);
         const result = next(context, resource, target, old, wanted, { ...write, warnings: found });
@@ -124,7 +137,8 @@ export class Registry {
     return object(resource, stored);
   }
 
-  async #subresource(request: ApiRequest, resource: Resource): Promise<Answer> {
+  async #subresource(request: ApiRequest, served: Resource): Promise<Answer> {
+    const resource = storedOf(served);
     const { target, verb, options } = request;
     const subresource = resource.subresources.find(({ name }) => name === target.subresource);
     if (subresource === undefined) throw pathNotFound();
@@ -133,8 +147,8 @@ export class Registry {
     switch (subresource.name) {
       case "status":
         if (verb === "get") return object(resource, await get(context, resource, target, options));
-        if (verb === "patch") return this.#patch(request, resource);
-        return this.#update(request, resource);
+        if (verb === "patch") return this.#patch(request, served);
+        return this.#update(request, served);
       case "scale":
         return this.#scale(request, resource, subresource);
       case "binding": {
@@ -155,9 +169,10 @@ export class Registry {
     }
   }
 
-  async #update(request: ApiRequest, resource: Resource): Promise<Answer> {
-    const body = decodeObject(resource, request.body, request.options, request.warnings);
-    const { stored } = await update(this.context, resource, request.target, body, writeOptions(request));
+  async #update(request: ApiRequest, served: Resource): Promise<Answer> {
+    const resource = storedOf(served);
+    const body = this.#body(request, served);
+    const { stored } = await update(this.context, resource, request.target, body, writeOptions(request, served));
     return object(resource, stored);
   }
 
@@ -212,12 +227,13 @@ export class Registry {
   }
 }
 
-function writeOptions(request: ApiRequest): WriteOptions {
+function writeOptions(request: ApiRequest, served?: Resource): WriteOptions {
   const { user, options, warnings, verb } = request;
   const errors = validateManager(options);
   if (errors.length > 0)
     throw invalid({ group: "meta.k8s.io", kind: `${verb[0]!.toUpperCase()}${verb.slice(1)}Options` }, "", errors);
-  return { user, dryRun: isDryRun(options.dryRun), warnings, manager: managerOf(request) };
+  const version = served?.face ? { served } : {};
+  return { user, dryRun: isDryRun(options.dryRun), warnings, manager: managerOf(request), ...version };
 }
 
 function object(resource: Resource | undefined, object: Sendable, code = 200): Answer {

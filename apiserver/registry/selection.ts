@@ -23,6 +23,8 @@ export function selection(resource: Resource, target: Target, options: Options):
   const labels = parseSelector(options.labelSelector ?? "");
   const fields = parseFieldSelector(options.fieldSelector ?? "");
   checkFields(fields, resource.selectableFields);
+  const names = resource.face?.fieldNames ?? {};
+  for (const requirement of fields) requirement.field = names[requirement.field] ?? requirement.field;
   const name = target.name || exactField(fields, "metadata.name");
   const namespace = target.namespace || (exactField(fields, "metadata.namespace") ?? "");
   const exact = name !== undefined && name !== "" && (!resource.namespaced || namespace !== "");

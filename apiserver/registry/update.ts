@@ -76,6 +76,7 @@ export function next(
   ownFields(context, resource, subresource, old, object, owner);
   admitNow(context, { verb: "update", resource, target, user, object, old });
   const errors = status ? resource.validateStatusUpdate(object, old) : resource.validateUpdate(object, old);
+  if (!status) errors.push(...(owner.served?.face?.validateMore(object, old) ?? []));
   if (errors.length > 0) throw invalid(resource, name, errors);
   for (const warning of resource.warnings(object)) if (!warnings.includes(warning)) warnings.push(warning);
   keepTimes(object, old);
