@@ -40,6 +40,12 @@ runProcess(log, async (signal) => {
       "default-not-ready-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
       "default-unreachable-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
       "allow-loopback-endpoints": { type: "boolean", default: false, help: "for labs in host mode" },
+      "enable-admission-plugins": {
+        type: "strings",
+        default: [],
+        help: "plug-ins besides those that are on by default",
+      },
+      "disable-admission-plugins": { type: "strings", default: [], help: "plug-ins to leave out" },
       "listen-outside": {
         type: "string",
         optional: true,
@@ -102,6 +108,7 @@ runProcess(log, async (signal) => {
           notReady: flags["default-not-ready-toleration-seconds"],
           unreachable: flags["default-unreachable-toleration-seconds"],
         },
+        admissionPlugins: { enable: flags["enable-admission-plugins"], disable: flags["disable-admission-plugins"] },
         advertise: { address: advertised, port: securePort },
         kubelet: files(
           flags["kubelet-certificate-authority"],

@@ -14,6 +14,8 @@ export interface ApiRequest {
   warnings: string[];
   /** Names the field manager when `fieldManager` does not. */
   userAgent?: string | undefined;
+  /** What the audit log shall say besides. */
+  auditAnnotations?: Map<string, string>;
   /** Why the user may not do something else to the same target: an apply may create. Set by the chain. */
   denied?: (verb: Verb) => string | undefined;
 }
@@ -21,6 +23,8 @@ export interface ApiRequest {
 export interface User {
   name: string;
   groups: readonly string[];
+  uid?: string;
+  extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";

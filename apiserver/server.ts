@@ -7,10 +7,8 @@ import type { EtcdClient } from "../etcd-raft/client/client.ts";
 import type { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
-import { defaultTolerationSeconds } from "./admission/default-toleration-seconds.ts";
-import { namespaceLifecycle } from "./admission/namespace-lifecycle.ts";
-import { nodeRestriction } from "./admission/node-restriction.ts";
-import { taintNodesByCondition } from "./admission/taint-nodes-by-condition.ts";
+import { clusterOf } from "./admission/cluster.ts";
+import { admissionPlugins } from "./admission/plugins.ts";
 import { Chain } from "./chain.ts";
 import { addApiService } from "./grpc/service.ts";
 import { DiscoveryDocuments } from "./http/discovery.ts";
@@ -36,6 +34,7 @@ export interface ApiserverOptions {
   serviceClusterIPRange: string;
   serviceNodePortRange: string;
   tolerationSeconds: { notReady: number; unreachable: number };
+  admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   advertise: { address: string; port: number };
   /** Towards the agents. */
   kubelet: TlsMaterial | undefined;
@@ -56,7 +55,7 @@ export class Apiserver {
   readonly #clock: Clock;
   #systemObjects = false;
 
-  /** Throws RangeError for a bad address or port range. */
+  /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
   constructor(options: ApiserverOptions) {
     const { etcd, resources, log, metrics, clock = systemClock, rand = systemRand } = options;
     this.#options = options;
@@ -68,12 +67,11 @@ export class Apiserver {
       addressRange(options.serviceClusterIPRange),
       portRange(options.serviceNodePortRange),
     );
-    const admission = admissionChain([
-      namespaceLifecycle,
-      nodeRestriction,
-      taintNodesByCondition,
-      defaultTolerationSeconds(options.tolerationSeconds),
-    ]);
+    const table = new ResourceTable(resources);
+    const cluster = clusterOf(this.#cache, storage, () => table.all);
+    const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
+    const plugins = admissionPlugins({ tolerationSeconds, enable, disable });
+    const admission = admissionChain(plugins, cluster);
     const context = {
       storage,
       cache: this.#cache,
@@ -84,7 +82,6 @@ export class Apiserver {
       clock,
       rand,
     };
-    const table = new ResourceTable(resources);
     this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
     this.#chain = new Chain(this.#registry);
     const paths = new Paths({

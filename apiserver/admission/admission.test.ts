@@ -1,47 +1,37 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import type { Node, Pod, Toleration } from "../../api/generated/core-v1.ts";
-import type { Resource } from "../../api/resource.ts";
-import { resources } from "../../api/resources.ts";
-import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { Namespaces } from "../../api/generated/resources.ts";
 import type { Attributes } from "./chain.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
+import { admissionPlugins } from "./plugins.ts";
 import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
+import { attributes, clusterWith } from "./testing.ts";
 
-const row = (name: string): Resource => resources().find(({ resource }) => resource === name)!;
-const attributes = (resource: string, object: unknown, more: Partial<Attributes> = {}): Attributes => ({
-  verb: "create",
-  resource: row(resource),
-  subresource: "",
-  namespace: "ns",
-  name: "x",
-  user: { name: "u", groups: [] },
-  object: object as KubernetesObject,
-  old: undefined,
-  ...more,
-});
-const nothing = { namespace: () => undefined };
+const nothing = clusterWith();
 
 describe("NamespaceLifecycle", () => {
-  const namespace = (phase: string) => ({ namespace: () => ({ metadata: { name: "ns" }, status: { phase } }) });
+  const namespace = (phase: string) => clusterWith([Namespaces, { metadata: { name: "ns" }, status: { phase } }]);
 
-  test.each<[string, Attributes, Parameters<typeof namespaceLifecycle>[1], number | undefined]>([
+  test.each<[string, Attributes, typeof nothing, number | undefined]>([
     ["creates in an active Namespace", attributes("pods", {}), namespace("Active"), undefined],
     ["not in a missing one", attributes("pods", {}), nothing, 404],
     ["not in one that ends", attributes("pods", {}), namespace("Terminating"), 403],
-    ["but updates there", attributes("pods", {}, { verb: "update" }), namespace("Terminating"), undefined],
+    ["but updates there", attributes("pods", {}, { operation: "UPDATE" }), namespace("Terminating"), undefined],
     ["and binds there", attributes("pods", {}, { subresource: "binding" }), namespace("Terminating"), undefined],
     ["cluster-wide things need none", attributes("nodes", {}, { namespace: "" }), nothing, undefined],
-    ["default is not deleted", attributes("namespaces", undefined, { verb: "delete", name: "default" }), nothing, 403],
-    ["others are", attributes("namespaces", undefined, { verb: "delete", name: "mine" }), nothing, undefined],
-  ])("%s", (_name, given, lookup, code) => {
-    if (code === undefined) namespaceLifecycle(given, lookup);
-    else
-      assert.throws(
-        () => namespaceLifecycle(given, lookup),
-        (error: { code?: number }) => error.code === code,
-      );
+    [
+      "default is not deleted",
+      attributes("namespaces", undefined, { operation: "DELETE", name: "default" }),
+      nothing,
+      403,
+    ],
+    ["others are", attributes("namespaces", undefined, { operation: "DELETE", name: "mine" }), nothing, undefined],
+  ])("%s", async (_name, given, cluster, code) => {
+    const admitted = async () => namespaceLifecycle.mutate!(given, cluster);
+    if (code === undefined) await admitted();
+    else await assert.rejects(admitted, (error: { code?: number }) => error.code === code);
   });
 });
 
@@ -49,7 +39,7 @@ describe("DefaultTolerationSeconds", () => {
   const plugin = defaultTolerationSeconds({ notReady: 5, unreachable: 6 });
   const added = (tolerations: Toleration[]): string[] => {
     const object: Pod = { metadata: { name: "x" }, spec: { containers: [], tolerations } };
-    plugin(attributes("pods", object), nothing);
+    void plugin.mutate!(attributes("pods", object), nothing);
     return object
       .spec!.tolerations!.slice(tolerations.length)
       .map((t) => `${t.key} ${t.effect} ${t.tolerationSeconds}`);
@@ -72,9 +62,32 @@ describe("TaintNodesByCondition", () => {
   test.each([
     ["a new Node is tainted", attributes("nodes", { metadata: {} }), [taint]],
     ["once", attributes("nodes", { metadata: {}, spec: { taints: [taint] } }), [taint]],
-    ["but not an updated one", attributes("nodes", { metadata: {} }, { verb: "update" }), undefined],
+    ["but not an updated one", attributes("nodes", { metadata: {} }, { operation: "UPDATE" }), undefined],
   ])("%s", (_name, given, expected) => {
-    taintNodesByCondition(given, nothing);
+    void taintNodesByCondition.mutate!(given, nothing);
     assert.deepEqual((given.object as Node).spec?.taints, expected);
+  });
+});
+
+describe("--enable-admission-plugins and --disable-admission-plugins", () => {
+  const tolerationSeconds = { notReady: 1, unreachable: 1 };
+  const names = (enable: string[], disable: string[]) =>
+    admissionPlugins({ tolerationSeconds, enable, disable }).map(({ name }) => name);
+
+  test("what is on by default may be left out", () => {
+    assert.ok(names([], []).includes("NamespaceLifecycle"));
+    assert.ok(!names([], ["NamespaceLifecycle"]).includes("NamespaceLifecycle"));
+  });
+
+  test.each([
+    ["a name that there is not", ["X"], [], 'enable-admission-plugins plugin "X" is unknown'],
+    [
+      "both at once",
+      ["NodeRestriction"],
+      ["NodeRestriction"],
+      "[NodeRestriction] in enable-admission-plugins and disable-admission-plugins overlapped",
+    ],
+  ])("%s is refused", (_name, enable, disable, message) => {
+    assert.throws(() => names(enable, disable), { message });
   });
 });

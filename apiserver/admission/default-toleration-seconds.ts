@@ -1,5 +1,5 @@
 import type { Pod, Toleration } from "../../api/generated/core-v1.ts";
-import type { Plugin } from "./chain.ts";
+import { isFor, type Plugin } from "./chain.ts";
 
 /**
  * DefaultTolerationSeconds: a Pod that says nothing about nodes that are not ready or unreachable stays on one for so
@@ -10,18 +10,27 @@ export function defaultTolerationSeconds(seconds: { notReady: number; unreachabl
     ["node.kubernetes.io/not-ready", seconds.notReady],
     ["node.kubernetes.io/unreachable", seconds.unreachable],
   ];
-  return ({ verb, resource, subresource, object }) => {
-    if (resource.group !== "" || resource.resource !== "pods" || subresource !== "") return;
-    if (verb !== "create" && verb !== "update") return;
-    const { spec } = object as Pod;
-    if (spec === undefined) return;
-    const given = spec.tolerations ?? [];
-    const added = defaults
-      .filter(([key]) => !given.some((toleration) => covers(toleration, key)))
-      .map(
-        ([key, tolerationSeconds]): Toleration => ({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds }),
-      );
-    if (added.length > 0) spec.tolerations = [...given, ...added];
+  return {
+    name: "DefaultTolerationSeconds",
+    mutate(attributes) {
+      const { operation, object } = attributes;
+      if (!isFor(attributes, "pods") || (operation !== "CREATE" && operation !== "UPDATE")) return false;
+      const { spec } = object as Pod;
+      if (spec === undefined) return false;
+      const given = spec.tolerations ?? [];
+      const added = defaults
+        .filter(([key]) => !given.some((toleration) => covers(toleration, key)))
+        .map(
+          ([key, tolerationSeconds]): Toleration => ({
+            key,
+            operator: "Exists",
+            effect: "NoExecute",
+            tolerationSeconds,
+          }),
+        );
+      if (added.length > 0) spec.tolerations = [...given, ...added];
+      return false; // nothing hangs on tolerations
+    },
   };
 }
 

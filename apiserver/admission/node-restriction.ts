@@ -7,18 +7,21 @@ import type { Plugin } from "./chain.ts";
  * NodeRestriction: of what the Node authorizer lets a node write, only its own: the Node and Lease of its name, and the
  * status of, and the end of, Pods that are bound to it.
  */
-export const nodeRestriction: Plugin = ({ verb, resource, subresource, name, user, object, old }) => {
-  const node = nodeName(user);
-  if (node === undefined) return;
-  const refuse = (message: string) => forbidden(resource, name, message);
-  const who = `node ${JSON.stringify(node)}`;
-  if (resource.resource === "nodes" && verb === "create" && object!.metadata.name !== node)
-    throw refuse(`${who} is not allowed to modify node ${JSON.stringify(object!.metadata.name)}`);
-  if (resource.resource === "leases" && verb === "create" && object!.metadata.name !== node)
-    throw refuse("can only access node lease with the same name as the requesting node");
-  if (resource.group !== "" || resource.resource !== "pods") return;
-  const bound = (old as Pod | undefined)?.spec?.nodeName === node;
-  if (verb === "delete" && !bound) throw refuse(`${who} can only delete pods with spec.nodeName set to itself`);
-  if (subresource === "status" && !bound)
-    throw refuse(`${who} can only update pod status for pods with spec.nodeName set to itself`);
+export const nodeRestriction: Plugin = {
+  name: "NodeRestriction",
+  mutate({ operation, resource, subresource, name, user, object, oldObject }) {
+    const node = nodeName(user);
+    if (node === undefined) return;
+    const refuse = (message: string) => forbidden(resource, name, message);
+    const who = `node ${JSON.stringify(node)}`;
+    if (resource.resource === "nodes" && operation === "CREATE" && object!.metadata.name !== node)
+      throw refuse(`${who} is not allowed to modify node ${JSON.stringify(object!.metadata.name)}`);
+    if (resource.resource === "leases" && operation === "CREATE" && object!.metadata.name !== node)
+      throw refuse("can only access node lease with the same name as the requesting node");
+    if (resource.group !== "" || resource.resource !== "pods") return;
+    const bound = (oldObject as Pod | undefined)?.spec?.nodeName === node;
+    if (operation === "DELETE" && !bound) throw refuse(`${who} can only delete pods with spec.nodeName set to itself`);
+    if (subresource === "status" && !bound)
+      throw refuse(`${who} can only update pod status for pods with spec.nodeName set to itself`);
+  },
 };

@@ -1,35 +1,41 @@
-import { Namespaces } from "../../api/generated/resources.ts";
-import type { Resource, Verb } from "../../api/resource.ts";
+import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import type { Attributes, Operation } from "../admission/chain.ts";
 import type { Target, User } from "../request.ts";
-import { registryRoot } from "../storage/storage.ts";
-import type { Context } from "./context.ts";
 
-export interface Admitted {
-  verb: Verb;
-  resource: Resource;
-  target: Target;
+/** What the registry knows of a request when it comes to admission. */
+export interface Asking {
   user: User;
-  object: KubernetesObject | undefined;
-  old: KubernetesObject | undefined;
+  dryRun: boolean;
+  warnings: string[];
+  /** The audit log's; those who keep none leave it out. */
+  auditAnnotations?: Map<string, string>;
+  /** CreateOptions and its like, as the client sent them. */
+  requestOptions?: object;
 }
 
-const namespacePrefix = `${registryRoot}${Namespaces.resource}/`;
-
-/** Runs the admission chain on what the cache knows of Namespaces. */
-export function admitNow({ admission, cache }: Context, { target, ...rest }: Admitted): void {
-  const { name, namespace, subresource } = target;
-  const namespaces = cache.resource(namespacePrefix).objects;
-  admission(
-    { ...rest, name: name || (rest.object?.metadata.name ?? ""), namespace, subresource },
-    { namespace: (name) => namespaces.get(`${namespacePrefix}${name}`)?.parse() },
-  );
-}
-
-/** The same; a Namespace that the cache does not know may have been made a moment ago: then it is caught up first. */
-export async function admit(context: Context, admitted: Admitted): Promise<void> {
-  const { namespace } = admitted.target;
-  const known = context.cache.resource(namespacePrefix).objects.has(`${namespacePrefix}${namespace}`);
-  if (admitted.resource.namespaced && !known) await context.cache.consistent();
-  admitNow(context, admitted);
+/** The attributes of a request. `kind` is the object's when that is not the resource's own. */
+export function attributesOf(
+  operation: Operation,
+  resource: Resource,
+  { name, namespace, subresource }: Target,
+  [object, oldObject]: [KubernetesObject | undefined, KubernetesObject | undefined],
+  asking: Asking,
+  kind?: Attributes["kind"],
+): Attributes {
+  return {
+    operation,
+    resource,
+    kind: kind ?? resource,
+    subresource,
+    namespace,
+    name: name || (object?.metadata?.name ?? ""),
+    user: asking.user,
+    object,
+    oldObject,
+    options: asking.requestOptions,
+    dryRun: asking.dryRun,
+    warnings: asking.warnings,
+    auditAnnotations: asking.auditAnnotations ?? new Map(),
+  };
 }

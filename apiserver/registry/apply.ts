@@ -58,10 +58,10 @@ export async function applyPatch(
         context,
         resource,
         target,
-        (old) => {
+        async (old) => {
           const warnings: string[] = [];
           const { wanted, owner } = wantedOf(old, warnings);
-          const result = next(context, resource, target, old, wanted, { ...owner, warnings });
+          const result = await next(context, resource, target, old, wanted, { ...owner, warnings });
           found.clear();
           for (const warning of warnings) found.add(warning);
           return result;

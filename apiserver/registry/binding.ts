@@ -3,7 +3,9 @@ import type { Resource } from "../../api/resource.ts";
 import { forbiddenField, required } from "../../apimachinery/field-error.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import type { Target } from "../request.ts";
+import { attributesOf } from "./admit.ts";
 import { type Context, timestamp } from "./context.ts";
+import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
 
 /** POST pods/binding: the scheduler's decision. A Pod is bound once. */
@@ -12,7 +14,7 @@ export async function bind(
   resource: Resource,
   target: Target,
   binding: Binding,
-  dryRun: boolean,
+  options: WriteOptions,
 ): Promise<void> {
   const { kind, name: node } = binding.target ?? {};
   const errors = [];
@@ -21,6 +23,10 @@ export async function bind(
   if (!node) errors.push(required("target.name"));
   if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, target.name, errors);
   const { uid, resourceVersion } = binding.metadata;
+  const gvk = { group: "", version: "v1", kind: "Binding" };
+  const attributes = attributesOf("CREATE", resource, target, [binding, undefined], options, gvk);
+  await context.admission.mutate(attributes);
+  await context.admission.validate(attributes);
   await modify(
     context,
     resource,
@@ -45,6 +51,6 @@ export async function bind(
       pod.status = { ...pod.status, conditions: [...others, scheduled] };
       return pod;
     },
-    dryRun,
+    options.dryRun,
   );
 }

@@ -1,18 +1,14 @@
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { alreadyExists, badRequest, generateNameConflict, invalid } from "../../apimachinery/status.ts";
-import type { Target, User } from "../request.ts";
+import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import { admit } from "./admit.ts";
+import { type Asking, attributesOf } from "./admit.ts";
 import { commit } from "./commit.ts";
 import { type Context, keyOf, timestamp } from "./context.ts";
 import { type FieldOwner, ownFields } from "./field-manager.ts";
 
-export interface WriteOptions extends FieldOwner {
-  user: User;
-  dryRun: boolean;
-  warnings: string[];
-}
+export interface WriteOptions extends FieldOwner, Asking {}
 
 /** POST: an object that does not exist yet, with the metadata that the server gives. `object` is the caller's to lose. */
 export async function create(
@@ -22,14 +18,14 @@ export async function create(
   object: KubernetesObject,
   options: WriteOptions,
 ): Promise<StoredObject> {
-  const { user, dryRun, warnings } = options;
+  const { dryRun, warnings } = options;
   const { metadata } = object;
   if (metadata.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
   matchNamespace(resource, target, object);
   if (target.name !== "") matchName(target, object);
   const generated = !metadata.name && metadata.generateName ? metadata.generateName : undefined;
   for (let attempt = 1; ; attempt++) {
-    const next = structuredClone(object);
+    let next = structuredClone(object);
     if (generated !== undefined) next.metadata.name = generateName(generated, (bound) => context.rand.below(bound));
     next.metadata.uid = context.rand.uuid();
     next.metadata.creationTimestamp = timestamp(context.clock.now());
@@ -40,10 +36,19 @@ export async function create(
     resource.defaults(next);
     resource.prepareForCreate(next);
     ownFields(context, resource, "", undefined, next, options);
-    await admit(context, { verb: "create", resource, target, user, object: next, old: undefined });
+    const attributes = attributesOf("CREATE", resource, target, [next, undefined], options);
+    const { uid, creationTimestamp } = next.metadata;
+    if (await context.admission.mutate(attributes)) {
+      next = attributes.object!;
+      matchNamespace(resource, target, next);
+      Object.assign(next.metadata, { uid, creationTimestamp });
+      resource.defaults(next);
+      resource.prepareForCreate(next);
+    }
     const errors = [...resource.validate(next), ...(options.served?.face?.validateMore(next, undefined) ?? [])];
     if (errors.length > 0) throw invalid(resource, next.metadata.name ?? "", errors);
     if (attempt === 1) warnings.push(...resource.warnings(next));
+    await context.admission.validate(attributes);
     const key = keyOf(resource, { namespace: target.namespace, name: next.metadata.name });
     const outcome = await commit(context, resource, { key, old: undefined, next }, dryRun);
     if (outcome.committed && !(dryRun && (await exists(context, key)))) return outcome.stored;

@@ -2,7 +2,8 @@ import type { Resource } from "../../api/resource.ts";
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import type { List, Sendable } from "../answer.ts";
-import type { Options, Target, User } from "../request.ts";
+import type { Options, Target } from "../request.ts";
+import type { Asking } from "./admit.ts";
 import type { Context } from "./context.ts";
 import { remove } from "./delete.ts";
 import { list } from "./list.ts";
@@ -14,7 +15,7 @@ export async function deleteCollection(
   target: Target,
   options: Options,
   deleteOptions: DeleteOptions,
-  user: User,
+  asking: Omit<Asking, "dryRun" | "requestOptions">,
 ): Promise<List> {
   const found = await list(context, resource, target, options);
   const items: Sendable[] = [];
@@ -23,7 +24,7 @@ export async function deleteCollection(
     for (const { name, namespace = "" } of left) {
       try {
         const own = { ...target, name, namespace };
-        items.push((await remove(context, resource, own, deleteOptions, user)).stored);
+        items.push((await remove(context, resource, own, deleteOptions, asking)).stored);
       } catch (error) {
         if (!isNotFound(error)) throw error;
       }

@@ -3,9 +3,9 @@ import { forbiddenField, invalidValue, notSupported } from "../../apimachinery/f
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
-import type { Body, Options, Target, User } from "../request.ts";
+import type { Body, Options, Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import { admitNow } from "./admit.ts";
+import { type Asking, attributesOf } from "./admit.ts";
 import { type Context, timestamp } from "./context.ts";
 import { decodeObject, isDryRun, parseInteger } from "./decode.ts";
 import { hasFinalizers, isNamespace, withPropagation } from "./finalizers.ts";
@@ -23,14 +23,20 @@ export async function remove(
   resource: Resource,
   target: Target,
   options: DeleteOptions,
-  user: User,
+  asking: Omit<Asking, "dryRun" | "requestOptions">,
 ): Promise<Deleted> {
   return modify(
     context,
     resource,
     target,
-    (old) => {
-      admitNow(context, { verb: "delete", resource, target, user, object: undefined, old });
+    async (old) => {
+      const attributes = attributesOf("DELETE", resource, target, [undefined, old], {
+        ...asking,
+        dryRun: isDryRun(options.dryRun),
+        requestOptions: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options },
+      });
+      await context.admission.mutate(attributes);
+      await context.admission.validate(attributes);
       return nextOfDelete(resource, old, options, context.clock.now());
     },
     isDryRun(options.dryRun),

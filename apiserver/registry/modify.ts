@@ -8,7 +8,9 @@ import { commit } from "./commit.ts";
 import { type Context, keyOf, live, prefixOfResource, withoutRevision } from "./context.ts";
 
 /** A new state of the object (the argument may be changed and returned), or its end. Throws what the client shall hear. */
-export type Modifier = (current: KubernetesObject) => KubernetesObject | typeof gone;
+export type Modifier = (current: KubernetesObject) => Next | Promise<Next>;
+
+export type Next = KubernetesObject | typeof gone;
 
 /** The object goes away with this change. */
 export const gone = Symbol("gone");
@@ -53,12 +55,14 @@ async function attempts(
   let fresh = known === undefined;
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
     const old = current.parse();
-    let next: ReturnType<Modifier>;
+    let next: Next;
     try {
-      next = modifier(current.parse()); // cheaper than a clone
+      next = await modifier(current.parse()); // cheaper than a clone
     } catch (error) {
       if (fresh) throw error;
-      current = await live(context, resource, target);
+      const newest = await live(context, resource, target);
+      if (newest.revision === current.revision) throw error; // webhooks need not be asked twice
+      current = newest;
       fresh = true;
       continue;
     }

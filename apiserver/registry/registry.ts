@@ -4,6 +4,7 @@ import type { Resource, Subresource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
+import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import type { ResourceTable } from "../resource-table.ts";
 import { applyPatch } from "./apply.ts";
@@ -88,13 +89,13 @@ export class Registry {
         return this.#patch(request, served);
       case "delete": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
-        const deleted = await remove(context, resource, target, deleteOptions, request.user);
+        const deleted = await remove(context, resource, target, deleteOptions, request);
         if (!deleted.gone) return object(resource, deleted.stored);
         return object(undefined, deletedStatus(resource, deleted.stored.parse()));
       }
       case "deletecollection": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
-        const items = await deleteCollection(context, served, target, options, deleteOptions, request.user);
+        const items = await deleteCollection(context, served, target, options, deleteOptions, request);
         return { type: "List", resource, list: items };
       }
     }
@@ -121,13 +122,13 @@ export class Registry {
       context,
       resource,
       target,
-      (old) => {
+      async (old) => {
         warnings.clear();
         const found: string[] = [];
         const wanted = decodeServed(served, patch(fromStored(served, old)), options, found);
         matchName(target, wanted);
         matchNamespace(resource, target, wanted);
-        const result = next(context, resource, target, old, wanted, { ...write, warnings: found });
+        const result = await next(context, resource, target, old, wanted, { ...write, warnings: found });
         for (const warning of found) warnings.add(warning);
         return result;
       },
@@ -153,7 +154,7 @@ export class Registry {
         return this.#scale(request, resource, subresource);
       case "binding": {
         const binding = decodeObject(subresource.kind, request.body, options, request.warnings) as Binding;
-        await bind(context, resource, target, binding, writeOptions(request).dryRun);
+        await bind(context, resource, target, binding, writeOptions(request));
         return object(undefined, sendable(success(201)), 201);
       }
       case "log": {
@@ -203,11 +204,11 @@ export class Registry {
       this.context,
       resource,
       target,
-      (old) => {
+      async (old) => {
         const object = structuredClone(old) as Namespace;
         object.metadata.resourceVersion = wanted.metadata.resourceVersion || old.metadata.resourceVersion!;
         object.spec = { ...object.spec, finalizers: wanted.spec?.finalizers ?? [] };
-        const result = next(
+        const result = await next(
           this.context,
           resource,
           { ...target, subresource: "" },
@@ -228,12 +229,29 @@ export class Registry {
 }
 
 function writeOptions(request: ApiRequest, served?: Resource): WriteOptions {
-  const { user, options, warnings, verb } = request;
+  const { user, options, warnings, verb, auditAnnotations } = request;
   const errors = validateManager(options);
-  if (errors.length > 0)
-    throw invalid({ group: "meta.k8s.io", kind: `${verb[0]!.toUpperCase()}${verb.slice(1)}Options` }, "", errors);
-  const version = served?.face ? { served } : {};
-  return { user, dryRun: isDryRun(options.dryRun), warnings, manager: managerOf(request), ...version };
+  const kind = `${verb[0]!.toUpperCase()}${verb.slice(1)}Options`;
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind }, "", errors);
+  const dryRun = isDryRun(options.dryRun);
+  const { fieldManager, fieldValidation } = options;
+  const requestOptions = {
+    kind,
+    apiVersion: "meta.k8s.io/v1",
+    ...(dryRun && { dryRun: ["All"] }),
+    ...(fieldManager && { fieldManager }),
+    ...(fieldValidation && { fieldValidation }),
+    ...(options.force !== undefined && { force: isTrue(options.force) }),
+  };
+  return {
+    user,
+    dryRun,
+    warnings,
+    manager: managerOf(request),
+    requestOptions,
+    ...(auditAnnotations && { auditAnnotations }),
+    ...(served?.face && { served }),
+  };
 }
 
 function object(resource: Resource | undefined, object: Sendable, code = 200): Answer {

@@ -4,6 +4,7 @@ import { invalidValue } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import type { Target } from "../request.ts";
+import { attributesOf } from "./admit.ts";
 import type { Context } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
@@ -26,8 +27,12 @@ export async function updateScale(
     context,
     resource,
     target,
-    (old) => {
-      const scale = modifier(scaleOf(resource, old));
+    async (old) => {
+      const before = scaleOf(resource, old);
+      const kind = { group: "autoscaling", version: "v1", kind: "Scale" };
+      const attributes = attributesOf("UPDATE", resource, target, [modifier(before), before], options, kind);
+      await context.admission.mutate(attributes);
+      const scale = attributes.object as Scale;
       const { metadata } = scale;
       if (metadata.resourceVersion && metadata.resourceVersion !== old.metadata.resourceVersion)
         throw conflict(resource, target.name);
@@ -39,6 +44,7 @@ export async function updateScale(
           invalidValue("spec.replicas", replicas, detail),
         ]);
       }
+      await context.admission.validate(attributes);
       const object = structuredClone(old);
       resource.scale!.set(object, replicas);
       return next(context, resource, { ...target, subresource: "" }, old, object, options, "scale");

@@ -4,12 +4,12 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
 import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import { admitNow } from "./admit.ts";
+import { attributesOf } from "./admit.ts";
 import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { keepTimes, ownFields } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
-import { gone, modify } from "./modify.ts";
+import { gone, modify, type Next } from "./modify.ts";
 
 export interface Updated {
   code: 200 | 201;
@@ -47,15 +47,15 @@ export async function update(
  * own rules, whose fields they are now, admission, validation. `subresource` is the one that fields are set through when
  * it is not the target's. Throws what the client shall hear.
  */
-export function next(
+export async function next(
   context: Context,
   resource: Resource,
   target: Target,
   old: KubernetesObject,
   object: KubernetesObject,
-  { user, warnings, ...owner }: Omit<WriteOptions, "dryRun">,
+  options: WriteOptions,
   subresource = target.subresource,
-): KubernetesObject | typeof gone {
+): Promise<Next> {
   const { metadata } = object;
   const { name } = old.metadata;
   if (metadata.uid && metadata.uid !== old.metadata.uid)
@@ -70,15 +70,27 @@ export function next(
     throw conflict(resource, name);
   keepSystemFields(object, old);
   const status = target.subresource === "status";
-  resource.defaults(object);
-  if (status) resource.prepareForStatusUpdate(object, old);
-  else resource.prepareForUpdate(object, old);
-  ownFields(context, resource, subresource, old, object, owner);
-  admitNow(context, { verb: "update", resource, target, user, object, old });
+  const prepare = () => {
+    resource.defaults(object);
+    if (status) resource.prepareForStatusUpdate(object, old);
+    else resource.prepareForUpdate(object, old);
+  };
+  prepare();
+  ownFields(context, resource, subresource, old, object, options);
+  const attributes = attributesOf("UPDATE", resource, { ...target, subresource }, [object, old], options);
+  const asks = subresource !== "scale"; // there admission sees the Scale
+  if (asks && (await context.admission.mutate(attributes))) {
+    object = attributes.object!;
+    matchNamespace(resource, target, object);
+    keepSystemFields(object, old);
+    prepare();
+  }
   const errors = status ? resource.validateStatusUpdate(object, old) : resource.validateUpdate(object, old);
-  if (!status) errors.push(...(owner.served?.face?.validateMore(object, old) ?? []));
+  if (!status) errors.push(...(options.served?.face?.validateMore(object, old) ?? []));
   if (errors.length > 0) throw invalid(resource, name, errors);
-  for (const warning of resource.warnings(object)) if (!warnings.includes(warning)) warnings.push(warning);
+  for (const warning of resource.warnings(object))
+    if (!options.warnings.includes(warning)) options.warnings.push(warning);
+  if (asks) await context.admission.validate(attributes);
   keepTimes(object, old);
   const over = object.metadata.deletionTimestamp !== undefined && !object.metadata.deletionGracePeriodSeconds;
   return over && hasFinalizers(old) && !hasFinalizers(object) ? gone : object;
