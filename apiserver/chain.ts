@@ -1,7 +1,5 @@
-import { forbidden } from "../apimachinery/status.ts";
 import type { Answer } from "./answer.ts";
-import { authorize } from "./authz/authorize.ts";
-import type { PodsOf } from "./authz/node.ts";
+import { type Attributes, type Authorizer, forbiddenRequest, isSuperuser } from "./authz/authorizer.ts";
 import type { Registry } from "./registry/registry.ts";
 import { selectedName } from "./registry/selection.ts";
 import type { ApiRequest, User } from "./request.ts";
@@ -11,36 +9,46 @@ import type { ApiRequest, User } from "./request.ts";
  * admission, the kind's strategy, storage).
  */
 export class Chain {
+  readonly authorizer: Authorizer;
   readonly #registry: Registry;
-  readonly #podsOf: PodsOf;
+  #policyWritten: Promise<void> | undefined;
+  #writePolicy: () => void = () => {};
 
-  constructor(registry: Registry) {
+  constructor(registry: Registry, authorizer: Authorizer) {
     this.#registry = registry;
-    const { cache } = registry.context;
-    this.#podsOf = function* (namespace, node) {
-      for (const stored of cache.resource("/registry/pods/").under(`/registry/pods/${namespace}/`)) {
-        const pod = stored.parse() as { spec?: { nodeName?: string } };
-        if (pod.spec?.nodeName === node) yield pod;
-      }
-    };
+    this.authorizer = authorizer;
+    this.#policyWritten = new Promise((resolve) => (this.#writePolicy = resolve));
+  }
+
+  /** The default roles are there: until then only superusers are answered, and the others wait. */
+  policyWritten(): void {
+    this.#policyWritten = undefined;
+    this.#writePolicy();
   }
 
   async handle(request: ApiRequest): Promise<Answer> {
     const { user, verb, target, options } = request;
-    const name = target.name || (verb === "list" || verb === "watch" ? selectedName(options.fieldSelector) : "");
-    const denied = authorize(
-      { user, verb, target: { ...target, name }, fieldSelector: options.fieldSelector },
-      this.#podsOf,
-    );
-    if (denied !== undefined) throw forbidden(target, name, denied);
-    request.denied = (other) => authorize({ user, verb: other, target }, this.#podsOf);
+    const { fieldSelector, labelSelector } = options;
+    const name = target.name || (verb === "list" || verb === "watch" ? selectedName(fieldSelector) : "");
+    await this.check({ user, verb, target: { ...target, name }, fieldSelector, labelSelector });
+    request.check = (other) => this.check({ user, verb: other, target });
     return this.#registry.handle(request);
   }
 
   /** For paths that are no resources. */
-  checkPath(user: User, method: string, path: string): void {
+  async checkPath(user: User, method: string, path: string): Promise<void> {
+    if (alwaysAllowed.has(path)) return;
     const verb = method === "HEAD" ? "get" : method.toLowerCase();
-    const denied = authorize({ user, verb, path });
-    if (denied !== undefined) throw forbidden({ group: "", resource: "" }, "", denied);
+    await this.check({ user, verb, path });
+  }
+
+  /** Throws upstream's 403. */
+  async check(attributes: Attributes): Promise<void> {
+    if (this.#policyWritten !== undefined && !isSuperuser(attributes.user)) await this.#policyWritten;
+    const decision = await this.authorizer.authorize(attributes);
+    if (decision.type !== "Allow") throw forbiddenRequest(attributes, decision);
   }
 }
+
+/** Upstream's default of --authorization-always-allow-paths. */
+const alwaysAllowed = new Set(["/healthz", "/livez", "/readyz"]);

@@ -16,15 +16,15 @@ export interface ApiRequest {
   userAgent?: string | undefined;
   /** What the audit log shall say besides. */
   auditAnnotations?: Map<string, string>;
-  /** Why the user may not do something else to the same target: an apply may create. Set by the chain. */
-  denied?: (verb: Verb) => string | undefined;
+  /** Throws 403 when the user may not do something else to the same target: an apply may create. Set by the chain. */
+  check?: (verb: Verb) => Promise<void>;
 }
 
 export interface User {
   name: string;
   groups: readonly string[];
-  uid?: string;
-  extra?: Readonly<Record<string, readonly string[]>>;
+  uid?: string | undefined;
+  extra?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
 export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";

@@ -9,6 +9,11 @@ import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins } from "./admission/plugins.ts";
+import { inOrder, superusers } from "./authz/authorizer.ts";
+import { escalationCheck } from "./authz/escalation.ts";
+import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
+import { nodeAuthorizer } from "./authz/node.ts";
+import { RbacAuthorizer } from "./authz/rbac.ts";
 import { Chain } from "./chain.ts";
 import { addApiService } from "./grpc/service.ts";
 import { DiscoveryDocuments } from "./http/discovery.ts";
@@ -21,7 +26,7 @@ import { KeyLocks } from "./registry/key-locks.ts";
 import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
-import { writeSystemObjects } from "./registry/system-objects.ts";
+import { writeNamespaces, writePolicy, writeSystemObjects } from "./registry/system-objects.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { runCompactor } from "./storage/compactor.ts";
 import { EventLease } from "./storage/event-lease.ts";
@@ -71,11 +76,14 @@ export class Apiserver {
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
     const plugins = admissionPlugins({ tolerationSeconds, enable, disable });
-    const admission = admissionChain(plugins, cluster);
+    const rbac = new RbacAuthorizer(rbacIndexOf(this.#cache));
+    const authorizer = inOrder([superusers, nodeAuthorizer(nodeLookupOf(this.#cache)), rbac]);
+    const admission = admissionChain([...plugins, escalationCheck(rbac, authorizer)], cluster);
     const context = {
       storage,
       cache: this.#cache,
       admission,
+      authorizer,
       ranges: this.#ranges,
       locks: new KeyLocks(),
       eventLease: new EventLease(etcd, clock),
@@ -83,7 +91,7 @@ export class Apiserver {
       rand,
     };
     this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
-    this.#chain = new Chain(this.#registry);
+    this.#chain = new Chain(this.#registry, authorizer);
     const paths = new Paths({
       discovery: new DiscoveryDocuments(table),
       openapi: new OpenApi(table),
@@ -129,7 +137,11 @@ export class Apiserver {
       try {
         await this.#ranges.load(() => this.#cache.resource(prefixOfResource(services)).objects.values());
         const serviceIP = addressRange(serviceClusterIPRange).toText(0);
-        await writeSystemObjects(this.#registry, { serviceIP, advertise });
+        await writeNamespaces(this.#registry);
+        await Promise.all([
+          writePolicy(this.#registry).then(() => this.#chain.policyWritten()),
+          writeSystemObjects(this.#registry, { serviceIP, advertise }),
+        ]);
         this.#systemObjects = true;
         return;
       } catch (err) {

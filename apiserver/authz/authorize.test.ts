@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
+import type { Pod } from "../../api/generated/core-v1.ts";
+import type { ClusterRole, RoleBinding } from "../../api/generated/rbac-v1.ts";
 import type { Target, User } from "../request.ts";
-import { authorize } from "./authorize.ts";
+import { type Attributes, forbiddenRequest, inOrder, superusers } from "./authorizer.ts";
+import { reconcileBinding, reconcileRole } from "./bootstrap.ts";
+import { bootstrapPolicy } from "./bootstrap-policy.ts";
+import { refuseEscalation } from "./escalation.ts";
+import { nodeAuthorizer } from "./node.ts";
+import { RbacAuthorizer, RbacIndex, type RbacObjects } from "./rbac.ts";
 
 const user = (name: string, ...groups: string[]): User => ({ name, groups: [...groups, "system:authenticated"] });
 const admin = user("kubernetes-admin", "system:masters");
@@ -19,8 +26,27 @@ function target(text: string): Target {
   return { group, version: "v1", resource: parts[0]!, subresource: parts[1] ?? "", namespace, name };
 }
 
+function authorizerOf(pods: object[] = [], more: Partial<RbacObjects> = {}) {
+  const policy = bootstrapPolicy();
+  const index = new RbacIndex({
+    clusterRoles: [...policy.clusterRoles, ...(more.clusterRoles ?? [])],
+    roles: [...policy.roles, ...(more.roles ?? [])],
+    clusterRoleBindings: [...policy.clusterRoleBindings, ...(more.clusterRoleBindings ?? [])],
+    roleBindings: [...policy.roleBindings, ...(more.roleBindings ?? [])],
+  });
+  const rbac = new RbacAuthorizer(() => index);
+  const lookup = { podsOf: () => pods as Pod[], volume: () => undefined, volumeAttachment: () => undefined };
+  return { rbac, authorizer: inOrder([superusers, nodeAuthorizer(lookup), rbac]) };
+}
+
+const { authorizer } = authorizerOf();
+const decide = (attributes: Attributes, by = authorizer) => {
+  const decision = by.authorize(attributes);
+  assert.ok(!(decision instanceof Promise));
+  return decision;
+};
 const may = (who: User, verb: string, what: string) =>
-  authorize({ user: who, verb, target: target(what) }) === undefined;
+  decide({ user: who, verb, target: target(what) }).type === "Allow";
 
 describe.each<[string, User, [verb: string, what: string][], [verb: string, what: string][]]>([
   [
@@ -47,9 +73,9 @@ describe.each<[string, User, [verb: string, what: string][], [verb: string, what
       ["update", "coordination.k8s.io/leases kube-system/kube-controller-manager"],
     ],
     [
-      ["create", "secrets ns/a"],
-      ["create", "pods/binding ns/a"],
       ["create", "nodes /n1"],
+      ["create", "rbac.authorization.k8s.io/clusterroles"],
+      ["escalate", "rbac.authorization.k8s.io/roles ns/r"],
     ],
   ],
   [
@@ -68,7 +94,6 @@ describe.each<[string, User, [verb: string, what: string][], [verb: string, what
       ["get", "secrets ns/s"],
       ["update", "nodes /n1"],
       ["update", "coordination.k8s.io/leases kube-system/kube-controller-manager"],
-      ["update", "coordination.k8s.io/leases other/kube-scheduler"],
     ],
   ],
   [
@@ -82,9 +107,7 @@ describe.each<[string, User, [verb: string, what: string][], [verb: string, what
       ["update", "coordination.k8s.io/leases kube-node-lease/n1"],
     ],
     [
-      ["patch", "nodes/status /n2"],
       ["delete", "nodes /n1"],
-      ["create", "pods ns/a"],
       ["list", "secrets ns"],
       ["get", "secrets ns/a"],
       ["update", "coordination.k8s.io/leases kube-node-lease/n2"],
@@ -127,7 +150,7 @@ describe.each<[string, User, [verb: string, what: string][], [verb: string, what
   );
 });
 
-test.each<[string, Parameters<typeof authorize>[0], string]>([
+test.each<[string, Attributes, string]>([
   [
     "a resource in a namespace",
     { user: user("u"), verb: "get", target: target("pods ns/x") },
@@ -140,7 +163,7 @@ test.each<[string, Parameters<typeof authorize>[0], string]>([
   ],
   ["a path", { user: user("u"), verb: "get", path: "/metrics" }, 'User "u" cannot get path "/metrics"'],
 ])("a denial names %s", (_name, attributes, text) => {
-  assert.equal(authorize(attributes), text);
+  assert.ok(forbiddenRequest(attributes, decide(attributes)).message.endsWith(`forbidden: ${text}`));
 });
 
 test.each([
@@ -151,7 +174,7 @@ test.each([
   ["", false],
 ])("a node may watch Pods selected by %j: %s", (fieldSelector, expected) => {
   const attributes = { user: node, verb: "watch", target: target("pods"), fieldSelector };
-  assert.equal(authorize(attributes) === undefined, expected);
+  assert.equal(decide(attributes).type === "Allow", expected);
 });
 
 test.each([
@@ -164,5 +187,192 @@ test.each([
   ["another Secret", { volumes: [{ secret: { secretName: "t" } }] }, false],
 ])("a node and a Secret in %s of its Pod", (_name, spec, expected) => {
   const attributes = { user: node, verb: "get", target: target("secrets ns/s") };
-  assert.equal(authorize(attributes, () => [{ spec }]) === undefined, expected);
+  assert.equal(decide(attributes, authorizerOf([{ spec }]).authorizer).type === "Allow", expected);
+});
+
+const rule = (verbs: string, group: string, resources: string, ...resourceNames: string[]) => ({
+  verbs: verbs.split(","),
+  apiGroups: [group],
+  resources: resources.split(","),
+  ...(resourceNames.length > 0 ? { resourceNames } : {}),
+});
+const rbacGroup = "rbac.authorization.k8s.io";
+const role = (name: string, namespace: string, ...rules: ReturnType<typeof rule>[]) => ({
+  metadata: { name, namespace },
+  rules,
+});
+const binding = (name: string, namespace: string, roleKind: string, roleName: string, ...users: string[]) => ({
+  metadata: { name, namespace },
+  roleRef: { apiGroup: rbacGroup, kind: roleKind, name: roleName },
+  subjects: users.map((user) => ({ kind: "User", apiGroup: rbacGroup, name: user })),
+});
+const account = (name: string, namespace?: string) => ({
+  kind: "ServiceAccount",
+  name,
+  ...(namespace ? { namespace } : {}),
+});
+
+describe("rules", () => {
+  const roles = [
+    role("all", "ns", rule("*", "*", "*")),
+    role("named", "ns", rule("get,create,list", "", "pods", "one")),
+    role("scales", "ns", rule("update", "apps", "*/scale")),
+    role("logs", "ns", rule("get", "", "pods/log")),
+  ];
+  const roleBindings = [
+    binding("all", "ns", "Role", "all", "anna"),
+    binding("named", "ns", "Role", "named", "nora"),
+    binding("scales", "ns", "Role", "scales", "sven"),
+    binding("logs", "ns", "Role", "logs", "lena"),
+    binding("gone", "ns", "Role", "gone", "gerd"),
+    { ...binding("sa", "ns", "Role", "all"), subjects: [account("own"), account("other", "b")] },
+  ];
+  const { authorizer } = authorizerOf([], { roles, roleBindings });
+  test.each<[string, string, string, string, boolean]>([
+    ["everything in the namespace of the binding", "anna", "delete", "x.y/zs ns/a", true],
+    ["nothing in another", "anna", "get", "pods other/a", false],
+    ["nothing at the cluster scope", "anna", "list", "pods", false],
+    ["a named object", "nora", "get", "pods ns/one", true],
+    ["no other object", "nora", "get", "pods ns/two", false],
+    ["no create, which has no name", "nora", "create", "pods ns", false],
+    ["no whole list", "nora", "list", "pods ns", false],
+    ["a subresource of all resources", "sven", "update", "apps/deployments/scale ns/d", true],
+    ["not the resources themselves", "sven", "update", "apps/deployments ns/d", false],
+    ["a subresource", "lena", "get", "pods/log ns/p", true],
+    ["not what it is of", "lena", "get", "pods ns/p", false],
+    ["an account of the binding's namespace", "system:serviceaccount:ns:own", "get", "pods ns/p", true],
+    ["an account of another", "system:serviceaccount:b:other", "get", "pods ns/p", true],
+    ["not its namesake", "system:serviceaccount:b:own", "get", "pods ns/p", false],
+  ])("allow %s", (_name, who, verb, what, expected) => {
+    assert.equal(decide({ user: user(who), verb, target: target(what) }, authorizer).type === "Allow", expected);
+  });
+
+  test("a decision says whose it was, and what is missing", () => {
+    const ask = (who: string) =>
+      decide({ user: user(who), verb: "get", target: target("pods ns/p") }, authorizer).reason;
+    assert.equal(ask("anna"), 'RBAC: allowed by RoleBinding "all/ns" of Role "all" to User "anna"');
+    assert.equal(
+      ask("system:serviceaccount:ns:own"),
+      'RBAC: allowed by RoleBinding "sa/ns" of Role "all" to ServiceAccount "own/ns"',
+    );
+    assert.equal(ask("gerd"), 'RBAC: role.rbac.authorization.k8s.io "gone" not found');
+    assert.equal(
+      decide({ user: admin, verb: "get", path: "/metrics" }, authorizerOf().rbac as never).reason,
+      'RBAC: allowed by ClusterRoleBinding "cluster-admin" of ClusterRole "cluster-admin" to Group "system:masters"',
+    );
+  });
+});
+
+describe("nobody gives away more than he has", () => {
+  const resource = (name: string) => ({ group: rbacGroup, version: "v1", resource: name }) as never;
+  const { rbac, authorizer } = authorizerOf([], {
+    roles: [
+      role("pods", "ns", rule("get,list", "", "pods,secrets")),
+      role("may-escalate", "ns", rule("escalate", rbacGroup, "roles")),
+      role("may-bind", "ns", rule("bind", rbacGroup, "clusterroles", "edit")),
+    ],
+    roleBindings: [
+      binding("p", "ns", "Role", "pods", "paul"),
+      binding("e", "ns", "Role", "may-escalate", "emma"),
+      binding("b", "ns", "Role", "may-bind", "bert"),
+    ],
+  });
+  const write = (who: User, kind: string, object: object, oldObject?: object) =>
+    refuseEscalation(rbac, authorizer, { user: who, resource: resource(kind), object, oldObject } as never);
+
+  test("a role may hold what its writer holds", async () => {
+    await write(user("paul"), "roles", role("r", "ns", rule("get", "", "pods", "one"), rule("list", "", "secrets")));
+  });
+
+  test("what is missing is told, verbs joined", async () => {
+    await assert.rejects(
+      write(user("paul"), "roles", role("r", "ns", rule("get,delete,patch", "", "pods"), rule("*", "", "nodes"))),
+      {
+        message:
+          'roles.rbac.authorization.k8s.io "r" is forbidden: user "paul" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:\n' +
+          '{APIGroups:[""], Resources:["nodes"], Verbs:["*"]}\n' +
+          '{APIGroups:[""], Resources:["pods"], Verbs:["delete" "patch"]}',
+      },
+    );
+  });
+
+  test("escalate, bind and system:masters may", async () => {
+    await write(user("emma"), "roles", role("r", "ns", rule("*", "*", "*")));
+    await write(user("bert"), "rolebindings", binding("x", "ns", "ClusterRole", "edit", "eve"));
+    await write(admin, "clusterroles", role("r", "", rule("*", "*", "*")));
+  });
+
+  test("a binding gives what its role holds, and its role must be there", async () => {
+    await write(user("paul"), "rolebindings", binding("x", "ns", "Role", "pods", "eve"));
+    await assert.rejects(
+      write(user("bert"), "rolebindings", binding("x", "ns", "ClusterRole", "cluster-admin", "eve")),
+      {
+        message: /^rolebindings.rbac.authorization.k8s.io "x" is forbidden: user "bert" .* not currently held/s,
+      },
+    );
+    await assert.rejects(write(user("paul"), "rolebindings", binding("x", "ns", "Role", "none", "eve")), {
+      message: 'role.rbac.authorization.k8s.io "none" not found',
+    });
+  });
+
+  test("only who may do all may aggregate", async () => {
+    const aggregate = { ...role("r", ""), aggregationRule: { clusterRoleSelectors: [{}] } };
+    await assert.rejects(write(user("paul"), "clusterroles", aggregate), {
+      message: /must have cluster-admin privileges to use the aggregationRule$/,
+    });
+  });
+
+  test("the garbage collector may take finalizers off", async () => {
+    const old = role("r", "ns", rule("*", "*", "*"));
+    await write(user("gc"), "roles", { ...old, metadata: { ...old.metadata, finalizers: [] } }, old);
+  });
+});
+
+describe("the default roles", () => {
+  const { clusterRoles, clusterRoleBindings } = bootstrapPolicy();
+  const find = <T extends { metadata: { name: string } }>(list: T[], name: string) =>
+    structuredClone(list.find(({ metadata }) => metadata.name === name)!);
+
+  test("are labelled, and aggregate", () => {
+    const edit = find(clusterRoles, "edit");
+    assert.deepEqual(edit.metadata.labels, {
+      "kubernetes.io/bootstrapping": "rbac-defaults",
+      "rbac.authorization.k8s.io/aggregate-to-admin": "true",
+    });
+    assert.deepEqual(edit.aggregationRule, {
+      clusterRoleSelectors: [{ matchLabels: { "rbac.authorization.k8s.io/aggregate-to-edit": "true" } }],
+    });
+  });
+
+  test("are left alone when they are as they should be", () => {
+    for (const one of clusterRoles)
+      assert.equal(reconcileRole(structuredClone(one), one), undefined, one.metadata.name);
+    for (const one of clusterRoleBindings) assert.equal(reconcileBinding(structuredClone(one), one), undefined);
+  });
+
+  test("get back what is missing, keep what was added, and stay as they are when told so", () => {
+    const expected: ClusterRole = find(clusterRoles, "system:kube-dns");
+    const existing = { ...expected, rules: [rule("list", "", "services"), rule("get", "", "pods")] };
+    assert.deepEqual(reconcileRole(existing, expected)!.rules, [
+      ...existing.rules,
+      ...["endpoints:list", "endpoints:watch", "services:watch"].map((text) => {
+        const [resource, verb] = text.split(":");
+        return rule(verb!, "", resource!);
+      }),
+    ]);
+    const annotations = { "rbac.authorization.kubernetes.io/autoupdate": "false" };
+    assert.equal(
+      reconcileRole({ ...existing, metadata: { name: "system:kube-dns", annotations } }, expected),
+      undefined,
+    );
+  });
+
+  test("are bound again to whom they were taken from", () => {
+    const expected = find(clusterRoleBindings, "system:node-proxier") as RoleBinding;
+    const other = { kind: "User", name: "eve" };
+    assert.deepEqual(reconcileBinding({ ...expected, subjects: [other] }, expected)!.subjects, [
+      other,
+      { kind: "User", apiGroup: rbacGroup, name: "system:kube-proxy" },
+    ]);
+  });
 });

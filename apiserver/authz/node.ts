@@ -1,36 +1,98 @@
+import type { PersistentVolume, Pod } from "../../api/generated/core-v1.ts";
+import type { VolumeAttachment } from "../../api/generated/storage-v1.ts";
 import type { Target, User } from "../request.ts";
+import { type Attributes, type Authorizer, type Decision, noOpinion } from "./authorizer.ts";
+import { bootstrapPolicy } from "./bootstrap-policy.ts";
+import { ruleAllows } from "./rules.ts";
 
-/**
- * The Node authorizer: what the policy gives to nodes, narrowed to what belongs to this one: its Node, its Lease, its
- * Pods, and the Secrets and ConfigMaps that these refer to. (Which Pods it may write is for admission, which sees the
- * object.) Differs: a node may read all Nodes, since agents route to the Pod ranges of the others.
- * Undefined when there is nothing to object.
- */
-export function nodeForbids(
-  user: User,
-  verb: string,
-  target: Target,
-  fieldSelector: string,
-  podsOf: PodsOf,
-): string | undefined {
-  const node = nodeName(user);
-  if (node === undefined || verb === "create") return undefined; // the name of a new object is not in the path
-  const { resource, name, namespace } = target;
-  if (resource === "nodes" && verb !== "get" && verb !== "list" && verb !== "watch" && name !== node)
-    return `node ${JSON.stringify(node)} is not allowed to modify node ${JSON.stringify(name)}`;
-  if (resource === "leases" && name !== node)
-    return "can only access node lease with the same name as the requesting node";
-  if (resource === "pods" && (verb === "list" || verb === "watch") && !selects(fieldSelector, `spec.nodeName=${node}`))
-    return "can only list/watch pods with spec.nodeName field selector";
-  if (resource === "secrets" || resource === "configmaps") {
-    for (const pod of name ? podsOf(namespace, node) : []) if (refersTo(pod, resource, name)) return undefined;
-    return `no relationship found between node '${node}' and this object`;
-  }
-  return undefined;
+/** What is known of the cluster: a node may reach what its Pods refer to. */
+export interface NodeLookup {
+  /** The Pods of a namespace ("" of all) that are bound to a node. */
+  podsOf(node: string, namespace: string): Iterable<Pod>;
+  volume(name: string): PersistentVolume | undefined;
+  volumeAttachment(name: string): VolumeAttachment | undefined;
 }
 
-/** The Pods of a namespace that are bound to a node. */
-export type PodsOf = (namespace: string, node: string) => Iterable<unknown>;
+/**
+ * The Node authorizer: what the role system:node holds, narrowed to what belongs to this node: its Lease and CSINode, its
+ * Pods, the Secrets, ConfigMaps and volumes that these refer to, and tokens of their ServiceAccounts. (Which Nodes and
+ * Pods it may write is for the admission plug-in NodeRestriction, which sees the object.)
+ *
+ * Differs: a node may read all Nodes, since agents route to the Pod ranges of the others.
+ */
+export function nodeAuthorizer(lookup: NodeLookup): Authorizer {
+  const rules = bootstrapPolicy().clusterRoles.find(({ metadata }) => metadata.name === "system:node")!.rules!;
+  return {
+    authorize(attributes): Decision {
+      const node = nodeName(attributes.user);
+      if (node === undefined) return noOpinion;
+      const objection = "path" in attributes ? undefined : objectionTo(attributes, node, lookup);
+      if (objection !== undefined) return { type: "NoOpinion", reason: objection };
+      return rules.some((rule) => ruleAllows(rule, attributes)) ? { type: "Allow", reason: "" } : noOpinion;
+    },
+    rulesFor: (user) =>
+      nodeName(user) === undefined
+        ? { rules: [], incomplete: false, errors: [] }
+        : { rules: [], incomplete: true, errors: ["node authorizer does not support user rule resolution"] },
+  };
+}
+
+function objectionTo(
+  { verb, target, fieldSelector = "" }: Extract<Attributes, { target: Target }>,
+  node: string,
+  lookup: NodeLookup,
+): string | undefined {
+  const { group, resource, subresource, name, namespace } = target;
+  const related = (found: (pod: Pod) => boolean) => {
+    if (name === "") return "No Object name found";
+    for (const pod of lookup.podsOf(node, namespace)) if (found(pod)) return undefined;
+    return `no relationship found between node '${node}' and this object`;
+  };
+  switch (group ? `${resource}.${group}` : resource) {
+    case "secrets":
+    case "configmaps":
+      if (!reads.has(verb)) return "can only read resources of this type";
+      if (subresource !== "") return "cannot read subresource";
+      if (namespace === "") return "can only read namespaced object of this type";
+      return related((pod) => refersTo(pod, resource as "secrets", name));
+    case "persistentvolumeclaims":
+      if (subresource === "" && verb !== "get") return "can only get individual resources of this type";
+      if (subresource !== "" && subresource !== "status") return "can only update status subresource";
+      return related((pod) => claimsOf(pod).includes(name));
+    case "persistentvolumes": {
+      if (verb !== "get") return "can only get individual resources of this type";
+      if (subresource !== "") return "cannot get subresource";
+      const claim = lookup.volume(name)?.spec?.claimRef;
+      return related((pod) => pod.metadata.namespace === claim?.namespace && claimsOf(pod).includes(claim?.name ?? ""));
+    }
+    case "volumeattachments.storage.k8s.io":
+      if (verb !== "get") return "can only get individual resources of this type";
+      return lookup.volumeAttachment(name)?.spec.nodeName === node ? undefined : related(() => false);
+    case "serviceaccounts":
+      if (verb !== "create" || name === "") return "can only create tokens for individual service accounts";
+      if (subresource !== "token") return "can only create token subresource of serviceaccount";
+      return related((pod) => pod.spec?.serviceAccountName === name);
+    case "leases.coordination.k8s.io":
+      if (!["get", "create", "update", "patch", "delete"].includes(verb))
+        return "can only get, create, update, patch, or delete a node lease";
+      if (namespace !== "kube-node-lease") return 'can only access leases in the "kube-node-lease" system namespace';
+      if (verb !== "create" && name !== node)
+        return "can only access node lease with the same name as the requesting node";
+      return undefined;
+    case "csinodes.storage.k8s.io":
+      if (verb !== "create" && name !== node)
+        return "can only access CSINode with the same name as the requesting node";
+      return undefined;
+    case "pods":
+      if ((verb === "list" || verb === "watch") && !selects(fieldSelector, `spec.nodeName=${node}`))
+        return "can only list/watch pods with spec.nodeName field selector";
+      return undefined;
+    default:
+      return undefined;
+  }
+}
+
+const reads = new Set(["get", "list", "watch"]);
 
 const selects = (fieldSelector: string, wanted: string) =>
   fieldSelector.replaceAll("==", "=").split(",").includes(wanted);
@@ -39,18 +101,24 @@ const prefix = "system:node:";
 
 /** The node that this user is; undefined for all others. */
 export function nodeName(user: User): string | undefined {
-  return user.groups.includes("system:nodes") && user.name.startsWith(prefix)
+  return user.name.startsWith(prefix) && user.groups.includes("system:nodes")
     ? user.name.slice(prefix.length)
     : undefined;
 }
 
+function claimsOf({ metadata, spec }: Pod): string[] {
+  return (spec?.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) =>
+    persistentVolumeClaim ? [persistentVolumeClaim.claimName] : ephemeral ? [`${metadata.name}-${name}`] : [],
+  );
+}
+
 const referenceFields: Record<string, ReadonlySet<string>> = {
-  secrets: new Set(["secretRef", "secretKeyRef", "imagePullSecrets", "secret"]),
+  secrets: new Set(["secretRef", "secretKeyRef", "imagePullSecrets", "secret", "nodePublishSecretRef"]),
   configmaps: new Set(["configMapRef", "configMapKeyRef", "configMap"]),
 };
 
 /** True when a field that refers to such an object (env, envFrom, volumes, pull secrets) carries the name. */
-function refersTo(pod: unknown, resource: "secrets" | "configmaps", name: string): boolean {
+function refersTo(pod: Pod, resource: "secrets" | "configmaps", name: string): boolean {
   const fields = referenceFields[resource]!;
   const visit = (value: unknown, field: string): boolean => {
     if (typeof value !== "object" || value === null) return false;
@@ -59,5 +127,5 @@ function refersTo(pod: unknown, resource: "secrets" | "configmaps", name: string
     if (fields.has(field) && (own === name || secretName === name)) return true;
     return Object.entries(value).some(([key, part]) => visit(part, key));
   };
-  return visit((pod as { spec?: unknown }).spec, "");
+  return visit(pod.spec, "");
 }

@@ -47,7 +47,7 @@ async function servePath(
 ): Promise<void> {
   if (request.user === "invalid") throw unauthorized();
   try {
-    chain.checkPath(request.user ?? anonymous, info.method, info.path);
+    await chain.checkPath(request.user ?? anonymous, info.method, info.path);
   } catch (error) {
     throw request.user === undefined ? unauthorized() : error;
   }

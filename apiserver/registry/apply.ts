@@ -6,7 +6,7 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
 import { isObject, type JsonObject, set } from "../../apimachinery/schema/normalize.ts";
 import { parseYaml } from "../../apimachinery/schema/yaml.ts";
-import { badRequest, conflict, forbidden, invalid, isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
+import { badRequest, conflict, invalid, isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Context } from "./context.ts";
@@ -73,8 +73,7 @@ export async function applyPatch(
     } catch (error) {
       if (!isNotFound(error) || target.subresource !== "") throw error;
     }
-    const denied = request.denied?.("create");
-    if (denied !== undefined) throw forbidden(target, target.name, denied);
+    await request.check?.("create");
     const { wanted, owner } = wantedOf(undefined, options.warnings);
     if (wanted.metadata.uid) {
       const detail = `uid mismatch: the provided object specified uid ${wanted.metadata.uid}, and no existing object was found`;

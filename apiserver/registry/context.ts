@@ -4,6 +4,7 @@ import { notFound } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Admission } from "../admission/chain.ts";
+import type { Authorizer } from "../authz/authorizer.ts";
 import type { Target } from "../request.ts";
 import type { EventLease } from "../storage/event-lease.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
@@ -17,6 +18,7 @@ export interface Context {
   storage: Storage;
   cache: WatchCache;
   admission: Admission;
+  authorizer: Authorizer;
   ranges: ServiceRanges;
   locks: KeyLocks;
   eventLease: EventLease;

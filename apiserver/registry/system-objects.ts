@@ -2,8 +2,9 @@ import { isIPv4 } from "node:net";
 import { EndpointSlices, Endpoints, Namespaces, Services } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { isAlreadyExists } from "../../apimachinery/status.ts";
+import { type Wanted, wantedPolicy } from "../authz/bootstrap.ts";
 import type { Target, User } from "../request.ts";
-import { keyOf } from "./context.ts";
+import { keyOf, prefixOfResource } from "./context.ts";
 import { create } from "./create.ts";
 import type { Registry } from "./registry.ts";
 import { update } from "./update.ts";
@@ -24,12 +25,33 @@ export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-
 /** Upstream's own identity for these writes. */
 const user: User = { name: "system:apiserver", groups: ["system:masters"] };
 
-export async function writeSystemObjects(registry: Registry, options: SystemOptions): Promise<void> {
+export async function writeNamespaces(registry: Registry): Promise<void> {
   await Promise.all(systemNamespaces.map((name) => ensure(registry, Namespaces, { metadata: { name } }, false)));
+}
+
+/** Needs the Namespaces. */
+export async function writeSystemObjects(registry: Registry, options: SystemOptions): Promise<void> {
   // A Service keeps its ports and address; where the apiserver listens may change from start to start.
   const overwrite = (type: { resource: string }) => type.resource !== Services.resource;
   const objects = kubernetesService(options);
   await Promise.all(objects.map(([type, object]) => ensure(registry, type, object, overwrite(type))));
+}
+
+/** Needs the Namespaces. The default roles and bindings: what is missing is written, roles before what binds them. */
+export async function writePolicy(registry: Registry): Promise<void> {
+  const wanted = wantedPolicy();
+  const isRole = ({ type }: Wanted) => /^(Cluster)?Role$/.test(type.kind);
+  await Promise.all(wanted.filter(isRole).map((one) => ensurePolicy(registry, one)));
+  await Promise.all(wanted.filter((one) => !isRole(one)).map((one) => ensurePolicy(registry, one)));
+}
+
+async function ensurePolicy(registry: Registry, { type, object, reconcile }: Wanted): Promise<void> {
+  const resource = registry.resource(type);
+  const { context } = registry;
+  const found = context.cache.resource(prefixOfResource(resource)).objects.get(keyOf(resource, nameOf(object)));
+  const next = found && reconcile(found.parse());
+  if (found === undefined) await ensure(registry, type, object, false);
+  else if (next !== undefined) await update(context, resource, targetOf(type, next), next, systemWrite());
 }
 
 /** Pure: the Service and its endpoints. */
@@ -69,16 +91,24 @@ export function kubernetesService({
   ];
 }
 
+const nameOf = ({ metadata }: KubernetesObject) => ({ namespace: metadata.namespace ?? "", name: metadata.name });
+
+function targetOf({ group, version, resource }: ResourceType<KubernetesObject>, object: KubernetesObject): Target {
+  return { group, version, resource, ...nameOf(object), subresource: "" };
+}
+
+const systemWrite = () => ({ user, dryRun: false, warnings: [], manager: "kube-apiserver" });
+
 async function ensure(
   registry: Registry,
-  { group, version, resource: name, kind }: ResourceType<KubernetesObject>,
+  type: ResourceType<KubernetesObject>,
   object: KubernetesObject,
   overwrite: boolean,
 ): Promise<void> {
-  const resource = registry.resource({ group, version, resource: name });
-  const { namespace = "" } = object.metadata;
-  const target: Target = { group, version, resource: name, namespace, name: object.metadata.name, subresource: "" };
-  const options = { user, dryRun: false, warnings: [], manager: "kube-apiserver" };
+  const { group, version, kind } = type;
+  const resource = registry.resource(type);
+  const target = targetOf(type, object);
+  const options = systemWrite();
   const whole = () => structuredClone({ kind, apiVersion: group ? `${group}/${version}` : version, ...object });
   const { context } = registry;
   const exists = (await context.storage.get(keyOf(resource, target))) !== undefined;

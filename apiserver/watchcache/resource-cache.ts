@@ -14,6 +14,8 @@ const BTree = sortedBtree.default ?? (sortedBtree as unknown as BTreeClass);
 export class ResourceCache {
   readonly prefix: string;
   readonly objects: sortedBtree.default<string, StoredObject>;
+  /** Counts changes: who has made something of the objects sees whether it is still true. */
+  changes = 0;
   #events: CacheEvent[] = [];
   #start = 0;
   #bytes = 0;
@@ -31,6 +33,7 @@ export class ResourceCache {
 
   /** Starts anew from a list of the store at `revision`. */
   replace(objects: readonly StoredObject[], revision: number): void {
+    this.changes++;
     this.objects.clear();
     for (const object of objects) this.objects.set(object.key, object);
     this.#events = [];
@@ -76,6 +79,7 @@ export class ResourceCache {
   }
 
   #record(event: CacheEvent): CacheEvent {
+    this.changes++;
     this.#events.push(event);
     this.#bytes += event.object.bytes.length;
     while (this.#events.length - this.#start > maxEvents || this.#bytes > maxBytes) {
