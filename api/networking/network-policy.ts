@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import {
   type FieldError,
   forbiddenField,
@@ -6,6 +5,7 @@ import {
   notSupported,
   required,
 } from "../../apimachinery/field-error.ts";
+import { parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, selectorText } from "../columns.ts";
@@ -90,31 +90,6 @@ function validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicy
 }
 
 export const cidrText = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-
-/** Address, as a number, and length of its prefix. */
-export function parseCidr(text: string): { address: bigint; bits: number; prefix: number } | undefined {
-  const match = /^([0-9a-fA-F.:]+)\/(\d{1,3})$/.exec(text);
-  const family = match ? isIP(match[1]!) : 0;
-  const bits = family === 4 ? 32 : 128;
-  const prefix = Number(match?.[2]);
-  return family === 0 || prefix > bits ? undefined : { address: addressOf(match![1]!), bits, prefix };
-}
-
-function addressOf(ip: string): bigint {
-  if (isIP(ip) === 4) return ip.split(".").reduce((sum, part) => (sum << 8n) | BigInt(part), 0n);
-  const [head = "", tail] = ip
-    .replace(/\d+\.\d+\.\d+\.\d+$/, (v4) =>
-      addressOf(v4)
-        .toString(16)
-        .padStart(8, "0")
-        .replace(/^(.{4})/, "$1:"),
-    )
-    .split("::");
-  const left = head.split(":").filter(Boolean);
-  const right = (tail ?? "").split(":").filter(Boolean);
-  const middle = tail === undefined ? [] : Array<string>(8 - left.length - right.length).fill("0");
-  return [...left, ...middle, ...right].reduce((sum, part) => (sum << 16n) | BigInt(`0x${part}`), 0n);
-}
 
 function validateBlock({ cidr, except = [] }: IPBlock, at: string): FieldError[] {
   if (!cidr) return [required(`${at}.cidr`)];

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { parseCidr } from "../../apimachinery/ip.ts";
 import { pathSegmentName } from "../../apimachinery/names.ts";
 import { ageColumn, column, join, nameColumn } from "../columns.ts";
 import type { IPAddress, ServiceCIDR } from "../generated/networking-v1.ts";
@@ -7,7 +8,7 @@ import { IPAddresses, ServiceCIDRs } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
-import { cidrText, parseCidr } from "./network-policy.ts";
+import { cidrText } from "./network-policy.ts";
 
 /** An address in use, named by itself. */
 export const ipAddresses: Resource<IPAddress> = defineResource(IPAddresses, {
