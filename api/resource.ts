@@ -58,6 +58,19 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   readonly scale?: ScaleAccess<T>;
   /** For a second version of what is stored as another row. */
   readonly face?: Face;
+  /** Subresources that write a part of the object, by name. */
+  readonly parts?: Readonly<Record<string, Part<T>>>;
+  /** Never stored: the registry has a handler for it. */
+  readonly virtual?: boolean;
+  /** Text of a Warning for whoever uses it. */
+  readonly deprecated?: string;
+}
+
+export interface Part<T extends KubernetesObject = KubernetesObject> {
+  /** What clients own through it, as paths of two fields; all else is put back. */
+  readonly owns: readonly (readonly [string, string])[];
+  prepare(object: T, old: T, now: string): void;
+  validate(object: T, old: T): FieldError[];
 }
 
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
@@ -142,7 +155,7 @@ const allVerbs: readonly Verb[] = ["create", "delete", "deletecollection", "get"
 const statusLike = (name: string, { group, version, kind }: ResourceType<KubernetesObject>): Subresource => ({
   name,
   kind: { group, version, kind },
-  verbs: name === "status" ? ["get", "patch", "update"] : ["update"],
+  verbs: name === "finalize" ? ["update"] : ["get", "patch", "update"],
 });
 
 export const scaleSubresource: Subresource = {

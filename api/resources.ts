@@ -17,6 +17,7 @@ import { cronJobs } from "./batch/cron-job.ts";
 import { jobs } from "./batch/job.ts";
 import { certificateSigningRequests } from "./certificates/certificate-signing-request.ts";
 import { leases } from "./coordination/lease.ts";
+import { bindings, componentStatuses } from "./core/component-status.ts";
 import { configMaps } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
 import { events } from "./core/event.ts";
@@ -59,6 +60,8 @@ export type { Column, Resource, ScaleAccess, Subresource, Verb } from "./resourc
 export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): readonly Resource[] {
   const loopback = options.allowLoopbackEndpoints ?? false;
   return [
+    bindings,
+    componentStatuses,
     configMaps,
     endpoints(loopback),
     events,

@@ -23,6 +23,15 @@ export function keepAllButStatus<T extends WithStatus>(object: T, old: T): void 
   else object.status = status;
 }
 
+/** At subresources that write one part: everything is as it was, metadata too but for what names its writers. */
+export function keepAll<T extends KubernetesObject>(object: T, old: T): void {
+  const { managedFields, resourceVersion } = object.metadata;
+  for (const key of Object.keys(object)) delete (object as Record<string, unknown>)[key];
+  Object.assign(object, structuredClone(old));
+  if (resourceVersion) object.metadata.resourceVersion = resourceVersion;
+  if (managedFields) object.metadata.managedFields = managedFields;
+}
+
 export function startGeneration(object: KubernetesObject): void {
   object.metadata.generation = 1;
 }

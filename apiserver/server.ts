@@ -66,7 +66,13 @@ export class Apiserver {
     this.#options = options;
     this.#clock = clock;
     const storage = new Storage(etcd, clock);
-    this.#cache = new WatchCache({ etcd, storage, prefixes: resources.map(prefixOfResource), log, clock });
+    this.#cache = new WatchCache({
+      etcd,
+      storage,
+      prefixes: resources.filter(({ virtual }) => !virtual).map(prefixOfResource),
+      log,
+      clock,
+    });
     this.#ranges = new ServiceRanges(
       storage,
       addressRange(options.serviceClusterIPRange),

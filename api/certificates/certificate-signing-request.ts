@@ -6,7 +6,8 @@ import type { CertificateSigningRequest } from "../generated/certificates-v1.ts"
 import { CertificateSigningRequests } from "../generated/resources.ts";
 import { immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
+import { keepStatus } from "../strategy.ts";
+import { approval, statusPart } from "./approval.ts";
 
 const minSeconds = 600;
 
@@ -15,17 +16,17 @@ export const certificateSigningRequests: Resource<CertificateSigningRequest> = d
   CertificateSigningRequests,
   {
     shortNames: ["csr"],
-    subresources: ["status"],
+    subresources: ["approval", "status"],
+    parts: { approval, status: statusPart },
     selectableFields: ["spec.signerName"],
     fields: ({ spec }) => ({ "spec.signerName": spec.signerName ?? "" }),
     defaults: () => {},
-    ...statusOnly,
     prepareForCreate(request) {
       request.status = {};
       for (const key of ["username", "uid", "groups", "extra"] as const) delete request.spec[key];
     },
     prepareForUpdate(request, old) {
-      statusOnly.prepareForUpdate(request, old);
+      keepStatus(request, old);
       request.spec = structuredClone(old.spec);
     },
     ...rules({ namespaced: false, name: () => [] }, validateSpec, ({ spec }, old) =>

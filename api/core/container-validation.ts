@@ -34,12 +34,14 @@ export function validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, 
   for (const [list, containers] of [
     ["containers", spec.containers ?? []],
     ["initContainers", spec.initContainers ?? []],
+    ["ephemeralContainers", spec.ephemeralContainers ?? []],
   ] as const)
     for (const [i, container] of containers.entries()) {
       const at = `${path}.${list}[${i}]`;
       errors.push(...validateName(container.name, names, at));
       errors.push(...validateContainer(container, volumes, at));
-      errors.push(...(list === "initContainers" ? validateInit(container, at) : validateMain(container, at)));
+      if (list === "containers") errors.push(...validateMain(container, at));
+      if (list === "initContainers") errors.push(...validateInit(container, at));
     }
   errors.push(...validateHostPorts(spec, `${path}.containers`));
   return errors;

@@ -12,6 +12,7 @@ import { ipText } from "./service-validation.ts";
 export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
   defineResource(Endpoints, {
     shortNames: ["ep"],
+    deprecated: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     storagePrefix: "services/endpoints",
     defaults({ subsets = [] }) {
       for (const { ports = [] } of subsets) for (const port of ports) port.protocol ||= "TCP";

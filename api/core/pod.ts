@@ -7,6 +7,7 @@ import { defineResource, type Resource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
+import { ephemeralContainers, resize } from "./pod-parts.ts";
 import { qosClass } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
 
@@ -15,9 +16,13 @@ export const pods: Resource<Pod> = defineResource(Pods, {
   categories: ["all"],
   subresources: [
     { name: "binding", kind: { group: "", version: "v1", kind: "Binding" }, verbs: ["create"] },
+    "ephemeralcontainers",
+    { name: "eviction", kind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
     { name: "log", kind: { group: "", version: "v1", kind: "Pod" }, verbs: ["get"] },
+    "resize",
     "status",
   ],
+  parts: { ephemeralcontainers: ephemeralContainers, resize },
   selectableFields: [
     "spec.nodeName",
     "spec.restartPolicy",
@@ -64,7 +69,13 @@ export const pods: Resource<Pod> = defineResource(Pods, {
     else delete pod.metadata.ownerReferences;
     if (pod.status && old.status?.qosClass) pod.status.qosClass = old.status.qosClass;
   },
-  validate: (pod) => [...validateObjectMeta(pod.metadata, { namespaced: true }), ...validatePodSpec(pod.spec, "spec")],
+  validate: (pod) => [
+    ...validateObjectMeta(pod.metadata, { namespaced: true }),
+    ...validatePodSpec(pod.spec, "spec"),
+    ...(pod.spec.ephemeralContainers?.length
+      ? [forbiddenField("spec.ephemeralContainers", "cannot be set on create")]
+      : []),
+  ],
   validateUpdate: (pod, old) => [
     ...validateObjectMetaUpdate(pod.metadata, old.metadata),
     ...validatePodSpec(pod.spec, "spec"),

@@ -25,8 +25,8 @@ test.each([...new Set(rows.map(({ group, version }) => `${group}/${version}`))])
   },
 );
 
-test("every resource has a PATCH that declares what kubectl looks for", () => {
-  for (const row of rows) {
+test("every resource that can be patched has a PATCH that declares what kubectl looks for", () => {
+  for (const row of rows.filter(({ verbs }) => verbs.includes("patch"))) {
     const { group, version, kind } = row;
     const root = group ? `/apis/${group}/${version}` : `/api/${version}`;
     const path = `${root}${row.namespaced ? "/namespaces/{namespace}" : ""}/${row.resource}/{name}`;

@@ -86,10 +86,10 @@ function marked(object: KubernetesObject, graceSeconds: number, now: number): Ku
   return object;
 }
 
-function checkPreconditions(
+export function checkPreconditions(
   resource: Resource,
   { metadata }: KubernetesObject,
-  { preconditions = {} }: DeleteOptions,
+  { preconditions = {} }: Pick<DeleteOptions, "preconditions">,
 ): void {
   const { uid, resourceVersion } = preconditions;
   const failed = (what: string, wanted: string, found: string | undefined) =>

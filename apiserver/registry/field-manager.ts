@@ -82,17 +82,31 @@ export function keepTimes(object: KubernetesObject, old: KubernetesObject): void
 
 const resets = new Map<string, FieldSet>();
 
-/** What the endpoint puts back: status at the object itself, all else at `/status`. */
+/** What the endpoint puts back: status at the object itself, all else at `/status`, all but their part at others. */
 function resetFieldsOf(resource: Resource, subresource: string): FieldSet {
-  const key = `${resource.schema}/${subresource === "status"}`;
+  const key = `${resource.schema}/${subresource}`;
   let set = resets.get(key);
   if (set === undefined) {
-    const names = subresource === "status" ? [...messageOf(resource).fields.keys()] : ["status"];
-    const kept = subresource === "status" ? ["status", "metadata"] : [];
-    const has = resource.subresources.some(({ name }) => name === "status");
-    const reset = has ? names.filter((name) => !kept.includes(name)) : [];
-    set = Object.fromEntries(reset.map((name) => [`f:${name}`, {}]));
+    set = makeResetFields(resource, subresource);
     resets.set(key, set);
   }
   return set;
+}
+
+function makeResetFields(resource: Resource, subresource: string): FieldSet {
+  const all = (message: Message) => [...message.fields.keys()];
+  const set = (names: readonly string[]): FieldSet => Object.fromEntries(names.map((name) => [`f:${name}`, {}]));
+  const message = messageOf(resource);
+  const part = resource.parts?.[subresource];
+  if (part && subresource !== "status") {
+    const result: Record<string, FieldSet> = Object.fromEntries(all(message).map((name) => [`f:${name}`, {}]));
+    for (const [outer] of part.owns) {
+      const inner = part.owns.filter(([first]) => first === outer).map(([, second]) => second);
+      const fields = all(schema.message(message.fields.get(outer)!.messageId!));
+      result[`f:${outer}`] = set(fields.filter((name) => !inner.includes(name)));
+    }
+    return result;
+  }
+  if (!resource.subresources.some(({ name }) => name === "status")) return {};
+  return set(subresource === "status" ? all(message).filter((n) => n !== "status" && n !== "metadata") : ["status"]);
 }

@@ -1,19 +1,23 @@
 import type { Scale } from "../../api/generated/autoscaling-v1.ts";
 import type { Binding, Namespace } from "../../api/generated/core-v1.ts";
+import type { Eviction } from "../../api/generated/policy-v1.ts";
+import { PodDisruptionBudgets, Pods } from "../../api/generated/resources.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
-import type { ResourceTable } from "../resource-table.ts";
+import { idOf, type ResourceTable } from "../resource-table.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
+import { componentStatus } from "./component-status.ts";
 import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeObject, decodeServed, decodeValueOf, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, remove } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
+import { evict } from "./evict.ts";
 import { managerOf, validateManager } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
 import { get, list } from "./list.ts";
@@ -33,11 +37,17 @@ export class Registry {
   readonly context: Context;
   readonly #table: ResourceTable;
   readonly #kubelet: KubeletClient | undefined;
+  /** Who answers for resources that are not stored, by the id of the resource. */
+  readonly virtual = new Map<string, (request: ApiRequest) => Answer | Promise<Answer>>();
 
   constructor(context: Context, table: ResourceTable, kubelet: KubeletClient | undefined) {
     this.context = context;
     this.#kubelet = kubelet;
     this.#table = table;
+    this.virtual.set("/v1/bindings", (request) => this.#bind(request, request.target.name));
+    this.virtual.set("/v1/componentstatuses", (request) =>
+      componentStatus(context, this.resource(request.target), request),
+    );
   }
 
   /** Throws 404 for what is not served. */
@@ -64,6 +74,8 @@ export class Registry {
     const { target, verb } = request;
     if (target.subresource !== "") return this.#subresource(request, served);
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
+    if (resource.deprecated) request.warnings.push(resource.deprecated);
+    if (resource.virtual) return (this.virtual.get(idOf(target)) ?? notServed)(request);
     if (resource.namespaced && target.namespace === "" && target.name !== "") throw pathNotFound();
     if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
     const { context } = this;
@@ -146,15 +158,21 @@ export class Registry {
     if (!subresource.verbs.includes(verb as never)) throw methodNotSupported(resource, verb);
     const { context } = this;
     switch (subresource.name) {
+      case "approval":
+      case "ephemeralcontainers":
+      case "resize":
       case "status":
         if (verb === "get") return object(resource, await get(context, resource, target, options));
         if (verb === "patch") return this.#patch(request, served);
         return this.#update(request, served);
       case "scale":
         return this.#scale(request, resource, subresource);
-      case "binding": {
-        const binding = decodeObject(subresource.kind, request.body, options, request.warnings) as Binding;
-        await bind(context, resource, target, binding, writeOptions(request));
+      case "binding":
+        return this.#bind(request, target.name);
+      case "eviction": {
+        const eviction = decodeObject(subresource.kind, request.body, options, request.warnings) as Eviction;
+        const budgets = this.resource(PodDisruptionBudgets);
+        await evict(context, resource, budgets, target, eviction, writeOptions(request));
         return object(undefined, sendable(success(201)), 201);
       }
       case "log": {
@@ -168,6 +186,19 @@ export class Registry {
       default:
         throw pathNotFound();
     }
+  }
+
+  async #bind(request: ApiRequest, name: string): Promise<Answer> {
+    const { target, options, warnings } = request;
+    const binding = decodeObject(
+      { group: "", version: "v1", kind: "Binding" },
+      request.body,
+      options,
+      warnings,
+    ) as Binding;
+    const pod = { ...target, resource: "pods", name: name || binding.metadata.name };
+    await bind(this.context, this.resource(Pods), pod, binding, writeOptions(request));
+    return object(undefined, sendable(success(201)), 201);
   }
 
   async #update(request: ApiRequest, served: Resource): Promise<Answer> {
@@ -256,6 +287,10 @@ function writeOptions(request: ApiRequest, served?: Resource): WriteOptions {
 
 function object(resource: Resource | undefined, object: Sendable, code = 200): Answer {
   return { type: "Object", code, resource, object };
+}
+
+function notServed(): never {
+  throw pathNotFound();
 }
 
 const success = (code: number) =>

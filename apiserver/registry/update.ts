@@ -5,7 +5,7 @@ import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
 import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { attributesOf } from "./admit.ts";
-import type { Context } from "./context.ts";
+import { type Context, timestamp } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { keepTimes, ownFields } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
@@ -70,9 +70,11 @@ export async function next(
     throw conflict(resource, name);
   keepSystemFields(object, old);
   const status = target.subresource === "status";
+  const part = resource.parts?.[target.subresource];
   const prepare = () => {
     resource.defaults(object);
-    if (status) resource.prepareForStatusUpdate(object, old);
+    if (part) part.prepare(object, old, timestamp(context.clock.now()));
+    else if (status) resource.prepareForStatusUpdate(object, old);
     else resource.prepareForUpdate(object, old);
   };
   prepare();
@@ -85,8 +87,9 @@ export async function next(
     keepSystemFields(object, old);
     prepare();
   }
-  const errors = status ? resource.validateStatusUpdate(object, old) : resource.validateUpdate(object, old);
-  if (!status) errors.push(...(options.served?.face?.validateMore(object, old) ?? []));
+  const validate = status ? resource.validateStatusUpdate : resource.validateUpdate;
+  const errors = part ? part.validate(object, old) : validate(object, old);
+  if (target.subresource === "") errors.push(...(options.served?.face?.validateMore(object, old) ?? []));
   if (errors.length > 0) throw invalid(resource, name, errors);
   for (const warning of resource.warnings(object))
     if (!options.warnings.includes(warning)) options.warnings.push(warning);

@@ -1,0 +1,29 @@
+import { column, nameColumn } from "../columns.ts";
+import type { Binding, ComponentCondition, ComponentStatus } from "../generated/core-v1.ts";
+import { ComponentStatuses } from "../generated/resources.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+/** Kinds that are asked or told, and never stored. */
+const virtual = { virtual: true, defaults: () => {}, validate: () => [], validateUpdate: () => [] } as const;
+
+const healthy = ({ conditions }: ComponentStatus): ComponentCondition | undefined =>
+  conditions?.find(({ type }) => type === "Healthy");
+
+export const componentStatuses: Resource<ComponentStatus> = defineResource(ComponentStatuses, {
+  ...virtual,
+  shortNames: ["cs"],
+  verbs: ["get", "list"],
+  deprecated: "v1 ComponentStatus is deprecated in v1.19+",
+  columns: [
+    nameColumn,
+    column("Status", (c) => (healthy(c)?.status === "True" ? "Healthy" : "Unhealthy"), "Whether it answers."),
+    column("Message", (c) => healthy(c)?.message ?? "", "What it says."),
+    column("Error", (c) => healthy(c)?.error ?? "", "What went wrong."),
+  ],
+});
+
+/** The older way of `pods/binding`: the Pod is named by the Binding. */
+export const bindings: Resource<Binding> = defineResource(
+  { group: "", version: "v1", resource: "bindings", kind: "Binding", namespaced: true },
+  { ...virtual, verbs: ["create"], columns: [nameColumn] },
+);

@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from "node:util";
+import { type FieldError, forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import type { Container, Pod } from "../generated/core-v1.ts";
+import { validateObjectMetaUpdate } from "../metadata.ts";
+import type { Part } from "../resource.ts";
+import { countGeneration, keepAll } from "../strategy.ts";
+import { qosClass } from "./pod-status.ts";
+import { validatePodSpec } from "./pod-validation.ts";
+
+/** What `pods/ephemeralcontainers` and `pods/resize` write: one part of the spec, and nothing else. */
+const mirror = "kubernetes.io/config.mirror";
+
+export const ephemeralContainers: Part<Pod> = {
+  owns: [["spec", "ephemeralContainers"]],
+  prepare(pod, old) {
+    const added = pod.spec.ephemeralContainers;
+    keepAll(pod, old);
+    if (added?.length) pod.spec.ephemeralContainers = added;
+    else delete pod.spec.ephemeralContainers;
+    countGeneration(pod, old);
+  },
+  validate(pod, old) {
+    if (old.metadata.annotations?.[mirror] !== undefined)
+      return [forbiddenField("", "static pods do not support ephemeral containers")];
+    const errors = [
+      ...validateObjectMetaUpdate(pod.metadata, old.metadata),
+      ...validatePodSpec(pod.spec, "spec"),
+      ...validateEphemeral(pod),
+    ];
+    const now = new Map(pod.spec.ephemeralContainers?.map((container) => [container.name, container]));
+    for (const before of old.spec.ephemeralContainers ?? []) {
+      const name = JSON.stringify(before.name);
+      const after = now.get(before.name);
+      const refuse = (what: string) => forbiddenField("spec.ephemeralContainers", what);
+      if (after === undefined) errors.push(refuse(`existing ephemeral containers ${name} may not be removed\n`));
+      else if (!isDeepStrictEqual(after, before))
+        errors.push(refuse(`existing ephemeral containers ${name} may not be changed\n`));
+    }
+    return errors;
+  },
+};
+
+/** A debugger has no ports, probes or limits of its own (upstream's allow-list of its fields). */
+const forbidden = [
+  ...(["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] as const),
+  "resources" as const,
+];
+
+function validateEphemeral({ spec }: Pod): FieldError[] {
+  const others = new Set([...spec.containers, ...(spec.initContainers ?? [])].map(({ name }) => name));
+  const errors: FieldError[] = [];
+  for (const [i, container] of (spec.ephemeralContainers ?? []).entries()) {
+    const at = `spec.ephemeralContainers[${i}]`;
+    for (const field of forbidden) {
+      const value = container[field];
+      if (value !== undefined && Object.keys(value).length > 0)
+        errors.push(forbiddenField(`${at}.${field}`, "cannot be set for an Ephemeral Container"));
+    }
+    const target = container.targetContainerName;
+    if (target && !others.has(target))
+      errors.push({ type: "FieldValueNotFound", field: `${at}.targetContainerName`, badValue: target, detail: "" });
+    for (const [j, { subPath, subPathExpr }] of (container.volumeMounts ?? []).entries())
+      for (const [name, value] of Object.entries({ subPath, subPathExpr }))
+        if (value)
+          errors.push(forbiddenField(`${at}.volumeMounts[${j}].${name}`, "cannot be set for an Ephemeral Container"));
+  }
+  return errors;
+}
+
+export const resize: Part<Pod> = {
+  owns: [
+    ["spec", "containers"],
+    ["spec", "initContainers"],
+  ],
+  prepare(pod, old) {
+    const { containers, initContainers } = pod.spec;
+    const same = sameNames(containers, old.spec.containers) && sameNames(initContainers, old.spec.initContainers);
+    if (!same) return; // validation tells
+    keepAll(pod, old);
+    for (const [list, sent] of [
+      [pod.spec.containers, containers],
+      [pod.spec.initContainers ?? [], initContainers ?? []],
+    ] as const)
+      for (const [i, { resources, resizePolicy }] of sent.entries())
+        Object.assign(list[i]!, { ...(resources && { resources }), ...(resizePolicy && { resizePolicy }) });
+    countGeneration(pod, old);
+  },
+  validate(pod, old) {
+    if (old.metadata.annotations?.[mirror] !== undefined) return [forbiddenField("", "static pods cannot be resized")];
+    const errors = [...validateObjectMetaUpdate(pod.metadata, old.metadata), ...validatePodSpec(pod.spec, "spec")];
+    if (qosClass(pod.spec) !== qosClass(old.spec))
+      errors.push(
+        invalidValue("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing"),
+      );
+    if (!isDeepStrictEqual(unresized(pod), unresized(old)))
+      errors.push(forbiddenField("spec", "only cpu and memory resources are mutable"));
+    for (const list of ["containers", "initContainers"] as const)
+      for (const [i, { resources = {} }] of (old.spec[list] ?? []).entries())
+        for (const kind of ["limits", "requests"] as const) {
+          const now = pod.spec[list]?.[i]?.resources?.[kind] ?? {};
+          if (Object.keys(resources[kind] ?? {}).some((name) => now[name] === undefined))
+            errors.push(forbiddenField(`spec.${list}[${i}].resources.${kind}`, `resource ${kind} cannot be removed`));
+        }
+    return errors;
+  },
+};
+
+const sameNames = (a: Container[] = [], b: Container[] = []): boolean =>
+  a.length === b.length && a.every(({ name }, i) => name === b[i]!.name);
+
+function unresized({ spec }: Pod): unknown {
+  const other = (map: Record<string, string> = {}) =>
+    Object.fromEntries(Object.entries(map).filter(([name]) => name !== "cpu" && name !== "memory"));
+  const fixed = (list: Container[] = []) =>
+    list.map(({ resources, resizePolicy: _, ...container }) => ({
+      ...container,
+      resources: { ...resources, limits: other(resources?.limits), requests: other(resources?.requests) },
+    }));
+  return { ...spec, containers: fixed(spec.containers), initContainers: fixed(spec.initContainers) };
+}

@@ -1,0 +1,171 @@
+import { isPodReady, isPodTerminal } from "../../api/core/pod-status.ts";
+import type { Pod } from "../../api/generated/core-v1.ts";
+import type { Eviction, PodDisruptionBudget } from "../../api/generated/policy-v1.ts";
+import type { Resource } from "../../api/resource.ts";
+import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { labelSelector, matches } from "../../apimachinery/selectors.ts";
+import { badRequest, failure, forbidden, isConflict, tooManyRequests } from "../../apimachinery/status.ts";
+import type { Target } from "../request.ts";
+import { attributesOf } from "./admit.ts";
+import { type Context, live, prefixOfList, prefixOfResource, timestamp } from "./context.ts";
+import type { WriteOptions } from "./create.ts";
+import { isDryRun } from "./decode.ts";
+import { checkPreconditions, remove } from "./delete.ts";
+import { modify } from "./modify.ts";
+
+/**
+ * POST pods/eviction: a delete that asks the Pod's PodDisruptionBudget first. Each granted eviction is counted in the
+ * budget's status, which its controller confirms. Throws 429 when the budget does not allow it, and 500 for a Pod with two.
+ * Source: KEP-85; texts as pkg/registry/core/pod/storage/eviction.go.
+ */
+export async function evict(
+  context: Context,
+  pods: Resource,
+  budgets: Resource,
+  target: Target,
+  eviction: Eviction,
+  write: WriteOptions,
+): Promise<void> {
+  if (eviction.metadata.name && eviction.metadata.name !== target.name)
+    throw badRequest("name in URL does not match name in Eviction object");
+  const sent = (eviction.deleteOptions ?? {}) as DeleteOptions;
+  const dryRun = write.dryRun || isDryRun(sent.dryRun);
+  const options: DeleteOptions = { ...sent, ...(dryRun ? { dryRun: ["All"] } : {}) };
+  const attributes = attributesOf("CREATE", pods, target, [eviction, undefined], { ...write, dryRun }, evictionKind);
+  await context.admission.mutate(attributes);
+  await context.admission.validate(attributes);
+  const own = { ...target, subresource: "" };
+  /** Marks the Pod as disrupted, for whoever counts failures, and deletes it. */
+  const removeAt = async (resourceVersion: string | undefined) => {
+    const preconditions = { ...(resourceVersion ? { resourceVersion } : {}), ...options.preconditions };
+    const now = timestamp(context.clock.now());
+    const mark = (pod: KubernetesObject) => {
+      checkPreconditions(pods, pod, { preconditions });
+      return disrupted(pod as Pod, now);
+    };
+    const { stored } = await modify(context, pods, { ...own, subresource: "status" }, mark, dryRun);
+    if (preconditions.resourceVersion && !dryRun) preconditions.resourceVersion = String(stored.revision);
+    await remove(context, pods, own, { ...options, preconditions }, write);
+  };
+  for (let attempt = 1; ; attempt++) {
+    const pod = (await live(context, pods, own)).parse() as Pod;
+    const { resourceVersion, deletionTimestamp } = pod.metadata;
+    const over = isPodTerminal(pod) || deletionTimestamp !== undefined;
+    if (!over && pod.status?.phase !== "Pending") return evictRunning(context, budgets, pod, dryRun, removeAt);
+    try {
+      // One that ran in the meantime must not slip past its budget.
+      await removeAt(over ? undefined : resourceVersion);
+      return;
+    } catch (error) {
+      if (!isConflict(error) || options.preconditions?.resourceVersion || attempt === maxAttempts) throw error;
+    }
+  }
+}
+
+function disrupted(pod: Pod, now: string): Pod {
+  const conditions = pod.status?.conditions ?? [];
+  if (conditions.some(({ type, status }) => type === "DisruptionTarget" && status === "True")) return pod;
+  const condition = {
+    type: "DisruptionTarget",
+    status: "True" as const,
+    lastTransitionTime: now,
+    reason: "EvictionByEvictionAPI",
+    message: "Eviction API: evicting",
+  };
+  pod.status = { ...pod.status, conditions: [...conditions.filter((c) => c.type !== condition.type), condition] };
+  return pod;
+}
+
+async function evictRunning(
+  context: Context,
+  budgets: Resource,
+  pod: Pod,
+  dryRun: boolean,
+  removeAt: (resourceVersion: string | undefined) => Promise<unknown>,
+): Promise<void> {
+  const found = await budgetsOf(context, budgets, pod);
+  if (found.length > 1)
+    throw failure(
+      500,
+      "",
+      "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+    );
+  const [budget] = found;
+  if (budget === undefined) return void (await removeAt(undefined));
+  const { name, namespace = "" } = budget.metadata;
+  const { currentHealthy = 0, desiredHealthy = 0 } = budget.status ?? {};
+  const unready = !isPodReady(pod);
+  const alwaysAllowed = unready && budget.spec.unhealthyPodEvictionPolicy === "AlwaysAllow";
+  if (alwaysAllowed || (unready && currentHealthy >= desiredHealthy && desiredHealthy > 0)) {
+    try {
+      return void (await removeAt(pod.metadata.resourceVersion));
+    } catch (error) {
+      throw isConflict(error) ? beingProcessed(name) : error; // it became ready: ask again
+    }
+  }
+  const target: Target = { ...budgets, namespace, name, subresource: "status" };
+  const now = timestamp(context.clock.now());
+  await modify(context, budgets, target, (old) => charged(old as PodDisruptionBudget, pod.metadata.name, now), dryRun);
+  await removeAt(undefined);
+}
+
+/** The budget after one more eviction, or the refusal. Pure. */
+function charged(budget: PodDisruptionBudget, podName: string, now: string): PodDisruptionBudget {
+  const { name, generation = 0 } = budget.metadata;
+  const status = budget.status!;
+  const refuse = (text: string) => forbidden({ group: "policy", resource: "poddisruptionbudget" }, name, text);
+  if ((status.observedGeneration ?? 0) < generation) throw beingProcessed(name);
+  if (status.disruptionsAllowed < 0) throw refuse("pdb disruptions allowed is negative");
+  if (Object.keys(status.disruptedPods ?? {}).length > maxDisruptedPods)
+    throw refuse("DisruptedPods map too big - too many evictions not confirmed by PDB controller");
+  if (status.disruptionsAllowed === 0) {
+    const { desiredHealthy, currentHealthy } = status;
+    throw blocked(
+      `The disruption budget ${name} needs ${desiredHealthy} healthy pods and has ${currentHealthy} currently`,
+    );
+  }
+  status.disruptionsAllowed--;
+  status.disruptedPods = { ...status.disruptedPods, [podName]: now };
+  if (status.disruptionsAllowed > 0) return budget;
+  const others = (status.conditions ?? []).filter(({ type }) => type !== "DisruptionAllowed");
+  const before = status.conditions?.find(({ type }) => type === "DisruptionAllowed");
+  status.conditions = [
+    ...others,
+    {
+      type: "DisruptionAllowed",
+      status: "False",
+      observedGeneration: status.observedGeneration!,
+      lastTransitionTime: before?.status === "False" ? before.lastTransitionTime : now,
+      reason: "InsufficientPods",
+      message: "",
+    },
+  ];
+  return budget;
+}
+
+async function budgetsOf(context: Context, budgets: Resource, { metadata }: Pod): Promise<PodDisruptionBudget[]> {
+  await context.cache.consistent();
+  const { namespace = "", labels = {} } = metadata;
+  const found: PodDisruptionBudget[] = [];
+  for (const stored of context.cache.resource(prefixOfResource(budgets)).under(prefixOfList(budgets, namespace))) {
+    const budget = stored.parse() as PodDisruptionBudget;
+    const selector = labelSelector(budget.spec.selector);
+    // As upstream: an empty one selects nothing here, though it selects everything for the controller.
+    if (selector.length > 0 && matches(selector, labels)) found.push(budget);
+  }
+  return found;
+}
+
+function blocked(message: string, retryAfterSeconds = 0) {
+  const error = tooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.", retryAfterSeconds);
+  error.status.details = { ...error.status.details, causes: [{ reason: "DisruptionBudget", message }] };
+  return error;
+}
+
+const beingProcessed = (name: string) =>
+  blocked(`The disruption budget ${name} is still being processed by the server.`, 10);
+
+const evictionKind = { group: "policy", version: "v1", kind: "Eviction" };
+const maxDisruptedPods = 2000;
+const maxAttempts = 20;
