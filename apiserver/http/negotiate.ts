@@ -1,9 +1,9 @@
 /**
- * Which form of the answer the client takes (Accept), first match in its order. We answer JSON in one of four shapes;
- * protobuf alone cannot be served, every client that asks for it takes JSON as well (reference section 11).
+ * Which form of the answer the client takes (Accept), first match in its order. We answer JSON in one of four shapes, and
+ * YAML; protobuf alone cannot be served, every client that asks for it takes JSON as well (reference section 11).
  */
 export type Form =
-  | { as: "Object" }
+  | { as: "Object"; yaml?: boolean }
   | { as: "Table" }
   | { as: "PartialObjectMetadata" }
   | { as: "PartialObjectMetadataList" }
@@ -13,8 +13,9 @@ export type Form =
 export function negotiate(accept: string | undefined): Form | undefined {
   if (accept === undefined || accept.trim() === "") return { as: "Object" };
   for (const { type, parameters } of parseMediaTypes(accept)) {
-    if (!jsonTypes.has(type)) continue;
     const as = parameters.get("as");
+    if (type === "application/yaml" && as === undefined) return { as: "Object", yaml: true };
+    if (!jsonTypes.has(type)) continue;
     if (as === undefined) return { as: "Object" };
     const known = shapes[`${as};${parameters.get("g")};${parameters.get("v")}`];
     if (known !== undefined) return known;

@@ -31,6 +31,10 @@ export function parseRequest(method: string, url: string): RequestInfo {
   if (parts === undefined) return { type: "Bad", code: 400 };
   const [root] = parts;
   const rest = root === "api" ? parts.slice(2) : root === "apis" ? parts.slice(3) : [];
+  if (rest[0] === "watch" && rest.length > 1) {
+    rest.shift(); // the older way to say ?watch=true
+    query.set("watch", "true");
+  }
   if (rest.length === 0) return plain;
   const base = methods[method];
   if (base === undefined) return { type: "Bad", code: 405 };

@@ -1,5 +1,6 @@
+import { stringify } from "yaml";
 import type { Resource } from "../../api/resource.ts";
-import { notAcceptable, type Status, statusOf } from "../../apimachinery/status.ts";
+import { failure, notAcceptable, type Status, statusOf } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Answer, List, Sendable } from "../answer.ts";
 import { apiVersionOf } from "../registry/decode.ts";
@@ -24,12 +25,15 @@ export async function respond(response: HttpResponse, answer: Answer, wish: Wish
       const { resource, object, code } = answer;
       if (form.as === "Table" && resource)
         return sendJson(response, code, objectTable(resource, object, include, clock.now()), wish);
+      if (resource === undefined) refuseTable(form, object);
+      if (form.as === "PartialObjectMetadataList" && resource) throw notOfForm(resource.kind, form.as, "not a list");
       if (form.as === "PartialObjectMetadata") return sendJson(response, code, partialBytes(object), wish);
       return sendJson(response, code, object.bytes, wish);
     }
     case "List": {
       const { resource, list } = answer;
       if (form.as === "Table") return sendJson(response, 200, listTable(resource, list, include, clock.now()), wish);
+      if (form.as === "PartialObjectMetadata") throw notOfForm(resource.listKind, form.as, "a list");
       if (form.as === "PartialObjectMetadataList") {
         const items = list.items.map((item) => ({ ...item, bytes: partialBytes(item), parse: () => item.parse() }));
         const kind = { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1" };
@@ -91,10 +95,24 @@ function watchForm(resource: Resource, form: Form, include: IncludeObject, clock
   return { name: "json", encode: own };
 }
 
-function sendJson(response: HttpResponse, code: number, bytes: Buffer, { warnings }: Wish): void {
-  response.writeHead(code, { ...headers("application/json", warnings), "content-length": bytes.length });
+function sendJson(response: HttpResponse, code: number, json: Buffer, { form, warnings }: Wish): void {
+  const yaml = form.as === "Object" && form.yaml;
+  const bytes = yaml ? Buffer.from(stringify(JSON.parse(json.toString("utf8")), { version: "1.1" })) : json;
+  const type = yaml ? "application/yaml" : "application/json";
+  response.writeHead(code, { ...headers(type, warnings), "content-length": bytes.length });
   response.end(bytes);
 }
+
+/** What has no metadata has no row. Statuses pass in any form. */
+function refuseTable({ as }: Form, object: Sendable): void {
+  if (as !== "Table") return;
+  const { kind, metadata } = object.parse();
+  if (kind !== "Status" && !metadata?.name)
+    throw failure(406, "NotAcceptable", `the resource ${kind} does not support being converted to a Table`);
+}
+
+const notOfForm = (kind: string, as: string, what: string) =>
+  failure(406, "NotAcceptable", `you requested ${as}, but the requested object is ${what} (${kind})`);
 
 function headers(contentType: string, warnings: readonly string[] = []): Record<string, string | string[]> {
   const list = [...new Set(warnings)]

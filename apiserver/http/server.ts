@@ -68,6 +68,7 @@ export class HttpServer {
     this.#server.on("tlsClientError", () => {});
     this.#server.on("clientError", (_error, socket: { destroy(): void }) => socket.destroy());
     this.#server.setTimeout(0);
+    Object.assign(this.#server, { maxHeaderSize: maxHeaderBytes }); // of HTTP/1.1; not among the options
   }
 
   serve(listener: NetServer): void {
@@ -98,6 +99,9 @@ export class HttpServer {
     return user;
   }
 }
+
+/** A long list of names may stand in a selector; upstream takes a megabyte, too. */
+const maxHeaderBytes = 1024 * 1024;
 
 function toRequest(request: http2.Http2ServerRequest, user: User | "invalid" | undefined): HttpRequest {
   return {

@@ -1,7 +1,7 @@
 import type { Service } from "../../api/generated/core-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { decodeValue, encodeValue, type StoredObject } from "../storage/stored-object.ts";
+import { decodeValue, encodeValue, StoredObject } from "../storage/stored-object.ts";
 import type { Context } from "./context.ts";
 
 /** One object's change: `old` undefined creates, `next` undefined deletes. */
@@ -61,7 +61,8 @@ async function write(
 ): Promise<Outcome & { others: (StoredObject | undefined)[] }> {
   const value = next && encodeValue(next);
   const stored = (revision: number) => (value ? decodeValue(key, value, revision) : old!.at(revision));
-  if (dryRun) return { committed: true, stored: stored(old?.revision ?? 0), others: [] };
+  if (dryRun && !old) return { committed: true, stored: new StoredObject(key, 0, value!), others: [] };
+  if (dryRun) return { committed: true, stored: stored(old!.revision), others: [] };
   const result = await storage.commit([{ key, revision: old?.revision ?? 0, value, lease }, ...others]);
   if (result.committed) return { committed: true, stored: stored(result.revision), others: [] };
   return { committed: false, current: result.current[0], others: result.current.slice(1) };

@@ -76,7 +76,10 @@ export class Registry {
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
     if (resource.deprecated) request.warnings.push(resource.deprecated);
     if (resource.virtual) return (this.virtual.get(idOf(target)) ?? notServed)(request);
-    if (resource.namespaced && target.namespace === "" && target.name !== "") throw pathNotFound();
+    if (resource.namespaced && target.namespace === "") {
+      if (target.name !== "") throw pathNotFound();
+      if (verb !== "list" && verb !== "watch") throw methodNotSupported(resource, verb); // never all namespaces at once
+    }
     if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
     const { context } = this;
     const { options } = request;
@@ -102,7 +105,8 @@ export class Registry {
       case "delete": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
         const deleted = await remove(context, resource, target, deleteOptions, request);
-        if (!deleted.gone) return object(resource, deleted.stored);
+        if (!deleted.gone)
+          return object(resource, deleted.stored, deleteOptions.orphanDependents === false ? 202 : 200);
         return object(undefined, deletedStatus(resource, deleted.stored.parse()));
       }
       case "deletecollection": {

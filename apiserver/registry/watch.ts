@@ -6,6 +6,7 @@ import type { Options, Target } from "../request.ts";
 import { statusBytes } from "../storage/errors.ts";
 import { Frame } from "../watchcache/resource-cache.ts";
 import { type Context, prefixOfResource } from "./context.ts";
+import { parseInteger } from "./decode.ts";
 import { checkListOptions, parseRevision, wantsInitialEvents } from "./list.ts";
 import { selection } from "./selection.ts";
 
@@ -71,10 +72,9 @@ function bookmark({ kind, group, version }: Resource, revision: number, initialE
 }
 
 /** Without a wish between 30 and 60 minutes, so that not all come back at once. */
-function watchTimeoutMs(seconds: string | undefined, random: () => number): number {
-  const wanted = Number(seconds);
-  if (seconds !== undefined && Number.isFinite(wanted) && wanted > 0) return Math.min(wanted, maxTimeoutSeconds) * 1000;
-  return (1 + random()) * 1800_000;
+function watchTimeoutMs(text: string | undefined, random: () => number): number {
+  const seconds = parseInteger("timeoutSeconds", text) ?? 0;
+  return seconds > 0 ? Math.min(seconds, maxTimeoutSeconds) * 1000 : (1 + random()) * 1800_000;
 }
 
 const bookmarkMs = 60_000;
