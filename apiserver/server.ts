@@ -81,10 +81,10 @@ export class Apiserver {
     const table = new ResourceTable(resources);
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
-    const plugins = admissionPlugins({ tolerationSeconds, enable, disable });
     const rbac = new RbacAuthorizer(rbacIndexOf(this.#cache));
     const authorizer = inOrder([superusers, nodeAuthorizer(nodeLookupOf(this.#cache)), rbac]);
-    const admission = admissionChain([...plugins, escalationCheck(rbac, authorizer)], cluster);
+    const plugins = admissionPlugins({ tolerationSeconds, authorizer, clock, enable, disable });
+    const admission = admissionChain([escalationCheck(rbac, authorizer), ...plugins], cluster);
     const context = {
       storage,
       cache: this.#cache,

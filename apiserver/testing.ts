@@ -52,6 +52,8 @@ export interface TestCerts {
 export interface TestApiserverOptions {
   allowLoopbackEndpoints?: boolean;
   tolerationSeconds?: number;
+  /** Without ServiceAccount, which would wait for a controller, unless asked for. */
+  admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   serviceClusterIPRange?: string;
   log?: Logger;
   /** A store that is there already; its owner closes it. */
@@ -96,6 +98,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     serviceClusterIPRange: options.serviceClusterIPRange ?? "10.96.0.0/12",
     serviceNodePortRange: "30000-32767",
     tolerationSeconds: { notReady: seconds, unreachable: seconds },
+    admissionPlugins: options.admissionPlugins ?? { disable: ["ServiceAccount"] },
     advertise: { address: allowLoopbackEndpoints ? "127.0.0.1" : "192.0.2.1", port: portOf(https) },
     kubelet,
     metrics: createRegistry(),

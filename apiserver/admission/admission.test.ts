@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import type { Node, Pod, Toleration } from "../../api/generated/core-v1.ts";
 import { Namespaces } from "../../api/generated/resources.ts";
+import { systemClock } from "../../base/clock.ts";
+import { superusers } from "../authz/authorizer.ts";
 import type { Attributes } from "./chain.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
@@ -72,7 +74,9 @@ describe("TaintNodesByCondition", () => {
 describe("--enable-admission-plugins and --disable-admission-plugins", () => {
   const tolerationSeconds = { notReady: 1, unreachable: 1 };
   const names = (enable: string[], disable: string[]) =>
-    admissionPlugins({ tolerationSeconds, enable, disable }).map(({ name }) => name);
+    admissionPlugins({ tolerationSeconds, authorizer: superusers, clock: systemClock, enable, disable }).map(
+      ({ name }) => name,
+    );
 
   test("what is on by default may be left out", () => {
     assert.ok(names([], []).includes("NamespaceLifecycle"));

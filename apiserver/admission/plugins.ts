@@ -1,11 +1,23 @@
+import type { Clock } from "../../base/clock.ts";
+import type { Authorizer } from "../authz/authorizer.ts";
+import { certificateApproval, certificateSigning, certificateSubjectRestriction } from "./certificates.ts";
 import type { Plugin } from "./chain.ts";
+import { defaultIngressClass, defaultStorageClass, persistentVolumeClaimResize } from "./default-classes.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
+import { alwaysPullImages, extendedResourceToleration } from "./off-by-default.ts";
+import { podSecurity } from "./pod-security.ts";
+import { priority } from "./priority.ts";
+import { runtimeClass } from "./runtime-class.ts";
+import { serviceAccount } from "./service-account.ts";
 import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
 
 export interface PluginOptions {
   tolerationSeconds: { notReady: number; unreachable: number };
+  authorizer: Authorizer;
+  clock: Clock;
   /** Beside those that are on by default. */
   enable?: readonly string[] | undefined;
   disable?: readonly string[] | undefined;
@@ -13,12 +25,25 @@ export interface PluginOptions {
 
 /** The plug-ins that are on, in upstream's order. Throws RangeError for a name that there is not. */
 export function admissionPlugins(options: PluginOptions): Plugin[] {
-  const { enable = [], disable = [] } = options;
+  const { enable = [], disable = [], authorizer } = options;
   const all: Plugin[] = [
     namespaceLifecycle,
+    limitRanger,
+    serviceAccount(options.clock),
     nodeRestriction,
     taintNodesByCondition,
+    alwaysPullImages,
+    podSecurity,
+    priority,
     defaultTolerationSeconds(options.tolerationSeconds),
+    extendedResourceToleration,
+    defaultStorageClass,
+    persistentVolumeClaimResize,
+    runtimeClass,
+    certificateApproval(authorizer),
+    certificateSigning(authorizer),
+    certificateSubjectRestriction,
+    defaultIngressClass,
   ];
   const names = new Set(all.map(({ name }) => name));
   for (const [flag, given] of [["enable", enable] as const, ["disable", disable] as const])
@@ -30,4 +55,4 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
   return all.filter(({ name }) => !disable.includes(name) && (!offByDefault.has(name) || enable.includes(name)));
 }
 
-const offByDefault: ReadonlySet<string> = new Set();
+const offByDefault: ReadonlySet<string> = new Set(["AlwaysPullImages", "ExtendedResourceToleration"]);

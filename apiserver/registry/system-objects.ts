@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import { EndpointSlices, Endpoints, Namespaces, Services } from "../../api/generated/resources.ts";
+import { EndpointSlices, Endpoints, Namespaces, PriorityClasses, Services } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { isAlreadyExists } from "../../apimachinery/status.ts";
 import { type Wanted, wantedPolicy } from "../authz/bootstrap.ts";
@@ -22,6 +22,20 @@ export interface SystemOptions {
 
 export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
+const systemPriorityClasses = [
+  {
+    metadata: { name: "system-node-critical" },
+    value: 2_000_001_000,
+    description: "Used for system critical pods that must not be moved from their current node.",
+  },
+  {
+    metadata: { name: "system-cluster-critical" },
+    value: 2_000_000_000,
+    description:
+      "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+  },
+];
+
 /** Upstream's own identity for these writes. */
 const user: User = { name: "system:apiserver", groups: ["system:masters"] };
 
@@ -31,6 +45,7 @@ export async function writeNamespaces(registry: Registry): Promise<void> {
 
 /** Needs the Namespaces. */
 export async function writeSystemObjects(registry: Registry, options: SystemOptions): Promise<void> {
+  await Promise.all(systemPriorityClasses.map((object) => ensure(registry, PriorityClasses, object, false)));
   // A Service keeps its ports and address; where the apiserver listens may change from start to start.
   const overwrite = (type: { resource: string }) => type.resource !== Services.resource;
   const objects = kubernetesService(options);

@@ -1,0 +1,446 @@
+import assert from "node:assert/strict";
+import { describe, test } from "vitest";
+import type { PersistentVolumeClaim, Pod, PodSpec } from "../../api/generated/core-v1.ts";
+import {
+  LimitRanges,
+  Namespaces,
+  Pods,
+  PriorityClasses,
+  RuntimeClasses,
+  ServiceAccounts,
+  StorageClasses,
+} from "../../api/generated/resources.ts";
+import { systemClock } from "../../base/clock.ts";
+import type { Attributes, Plugin } from "./chain.ts";
+import type { Cluster } from "./cluster.ts";
+import { defaultStorageClass, persistentVolumeClaimResize } from "./default-classes.ts";
+import { limitRanger } from "./limit-ranger.ts";
+import { alwaysPullImages, extendedResourceToleration } from "./off-by-default.ts";
+import { podSecurity } from "./pod-security.ts";
+import { violations } from "./pod-security-checks.ts";
+import { priority } from "./priority.ts";
+import { runtimeClass } from "./runtime-class.ts";
+import { serviceAccount } from "./service-account.ts";
+import { attributes, clusterWith } from "./testing.ts";
+
+const pod = (spec: object = {}, container: object = {}): Pod => ({
+  metadata: { name: "x" },
+  spec: { containers: [{ name: "c", image: "i", ...container }], ...spec } as PodSpec,
+});
+
+/** Runs both phases; the text of the refusal, or undefined. */
+async function refusal(plugin: Plugin, given: Attributes, cluster: Cluster): Promise<string | undefined> {
+  try {
+    await plugin.mutate?.(given, cluster);
+    await plugin.validate?.(given, cluster);
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+describe("LimitRanger", () => {
+  const range = (...limits: object[]) =>
+    clusterWith([LimitRanges, { metadata: { name: "l", namespace: "ns" }, spec: { limits } }]);
+  const asks = (requests?: object, limits?: object) => pod({}, { resources: { requests, limits } });
+
+  test("a container gets the defaults that it does not name, and an annotation says so", async () => {
+    const given = asks({ cpu: "10m" });
+    const item = {
+      type: "Container",
+      default: { cpu: "1", memory: "1Gi" },
+      defaultRequest: { cpu: "100m", memory: "5Mi" },
+    };
+    assert.equal(await refusal(limitRanger, attributes("pods", given), range(item)), undefined);
+    assert.deepEqual(given.spec.containers[0]!.resources, {
+      requests: { cpu: "10m", memory: "5Mi" },
+      limits: { cpu: "1", memory: "1Gi" },
+    });
+    assert.deepEqual(given.metadata.annotations, {
+      "kubernetes.io/limit-ranger":
+        "LimitRanger plugin set: memory request for container c; cpu, memory limit for container c",
+    });
+  });
+
+  test.each<[string, object, Pod, string | undefined]>([
+    ["within", { type: "Container", max: { cpu: "1" } }, asks({ cpu: "1" }, { cpu: "1" }), undefined],
+    [
+      "too much",
+      { type: "Container", max: { cpu: "1" } },
+      asks({}, { cpu: "2" }),
+      "maximum cpu usage per Container is 1, but limit is 2",
+    ],
+    [
+      "no limit",
+      { type: "Container", max: { cpu: "1" } },
+      asks(),
+      "maximum cpu usage per Container is 1.  No limit is specified",
+    ],
+    [
+      "too little",
+      { type: "Container", min: { cpu: "1" } },
+      asks({ cpu: "10m" }),
+      "minimum cpu usage per Container is 1, but request is 10m",
+    ],
+    [
+      "several",
+      { type: "Pod", min: { cpu: "1", memory: "1Gi" } },
+      asks({ cpu: "10m" }),
+      "[minimum cpu usage per Pod is 1, but request is 10m, minimum memory usage per Pod is 1Gi.  No request is specified]",
+    ],
+    [
+      "a ratio",
+      { type: "Container", maxLimitRequestRatio: { cpu: "2" } },
+      asks({ cpu: "100m" }, { cpu: "300m" }),
+      "cpu max limit to request ratio per Container is 2, but provided ratio is 3.000000",
+    ],
+  ])("%s", async (_name, item, given, expected) => {
+    const text = expected && `pods "x" is forbidden: ${expected}`;
+    assert.equal(await refusal(limitRanger, attributes("pods", given), range(item)), text);
+  });
+
+  test("a claim may be too large", async () => {
+    const claim = { metadata: { name: "x" }, spec: { resources: { requests: { storage: "2Gi" } } } };
+    assert.equal(
+      await refusal(
+        limitRanger,
+        attributes("persistentvolumeclaims", claim),
+        range({ type: "PersistentVolumeClaim", max: { storage: "1Gi" } }),
+      ),
+      'persistentvolumeclaims "x" is forbidden: maximum storage usage per PersistentVolumeClaim is 1Gi, but request is 2Gi',
+    );
+  });
+});
+
+describe("Priority", () => {
+  const classes = clusterWith(
+    [PriorityClasses, { metadata: { name: "high" }, value: 1000, preemptionPolicy: "Never" }],
+    [PriorityClasses, { metadata: { name: "usual" }, value: 5, globalDefault: true }],
+  );
+  test.each<[string, object, Cluster, object | string]>([
+    [
+      "a class gives its number",
+      { priorityClassName: "high" },
+      classes,
+      { priorityClassName: "high", priority: 1000, preemptionPolicy: "Never" },
+    ],
+    [
+      "without one the default's",
+      {},
+      classes,
+      { priorityClassName: "usual", priority: 5, preemptionPolicy: "PreemptLowerPriority" },
+    ],
+    [
+      "without any it is 0",
+      {},
+      clusterWith(),
+      { priorityClassName: undefined, priority: 0, preemptionPolicy: "PreemptLowerPriority" },
+    ],
+    ["a class that is not there", { priorityClassName: "no" }, classes, "no PriorityClass with name no was found"],
+    [
+      "another number",
+      { priority: 7 },
+      classes,
+      "the integer value of priority (7) must not be provided in pod spec; priority admission controller computed 5 from the given PriorityClass name",
+    ],
+  ])("%s", async (_name, spec, cluster, expected) => {
+    const given = pod(spec);
+    const text = await refusal(priority, attributes("pods", given), cluster);
+    if (typeof expected === "string") return assert.equal(text, `pods "x" is forbidden: ${expected}`);
+    const { priorityClassName, priority: value, preemptionPolicy } = given.spec;
+    assert.deepEqual({ priorityClassName, priority: value, preemptionPolicy }, expected);
+  });
+
+  test("there is one default", async () => {
+    const other = { metadata: { name: "x" }, value: 1, globalDefault: true };
+    assert.match(
+      (await refusal(priority, attributes("priorityclasses", other), classes))!,
+      /PriorityClass usual is already marked as default/,
+    );
+  });
+});
+
+describe("ServiceAccount", () => {
+  const account = (more: object = {}) =>
+    clusterWith([ServiceAccounts, { metadata: { name: "default", namespace: "ns" }, ...more }]);
+  const plugin = serviceAccount({ ...systemClock, after: (_ms, fn) => systemClock.after(0, fn) });
+
+  test("a Pod runs as default and takes over its pull secrets", async () => {
+    const given = pod();
+    assert.equal(
+      await refusal(plugin, attributes("pods", given), account({ imagePullSecrets: [{ name: "s" }] })),
+      undefined,
+    );
+    assert.equal(given.spec.serviceAccountName, "default");
+    assert.deepEqual(given.spec.imagePullSecrets, [{ name: "s" }]);
+  });
+
+  test("not as one that is not there", async () => {
+    assert.equal(
+      await refusal(plugin, attributes("pods", pod({ serviceAccountName: "no" })), account()),
+      'pods "x" is forbidden: error looking up service account ns/no: serviceaccount "no" not found',
+    );
+    assert.match(
+      (await refusal(plugin, attributes("pods", pod()), clusterWith()))!,
+      /serviceaccount "default" not found/,
+    );
+  });
+
+  test("only the account's Secrets where that is enforced", async () => {
+    const metadata = {
+      name: "default",
+      namespace: "ns",
+      annotations: { "kubernetes.io/enforce-mountable-secrets": "true" },
+    };
+    const given = pod({ volumes: [{ name: "v", secret: { secretName: "s" } }] });
+    assert.equal(
+      await refusal(plugin, attributes("pods", given), account({ metadata })),
+      'pods "x" is forbidden: volume with secret.secretName="s" is not allowed because service account default does not reference that secret',
+    );
+    assert.equal(
+      await refusal(plugin, attributes("pods", given), account({ metadata, secrets: [{ name: "s" }] })),
+      undefined,
+    );
+  });
+});
+
+describe("RuntimeClass", () => {
+  const cluster = clusterWith([
+    RuntimeClasses,
+    {
+      metadata: { name: "r" },
+      handler: "h",
+      overhead: { podFixed: { cpu: "1" } },
+      scheduling: { nodeSelector: { a: "b" } },
+    },
+  ]);
+  test.each<[string, object, object | string]>([
+    [
+      "overhead and nodes are taken over",
+      { runtimeClassName: "r" },
+      { overhead: { cpu: "1" }, nodeSelector: { a: "b" } },
+    ],
+    ["a missing class", { runtimeClassName: "q" }, 'pod rejected: RuntimeClass "q" not found'],
+    [
+      "overhead without one",
+      { overhead: { cpu: "1" } },
+      "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead",
+    ],
+    [
+      "other overhead",
+      { runtimeClassName: "r", overhead: { cpu: "2" } },
+      "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
+    ],
+    [
+      "other nodes",
+      { runtimeClassName: "r", nodeSelector: { a: "c" } },
+      "conflict: runtimeClass.scheduling.nodeSelector[a] = b; pod.spec.nodeSelector[a] = c",
+    ],
+  ])("%s", async (_name, spec, expected) => {
+    const given = pod(spec);
+    const text = await refusal(runtimeClass, attributes("pods", given), cluster);
+    if (typeof expected === "string") return assert.equal(text, `pods "x" is forbidden: ${expected}`);
+    const { overhead, nodeSelector } = given.spec;
+    assert.deepEqual({ overhead, nodeSelector }, expected);
+  });
+});
+
+describe("classes of storage", () => {
+  const isDefault = { "storageclass.kubernetes.io/is-default-class": "true" };
+  const cluster = clusterWith(
+    [StorageClasses, { metadata: { name: "a", creationTimestamp: "2020-01-01T00:00:00Z", annotations: isDefault } }],
+    [StorageClasses, { metadata: { name: "b", creationTimestamp: "2021-01-01T00:00:00Z", annotations: isDefault } }],
+    [StorageClasses, { metadata: { name: "c" }, allowVolumeExpansion: true }],
+  );
+  const claim = (size: string, storageClassName?: string): PersistentVolumeClaim => ({
+    metadata: { name: "x" },
+    spec: { resources: { requests: { storage: size } }, storageClassName: storageClassName! },
+    status: { phase: "Bound" },
+  });
+
+  test("the newest default is taken, if none is named", async () => {
+    const [open, named] = [claim("1Gi"), claim("1Gi", "")];
+    await refusal(defaultStorageClass, attributes("persistentvolumeclaims", open), cluster);
+    await refusal(defaultStorageClass, attributes("persistentvolumeclaims", named), cluster);
+    assert.deepEqual([open.spec!.storageClassName, named.spec!.storageClassName], ["b", ""]);
+  });
+
+  test.each([
+    ["c", undefined],
+    ["a", "only dynamically provisioned pvc can be resized"],
+  ])("a claim of class %s grows: %s", async (name, expected) => {
+    const more = { operation: "UPDATE" as const, oldObject: claim("1Gi", name) };
+    const text = await refusal(
+      persistentVolumeClaimResize,
+      attributes("persistentvolumeclaims", claim("2Gi", name), more),
+      cluster,
+    );
+    assert.equal(text?.includes(expected!), expected === undefined ? undefined : true);
+  });
+});
+
+test("plug-ins that are off: images are always pulled, devices tolerate their taint", async () => {
+  const given = pod({}, { resources: { requests: { "x.com/gpu": "1", cpu: "1" } } });
+  await refusal(alwaysPullImages, attributes("pods", given), clusterWith());
+  await refusal(extendedResourceToleration, attributes("pods", given), clusterWith());
+  assert.equal(given.spec.containers[0]!.imagePullPolicy, "Always");
+  assert.deepEqual(given.spec.tolerations, [{ key: "x.com/gpu", operator: "Exists", effect: "NoSchedule" }]);
+});
+
+describe("Pod Security Standards", () => {
+  const good = {
+    securityContext: {
+      runAsNonRoot: true,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ["ALL"] },
+      seccompProfile: { type: "RuntimeDefault" },
+    },
+  };
+  test.each<[string, "baseline" | "restricted", Pod, string]>([
+    ["a plain Pod keeps baseline", "baseline", pod(), ""],
+    ["a careful one keeps restricted", "restricted", pod({}, good), ""],
+    [
+      "a plain one violates restricted",
+      "restricted",
+      pod(),
+      'allowPrivilegeEscalation != false (container "c" must set securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost")',
+    ],
+    [
+      "host namespaces",
+      "baseline",
+      pod({ hostNetwork: true, hostPID: true }),
+      "host namespaces (hostNetwork=true, hostPID=true)",
+    ],
+    [
+      "host ports",
+      "baseline",
+      pod({}, { ports: [{ hostPort: 80 }, { hostPort: 81 }] }),
+      'hostPort (container "c" uses hostPorts 80, 81)',
+    ],
+    [
+      "privileged",
+      "baseline",
+      pod({}, { securityContext: { privileged: true } }),
+      'privileged (container "c" must not set securityContext.privileged=true)',
+    ],
+    [
+      "capabilities",
+      "baseline",
+      pod({}, { securityContext: { capabilities: { add: ["NET_ADMIN", "CHOWN"] } } }),
+      'non-default capabilities (container "c" must not include "NET_ADMIN" in securityContext.capabilities.add)',
+    ],
+    [
+      "host paths",
+      "baseline",
+      pod({ volumes: [{ name: "v", hostPath: { path: "/" } }] }),
+      'hostPath volumes (volume "v")',
+    ],
+    [
+      "the same, restricted",
+      "restricted",
+      pod({ volumes: [{ name: "v", hostPath: { path: "/" } }] }, good),
+      'restricted volume types (volume "v" uses restricted volume type "hostPath")',
+    ],
+    [
+      "root",
+      "restricted",
+      pod({ securityContext: { runAsUser: 0 } }, good),
+      "runAsUser=0 (pod must not set runAsUser=0)",
+    ],
+    [
+      "SELinux",
+      "baseline",
+      pod({ securityContext: { seLinuxOptions: { type: "t", role: "r" } } }),
+      'seLinuxOptions (pod set forbidden securityContext.seLinuxOptions: type "t"; role may not be set)',
+    ],
+    [
+      "seccomp",
+      "baseline",
+      pod(
+        { securityContext: { seccompProfile: { type: "Unconfined" } } },
+        { securityContext: { seccompProfile: { type: "Unconfined" } } },
+      ),
+      'seccompProfile (pod and container "c" must not set securityContext.seccompProfile.type to "Unconfined")',
+    ],
+    [
+      "sysctls",
+      "baseline",
+      pod({ securityContext: { sysctls: [{ name: "a" }, { name: "kernel.shm_rmid_forced" }] } }),
+      "forbidden sysctls (a)",
+    ],
+    [
+      "probes",
+      "baseline",
+      pod({}, { livenessProbe: { httpGet: { host: "h", port: 1 } } }),
+      'probe or lifecycle host (container "c" uses probe or lifecycle host "h")',
+    ],
+  ])("%s", (_name, level, given, expected) => {
+    const found = violations(given, level, Number.POSITIVE_INFINITY).map(([reason, what]) => `${reason} (${what})`);
+    assert.equal(found.join(", "), expected);
+  });
+
+  test("an older version asks for less", () => {
+    assert.deepEqual(
+      violations(pod(), "restricted", 20).map(([reason]) => reason),
+      ["allowPrivilegeEscalation != false", "runAsNonRoot != true", "seccompProfile"],
+    );
+  });
+});
+
+describe("PodSecurity", () => {
+  const key = "pod-security.kubernetes.io/";
+  const namespace = (labels: object) => clusterWith([Namespaces, { metadata: { name: "ns", labels } }]);
+  const privileged = pod({}, { securityContext: { privileged: true } });
+  const why = 'privileged (container "c" must not set securityContext.privileged=true)';
+
+  test("enforces, audits and warns as the labels say", async () => {
+    const given = attributes("pods", privileged);
+    assert.equal(
+      await refusal(
+        podSecurity,
+        given,
+        namespace({ [`${key}enforce`]: "baseline", [`${key}enforce-version`]: "v1.30", [`${key}audit`]: "baseline" }),
+      ),
+      `pods "x" is forbidden: violates PodSecurity "baseline:v1.30": ${why}`,
+    );
+    assert.equal(
+      given.auditAnnotations.get(`${key}audit-violations`),
+      `would violate PodSecurity "baseline:latest": ${why}`,
+    );
+    const warned = attributes("pods", privileged);
+    assert.equal(await refusal(podSecurity, warned, namespace({ [`${key}warn`]: "baseline" })), undefined);
+    assert.deepEqual(warned.warnings, [`would violate PodSecurity "baseline:latest": ${why}`]);
+  });
+
+  test("a template is only warned of", async () => {
+    const given = attributes("deployments", { metadata: { name: "x" }, spec: { template: { spec: privileged.spec } } });
+    assert.equal(
+      await refusal(podSecurity, given, namespace({ [`${key}enforce`]: "baseline", [`${key}warn`]: "baseline" })),
+      undefined,
+    );
+    assert.deepEqual(given.warnings, [`would violate PodSecurity "baseline:latest": ${why}`]);
+  });
+
+  test("a Namespace's labels are checked, and Pods that would violate them are told of", async () => {
+    const labelled = (labels: Record<string, string>) => ({ metadata: { name: "ns", labels } });
+    const wrong = attributes("namespaces", labelled({ [`${key}enforce`]: "none" }), { name: "ns" });
+    assert.equal(
+      await refusal(podSecurity, wrong, clusterWith()),
+      'Namespace "ns" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": must be one of privileged, baseline, restricted',
+    );
+    const stricter = attributes("namespaces", labelled({ [`${key}enforce`]: "baseline" }), {
+      name: "ns",
+      operation: "UPDATE",
+      oldObject: labelled({}),
+    });
+    const pods = ["b", "a"].map((name): [typeof Pods, unknown] => [
+      Pods,
+      { ...privileged, metadata: { name, namespace: "ns" } },
+    ]);
+    assert.equal(await refusal(podSecurity, stricter, clusterWith(...pods)), undefined);
+    assert.deepEqual(stricter.warnings, [
+      'existing pods in namespace "ns" violate the new PodSecurity enforce level "baseline:latest"',
+      "a (and 1 other pod): privileged",
+    ]);
+  });
+});

@@ -1,0 +1,109 @@
+import type { Container, Pod, ServiceAccount } from "../../api/generated/core-v1.ts";
+import { ServiceAccounts } from "../../api/generated/resources.ts";
+import { forbidden } from "../../apimachinery/status.ts";
+import { type Clock, sleep } from "../../base/clock.ts";
+import { type Attributes, isFor, type Plugin } from "./chain.ts";
+import type { Cluster } from "./cluster.ts";
+
+/**
+ * ServiceAccount: a Pod runs as an account that exists, `default` without another, takes over its pull secrets, and
+ * names no Secrets besides the account's where that is enforced.
+ */
+export function serviceAccount(clock: Clock): Plugin {
+  return {
+    name: "ServiceAccount",
+    mutate(attributes, cluster) {
+      if (!applies(attributes) || isMirror(attributes.object as Pod)) return false;
+      const pod = attributes.object as Pod;
+      pod.spec.serviceAccountName ||= "default";
+      pod.spec.serviceAccount = pod.spec.serviceAccountName;
+      const key = { namespace: attributes.namespace, name: pod.spec.serviceAccountName };
+      const found = cluster.get(ServiceAccounts, key);
+      if (found !== undefined) return complete(pod, found);
+      return waitFor(cluster, key, clock).then((live) => {
+        if (live !== undefined) return complete(pod, live);
+        const text = `error looking up service account ${key.namespace}/${key.name}: serviceaccount ${JSON.stringify(key.name)} not found`;
+        throw forbidden(attributes.resource, attributes.name, text);
+      });
+    },
+    validate(attributes, cluster) {
+      if (!applies(attributes)) return;
+      const pod = attributes.object as Pod;
+      const refuse = (text: string) => forbidden(attributes.resource, attributes.name, text);
+      if (isMirror(pod)) {
+        if (pod.spec.serviceAccountName) throw refuse("a mirror pod may not reference service accounts");
+        if (secretsOf(pod).length > 0) throw refuse("a mirror pod may not reference secrets");
+        return;
+      }
+      const account = cluster.get(ServiceAccounts, {
+        namespace: attributes.namespace,
+        name: pod.spec.serviceAccountName!,
+      });
+      if (account?.metadata.annotations?.["kubernetes.io/enforce-mountable-secrets"] !== "true") return;
+      const problem = unreferenced(pod, account);
+      if (problem !== undefined) throw refuse(problem);
+    },
+  };
+}
+
+const applies = (attributes: Attributes) => attributes.operation === "CREATE" && isFor(attributes, "pods");
+const isMirror = ({ metadata }: Pod) => metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
+
+/** The controller makes `default` soon after its Namespace. */
+async function waitFor(cluster: Cluster, key: { namespace: string; name: string }, clock: Clock) {
+  for (let attempt = 0; ; attempt++) {
+    const found = await cluster.live(ServiceAccounts, key);
+    if (found !== undefined || key.name !== "default" || attempt === 10) return found;
+    await sleep(clock, 150);
+  }
+}
+
+function complete({ spec }: Pod, { imagePullSecrets = [] }: ServiceAccount): false {
+  if (!spec.imagePullSecrets?.length && imagePullSecrets.length > 0)
+    spec.imagePullSecrets = imagePullSecrets.map(({ name }) => ({ name: name! }));
+  return false;
+}
+
+interface Reference {
+  name: string;
+  text: string;
+}
+
+/** The Secrets that a Pod names, each with how upstream says that it may not. */
+function secretsOf({ spec }: Pod): Reference[] {
+  const found: Reference[] = [];
+  for (const { secret } of spec.volumes ?? [])
+    if (secret)
+      found.push({ name: secret.secretName ?? "", text: `volume with secret.secretName="${secret.secretName}"` });
+  const visit = (kind: string, containers: readonly Container[] = []) => {
+    for (const { name: container, env = [], envFrom = [] } of containers) {
+      for (const { name, valueFrom } of env) {
+        const secret = valueFrom?.secretKeyRef?.name;
+        if (secret)
+          found.push({
+            name: secret,
+            text: `${kind} ${container} with env variable ${name} referencing secret.secretName="${secret}"`,
+          });
+      }
+      for (const { secretRef } of envFrom)
+        if (secretRef?.name)
+          found.push({
+            name: secretRef.name,
+            text: `${kind} ${container} with envFrom referencing secret.secretName="${secretRef.name}"`,
+          });
+    }
+  };
+  visit("init container", spec.initContainers);
+  visit("container", spec.containers);
+  return found;
+}
+
+function unreferenced(pod: Pod, { metadata, secrets = [], imagePullSecrets = [] }: ServiceAccount): string | undefined {
+  for (const { name, text } of secretsOf(pod))
+    if (!secrets.some((own) => own.name === name))
+      return `${text} is not allowed because service account ${metadata.name} does not reference that secret`;
+  for (const [i, { name }] of (pod.spec.imagePullSecrets ?? []).entries())
+    if (!imagePullSecrets.some((own) => own.name === name))
+      return `imagePullSecrets[${i}].name="${name}" is not allowed because service account ${metadata.name} does not reference that imagePullSecret`;
+  return undefined;
+}
