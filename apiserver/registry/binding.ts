@@ -24,7 +24,14 @@ export async function bind(
   if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, target.name, errors);
   const { uid, resourceVersion } = binding.metadata;
   const gvk = { group: "", version: "v1", kind: "Binding" };
-  const attributes = attributesOf("CREATE", resource, target, [binding, undefined], options, gvk);
+  const attributes = attributesOf(
+    "CREATE",
+    resource,
+    { ...target, subresource: "binding" },
+    [binding, undefined],
+    options,
+    gvk,
+  );
   await context.admission.mutate(attributes);
   await context.admission.validate(attributes);
   await modify(
