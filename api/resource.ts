@@ -1,5 +1,7 @@
 import type { FieldError } from "../apimachinery/field-error.ts";
 import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import type { JsonSchema } from "../apimachinery/schema/structural.ts";
+import type { Message } from "../apimachinery/schema/table.ts";
 import type { Face } from "./face.ts";
 import type { Scale } from "./generated/autoscaling-v1.ts";
 
@@ -46,6 +48,8 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   prepareForUpdate(object: T, old: T): void;
   /** Puts back everything but what status owns. */
   prepareForStatusUpdate(object: T, old: T): void;
+  /** Called when deletion begins, with the time: what must be done first is a finalizer. */
+  prepareForDelete?(object: T, now: string): void;
   /** Every problem, metadata's included. */
   validate(object: T): FieldError[];
   validateUpdate(object: T, old: T): FieldError[];
@@ -64,6 +68,8 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   readonly virtual?: boolean;
   /** Text of a Warning for whoever uses it. */
   readonly deprecated?: string;
+  /** For custom resources, whose kind is no message of the schema table. */
+  readonly custom?: CustomKind;
 }
 
 export interface Part<T extends KubernetesObject = KubernetesObject> {
@@ -71,6 +77,19 @@ export interface Part<T extends KubernetesObject = KubernetesObject> {
   readonly owns: readonly (readonly [string, string])[];
   prepare(object: T, old: T, now: string): void;
   validate(object: T, old: T): FieldError[];
+}
+
+/** A version of a custom resource. */
+export interface CustomKind {
+  /** Without fields of its own: server-side apply knows its structure. */
+  readonly message: Message;
+  readonly schema: JsonSchema | undefined;
+  /** Makes of a request's body what the schema allows, in place; `unknown` receives the paths of what was dropped. */
+  decode(object: KubernetesObject, unknown: string[]): void;
+  /** Objects as they lie in the store, in this version. Throws a StatusError when that fails. */
+  fromStored(objects: KubernetesObject[]): Promise<KubernetesObject[]>;
+  /** An object of this version as it shall lie in the store. */
+  toStored(object: KubernetesObject): Promise<KubernetesObject>;
 }
 
 export type Verb = "create" | "delete" | "deletecollection" | "get" | "list" | "patch" | "update" | "watch";
@@ -91,7 +110,7 @@ export interface ScaleAccess<T> {
 /** A column of `kubectl get`. Priority 1 is shown with `-o wide`. */
 export interface Column<T> {
   readonly name: string;
-  readonly type: "string" | "integer" | "date" | "boolean";
+  readonly type: "string" | "integer" | "number" | "date" | "boolean";
   readonly format: string;
   readonly description: string;
   readonly priority: 0 | 1;

@@ -6,6 +6,7 @@ import {
   mutatingWebhookConfigurations,
   validatingWebhookConfigurations,
 } from "./admissionregistration/webhook-configuration.ts";
+import { customResourceDefinitions } from "./apiextensions/custom-resource-definition.ts";
 import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
@@ -109,6 +110,7 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     validatingAdmissionPolicies,
     validatingAdmissionPolicyBindings,
     validatingWebhookConfigurations,
+    customResourceDefinitions,
     flowSchemas,
     priorityLevelConfigurations,
     leases,

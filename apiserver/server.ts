@@ -15,6 +15,9 @@ import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
 import { nodeAuthorizer } from "./authz/node.ts";
 import { RbacAuthorizer } from "./authz/rbac.ts";
 import { Chain } from "./chain.ts";
+import { DefinitionsController } from "./crd/controller.ts";
+import { webhookConverter } from "./crd/conversion.ts";
+import { Definitions } from "./crd/definitions.ts";
 import { addApiService } from "./grpc/service.ts";
 import { DiscoveryDocuments } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
@@ -79,6 +82,7 @@ export class Apiserver {
       portRange(options.serviceNodePortRange),
     );
     const table = new ResourceTable(resources);
+    table.addSource(new Definitions(this.#cache, webhookConverter()));
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
     const rbac = new RbacAuthorizer(rbacIndexOf(this.#cache));
@@ -149,6 +153,7 @@ export class Apiserver {
           writeSystemObjects(this.#registry, { serviceIP, advertise }),
         ]);
         this.#systemObjects = true;
+        void new DefinitionsController(this.#registry, log).run(signal);
         return;
       } catch (err) {
         log.warn({ err }, "Writing the system objects failed, trying again");

@@ -114,7 +114,7 @@ function validateName(name: string | undefined, at: string): FieldError[] {
 
 const reviews = ["v1", "v1beta1"];
 
-function validateVersions(versions: string[], at: string): FieldError[] {
+export function validateVersions(versions: string[], at: string): FieldError[] {
   if (versions.length === 0) return [required(at, `must specify one of ${reviews.join(", ")}`)];
   const errors = versions.flatMap((version, i) => [
     ...dns1035Label(version).map((p) => invalidValue(`${at}[${i}]`, version, p)),
@@ -125,7 +125,7 @@ function validateVersions(versions: string[], at: string): FieldError[] {
   return errors;
 }
 
-function validateClient({ url, service }: WebhookClientConfig, at: string): FieldError[] {
+export function validateClient({ url, service }: WebhookClientConfig, at: string): FieldError[] {
   if ((url === undefined) === (service === undefined))
     return [required(at, "exactly one of url or service is required")];
   if (url !== undefined) return validateUrl(url, `${at}.url`);

@@ -7,7 +7,7 @@ import {
   required,
 } from "../../apimachinery/field-error.ts";
 import type { LabelSelector } from "../../apimachinery/generated/meta-v1.ts";
-import type { KubernetesObject } from "../../apimachinery/object.ts";
+import type { KubernetesObject, ObjectMeta } from "../../apimachinery/object.ts";
 import { formatSelector, labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
@@ -64,17 +64,21 @@ export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): Fie
     ? []
     : [invalidValue("spec.selector", spec.selector ?? null, immutable)];
 
+/** What a Scale shows of its object's metadata. */
+export function scaleMetadata({ name, namespace, uid, resourceVersion, creationTimestamp }: ObjectMeta): ObjectMeta {
+  const given = Object.entries({ namespace, uid, resourceVersion, creationTimestamp }).filter(
+    ([, v]) => v !== undefined,
+  );
+  return { name, ...Object.fromEntries(given) };
+}
+
 export const templatedScale: ScaleAccess<Scaled> = {
   get({ metadata, spec, status }) {
-    const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
-    const given = Object.entries({ name, namespace, uid, resourceVersion, creationTimestamp }).filter(
-      ([, v]) => v !== undefined,
-    );
     const selector = formatSelector(labelSelector(spec.selector));
     return {
       kind: "Scale",
       apiVersion: "autoscaling/v1",
-      metadata: { name, ...Object.fromEntries(given) },
+      metadata: scaleMetadata(metadata),
       spec: spec.replicas ? { replicas: spec.replicas } : {},
       status: { replicas: status?.replicas ?? 0, ...(selector ? { selector } : {}) },
     };

@@ -64,7 +64,7 @@ export function apply(
   config: JsonObject,
   { force, ...writer }: Writer & { force: boolean },
 ): Applied {
-  checkConfig(schema, message, config);
+  checkConfig(schema, message, config, writer.apiVersion);
   const atom = structOf(schema, message);
   const before = withoutManagedFields(live ?? {});
   const entries = managedFieldsOf(live);
@@ -206,10 +206,9 @@ function withoutManagedFields(object: JsonObject): JsonObject {
   return { ...object, metadata };
 }
 
-function checkConfig(schema: Schema, message: Message, config: JsonObject): void {
-  const { group, version } = schema.groupVersion(message.id);
+function checkConfig(schema: Schema, message: Message, config: JsonObject, expected: string): void {
   const { apiVersion = "", kind = "", metadata } = config;
-  if (apiVersion !== (group ? `${group}/${version}` : version) || kind !== message.name)
+  if (apiVersion !== expected || kind !== message.name)
     throw badRequest(`invalid object type: ${gvkText(String(apiVersion), String(kind))}`);
   if (managedFieldsOf(config) !== undefined) throw badRequest("metadata.managedFields must be nil");
   const problems = problemsOf(structOf(schema, message), config);

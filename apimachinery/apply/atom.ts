@@ -1,3 +1,4 @@
+import { isObject } from "../schema/normalize.ts";
 import type { Field, Message, Scalar, Schema } from "../schema/table.ts";
 import { keyElement } from "./field-set.ts";
 
@@ -6,7 +7,7 @@ import { keyElement } from "./field-set.ts";
  * by `listType` and `listMapKeys`, which are not the merge keys of strategic merge patches; a list without a type is
  * atomic.
  */
-export type Atom = Leaf | Struct | GranularMap | AssociativeList;
+export type Atom = Leaf | Struct | GranularMap | AssociativeList | Deduced;
 
 export interface Leaf {
   readonly kind: "leaf";
@@ -26,6 +27,21 @@ export interface GranularMap {
   readonly item: Atom;
 }
 
+/** No schema says what it is (x-kubernetes-preserve-unknown-fields): objects are maps, all else is a leaf. */
+export interface Deduced {
+  readonly kind: "deduced";
+}
+
+export const deduced: Deduced = { kind: "deduced" };
+const deducedMap: GranularMap = { kind: "map", item: deduced };
+const deducedLeaf: Leaf = { kind: "leaf", scalar: undefined, shape: "single" };
+
+/** What a value is, where only it can say so; for a pair of values that differ in this, one leaf. */
+export function resolve(atom: Atom, ...values: unknown[]): Exclude<Atom, Deduced> {
+  if (atom.kind !== "deduced") return atom;
+  return values.every((value) => value === undefined || isObject(value)) ? deducedMap : deducedLeaf;
+}
+
 export interface AssociativeList {
   readonly kind: "list";
   /** By name, with the default; empty for a set. */
@@ -34,6 +50,11 @@ export interface AssociativeList {
 }
 
 const structs = new WeakMap<Message, Struct>();
+
+/** For a message that has no fields of its own: a custom resource's. */
+export function setStruct(message: Message, struct: Struct): void {
+  structs.set(message, struct);
+}
 
 /** Atoms are made once per message, when they are first asked for. */
 export function structOf(schema: Schema, message: Message): Struct {
@@ -84,15 +105,14 @@ function defaultOf(field: Field | undefined): unknown {
 
 /** A list item's path element. Throws an Error with upstream's text. */
 export function elementOf(list: AssociativeList, item: unknown): string {
-  const isObject = typeof item === "object" && item !== null;
+  const isMap = typeof item === "object" && item !== null;
   if (list.keys.length === 0) {
-    const wrong =
-      item === null ? "an explicit null" : Array.isArray(item) ? "a list type" : isObject ? "a map type" : "";
+    const wrong = item === null ? "an explicit null" : Array.isArray(item) ? "a list type" : isMap ? "a map type" : "";
     if (wrong) throw new Error(`associative list without keys has an element that's ${wrong}`);
     return `v:${JSON.stringify(item)}`;
   }
   if (item === null) throw new Error("associative list with keys may not have a null element");
-  if (!isObject || Array.isArray(item)) throw new Error("associative list with keys may not have non-map elements");
+  if (!isMap || Array.isArray(item)) throw new Error("associative list with keys may not have non-map elements");
   const keys: Record<string, unknown> = {};
   for (const { name, default: value } of list.keys) {
     const given = (item as Record<string, unknown>)[name] ?? value;

@@ -1,9 +1,10 @@
 import { isObject } from "../schema/normalize.ts";
-import { type Atom, elementOf, type Leaf } from "./atom.ts";
+import { type Atom, elementOf, type Leaf, resolve } from "./atom.ts";
 import { elementText } from "./field-set.ts";
 
 /** What keeps a config from being an object of its kind, one text a problem: `.spec.foo: field not declared in schema`. */
-export function problemsOf(atom: Atom, value: unknown, path = ""): string[] {
+export function problemsOf(declared: Atom, value: unknown, path = ""): string[] {
+  const atom = resolve(declared, value);
   const tell = (text: string) => [`${path}: ${text}`];
   switch (atom.kind) {
     case "leaf":

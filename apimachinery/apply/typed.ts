@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { set as assign, isObject, type JsonObject } from "../schema/normalize.ts";
-import { type AssociativeList, type Atom, elementOf, type Struct } from "./atom.ts";
+import { type AssociativeList, type Atom, elementOf, resolve, type Struct } from "./atom.ts";
 import { emptySet, type FieldSet, isEmpty, isMember, nodeOf } from "./field-set.ts";
 
 /**
@@ -22,7 +22,8 @@ export function fieldSetOf(atom: Atom, value: unknown): FieldSet {
  */
 function partsOf(atom: Atom, value: unknown, whole: boolean): FieldSet {
   const nodes: Nodes = {};
-  eachChild(atom, value, (element, child, inner, item) => {
+  eachChild(atom, value, (element, child, declared, item) => {
+    const inner = resolve(declared, child);
     const parts = partsOf(inner, child, whole);
     const container = inner.kind === "map" || inner.kind === "list";
     nodes[element] = nodeOf(item || isEmpty(parts) || (whole && container), parts)!;
@@ -32,10 +33,11 @@ function partsOf(atom: Atom, value: unknown, whole: boolean): FieldSet {
 
 /** Calls with every part of a value; not for leaves. Items of one key come as one, as an array of them. */
 function eachChild(
-  atom: Atom,
+  declared: Atom,
   value: unknown,
   visit: (element: string, child: unknown, atom: Atom, item: boolean) => void,
 ): void {
+  const atom = resolve(declared, value);
   if (value === undefined || atom.kind === "leaf") return;
   if (atom.kind === "list") {
     for (const [element, child] of itemsOf(atom, value)) visit(element, child.value, child.atom, true);
@@ -80,12 +82,14 @@ export interface Comparison {
 
 export const nothing: Comparison = { added: emptySet, modified: emptySet, removed: emptySet };
 
-export function compare(atom: Atom, before: unknown, after: unknown): Comparison {
+export function compare(declared: Atom, before: unknown, after: unknown): Comparison {
+  const atom = resolve(declared, before, after);
   const added: Nodes = {};
   const modified: Nodes = {};
   const removed: Nodes = {};
-  const visit = (element: string, one: unknown, other: unknown, inner: Atom, item: boolean) => {
+  const visit = (element: string, one: unknown, other: unknown, type: Atom, item: boolean) => {
     if (one === other) return;
+    const inner = resolve(type, one, other);
     if (other === undefined) removed[element] = emptySet;
     else if (one === undefined) {
       const parts = partsOf(inner, other, true);
@@ -122,7 +126,8 @@ export function compare(atom: Atom, before: unknown, after: unknown): Comparison
 }
 
 /** `live` with everything that `config` says. */
-export function merge(atom: Atom, live: unknown, config: unknown): unknown {
+export function merge(declared: Atom, live: unknown, config: unknown): unknown {
+  const atom = resolve(declared, live, config);
   if (config === undefined) return live;
   if (live === undefined || atom.kind === "leaf") return config;
   if (atom.kind === "list") return mergeList(atom, live as unknown[], config as unknown[]);
@@ -161,7 +166,8 @@ function mergeList(list: AssociativeList, live: unknown[], config: unknown[]): u
  * `value` without what is in `last` and in nobody's set any more. A field of a struct is in a set when anything below it
  * is; an item of a map or list only when it is a member itself.
  */
-export function prune(atom: Atom, value: unknown, last: FieldSet, owned: FieldSet): unknown {
+export function prune(declared: Atom, value: unknown, last: FieldSet, owned: FieldSet): unknown {
+  const atom = resolve(declared, value);
   if (atom.kind === "leaf") return value;
   /** Undefined: it goes. */
   const kept = (element: string, child: unknown, inner: Atom | undefined): unknown => {

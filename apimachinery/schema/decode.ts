@@ -20,6 +20,8 @@ export interface DecodeOptions {
   expected: { group: string; version: string; kind: string };
   /** The query parameter `fieldValidation`; protobuf has no unknown fields. */
   validation?: FieldValidation;
+  /** For kinds that are not in the schema table: what `normalize` is for the others. */
+  decode?(object: JsonObject, unknown: string[]): void;
 }
 
 export type FieldValidation = "Strict" | "Warn" | "Ignore";
@@ -60,16 +62,33 @@ export function decodeBody(schema: Schema, body: Uint8Array, options: DecodeOpti
       `couldn't get version/kind; json parse error: json: cannot unmarshal ${describe(value)} into Go value of type ${type}`,
     );
   }
-  const { message, fail } = expectKind(schema, value["apiVersion"], value["kind"], expected);
+  const { message, fail } = options.decode
+    ? expectCustom(value, expected)
+    : expectKind(schema, value["apiVersion"], value["kind"], expected);
   const unknown: string[] = [];
   try {
-    normalize(schema, message, value, unknown);
+    if (options.decode) options.decode(value, unknown);
+    else normalize(schema, message!, value, unknown);
   } catch (error) {
     throw fail((error as Error).message);
   }
   const problems = validation === "Ignore" ? [] : strictProblems(text, scan, unknown, yamlDuplicates);
   if (problems.length && validation === "Strict") throw fail(`strict decoding error: ${problems.join(", ")}`);
-  return { object: complete(value, message, expected), warnings: problems };
+  return { object: message ? complete(value, message, expected) : value, warnings: problems };
+}
+
+/** A kind of which nothing is known but its name: another one is a matter of validation. */
+function expectCustom(value: JsonObject, { group, version, kind }: DecodeOptions["expected"]) {
+  const apiVersion = `${group}/${version}`;
+  value["kind"] ||= kind;
+  value["apiVersion"] ||= apiVersion;
+  if (value["apiVersion"] !== apiVersion)
+    throw badRequest(
+      `the API version in the data (${String(value["apiVersion"])}) does not match the expected API version (${apiVersion})`,
+    );
+  const fail = (message: string) =>
+    badRequest(`${String(value["kind"])} in version "${version}" cannot be handled as a ${kind}: ${message}`);
+  return { message: undefined, fail };
 }
 
 function decodeProtobufBody(schema: Schema, body: Uint8Array, { expected }: DecodeOptions): Decoded {

@@ -1,3 +1,5 @@
+import { isObject, set } from "./normalize.ts";
+import { isEmbedded, type JsonSchema } from "./structural.ts";
 import type { Field, Message, Schema } from "./table.ts";
 
 /**
@@ -13,6 +15,8 @@ export interface PublishedResource {
   kind: string;
   schema: string;
   namespaced: boolean;
+  /** For custom resources: what their kind is instead of a message. */
+  custom?: { schema: JsonSchema | undefined };
   verbs: readonly string[];
   subresources: readonly {
     name: string;
@@ -41,13 +45,15 @@ export function openApiV3(
   };
 }
 
+const strategic = "application/strategic-merge-patch+json";
 const patchTypes = [
   "application/json-patch+json",
   "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
+  strategic,
   "application/apply-patch+yaml",
 ];
-const bodies = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const protobuf = "application/vnd.kubernetes.protobuf";
+const bodies = ["application/json", "application/yaml", protobuf];
 
 const query = (name: string, type: string): Json => ({ name, in: "query", schema: { type, uniqueItems: true } });
 const inPath = (name: string): Json => ({
@@ -75,6 +81,9 @@ const deleteQueries = [
 class Builder {
   readonly #schema: Schema;
   readonly #wanted = new Set<string>();
+  /** By id: kinds of custom resources and their lists. */
+  readonly #custom = new Map<string, Json>();
+  #isCustom = false;
 
   constructor(schema: Schema) {
     this.#schema = schema;
@@ -82,6 +91,8 @@ class Builder {
 
   pathsOf(resource: PublishedResource, root: string): Json {
     const { namespaced, resource: plural, verbs, schema: id } = resource;
+    this.#isCustom = resource.custom !== undefined;
+    if (resource.custom) this.#addCustom(resource, resource.custom.schema);
     const base = namespaced ? `${root}/namespaces/{namespace}/${plural}` : `${root}/${plural}`;
     const parameters = [...(namespaced ? [inPath("namespace")] : []), query("pretty", "string")];
     const has = (verb: string) => verbs.includes(verb);
@@ -127,7 +138,8 @@ class Builder {
 
   #subresource(sub: PublishedResource["subresources"][number], parameters: Json[], tag: string): Json {
     const { group, version, kind } = sub.kind;
-    const message = this.#schema.kind(group ? `${group}/${version}` : version, kind);
+    const custom = this.#isCustom && sub.name === "status" ? { id: customId(sub.kind) } : undefined;
+    const message = custom ?? this.#schema.kind(group ? `${group}/${version}` : version, kind);
     const path: Json = { parameters };
     for (const verb of sub.verbs) {
       const method = { create: "post", update: "put" }[verb] ?? verb;
@@ -147,12 +159,14 @@ class Builder {
   }
 
   #patch(): Json {
-    const content = Object.fromEntries(patchTypes.map((type) => [type, { schema: this.#ref("meta/v1.Patch") }]));
+    const types = patchTypes.filter((type) => type !== strategic || !this.#isCustom);
+    const content = Object.fromEntries(types.map((type) => [type, { schema: this.#ref("meta/v1.Patch") }]));
     return { parameters: [...writeQueries, query("force", "boolean")], requestBody: { content, required: true } };
   }
 
   #body(id: string): Json {
-    return { content: Object.fromEntries(bodies.map((type) => [type, { schema: this.#ref(id) }])) };
+    const types = bodies.filter((type) => type !== protobuf || !this.#isCustom);
+    return { content: Object.fromEntries(types.map((type) => [type, { schema: this.#ref(id) }])) };
   }
 
   #answer(id: string): Json {
@@ -160,16 +174,47 @@ class Builder {
   }
 
   #ref(id: string): Json {
+    if (this.#custom.has(id)) return { $ref: `#/components/schemas/${id}` };
     this.#wanted.add(id);
     return { $ref: `#/components/schemas/${nameOf(id)}` };
   }
 
   /** Everything that was referred to, and what that refers to. */
   schemas(): Json {
-    const done: [string, Json][] = [];
+    const done: [string, Json][] = [...this.#custom];
     // The set grows while it is walked.
     for (const id of this.#wanted) done.push([nameOf(id), this.#message(this.#schema.message(id))]);
     return Object.fromEntries(done.sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  #addCustom({ schema: id, group, version, kind }: PublishedResource, schema: JsonSchema | undefined): void {
+    const gvk = (name: string) => ({ "x-kubernetes-group-version-kind": [{ group, kind: name, version }] });
+    // The references are made before #isCustom matters to anything.
+    this.#custom.set(id, { ...this.#published(schema ?? { type: "object" }, true), ...gvk(kind) });
+    const items = { type: "array", items: { $ref: `#/components/schemas/${id}` } };
+    const properties = { ...this.#metaFields("meta/v1.ListMeta"), items };
+    this.#custom.set(`${id}List`, { type: "object", required: ["items"], properties, ...gvk(`${kind}List`) });
+  }
+
+  #metaFields(metadata: string): Json {
+    return { apiVersion: { type: "string" }, kind: { type: "string" }, metadata: { allOf: [this.#ref(metadata)] } };
+  }
+
+  /** A structural schema as it is, with what its root and embedded resources have without saying so. */
+  #published(schema: JsonSchema, root = false): Json {
+    const each = (inner: JsonSchema) => this.#published(inner);
+    const own: Json = {};
+    for (const [name, inner] of Object.entries(schema.properties ?? {})) set(own, name, each(inner));
+    const free = schema["x-kubernetes-preserve-unknown-fields"] && !schema.properties;
+    const meta = (root && !(free && root)) || isEmbedded(schema) ? this.#metaFields("meta/v1.ObjectMeta") : {};
+    const properties = { ...own, ...meta };
+    const more = schema.additionalProperties;
+    return {
+      ...schema,
+      ...(Object.keys(properties).length > 0 ? { properties } : {}),
+      ...(schema.items ? { items: each(schema.items) } : {}),
+      ...(isObject(more) ? { additionalProperties: each(more as JsonSchema) } : {}),
+    };
   }
 
   #message(message: Message): Json {
@@ -254,6 +299,9 @@ function formOf(message: Message): Json {
       return { type: "object" };
   }
 }
+
+const customId = ({ group, version, kind }: { group: string; version: string; kind: string }): string =>
+  `${group.split(".").reverse().join(".")}.${version}.${kind}`;
 
 /** `core/v1.Pod` -> `io.k8s.api.core.v1.Pod`, as upstream names its schemas. */
 export function nameOf(id: string): string {

@@ -20,7 +20,9 @@ export type Outcome =
  * Writes a change if the object is still as it was. A Service's addresses and ports change in the same Txn, so `next`
  * comes back with what it was given. With `dryRun` everything happens but the Txn.
  */
-export async function commit(context: Context, resource: Resource, change: Change, dryRun: boolean): Promise<Outcome> {
+export async function commit(context: Context, resource: Resource, wanted: Change, dryRun: boolean): Promise<Outcome> {
+  const change =
+    resource.custom && wanted.next ? { ...wanted, next: await resource.custom.toStored(wanted.next) } : wanted;
   if (resource.group === "" && resource.resource === "services")
     return context.ranges.exclusively(() => commitService(context, change, dryRun));
   const isEvent = resource.resource === "events" && change.next !== undefined && !dryRun;

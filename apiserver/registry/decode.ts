@@ -1,8 +1,8 @@
-import type { Resource } from "../../api/resource.ts";
+import type { CustomKind, Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
 import { notSupported } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { decodeBody, type FieldValidation, mediaTypes } from "../../apimachinery/schema/decode.ts";
+import { mediaTypes as allTypes, decodeBody, type FieldValidation } from "../../apimachinery/schema/decode.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
 import { toStored } from "./versions.ts";
@@ -11,7 +11,10 @@ export interface Kind {
   group: string;
   version: string;
   kind: string;
+  custom?: CustomKind;
 }
+
+const textTypes = ["application/json", "application/yaml"];
 
 /** The object in a body. A missing Content-Type means JSON. Throws 400 and 415. */
 export function decodeObject(
@@ -20,11 +23,13 @@ export function decodeObject(
   options: Options,
   warnings: string[],
 ): KubernetesObject {
+  const custom = kind.custom && { decode: kind.custom.decode as (object: object, unknown: string[]) => void };
+  const mediaTypes = custom ? textTypes : allTypes;
   const mediaType = (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase() || "application/json";
   if (!mediaTypes.includes(mediaType)) throw unsupportedMediaType(mediaTypes);
   const expected = { group: kind.group, version: kind.version, kind: kind.kind };
   const validation = fieldValidation(options);
-  const decoded = decodeBody(schema, body?.bytes ?? Buffer.alloc(0), { mediaType, expected, validation });
+  const decoded = decodeBody(schema, body?.bytes ?? Buffer.alloc(0), { mediaType, expected, validation, ...custom });
   if (validation === "Warn") warnings.push(...decoded.warnings);
   const object = decoded.object as unknown as KubernetesObject;
   object.metadata ??= {} as KubernetesObject["metadata"];

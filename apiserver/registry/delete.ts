@@ -58,6 +58,7 @@ export function nextOfDelete(
   checkPreconditions(resource, old, options);
   const next = structuredClone(old);
   const { metadata } = next;
+  if (metadata.deletionTimestamp === undefined) resource.prepareForDelete?.(next, timestamp(now));
   const finalizers = withPropagation(metadata.finalizers ?? [], propagationPolicy(options));
   if (finalizers.length > 0) metadata.finalizers = finalizers;
   else delete metadata.finalizers;

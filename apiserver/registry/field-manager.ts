@@ -42,7 +42,7 @@ export function validateManager({ fieldManager = "" }: { fieldManager?: string }
 }
 
 export function messageOf(resource: Resource): Message {
-  return schema.message(resource.schema);
+  return resource.custom?.message ?? schema.message(resource.schema);
 }
 
 export function writerOf({ clock }: Context, resource: Resource, subresource: string, manager: string): Writer {
@@ -80,15 +80,15 @@ export function keepTimes(object: KubernetesObject, old: KubernetesObject): void
   if (isDeepStrictEqual(timeless(object), timeless(old))) object.metadata.managedFields = before;
 }
 
-const resets = new Map<string, FieldSet>();
+const resets = new WeakMap<Message, Map<string, FieldSet>>();
 
 /** What the endpoint puts back: status at the object itself, all else at `/status`, all but their part at others. */
 function resetFieldsOf(resource: Resource, subresource: string): FieldSet {
-  const key = `${resource.schema}/${subresource}`;
-  let set = resets.get(key);
+  const known = resets.get(messageOf(resource)) ?? new Map<string, FieldSet>();
+  let set = known.get(subresource);
   if (set === undefined) {
     set = makeResetFields(resource, subresource);
-    resets.set(key, set);
+    resets.set(messageOf(resource), known.set(subresource, set));
   }
   return set;
 }
@@ -108,5 +108,6 @@ function makeResetFields(resource: Resource, subresource: string): FieldSet {
     return result;
   }
   if (!resource.subresources.some(({ name }) => name === "status")) return {};
-  return set(subresource === "status" ? all(message).filter((n) => n !== "status" && n !== "metadata") : ["status"]);
+  const kept = resource.custom ? ["status"] : ["status", "metadata"];
+  return set(subresource === "status" ? all(message).filter((n) => !kept.includes(n)) : ["status"]);
 }

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, notFound } from "../../apimachinery/status.ts";
+import { viewed } from "../crd/view.ts";
 import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { commit } from "./commit.ts";
@@ -54,10 +55,11 @@ async function attempts(
   let current = known ?? (await live(context, resource, target));
   let fresh = known === undefined;
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
-    const old = current.parse();
+    const shown = await viewed(resource, current);
+    const old = shown.parse();
     let next: Next;
     try {
-      next = await modifier(current.parse()); // cheaper than a clone
+      next = await modifier(shown.parse()); // cheaper than a clone
     } catch (error) {
       if (fresh) throw error;
       const newest = await live(context, resource, target);

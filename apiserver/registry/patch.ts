@@ -15,8 +15,9 @@ export type Patch = (current: object) => unknown;
 
 /** Throws 415 for a type that is not taken, 400 for what is no JSON. */
 export function patcher(kind: Kind, body: Body | undefined, options: Options, warnings: string[]): Patch {
-  const apply = types[typeOf(body)];
-  if (apply === undefined) throw unsupportedMediaType([...Object.keys(types), applyPatchType]);
+  const taken = Object.keys(types).filter((type) => type !== strategic || !kind.custom);
+  const apply = taken.includes(typeOf(body)) ? types[typeOf(body)] : undefined;
+  if (apply === undefined) throw unsupportedMediaType([...taken, applyPatchType]);
   if (options.force !== undefined)
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
       forbiddenField("force", "may not be specified for non-apply patch"),
@@ -29,13 +30,15 @@ export const isApply = (body: Body | undefined): boolean => typeOf(body) === app
 
 const typeOf = (body: Body | undefined): string => (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase();
 
+const strategic = "application/strategic-merge-patch+json";
+
 const types: Record<string, (kind: Kind, current: object, patch: unknown) => unknown> = {
   "application/json-patch+json": (_kind, current, patch) => jsonPatch(current, patch),
   "application/merge-patch+json": (_kind, current, patch) => {
     if (typeof patch !== "object" || patch === null || Array.isArray(patch)) throw badRequest("invalid JSON document");
     return mergePatch(current, patch);
   },
-  "application/strategic-merge-patch+json": (kind, current, patch) =>
+  [strategic]: (kind, current, patch) =>
     strategicMergePatch(schema, schema.kind(apiVersionOf(kind), kind.kind)!, current as JsonObject, patch),
 };
 

@@ -6,6 +6,7 @@ import type { Resource, Subresource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
+import { viewed } from "../crd/view.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import { idOf, type ResourceTable } from "../resource-table.ts";
@@ -215,8 +216,10 @@ export class Registry {
   async #scale(request: ApiRequest, resource: Resource, { kind }: Subresource): Promise<Answer> {
     const { target, verb, options } = request;
     const { context } = this;
-    if (verb === "get")
-      return object(undefined, sendable(scaleOf(resource, (await get(context, resource, target, options)).parse())));
+    if (verb === "get") {
+      const stored = await viewed(resource, await get(context, resource, target, options));
+      return object(undefined, sendable(scaleOf(resource, stored.parse())));
+    }
     if (verb === "update") {
       const wanted = decodeObject(kind, request.body, options, request.warnings) as Scale;
       matchName(target, wanted);

@@ -3,6 +3,7 @@ import type { Resource } from "../../api/resource.ts";
 import { invalidValue } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
+import { viewed } from "../crd/view.ts";
 import type { Target } from "../request.ts";
 import { attributesOf } from "./admit.ts";
 import type { Context } from "./context.ts";
@@ -51,5 +52,5 @@ export async function updateScale(
     },
     options.dryRun,
   );
-  return scaleOf(resource, stored.parse());
+  return scaleOf(resource, (await viewed(resource, stored)).parse());
 }

@@ -112,7 +112,7 @@ function targetOf({ group, version, resource }: ResourceType<KubernetesObject>, 
   return { group, version, resource, ...nameOf(object), subresource: "" };
 }
 
-const systemWrite = () => ({ user, dryRun: false, warnings: [], manager: "kube-apiserver" });
+export const systemWrite = () => ({ user, dryRun: false, warnings: [], manager: "kube-apiserver" });
 
 async function ensure(
   registry: Registry,

@@ -1,6 +1,7 @@
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import type { Answer } from "../answer.ts";
+import { allViewed, viewed, viewingSink } from "../crd/view.ts";
 import { decodeValue, encodeValue, type StoredObject } from "../storage/stored-object.ts";
 import { Frame } from "../watchcache/resource-cache.ts";
 import type { WatchSink } from "../watchcache/watcher.ts";
@@ -19,7 +20,8 @@ export const fromStored = (served: Resource, object: KubernetesObject): Kubernet
   served.face ? served.face.fromStored(structuredClone(object)) : object;
 
 /** An answer about stored objects, in the version that was asked for. */
-export function inVersion(served: Resource, answer: Answer): Answer {
+export function inVersion(served: Resource, answer: Answer): Answer | Promise<Answer> {
+  if (served.custom) return viewedAnswer(served, answer);
   if (served.face === undefined) return answer;
   if (answer.type === "Object" && answer.resource)
     return { ...answer, resource: served, object: converted(served, answer.object as StoredObject) };
@@ -30,6 +32,23 @@ export function inVersion(served: Resource, answer: Answer): Answer {
   if (answer.type !== "Watch") return answer;
   const { watch } = answer;
   return { ...answer, resource: served, watch: { start: (sink) => watch.start(convertingSink(served, sink)) } };
+}
+
+async function viewedAnswer(served: Resource, answer: Answer): Promise<Answer> {
+  switch (answer.type) {
+    case "Object":
+      return answer.resource ? { ...answer, object: await viewed(served, answer.object as StoredObject) } : answer;
+    case "List": {
+      const items = await allViewed(served, answer.list.items as StoredObject[]);
+      return { ...answer, list: { ...answer.list, items } };
+    }
+    case "Watch": {
+      const { watch } = answer;
+      return { ...answer, watch: { start: (sink) => watch.start(viewingSink(served, sink)) } };
+    }
+    default:
+      return answer;
+  }
 }
 
 /** What was converted once is kept for as long as the cache keeps the object. */

@@ -16,7 +16,7 @@ export class StoredObject {
   /** The revision of its last change, or of its deletion. */
   readonly revision: number;
   readonly bytes: Buffer;
-  #attributes: Attributes | undefined;
+  #attributes: (Attributes & { fieldsOf: unknown }) | undefined;
 
   constructor(key: string, revision: number, bytes: Buffer) {
     this.key = key;
@@ -28,13 +28,13 @@ export class StoredObject {
     return JSON.parse(this.bytes.toString("utf8")) as KubernetesObject;
   }
 
-  /** Labels and selectable fields, read once. All users of one object ask with the same `fieldsOf`. */
+  /** Labels and selectable fields, read once: users of one object nearly always ask with the same `fieldsOf`. */
   attributes(fieldsOf: (object: KubernetesObject) => Record<string, string>): Attributes {
-    if (this.#attributes === undefined) {
+    if (this.#attributes?.fieldsOf !== fieldsOf) {
       const object = this.parse();
       const { name, namespace = "", labels = {} } = object.metadata;
       const fields = { ...fieldsOf(object), "metadata.name": name, "metadata.namespace": namespace };
-      this.#attributes = { labels, fields };
+      this.#attributes = { labels, fields, fieldsOf };
     }
     return this.#attributes;
   }

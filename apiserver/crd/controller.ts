@@ -1,0 +1,145 @@
+import { isDeepStrictEqual } from "node:util";
+import {
+  cleanupFinalizer,
+  customResourceDefinitions,
+  setCondition,
+  storageVersion,
+} from "../../api/apiextensions/custom-resource-definition.ts";
+import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
+import type { Resource } from "../../api/resource.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { isConflict, isNotFound } from "../../apimachinery/status.ts";
+import { sleep } from "../../base/clock.ts";
+import type { Logger } from "../../base/logger.ts";
+import { timestamp } from "../registry/context.ts";
+import { deleteCollection } from "../registry/delete-collection.ts";
+import { modify } from "../registry/modify.ts";
+import type { Registry } from "../registry/registry.ts";
+import { systemWrite } from "../registry/system-objects.ts";
+import { next } from "../registry/update.ts";
+import type { WatchSink } from "../watchcache/watcher.ts";
+import { customResource } from "./custom-resource.ts";
+import { definitionsPrefix, statusOfDefinition } from "./definitions.ts";
+
+/**
+ * Gives definitions their status, and clears the way for those that go: their instances go first. Every apiserver does
+ * this; all come to the same result, and writes are conditional.
+ */
+export class DefinitionsController {
+  readonly #registry: Registry;
+  readonly #log: Logger;
+  #wake: () => void = () => {};
+  #dirty = true;
+
+  constructor(registry: Registry, log: Logger) {
+    this.#registry = registry;
+    this.#log = log;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#registry.context;
+    this.#follow(signal);
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
+    while (!signal.aborted) {
+      if (!this.#dirty) await new Promise<void>((resolve) => (this.#wake = resolve));
+      if (signal.aborted) return;
+      this.#dirty = false;
+      try {
+        const pending = await this.#sync();
+        if (!pending) continue;
+      } catch (err) {
+        if (!isConflict(err)) this.#log.warn({ err }, "Looking after CustomResourceDefinitions failed, trying again");
+      }
+      this.#dirty = true;
+      await sleep(clock, retryMs, signal);
+    }
+  }
+
+  #follow(signal: AbortSignal): void {
+    const sink: WatchSink = {
+      send: () => {
+        this.#dirty = true;
+        this.#wake();
+        return true;
+      },
+      end: () => {
+        const { clock } = this.#registry.context;
+        if (!signal.aborted) clock.after(retryMs, () => this.#follow(signal));
+      },
+    };
+    const { cache } = this.#registry.context;
+    cache.watch(definitionsPrefix, {
+      scope: { prefix: definitionsPrefix, exact: false },
+      selects: undefined,
+      from: "now",
+      sink,
+    });
+  }
+
+  /** True while something is left to be done that nobody will tell us of. */
+  async #sync(): Promise<boolean> {
+    const { cache, clock } = this.#registry.context;
+    const stored = [...cache.resource(definitionsPrefix).objects.values()];
+    const all = stored.map((one) => one.parse() as CustomResourceDefinition);
+    let pending = false;
+    for (const definition of all) {
+      const now = timestamp(clock.now());
+      if (definition.metadata.deletionTimestamp === undefined) {
+        const status = statusOfDefinition(definition, all, now);
+        if (isDeepStrictEqual(status, definition.status)) continue;
+        await this.#update(definition, "status", (object) => (object.status = statusOfDefinition(object, all, now)!));
+        Object.assign(definition, { status }); // the next of the same group sees what was given
+      } else if (definition.metadata.finalizers?.includes(cleanupFinalizer)) {
+        if (await this.#instancesLeft(definition)) pending = true;
+        else
+          await this.#update(definition, "", (object) => {
+            setCondition(object, { ...deletionCompleted, lastTransitionTime: now });
+            object.metadata.finalizers = object.metadata.finalizers?.filter((name) => name !== cleanupFinalizer) ?? [];
+          });
+      }
+    }
+    return pending;
+  }
+
+  async #instancesLeft(definition: CustomResourceDefinition): Promise<boolean> {
+    const version = storageVersion(definition);
+    if (version === undefined || !definition.status?.acceptedNames?.plural) return false;
+    const { context } = this.#registry;
+    const row = customResource(definition, version, () =>
+      Promise.reject(new Error("not asked")),
+    ) as unknown as Resource;
+    const { group, resource } = row;
+    const target = { group, version: row.version, resource, namespace: "", name: "", subresource: "" };
+    await deleteCollection(context, row, target, {}, {}, systemWrite());
+    await context.cache.consistent();
+    return context.cache.resource(`/registry/${row.storagePrefix}/`).objects.size > 0;
+  }
+
+  async #update(
+    { metadata: { name, uid } }: CustomResourceDefinition,
+    subresource: string,
+    change: (definition: CustomResourceDefinition) => unknown,
+  ): Promise<void> {
+    const resource = customResourceDefinitions as unknown as Resource;
+    const { context } = this.#registry;
+    const target = { ...customResourceDefinitions, namespace: "", name, subresource };
+    const modifier = async (old: KubernetesObject) => {
+      if (old.metadata.uid !== uid) return old;
+      const object = structuredClone(old) as CustomResourceDefinition;
+      change(object);
+      return next(context, resource, target, old, object, systemWrite());
+    };
+    await modify(context, resource, target, modifier).catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+    });
+  }
+}
+
+const deletionCompleted = {
+  type: "Terminating",
+  status: "False",
+  reason: "InstanceDeletionCompleted",
+  message: "removed all instances",
+} as const;
+
+const retryMs = 500;
