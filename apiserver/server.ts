@@ -82,7 +82,12 @@ export class Apiserver {
       portRange(options.serviceNodePortRange),
     );
     const table = new ResourceTable(resources);
-    table.addSource(new Definitions(this.#cache, webhookConverter()));
+    table.addSource(
+      new Definitions(
+        this.#cache,
+        webhookConverter({ cache: this.#cache, clock, below: (bound) => rand.below(bound) }),
+      ),
+    );
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
     const rbac = new RbacAuthorizer(rbacIndexOf(this.#cache));

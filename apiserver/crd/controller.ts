@@ -105,9 +105,9 @@ export class DefinitionsController {
     const version = storageVersion(definition);
     if (version === undefined || !definition.status?.acceptedNames?.plural) return false;
     const { context } = this.#registry;
-    const row = customResource(definition, version, () =>
-      Promise.reject(new Error("not asked")),
-    ) as unknown as Resource;
+    // Nobody is asked to convert what only has to go.
+    const plain = { ...definition, spec: { ...definition.spec, conversion: { strategy: "None" } } };
+    const row = customResource(plain, version, () => Promise.reject(new Error())) as unknown as Resource;
     const { group, resource } = row;
     const target = { group, version: row.version, resource, namespace: "", name: "", subresource: "" };
     await deleteCollection(context, row, target, {}, {}, systemWrite());

@@ -5,12 +5,18 @@ import type {
 } from "../../api/generated/apiextensions-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { internalError } from "../../apimachinery/status.ts";
+import { callWebhook, type WebhookContext } from "../webhook-client.ts";
 
 /** Asks a conversion webhook; throws when it cannot be reached or does not answer with JSON. */
 export type Converter = (client: WebhookClientConfig, review: ConversionReview) => Promise<unknown>;
 
 /** Over HTTPS, to where the definition says. */
-export const webhookConverter = (): Converter => () => Promise.reject(new Error("absent"));
+export const webhookConverter =
+  (context: WebhookContext): Converter =>
+  (client, review) =>
+    callWebhook(context, client, review, timeoutSeconds);
+
+const timeoutSeconds = 30;
 
 /**
  * Objects of any versions of a definition in version `name`. Without a webhook only apiVersion changes; with one, those

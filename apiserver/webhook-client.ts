@@ -1,0 +1,111 @@
+import https from "node:https";
+import type { Service } from "../api/generated/core-v1.ts";
+import type { EndpointSlice } from "../api/generated/discovery-v1.ts";
+import { EndpointSlices, Services } from "../api/generated/resources.ts";
+import type { Clock } from "../base/clock.ts";
+import { registryRoot } from "./storage/storage.ts";
+import type { WatchCache } from "./watchcache/watch-cache.ts";
+
+/** Where a webhook or an aggregated API is: by URL, or a Service of which a ready endpoint is dialled. */
+export interface ClientConfig {
+  url?: string;
+  service?: { namespace: string; name: string; port?: number; path?: string };
+  /** PEM in base64; the system's authorities without it. */
+  caBundle?: string;
+}
+
+export interface Address {
+  host: string;
+  port: number;
+}
+
+/** A ready endpoint of a Service's port, each in turn. Throws an Error in upstream's words. */
+export function endpointOf(
+  cache: WatchCache,
+  { namespace, name, port = 443 }: NonNullable<ClientConfig["service"]>,
+  below: (bound: number) => number,
+): Address {
+  const stored = cache
+    .resource(`${registryRoot}services/specs/`)
+    .objects.get(`${registryRoot}services/specs/${namespace}/${name}`);
+  const service = stored?.parse() as Service | undefined;
+  if (service === undefined) throw new Error(`${Services.resource} ${JSON.stringify(name)} not found`);
+  if (service.spec.type === "ExternalName") return { host: service.spec.externalName!, port };
+  const servicePort = service.spec.ports?.find((one) => one.port === port);
+  if (servicePort === undefined) throw new Error(`no service port ${port} found for service ${JSON.stringify(name)}`);
+  const addresses: Address[] = [];
+  const prefix = `${registryRoot}${EndpointSlices.resource}/`;
+  for (const one of cache.resource(prefix).under(`${prefix}${namespace}/`)) {
+    const slice = one.parse() as EndpointSlice;
+    if (slice.metadata.labels?.["kubernetes.io/service-name"] !== name) continue;
+    const target = slice.ports?.find((own) => (own.name ?? "") === (servicePort.name ?? ""))?.port;
+    if (target === undefined) continue;
+    for (const { addresses: hosts, conditions } of slice.endpoints ?? [])
+      if (conditions?.ready !== false) addresses.push({ host: hosts[0]!, port: target });
+  }
+  if (addresses.length === 0) throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
+  return addresses[below(addresses.length)]!;
+}
+
+export interface WebhookContext {
+  cache: WatchCache;
+  clock: Clock;
+  below: (bound: number) => number;
+}
+
+/** POSTs JSON and gives back the JSON of a 200; throws an Error in the words of Go's client. */
+export async function callWebhook(
+  { cache, clock, below }: WebhookContext,
+  { url: given, service, caBundle }: ClientConfig,
+  body: object,
+  timeoutSeconds: number,
+): Promise<unknown> {
+  const url = new URL(
+    given ?? `https://${service!.name}.${service!.namespace}.svc:${service!.port ?? 443}${service!.path ?? "/"}`,
+  );
+  url.searchParams.set("timeout", `${timeoutSeconds}s`);
+  const address = service ? endpointOf(cache, service, below) : { host: url.hostname, port: Number(url.port || 443) };
+  const bytes = Buffer.from(JSON.stringify(body));
+  const failed = (cause: Error) => new Error(`Post ${JSON.stringify(url.href)}: ${cause.message}`, { cause });
+  const text = await new Promise<string>((resolve, reject) => {
+    const request = https.request({
+      ...address,
+      method: "POST",
+      path: url.pathname + url.search,
+      servername: /^[\d.]+$|:/.test(url.hostname) ? "" : url.hostname,
+      headers: {
+        host: url.host,
+        "content-type": "application/json",
+        accept: "application/json",
+        "content-length": bytes.length,
+      },
+      agent: false,
+      ...(caBundle ? { ca: Buffer.from(caBundle, "base64") } : {}),
+    });
+    const cancel = clock.after(timeoutSeconds * 1000, () => request.destroy(new Error("context deadline exceeded")));
+    request.on("close", cancel);
+    request.on("error", (error) => reject(failed(error)));
+    request.on("response", (response) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      response.on("data", (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > maxAnswerBytes) request.destroy(new Error("the answer is too large"));
+        else chunks.push(chunk);
+      });
+      response.on("error", (error) => reject(failed(error)));
+      response.on("end", () => {
+        const answer = Buffer.concat(chunks).toString("utf8");
+        if (response.statusCode === 200) resolve(answer);
+        else
+          reject(
+            new Error(`the server responded with the status code ${response.statusCode}: ${answer.slice(0, 200)}`),
+          );
+      });
+    });
+    request.end(bytes);
+  });
+  return JSON.parse(text) as unknown;
+}
+
+const maxAnswerBytes = 64 * 1024 * 1024;
