@@ -281,6 +281,18 @@ export const examples: Record<string, Example> = {
     },
     columns: ["example", "default/limits", "AGE"],
   },
+  "apiextensions.k8s.io/v1 CustomResourceDefinition": {
+    body: {
+      metadata: { name: "crontabs.stable.example.com" },
+      spec: {
+        group: "stable.example.com",
+        scope: "Namespaced",
+        names: { plural: "crontabs", kind: "CronTab" },
+        versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } }],
+      },
+    },
+    columns: ["AGE"],
+  },
   "networking.k8s.io/v1 IPAddress": {
     body: {
       metadata: { name: "10.96.77.7" },

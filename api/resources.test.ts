@@ -60,6 +60,14 @@ const least: Record<string, object> = {
   IngressClass: { spec: { controller: "example.com/c" } },
   ReplicationController: { spec: { template } },
   PodTemplate: { template },
+  CustomResourceDefinition: {
+    spec: {
+      group: "b.c",
+      scope: "Cluster",
+      names: { plural: "as", kind: "A" },
+      versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object" } } }],
+    },
+  },
   PersistentVolume: {
     spec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/data" } },
   },
@@ -80,7 +88,7 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
   const make = () => {
     const body = {
       metadata: {
-        name: kind === "IPAddress" ? "10.0.0.1" : "x",
+        name: kind === "IPAddress" ? "10.0.0.1" : kind === "CustomResourceDefinition" ? "as.b.c" : "x",
         uid: "u",
         ...(row.namespaced ? { namespace: "default" } : {}),
       },
@@ -149,6 +157,7 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
 test("storage keys are upstream's and never shared", () => {
   expect(Object.fromEntries(rows.map((r) => [r.resource, r.storagePrefix]))).toEqual({
     configmaps: "configmaps",
+    customresourcedefinitions: "apiextensions.k8s.io/customresourcedefinitions",
     ipaddresses: "ipaddresses",
     servicecidrs: "servicecidrs",
     horizontalpodautoscalers: "horizontalpodautoscalers",

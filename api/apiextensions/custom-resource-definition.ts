@@ -19,6 +19,7 @@ export const customResourceDefinitions: Resource<CustomResourceDefinition> = def
   subresources: ["status"],
   defaults({ spec }) {
     const { names } = spec;
+    spec.versions ??= [];
     if (names?.kind) {
       names.singular ||= names.kind.toLowerCase();
       names.listKind ||= `${names.kind}List`;
@@ -29,7 +30,7 @@ export const customResourceDefinitions: Resource<CustomResourceDefinition> = def
   },
   prepareForCreate(definition) {
     definition.metadata.generation = 1;
-    definition.status = { conditions: [], acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
+    definition.status = { acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
     addStorageVersion(definition);
   },
   prepareForUpdate(definition, old) {
