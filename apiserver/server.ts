@@ -9,7 +9,11 @@ import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins } from "./admission/plugins.ts";
+import { inOrder, superusers } from "./authz/authorizer.ts";
 import { escalationCheck } from "./authz/escalation.ts";
+import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
+import { nodeAuthorizer } from "./authz/node.ts";
+import { RbacAuthorizer } from "./authz/rbac.ts";
 import { Chain } from "./chain.ts";
 import { DefinitionsController } from "./crd/controller.ts";
 import { webhookConverter } from "./crd/conversion.ts";
@@ -27,11 +31,11 @@ import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
 import { writeNamespaces, writePolicy, writeSystemObjects } from "./registry/system-objects.ts";
 import { ResourceTable } from "./resource-table.ts";
-import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
 import { EventLease } from "./storage/event-lease.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
+import { callWebhook } from "./webhook-client.ts";
 
 export interface ApiserverOptions {
   etcd: EtcdClient;
@@ -41,7 +45,6 @@ export interface ApiserverOptions {
   tolerationSeconds: { notReady: number; unreachable: number };
   admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   advertise: { address: string; port: number };
-  security?: SecurityOptions;
   /** Towards the agents. */
   kubelet: TlsMaterial | undefined;
   metrics: Metrics;
@@ -63,7 +66,7 @@ export class Apiserver {
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
   constructor(options: ApiserverOptions) {
-    const { etcd, resources, log, metrics, advertise, clock = systemClock, rand = systemRand } = options;
+    const { etcd, resources, log, metrics, clock = systemClock, rand = systemRand } = options;
     this.#options = options;
     this.#clock = clock;
     const storage = new Storage(etcd, clock);
@@ -80,24 +83,28 @@ export class Apiserver {
       portRange(options.serviceNodePortRange),
     );
     const table = new ResourceTable(resources);
-    table.addSource(
-      new Definitions(
-        this.#cache,
-        webhookConverter({ cache: this.#cache, clock, below: (bound) => rand.below(bound) }),
-      ),
-    );
+    const webhookContext = { cache: this.#cache, clock, below: (bound: number) => rand.below(bound) };
+    table.addSource(new Definitions(this.#cache, webhookConverter(webhookContext)));
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
-    const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand });
-    const { authenticator, authorizer, rbac, tokens, makers } = security;
-    const plugins = admissionPlugins({ tolerationSeconds, authorizer, clock, enable, disable });
+    const rbac = new RbacAuthorizer(rbacIndexOf(this.#cache));
+    const authorizer = inOrder([superusers, nodeAuthorizer(nodeLookupOf(this.#cache)), rbac]);
+    const plugins = admissionPlugins({
+      tolerationSeconds,
+      authorizer,
+      callWebhook: (client, review, seconds) => callWebhook(webhookContext, client, review, seconds),
+      metrics,
+      clock,
+      rand,
+      enable,
+      disable,
+    });
     const admission = admissionChain([escalationCheck(rbac, authorizer), ...plugins], cluster);
     const context = {
       storage,
       cache: this.#cache,
       admission,
       authorizer,
-      makers,
       ranges: this.#ranges,
       locks: new KeyLocks(),
       eventLease: new EventLease(etcd, clock),
@@ -110,7 +117,6 @@ export class Apiserver {
       discovery: new DiscoveryDocuments(table),
       openapi: new OpenApi(table),
       metrics,
-      tokens: tokens && { tokens, base: `https://${advertise.address}:${advertise.port}` },
       checks: [
         { name: "ping", live: true, missing: () => undefined },
         {
@@ -132,8 +138,6 @@ export class Apiserver {
     });
     this.httpHandler = httpHandler({
       chain: this.#chain,
-      authenticator,
-      anonymous: options.security?.anonymous ?? false,
       paths,
       clock,
       observe: observer(metrics, this.#cache, table),

@@ -56,26 +56,20 @@ export const empty: Uint8Array = new Uint8Array(0);
 /** An unsigned varint as a number; throws past 2^53. */
 export function readUint64(reader: Reader): number {
   const low = readLow(reader);
-  if (low >= 0) return low;
-  readHalves(reader);
-  return halves.getUint32(4, true) * 2 ** 32 + halves.getUint32(0, true);
+  return low < 0 ? Number(toBig(reader, false)) : low;
 }
 
 export function readInt64(reader: Reader): number {
   const low = readLow(reader);
-  if (low >= 0) return low;
-  readHalves(reader);
-  return halves.getInt32(4, true) * 2 ** 32 + halves.getUint32(0, true);
+  return low < 0 ? Number(toBig(reader, true)) : low;
 }
 
 export function readBigUint64(reader: Reader): bigint {
-  readHalves(reader);
-  return halves.getBigUint64(0, true);
+  return toBig(reader, false);
 }
 
 export function readBigInt64(reader: Reader): bigint {
-  readHalves(reader);
-  return halves.getBigInt64(0, true);
+  return toBig(reader, true);
 }
 
 /** The fast path: varints of up to 4 bytes (< 2^28). Leaves the reader untouched and returns -1 for longer ones. */
@@ -95,18 +89,16 @@ function readLow(reader: Reader): number {
   return -1;
 }
 
-/** 64 bits into `halves`, in three parts of at most 28 bits, which are small integers. */
-function readHalves(reader: Reader): void {
+/** In three parts of at most 28 bits, which are small integers. */
+function toBig(reader: Reader, signed: boolean): bigint {
   const low = part(reader, 4);
-  const middle = low < 0 ? part(reader, 4) : 0;
+  if (low >= 0) return BigInt(low);
+  const middle = part(reader, 4);
   const more = middle < 0 ? part(reader, 2) : 0;
   if (more < 0) throw new RangeError("invalid varint encoding");
-  halves.setInt32(0, (low & 0xfffffff) | (middle << 28), true);
-  halves.setInt32(4, ((middle & 0xfffffff) >>> 4) | (more << 24), true);
+  const value = (BigInt(more) << 56n) | (BigInt(middle & 0xfffffff) << 28n) | BigInt(low & 0xfffffff);
+  return signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value);
 }
-
-/** Makes one bigint where shifting makes several. */
-const halves = new DataView(new ArrayBuffer(8));
 
 /** Up to `count` bytes of a varint; the sign bit is set when it goes on. */
 function part(reader: Reader, count: number): number {

@@ -3,6 +3,7 @@ import { qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { MatchCondition, MatchResources, RuleWithOperations } from "../generated/admissionregistration-v1.ts";
+import { compileProblems } from "./expressions.ts";
 
 /** What webhooks and policies share: which requests they see. */
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
@@ -72,7 +73,8 @@ export function validateConditions(list: MatchCondition[] | undefined, at: strin
   const names = new Set<string>();
   return conditions.flatMap(({ name, expression }, i) => {
     const path = `${at}[${i}]`;
-    const errors: FieldError[] = expression?.trim() ? [] : [required(`${path}.expression`)];
+    const field = `${path}.expression`;
+    const errors = expression?.trim() ? compileProblems(field, expression, "bool") : [required(field)];
     if (!name) return [...errors, required(`${path}.name`)];
     for (const p of qualifiedName(name)) errors.push(invalidValue(`${path}.name`, name, p));
     if (names.has(name)) errors.push(duplicate(`${path}.name`, name));

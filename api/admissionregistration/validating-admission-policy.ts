@@ -12,9 +12,9 @@ import { ValidatingAdmissionPolicies, ValidatingAdmissionPolicyBindings } from "
 import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { generationOnly, startingStatus } from "../strategy.ts";
+import { compileProblems } from "./expressions.ts";
 import { defaultMatch, validateConditions, validateMatch } from "./rules.ts";
 
-/** Differs: expressions are not compiled when a policy is written. */
 export const validatingAdmissionPolicies: Resource<ValidatingAdmissionPolicy> = defineResource(
   ValidatingAdmissionPolicies,
   {
@@ -60,9 +60,11 @@ function validatePolicy({ spec }: ValidatingAdmissionPolicy): FieldError[] {
     const text = "validations or auditAnnotations must be non-empty";
     errors.push(required("spec.validations", text), required("spec.auditAnnotations", text));
   }
-  for (const [i, { expression, reason, message }] of validations.entries()) {
+  for (const [i, { expression, reason, message, messageExpression }] of validations.entries()) {
     const at = `spec.validations[${i}]`;
     if (!expression?.trim()) errors.push(required(`${at}.expression`, "expression is not specified"));
+    else errors.push(...compileProblems(`${at}.expression`, expression, "bool"));
+    if (messageExpression) errors.push(...compileProblems(`${at}.messageExpression`, messageExpression, "string"));
     if (message?.includes("\n"))
       errors.push(invalidValue(`${at}.message`, message, "message must not contain line breaks"));
     if (reason !== undefined) errors.push(...oneOf(`${at}.reason`, reason, reasons, false));
@@ -71,6 +73,7 @@ function validatePolicy({ spec }: ValidatingAdmissionPolicy): FieldError[] {
     const at = `spec.auditAnnotations[${i}]`;
     for (const p of qualifiedName(key ?? "")) errors.push(invalidValue(`${at}.key`, key ?? "", p));
     if (!valueExpression?.trim()) errors.push(required(`${at}.valueExpression`, "valueExpression is not specified"));
+    else errors.push(...compileProblems(`${at}.valueExpression`, valueExpression, "string", "null"));
     if (auditAnnotations.findIndex((a) => a.key === key) < i) errors.push(duplicate(`${at}.key`, key));
   }
   for (const [i, { name, expression }] of variables.entries()) {
@@ -79,6 +82,7 @@ function validatePolicy({ spec }: ValidatingAdmissionPolicy): FieldError[] {
     else if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
       errors.push(invalidValue(`${at}.name`, name, "name is not a valid CEL identifier"));
     if (!expression?.trim()) errors.push(required(`${at}.expression`, "expression is not specified"));
+    else errors.push(...compileProblems(`${at}.expression`, expression));
   }
   return errors;
 }

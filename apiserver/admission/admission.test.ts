@@ -3,6 +3,8 @@ import { describe, test } from "vitest";
 import type { Node, Pod, Toleration } from "../../api/generated/core-v1.ts";
 import { Namespaces } from "../../api/generated/resources.ts";
 import { systemClock } from "../../base/clock.ts";
+import { createRegistry } from "../../base/metrics.ts";
+import { systemRand } from "../../base/rand.ts";
 import { superusers } from "../authz/authorizer.ts";
 import type { Attributes } from "./chain.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
@@ -74,9 +76,16 @@ describe("TaintNodesByCondition", () => {
 describe("--enable-admission-plugins and --disable-admission-plugins", () => {
   const tolerationSeconds = { notReady: 1, unreachable: 1 };
   const names = (enable: string[], disable: string[]) =>
-    admissionPlugins({ tolerationSeconds, authorizer: superusers, clock: systemClock, enable, disable }).map(
-      ({ name }) => name,
-    );
+    admissionPlugins({
+      tolerationSeconds,
+      authorizer: superusers,
+      callWebhook: () => Promise.reject(new Error("none here")),
+      metrics: createRegistry(),
+      clock: systemClock,
+      rand: systemRand,
+      enable,
+      disable,
+    }).map(({ name }) => name);
 
   test("what is on by default may be left out", () => {
     assert.ok(names([], []).includes("NamespaceLifecycle"));

@@ -17,6 +17,8 @@ export interface Attributes {
   operation: Operation;
   /** The row of the resource; a custom one's too. */
   resource: Resource;
+  /** The row of the version that was asked for, when that is not the stored one. */
+  requested?: Resource;
   /** Of `object`: the resource's own, or the subresource's. */
   kind: { group: string; version: string; kind: string };
   /** `status`, `binding`, `exec`, ...; "" for the resource itself. */
@@ -34,6 +36,8 @@ export interface Attributes {
   dryRun: boolean;
   /** Texts for `Warning` headers go here. */
   warnings: string[];
+  /** Set when webhooks changed the object and all that mutate look at it a second time. */
+  again?: boolean;
   /** What the audit log shall say of the decision. */
   auditAnnotations: Map<string, string>;
 }
@@ -47,6 +51,8 @@ export type Operation = "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
 export interface Plugin {
   /** As in --enable-admission-plugins. */
   readonly name: string;
+  /** Others look once more at what it changed. */
+  readonly reinvokes?: boolean;
   // biome-ignore lint/suspicious/noConfusingVoidType: most plug-ins say nothing
   mutate?(attributes: Attributes, cluster: Cluster): boolean | void | Promise<boolean>;
   validate?(attributes: Attributes, cluster: Cluster): void | Promise<void>;
@@ -63,9 +69,19 @@ export function admissionChain(plugins: readonly Plugin[], cluster: Cluster): Ad
   return {
     async mutate(attributes) {
       let changed = false;
-      for (const plugin of plugins) {
-        const answer = plugin.mutate?.(attributes, cluster);
-        if (answer === true || (answer && (await answer))) changed = true;
+      const run = async (): Promise<boolean> => {
+        let again = false;
+        for (const plugin of plugins) {
+          const answer = plugin.mutate?.(attributes, cluster);
+          if (answer !== true && !(answer && (await answer))) continue;
+          changed = true;
+          if (plugin.reinvokes) again = true;
+        }
+        return again;
+      };
+      if (await run()) {
+        attributes.again = true;
+        await run();
       }
       return changed;
     },

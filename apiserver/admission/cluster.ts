@@ -14,6 +14,8 @@ export interface Cluster {
   live<T extends KubernetesObject>(type: ResourceType<T>, key: ObjectKey): Promise<T | undefined>;
   /** Writes what was made of a state that `live` gave, if that is still the newest. */
   replace<T extends KubernetesObject>(type: ResourceType<T>, object: T): Promise<boolean>;
+  /** All rows that show the same stored objects. */
+  versions(resource: Resource): Resource[];
   /** The row of a kind or resource that is served; undefined for others. */
   resource(wanted: Partial<ResourceType<KubernetesObject>>): Resource | undefined;
 }
@@ -62,5 +64,6 @@ export function clusterOf(cache: WatchCache, storage: Storage, resources: () => 
       return (await storage.commit([write])).committed;
     },
     resource,
+    versions: (stored) => resources().filter((row) => (row.face?.stored ?? row) === stored),
   };
 }

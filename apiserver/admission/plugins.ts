@@ -1,9 +1,12 @@
 import type { Clock } from "../../base/clock.ts";
+import type { Registry as Metrics } from "../../base/metrics.ts";
+import type { Rand } from "../../base/rand.ts";
 import type { Authorizer } from "../authz/authorizer.ts";
 import { certificateApproval, certificateSigning, certificateSubjectRestriction } from "./certificates.ts";
 import type { Plugin } from "./chain.ts";
 import { defaultIngressClass, defaultStorageClass, persistentVolumeClaimResize } from "./default-classes.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
+import { Expressions } from "./expressions.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
@@ -13,11 +16,16 @@ import { priority } from "./priority.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
+import { validatingAdmissionPolicy } from "./validating-admission-policy.ts";
+import { type WebhookOptions, webhookPlugins } from "./webhooks.ts";
 
 export interface PluginOptions {
   tolerationSeconds: { notReady: number; unreachable: number };
   authorizer: Authorizer;
+  callWebhook: WebhookOptions["call"];
+  metrics: Metrics;
   clock: Clock;
+  rand: Rand;
   /** Beside those that are on by default. */
   enable?: readonly string[] | undefined;
   disable?: readonly string[] | undefined;
@@ -25,7 +33,9 @@ export interface PluginOptions {
 
 /** The plug-ins that are on, in upstream's order. Throws RangeError for a name that there is not. */
 export function admissionPlugins(options: PluginOptions): Plugin[] {
-  const { enable = [], disable = [], authorizer } = options;
+  const { enable = [], disable = [], authorizer, metrics } = options;
+  const expressions = new Expressions(authorizer);
+  const webhooks = webhookPlugins({ ...options, call: options.callWebhook, expressions });
   const all: Plugin[] = [
     namespaceLifecycle,
     limitRanger,
@@ -44,6 +54,9 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
     certificateSigning(authorizer),
     certificateSubjectRestriction,
     defaultIngressClass,
+    webhooks.mutating,
+    validatingAdmissionPolicy(expressions, metrics),
+    webhooks.validating,
   ];
   const names = new Set(all.map(({ name }) => name));
   for (const [flag, given] of [["enable", enable] as const, ["disable", disable] as const])

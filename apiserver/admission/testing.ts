@@ -23,6 +23,7 @@ export function clusterWith(...given: [ResourceType<KubernetesObject>, unknown][
       objects.set(keyOf(type, object.metadata), structuredClone(object));
       return true;
     },
+    versions: (resource) => [resource],
     resource: (wanted) => rows.find((row) => Object.entries(wanted).every(([k, v]) => row[k as "kind"] === v)),
   };
 }

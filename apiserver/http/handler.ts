@@ -1,10 +1,8 @@
 import { requestEntityTooLarge, StatusError, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { Authenticator } from "../authn/authenticator.ts";
-import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
-import { type Chain, isAlwaysAllowed } from "../chain.ts";
-import type { ApiRequest, Body, User, Verb } from "../request.ts";
+import type { Chain } from "../chain.ts";
+import type { ApiRequest, Body, Verb } from "../request.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
@@ -13,9 +11,6 @@ import type { HttpHandler, HttpRequest, HttpResponse } from "./server.ts";
 
 export interface HandlerOptions {
   chain: Chain;
-  authenticator: Authenticator;
-  /** Who has no credential is system:anonymous everywhere, not only where health is told. */
-  anonymous: boolean;
   paths: Paths;
   clock: Clock;
   /** Told at the end of each request that is not a watch. */
@@ -23,8 +18,7 @@ export interface HandlerOptions {
 }
 
 /** One HTTP request from the socket to the chain and back. Every failure ends as a Status. */
-export function httpHandler(options: HandlerOptions): HttpHandler {
-  const { clock, observe } = options;
+export function httpHandler({ chain, paths, clock, observe }: HandlerOptions): HttpHandler {
   return async (request, response) => {
     const start = clock.monotonic();
     const info = parseRequest(request.method, request.url);
@@ -32,8 +26,8 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
     let code = 200;
     try {
       if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
-      else if (info.type === "Path") await servePath(options, request, response, info);
-      else code = await serveResource(options, request, response, info, warnings);
+      else if (info.type === "Path") await servePath(chain, paths, request, response, info);
+      else code = await serveResource(chain, request, response, info, warnings, clock);
     } catch (error) {
       code = respondError(response, error, warnings).code;
     }
@@ -44,52 +38,43 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
 
 const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Method Not Allowed\n" };
 
-/** Who the request is from, or whom it acts as (`kubectl --as`) when that is allowed. Throws 401 and 403. */
-async function userOf(
-  { chain, authenticator, anonymous: allowed }: HandlerOptions,
-  { peer, headers }: HttpRequest,
-  path: string,
-): Promise<User> {
-  const found = await authenticator.authenticate(peer, headers);
-  const user = found ?? (allowed || isAlwaysAllowed(path) ? anonymous : undefined);
-  if (user === undefined) throw unauthorized();
-  const acting = impersonation(user, headers);
-  if (acting === undefined) return user;
-  for (const need of acting.needs) await chain.check(need);
-  return acting.as;
-}
-
 async function servePath(
-  options: HandlerOptions,
+  chain: Chain,
+  paths: Paths,
   request: HttpRequest,
   response: HttpResponse,
   info: RequestInfo & { type: "Path" },
 ): Promise<void> {
-  const { chain, paths } = options;
-  await chain.checkPath(await userOf(options, request, info.path), info.method, info.path);
+  if (request.user === "invalid") throw unauthorized();
+  try {
+    await chain.checkPath(request.user ?? anonymous, info.method, info.path);
+  } catch (error) {
+    throw request.user === undefined ? unauthorized() : error;
+  }
   await paths.serve(request, response, info);
 }
 
 async function serveResource(
-  options: HandlerOptions,
+  chain: Chain,
   request: HttpRequest,
   response: HttpResponse,
   info: RequestInfo & { type: "Resource" },
   warnings: string[],
+  clock: Clock,
 ): Promise<number> {
-  const { chain, clock } = options;
-  const user = await userOf(options, request, "");
+  const { user } = request;
+  if (user === undefined || user === "invalid") throw unauthorized();
   const form: Form | undefined =
     info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
   if (form === undefined) throw unacceptable();
   const body = withBody.has(info.verb) ? await readBody(request) : undefined;
-  const { verb, target, options: query } = info;
+  const { verb, target, options } = info;
   let controller: AbortController | undefined; // few requests ask for it, and it is not cheap
   const apiRequest: ApiRequest = {
     user,
     verb,
     target,
-    options: query,
+    options,
     body,
     warnings,
     userAgent: header(request, "user-agent"),
@@ -102,7 +87,7 @@ async function serveResource(
     },
   };
   const answer = await chain.handle(apiRequest);
-  await respond(response, answer, { form, query: query.query, warnings }, clock);
+  await respond(response, answer, { form, query: options.query, warnings }, clock);
   return answer.type === "Object" ? answer.code : 200;
 }
 

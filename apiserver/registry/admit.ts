@@ -12,6 +12,8 @@ export interface Asking {
   auditAnnotations?: Map<string, string>;
   /** CreateOptions and its like, as the client sent them. */
   requestOptions?: object;
+  /** The version that was asked for, when that is not the stored one. */
+  served?: Resource;
 }
 
 /** The attributes of a request. `kind` is the object's when that is not the resource's own. */
@@ -26,6 +28,7 @@ export function attributesOf(
   return {
     operation,
     resource,
+    ...(asking.served && { requested: asking.served }),
     kind: kind ?? resource,
     subresource,
     namespace,

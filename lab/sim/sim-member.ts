@@ -155,31 +155,27 @@ export class SimMember {
     const { applier } = member;
     const { raft } = member.runner;
     // Appends are cut, and wait for each other, also when there is little to say.
-    Object.assign(raft.config, {
-      maxSizePerMessage: 2000,
-      maxInflightMessages: 4,
-      packEntries: 3,
-      checkQuorum: preVote,
-    });
+    Object.assign(raft.config, { maxSizePerMessage: 2000, maxInflightMessages: 4, checkQuorum: preVote });
     this.member = member;
     this.services = servicesOf(member);
     if (planted) plant(planted, this);
     const apply = applier.apply.bind(applier);
-    applier.apply = (entry, request) => {
+    applier.apply = (entry) => {
       if (!life.alive) return undefined;
       watch.applies(this, entry);
-      try {
-        return apply(entry, request);
-      } finally {
+      const request = apply(entry);
+      if (request === undefined) {
         watch.applied(this, entry);
+        return undefined;
       }
-    };
-    const applyPlainPut = applier.applyPlainPut.bind(applier);
-    applier.applyPlainPut = (entry, put) => {
-      if (!life.alive || !applyPlainPut(entry, put)) return false;
-      watch.applies(this, entry);
-      watch.applied(this, entry);
-      return true;
+      const result = () => {
+        try {
+          return request.result();
+        } finally {
+          watch.applied(this, entry);
+        }
+      };
+      return { ...request, result };
     };
     const reconfigure = applier.reconfigure.bind(applier);
     applier.reconfigure = (entry) => {

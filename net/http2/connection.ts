@@ -1,4 +1,3 @@
-import { RingMap } from "../../base/ring-map.ts";
 import {
   ConnectionError,
   ErrorCode,
@@ -85,8 +84,7 @@ export class Http2Connection {
   readonly #output: Http2Output;
   readonly #splitter: FrameSplitter;
   readonly #hpack = new HpackDecoder();
-  /** By half their ids, which are odd. */
-  readonly #streams = new RingMap<Http2Stream>();
+  readonly #streams = new Map<number, Http2Stream>();
   #sendWindow = 65_535;
   #initialSendWindow = 65_535;
   #maxSendFrame = 16_384;
@@ -244,7 +242,7 @@ export class Http2Connection {
   /** We ended the stream. If the peer has not, it is told to stop sending (RFC 9113, 8.1). */
   #finish(stream: Http2Stream): void {
     this.#sent = true;
-    this.#streams.delete(stream.id >>> 1);
+    this.#streams.delete(stream.id);
     this.#blocked.delete(stream);
     if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
   }
@@ -280,7 +278,7 @@ export class Http2Connection {
     if (streamId === 0 || streamId > this.#lastStreamId)
       throw new ConnectionError(ErrorCode.protocol, "DATA on an idle stream");
     this.#consumed += payload.length;
-    const stream = this.#streams.get(streamId >>> 1);
+    const stream = this.#streams.get(streamId);
     if (stream === undefined || stream.remoteClosed) return; // ended; the bytes still count
     const endStream = (flags & Flag.endStream) !== 0;
     if (endStream) stream.remoteClosed = true;
@@ -309,7 +307,7 @@ export class Http2Connection {
 
   #onBlock(streamId: number, block: Buffer, endStream: boolean): void {
     const headers = this.#hpack.decode(block); // always: the table is shared by all streams
-    const known = this.#streams.get(streamId >>> 1);
+    const known = this.#streams.get(streamId);
     if (known !== undefined || streamId <= this.#lastStreamId) {
       if (!endStream) throw new ConnectionError(ErrorCode.protocol, "HEADERS in the middle of a stream");
       if (known === undefined || known.remoteClosed) return;
@@ -334,7 +332,7 @@ export class Http2Connection {
       trailers: undefined,
       onDrain: undefined,
     };
-    this.#streams.add(streamId >>> 1, stream);
+    this.#streams.set(streamId, stream);
     this.#onStream(stream, headers, endStream);
   }
 
@@ -369,7 +367,7 @@ export class Http2Connection {
       this.#unblock();
       return;
     }
-    const stream = this.#streams.get(streamId >>> 1);
+    const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     stream.sendWindow += increment;
     if (stream.sendWindow > maxWindow) {
@@ -387,10 +385,10 @@ export class Http2Connection {
 
   #onReset(streamId: number): void {
     if (streamId > this.#lastStreamId) throw new ConnectionError(ErrorCode.protocol, "RST_STREAM on an idle stream");
-    const stream = this.#streams.get(streamId >>> 1);
+    const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
     this.#countUseless();
-    this.#streams.delete(streamId >>> 1);
+    this.#streams.delete(streamId);
     this.#blocked.delete(stream);
     stream.onDrain?.();
     stream.events?.onAbort();

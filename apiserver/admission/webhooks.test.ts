@@ -1,0 +1,289 @@
+import assert from "node:assert/strict";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
+import { call } from "../http.testing.ts";
+import { startTestApiserver, type TestApiserver } from "../testing.ts";
+
+let server: TestApiserver;
+let hook: https.Server;
+// biome-ignore lint/suspicious/noExplicitAny: reviews and answers of all shapes
+let reviews: any[];
+// biome-ignore lint/suspicious/noExplicitAny: the same
+let answer: (request: any, path: string) => object | "silence" | number;
+
+const configurations = "/apis/admissionregistration.k8s.io/v1";
+const configmaps = "/api/v1/namespaces/default/configmaps";
+let count = 0;
+
+beforeAll(async () => {
+  server = await startTestApiserver();
+  const { cert, key } = await server.authority.issue({
+    commonName: "hook",
+    dnsNames: ["hook.default.svc"],
+    ipAddresses: ["127.0.0.1"],
+    usages: ["server"],
+  });
+  hook = https.createServer({ cert, key }, (incoming, outgoing) => {
+    const chunks: Buffer[] = [];
+    incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
+    incoming.on("end", () => {
+      const review = JSON.parse(Buffer.concat(chunks).toString());
+      reviews.push({ ...review, path: incoming.url });
+      const response = answer(review.request, incoming.url!);
+      if (response === "silence") return;
+      outgoing.statusCode = typeof response === "number" ? response : 200;
+      const { apiVersion, kind } = review;
+      outgoing.end(
+        JSON.stringify({ apiVersion, kind, response: { uid: review.request.uid, ...(response as object) } }),
+      );
+    });
+  });
+  await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
+});
+
+afterAll(async () => {
+  hook.closeAllConnections();
+  hook.close();
+  await server.close();
+});
+
+beforeEach(async () => {
+  reviews = [];
+  answer = () => ({ allowed: true });
+  for (const kind of ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"])
+    await call(server, `${configurations}/${kind}`, { method: "DELETE" });
+});
+
+/** Registers webhooks for ConfigMaps, and waits for nothing: the same apiserver's cache shows its own write at once or soon. */
+async function register(kind: "validating" | "mutating", ...webhooks: object[]): Promise<void> {
+  const name = `w${count++}`;
+  const url = `https://127.0.0.1:${(hook.address() as AddressInfo).port}`;
+  const caBundle = Buffer.from(server.authority.cert).toString("base64");
+  const body = {
+    metadata: { name },
+    webhooks: webhooks.map((webhook, i) => ({
+      name: `${i}.${name}.example.com`,
+      clientConfig: { url: `${url}/${i}`, caBundle },
+      rules: [
+        { apiGroups: [""], apiVersions: ["v1"], resources: ["configmaps"], operations: ["CREATE", "UPDATE", "DELETE"] },
+      ],
+      admissionReviewVersions: ["v1"],
+      sideEffects: "None",
+      ...webhook,
+    })),
+  };
+  const path = `${configurations}/${kind}webhookconfigurations`;
+  const made = await call(server, path, { method: "POST", body });
+  assert.equal(made.code, 201, made.text);
+  await call(server, path); // a list without resourceVersion: the cache has it now
+}
+
+const create = (more: object = {}, query = "") =>
+  call(server, `${configmaps}${query}`, { method: "POST", body: { metadata: { name: `c${count++}`, ...more } } });
+const patchOf = (...operations: object[]) => ({
+  allowed: true,
+  patchType: "JSONPatch",
+  patch: Buffer.from(JSON.stringify(operations)).toString("base64"),
+});
+
+describe("a validating webhook", () => {
+  test("is asked with a review, and lets through", async () => {
+    await register("validating", {});
+    answer = () => ({ allowed: true, warnings: ["careful"] });
+    const made = await create({ labels: { a: "b" } });
+    assert.equal(made.code, 201, made.text);
+    assert.equal(made.headers["warning"], '299 - "careful"');
+    const [{ request, apiVersion, path }] = reviews;
+    assert.deepEqual([apiVersion, path], ["admission.k8s.io/v1", "/0?timeout=10s"]);
+    assert.deepEqual(request.kind, { group: "", version: "v1", kind: "ConfigMap" });
+    assert.deepEqual(request.resource, { group: "", version: "v1", resource: "configmaps" });
+    assert.deepEqual(
+      [request.operation, request.namespace, request.dryRun, request.oldObject],
+      ["CREATE", "default", false, null],
+    );
+    assert.deepEqual(
+      [request.object.kind, request.object.metadata.labels, request.options.kind],
+      ["ConfigMap", { a: "b" }, "CreateOptions"],
+    );
+    assert.equal(request.userInfo.username, "kubernetes-admin");
+  });
+
+  test.each<[string, object, number, string]>([
+    ["without a word", {}, 400, "without explanation"],
+    ["with a message", { status: { message: "no" } }, 400, ": no"],
+    ["with a code and reason", { status: { code: 403, reason: "Forbidden", message: "not you" } }, 403, ": not you"],
+  ])("refuses %s", async (_name, more, code, text) => {
+    await register("validating", {});
+    answer = () => ({ allowed: false, ...more });
+    const { json } = await create();
+    const name = `0.w${count - 2}.example.com`;
+    assert.deepEqual(
+      [json.code, json.message],
+      [code, `admission webhook "${name}" denied the request${text.startsWith(":") ? text : ` ${text}`}`],
+    );
+  });
+
+  test("sees what an update and a delete replace", async () => {
+    const name = (await create()).json.metadata.name as string;
+    await register("validating", {});
+    const headers = { "content-type": "application/merge-patch+json" };
+    await call(server, `${configmaps}/${name}`, { method: "PATCH", headers, body: { data: { a: "b" } } });
+    await call(server, `${configmaps}/${name}`, { method: "DELETE" });
+    assert.deepEqual(
+      reviews.map(({ request }) => [
+        request.operation,
+        request.object?.data,
+        request.oldObject.data,
+        request.options.kind,
+      ]),
+      [
+        ["UPDATE", { a: "b" }, undefined, "PatchOptions"],
+        ["DELETE", undefined, { a: "b" }, "DeleteOptions"],
+      ],
+    );
+  });
+
+  test.each<[string, object, boolean]>([
+    ["an object selector", { objectSelector: { matchLabels: { a: "c" } } }, false],
+    [
+      "a Namespace selector",
+      { namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": "default" } } },
+      true,
+    ],
+    ["another Namespace", { namespaceSelector: { matchLabels: { x: "y" } } }, false],
+    [
+      "a condition that holds",
+      { matchConditions: [{ name: "c", expression: "object.metadata.labels.a == 'b'" }] },
+      true,
+    ],
+    ["one that does not", { matchConditions: [{ name: "c", expression: "request.userInfo.username == 'x'" }] }, false],
+    [
+      "another scope",
+      { rules: [{ apiGroups: ["*"], apiVersions: ["*"], resources: ["*"], operations: ["*"], scope: "Cluster" }] },
+      false,
+    ],
+    [
+      "all of everything",
+      { rules: [{ apiGroups: ["*"], apiVersions: ["*"], resources: ["*/*"], operations: ["*"] }] },
+      true,
+    ],
+  ])("is asked by %s", async (_name, more, expected) => {
+    await register("validating", more);
+    assert.equal((await create({ labels: { a: "b" } })).code, 201);
+    assert.equal(reviews.length > 0, expected);
+  });
+
+  test.each<[string, object, typeof answer, string | undefined]>([
+    ["does not answer", { timeoutSeconds: 1 }, () => "silence", "context deadline exceeded"],
+    ["fails", {}, () => 500, "failed to call webhook: "],
+    ["answers another question", {}, () => ({ uid: "x", allowed: true }), "expected response.uid="],
+    ["may fail", { failurePolicy: "Ignore" }, () => 500, undefined],
+    ["may be silent", { failurePolicy: "Ignore", timeoutSeconds: 1 }, () => "silence", undefined],
+  ])("that %s", async (_name, more, given, expected) => {
+    await register("validating", more);
+    answer = given;
+    const { code, json } = await create();
+    if (expected === undefined) return assert.equal(code, 201);
+    assert.equal(code, 500);
+    assert.match(json.message, /^Internal error occurred: failed calling webhook "0\.w\d+\.example\.com": /);
+    assert.ok(json.message.includes(expected), json.message);
+  });
+
+  test("with side effects is not asked in a dry run", async () => {
+    await register("validating", { sideEffects: "NoneOnDryRun" });
+    assert.equal((await create({}, "?dryRun=All")).code, 201);
+    assert.equal(reviews[0].request.dryRun, true);
+  });
+
+  test("behind a Service: a ready endpoint is dialled under the Service's name", async () => {
+    const { port } = hook.address() as AddressInfo;
+    await call(server, "/api/v1/namespaces/default/services", {
+      method: "POST",
+      body: { metadata: { name: "hook" }, spec: { ports: [{ port: 443 }] } },
+    });
+    await call(server, "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", {
+      method: "POST",
+      body: {
+        metadata: { name: "hook-1", labels: { "kubernetes.io/service-name": "hook" } },
+        addressType: "IPv4",
+        endpoints: [{ addresses: ["127.0.0.1"], conditions: { ready: true } }],
+        ports: [{ port }],
+      },
+    });
+    const caBundle = Buffer.from(server.authority.cert).toString("base64");
+    await register("validating", {
+      clientConfig: { service: { namespace: "default", name: "hook", path: "/svc" }, caBundle },
+    });
+    answer = () => ({ allowed: false });
+    assert.equal((await create()).code, 400);
+    assert.equal(reviews[0].path, "/svc?timeout=10s");
+  });
+});
+
+describe("a mutating webhook", () => {
+  test("changes the object, for the next one to see", async () => {
+    answer = (request, path) =>
+      path.startsWith("/0")
+        ? patchOf({ op: "add", path: "/data", value: { first: "1" } })
+        : patchOf({ op: "add", path: "/data/second", value: String(request.object.data.first) });
+    await register("mutating", {}, {});
+    assert.deepEqual((await create()).json.data, { first: "1", second: "1" });
+  });
+
+  test("is asked again when another one changed what it saw, if it wants so", async () => {
+    answer = (request, path) => {
+      const n = Number(request.object.data?.count ?? 0);
+      if (path.startsWith("/1"))
+        return n === 1 ? patchOf({ op: "add", path: "/data/other", value: "x" }) : { allowed: true };
+      return patchOf({ op: "add", path: "/data", value: { ...request.object.data, count: String(n + 1) } });
+    };
+    await register("mutating", { reinvocationPolicy: "IfNeeded" }, {});
+    assert.deepEqual((await create()).json.data, { count: "2", other: "x" });
+    assert.deepEqual(
+      reviews.map(({ path }) => path[1]),
+      ["0", "1", "0"],
+    );
+  });
+
+  test("whose patch does not fit is an error", async () => {
+    await register("mutating", {});
+    answer = () => patchOf({ op: "remove", path: "/data/none" });
+    assert.equal((await create()).code, 500);
+  });
+
+  test("cannot change who the object is", async () => {
+    await register("mutating", {});
+    answer = () => patchOf({ op: "replace", path: "/metadata/uid", value: "x" });
+    assert.notEqual((await create()).json.metadata.uid, "x");
+  });
+});
+
+test("a policy is compiled when it is written", async () => {
+  const rule = { apiGroups: [""], apiVersions: ["v1"], operations: ["CREATE"], resources: ["configmaps"] };
+  const policy = (expression: string) => ({
+    metadata: { name: "p" },
+    spec: { matchConstraints: { resourceRules: [rule] }, validations: [{ expression }] },
+  });
+  const path = `${configurations}/validatingadmissionpolicies`;
+  const messages = await Promise.all(
+    ["object.x ==", "'a'", "foo"].map(
+      async (expression) => (await call(server, path, { method: "POST", body: policy(expression) })).json.message,
+    ),
+  );
+  assert.match(
+    messages[0]!,
+    /spec\.validations\[0\]\.expression: Invalid value: "object\.x ==": compilation failed: ERROR: <input>:1:/,
+  );
+  assert.match(messages[1]!, /Invalid value: "'a'": must evaluate to bool$/);
+  assert.match(messages[2]!, /undeclared reference to 'foo' \(in container ''\)/);
+});
+
+test("what webhooks did is counted", async () => {
+  const { text } = await call(server, "/metrics");
+  assert.match(
+    text,
+    /apiserver_admission_webhook_rejection_count\{name="0\.w\d+\.example\.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"\} 1/,
+  );
+  assert.match(text, /apiserver_admission_webhook_fail_open_count/);
+});

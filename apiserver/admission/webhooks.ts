@@ -1,0 +1,271 @@
+import { isDeepStrictEqual } from "node:util";
+import type { MutatingWebhook, ValidatingWebhook } from "../../api/generated/admissionregistration-v1.ts";
+import { MutatingWebhookConfigurations, ValidatingWebhookConfigurations } from "../../api/generated/resources.ts";
+import type { Resource } from "../../api/resource.ts";
+import { Budget } from "../../apimachinery/cel/environment.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { jsonPatch } from "../../apimachinery/patch/json.ts";
+import { badRequest, internalError, type Status, StatusError } from "../../apimachinery/status.ts";
+import type { Clock } from "../../base/clock.ts";
+import { Counter, Histogram, type Registry as Metrics } from "../../base/metrics.ts";
+import type { Rand } from "../../base/rand.ts";
+import { decodeServed } from "../registry/decode.ts";
+import { admissionRequest, shown } from "./admission-request.ts";
+import type { Attributes, Plugin } from "./chain.ts";
+import type { Cluster } from "./cluster.ts";
+import { type Expressions, scopeOf } from "./expressions.ts";
+import { matchedVersion } from "./matching.ts";
+
+/**
+ * Admission webhooks: other servers change an object or refuse it, asked with an AdmissionReview over HTTPS. Those that
+ * mutate are asked one after the other and see what was changed before; those that validate at the same time.
+ * Source: k8s.io/apiserver/pkg/admission/plugin/webhook.
+ */
+type Webhook = MutatingWebhook | ValidatingWebhook;
+
+export interface WebhookOptions {
+  /** POSTs a review; throws an Error when there is no answer. */
+  call(client: Webhook["clientConfig"], review: object, timeoutSeconds: number): Promise<unknown>;
+  expressions: Expressions;
+  metrics: Metrics;
+  clock: Clock;
+  rand: Rand;
+}
+
+interface Response {
+  uid?: string;
+  allowed?: boolean;
+  status?: Partial<Status>;
+  patch?: string;
+  patchType?: string;
+  warnings?: string[];
+  auditAnnotations?: Record<string, string>;
+}
+
+export function webhookPlugins(options: WebhookOptions): { mutating: Plugin; validating: Plugin } {
+  const asker = new Asker(options);
+  return {
+    mutating: {
+      name: "MutatingAdmissionWebhook",
+      reinvokes: true,
+      mutate(attributes, cluster) {
+        const hooks = cluster
+          .list(MutatingWebhookConfigurations)
+          .flatMap(({ metadata, webhooks = [] }) =>
+            webhooks.map((hook): [string, MutatingWebhook] => [metadata.name, hook]),
+          );
+        return hooks.length > 0 && asker.mutate(hooks, attributes, cluster);
+      },
+    },
+    validating: {
+      name: "ValidatingAdmissionWebhook",
+      validate(attributes, cluster) {
+        const hooks = cluster.list(ValidatingWebhookConfigurations).flatMap(({ webhooks = [] }) => webhooks);
+        if (hooks.length > 0) return asker.validate(hooks, attributes, cluster);
+      },
+    },
+  };
+}
+
+class Asker {
+  readonly #options: WebhookOptions;
+  readonly #metrics: ReturnType<typeof makeMetrics>;
+  /** What the webhooks that want to be asked again have seen of a request's object. */
+  readonly #seen = new WeakMap<Attributes, Map<string, KubernetesObject | undefined>>();
+
+  constructor(options: WebhookOptions) {
+    this.#options = options;
+    this.#metrics = makeMetrics(options.metrics);
+  }
+
+  /** Whether the object was changed. */
+  async mutate(hooks: [string, MutatingWebhook][], attributes: Attributes, cluster: Cluster): Promise<boolean> {
+    const seen = this.#seen.get(attributes) ?? new Map<string, KubernetesObject | undefined>();
+    this.#seen.set(attributes, seen);
+    let changed = false;
+    for (const [configuration, hook] of hooks) {
+      const key = `${configuration}/${hook.name}`;
+      const unseen = seen.has(key) && !isDeepStrictEqual(seen.get(key), attributes.object);
+      if (attributes.again && !unseen) continue;
+      const asked = await this.#ask("admit", hook, attributes, cluster);
+      if (asked?.response.patch !== undefined && attributes.object !== undefined) {
+        const before = attributes.object;
+        attributes.object = this.#patched(hook, attributes, asked.version, asked.response);
+        if (!isDeepStrictEqual(before, attributes.object)) changed = true;
+      }
+      if (asked && hook.reinvocationPolicy === "IfNeeded") seen.set(key, structuredClone(attributes.object));
+    }
+    return changed;
+  }
+
+  async validate(hooks: readonly ValidatingWebhook[], attributes: Attributes, cluster: Cluster): Promise<void> {
+    const results = await Promise.allSettled(hooks.map((hook) => this.#ask("validating", hook, attributes, cluster)));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  }
+
+  /** Undefined when the webhook has no say. Throws its refusal, and what went wrong unless that is to be ignored. */
+  async #ask(type: "admit" | "validating", hook: Webhook, attributes: Attributes, cluster: Cluster) {
+    const version = matchedVersion(hook, attributes, cluster);
+    if (version === undefined) return undefined;
+    const request = {
+      uid: this.#options.rand.uuid(),
+      ...admissionRequest(attributes, version),
+      object: shown(attributes, version, attributes.object),
+      oldObject: shown(attributes, version, attributes.oldObject),
+    };
+    const { clock } = this.#options;
+    const start = clock.monotonic();
+    const labels = { name: hook.name, type, operation: attributes.operation };
+    const observe = (rejected: boolean, code: number) => {
+      this.#metrics.duration.observe({ ...labels, rejected: String(rejected) }, (clock.monotonic() - start) / 1000);
+      this.#metrics.requests.inc({ ...labels, code: String(code), rejected: String(rejected) });
+    };
+    const reject = (errorType: string, code: number) =>
+      this.#metrics.rejections.inc({ ...labels, error_type: errorType, rejection_code: String(code) });
+    let response: Response;
+    try {
+      if (!(await this.#conditionsHold(hook, attributes, request))) return undefined;
+      if (attributes.dryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")
+        throw badRequest(`admission webhook ${JSON.stringify(hook.name)} does not support dry run`);
+      response = await this.#review(hook, request);
+    } catch (error) {
+      if (error instanceof StatusError) {
+        reject("calling_webhook_error", error.code);
+        throw error;
+      }
+      observe(hook.failurePolicy !== "Ignore", 0);
+      if (hook.failurePolicy === "Ignore") {
+        this.#metrics.failOpen.inc({ name: hook.name, type });
+        attributes.auditAnnotations.set(
+          `failed-open.${type === "admit" ? "mutation" : "validation"}.webhook.admission.k8s.io/${hook.name}`,
+          hook.name,
+        );
+        return undefined;
+      }
+      reject("calling_webhook_error", 500);
+      throw internalError(
+        new Error(`failed calling webhook ${JSON.stringify(hook.name)}: ${(error as Error).message}`, { cause: error }),
+      );
+    }
+    for (const [key, value] of Object.entries(response.auditAnnotations ?? {}))
+      attributes.auditAnnotations.set(`${hook.name}/${key}`, value);
+    for (const warning of response.warnings ?? [])
+      if (!attributes.warnings.includes(warning)) attributes.warnings.push(warning);
+    if (response.allowed) {
+      observe(false, 200);
+      return { response, version };
+    }
+    const error = refused(hook.name, response.status ?? {});
+    observe(true, 200);
+    reject("no_error", error.code);
+    throw error;
+  }
+
+  async #conditionsHold(
+    hook: Webhook,
+    attributes: Attributes,
+    { object, oldObject, ...request }: { object: unknown; oldObject: unknown },
+  ) {
+    if (!hook.matchConditions?.length) return true;
+    const scope = scopeOf(attributes.user, new Budget(), { object, oldObject, request });
+    const problems: string[] = [];
+    for (const { name, expression } of hook.matchConditions) {
+      try {
+        if ((await this.#options.expressions.evaluate(hook, expression, scope)) === false) return false;
+      } catch (error) {
+        problems.push(`expression ${JSON.stringify(name)} resulted in error: ${(error as Error).message}`);
+      }
+    }
+    if (problems.length > 0) throw new Error(`failed to evaluate match conditions: ${problems.join(", ")}`);
+    return true;
+  }
+
+  async #review(hook: Webhook, request: { uid: string }): Promise<Response> {
+    const version = hook.admissionReviewVersions.find((known) => known === "v1" || known === "v1beta1");
+    if (version === undefined) throw new Error("webhook does not accept known AdmissionReview versions (v1, v1beta1)");
+    const review = { kind: "AdmissionReview", apiVersion: `admission.k8s.io/${version}`, request };
+    let answer: typeof review & { response?: Response };
+    try {
+      answer = (await this.#options.call(hook.clientConfig, review, hook.timeoutSeconds ?? 10)) as typeof answer;
+    } catch (error) {
+      throw new Error(`failed to call webhook: ${(error as Error).message}`, { cause: error });
+    }
+    const { response } = answer ?? {};
+    if (typeof response !== "object" || response === null) throw new Error("webhook response was absent");
+    if (version === "v1beta1") return response;
+    const expected = `expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview`;
+    if (answer.kind !== "AdmissionReview" || answer.apiVersion !== review.apiVersion)
+      throw new Error(`${expected}, got ${answer.apiVersion ?? ""}, Kind=${answer.kind ?? ""}`);
+    if (response.uid !== request.uid)
+      throw new Error(
+        `expected response.uid=${JSON.stringify(request.uid)}, got ${JSON.stringify(response.uid ?? "")}`,
+      );
+    if (response.patch !== undefined && response.patchType !== "JSONPatch")
+      throw new Error(`webhook returned response.patch but not response.patchType`);
+    return response;
+  }
+
+  #patched(hook: Webhook, attributes: Attributes, version: Resource, { patch = "" }: Response): KubernetesObject {
+    try {
+      const operations = JSON.parse(Buffer.from(patch, "base64").toString("utf8")) as unknown;
+      const result = jsonPatch(shown(attributes, version, attributes.object), operations);
+      if (attributes.kind.kind !== attributes.resource.kind) return result as KubernetesObject;
+      return decodeServed(version, result, { fieldValidation: "Ignore" }, []);
+    } catch (error) {
+      throw internalError(
+        new Error(`failed to apply the patch of webhook ${JSON.stringify(hook.name)}: ${(error as Error).message}`, {
+          cause: error,
+        }),
+      );
+    }
+  }
+}
+
+/** A refusal is one, whatever the webhook says of it. */
+function refused(name: string, status: Partial<Status>): StatusError {
+  const denied = `admission webhook ${JSON.stringify(name)} denied the request`;
+  const why = status.message || status.reason;
+  return new StatusError({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    ...(status.reason && { reason: status.reason }),
+    ...(status.details && { details: status.details }),
+    status: "Failure",
+    message: why ? `${denied}: ${why}` : `${denied} without explanation`,
+    code: (status.code ?? 0) < 400 ? 400 : status.code!,
+  });
+}
+
+function makeMetrics(metrics: Metrics) {
+  const registers = [metrics];
+  const prefix = "apiserver_admission_webhook";
+  const labelNames = ["name", "type", "operation"];
+  return {
+    duration: new Histogram({
+      name: `${prefix}_admission_duration_seconds`,
+      help: "Time that a webhook took",
+      labelNames: [...labelNames, "rejected"],
+      buckets: [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25],
+      registers,
+    }),
+    requests: new Counter({
+      name: `${prefix}_request_total`,
+      help: "Calls of webhooks",
+      labelNames: [...labelNames, "code", "rejected"],
+      registers,
+    }),
+    rejections: new Counter({
+      name: `${prefix}_rejection_count`,
+      help: "Requests that webhooks refused",
+      labelNames: [...labelNames, "error_type", "rejection_code"],
+      registers,
+    }),
+    failOpen: new Counter({
+      name: `${prefix}_fail_open_count`,
+      help: "Failures that were ignored",
+      labelNames: ["name", "type"],
+      registers,
+    }),
+  };
+}
