@@ -6,6 +6,7 @@ import {
   required,
 } from "../../apimachinery/field-error.ts";
 import { isObject } from "../../apimachinery/schema/normalize.ts";
+import { compileRule, rulesOf } from "../../apimachinery/schema/rules.ts";
 import { isEmbedded, type JsonSchema, prune } from "../../apimachinery/schema/structural.ts";
 import { compilePattern, validateValue } from "../../apimachinery/schema/validate.ts";
 
@@ -74,6 +75,7 @@ function validateLevel(schema: JsonSchema, at: string, where: string): FieldErro
         required(`${at}.properties`, `must not be empty ${why} without x-kubernetes-preserve-unknown-fields`),
       );
   }
+  errors.push(...validateRules(schema, `${at}.x-kubernetes-validations`));
   if (schema.default !== undefined) errors.push(...validateDefault(schema, `${at}.default`));
   for (const key of ["allOf", "anyOf", "oneOf"] as const)
     for (const [i, inner] of (schema[key] ?? []).entries())
@@ -94,6 +96,33 @@ function validateLevel(schema: JsonSchema, at: string, where: string): FieldErro
   else if (schema.items) errors.push(...validateLevel(schema.items, `${at}.items`, "for specified array items"));
   else if (schema.type === "array") errors.push(required(`${at}.items`, "must be specified"));
   return errors;
+}
+
+const reasons = ["FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate"];
+
+function validateRules(schema: JsonSchema, at: string): FieldError[] {
+  return rulesOf(schema).flatMap((rule, i) => {
+    const place = `${at}[${i}]`;
+    const errors: FieldError[] = [];
+    const compiles = (field: string, expression: string, type: string) => {
+      try {
+        const program = compileRule(expression);
+        if (program.type === type || program.type === "dyn") return;
+        const must = type === "bool" ? "cel expression must evaluate to a bool" : "must evaluate to a string";
+        errors.push(invalidValue(`${place}.${field}`, expression, must));
+      } catch (error) {
+        errors.push(invalidValue(`${place}.${field}`, expression, `compilation failed: ${(error as Error).message}`));
+      }
+    };
+    if (!rule.rule?.trim()) errors.push(required(`${place}.rule`));
+    else compiles("rule", rule.rule, "bool");
+    if (rule.messageExpression) compiles("messageExpression", rule.messageExpression, "string");
+    if (rule.message?.includes("\n"))
+      errors.push(invalidValue(`${place}.message`, rule.message, "message must not contain line breaks"));
+    if (rule.reason && !reasons.includes(rule.reason))
+      errors.push(notSupported(`${place}.reason`, rule.reason, reasons));
+    return errors;
+  });
 }
 
 function validatePattern(pattern: string, at: string): FieldError[] {

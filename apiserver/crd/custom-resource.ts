@@ -14,6 +14,7 @@ import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts
 import { compileJsonPath } from "../../apimachinery/json-path.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { isObject } from "../../apimachinery/schema/normalize.ts";
+import { checkRules, hasRules } from "../../apimachinery/schema/rules.ts";
 import {
   coerceMetadata,
   type JsonSchema,
@@ -50,12 +51,22 @@ export function customResource(
     ),
   );
   const meta = { namespaced };
+  const ruled = schema && hasRules(schema);
+  const bare = schema && withoutMetadata(schema);
+  const bySchema = (object: CustomObject, old?: CustomObject): FieldError[] => {
+    const errors = bare ? validateValue(object, bare, "", old) : [];
+    if (!ruled) return errors;
+    // Rules ask about types that have been found right.
+    return errors.some(({ type }) => blocking.has(type))
+      ? [...errors, invalidValue("<nil>", null, notChecked)]
+      : [...errors, ...checkRules(bare!, object, old)];
+  };
   const own = (object: CustomObject, old?: CustomObject): FieldError[] => [
     ...(object.kind === kind ? [] : [invalidValue("kind", object.kind, `must be ${kind}`)]),
     ...(object.apiVersion === apiVersion
       ? []
       : [invalidValue("apiVersion", object.apiVersion, `must be ${apiVersion}`)]),
-    ...(schema ? validateValue(object, withoutMetadata(schema), "", old) : []),
+    ...bySchema(object, old),
     ...(scale ? validateScaleOf(scale, object) : []),
   ];
   const validateUpdate = (object: CustomObject, old: CustomObject) => [
@@ -131,6 +142,10 @@ const storageOf = ({ spec }: CustomResourceDefinition) => spec.versions.find(({ 
 /** `com.example.stable.v1.CronTab`, as upstream names its schemas. */
 const schemaName = (group: string, version: string, kind: string): string =>
   `${group.split(".").reverse().join(".")}.${version}.${kind}`;
+
+const blocking = new Set(["FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", "FieldValueTypeInvalid"]);
+const notChecked =
+  "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
 
 /** metadata has rules of its own. */
 const withoutMetadata = (schema: JsonSchema): JsonSchema => {

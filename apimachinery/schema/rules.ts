@@ -1,0 +1,127 @@
+import { isDeepStrictEqual } from "node:util";
+import { LRUCache } from "lru-cache";
+import { Budget, Environment, type Program } from "../cel/environment.ts";
+import { jsonToCel, type Shape, tagged } from "../cel/values.ts";
+import { duplicate, type FieldError, forbiddenField, invalidValue, required } from "../field-error.ts";
+import { isObject } from "./normalize.ts";
+import { type JsonSchema, schemaOfField } from "./structural.ts";
+import { correlated } from "./validate.ts";
+
+/**
+ * x-kubernetes-validations: CEL rules of a structural schema (KEP-2876). A rule that names oldSelf is about a change and
+ * asks only where there is an old value, or always with optionalOldSelf. One budget serves a whole object.
+ */
+export interface Rule {
+  rule: string;
+  message?: string;
+  messageExpression?: string;
+  reason?: string;
+  fieldPath?: string;
+  optionalOldSelf?: boolean;
+}
+
+export const rulesOf = (schema: JsonSchema): readonly Rule[] => (schema["x-kubernetes-validations"] ?? []) as Rule[];
+
+const environment = new Environment(["self", "oldSelf"]);
+const programs = new LRUCache<string, Program>({ max: 5000 });
+
+/** Throws a CompileError; what was compiled once is kept. */
+export function compileRule(expression: string): Program {
+  let program = programs.get(expression);
+  if (program === undefined) {
+    program = environment.compile(expression);
+    programs.set(expression, program);
+  }
+  return program;
+}
+
+const withRules = new WeakMap<JsonSchema, boolean>();
+
+export function hasRules(schema: JsonSchema): boolean {
+  let found = withRules.get(schema);
+  if (found === undefined) {
+    const { properties = {}, items, additionalProperties: rest } = schema;
+    const inner = [...Object.values(properties), items, isObject(rest) ? (rest as JsonSchema) : undefined];
+    found = rulesOf(schema).length > 0 || inner.some((one) => one !== undefined && hasRules(one));
+    withRules.set(schema, found);
+  }
+  return found;
+}
+
+/** What the rules say of a value that fits the schema otherwise. */
+export function checkRules(schema: JsonSchema, value: unknown, old: unknown): FieldError[] {
+  const errors: FieldError[] = [];
+  const budget = new Budget();
+  visit(schema, value, old, "");
+  return errors;
+
+  function visit(level: JsonSchema, self: unknown, oldSelf: unknown, at: string): void {
+    if (!hasRules(level) || self === null || budget.spent) return;
+    const rules = rulesOf(level);
+    if (rules.length > 0) {
+      const bind = (one: unknown) => jsonToCel(at === "" ? withShortMetadata(one) : one, level as Shape);
+      const bound = { self: bind(self), old: oldSelf === undefined ? undefined : bind(oldSelf) };
+      for (const rule of rules) {
+        if (budget.spent) return;
+        const unchanged = oldSelf !== undefined && isDeepStrictEqual(self, oldSelf) && !isTransition(rule);
+        const error = unchanged ? undefined : check(rule, bound, level, at, budget);
+        if (error !== undefined) errors.push(error);
+      }
+    }
+    if (Array.isArray(self) && level.items) {
+      const before = correlated(self, level, oldSelf);
+      for (const [i, item] of self.entries()) visit(level.items, item, before(item), `${at}[${i}]`);
+    } else if (isObject(self))
+      for (const key of Object.keys(self)) {
+        const inner = schemaOfField(level, key);
+        const before = isObject(oldSelf) && Object.hasOwn(oldSelf, key) ? oldSelf[key] : undefined;
+        if (inner) visit(inner, self[key], before, at ? `${at}.${key}` : key);
+      }
+  }
+}
+
+function check(
+  rule: Rule,
+  { self, old }: { self: ReturnType<typeof jsonToCel>; old: ReturnType<typeof jsonToCel> | undefined },
+  { type = "" }: JsonSchema,
+  at: string,
+  budget: Budget,
+): FieldError | undefined {
+  if (isTransition(rule) && old === undefined && !rule.optionalOldSelf) return undefined;
+  const oldSelf = rule.optionalOldSelf ? tagged("optional", old === undefined ? [] : [old]) : (old ?? null);
+  const variables = { self, oldSelf };
+  const shown = (rule.message ?? "").trim() || rule.rule.trim();
+  try {
+    if (compileRule(rule.rule).evaluate(variables, budget) === true) return undefined;
+  } catch (error) {
+    const detail = budget.spent ? outOfBudget : `${(error as Error).message} evaluating rule: ${shown}`;
+    return invalidValue(at, type, detail);
+  }
+  const message = spoken(rule, variables, budget) ?? (rule.message ? shown : `failed rule: ${shown}`);
+  const field = `${at}${(rule.fieldPath ?? "").replace(/\['([^']*)'\]/g, "[$1]")}`.replace(/^\./, "");
+  if (rule.reason === "FieldValueForbidden") return forbiddenField(field, message);
+  if (rule.reason === "FieldValueRequired") return required(field, message);
+  if (rule.reason === "FieldValueDuplicate") return { ...duplicate(field, type), detail: message };
+  return invalidValue(field, type, message);
+}
+
+function spoken({ messageExpression }: Rule, variables: Parameters<Program["evaluate"]>[0], budget: Budget) {
+  if (!messageExpression) return undefined;
+  try {
+    const text = compileRule(messageExpression).evaluate(variables, budget);
+    return typeof text === "string" && text.trim() !== "" && !text.includes("\n") ? text.trim() : undefined;
+  } catch {
+    return undefined; // upstream logs it; `message` speaks instead
+  }
+}
+
+const outOfBudget = "validation failed due to running out of cost budget, no further validation rules will be run";
+
+export const isTransition = ({ rule }: Rule): boolean => /\boldSelf\b/.test(rule.replace(/"[^"]*"|'[^']*'/g, ""));
+
+/** Of metadata, rules see the name only. */
+function withShortMetadata(object: unknown): unknown {
+  const { metadata = {}, ...rest } = object as { metadata?: Record<string, unknown> };
+  const { name, generateName } = metadata;
+  return { ...rest, metadata: { ...(name ? { name } : {}), ...(generateName ? { generateName } : {}) } };
+}
