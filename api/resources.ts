@@ -12,6 +12,7 @@ import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replica-set.ts";
 import { statefulSets } from "./apps/stateful-set.ts";
+import { authenticationReviews, authorizationReviews } from "./authorization/reviews.ts";
 import { horizontalPodAutoscalers } from "./autoscaling/horizontal-pod-autoscaler.ts";
 import { horizontalPodAutoscalersV1 } from "./autoscaling/v1.ts";
 import { cronJobs } from "./batch/cron-job.ts";
@@ -83,6 +84,8 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     deployments,
     replicaSets,
     statefulSets,
+    ...authenticationReviews,
+    ...authorizationReviews,
     cronJobs,
     jobs,
     horizontalPodAutoscalers,

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { resources } from "../api/resources.ts";
 import { parseFlags } from "../base/flags.ts";
@@ -9,6 +10,7 @@ import { EtcdClient } from "../etcd-raft/client/client.ts";
 import { GrpcServer } from "../net/grpc-server.ts";
 import { readTls } from "../net/tls.ts";
 import { HttpServer } from "./http/server.ts";
+import { securityFlags, securityOptions } from "./security-flags.ts";
 import { Apiserver } from "./server.ts";
 
 /** The apiserver as a process: flags, certificates, sockets. */
@@ -46,6 +48,7 @@ runProcess(log, async (signal) => {
         help: "plug-ins besides those that are on by default",
       },
       "disable-admission-plugins": { type: "strings", default: [], help: "plug-ins to leave out" },
+      ...securityFlags,
       "listen-outside": {
         type: "string",
         optional: true,
@@ -74,8 +77,14 @@ runProcess(log, async (signal) => {
   const listen = (port: number) => listenHere(host, port).catch(asStartError);
   const secure = await listen(flags["secure-port"]);
   const securePort = (secure.address() as AddressInfo).port;
+  const frontProxyCa = flags["requestheader-client-ca-file"];
   const apiserver = createApiserver();
-  const httpServer = new HttpServer(tls, apiserver.httpHandler, log);
+  const httpServer = new HttpServer(
+    tls,
+    apiserver.httpHandler,
+    log,
+    frontProxyCa ? readFileSync(frontProxyCa) : undefined,
+  );
   const grpcServer = new GrpcServer({ tls, clientCertificates: "require" });
   apiserver.addTo(grpcServer);
   httpServer.serve(secure);
@@ -110,6 +119,7 @@ runProcess(log, async (signal) => {
         },
         admissionPlugins: { enable: flags["enable-admission-plugins"], disable: flags["disable-admission-plugins"] },
         advertise: { address: advertised, port: securePort },
+        security: securityOptions(flags),
         kubelet: files(
           flags["kubelet-certificate-authority"],
           flags["kubelet-client-certificate"],
@@ -119,7 +129,8 @@ runProcess(log, async (signal) => {
         log,
       });
     } catch (error) {
-      if (error instanceof RangeError) throw new StartError(error.message);
+      if (error instanceof RangeError || (error as NodeJS.ErrnoException).code)
+        throw new StartError((error as Error).message);
       throw error;
     }
   }

@@ -9,11 +9,7 @@ import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins } from "./admission/plugins.ts";
-import { inOrder, superusers } from "./authz/authorizer.ts";
 import { escalationCheck } from "./authz/escalation.ts";
-import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
-import { nodeAuthorizer } from "./authz/node.ts";
-import { RbacAuthorizer } from "./authz/rbac.ts";
 import { Chain } from "./chain.ts";
 import { DefinitionsController } from "./crd/controller.ts";
 import { webhookConverter } from "./crd/conversion.ts";
@@ -31,6 +27,7 @@ import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
 import { writeNamespaces, writePolicy, writeSystemObjects } from "./registry/system-objects.ts";
 import { ResourceTable } from "./resource-table.ts";
+import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
 import { EventLease } from "./storage/event-lease.ts";
 import { Storage } from "./storage/storage.ts";
@@ -45,6 +42,7 @@ export interface ApiserverOptions {
   tolerationSeconds: { notReady: number; unreachable: number };
   admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   advertise: { address: string; port: number };
+  security?: SecurityOptions;
   /** Towards the agents. */
   kubelet: TlsMaterial | undefined;
   metrics: Metrics;
@@ -66,7 +64,7 @@ export class Apiserver {
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
   constructor(options: ApiserverOptions) {
-    const { etcd, resources, log, metrics, clock = systemClock, rand = systemRand } = options;
+    const { etcd, resources, log, metrics, advertise, clock = systemClock, rand = systemRand } = options;
     this.#options = options;
     this.#clock = clock;
     const storage = new Storage(etcd, clock);
@@ -87,8 +85,8 @@ export class Apiserver {
     table.addSource(new Definitions(this.#cache, webhookConverter(webhookContext)));
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
-    const rbac = new RbacAuthorizer(rbacIndexOf(this.#cache));
-    const authorizer = inOrder([superusers, nodeAuthorizer(nodeLookupOf(this.#cache)), rbac]);
+    const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand });
+    const { authenticator, authorizer, rbac, tokens, makers } = security;
     const plugins = admissionPlugins({
       tolerationSeconds,
       authorizer,
@@ -105,6 +103,7 @@ export class Apiserver {
       cache: this.#cache,
       admission,
       authorizer,
+      makers,
       ranges: this.#ranges,
       locks: new KeyLocks(),
       eventLease: new EventLease(etcd, clock),
@@ -117,6 +116,7 @@ export class Apiserver {
       discovery: new DiscoveryDocuments(table),
       openapi: new OpenApi(table),
       metrics,
+      tokens: tokens && { tokens, base: `https://${advertise.address}:${advertise.port}` },
       checks: [
         { name: "ping", live: true, missing: () => undefined },
         {
@@ -138,6 +138,8 @@ export class Apiserver {
     });
     this.httpHandler = httpHandler({
       chain: this.#chain,
+      authenticator,
+      anonymous: options.security?.anonymous ?? false,
       paths,
       clock,
       observe: observer(metrics, this.#cache, table),

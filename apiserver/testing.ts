@@ -12,6 +12,7 @@ import { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { type Authority, createAuthority } from "../pki/authority.ts";
 import { HttpServer } from "./http/server.ts";
+import type { SecurityOptions } from "./security.ts";
 import { Apiserver } from "./server.ts";
 
 /**
@@ -56,6 +57,8 @@ export interface TestApiserverOptions {
   admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   serviceClusterIPRange?: string;
   log?: Logger;
+  security?: SecurityOptions;
+  frontProxyCa?: Buffer;
   /** A store that is there already; its owner closes it. */
   etcdEndpoints?: readonly string[];
 }
@@ -101,10 +104,20 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     admissionPlugins: options.admissionPlugins ?? { disable: ["ServiceAccount"] },
     advertise: { address: allowLoopbackEndpoints ? "127.0.0.1" : "192.0.2.1", port: portOf(https) },
     kubelet,
+    security: {
+      serviceAccounts: {
+        issuers: ["https://kubernetes.default.svc.cluster.local"],
+        signingKey: authority.key,
+        keys: [],
+        audiences: [],
+      },
+      bootstrapTokens: true,
+      ...options.security,
+    },
     metrics: createRegistry(),
     log,
   });
-  const httpServer = new HttpServer(serving, apiserver.httpHandler, log);
+  const httpServer = new HttpServer(serving, apiserver.httpHandler, log, options.frontProxyCa);
   const grpcServer = new GrpcServer({ tls: serving, clientCertificates: "require" });
   apiserver.addTo(grpcServer);
   httpServer.serve(https);

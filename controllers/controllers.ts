@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { clusterRoleAggregationController } from "./clusterroleaggregation/controller.ts";
 import type { ControllerContext } from "./context.ts";
 import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints/controller.ts";
@@ -37,6 +38,7 @@ export async function startControllers(
     podGcController(context),
     namespaceController(context, namespacedContents),
     serviceAccountController(context, options.rootCa),
+    clusterRoleAggregationController(context),
     garbageCollector(context, collectable),
   ];
   const { synced, ended } = context.startInformers(signal);

@@ -2,10 +2,9 @@
  * CRC-32C (Castagnoli, RFC 3720 appendix B.4), going on from `crc` (0 at the start) as Go's `hash/crc32` does: eight
  * bytes a step by eight tables ("slicing-by-8").
  */
-export function crc32c(crc: number, bytes: Uint8Array): number {
+export function crc32c(crc: number, bytes: Uint8Array, length = bytes.length): number {
   let c = ~crc;
   let i = 0;
-  const { length } = bytes;
   for (const end = length - 7; i < end; i += 8) {
     c ^= bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
     c =

@@ -56,20 +56,26 @@ export const empty: Uint8Array = new Uint8Array(0);
 /** An unsigned varint as a number; throws past 2^53. */
 export function readUint64(reader: Reader): number {
   const low = readLow(reader);
-  return low < 0 ? Number(toBig(reader, false)) : low;
+  if (low >= 0) return low;
+  readHalves(reader);
+  return halves.getUint32(4, true) * 2 ** 32 + halves.getUint32(0, true);
 }
 
 export function readInt64(reader: Reader): number {
   const low = readLow(reader);
-  return low < 0 ? Number(toBig(reader, true)) : low;
+  if (low >= 0) return low;
+  readHalves(reader);
+  return halves.getInt32(4, true) * 2 ** 32 + halves.getUint32(0, true);
 }
 
 export function readBigUint64(reader: Reader): bigint {
-  return toBig(reader, false);
+  readHalves(reader);
+  return halves.getBigUint64(0, true);
 }
 
 export function readBigInt64(reader: Reader): bigint {
-  return toBig(reader, true);
+  readHalves(reader);
+  return halves.getBigInt64(0, true);
 }
 
 /** The fast path: varints of up to 4 bytes (< 2^28). Leaves the reader untouched and returns -1 for longer ones. */
@@ -89,16 +95,18 @@ function readLow(reader: Reader): number {
   return -1;
 }
 
-/** In three parts of at most 28 bits, which are small integers. */
-function toBig(reader: Reader, signed: boolean): bigint {
+/** 64 bits into `halves`, in three parts of at most 28 bits, which are small integers. */
+function readHalves(reader: Reader): void {
   const low = part(reader, 4);
-  if (low >= 0) return BigInt(low);
-  const middle = part(reader, 4);
+  const middle = low < 0 ? part(reader, 4) : 0;
   const more = middle < 0 ? part(reader, 2) : 0;
   if (more < 0) throw new RangeError("invalid varint encoding");
-  const value = (BigInt(more) << 56n) | (BigInt(middle & 0xfffffff) << 28n) | BigInt(low & 0xfffffff);
-  return signed ? BigInt.asIntN(64, value) : BigInt.asUintN(64, value);
+  halves.setInt32(0, (low & 0xfffffff) | (middle << 28), true);
+  halves.setInt32(4, ((middle & 0xfffffff) >>> 4) | (more << 24), true);
 }
+
+/** Makes one bigint where shifting makes several. */
+const halves = new DataView(new ArrayBuffer(8));
 
 /** Up to `count` bytes of a varint; the sign bit is set when it goes on. */
 function part(reader: Reader, count: number): number {

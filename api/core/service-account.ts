@@ -6,6 +6,9 @@ import { defineResource, type Resource } from "../resource.ts";
 
 export const serviceAccounts: Resource<ServiceAccount> = defineResource(ServiceAccounts, {
   shortNames: ["sa"],
+  subresources: [
+    { name: "token", kind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }, verbs: ["create"] },
+  ],
   defaults: () => {},
   validate: ({ metadata }) => validateObjectMeta(metadata, { namespaced: true }),
   validateUpdate: (account, old) => validateObjectMetaUpdate(account.metadata, old.metadata),

@@ -1,8 +1,10 @@
 import { requestEntityTooLarge, StatusError, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
+import type { Authenticator } from "../authn/authenticator.ts";
+import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
-import type { Chain } from "../chain.ts";
-import type { ApiRequest, Body, Verb } from "../request.ts";
+import { type Chain, isAlwaysAllowed } from "../chain.ts";
+import type { ApiRequest, Body, User, Verb } from "../request.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
@@ -11,6 +13,9 @@ import type { HttpHandler, HttpRequest, HttpResponse } from "./server.ts";
 
 export interface HandlerOptions {
   chain: Chain;
+  authenticator: Authenticator;
+  /** Who has no credential is system:anonymous everywhere, not only where health is told. */
+  anonymous: boolean;
   paths: Paths;
   clock: Clock;
   /** Told at the end of each request that is not a watch. */
@@ -18,7 +23,8 @@ export interface HandlerOptions {
 }
 
 /** One HTTP request from the socket to the chain and back. Every failure ends as a Status. */
-export function httpHandler({ chain, paths, clock, observe }: HandlerOptions): HttpHandler {
+export function httpHandler(options: HandlerOptions): HttpHandler {
+  const { clock, observe } = options;
   return async (request, response) => {
     const start = clock.monotonic();
     const info = parseRequest(request.method, request.url);
@@ -26,8 +32,8 @@ export function httpHandler({ chain, paths, clock, observe }: HandlerOptions): H
     let code = 200;
     try {
       if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
-      else if (info.type === "Path") await servePath(chain, paths, request, response, info);
-      else code = await serveResource(chain, request, response, info, warnings, clock);
+      else if (info.type === "Path") await servePath(options, request, response, info);
+      else code = await serveResource(options, request, response, info, warnings);
     } catch (error) {
       code = respondError(response, error, warnings).code;
     }
@@ -38,43 +44,52 @@ export function httpHandler({ chain, paths, clock, observe }: HandlerOptions): H
 
 const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Method Not Allowed\n" };
 
+/** Who the request is from, or whom it acts as (`kubectl --as`) when that is allowed. Throws 401 and 403. */
+async function userOf(
+  { chain, authenticator, anonymous: allowed }: HandlerOptions,
+  { peer, headers }: HttpRequest,
+  path: string,
+): Promise<User> {
+  const found = await authenticator.authenticate(peer, headers);
+  const user = found ?? (allowed || isAlwaysAllowed(path) ? anonymous : undefined);
+  if (user === undefined) throw unauthorized();
+  const acting = impersonation(user, headers);
+  if (acting === undefined) return user;
+  for (const need of acting.needs) await chain.check(need);
+  return acting.as;
+}
+
 async function servePath(
-  chain: Chain,
-  paths: Paths,
+  options: HandlerOptions,
   request: HttpRequest,
   response: HttpResponse,
   info: RequestInfo & { type: "Path" },
 ): Promise<void> {
-  if (request.user === "invalid") throw unauthorized();
-  try {
-    await chain.checkPath(request.user ?? anonymous, info.method, info.path);
-  } catch (error) {
-    throw request.user === undefined ? unauthorized() : error;
-  }
+  const { chain, paths } = options;
+  await chain.checkPath(await userOf(options, request, info.path), info.method, info.path);
   await paths.serve(request, response, info);
 }
 
 async function serveResource(
-  chain: Chain,
+  options: HandlerOptions,
   request: HttpRequest,
   response: HttpResponse,
   info: RequestInfo & { type: "Resource" },
   warnings: string[],
-  clock: Clock,
 ): Promise<number> {
-  const { user } = request;
-  if (user === undefined || user === "invalid") throw unauthorized();
+  const { chain, clock } = options;
+  const user = await userOf(options, request, "");
   const form: Form | undefined =
     info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
   if (form === undefined) throw unacceptable();
   const body = withBody.has(info.verb) ? await readBody(request) : undefined;
-  const { verb, target, options } = info;
+  const { verb, target, options: query } = info;
   let controller: AbortController | undefined; // few requests ask for it, and it is not cheap
   const apiRequest: ApiRequest = {
     user,
     verb,
     target,
-    options,
+    options: query,
     body,
     warnings,
     userAgent: header(request, "user-agent"),
@@ -87,7 +102,7 @@ async function serveResource(
     },
   };
   const answer = await chain.handle(apiRequest);
-  await respond(response, answer, { form, query: options.query, warnings }, clock);
+  await respond(response, answer, { form, query: query.query, warnings }, clock);
   return answer.type === "Object" ? answer.code : 200;
 }
 

@@ -1,4 +1,5 @@
 import type { Registry as Metrics } from "prom-client";
+import type { ServiceAccountTokens } from "../authn/service-account-tokens.ts";
 import type { DiscoveryDocuments } from "./discovery.ts";
 import { header } from "./handler.ts";
 import { negotiate } from "./negotiate.ts";
@@ -12,6 +13,8 @@ export interface PathsOptions {
   discovery: DiscoveryDocuments;
   openapi: OpenApi;
   metrics: Metrics;
+  /** For OIDC discovery of our service-account tokens; `base` is our own address. */
+  tokens: { tokens: ServiceAccountTokens; base: string } | undefined;
   checks: readonly Check[];
 }
 
@@ -40,6 +43,11 @@ export class Paths {
       const { metrics } = this.#options;
       return respondText(response, 200, await metrics.metrics(), metrics.contentType);
     }
+    const { tokens } = this.#options;
+    if (tokens !== undefined && path === "/.well-known/openid-configuration")
+      return sendText(request, response, JSON.stringify(tokens.tokens.configuration(tokens.base)));
+    if (tokens !== undefined && path === "/openid/v1/jwks")
+      return sendText(request, response, JSON.stringify(await tokens.tokens.jwks()), "application/jwk-set+json");
     if (path.startsWith("/openapi/")) return this.#openapi(request, response, path);
     return this.#discovery(request, response, path);
   }

@@ -1,10 +1,11 @@
+import { X509Certificate } from "node:crypto";
 import http2 from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../base/logger.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
+import type { Peer } from "../authn/authenticator.ts";
 import { userOfCertificate } from "../authn/x509.ts";
-import type { User } from "../request.ts";
 
 /**
  * The HTTPS front: HTTP/2 and HTTP/1.1 on one port, client certificates asked for but not demanded (who has none gets a
@@ -14,8 +15,8 @@ export interface HttpRequest {
   method: string;
   url: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** "invalid": a certificate that our client authority did not sign. Undefined: none. */
-  user: User | "invalid" | undefined;
+  /** By the client certificate of the connection. */
+  peer: Peer;
   /** Undefined when it is longer than `maxBytes`. */
   body(maxBytes: number): Promise<Buffer | undefined>;
 }
@@ -37,12 +38,16 @@ export class HttpServer {
   readonly #server: http2.Http2SecureServer;
   readonly #listeners: NetServer[] = [];
   readonly #sockets = new Set<TLSSocket>();
-  readonly #users = new WeakMap<object, User | "invalid" | undefined>();
+  readonly #peers = new WeakMap<object, Peer>();
+  readonly #frontProxyCa: X509Certificate | undefined;
 
-  constructor(tls: TlsMaterial, handler: HttpHandler, log: Logger) {
+  /** `frontProxyCa` signs the certificates of proxies that have authenticated their users themselves. */
+  constructor(tls: TlsMaterial, handler: HttpHandler, log: Logger, frontProxyCa?: Buffer) {
+    this.#frontProxyCa = frontProxyCa && new X509Certificate(frontProxyCa);
     this.#server = http2.createSecureServer(
       {
         ...tls,
+        ca: [tls.ca, ...(frontProxyCa ? [frontProxyCa] : [])],
         allowHTTP1: true,
         requestCert: true,
         rejectUnauthorized: false,
@@ -52,7 +57,7 @@ export class HttpServer {
       (request, response) => {
         // Over HTTP/1.1 there is no stream; `request.socket` of HTTP/2 is made anew for each request.
         const connection = (request.stream as http2.Http2Stream | undefined)?.session ?? request.socket;
-        const incoming = toRequest(request, this.#userOf(connection));
+        const incoming = toRequest(request, this.#peerOf(connection));
         handler(incoming, response as unknown as HttpResponse).catch((err) => {
           log.error({ err, url: request.url }, "A request handler failed");
           (response as unknown as HttpResponse).destroy();
@@ -85,30 +90,36 @@ export class HttpServer {
   }
 
   /** Looked up once a connection. */
-  #userOf(connection: http2.Http2Session | Socket): User | "invalid" | undefined {
-    if (this.#users.has(connection)) return this.#users.get(connection);
+  #peerOf(connection: http2.Http2Session | Socket): Peer {
+    const known = this.#peers.get(connection);
+    if (known !== undefined) return known;
     const socket = ("socket" in connection ? connection.socket : connection) as TLSSocket;
+    const peer = this.#peerOfCertificate(socket);
+    this.#peers.set(connection, peer);
+    return peer;
+  }
+
+  #peerOfCertificate(socket: TLSSocket): Peer {
     const certificate = socket.getPeerCertificate();
-    const presented = certificate && Object.keys(certificate).length > 0;
-    const user = !presented
-      ? undefined
-      : socket.authorized
-        ? (userOfCertificate(certificate.subject as never) ?? "invalid")
-        : "invalid";
-    this.#users.set(connection, user);
-    return user;
+    if (!certificate || Object.keys(certificate).length === 0) return { user: undefined };
+    if (!socket.authorized) return { user: "invalid" };
+    const user = userOfCertificate(certificate.subject as never) ?? "invalid";
+    const ca = this.#frontProxyCa;
+    const presented = ca && socket.getPeerX509Certificate();
+    if (!ca || !presented?.checkIssued(ca) || !presented.verify(ca.publicKey)) return { user };
+    return { user: undefined, proxy: user === "invalid" ? "" : user.name };
   }
 }
 
 /** A long list of names may stand in a selector; upstream takes a megabyte, too. */
 const maxHeaderBytes = 1024 * 1024;
 
-function toRequest(request: http2.Http2ServerRequest, user: User | "invalid" | undefined): HttpRequest {
+function toRequest(request: http2.Http2ServerRequest, peer: Peer): HttpRequest {
   return {
     method: request.method,
     url: request.url,
     headers: request.headers,
-    user,
+    peer,
     body: (maxBytes) =>
       new Promise((resolve, reject) => {
         const chunks: Buffer[] = [];

@@ -5,7 +5,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Admission } from "../admission/chain.ts";
 import type { Authorizer } from "../authz/authorizer.ts";
-import type { Target } from "../request.ts";
+import type { ApiRequest, Target } from "../request.ts";
 import type { EventLease } from "../storage/event-lease.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
@@ -19,12 +19,17 @@ export interface Context {
   cache: WatchCache;
   admission: Admission;
   authorizer: Authorizer;
+  /** What is answered without being stored, by GROUP/RESOURCE[/SUBRESOURCE]. */
+  makers: ReadonlyMap<string, Maker>;
   ranges: ServiceRanges;
   locks: KeyLocks;
   eventLease: EventLease;
   clock: Clock;
   rand: Rand;
 }
+
+/** Answers the POST of an object: a review, a TokenRequest. The object is the maker's to fill. */
+export type Maker = (object: KubernetesObject, request: ApiRequest) => KubernetesObject | Promise<KubernetesObject>;
 
 /** `/registry/pods/` */
 export function prefixOfResource({ storagePrefix }: Resource): string {

@@ -13,7 +13,7 @@ import { idOf, type ResourceTable } from "../resource-table.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
-import type { Context } from "./context.ts";
+import type { Context, Maker } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeObject, decodeServed, decodeValueOf, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, remove } from "./delete.ts";
@@ -76,7 +76,11 @@ export class Registry {
     if (target.subresource !== "") return this.#subresource(request, served);
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
     if (resource.deprecated) request.warnings.push(resource.deprecated);
-    if (resource.virtual) return (this.virtual.get(idOf(target)) ?? notServed)(request);
+    if (resource.virtual) {
+      const make = this.context.makers.get(`${resource.group}/${resource.resource}`);
+      if (make !== undefined) return this.#make(request, resource, resource, make);
+      return (this.virtual.get(idOf(target)) ?? notServed)(request);
+    }
     if (resource.namespaced && target.namespace === "") {
       if (target.name !== "") throw pathNotFound();
       if (verb !== "list" && verb !== "watch") throw methodNotSupported(resource, verb); // never all namespaces at once
@@ -188,8 +192,11 @@ export class Registry {
       }
       case "finalize":
         return this.#finalize(request, resource);
-      default:
-        throw pathNotFound();
+      default: {
+        const make = context.makers.get(`${resource.group}/${resource.resource}/${subresource.name}`);
+        if (make === undefined) throw pathNotFound();
+        return this.#make(request, resource, subresource.kind, make);
+      }
     }
   }
 
@@ -204,6 +211,14 @@ export class Registry {
     const pod = { ...target, resource: "pods", name: name || binding.metadata.name };
     await bind(this.context, this.resource(Pods), pod, binding, writeOptions(request));
     return object(undefined, sendable(success(201)), 201);
+  }
+
+  async #make(request: ApiRequest, resource: Resource, kind: Subresource["kind"], make: Maker): Promise<Answer> {
+    const { target, body, options, warnings } = request;
+    const wanted = decodeObject(kind, body, options, warnings);
+    if (target.subresource !== "") matchName(target, wanted);
+    matchNamespace(resource, target, wanted);
+    return object(undefined, sendable(await make(wanted, request)), 201);
   }
 
   async #update(request: ApiRequest, served: Resource): Promise<Answer> {

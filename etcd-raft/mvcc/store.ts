@@ -37,7 +37,8 @@ export class Store {
   #compaction: Compaction | undefined;
   /** Everything before this revision is marked by earlier compactions. */
   #markedTo = 0;
-  #writing = false;
+  /** The same one again and again. */
+  #write: Write;
 
   /** `seed`: see KeyTable. */
   constructor(leases: KeyLeases = noLeases, seed = 0) {
@@ -45,6 +46,7 @@ export class Store {
     this.slabs = new Slabs();
     this.index = new KeyIndex(this.slabs.table, seed);
     this.#history = new History(this.slabs.table);
+    this.#write = new Write(this, this.#history, leases);
   }
 
   /** A compaction is scheduled and not finished: see `compactStep`. */
@@ -72,7 +74,7 @@ export class Store {
   select<T>(range: KeyRange, revision: number, limit: number, read: ReadRow<T>): { rows: T[]; count: number } {
     const rows: T[] = [];
     const { table } = this.slabs;
-    const countsPresent = revision > this.revision || (revision === this.revision && !this.#writing);
+    const countsPresent = revision > this.revision || (revision === this.revision && !this.#write.open);
     let count = 0;
     this.index.forEach(range, (newest) => {
       if (countsPresent && count === limit) return false;
@@ -93,12 +95,7 @@ export class Store {
   }
 
   begin(): Write {
-    assert(!this.#writing, "one write at a time");
-    this.#writing = true;
-    return new Write(this, this.#history, this.#leases, (changed) => {
-      this.#writing = false;
-      if (changed) this.revision++;
-    });
+    return this.#write.begin();
   }
 
   /** Changes with `from` <= revision, at most about `limit` of them, whole revisions only. */
@@ -162,12 +159,13 @@ export class Store {
 
   /** This store becomes what `other` is, which is not used any more. */
   become(other: Store): void {
-    assert(!this.#writing && !other.#writing, "not during a write");
+    assert(!this.#write.open && !other.#write.open, "not during a write");
     this.revision = other.revision;
     this.compactRevision = other.compactRevision;
     this.index = other.index;
     this.slabs = other.slabs;
     this.#history = other.#history;
+    this.#write = new Write(this, this.#history, this.#leases);
     this.#finishedCompact = other.#finishedCompact;
     this.#markedTo = other.#compaction?.markedTo ?? other.#markedTo;
     this.#compaction = undefined;

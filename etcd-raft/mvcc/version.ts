@@ -90,8 +90,13 @@ export class Version {
   }
 }
 
-export const keyText = (key: Uint8Array): string =>
-  Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
+export const keyText = (key: Uint8Array): string => keyTextIn(key, 0, key.length);
+
+/** Of the bytes [from, to). The method is a Buffer's, but takes the bytes of others too, without one made for them. */
+export const keyTextIn = (bytes: Uint8Array, from: number, to: number): string => latin1Slice.call(bytes, from, to);
+const { latin1Slice } = Buffer.prototype as unknown as {
+  latin1Slice(this: Uint8Array, from: number, to: number): string;
+};
 
 export const keyBytes = (key: string): Buffer => Buffer.from(key, "latin1");
 

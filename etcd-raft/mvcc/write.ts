@@ -1,3 +1,4 @@
+import { assert } from "../../base/assert.ts";
 import type { History } from "./history.ts";
 import type { KeyRange } from "./key-index.ts";
 import { type Fields, keyFieldBytes, keyValueBytes, writeKey, writeRest } from "./key-value.ts";
@@ -6,20 +7,26 @@ import type { Address } from "./slabs.ts";
 import type { KeyLeases, RestoredRow, Store } from "./store.ts";
 import { isTombstone, Version } from "./version.ts";
 
-/** One write transaction: its changes are visible at once, and become the next revision with `end`. */
+/** One write transaction at a time: its changes are visible at once, and become the next revision with `end`. */
 export class Write {
   readonly #store: Store;
   readonly #history: History;
   readonly #leases: KeyLeases;
-  readonly #end: (changed: boolean) => void;
   /** Changes so far. */
   #count = 0;
+  open = false;
 
-  constructor(store: Store, history: History, leases: KeyLeases, end: (changed: boolean) => void) {
+  constructor(store: Store, history: History, leases: KeyLeases) {
     this.#store = store;
     this.#history = history;
     this.#leases = leases;
-    this.#end = end;
+  }
+
+  begin(): this {
+    assert(!this.open, "one write at a time");
+    this.open = true;
+    this.#count = 0;
+    return this;
   }
 
   /** What the store's revision is, seen from inside. */
@@ -59,7 +66,8 @@ export class Write {
   }
 
   end(): void {
-    this.#end(this.#count > 0);
+    this.open = false;
+    if (this.#count > 0) this.#store.revision++;
   }
 
   #delete({ key, lease }: Version): Version {

@@ -1,4 +1,5 @@
 import { assert } from "../../base/assert.ts";
+import { PackedEntries } from "./packed-entries.ts";
 import type { Entry } from "./types.ts";
 
 /**
@@ -6,13 +7,17 @@ import type { Entry } from "./types.ts";
  * that is gone, index 0 and term 0 in a whole log.
  *
  *     start | ..... applied .. delivered .. committed ...... handedOut .. lastIndex
+ *           | packed ..|. tail .................................................. |
  *
  * `persisted` runs beside: entries up to it are durable here. A member may apply what is committed before its own disk
  * has it (a majority has it durably), but it never claims to hold what is not persisted.
  */
 export interface Log {
   start: { index: number; term: number };
-  entries: Entry[]; // entries[i].index === start.index + i + 1, terms never fall
+  /** The older ones, all applied, oldest first. The first may begin before `start`. Terms never fall. */
+  packed: PackedEntries[];
+  tail: Entry[]; // tail[i].index === tailFrom + i
+  tailFrom: number;
   committed: number;
   delivered: number; // given to the caller in committedEntries
   applied: number;
@@ -24,28 +29,73 @@ export function createLog(start: Log["start"], entries: Entry[], committed: numb
   for (const [i, entry] of entries.entries())
     assert(entry.index === start.index + i + 1, "the log goes on after its start without gaps");
   const last = start.index + entries.length;
+  const tailFrom = start.index + 1;
   assert(applied >= start.index, `the log starts after ${start.index}, but only ${applied} is applied`);
   assert(committed <= last, `commit index ${committed} is beyond the log's last index ${last}`);
   assert(applied <= committed, `applied index ${applied} is beyond the commit index ${committed}`);
-  return { start, entries, committed, delivered: applied, applied, handedOut: last, persisted: last };
+  const log = { start, packed: [], tail: entries, tailFrom, committed, delivered: applied, applied };
+  return { ...log, handedOut: last, persisted: last };
 }
 
 export function lastIndex(log: Log): number {
-  return log.start.index + log.entries.length;
+  return log.tailFrom + log.tail.length - 1;
 }
 
 export function lastTerm(log: Log): number {
-  return log.entries.at(-1)?.term ?? log.start.term;
+  return termAt(log, lastIndex(log))!;
 }
 
 /** Undefined past the end, and before the start. */
-export function termAt({ start, entries }: Log, index: number): number | undefined {
-  return index === start.index ? start.term : entries[index - start.index - 1]?.term;
+export function termAt(log: Log, index: number): number | undefined {
+  const { start, tail, tailFrom } = log;
+  if (index === start.index) return start.term;
+  if (index < start.index) return undefined;
+  return index < tailFrom ? packOf(log, index).termAt(index) : tail[index - tailFrom]?.term;
 }
 
-/** Entries from `from` up to and with `to`. */
-export function slice({ start, entries }: Log, from: number, to: number): Entry[] {
-  return entries.slice(from - start.index - 1, to - start.index);
+/** Entries from `from`, which is after the start, up to and with `to`. */
+export function slice(log: Log, from: number, to: number): Entry[] {
+  const { tail, tailFrom } = log;
+  if (from >= tailFrom) return tail.slice(from - tailFrom, to - tailFrom + 1);
+  const entries: Entry[] = [];
+  for (let index = from; index <= to; index++) entries.push(entryAt(log, index));
+  return entries;
+}
+
+/** All of them, for whoever looks at a log from outside. */
+export function entriesOf(log: Log): Entry[] {
+  return slice(log, log.start.index + 1, lastIndex(log));
+}
+
+function entryAt(log: Log, index: number): Entry {
+  return index < log.tailFrom ? packOf(log, index).entryAt(index) : log.tail[index - log.tailFrom]!;
+}
+
+function packOf({ packed }: Log, index: number): PackedEntries {
+  let [low, high] = [0, packed.length - 1];
+  while (low < high) {
+    const middle = (low + high + 1) >>> 1;
+    if (packed[middle]!.first <= index) low = middle;
+    else high = middle - 1;
+  }
+  return packed[low]!;
+}
+
+/**
+ * Everything up to `index` is applied: for what is older than the last `packCount` of that only a follower that is behind
+ * will ask.
+ */
+export function markApplied(log: Log, index: number, packCount: number): void {
+  log.applied = Math.max(log.applied, index);
+  let packed = 0;
+  while (log.applied - log.tailFrom - packed >= 2 * packCount) {
+    const pack = new PackedEntries(log.tail, packed, packCount);
+    log.packed.push(pack);
+    packed += pack.count;
+  }
+  if (packed === 0) return;
+  log.tail.splice(0, packed); // once: a start has a long tail
+  log.tailFrom += packed;
 }
 
 /** Forgets entries up to `index`, which a snapshot covers. */
@@ -53,14 +103,20 @@ export function compact(log: Log, index: number): void {
   if (index <= log.start.index) return;
   assert(index <= log.applied, "only what is applied is compacted");
   const term = termAt(log, index)!;
-  log.entries = slice(log, index + 1, lastIndex(log));
   log.start = { index, term };
+  const gone = log.packed.findIndex(({ first, count }) => first + count - 1 > index);
+  log.packed.splice(0, gone === -1 ? log.packed.length : gone);
+  if (index < log.tailFrom) return;
+  log.tail = log.tail.slice(index + 1 - log.tailFrom);
+  log.tailFrom = index + 1;
 }
 
 /** The log becomes that of a snapshot: everything up to it is committed and durable, nothing follows. */
 export function replace(log: Log, start: Log["start"]): void {
   log.start = start;
-  log.entries = [];
+  log.packed = [];
+  log.tail = [];
+  log.tailFrom = start.index + 1;
   log.committed = start.index;
   log.delivered = start.index;
   log.handedOut = start.index;
@@ -74,7 +130,7 @@ export function isUpToDate(log: Log, index: number, term: number): boolean {
 
 /** Adds entries of our own (leader) at the end. */
 export function append(log: Log, entries: Entry[]): void {
-  for (const entry of entries) log.entries.push(entry);
+  for (const entry of entries) log.tail.push(entry);
 }
 
 /**
@@ -86,10 +142,10 @@ export function merge(log: Log, entries: Entry[]): void {
   if (fresh === -1) return;
   const from = entries[fresh]!.index;
   assert(from > log.committed, `entry ${from} conflicts with committed entry, commit index ${log.committed}`);
-  log.entries.length = from - log.start.index - 1;
+  log.tail.length = from - log.tailFrom;
   log.handedOut = Math.min(log.handedOut, from - 1);
   log.persisted = Math.min(log.persisted, from - 1);
-  for (let i = fresh; i < entries.length; i++) log.entries.push(entries[i]!);
+  for (let i = fresh; i < entries.length; i++) log.tail.push(entries[i]!);
 }
 
 export function commitTo(log: Log, index: number): void {
@@ -104,14 +160,15 @@ export function commitTo(log: Log, index: number): void {
 /** Entries from `from` on, at most `maxBytes` of data but at least one entry. */
 export function entriesFrom(log: Log, from: number, maxBytes: number): Entry[] {
   let bytes = 0;
-  const begin = from - log.start.index - 1;
-  let end = begin;
-  while (end < log.entries.length) {
-    bytes += log.entries[end]!.data.length;
-    if (bytes > maxBytes && end > begin) break;
-    end++;
+  const entries: Entry[] = [];
+  const last = lastIndex(log);
+  for (let index = from; index <= last; index++) {
+    const entry = entryAt(log, index);
+    bytes += entry.data.length;
+    if (bytes > maxBytes && entries.length > 0) break;
+    entries.push(entry);
   }
-  return log.entries.slice(begin, end);
+  return entries;
 }
 
 /**

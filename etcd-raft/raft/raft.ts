@@ -4,7 +4,7 @@ import type { ConfState } from "./conf.ts";
 import { note, noteLeaderLost } from "./events.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
-import { compact, createLog, lastIndex, slice, termAt } from "./log.ts";
+import { compact, createLog, lastIndex, markApplied, slice, termAt } from "./log.ts";
 import { createReads } from "./read-index.ts";
 import { onConfChange } from "./reconfigure.ts";
 import { becomeFollower } from "./roles.ts";
@@ -26,7 +26,7 @@ export function step(raft: Raft, input: Input): Ready {
     if (termAt(raft.log, input.index) === input.term) raft.log.persisted = Math.max(raft.log.persisted, input.index);
   } else if (input.type === "Applied") {
     assert(input.index <= raft.log.delivered, "only what was delivered is applied");
-    raft.log.applied = Math.max(raft.log.applied, input.index);
+    markApplied(raft.log, input.index, raft.config.packEntries ?? packEntries);
     if (input.conf) onConfChange(raft, input.conf);
   } else if (input.type === "Compact") {
     compact(raft.log, input.index);
@@ -183,3 +183,6 @@ function takeReady(raft: Raft): Ready {
   raft.ready = createReady();
   return ready;
 }
+
+/** Enough to be rare, few enough that they are young when they go. */
+const packEntries = 512;

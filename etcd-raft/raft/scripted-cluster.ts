@@ -1,6 +1,7 @@
 import { seededRand } from "../../base/rand.ts";
 import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "./conf.ts";
 import type { RaftEvent } from "./events.ts";
+import { entriesOf } from "./log.ts";
 import { createRaft, type Raft, type RaftConfig, status, step } from "./raft.ts";
 import type { Entry, HardState, Input, Message, NodeId, Ready } from "./types.ts";
 import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "./wire.ts";
@@ -28,7 +29,9 @@ export class ScriptedCluster {
   readonly #members = new Map<NodeId, Member>();
   #network: Message[] = [];
   readonly #cut = new Set<string>();
-  #config: Pick<RaftConfig, "preVote" | "checkQuorum" | "maxInflightMessages" | "maxSizePerMessage"> | undefined;
+  #config:
+    | Pick<RaftConfig, "preVote" | "checkQuorum" | "maxInflightMessages" | "maxSizePerMessage" | "packEntries">
+    | undefined;
   #quietCommit = false;
   #first = confOf([]); // of an empty log
   #out: string[] = [];
@@ -120,7 +123,7 @@ export class ScriptedCluster {
         break;
       case "log":
         for (const m of this.#members.values())
-          this.#out.push(`${m.id}: ${m.raft?.log.entries.map(word).join(" ") ?? "down"}`);
+          this.#out.push(`${m.id}: ${m.raft ? entriesOf(m.raft.log).map(word).join(" ") : "down"}`);
         break;
       case "events":
         for (const event of this.#member(id).events.splice(0)) this.#out.push(describeEvent(event));
@@ -146,6 +149,7 @@ export class ScriptedCluster {
       checkQuorum: !args.includes("no-checkquorum"),
       maxInflightMessages: option("inflight", 512),
       maxSizePerMessage: option("bytes", 1 << 20),
+      packEntries: 1,
     };
     this.#quietCommit = args.includes("quiet-commit");
     const voters = args.filter((arg) => /^\d+$/.test(arg)).map(BigInt);

@@ -1,4 +1,5 @@
 import * as raftpb from "../../proto/generated/raftpb.ts";
+import { Writer } from "../../proto/wire.ts";
 import type { ConfChange } from "./conf.ts";
 import type { Entry, Message, ProposedConfChange } from "./types.ts";
 
@@ -25,10 +26,15 @@ const types = new Map(Object.entries(numbers).map(([type, number]) => [number, t
 
 /** One raftpb.Message, as it stands in a frame between members. */
 export function encodeMessage(message: Message): Uint8Array {
+  return writeMessage(message).finish();
+}
+
+/** In the shared writer, until that is used again. */
+export function writeMessage(message: Message): Writer {
   const { to, from, term, logTerm, index, entries, commit, reject, rejectHint, context, conf } = message;
   const snapshot = conf && { metadata: { index, term: logTerm, confState: conf } };
   const type = numbers[message.type];
-  return raftpb.Message.encode({
+  const fields = {
     type,
     to,
     from,
@@ -41,12 +47,16 @@ export function encodeMessage(message: Message): Uint8Array {
     rejectHint,
     context,
     snapshot,
-  });
+  };
+  return raftpb.Message.write(fields, Writer.create());
 }
 
-/** Copies `bytes` once, so that the log keeps no network buffer alive. Throws on bytes that are no raft message of ours. */
+/**
+ * What it holds are views of `bytes`: the log keeps them alive until they are applied and packed. Throws on bytes that are
+ * no raft message of ours.
+ */
 export function decodeMessage(bytes: Uint8Array): Message {
-  const m = raftpb.Message.decode(new Uint8Array(bytes));
+  const m = raftpb.Message.decode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)); // slower as a Buffer
   const type = types.get(m.type);
   if (type === undefined) throw new Error(`raft message of unknown type ${m.type}`);
   const { from, to, term, index, logTerm, entries, commit, reject, rejectHint, context } = m;

@@ -8,6 +8,7 @@ import { Tokens } from "../auth/tokens.ts";
 import { Lessor } from "../lease/lessor.ts";
 import { Store } from "../mvcc/store.ts";
 import { deleteRange, put, txn } from "../mvcc/txn.ts";
+import { keyTextIn } from "../mvcc/version.ts";
 import { type ConfState, confOf } from "../raft/conf.ts";
 import type { Entry } from "../raft/types.ts";
 import { type MemberRecord, memberFromJSON } from "../snap/membership.ts";
@@ -16,6 +17,7 @@ import type { State } from "../snap/state.ts";
 import { Alarms, checkAlarms } from "./alarms.ts";
 import { noDowngrade, versionOf } from "./downgrade.ts";
 import { Membership } from "./membership.ts";
+import type { PlainPut } from "./plain-put.ts";
 
 export interface ApplierOptions {
   minLeaseTTL: number;
@@ -62,15 +64,32 @@ export class Applier {
     return this.membership.apply(entry);
   }
 
-  /** `result` is the response, or throws the GrpcError, that the proposer waits for. Undefined: an entry of raft's own. */
-  apply(entry: Entry): { id: bigint; result: () => unknown } | undefined {
-    this.applied = { index: entry.index, term: entry.term };
-    if (entry.data.length === 0) return undefined;
-    const request = decodeRequest(entry.data);
-    return { id: request.header?.ID ?? request.ID, result: () => this.#apply(request, entry.index) };
+  /**
+   * Applies the entry if it holds no more than a put, which then cannot fail; its answer is the store's revision. False:
+   * nothing was done, it is to be decoded.
+   */
+  applyPlainPut({ index, term, data }: Entry, put: PlainPut): boolean {
+    if (this.alarms.raised || this.auth.enabled || !put.read(data)) return false;
+    this.applied.index = index;
+    this.applied.term = term;
+    this.counts.puts++;
+    this.counts.putBytes += put.keyEnd - put.keyAt + put.valueEnd - put.valueAt;
+    const write = this.store.begin();
+    write.put(keyTextIn(data, put.keyAt, put.keyEnd), data.subarray(put.valueAt, put.valueEnd), 0n);
+    write.end();
+    return true;
   }
 
-  #apply(request: InternalRaftRequest, index: number): unknown {
+  /** What the entry asks for; undefined: an entry of raft's own. */
+  decode({ data }: Entry): InternalRaftRequest | undefined {
+    return data.length === 0 ? undefined : decodeRequest(data);
+  }
+
+  /** The response, or throws the GrpcError, that the proposer waits for. */
+  apply({ index, term }: Entry, request: InternalRaftRequest | undefined): unknown {
+    this.applied.index = index;
+    this.applied.term = term;
+    if (request === undefined) return undefined;
     const { store, lessor, auth, counts } = this;
     if (this.alarms.raised) checkAlarms(this.alarms, request);
     if (auth.enabled) {

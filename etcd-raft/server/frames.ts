@@ -1,3 +1,6 @@
+import { type Message, none } from "../raft/types.ts";
+import { writeMessage } from "../raft/wire.ts";
+
 /**
  * What members say to each other on a peer connection: frames, one after the other.
  *
@@ -35,18 +38,24 @@ export function frameHead(kind: FrameKind, length: number): Buffer {
   return head;
 }
 
-/** A frame for each payload, in one buffer. */
-export function frames(kind: FrameKind, payloads: readonly Uint8Array[]): Buffer {
-  let length = 0;
-  for (const payload of payloads) length += headBytes + payload.length;
-  const bytes = Buffer.allocUnsafe(length);
-  let at = 0;
-  for (const payload of payloads) {
-    bytes.writeUInt32BE(payload.length + 1, at);
-    bytes[at + 4] = kind;
-    bytes.set(payload, at + headBytes);
-    at += headBytes + payload.length;
-  }
+export function frame(kind: FrameKind, ...parts: readonly Uint8Array[]): Buffer {
+  return Buffer.concat([
+    frameHead(
+      kind,
+      parts.reduce((sum, { length }) => sum + length, 0),
+    ),
+    ...parts,
+  ]);
+}
+
+/** A raft message. Its `to` is left out: the connection says it, and so a message to several is the same bytes. */
+export function raftFrame(message: Message): Buffer {
+  const writer = writeMessage({ ...message, to: none });
+  const { length } = writer;
+  const bytes = Buffer.allocUnsafe(headBytes + length);
+  bytes.writeUInt32BE(length + 1, 0);
+  bytes[4] = FrameKind.raft;
+  writer.copy(bytes, headBytes);
   return bytes;
 }
 

@@ -4,7 +4,7 @@ import { Code } from "../../net/grpc-error.ts";
 import { dialTls, type TlsSource } from "../../net/tls-source.ts";
 import { MemberListResponse } from "../../proto/generated/etcdserverpb.ts";
 import { type ClusterMember, type InitialCluster, idText } from "./cluster.ts";
-import { FrameDecoder, FrameKind, frames } from "./frames.ts";
+import { FrameDecoder, FrameKind, frame } from "./frames.ts";
 
 /**
  * `--initial-cluster-state=existing`: a member that was added to a running cluster asks the others who is in it, and finds
@@ -67,7 +67,7 @@ export function askMembers(url: string, source: TlsSource | undefined): Promise<
     const socket = secure ? dialTls(source!, to) : net.connect(to);
     const decoder = new FrameDecoder();
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`${url} does not answer`)));
-    socket.on(secure ? "secureConnect" : "connect", () => socket.write(frames(FrameKind.members, [new Uint8Array(4)])));
+    socket.on(secure ? "secureConnect" : "connect", () => socket.write(frame(FrameKind.members, new Uint8Array(4))));
     socket.on("data", (chunk: Buffer) =>
       decoder.push(chunk, (_kind, payload) => {
         const body = payload.subarray(5);

@@ -43,7 +43,7 @@ export class LogMemory {
   }
 }
 
-/** What an entry costs beside its data. */
-const entryBytes = 200;
+/** What a packed entry costs beside its data. */
+const entryBytes = 16;
 const markBytes = 2 << 20;
 const minBytes = 32 << 20;

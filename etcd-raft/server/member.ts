@@ -8,6 +8,7 @@ import {
   InternalRaftRequest,
   MemberListResponse,
   MemberPromoteRequest,
+  type PutResponse,
   type ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
@@ -31,6 +32,7 @@ import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
 import { countEvents, type ServerMetrics } from "./metrics.ts";
 import { Pending, Waiter } from "./pending.ts";
+import { PlainPut } from "./plain-put.ts";
 import { Quota } from "./quota.ts";
 import { Read, Reads } from "./reads.ts";
 import { Runner } from "./runner.ts";
@@ -117,6 +119,7 @@ export class Member {
   readonly #snapshots: Snapshots;
   readonly #wal: Wal;
   readonly #pending: Pending;
+  readonly #plainPut = new PlainPut();
   readonly #reads: Reads;
   /** Proposals that did not leave: no leader is known, or no connection to it. They go again once there is one. */
   readonly #held = new Set<Uint8Array>();
@@ -259,7 +262,7 @@ export class Member {
       apply: (entry) => {
         this.#snapshots.count(entry);
         if (entry.type !== 0) return this.#reconfigure(entry);
-        this.#apply(this.applier.apply(entry));
+        this.#apply(entry);
         return undefined;
       },
       install: (snapshot) => ({
@@ -443,12 +446,18 @@ export class Member {
     });
   }
 
-  #apply(request: ReturnType<Applier["apply"]>): void {
-    if (request === undefined) return;
-    const waiter = this.#pending.take(request.id);
+  #apply(entry: Entry): void {
+    const put = this.#plainPut;
+    if (this.applier.applyPlainPut(entry, put)) {
+      const waiter = this.#pending.takeHalves(put.idHigh, put.idLow);
+      waiter?.resolve({ header: this.header(this.applier.store.revision), prevKv: undefined } satisfies PutResponse);
+      return;
+    }
+    const request = this.applier.decode(entry);
+    const waiter = request && this.#pending.take(request.header?.ID ?? request.ID);
     let response: unknown;
     try {
-      response = request.result();
+      response = this.applier.apply(entry, request);
     } catch (error) {
       if (!(error instanceof GrpcError)) throw error;
       waiter?.reject(error);

@@ -4,7 +4,7 @@ import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { dialTls } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
-import { FrameDecoder, type FrameKind, frames, helloFrame } from "./frames.ts";
+import { FrameDecoder, type FrameKind, frame, helloFrame } from "./frames.ts";
 import type { TransportOptions } from "./transport.ts";
 
 /**
@@ -68,8 +68,8 @@ export class Peer {
   }
 
   /** In one write: each costs as much as dozens of small messages. */
-  send(kind: FrameKind, payloads: readonly Uint8Array[]): void {
-    this.#socket!.write(frames(kind, payloads));
+  write(batch: readonly Buffer[]): void {
+    this.#socket!.write(batch.length === 1 ? batch[0]! : Buffer.concat(batch));
   }
 
   call(kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer> {
@@ -92,9 +92,9 @@ export class Peer {
           reject(error);
         },
       });
-      const payload = Buffer.concat([Buffer.alloc(4), request]);
-      payload.writeUInt32BE(number, 0);
-      this.send(kind, [payload]);
+      const head = Buffer.alloc(4);
+      head.writeUInt32BE(number, 0);
+      this.write([frame(kind, head, request)]);
     });
   }
 

@@ -1,11 +1,10 @@
+import { RingMap } from "../../base/ring-map.ts";
 import { Reply } from "../../net/reply.ts";
 
-/**
- * Requests on their way through raft, by the id in their entry. Deadlines are all equally far away, so the oldest is
- * always the first to expire: no timer for each.
- */
+/** Requests on their way through raft, by the id in their entry. Looked through now and then: no timer for each. */
 export class Waiter extends Reply<unknown> {
   readonly deadline: number;
+  idHigh = 0;
   /** What was proposed: to propose again when raft has not taken it. */
   readonly data: Uint8Array;
 
@@ -17,7 +16,8 @@ export class Waiter extends Reply<unknown> {
 }
 
 export class Pending {
-  readonly #waiters = new Map<bigint, Waiter>();
+  /** By the low half of the id. */
+  readonly #waiters = new RingMap<Waiter>(256);
   #nextId: bigint;
 
   /** Ids are unique over members and restarts: 16 bits of the member, 40 of the start time, counting on from there. */
@@ -34,33 +34,30 @@ export class Pending {
   }
 
   add(id: bigint, waiter: Waiter): void {
-    this.#waiters.set(id, waiter);
+    waiter.idHigh = Number(id >> 32n);
+    this.#waiters.add(Number(id & 0xffffffffn), waiter);
   }
 
   take(id: bigint): Waiter | undefined {
-    const waiter = this.#waiters.get(id);
-    if (waiter) this.#waiters.delete(id);
+    return this.takeHalves(Number(id >> 32n), Number(id & 0xffffffffn));
+  }
+
+  /** Of an id in two unsigned halves. */
+  takeHalves(high: number, low: number): Waiter | undefined {
+    const waiter = this.#waiters.get(low);
+    if (waiter?.idHigh !== high) return undefined;
+    this.#waiters.delete(low);
     return waiter;
   }
 
   /** Those whose time is over by `now`. */
   takeExpired(now: number): Waiter[] {
-    const expired: Waiter[] = [];
-    for (const [id, waiter] of this.#waiters) {
-      if (waiter.deadline > now) break;
-      this.#waiters.delete(id);
-      expired.push(waiter);
-    }
-    return expired;
+    return this.takeAll(({ deadline }) => deadline > now);
   }
 
   takeAll(except: (waiter: Waiter) => boolean = () => false): Waiter[] {
-    const all: Waiter[] = [];
-    for (const [id, waiter] of this.#waiters) {
-      if (except(waiter)) continue;
-      this.#waiters.delete(id);
-      all.push(waiter);
-    }
-    return all;
+    const taken = this.#waiters.entries().filter(([, waiter]) => !except(waiter));
+    for (const [low] of taken) this.#waiters.delete(low);
+    return taken.map(([, waiter]) => waiter);
   }
 }

@@ -2,6 +2,7 @@ import { assert } from "../../base/assert.ts";
 import type { Cancel, Clock } from "../../base/clock.ts";
 import type { ConfState } from "../raft/conf.ts";
 import type { RaftEvent } from "../raft/events.ts";
+import { lastIndex } from "../raft/log.ts";
 import { type Raft, type Status, status, step } from "../raft/raft.ts";
 import type { Entry, HardState, Input, Message, Ready } from "../raft/types.ts";
 import type { Wal } from "../wal/wal.ts";
@@ -10,8 +11,7 @@ import type { Wal } from "../wal/wal.ts";
  * Does what raft asks for (`Ready`): write, send, apply; and feeds it time, messages and requests.
  *
  * Everything that arrives during one turn of the event loop is taken together: one Propose, one WAL write, one write to
- * each peer. So the batch grows with the load, and a lone request leaves at once. (Holding proposals back while a write
- * is at the disk made larger batches and was no faster: the WAL itself joins what waits for the disk.)
+ * each peer. So the batch grows with the load, and a lone request leaves at once.
  */
 export interface RunnerOptions {
   raft: Raft;
@@ -149,7 +149,7 @@ export class Runner {
     const inputs = this.#inputs;
     this.#inputs = [];
     for (const input of inputs) this.#step(input, out);
-    if (this.#proposals.length > 0) {
+    if (this.#proposals.length > 0 && !this.#holds()) {
       const data = this.#proposals;
       this.#proposals = [];
       this.#step({ type: "Propose", data }, out);
@@ -161,6 +161,17 @@ export class Runner {
       this.#act(out);
     }
     if (toApply() || this.#inputs.length > 0) this.#schedule();
+  }
+
+  /**
+   * Under load each batch waits until the one before is committed, or it is as large: fewer, larger ones cost less (measured:
+   * a seventh at 1,000 requests in flight). A few writers do not wait for each other.
+   */
+  #holds(): boolean {
+    const { role, log } = this.#options.raft;
+    if (role !== "leader") return false;
+    const onTheWay = lastIndex(log) - log.committed;
+    return onTheWay >= manyOnTheWay && this.#proposals.length < onTheWay;
   }
 
   #step(input: Input, out: Batch): void {
@@ -319,3 +330,4 @@ const applySliceMs = 10;
 const lookBytes = 64 * 1024;
 const manyApplied = 20_000;
 const tellCommitMs = 1;
+const manyOnTheWay = 16;

@@ -5,9 +5,9 @@ import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { type TlsSource, tlsAcceptor } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
 import { type Message, none } from "../raft/types.ts";
-import { decodeMessage, encodeMessage } from "../raft/wire.ts";
+import { decodeMessage } from "../raft/wire.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
-import { answerFrame, FrameDecoder, FrameKind, helloOf } from "./frames.ts";
+import { answerFrame, FrameDecoder, FrameKind, helloOf, raftFrame } from "./frames.ts";
 import { Peer } from "./peer.ts";
 import { StateReceiver, sendState } from "./snapshot-link.ts";
 import type { Incoming } from "./snapshots.ts";
@@ -106,19 +106,21 @@ export class Transport implements PeerTransport {
 
   /** One write for each peer. */
   send(messages: readonly Message[]): Message[] {
-    const batches = new Map<Peer, Uint8Array[]>();
+    const batches = new Map<Peer, Buffer[]>();
     const stuck: Message[] = [];
+    let last: { message: Message; frame: Buffer } | undefined;
     for (const message of messages) {
       const peer = this.#peers.get(message.to);
       if (!peer?.canSend) {
         stuck.push(message);
         continue;
       }
+      if (last === undefined || !sameAppend(last.message, message)) last = { message, frame: raftFrame(message) };
       const batch = batches.get(peer);
-      if (batch) batch.push(encodeMessage(message));
-      else batches.set(peer, [encodeMessage(message)]);
+      if (batch) batch.push(last.frame);
+      else batches.set(peer, [last.frame]);
     }
-    for (const [peer, batch] of batches) peer.send(FrameKind.raft, batch);
+    for (const [peer, batch] of batches) peer.write(batch);
     return stuck;
   }
 
@@ -207,6 +209,7 @@ export class Transport implements PeerTransport {
         state = new StateReceiver(socket, incoming, done);
       } else if (kind === FrameKind.raft) {
         const message = decodeMessage(payload);
+        message.to = self;
         if (message.from === from) handlers.onMessage(message);
       } else {
         this.#answer(socket, kind as FrameKind, payload, from);
@@ -236,6 +239,14 @@ export class Transport implements PeerTransport {
       },
     );
   }
+}
+
+/** Followers that are equally far get the same. */
+function sameAppend(a: Message, b: Message): boolean {
+  if (a.type !== "App" || b.type !== "App" || a.index !== b.index || a.commit !== b.commit || a.term !== b.term)
+    return false;
+  const { length } = a.entries;
+  return length === b.entries.length && length > 0 && a.entries[length - 1] === b.entries[length - 1];
 }
 
 /** etcd's text. */

@@ -81,6 +81,10 @@ export class WatchHub {
   /** Hands the changes since the last call to all synced watchers. */
   publish(): void {
     if (this.#store.revision === this.revision) return;
+    if (this.#ranges.size === 0 && this.#byKey.size === 0) {
+      this.revision = this.#store.revision;
+      return;
+    }
     const changes = this.#store.changesFrom(this.revision + 1, Number.POSITIVE_INFINITY);
     this.revision = this.#store.revision;
     const batches = new Map<Watcher, Event[]>();

@@ -49,7 +49,7 @@ export class RecordWriter {
     end = putVarint(head, putByte(head, end, 0x10), entry.term);
     end = putVarint(head, putByte(head, end, 0x18), entry.index);
     if (entry.data.length > 0) end = putVarint(head, putByte(head, end, 0x22), entry.data.length);
-    this.#record(recordType.entry, head.subarray(0, end), entry.data);
+    this.#record(recordType.entry, head, entry.data, end);
   }
 
   hardState(state: HardState): void {
@@ -76,17 +76,17 @@ export class RecordWriter {
     return bytes;
   }
 
-  #record(type: number, head: Uint8Array, body: Uint8Array): void {
-    const dataBytes = head.length + body.length;
+  #record(type: number, head: Uint8Array, body: Uint8Array, headLength = head.length): void {
+    const dataBytes = headLength + body.length;
     this.#reserve(frameHeaderBytes + maxRecordHeaderBytes + dataBytes + 7);
-    this.crc = crc32c(crc32c(this.crc, head), body);
+    this.crc = crc32c(crc32c(this.crc, head, headLength), body);
     const buffer = this.#buffer;
     const start = this.#length + frameHeaderBytes;
     let end = putVarint(buffer, putByte(buffer, start, 0x08), type);
     end = putVarint(buffer, putByte(buffer, end, 0x10), this.crc);
     if (dataBytes > 0) end = putVarint(buffer, putByte(buffer, end, 0x1a), dataBytes);
-    buffer.set(head, end);
-    buffer.set(body, end + head.length);
+    for (let i = 0; i < headLength; i++) buffer[end + i] = head[i]!;
+    buffer.set(body, end + headLength);
     end += dataBytes;
     const recordBytes = end - start;
     const padding = (8 - (recordBytes % 8)) % 8;

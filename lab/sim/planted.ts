@@ -1,6 +1,5 @@
 import { none } from "../../etcd-raft/raft/types.ts";
 import { Reply } from "../../net/reply.ts";
-import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import type { SimMember } from "./sim-member.ts";
 
 /** Errors built in on purpose, to see that the checkers find them. */
@@ -51,26 +50,25 @@ export function plant(fault: PlantedFault, who: SimMember): void {
       break;
     case "double apply": {
       const apply = applier.apply.bind(applier);
-      applier.apply = (entry) => {
-        const once = apply(entry);
-        if (once === undefined || entry.index % 10 !== 0) return once;
-        const result = () => {
-          const response = once.result();
-          apply(entry)?.result();
-          return response;
-        };
-        return { ...once, result };
+      applier.apply = (entry, request) => {
+        const response = apply(entry, request);
+        if (entry.index % 10 === 0) apply(entry, request);
+        return response;
+      };
+      const applyPlainPut = applier.applyPlainPut.bind(applier);
+      applier.applyPlainPut = (entry, put) => {
+        const done = applyPlainPut(entry, put);
+        if (done && entry.index % 10 === 0) applyPlainPut(entry, put);
+        return done;
       };
       break;
     }
     case "wrong branch": {
       const apply = applier.apply.bind(applier);
-      applier.apply = (entry) => {
-        const request = InternalRaftRequest.decode(entry.data);
-        if (!request.txn || entry.index % 10 !== 0) return apply(entry);
+      applier.apply = (entry, request) => {
+        if (!request?.txn || entry.index % 10 !== 0) return apply(entry, request);
         const { compare, success, failure } = request.txn;
-        const data = InternalRaftRequest.encode({ ...request, txn: { compare, success: failure, failure: success } });
-        return apply({ ...entry, data });
+        return apply(entry, { ...request, txn: { compare, success: failure, failure: success } });
       };
       break;
     }

@@ -155,27 +155,31 @@ export class SimMember {
     const { applier } = member;
     const { raft } = member.runner;
     // Appends are cut, and wait for each other, also when there is little to say.
-    Object.assign(raft.config, { maxSizePerMessage: 2000, maxInflightMessages: 4, checkQuorum: preVote });
+    Object.assign(raft.config, {
+      maxSizePerMessage: 2000,
+      maxInflightMessages: 4,
+      packEntries: 3,
+      checkQuorum: preVote,
+    });
     this.member = member;
     this.services = servicesOf(member);
     if (planted) plant(planted, this);
     const apply = applier.apply.bind(applier);
-    applier.apply = (entry) => {
+    applier.apply = (entry, request) => {
       if (!life.alive) return undefined;
       watch.applies(this, entry);
-      const request = apply(entry);
-      if (request === undefined) {
+      try {
+        return apply(entry, request);
+      } finally {
         watch.applied(this, entry);
-        return undefined;
       }
-      const result = () => {
-        try {
-          return request.result();
-        } finally {
-          watch.applied(this, entry);
-        }
-      };
-      return { ...request, result };
+    };
+    const applyPlainPut = applier.applyPlainPut.bind(applier);
+    applier.applyPlainPut = (entry, put) => {
+      if (!life.alive || !applyPlainPut(entry, put)) return false;
+      watch.applies(this, entry);
+      watch.applied(this, entry);
+      return true;
     };
     const reconfigure = applier.reconfigure.bind(applier);
     applier.reconfigure = (entry) => {

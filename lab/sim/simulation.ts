@@ -1,5 +1,6 @@
 import { Registry } from "../../base/metrics.ts";
 import { seededRand } from "../../base/rand.ts";
+import { entriesOf } from "../../etcd-raft/raft/log.ts";
 import type { Entry } from "../../etcd-raft/raft/types.ts";
 import { createMetrics } from "../../etcd-raft/server/metrics.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
@@ -97,7 +98,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     leads(who, term) {
       counts.elections++;
       const { log } = who.member!.runner.raft;
-      safety.leads(who.id, term, log.entries, log.start.index);
+      safety.leads(who.id, term, entriesOf(log), log.start.index);
     },
     applies(who, entry) {
       firstApplied[entry.index] ??= recorder.now();
@@ -148,7 +149,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const compareLogs = () => {
     safety.logs(
       cluster.members.flatMap(({ id, member }) =>
-        member ? [{ member: id, log: member.runner.raft.log.entries }] : [],
+        member ? [{ member: id, log: entriesOf(member.runner.raft.log) }] : [],
       ),
     );
   };

@@ -1,3 +1,4 @@
+import { RingMap } from "../../base/ring-map.ts";
 import {
   ConnectionError,
   ErrorCode,
@@ -84,7 +85,8 @@ export class Http2Connection {
   readonly #output: Http2Output;
   readonly #splitter: FrameSplitter;
   readonly #hpack = new HpackDecoder();
-  readonly #streams = new Map<number, Http2Stream>();
+  /** By half their ids, which are odd. */
+  readonly #streams = new RingMap<Http2Stream>();
   #sendWindow = 65_535;
   #initialSendWindow = 65_535;
   #maxSendFrame = 16_384;
@@ -242,7 +244,7 @@ export class Http2Connection {
   /** We ended the stream. If the peer has not, it is told to stop sending (RFC 9113, 8.1). */
   #finish(stream: Http2Stream): void {
     this.#sent = true;
-    this.#streams.delete(stream.id);
+    this.#streams.delete(stream.id >>> 1);
     this.#blocked.delete(stream);
     if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
   }
@@ -278,7 +280,7 @@ export class Http2Connection {
     if (streamId === 0 || streamId > this.#lastStreamId)
       throw new ConnectionError(ErrorCode.protocol, "DATA on an idle stream");
     this.#consumed += payload.length;
-    const stream = this.#streams.get(streamId);
+    const stream = this.#streams.get(streamId >>> 1);
     if (stream === undefined || stream.remoteClosed) return; // ended; the bytes still count
     const endStream = (flags & Flag.endStream) !== 0;
     if (endStream) stream.remoteClosed = true;
@@ -307,7 +309,7 @@ export class Http2Connection {
 
   #onBlock(streamId: number, block: Buffer, endStream: boolean): void {
     const headers = this.#hpack.decode(block); // always: the table is shared by all streams
-    const known = this.#streams.get(streamId);
+    const known = this.#streams.get(streamId >>> 1);
     if (known !== undefined || streamId <= this.#lastStreamId) {
       if (!endStream) throw new ConnectionError(ErrorCode.protocol, "HEADERS in the middle of a stream");
       if (known === undefined || known.remoteClosed) return;
@@ -332,7 +334,7 @@ export class Http2Connection {
       trailers: undefined,
       onDrain: undefined,
     };
-    this.#streams.set(streamId, stream);
+    this.#streams.add(streamId >>> 1, stream);
     this.#onStream(stream, headers, endStream);
   }
 
@@ -367,7 +369,7 @@ export class Http2Connection {
       this.#unblock();
       return;
     }
-    const stream = this.#streams.get(streamId);
+    const stream = this.#streams.get(streamId >>> 1);
     if (stream === undefined) return;
     stream.sendWindow += increment;
     if (stream.sendWindow > maxWindow) {
@@ -385,10 +387,10 @@ export class Http2Connection {
 
   #onReset(streamId: number): void {
     if (streamId > this.#lastStreamId) throw new ConnectionError(ErrorCode.protocol, "RST_STREAM on an idle stream");
-    const stream = this.#streams.get(streamId);
+    const stream = this.#streams.get(streamId >>> 1);
     if (stream === undefined) return;
     this.#countUseless();
-    this.#streams.delete(streamId);
+    this.#streams.delete(streamId >>> 1);
     this.#blocked.delete(stream);
     stream.onDrain?.();
     stream.events?.onAbort();

@@ -1,0 +1,31 @@
+import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { createdColumn, nameColumn } from "../columns.ts";
+import {
+  LocalSubjectAccessReviews,
+  SelfSubjectAccessReviews,
+  SelfSubjectReviews,
+  SelfSubjectRulesReviews,
+  SubjectAccessReviews,
+  TokenReviews,
+} from "../generated/resources.ts";
+import { defineResource, type Resource } from "../resource.ts";
+
+/** Questions that a POST answers; nothing is stored. What they may hold is checked by who answers. */
+const review = <T extends KubernetesObject>(type: ResourceType<T>): Resource<T> =>
+  defineResource(type, {
+    verbs: ["create"],
+    virtual: true,
+    defaults: () => {},
+    validate: () => [],
+    validateUpdate: () => [],
+    columns: [nameColumn, createdColumn],
+  });
+
+export const authenticationReviews: readonly Resource[] = [review(SelfSubjectReviews), review(TokenReviews)];
+
+export const authorizationReviews: readonly Resource[] = [
+  review(LocalSubjectAccessReviews),
+  review(SelfSubjectAccessReviews),
+  review(SelfSubjectRulesReviews),
+  review(SubjectAccessReviews),
+];
