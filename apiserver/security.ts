@@ -6,6 +6,7 @@ import { authenticationMakers } from "./authn/reviews.ts";
 import { bootstrapTokens, staticTokens } from "./authn/secret-tokens.ts";
 import { type ServiceAccountOptions, ServiceAccountTokens } from "./authn/service-account-tokens.ts";
 import { tokenRequestMaker } from "./authn/token-request.ts";
+import { abacAuthorizer } from "./authz/abac.ts";
 import { type Authorizer, inOrder, noOpinion, superusers } from "./authz/authorizer.ts";
 import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
 import { nodeAuthorizer } from "./authz/node.ts";
@@ -25,6 +26,8 @@ export interface SecurityOptions {
   requestHeader?: RequestHeaderOptions | undefined;
   /** `Node,RBAC` unless told otherwise. */
   authorizationModes?: readonly string[];
+  /** Text of --authorization-policy-file. */
+  abacPolicy?: string | undefined;
 }
 
 export interface Security {
@@ -56,6 +59,11 @@ export function securityOf(
   const modes: Record<string, () => Authorizer> = {
     Node: () => nodeAuthorizer(nodeLookupOf(cache)),
     RBAC: () => rbac,
+    ABAC: () => {
+      if (options.abacPolicy === undefined)
+        throw new RangeError("--authorization-policy-file is required with --authorization-mode=ABAC");
+      return abacAuthorizer(options.abacPolicy);
+    },
     AlwaysAllow: () => ({ authorize: () => ({ type: "Allow", reason: "" }) }),
     AlwaysDeny: () => ({ authorize: () => ({ ...noOpinion, reason: "Everything is forbidden." }) }),
   };
