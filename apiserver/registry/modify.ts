@@ -68,7 +68,7 @@ async function attempts(
       fresh = true;
       continue;
     }
-    if (next !== gone && isDeepStrictEqual(withoutRevision(next), withoutRevision(old))) {
+    if (next !== gone && !current.stale && isDeepStrictEqual(withoutRevision(next), withoutRevision(old))) {
       if (fresh) return { stored: current, gone: false };
       const newest = await live(context, resource, target);
       if (newest.revision === current.revision) return { stored: newest, gone: false };

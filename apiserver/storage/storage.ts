@@ -9,6 +9,7 @@ import {
   type RequestOpInit,
 } from "../../etcd-raft/client/client.ts";
 import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import type { Transformer } from "./encryption.ts";
 import { storageError } from "./errors.ts";
 import { decodeValue, type StoredObject } from "./stored-object.ts";
 
@@ -19,16 +20,31 @@ import { decodeValue, type StoredObject } from "./stored-object.ts";
 export class Storage {
   readonly #etcd: Pick<EtcdClient, "range" | "txn">;
   readonly #clock: Clock;
+  readonly #transformerOf: (key: string) => Transformer | undefined;
 
-  constructor(etcd: Pick<EtcdClient, "range" | "txn">, clock: Clock = systemClock) {
+  constructor(
+    etcd: Pick<EtcdClient, "range" | "txn">,
+    clock: Clock = systemClock,
+    transformerOf: (key: string) => Transformer | undefined = () => undefined,
+  ) {
     this.#etcd = etcd;
     this.#clock = clock;
+    this.#transformerOf = transformerOf;
+  }
+
+  /** What the store holds, decrypted. Throws an Error for what is no object, and for what no key opens. */
+  decode(kv: Pick<KeyValue, "key" | "value" | "modRevision">): StoredObject {
+    const key = Buffer.from(kv.key).toString();
+    const opened = this.#transformerOf(key)?.fromStore(key, kv.value);
+    const object = decodeValue(key, opened?.value ?? kv.value, kv.modRevision);
+    object.stale = opened?.stale ?? false;
+    return object;
   }
 
   /** Linearizable. */
   async get(key: string): Promise<StoredObject | undefined> {
     const { kvs } = await this.#range({ key, limit: 1 });
-    return kvs[0] && toObject(kvs[0]);
+    return kvs[0] && this.#readable(kvs[0]);
   }
 
   /**
@@ -42,7 +58,7 @@ export class Storage {
     const objects: StoredObject[] = [];
     for (const kv of response.kvs) {
       try {
-        objects.push(toObject(kv));
+        objects.push(this.decode(kv));
       } catch (error) {
         if (onUnreadable === undefined) throw internalError(error);
         onUnreadable(Buffer.from(kv.key).toString(), error);
@@ -69,7 +85,11 @@ export class Storage {
    * A Txn whose answer got lost may have happened or not. It is sent again: the conditions make that harmless, and when
    * they no longer hold because our own values are there, it had happened.
    */
-  async commit(writes: Write[]): Promise<Committed | Refused> {
+  async commit(plain: Write[]): Promise<Committed | Refused> {
+    const writes = plain.map((write) => {
+      const transformer = write.value && this.#transformerOf(write.key);
+      return transformer ? { ...write, value: transformer.toStore(write.key, write.value!) } : write;
+    });
     const creates = writes.every(({ revision }) => revision === 0);
     const request = {
       compare: writes.map(({ key, revision }) => ({ key, result: equal, target: mod, modRevision: revision })),
@@ -88,11 +108,19 @@ export class Storage {
           const revision = Math.max(...kvs.map((kv) => kv?.modRevision ?? 0));
           return { committed: true, revision: revision || (await this.currentRevision()) };
         }
-        return { committed: false, current: kvs.map((kv) => kv && toObject(kv)) };
+        return { committed: false, current: kvs.map((kv) => kv && this.#readable(kv)) };
       } catch (error) {
         if (!isUncertain(error) || this.#clock.monotonic() >= deadline) throw storageError(error);
         await sleep(this.#clock, retryMs);
       }
+    }
+  }
+
+  #readable(kv: KeyValue): StoredObject {
+    try {
+      return this.decode(kv);
+    } catch (error) {
+      throw internalError(error);
     }
   }
 
@@ -148,8 +176,6 @@ const mod = 2;
 const attemptMs = 2000;
 const settleMs = 10_000;
 const retryMs = 25;
-
-const toObject = (kv: KeyValue) => decodeValue(Buffer.from(kv.key).toString(), kv.value, kv.modRevision);
 
 function operation({ key, value, lease = 0n }: Write): RequestOpInit {
   return value === undefined ? { requestDeleteRange: { key } } : { requestPut: { key, value, lease } };

@@ -16,6 +16,8 @@ export class StoredObject {
   /** The revision of its last change, or of its deletion. */
   readonly revision: number;
   readonly bytes: Buffer;
+  /** In the store it is not encrypted as it would be now: a write renews it even when it changes nothing. */
+  stale = false;
   #attributes: (Attributes & { fieldsOf: unknown }) | undefined;
 
   constructor(key: string, revision: number, bytes: Buffer) {

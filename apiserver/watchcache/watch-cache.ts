@@ -1,10 +1,10 @@
 import { type Cancel, type Clock, systemClock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { type EtcdClient, prefixEnd, type Watch, type WatchClosed } from "../../etcd-raft/client/client.ts";
-import type { Event } from "../../proto/generated/mvccpb.ts";
+import type { Event, KeyValue } from "../../proto/generated/mvccpb.ts";
 import { initializing, statusBytes, tooLargeResourceVersion, tooOldResourceVersion } from "../storage/errors.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
-import { decodeValue, type StoredObject } from "../storage/stored-object.ts";
+import type { StoredObject } from "../storage/stored-object.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
 import { type Scope, Watcher, type WatchSink } from "./watcher.ts";
 
@@ -238,9 +238,9 @@ export class WatchCache {
     return entry;
   }
 
-  #put(cache: ResourceCache, key: string, kv: { value: Uint8Array; modRevision: number }): CacheEvent | undefined {
+  #put(cache: ResourceCache, key: string, kv: KeyValue): CacheEvent | undefined {
     try {
-      return cache.put(decodeValue(key, kv.value, kv.modRevision));
+      return cache.put(this.#options.storage.decode(kv));
     } catch (err) {
       this.#unreadable(key, err);
       return cache.delete(key, kv.modRevision); // what was there is there no more
