@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { resources } from "../api/resources.ts";
+import { systemClock } from "../base/clock.ts";
 import { parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
@@ -10,7 +11,7 @@ import { EtcdClient } from "../etcd-raft/client/client.ts";
 import { GrpcServer } from "../net/grpc-server.ts";
 import { readTls } from "../net/tls.ts";
 import { HttpServer } from "./http/server.ts";
-import { securityFlags, securityOptions } from "./security-flags.ts";
+import { auditAndEncryption, securityFlags, securityOptions } from "./security-flags.ts";
 import { Apiserver } from "./server.ts";
 
 /** The apiserver as a process: flags, certificates, sockets. */
@@ -120,6 +121,7 @@ runProcess(log, async (signal) => {
         admissionPlugins: { enable: flags["enable-admission-plugins"], disable: flags["disable-admission-plugins"] },
         advertise: { address: advertised, port: securePort },
         security: securityOptions(flags),
+        ...auditAndEncryption(flags, systemClock, log),
         kubelet: files(
           flags["kubelet-certificate-authority"],
           flags["kubelet-client-certificate"],

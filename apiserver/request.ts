@@ -1,9 +1,13 @@
+import type { Attributes } from "./authz/authorizer.ts";
+
 /**
  * A request as both fronts hand it to the chain: who wants to do what to which resource. Plain data; tests make them
  * without a socket.
  */
 export interface ApiRequest {
+  /** Whom it is handled as. */
   user: User;
+  caller?: Caller;
   verb: Verb;
   target: Target;
   options: Options;
@@ -18,6 +22,16 @@ export interface ApiRequest {
   auditAnnotations?: Map<string, string>;
   /** Throws 403 when the user may not do something else to the same target: an apply may create. Set by the chain. */
   check?: (verb: Verb) => Promise<void>;
+}
+
+/** Who sends a request, and from where; fronts without impersonation leave it out. */
+export interface Caller {
+  user: User;
+  /** What he must be allowed when he acts as someone else. */
+  needs: readonly Attributes[];
+  uri: string;
+  sourceIPs: readonly string[];
+  auditID: string | undefined;
 }
 
 export interface User {

@@ -1,8 +1,13 @@
 import { readFileSync } from "node:fs";
+import type { Clock } from "../base/clock.ts";
 import type { FlagSpec, Flags } from "../base/flags.ts";
+import type { Logger } from "../base/logger.ts";
+import { AuditLog } from "./audit/log.ts";
+import { parsePolicy } from "./audit/policy.ts";
 import type { SecurityOptions } from "./security.ts";
+import { Encryption } from "./storage/encryption.ts";
 
-/** The flags of authentication and authorization, and the files that they name. */
+/** The flags of authentication, authorization, audit and encryption, and the files that they name. */
 export const securityFlags = {
   "anonymous-auth": { type: "boolean", default: false, help: "requests without credentials are system:anonymous" },
   "token-auth-file": { type: "string", optional: true, help: "CSV of tokens: token,user,uid,groups" },
@@ -17,6 +22,13 @@ export const securityFlags = {
   "requestheader-uid-headers": { type: "strings", help: "his uid" },
   "requestheader-group-headers": { type: "strings", default: ["X-Remote-Group"], help: "his groups" },
   "requestheader-extra-headers-prefix": { type: "strings", default: ["X-Remote-Extra-"], help: "more about him" },
+  "authorization-policy-file": { type: "string", optional: true, help: "ABAC: a JSON policy a line" },
+  "audit-policy-file": { type: "string", optional: true, help: "which requests are audited, and how much of them" },
+  "audit-log-path": { type: "string", optional: true, help: "where to; - is stdout" },
+  "audit-log-maxsize": { type: "number", default: 100, help: "megabytes at which a new file is begun" },
+  "audit-log-maxage": { type: "number", default: 0, help: "days that old files are kept; 0: for ever" },
+  "audit-log-maxbackup": { type: "number", default: 0, help: "old files that are kept; 0: all" },
+  "encryption-provider-config": { type: "string", optional: true, help: "how values are encrypted in the store" },
   "authorization-mode": { type: "strings", default: ["Node", "RBAC"], help: "who is asked, in order" },
 } as const satisfies FlagSpec;
 
@@ -49,5 +61,23 @@ export function securityOptions(flags: Flags<typeof securityFlags>): SecurityOpt
             extraHeaderPrefixes: flags["requestheader-extra-headers-prefix"],
           },
     authorizationModes: flags["authorization-mode"],
+    abacPolicy: optional(flags["authorization-policy-file"]),
   };
+}
+
+/** The audit log and encryption at rest, as far as their flags are given. Throws RangeError, and what files throw. */
+export function auditAndEncryption(flags: Flags<typeof securityFlags>, clock: Clock, log: Logger) {
+  const config = flags["encryption-provider-config"];
+  const encryption = config === undefined ? undefined : new Encryption(readFileSync(config, "utf8"));
+  const [file, path] = [flags["audit-policy-file"], flags["audit-log-path"]];
+  if (file === undefined || path === undefined) return { encryption, audit: undefined };
+  const options = {
+    path,
+    maxSizeMegabytes: flags["audit-log-maxsize"],
+    maxAgeDays: flags["audit-log-maxage"],
+    maxBackups: flags["audit-log-maxbackup"],
+  };
+  const auditLog = new AuditLog(options, clock, (err) => log.error({ err }, "Writing the audit log failed"));
+  const audit = { policy: parsePolicy(readFileSync(file, "utf8")), write: (line: string) => auditLog.write(line) };
+  return { encryption, audit };
 }

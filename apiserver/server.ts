@@ -9,6 +9,8 @@ import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins } from "./admission/plugins.ts";
+import { Audit } from "./audit/audit.ts";
+import type { Policy as AuditPolicy } from "./audit/policy.ts";
 import { escalationCheck } from "./authz/escalation.ts";
 import { Chain } from "./chain.ts";
 import { DefinitionsController } from "./crd/controller.ts";
@@ -29,6 +31,7 @@ import { writeNamespaces, writePolicy, writeSystemObjects } from "./registry/sys
 import { ResourceTable } from "./resource-table.ts";
 import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
+import type { Encryption } from "./storage/encryption.ts";
 import { EventLease } from "./storage/event-lease.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
@@ -43,6 +46,9 @@ export interface ApiserverOptions {
   admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   advertise: { address: string; port: number };
   security?: SecurityOptions;
+  /** Of values in the store. */
+  encryption?: Encryption | undefined;
+  audit?: { policy: AuditPolicy; write(line: string): void } | undefined;
   /** Towards the agents. */
   kubelet: TlsMaterial | undefined;
   metrics: Metrics;
@@ -67,7 +73,7 @@ export class Apiserver {
     const { etcd, resources, log, metrics, advertise, clock = systemClock, rand = systemRand } = options;
     this.#options = options;
     this.#clock = clock;
-    const storage = new Storage(etcd, clock);
+    const storage = new Storage(etcd, clock, options.encryption?.byKey(resources));
     this.#cache = new WatchCache({
       etcd,
       storage,
@@ -111,7 +117,7 @@ export class Apiserver {
       rand,
     };
     this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
-    this.#chain = new Chain(this.#registry, authorizer);
+    this.#chain = new Chain(this.#registry, authorizer, options.audit && new Audit({ ...options.audit, clock, rand }));
     const paths = new Paths({
       discovery: new DiscoveryDocuments(table),
       openapi: new OpenApi(table),

@@ -13,7 +13,8 @@ import type { TlsMaterial } from "../net/tls.ts";
 import { type Authority, createAuthority } from "../pki/authority.ts";
 import { HttpServer } from "./http/server.ts";
 import type { SecurityOptions } from "./security.ts";
-import { Apiserver } from "./server.ts";
+import { Apiserver, type ApiserverOptions } from "./server.ts";
+import type { Encryption } from "./storage/encryption.ts";
 
 /**
  * A whole apiserver for tests, in this process, over a one-member store of its own: real sockets on the loopback, mutual
@@ -59,6 +60,8 @@ export interface TestApiserverOptions {
   log?: Logger;
   security?: SecurityOptions;
   frontProxyCa?: Buffer;
+  encryption?: Encryption;
+  audit?: ApiserverOptions["audit"];
   /** A store that is there already; its owner closes it. */
   etcdEndpoints?: readonly string[];
 }
@@ -114,6 +117,8 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
       bootstrapTokens: true,
       ...options.security,
     },
+    encryption: options.encryption,
+    audit: options.audit,
     metrics: createRegistry(),
     log,
   });

@@ -20,6 +20,7 @@ export interface Peer {
   user: User | "invalid" | undefined;
   /** CN of a certificate that the front-proxy authority has signed. */
   proxy?: string | undefined;
+  address?: string | undefined;
 }
 
 export interface RequestHeaderOptions {

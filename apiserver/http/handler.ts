@@ -1,10 +1,10 @@
 import { requestEntityTooLarge, StatusError, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
-import type { Authenticator } from "../authn/authenticator.ts";
+import { type Authenticator, valuesOf } from "../authn/authenticator.ts";
 import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
 import { type Chain, isAlwaysAllowed } from "../chain.ts";
-import type { ApiRequest, Body, User, Verb } from "../request.ts";
+import type { ApiRequest, Body, Caller, User, Verb } from "../request.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
@@ -44,19 +44,20 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
 
 const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Method Not Allowed\n" };
 
-/** Who the request is from, or whom it acts as (`kubectl --as`) when that is allowed. Throws 401 and 403. */
-async function userOf(
-  { chain, authenticator, anonymous: allowed }: HandlerOptions,
-  { peer, headers }: HttpRequest,
+/** Who the request is from, and whom it acts as (`kubectl --as`). Throws 401. */
+async function identify(
+  { authenticator, anonymous: allowed }: HandlerOptions,
+  request: HttpRequest,
   path: string,
-): Promise<User> {
+): Promise<{ user: User; caller: Caller; userAgent: string | undefined }> {
+  const { peer, headers, url: uri } = request;
   const found = await authenticator.authenticate(peer, headers);
   const user = found ?? (allowed || isAlwaysAllowed(path) ? anonymous : undefined);
   if (user === undefined) throw unauthorized();
   const acting = impersonation(user, headers);
-  if (acting === undefined) return user;
-  for (const need of acting.needs) await chain.check(need);
-  return acting.as;
+  const sourceIPs = [...valuesOf(headers, "x-forwarded-for"), ...(peer.address ? [peer.address] : [])];
+  const caller = { user, needs: acting?.needs ?? [], uri, sourceIPs, auditID: header(request, "audit-id") };
+  return { user: acting?.as ?? user, caller, userAgent: header(request, "user-agent") };
 }
 
 async function servePath(
@@ -65,9 +66,10 @@ async function servePath(
   response: HttpResponse,
   info: RequestInfo & { type: "Path" },
 ): Promise<void> {
-  const { chain, paths } = options;
-  await chain.checkPath(await userOf(options, request, info.path), info.method, info.path);
-  await paths.serve(request, response, info);
+  await options.chain.handlePath(await identify(options, request, info.path), info, async () => {
+    await options.paths.serve(request, response, info);
+    return response.statusCode;
+  });
 }
 
 async function serveResource(
@@ -78,7 +80,7 @@ async function serveResource(
   warnings: string[],
 ): Promise<number> {
   const { chain, clock } = options;
-  const user = await userOf(options, request, "");
+  const identity = await identify(options, request, "");
   const form: Form | undefined =
     info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
   if (form === undefined) throw unacceptable();
@@ -86,13 +88,12 @@ async function serveResource(
   const { verb, target, options: query } = info;
   let controller: AbortController | undefined; // few requests ask for it, and it is not cheap
   const apiRequest: ApiRequest = {
-    user,
+    ...identity,
     verb,
     target,
     options: query,
     body,
     warnings,
-    userAgent: header(request, "user-agent"),
     get signal() {
       if (controller !== undefined) return controller.signal;
       const made = new AbortController();

@@ -24,6 +24,7 @@ export interface HttpRequest {
 /** What both HTTP versions offer to answer with. */
 export interface HttpResponse {
   readonly headersSent: boolean;
+  readonly statusCode: number;
   readonly writableLength: number;
   writeHead(code: number, headers: Record<string, string | string[] | number>): unknown;
   write(bytes: Uint8Array): boolean;
@@ -94,7 +95,8 @@ export class HttpServer {
     const known = this.#peers.get(connection);
     if (known !== undefined) return known;
     const socket = ("socket" in connection ? connection.socket : connection) as TLSSocket;
-    const peer = this.#peerOfCertificate(socket);
+    const address = socket.remoteAddress?.replace(/^::ffff:/, "");
+    const peer = { ...this.#peerOfCertificate(socket), address };
     this.#peers.set(connection, peer);
     return peer;
   }

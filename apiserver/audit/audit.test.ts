@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, test } from "vitest";
+import { call, configMap, TestWatch } from "../http.testing.ts";
+import { startTestApiserver } from "../testing.ts";
+import { AuditLog } from "./log.ts";
+import { decide, parsePolicy } from "./policy.ts";
+
+const policyOf = (...rules: string[]) =>
+  parsePolicy(
+    `{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [${rules.join(", ")}]}`,
+  );
+
+describe("the first rule that matches decides", () => {
+  const policy = policyOf(
+    "{level: None, users: [system:kube-proxy], verbs: [watch], resources: [{group: '', resources: [endpoints, services]}]}",
+    "{level: None, nonResourceURLs: ['/livez*', /version]}",
+    "{level: RequestResponse, resources: [{group: '', resources: [pods]}], omitStages: [ResponseStarted]}",
+    "{level: Request, resources: [{group: '', resources: [configmaps], resourceNames: [one]}], namespaces: [kube-system]}",
+    "{level: Metadata, resources: [{group: apps, resources: ['*/scale']}, {group: '', resources: ['secrets/*']}]}",
+    "{level: Metadata, userGroups: [dev]}",
+  );
+  const resource = (verb: string, text: string, user = "u", ...groups: string[]) => {
+    const [group, name, subresource, namespace, object] = text.split(":") as [string, string, string, string, string];
+    const target = { group, version: "v1", resource: name, subresource, namespace, name: object };
+    return { user: { name: user, groups }, verb, target };
+  };
+  test.each([
+    ["a user, a verb and a resource", resource("watch", ":services:::", "system:kube-proxy"), "None"],
+    ["not another verb", resource("get", ":services:::", "system:kube-proxy"), "None"],
+    ["a path", { user: { name: "u", groups: ["dev"] }, verb: "get", path: "/version" }, "None"],
+    ["a path's beginning", { user: { name: "u", groups: ["dev"] }, verb: "get", path: "/livez/ping" }, "None"],
+    ["another path for a group", { user: { name: "u", groups: ["dev"] }, verb: "get", path: "/api" }, "Metadata"],
+    ["a resource", resource("get", ":pods::ns:p"), "RequestResponse"],
+    ["not its subresource", resource("get", ":pods:log:ns:p"), "None"],
+    ["a name in a namespace", resource("get", ":configmaps::kube-system:one"), "Request"],
+    ["not in another", resource("get", ":configmaps::default:one"), "None"],
+    ["a subresource of all", resource("get", "apps:deployments:scale:ns:d"), "Metadata"],
+    ["all subresources of one", resource("get", ":secrets:x:ns:d"), "Metadata"],
+    ["a group of users", resource("get", "x:ys:::", "u", "dev"), "Metadata"],
+  ])("%s", (_name, attributes, level) => {
+    assert.equal(decide(policy, attributes).level, level);
+  });
+
+  test("stages are left out by the policy and by the rule", () => {
+    assert.deepEqual(decide(policy, resource("get", ":pods:::")).omitStages, ["RequestReceived", "ResponseStarted"]);
+  });
+
+  test.each([
+    ["{apiVersion: audit.k8s.io/v1, kind: Policy}", /0 rules/],
+    [
+      "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: All}]}",
+      /rules\[0\].level: Unsupported value: "All"/,
+    ],
+    ["{kind: Policy}", /no audit.k8s.io\/v1 Policy/],
+  ])("%s is refused", (text, message) => {
+    assert.throws(() => parsePolicy(text), message);
+  });
+});
+
+test("what a client does is written in stages, with what it sent and got", async () => {
+  const lines: string[] = [];
+  const policy = policyOf(
+    "{level: None, resources: [{group: coordination.k8s.io}]}",
+    "{level: RequestResponse, verbs: [create], resources: [{group: '', resources: [configmaps]}], omitManagedFields: true}",
+    "{level: Metadata}",
+  );
+  const server = await startTestApiserver({ audit: { policy, write: (line) => lines.push(line) } });
+  // biome-ignore lint/suspicious/noExplicitAny: tests look where they like
+  const events = (): any[] => lines.map((line) => JSON.parse(line));
+  try {
+    const path = "/api/v1/namespaces/default/configmaps";
+    const headers = { "user-agent": "test", "audit-id": "mine" };
+    await call(server, path, { method: "POST", body: configMap("a"), headers });
+    await call(server, `${path}/none`, { headers: { "impersonate-user": "jane" } });
+    await call(server, "/version");
+    const watch = new TestWatch(server, `${path}?watch=1`);
+    await watch.until(() => watch.events.length > 0);
+    watch.close();
+    while (events().filter(({ verb, stage }) => verb === "watch" && stage === "ResponseComplete").length === 0)
+      await new Promise(setImmediate);
+    const [created, denied, version, ...watched] = events();
+    assert.equal(created.auditID, "mine");
+    assert.deepEqual(created.objectRef, { resource: "configmaps", namespace: "default", apiVersion: "v1" });
+    assert.deepEqual(
+      [created.level, created.stage, created.requestURI, created.verb],
+      ["RequestResponse", "ResponseComplete", path, "create"],
+    );
+    assert.deepEqual(
+      [created.user.username, created.userAgent, created.sourceIPs],
+      ["kubernetes-admin", "test", ["127.0.0.1"]],
+    );
+    assert.deepEqual([created.requestObject, created.responseStatus], [configMap("a"), { metadata: {}, code: 201 }]);
+    assert.deepEqual(
+      [created.responseObject.metadata.name, created.responseObject.metadata.managedFields],
+      ["a", undefined],
+    );
+    assert.match(created.annotations["authorization.k8s.io/decision"], /allow/);
+    assert.deepEqual(
+      [denied.impersonatedUser.username, denied.responseStatus.code, denied.requestObject],
+      ["jane", 403, undefined],
+    );
+    assert.equal(denied.annotations["authorization.k8s.io/decision"], "forbid");
+    assert.deepEqual(
+      [version.requestURI, version.objectRef, version.responseStatus.code],
+      ["/version", undefined, 200],
+    );
+    assert.deepEqual(
+      watched.map(({ stage }) => stage),
+      ["ResponseStarted", "ResponseComplete"],
+    );
+  } finally {
+    await server.close();
+  }
+});
+
+describe("the file", () => {
+  const dir = mkdtempSync(join(tmpdir(), "audit-"));
+  afterAll(() => rmSync(dir, { recursive: true }));
+
+  test("begins anew when it is full, and keeps as many old ones as it shall", async () => {
+    let now = Date.parse("2026-01-01T00:00:00Z");
+    const clock = { now: () => now } as never;
+    const options = { path: join(dir, "sub/audit.log"), maxSizeMegabytes: 1, maxAgeDays: 0, maxBackups: 2 };
+    const log = new AuditLog(options, clock, assert.fail);
+    for (let i = 0; i < 8; i++) {
+      log.write(`${i}${"x".repeat(600_000)}`);
+      now += 1000;
+    }
+    await log.close();
+    const again = new AuditLog(options, clock, assert.fail);
+    again.write("last");
+    await again.close();
+    const files = readdirSync(join(dir, "sub")).sort();
+    assert.deepEqual(files, ["audit-2026-01-01T00-00-06.000.log", "audit-2026-01-01T00-00-07.000.log", "audit.log"]);
+    assert.match(readFileSync(options.path, "utf8"), /^7x+\nlast\n$/);
+  });
+});
