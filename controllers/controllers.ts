@@ -11,6 +11,7 @@ import { type NodeIpamOptions, nodeIpamController } from "./nodeipam/controller.
 import { type NodeLifecycleOptions, nodeLifecycleController } from "./nodelifecycle/controller.ts";
 import { podGcController } from "./podgc/controller.ts";
 import { replicaSetController } from "./replicaset/controller.ts";
+import { resourceQuotaController } from "./resourcequota/controller.ts";
 import { serviceAccountController } from "./serviceaccount/controller.ts";
 import { taintEvictionController } from "./tainteviction/controller.ts";
 
@@ -37,6 +38,10 @@ export async function startControllers(
     taintEvictionController(context),
     podGcController(context),
     namespaceController(context, namespacedContents),
+    resourceQuotaController(
+      context,
+      collectable.filter(({ namespaced }) => namespaced),
+    ),
     serviceAccountController(context, options.rootCa),
     clusterRoleAggregationController(context),
     garbageCollector(context, collectable),

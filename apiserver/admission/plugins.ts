@@ -13,6 +13,7 @@ import { nodeRestriction } from "./node-restriction.ts";
 import { alwaysPullImages, extendedResourceToleration } from "./off-by-default.ts";
 import { podSecurity } from "./pod-security.ts";
 import { priority } from "./priority.ts";
+import { resourceQuota } from "./resource-quota.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
@@ -57,6 +58,7 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
     webhooks.mutating,
     validatingAdmissionPolicy(expressions, metrics),
     webhooks.validating,
+    resourceQuota(),
   ];
   const names = new Set(all.map(({ name }) => name));
   for (const [flag, given] of [["enable", enable] as const, ["disable", disable] as const])

@@ -1,0 +1,78 @@
+import { isDeepStrictEqual } from "node:util";
+import { isPodTerminal } from "../../api/core/pod-status.ts";
+import { countsFor } from "../../api/core/quota-usage.ts";
+import type { Pod } from "../../api/generated/core-v1.ts";
+import { Pods, ResourceQuotas } from "../../api/generated/resources.ts";
+import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { isConflict } from "../../apimachinery/status.ts";
+import { keyOf } from "../../client/store.ts";
+import type { ControllerContext } from "../context.ts";
+import { Runner } from "../runner.ts";
+import { type Action, reconcile, type State } from "./reconcile.ts";
+
+/** `types`: every namespaced resource that the controllers follow anyway. */
+export function resourceQuotaController(
+  context: ControllerContext,
+  types: readonly ResourceType<KubernetesObject>[],
+): Runner<State, Action> {
+  const { client, clock } = context;
+  const quotas = context.informer(ResourceQuotas);
+  const quotasIn = quotas.store.index(({ metadata }) => [metadata.namespace!]);
+  const kinds = types.map((kind) => {
+    const informer = context.informer(kind);
+    return { kind, informer, within: informer.store.index(({ metadata }) => [metadata.namespace ?? ""]) };
+  });
+
+  const runner = new Runner<State, Action>(
+    {
+      name: "resourcequota",
+      gather(key) {
+        const quota = quotas.store.get(key);
+        if (quota === undefined) return undefined;
+        const names = Object.keys(quota.spec?.hard ?? {});
+        const counted = kinds.filter(({ kind }) => names.some((name) => countsFor(kind, name)));
+        const objects = counted.flatMap(({ kind, within }) =>
+          Array.from(within(quota.metadata.namespace!), (object) => ({ kind, object })),
+        );
+        return { quota, objects, nowMs: clock.now() };
+      },
+      reconcile,
+      async execute({ status }, { quota }, signal) {
+        try {
+          await client.update(ResourceQuotas, { ...quota, status }, { subresource: "status", signal });
+        } catch (error) {
+          // Admission has reserved something since: what it was for may not be in our caches yet.
+          if (!isConflict(error)) throw error;
+          queue.addAfter(keyOf(quota), settleMs);
+        }
+      },
+    },
+    context,
+  );
+  const { queue } = runner;
+
+  /** Something may have become free. What is added was reserved when it was admitted. */
+  function released(kind: ResourceType<KubernetesObject>, { metadata }: KubernetesObject): void {
+    for (const quota of quotasIn(metadata.namespace ?? ""))
+      if (Object.keys(quota.spec?.hard ?? {}).some((name) => countsFor(kind, name))) queue.add(keyOf(quota));
+  }
+
+  quotas.on({
+    onAdd: (quota) => queue.add(keyOf(quota)),
+    onUpdate: (old, quota) => !isDeepStrictEqual(old.spec, quota.spec) && queue.add(keyOf(quota)),
+  });
+  for (const { kind, informer } of kinds) {
+    informer.on({ onDelete: (object) => released(kind, object) });
+    if (kind.group === "" && kind.resource === Pods.resource)
+      informer.on({
+        onUpdate(old, pod) {
+          if (isPodTerminal(pod as Pod) && !isPodTerminal(old as Pod)) released(kind, pod);
+        },
+      });
+    else if (kind.group === "" && /^(services|persistentvolumeclaims)$/.test(kind.resource))
+      informer.on({ onUpdate: (_, object) => released(kind, object) });
+  }
+  return runner;
+}
+
+const settleMs = 1000;
