@@ -161,7 +161,7 @@ function checkOrder(items: unknown[], order: unknown[], mergeKey: string | undef
 const goList = (items: unknown[]): string => `[${items.map(goValue).join(" ")}]`;
 
 /** As Go's %v prints: `map[name:a]`. */
-function goValue(value: unknown): string {
+export function goValue(value: unknown): string {
   if (Array.isArray(value)) return goList(value);
   if (!isObject(value)) return value === null ? "<nil>" : String(value);
   const keys = Object.keys(value).sort();

@@ -120,27 +120,30 @@ export function decodeStored(schema: Schema, bytes: Uint8Array): JsonObject {
 }
 
 /**
- * What a patch made of an object, as one of its kind again. `patch` is the patch's text: upstream quotes it in the 422
- * for values of the wrong type and, when Strict, for unknown fields.
+ * What a patch made of an object, as one of its kind again. `patch` is what upstream quotes in the 422 for values of the
+ * wrong type and, when Strict, for unknown fields.
  */
 export function decodePatched(
   schema: Schema,
   patched: unknown,
-  { expected, validation = "Warn", patch }: Omit<DecodeOptions, "mediaType"> & { patch: string },
+  { expected, validation = "Warn", patch, decode }: Omit<DecodeOptions, "mediaType"> & { patch: string },
 ): Decoded {
   const fail = (detail: string) => invalid({ group: "", kind: "" }, "", [invalidValue("patch", patch, detail)]);
   if (!isObject(patched))
     throw fail(`json: cannot unmarshal ${describe(patched)} into Go value of type ${expected.kind}`);
-  const { message } = expectKind(schema, patched["apiVersion"], patched["kind"], expected);
+  const { message } = decode
+    ? expectCustom(patched, expected)
+    : expectKind(schema, patched["apiVersion"], patched["kind"], expected);
   const unknown: string[] = [];
   try {
-    normalize(schema, message, patched, unknown);
+    if (decode) decode(patched, unknown);
+    else normalize(schema, message!, patched, unknown);
   } catch (error) {
     throw fail((error as Error).message);
   }
   const problems = validation === "Ignore" ? [] : unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
   if (problems.length && validation === "Strict") throw fail(`strict decoding error: ${problems.join(", ")}`);
-  return { object: complete(patched, message, expected), warnings: problems };
+  return { object: message ? complete(patched, message, expected) : patched, warnings: problems };
 }
 
 function parseJson(text: string, scan: Scan): unknown {

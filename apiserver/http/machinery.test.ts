@@ -71,6 +71,20 @@ describe("a request that cannot be is refused with", () => {
       409,
       /the object has been modified; please apply your changes to the latest version and try again$/,
     ],
+    [
+      "422 for a patch that makes nonsense of the object",
+      `${maps}/a`,
+      patch("merge-patch+json", { data: 1 }),
+      422,
+      /^ "" is invalid: patch: Invalid value: "\{.*\\"data\\":1\}": json: cannot unmarshal number into Go struct field/,
+    ],
+    [
+      "422 for a strategic one with an unknown field",
+      `${maps}/a?fieldValidation=Strict`,
+      patch("strategic-merge-patch+json", { bar: [{ a: null }] }),
+      422,
+      /patch: Invalid value: "map\[bar:\[map\[a:<nil>\]\]\]": strict decoding error: unknown field "bar"$/,
+    ],
     ["415 for a patch of no type", `${maps}/a`, { method: "PATCH", body: "{}" }, 415, /strategic-merge-patch/],
     ["422 for force without apply", `${maps}/a?force=true`, patch("merge-patch+json", {}), 422, /non-apply patch/],
     [

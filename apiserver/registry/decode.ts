@@ -2,9 +2,15 @@ import type { CustomKind, Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
 import { notSupported } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { mediaTypes as allTypes, decodeBody, type FieldValidation } from "../../apimachinery/schema/decode.ts";
+import {
+  mediaTypes as allTypes,
+  decodeBody,
+  decodePatched,
+  type FieldValidation,
+} from "../../apimachinery/schema/decode.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
+import type { Patch } from "./patch.ts";
 import { toStored } from "./versions.ts";
 
 export interface Kind {
@@ -42,9 +48,27 @@ export function decodeValueOf(kind: Kind, value: unknown, options: Options, warn
   return decodeObject(kind, body, options, warnings);
 }
 
+/** The same for what a patch made; throws 422 that quotes it. */
+export function decodePatchedValue(kind: Kind, patched: unknown, patch: Patch, options: Options, warnings: string[]) {
+  const custom = kind.custom && { decode: kind.custom.decode as (object: object, unknown: string[]) => void };
+  const validation = fieldValidation(options);
+  const quoted = patch.quote(patched); // before it is changed
+  const decoded = decodePatched(schema, patched, { expected: kind, validation, patch: quoted, ...custom });
+  warnings.push(...decoded.warnings);
+  return decoded.object as unknown as KubernetesObject;
+}
+
 /** The same for an object of a resource, as the version in which it is stored. */
-export function decodeServed(served: Resource, value: unknown, options: Options, warnings: string[]): KubernetesObject {
-  const object = decodeValueOf(served, value, options, warnings);
+export function decodeServed(
+  served: Resource,
+  value: unknown,
+  options: Options,
+  warnings: string[],
+  patch?: Patch,
+): KubernetesObject {
+  const object = patch
+    ? decodePatchedValue(served, value, patch, options, warnings)
+    : decodeValueOf(served, value, options, warnings);
   if (served.face === undefined) return object;
   served.defaults(object);
   return toStored(served, object);

@@ -2,7 +2,7 @@ import { schema } from "../../api/schema.ts";
 import { forbiddenField } from "../../apimachinery/field-error.ts";
 import { jsonPatch } from "../../apimachinery/patch/json.ts";
 import { mergePatch } from "../../apimachinery/patch/merge.ts";
-import { strategicMergePatch } from "../../apimachinery/patch/strategic.ts";
+import { goValue, strategicMergePatch } from "../../apimachinery/patch/strategic.ts";
 import { scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
@@ -10,8 +10,11 @@ import type { Body, Options } from "../request.ts";
 import { applyPatchType } from "./apply.ts";
 import { apiVersionOf, fieldValidation, type Kind } from "./decode.ts";
 
-/** A patch in a body, ready to be applied to as many states as it takes. Does not change its argument. */
-export type Patch = (current: object) => unknown;
+/**
+ * A patch in a body, ready to be applied to as many states as it takes. Does not change its argument. `quote` is what an
+ * error shows of it.
+ */
+export type Patch = ((current: object) => unknown) & { quote(patched: unknown): string };
 
 /** Throws 415 for a type that is not taken, 400 for what is no JSON. */
 export function patcher(kind: Kind, body: Body | undefined, options: Options, warnings: string[]): Patch {
@@ -23,7 +26,8 @@ export function patcher(kind: Kind, body: Body | undefined, options: Options, wa
       forbiddenField("force", "may not be specified for non-apply patch"),
     ]);
   const patch = parse(body!.bytes.toString("utf8"), fieldValidation(options), warnings);
-  return (current) => apply(kind, current, patch);
+  const quote = (patched: unknown) => (typeOf(body) === strategic ? goValue(patch) : JSON.stringify(patched));
+  return Object.assign((current: object) => apply(kind, current, patch), { quote });
 }
 
 export const isApply = (body: Body | undefined): boolean => typeOf(body) === applyPatchType;

@@ -15,7 +15,7 @@ import { bind } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
 import type { Context, Maker } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
-import { decodeObject, decodeServed, decodeValueOf, isDryRun } from "./decode.ts";
+import { decodeObject, decodePatchedValue, decodeServed, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, remove } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
 import { evict } from "./evict.ts";
@@ -146,7 +146,7 @@ export class Registry {
       async (old) => {
         warnings.clear();
         const found: string[] = [];
-        const wanted = decodeServed(served, patch(fromStored(served, old)), options, found);
+        const wanted = decodeServed(served, patch(fromStored(served, old)), options, found, patch);
         matchName(target, wanted);
         matchNamespace(resource, target, wanted);
         const result = await next(context, resource, target, old, wanted, { ...write, warnings: found });
@@ -244,7 +244,8 @@ export class Registry {
       );
     }
     const patch = patcher(kind, request.body, options, request.warnings);
-    const modifier = (scale: Scale) => decodeValueOf(kind, patch(scale), options, request.warnings) as Scale;
+    const modifier = (scale: Scale) =>
+      decodePatchedValue(kind, patch(scale), patch, options, request.warnings) as Scale;
     return object(undefined, sendable(await updateScale(context, resource, target, modifier, writeOptions(request))));
   }
 
