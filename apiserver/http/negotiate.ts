@@ -30,7 +30,7 @@ const shapes: Record<string, Form> = {
   "APIGroupDiscoveryList;apidiscovery.k8s.io;v2": { as: "APIGroupDiscoveryList" },
 };
 
-const jsonTypes = new Set(["application/json", "application/*", "*/*"]);
+export const jsonTypes = new Set(["application/json", "application/*", "*/*"]);
 
 export interface MediaType {
   type: string;

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
-import { openApiV3 } from "../../apimachinery/schema/openapi-v3.ts";
+import { encodeOpenApiV2, openApiV2 } from "../../apimachinery/schema/openapi-v2.ts";
+import { type Json, openApiV3 } from "../../apimachinery/schema/openapi-v3.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import type { ResourceTable } from "../resource-table.ts";
 
@@ -13,6 +14,7 @@ export class OpenApi {
   readonly #table: ResourceTable;
   #all: readonly Resource[] | undefined;
   #groups = new Map<string, Resource[]>();
+  #v2: { from: readonly Resource[] | undefined; json: Buffer; protobuf: Buffer; hash: string } | undefined;
   readonly #documents = new Map<string, { resources: readonly Resource[]; document: OpenApiDocument }>();
 
   constructor(table: ResourceTable) {
@@ -31,9 +33,23 @@ export class OpenApi {
     if (known?.resources.length === resources.length && resources.every((r, i) => r === known.resources[i]))
       return known.document;
     const text = JSON.stringify(openApiV3(schema, resources[0]!, resources));
-    const document = { text, hash: createHash("sha256").update(text).digest("hex").toUpperCase() };
+    const document = { text, hash: hashOf(text) };
     this.#documents.set(groupVersion, { resources, document });
     return document;
+  }
+
+  /** All in one, for clients that know no v3. */
+  get v2(): { json: Buffer; protobuf: Buffer; hash: string } {
+    const groups = this.#current();
+    let known = this.#v2;
+    if (known?.from !== this.#all || known === undefined) {
+      const documents = [...groups.keys()].map((name) => JSON.parse(this.document(name)!.text) as Json);
+      const document = openApiV2(documents);
+      const json = Buffer.from(JSON.stringify(document));
+      known = { from: this.#all, json, protobuf: encodeOpenApiV2(document), hash: hashOf(json) };
+      this.#v2 = known;
+    }
+    return known;
   }
 
   #current(): Map<string, Resource[]> {
@@ -51,6 +67,8 @@ export class OpenApi {
     return this.#groups;
   }
 }
+
+const hashOf = (text: string | Buffer) => createHash("sha256").update(text).digest("hex").toUpperCase();
 
 /** The hash changes with the text: it is its ETag and part of its address. */
 export interface OpenApiDocument {

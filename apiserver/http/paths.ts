@@ -1,8 +1,9 @@
+import { gzipSync } from "node:zlib";
 import type { Registry as Metrics } from "prom-client";
 import type { ServiceAccountTokens } from "../authn/service-account-tokens.ts";
 import type { DiscoveryDocuments } from "./discovery.ts";
 import { header } from "./handler.ts";
-import { negotiate } from "./negotiate.ts";
+import { jsonTypes, negotiate, parseMediaTypes } from "./negotiate.ts";
 import type { OpenApi } from "./openapi.ts";
 import type { RequestInfo } from "./request-info.ts";
 import { respondText, unacceptable } from "./respond.ts";
@@ -86,15 +87,16 @@ export class Paths {
 
   /** kubectl keeps what it has fetched and asks with its ETag; the hash is in the address, so it may keep it for ever. */
   #openapi(request: HttpRequest, response: HttpResponse, path: string): void {
-    // An empty document satisfies kubectl up to 1.28 for built-in kinds; v3 has everything.
-    if (path === "/openapi/v2") {
-      response.writeHead(200, {
-        "content-type": "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
-        "content-length": 0,
-      });
-      return void response.end();
-    }
     const { openapi } = this.#options;
+    if (path === "/openapi/v2") {
+      const types = parseMediaTypes(header(request, "accept") || "*/*").map(({ type }) => type);
+      const wanted = types.find((type) => protobufTypes.includes(type) || jsonTypes.has(type));
+      if (wanted === undefined) throw unacceptable();
+      const { json, protobuf, hash } = openapi.v2;
+      const asJson = jsonTypes.has(wanted);
+      const type = asJson ? "application/json" : protobufTypes[0];
+      return sendText(request, response, asJson ? json : protobuf, type, `"${hash}${asJson ? "" : "-P"}"`);
+    }
     if (path === "/openapi/v3") {
       const paths: Record<string, object> = {};
       for (const name of openapi.groupVersions)
@@ -130,10 +132,16 @@ export class Paths {
   }
 }
 
+/** The second is how client-go spells it. */
+const protobufTypes = [
+  "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+  "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+];
+
 function sendText(
   request: HttpRequest,
   response: HttpResponse,
-  text: string,
+  text: string | Buffer,
   contentType = "application/json",
   etag?: string,
 ): void {
@@ -142,10 +150,16 @@ function sendText(
     response.writeHead(304, cache);
     return void response.end();
   }
-  const bytes = Buffer.from(text);
-  response.writeHead(200, { ...cache, "content-type": contentType, "content-length": bytes.length });
+  const whole = Buffer.from(text);
+  const zip = whole.length > gzipFrom && /(?:^|[ ,])gzip/.test(header(request, "accept-encoding") ?? "");
+  const bytes = zip ? gzipSync(whole, { level: 1 }) : whole;
+  const encoding = zip ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : {};
+  response.writeHead(200, { ...cache, ...encoding, "content-type": contentType, "content-length": bytes.length });
   response.end(bytes);
 }
+
+/** As upstream's threshold. */
+const gzipFrom = 128 * 1024;
 
 /** kubectl and client-go need semver, and look at the minor version only. */
 const versionText = JSON.stringify({
