@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Pod } from "../api/generated/core-v1.ts";
 import {
+  CustomResourceDefinitions,
   Deployments,
   EndpointSlices,
   Endpoints,
@@ -212,6 +213,24 @@ describe("All controllers", () => {
     await cluster.settle();
     expect((await api.list(Namespaces)).items).toEqual([]);
     expect(await cluster.pods()).toEqual([]);
+  });
+
+  test("a namespace goes with the custom resources in it", async () => {
+    const { api } = await startCluster();
+    const names = { plural: "foos", kind: "Foo" };
+    const versions = [{ name: "v2", served: true, storage: true }];
+    await api.create(CustomResourceDefinitions, {
+      metadata: { name: "foos.example.com" },
+      spec: { group: "example.com", scope: "Namespaced", names, versions },
+      status: { acceptedNames: names },
+    });
+    const foos = { group: "example.com", version: "v2", resource: "foos", kind: "Foo", namespaced: true };
+    await api.create(Namespaces, { metadata: { name: "default" }, spec: { finalizers: ["kubernetes"] } });
+    await api.create(foos, { metadata: { name: "foo", namespace: "default" } });
+    await api.delete(Namespaces, { name: "default" });
+    await cluster.settle();
+    expect((await api.list(foos)).items).toEqual([]);
+    expect((await api.list(Namespaces)).items).toEqual([]);
   });
 
   test("every node gets a Pod range of its own", async () => {

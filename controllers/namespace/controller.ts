@@ -1,4 +1,4 @@
-import { Namespaces, Pods } from "../../api/generated/resources.ts";
+import { CustomResourceDefinitions, Namespaces, Pods } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { isConflict, isNotFound, StatusError } from "../../apimachinery/status.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
@@ -58,6 +58,17 @@ export function namespaceController(
   );
   const { queue } = runner;
 
+  /** What is defined now, asked for each time: namespaces seldom go. */
+  async function customTypes(signal: AbortSignal): Promise<ResourceType<KubernetesObject>[]> {
+    const { items } = await client.list(CustomResourceDefinitions, { signal });
+    return items.flatMap(({ spec, status }) => {
+      const version = spec.versions.find(({ served }) => served)?.name;
+      const { plural = "", kind = "" } = status?.acceptedNames ?? {};
+      if (!version || !plural || spec.scope !== "Namespaced") return [];
+      return [{ group: spec.group, version, resource: plural, kind, namespaced: true }];
+    });
+  }
+
   async function deleteContents(namespace: string, signal: AbortSignal): Promise<Remaining> {
     const left = {
       resources: new Map<string, number>(),
@@ -65,7 +76,8 @@ export function namespaceController(
       errors: [] as string[],
     };
     // Pods take longest, and go on their own: what would make new ones goes first.
-    const ordered = [...types].sort((a, b) => Number(a.resource === "pods") - Number(b.resource === "pods"));
+    const all = [...types, ...(await customTypes(signal))];
+    const ordered = all.sort((a, b) => Number(a.resource === "pods") - Number(b.resource === "pods"));
     for (const type of ordered) {
       const name = `${type.resource}.${type.group}`;
       try {
