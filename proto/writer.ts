@@ -1,4 +1,6 @@
 const firstBytes = 64 * 1024;
+/** Up to here a loop beats the call out of JavaScript. */
+const shortCopy = 64;
 const keptBytes = 4 * 1024 * 1024;
 
 /**
@@ -36,7 +38,8 @@ export class Writer {
 
   /** Copies what was written, or the bytes [from, to) of it, to `into` from `at` on. */
   copy(into: Uint8Array, at: number, from = 0, to = this.#at): void {
-    this.#buffer.copy(into, at, from, to);
+    if (to - from > shortCopy) this.#buffer.copy(into, at, from, to);
+    else for (let i = from; i < to; i++) into[at + i - from] = this.#buffer[i]!;
   }
 
   uint32(value: number): this {

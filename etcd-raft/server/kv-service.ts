@@ -9,6 +9,7 @@ import type { Callers } from "./access.ts";
 import { checkReads } from "./alarms.ts";
 import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
+import { ReceivedPut } from "./plain-put.ts";
 import { costOfPut, costOfTxn } from "./quota.ts";
 
 /** KV: reads from this member's store, linearizable unless asked otherwise; writes through raft. */
@@ -34,7 +35,7 @@ export function kvHandlers(member: Member, callers: Callers) {
 
   const Put: UnaryHandler<pb.PutRequest, pb.PutResponse> = (request, context) => {
     requireLeader(member, context);
-    checkPut(request);
+    if (!(request instanceof ReceivedPut)) checkPut(request);
     const cost = costOfPut(request);
     if (!member.quota.allows(cost)) return member.refuse(cost);
     return callers.as(context, (who) => member.submit<pb.PutResponse>({ put: request }, who));

@@ -391,7 +391,7 @@ export class Member {
     else if (data.length > this.config.maxRequestBytes) waiter.reject(etcdError("requestTooLarge"));
     else if (this.runner.backlog > maxBacklog) waiter.reject(etcdError("tooManyRequests"));
     else {
-      this.#pending.add(id, waiter);
+      this.#pending.add(waiter);
       this.runner.propose(data);
     }
     return waiter as Reply<unknown> as Reply<R>;
@@ -408,7 +408,7 @@ export class Member {
     const waiter = new Waiter(this.config.clock.monotonic() + this.#requestTimeoutMs, data);
     if (this.#closed) waiter.reject(etcdError("stopped"));
     else {
-      this.#pending.add(id, waiter);
+      this.#pending.add(waiter);
       this.#confChanges.hold(data);
       if (this.leader !== none) this.#confChanges.tryAgain();
     }

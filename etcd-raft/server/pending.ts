@@ -18,11 +18,13 @@ export class Waiter extends Reply<unknown> {
 export class Pending {
   /** By the low half of the id. */
   readonly #waiters = new RingMap<Waiter>(256);
-  #nextId: bigint;
+  /** The id that was given out last, 32 bits each. */
+  readonly #last = new DataView(new ArrayBuffer(8));
 
   /** Ids are unique over members and restarts: 16 bits of the member, 40 of the start time, counting on from there. */
   constructor(memberId: bigint, nowMs: number) {
-    this.#nextId = (BigInt.asUintN(16, memberId) << 48n) | (BigInt.asUintN(40, BigInt(Math.floor(nowMs))) << 8n);
+    const first = (BigInt.asUintN(16, memberId) << 48n) | (BigInt.asUintN(40, BigInt(Math.floor(nowMs))) << 8n);
+    this.#last.setBigUint64(0, first);
   }
 
   get size(): number {
@@ -30,12 +32,16 @@ export class Pending {
   }
 
   nextId(): bigint {
-    return ++this.#nextId;
+    const low = (this.#last.getUint32(4) + 1) >>> 0;
+    this.#last.setUint32(4, low);
+    if (low === 0) this.#last.setUint32(0, this.#last.getUint32(0) + 1);
+    return this.#last.getBigUint64(0);
   }
 
-  add(id: bigint, waiter: Waiter): void {
-    waiter.idHigh = Number(id >> 32n);
-    this.#waiters.add(Number(id & 0xffffffffn), waiter);
+  /** It waits for the id that was given out last. */
+  add(waiter: Waiter): void {
+    waiter.idHigh = this.#last.getUint32(0);
+    this.#waiters.add(this.#last.getUint32(4), waiter);
   }
 
   take(id: bigint): Waiter | undefined {

@@ -1,3 +1,6 @@
+import { PutRequest } from "../../proto/generated/etcdserverpb.ts";
+import type { MessageCodec } from "../../proto/wire.ts";
+
 /**
  * The commonest entry, read and written in place: an InternalRaftRequest that is a put of a key and a value by nobody in
  * particular (no lease, no option, no user). It costs no object; whatever else an entry holds goes through the codec.
@@ -18,6 +21,12 @@ export class PlainPut {
   read(data: Uint8Array): boolean {
     this.#at = 0;
     return this.#header(data) && this.#put(data) && this.#at === data.length;
+  }
+
+  /** Of a PutRequest alone. */
+  readRequest(data: Uint8Array): boolean {
+    this.#at = 0;
+    return this.#keyAndValue(data) && this.#at === data.length;
   }
 
   #header(data: Uint8Array): boolean {
@@ -41,6 +50,10 @@ export class PlainPut {
 
   #put(data: Uint8Array): boolean {
     if (data[this.#at++] !== tag.put || this.#length(data) !== data.length - this.#at) return false;
+    return this.#keyAndValue(data);
+  }
+
+  #keyAndValue(data: Uint8Array): boolean {
     if (data[this.#at++] !== tag.key) return false;
     const keyLength = this.#length(data);
     this.keyAt = this.#at;
@@ -68,5 +81,49 @@ export class PlainPut {
     return Number.MAX_SAFE_INTEGER;
   }
 }
+
+/** A client's plain put as it came: it goes into the log as it is. */
+export class ReceivedPut implements PutRequest {
+  readonly encoded: Uint8Array;
+  /** Of key and value. */
+  readonly bytes: number;
+  readonly #keyAt: number;
+  readonly #keyEnd: number;
+  readonly #valueAt: number;
+
+  constructor(encoded: Uint8Array, { keyAt, keyEnd, valueAt, valueEnd }: PlainPut) {
+    this.encoded = encoded;
+    this.bytes = keyEnd - keyAt + valueEnd - valueAt;
+    this.#keyAt = keyAt;
+    this.#keyEnd = keyEnd;
+    this.#valueAt = valueAt;
+  }
+
+  get key(): Uint8Array {
+    return this.encoded.subarray(this.#keyAt, this.#keyEnd);
+  }
+  get value(): Uint8Array {
+    return this.encoded.subarray(this.#valueAt);
+  }
+  get lease(): bigint {
+    return 0n;
+  }
+  get prevKv(): boolean {
+    return false;
+  }
+  get ignoreValue(): boolean {
+    return false;
+  }
+  get ignoreLease(): boolean {
+    return false;
+  }
+}
+
+/** Reads plain puts in place. */
+export const putRequestInPlace: MessageCodec<PutRequest> = {
+  ...PutRequest,
+  decode: (bytes) => (place.readRequest(bytes) ? new ReceivedPut(bytes, place) : PutRequest.decode(bytes)),
+};
+const place = new PlainPut();
 
 const tag = { header: 0xa2, headerNext: 0x06, id: 0x08, put: 0x22, key: 0x0a, value: 0x12 } as const;

@@ -1,6 +1,7 @@
 import type { Logger } from "../../base/logger.ts";
 import type { LeaseGrantRequest, PutRequest, TxnRequest } from "../../proto/generated/etcdserverpb.ts";
 import type { Store } from "../mvcc/store.ts";
+import { ReceivedPut } from "./plain-put.ts";
 
 /**
  * `--quota-backend-bytes`: how much a member may hold before writes that add are refused. Looked at before a request goes
@@ -49,7 +50,8 @@ export const liveBytes = (store: Store): number => store.slabs.liveBytes + store
 /** And what is held for it. */
 export const heldBytes = (store: Store): number => store.slabs.capacityBytes + store.index.size * keyOverheadBytes;
 
-export const costOfPut = ({ key, value }: PutRequest): number => 256 + key.length + value.length;
+export const costOfPut = (put: PutRequest): number =>
+  256 + (put instanceof ReceivedPut ? put.bytes : put.key.length + put.value.length);
 
 export const costOfGrant = (_request: LeaseGrantRequest): number => 64;
 

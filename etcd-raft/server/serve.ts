@@ -29,6 +29,7 @@ import { maintenanceHandlers } from "./maintenance-service.ts";
 import type { Member } from "./member.ts";
 import { observeMember } from "./observed.ts";
 import { httpServer } from "./ops.ts";
+import { putRequestInPlace } from "./plain-put.ts";
 import { WatchServer } from "./watch-service.ts";
 
 /** The client API of one member, ready to be given listening sockets; one server for https, one for http. */
@@ -66,7 +67,7 @@ export function serveClients(
   const kv = kvHandlers(member, callers);
   const leases = leaseHandlers(member, callers);
   const all: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
-    [KVService, kv],
+    [{ ...KVService, Put: { ...KVService.Put, request: putRequestInPlace } }, kv],
     [WatchService, { Watch: watch.Watch }],
     [LeaseService, leases],
     [LockService, lockHandlers(member, kv, leases)],

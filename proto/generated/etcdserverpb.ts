@@ -231,6 +231,7 @@ export interface PutRequest {
   prevKv: boolean;
   ignoreValue: boolean;
   ignoreLease: boolean;
+  readonly encoded?: Uint8Array;
 }
 
 export const PutRequest: MessageCodec<PutRequest> = {
@@ -240,6 +241,7 @@ export const PutRequest: MessageCodec<PutRequest> = {
     return PutRequest.read(r, r.len);
   },
   write(m, w) {
+    if (m.encoded !== undefined) return w.raw(m.encoded);
     if (m.key?.length) w.uint32(10).bytes(m.key);
     if (m.value?.length) w.uint32(18).bytes(m.value);
     if (m.lease) w.uint32(24).int64(m.lease);
