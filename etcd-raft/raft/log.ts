@@ -89,9 +89,8 @@ export function markApplied(log: Log, index: number, packCount: number): void {
   log.applied = Math.max(log.applied, index);
   let packed = 0;
   while (log.applied - log.tailFrom - packed >= 2 * packCount) {
-    const pack = new PackedEntries(log.tail, packed, packCount);
-    log.packed.push(pack);
-    packed += pack.count;
+    log.packed.push(new PackedEntries(log.tail, packed, packCount));
+    packed += packCount;
   }
   if (packed === 0) return;
   log.tail.splice(0, packed); // once: a start has a long tail

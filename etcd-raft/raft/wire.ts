@@ -52,7 +52,7 @@ export function writeMessage(message: Message): Writer {
 }
 
 /**
- * What it holds are views of `bytes`: the log keeps them alive until they are applied and packed. Throws on bytes that are
+ * What it holds are views of `bytes`: the log keeps them alive. Throws on bytes that are
  * no raft message of ours.
  */
 export function decodeMessage(bytes: Uint8Array): Message {

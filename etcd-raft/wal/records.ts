@@ -90,11 +90,10 @@ export class RecordWriter {
     end += dataBytes;
     const recordBytes = end - start;
     const padding = (8 - (recordBytes % 8)) % 8;
-    buffer.writeUIntLE(recordBytes, this.#length, 6);
-    buffer[this.#length + 6] = 0;
-    buffer[this.#length + 7] = padding === 0 ? 0 : 0x80 | padding;
-    buffer.fill(0, end, end + padding);
-    this.#length = end + padding;
+    let at = this.#length;
+    for (let rest = recordBytes, i = 0; i < 7; i++, rest = Math.floor(rest / 0x100)) buffer[at++] = rest & 0xff;
+    buffer[at] = padding === 0 ? 0 : 0x80 | padding;
+    for (this.#length = end + padding; end < this.#length; end++) buffer[end] = 0;
   }
 
   #reserve(bytes: number): void {
