@@ -4,6 +4,7 @@ import type { FlagSpec, Flags } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
 import { AuditLog } from "./audit/log.ts";
 import { parsePolicy } from "./audit/policy.ts";
+import { webhookOf } from "./authn/webhooks.ts";
 import type { SecurityOptions } from "./security.ts";
 import { Encryption } from "./storage/encryption.ts";
 
@@ -16,6 +17,17 @@ export const securityFlags = {
   "service-account-key-file": { type: "strings", help: "PEM keys that service-account tokens are checked with" },
   "service-account-signing-key-file": { type: "string", optional: true, help: "PEM key that signs them" },
   "api-audiences": { type: "strings", help: "whom tokens must be meant for (default: the issuer)" },
+  "oidc-issuer-url": { type: "string", optional: true, help: "an OpenID Connect issuer whose ID tokens are good" },
+  "oidc-client-id": { type: "string", default: "", help: "whom they must be meant for" },
+  "oidc-username-claim": { type: "string", default: "sub", help: "the claim that is the user" },
+  "oidc-username-prefix": { type: "string", optional: true, help: "before it (default: the issuer and #); -: none" },
+  "oidc-groups-claim": { type: "string", optional: true, help: "the claim that holds the groups" },
+  "oidc-groups-prefix": { type: "string", default: "", help: "before each of them" },
+  "oidc-required-claim": { type: "strings", help: "claim=value that must hold" },
+  "oidc-signing-algs": { type: "strings", default: ["RS256"], help: "accepted algorithms" },
+  "oidc-ca-file": { type: "string", optional: true, help: "who signs the issuer's certificate" },
+  "authentication-token-webhook-config-file": { type: "string", optional: true, help: "kubeconfig of a TokenReview" },
+  "authorization-webhook-config-file": { type: "string", optional: true, help: "kubeconfig of a SubjectAccessReview" },
   "requestheader-client-ca-file": { type: "string", optional: true, help: "who signs certificates of front proxies" },
   "requestheader-allowed-names": { type: "strings", help: "common names of front proxies; none: all" },
   "requestheader-username-headers": { type: "strings", default: ["X-Remote-User"], help: "who it is" },
@@ -36,6 +48,7 @@ export const securityFlags = {
 export function securityOptions(flags: Flags<typeof securityFlags>): SecurityOptions {
   const text = (file: string) => readFileSync(file, "utf8");
   const optional = (file: string | undefined) => (file === undefined ? undefined : text(file));
+  const webhook = (file: string | undefined) => (file === undefined ? undefined : webhookOf(file));
   const issuers = flags["service-account-issuer"];
   return {
     anonymous: flags["anonymous-auth"],
@@ -60,6 +73,22 @@ export function securityOptions(flags: Flags<typeof securityFlags>): SecurityOpt
             groupHeaders: flags["requestheader-group-headers"],
             extraHeaderPrefixes: flags["requestheader-extra-headers-prefix"],
           },
+    oidc:
+      flags["oidc-issuer-url"] === undefined
+        ? undefined
+        : {
+            issuer: flags["oidc-issuer-url"],
+            clientId: flags["oidc-client-id"],
+            usernameClaim: flags["oidc-username-claim"],
+            usernamePrefix: flags["oidc-username-prefix"],
+            groupsClaim: flags["oidc-groups-claim"],
+            groupsPrefix: flags["oidc-groups-prefix"],
+            requiredClaims: flags["oidc-required-claim"],
+            signingAlgorithms: flags["oidc-signing-algs"],
+            ca: flags["oidc-ca-file"] === undefined ? undefined : readFileSync(flags["oidc-ca-file"]),
+          },
+    tokenWebhook: webhook(flags["authentication-token-webhook-config-file"]),
+    authorizationWebhook: webhook(flags["authorization-webhook-config-file"]),
     authorizationModes: flags["authorization-mode"],
     abacPolicy: optional(flags["authorization-policy-file"]),
   };

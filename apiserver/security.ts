@@ -1,11 +1,14 @@
 import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
 import type { Cluster } from "./admission/cluster.ts";
 import { Authenticator, type RequestHeaderOptions, type TokenAuthenticator } from "./authn/authenticator.ts";
+import { type OidcOptions, oidcTokens } from "./authn/oidc.ts";
 import { authenticationMakers } from "./authn/reviews.ts";
 import { bootstrapTokens, staticTokens } from "./authn/secret-tokens.ts";
 import { type ServiceAccountOptions, ServiceAccountTokens } from "./authn/service-account-tokens.ts";
 import { tokenRequestMaker } from "./authn/token-request.ts";
+import { webhookAuthorizer, webhookTokens } from "./authn/webhooks.ts";
 import { abacAuthorizer } from "./authz/abac.ts";
 import { type Authorizer, inOrder, noOpinion, superusers } from "./authz/authorizer.ts";
 import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
@@ -14,6 +17,7 @@ import { RbacAuthorizer } from "./authz/rbac.ts";
 import { authorizationMakers } from "./authz/reviews.ts";
 import type { Maker } from "./registry/context.ts";
 import type { WatchCache } from "./watchcache/watch-cache.ts";
+import { type ClientConfig, callWebhook } from "./webhook-client.ts";
 
 /** Who may come in, and who decides what they may do: the flags of authentication and authorization. */
 export interface SecurityOptions {
@@ -24,6 +28,10 @@ export interface SecurityOptions {
   staticTokens?: string | undefined;
   bootstrapTokens?: boolean;
   requestHeader?: RequestHeaderOptions | undefined;
+  oidc?: OidcOptions | undefined;
+  /** --authentication-token-webhook-config-file and --authorization-webhook-config-file. */
+  tokenWebhook?: ClientConfig | undefined;
+  authorizationWebhook?: ClientConfig | undefined;
   /** `Node,RBAC` unless told otherwise. */
   authorizationModes?: readonly string[];
   /** Text of --authorization-policy-file. */
@@ -41,14 +49,20 @@ export interface Security {
 /** Throws RangeError for an unknown mode or a bad file. */
 export function securityOf(
   options: SecurityOptions,
-  known: { cluster: Cluster; cache: WatchCache; clock: Clock; rand: Rand },
+  known: { cluster: Cluster; cache: WatchCache; clock: Clock; rand: Rand; log: Logger },
 ): Security {
-  const { cluster, cache, clock } = known;
+  const { cluster, cache, clock, rand, log } = known;
+  const hook = (config: ClientConfig) => {
+    const context = { cache, clock, below: (bound: number) => rand.below(bound) };
+    return { post: (body: object) => callWebhook(context, config, body, webhookSeconds), clock, log };
+  };
   const tokens = options.serviceAccounts && new ServiceAccountTokens(options.serviceAccounts, cluster, clock);
   const authenticators: TokenAuthenticator[] = [
     ...(options.staticTokens === undefined ? [] : [staticTokens(options.staticTokens)]),
     ...(tokens ? [tokens] : []),
     ...(options.bootstrapTokens ? [bootstrapTokens(cluster, clock)] : []),
+    ...(options.oidc ? [oidcTokens(options.oidc, { clock, log })] : []),
+    ...(options.tokenWebhook ? [webhookTokens(hook(options.tokenWebhook))] : []),
   ];
   const authenticator = new Authenticator({
     tokens: authenticators,
@@ -64,6 +78,11 @@ export function securityOf(
         throw new RangeError("--authorization-policy-file is required with --authorization-mode=ABAC");
       return abacAuthorizer(options.abacPolicy);
     },
+    Webhook: () => {
+      if (options.authorizationWebhook === undefined)
+        throw new RangeError("--authorization-webhook-config-file is required with --authorization-mode=Webhook");
+      return webhookAuthorizer(hook(options.authorizationWebhook));
+    },
     AlwaysAllow: () => ({ authorize: () => ({ type: "Allow", reason: "" }) }),
     AlwaysDeny: () => ({ authorize: () => ({ ...noOpinion, reason: "Everything is forbidden." }) }),
   };
@@ -77,3 +96,6 @@ export function securityOf(
   if (tokens?.canSign) makers.set("/serviceaccounts/token", tokenRequestMaker(tokens, known));
   return { authenticator, authorizer, rbac, tokens, makers };
 }
+
+/** Upstream's timeout of both webhooks. */
+const webhookSeconds = 30;

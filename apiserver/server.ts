@@ -91,7 +91,7 @@ export class Apiserver {
     table.addSource(new Definitions(this.#cache, webhookConverter(webhookContext)));
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
-    const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand });
+    const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand, log });
     const { authenticator, authorizer, rbac, tokens, makers } = security;
     const plugins = admissionPlugins({
       tolerationSeconds,

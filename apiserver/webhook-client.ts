@@ -12,6 +12,8 @@ export interface ClientConfig {
   service?: { namespace: string; name: string; port?: number; path?: string };
   /** PEM in base64; the system's authorities without it. */
   caBundle?: string;
+  /** Whom we are to it, when a file says so: PEM in base64, or a bearer token. */
+  credentials?: { cert?: string | undefined; key?: string | undefined; token?: string | undefined };
 }
 
 export interface Address {
@@ -53,10 +55,10 @@ export interface WebhookContext {
   below: (bound: number) => number;
 }
 
-/** POSTs JSON and gives back the JSON of a 200; throws an Error in the words of Go's client. */
+/** POSTs JSON and gives back the JSON of a 200 or 201; throws an Error in the words of Go's client. */
 export async function callWebhook(
   { cache, clock, below }: WebhookContext,
-  { url: given, service, caBundle }: ClientConfig,
+  { url: given, service, caBundle, credentials: { cert, key, token } = {} }: ClientConfig,
   body: object,
   timeoutSeconds: number,
 ): Promise<unknown> {
@@ -78,9 +80,11 @@ export async function callWebhook(
         "content-type": "application/json",
         accept: "application/json",
         "content-length": bytes.length,
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
       },
       agent: false,
       ...(caBundle ? { ca: Buffer.from(caBundle, "base64") } : {}),
+      ...(cert && key ? { cert: Buffer.from(cert, "base64"), key: Buffer.from(key, "base64") } : {}),
     });
     const cancel = clock.after(timeoutSeconds * 1000, () => request.destroy(new Error("context deadline exceeded")));
     request.on("close", cancel);
@@ -96,7 +100,7 @@ export async function callWebhook(
       response.on("error", (error) => reject(failed(error)));
       response.on("end", () => {
         const answer = Buffer.concat(chunks).toString("utf8");
-        if (response.statusCode === 200) resolve(answer);
+        if (response.statusCode === 200 || response.statusCode === 201) resolve(answer);
         else
           reject(
             new Error(`the server responded with the status code ${response.statusCode}: ${answer.slice(0, 200)}`),
