@@ -4,6 +4,7 @@ import { type Attributes, type Authorizer, forbiddenRequest, isSuperuser } from 
 import type { Registry } from "./registry/registry.ts";
 import { selectedName } from "./registry/selection.ts";
 import type { ApiRequest, User } from "./request.ts";
+import { initializing } from "./storage/errors.ts";
 
 /**
  * The way of a request behind both fronts, which have authenticated it: audit, impersonation, authorization, then the
@@ -13,20 +14,19 @@ export class Chain {
   readonly authorizer: Authorizer;
   readonly #registry: Registry;
   readonly #audit: Audit | undefined;
-  #policyWritten: Promise<void> | undefined;
-  #writePolicy: () => void = () => {};
+  #policyWritten = false;
+  readonly #waiting = new Set<() => void>();
 
   constructor(registry: Registry, authorizer: Authorizer, audit?: Audit) {
     this.#audit = audit;
     this.#registry = registry;
     this.authorizer = authorizer;
-    this.#policyWritten = new Promise((resolve) => (this.#writePolicy = resolve));
   }
 
-  /** The default roles are there: until then only superusers are answered, and the others wait. */
+  /** The default roles are there: until then only superusers are answered, and the others wait a little for it. */
   policyWritten(): void {
-    this.#policyWritten = undefined;
-    this.#writePolicy();
+    this.#policyWritten = true;
+    for (const done of this.#waiting) done();
   }
 
   async handle(request: ApiRequest): Promise<Answer> {
@@ -67,12 +67,28 @@ export class Chain {
 
   /** Throws upstream's 403. */
   async check(attributes: Attributes, annotations?: Map<string, string>): Promise<void> {
-    if (this.#policyWritten !== undefined && !isSuperuser(attributes.user)) await this.#policyWritten;
+    if (!this.#policyWritten && !isSuperuser(attributes.user)) await this.#policy();
     const decision = await this.authorizer.authorize(attributes);
     const allowed = decision.type === "Allow";
     annotations?.set("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
     annotations?.set("authorization.k8s.io/reason", decision.reason);
     if (!allowed) throw forbiddenRequest(attributes, decision);
+  }
+
+  /** Throws 429 when it takes too long. */
+  #policy(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#registry.context.clock.after(policyMs, () => {
+        this.#waiting.delete(done);
+        reject(initializing());
+      });
+      const done = () => {
+        this.#waiting.delete(done);
+        cancel();
+        resolve();
+      };
+      this.#waiting.add(done);
+    });
   }
 
   async #allow(attributes: Attributes, { caller, auditAnnotations }: Partial<ApiRequest>): Promise<void> {
@@ -94,6 +110,8 @@ export class Chain {
     });
   }
 }
+
+const policyMs = 10_000;
 
 /** Upstream's default of --authorization-always-allow-paths. */
 export const isAlwaysAllowed = (path: string): boolean => /^\/(healthz|livez|readyz)$/.test(path);

@@ -1,7 +1,10 @@
+import type { TokenRequest } from "../../api/generated/authentication-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
-import { forbidden } from "../../apimachinery/status.ts";
+import { Pods } from "../../api/generated/resources.ts";
+import { forbidden, notFound } from "../../apimachinery/status.ts";
 import { nodeName } from "../authz/node.ts";
-import type { Plugin } from "./chain.ts";
+import type { Attributes, Plugin } from "./chain.ts";
+import type { Cluster } from "./cluster.ts";
 
 /**
  * NodeRestriction: of what the Node authorizer lets a node write, only its own: the Node and Lease of its name, and the
@@ -26,4 +29,22 @@ export const nodeRestriction: Plugin = {
     if (subresource === "status" && !bound)
       throw refuse(`${who} can only update pod status for pods with spec.nodeName set to itself`);
   },
+  validate(attributes, cluster) {
+    const node = nodeName(attributes.user);
+    if (node === undefined || attributes.resource.resource !== "serviceaccounts" || attributes.subresource !== "token")
+      return;
+    return checkToken(attributes, node, cluster);
+  },
 };
+
+/** A node may have tokens for its Pods, each for one of them. */
+async function checkToken({ resource, namespace, name, object }: Attributes, node: string, cluster: Cluster) {
+  const refuse = (message: string) => forbidden(resource, name, message);
+  const { kind, apiVersion, name: pod = "", uid } = (object as TokenRequest).spec?.boundObjectRef ?? {};
+  if (kind !== "Pod" || apiVersion !== "v1" || pod === "") throw refuse("node requested token not bound to a pod");
+  if (!uid) throw refuse("node requested token with a pod binding without a uid");
+  const found: Pod | undefined = await cluster.live(Pods, { namespace, name: pod });
+  if (found === undefined) throw notFound(Pods, pod);
+  if (found.metadata.uid === uid && found.spec?.nodeName !== node)
+    throw refuse("node requested token bound to a pod scheduled on a different node");
+}

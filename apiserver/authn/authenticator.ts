@@ -86,7 +86,17 @@ export class Authenticator {
 export const withGroup = (user: User, group: string): User =>
   user.groups.includes(group) ? user : { ...user, groups: [...user.groups, group] };
 
-/** Each value that a header was sent with. (Node joins repeated ones by commas; names and groups have none.) */
+/** Repeated headers apart, where one value may hold commas: groups of a directory do. */
+export function distinct(raw: readonly string[]): Headers {
+  const headers: Record<string, string[]> = {};
+  for (let i = 0; i < raw.length; i += 2) {
+    const name = raw[i]!.toLowerCase();
+    headers[name] = [...(headers[name] ?? []), raw[i + 1]!];
+  }
+  return headers;
+}
+
+/** Each value that a header was sent with. */
 export function valuesOf(headers: Headers, name: string): string[] {
   const value = headers[name.toLowerCase()];
   if (value === undefined) return [];

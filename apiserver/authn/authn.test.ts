@@ -186,6 +186,25 @@ describe("service accounts", () => {
     assert.equal(await whoami(bearer(token)), unauthorized);
   });
 
+  test("a node has tokens for its own Pods only, each for one of them", async () => {
+    await account("onnode");
+    const spec = { serviceAccountName: "onnode", nodeName: "n1", containers: [{ name: "c", image: "i" }] };
+    const body = { apiVersion: "v1", kind: "Pod", metadata: { name: "onnode" }, spec };
+    const { uid } = (await post("/api/v1/namespaces/default/pods", body)).json.metadata;
+    const boundObjectRef = { apiVersion: "v1", kind: "Pod", name: "onnode", uid };
+    const ask = async (node: string, of: object) => {
+      const cert = await server.certs.node(node);
+      const { code, json } = await post(`${accountPath}/onnode/token`, tokenRequest(of), { cert });
+      return code === 201 ? code : json.message;
+    };
+    assert.equal(await ask("n1", { boundObjectRef }), 201);
+    assert.match(await ask("n2", { boundObjectRef }), /: no relationship found between node 'n2' and this object$/);
+    assert.match(
+      await ask("n1", {}),
+      /^serviceaccounts "onnode" is forbidden: node requested token not bound to a pod$/,
+    );
+  });
+
   test.each<[string, object, number, RegExp]>([
     [
       "ten minutes are the least",
@@ -237,6 +256,12 @@ describe("acting as someone else", () => {
       groups: ["dev", "system:authenticated"],
       extra: { "acme.com/project": ["x"] },
     });
+  });
+
+  test("names of groups may hold commas", async () => {
+    const groups = ["cn=dev,ou=people", "ops"];
+    const headers = { "impersonate-user": "jane", "impersonate-group": groups as never };
+    assert.deepEqual((await whoami({ headers })).groups, [...groups, "system:authenticated"]);
   });
 
   test("others may not", async () => {

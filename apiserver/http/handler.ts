@@ -1,6 +1,6 @@
 import { requestEntityTooLarge, StatusError, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
-import { type Authenticator, valuesOf } from "../authn/authenticator.ts";
+import { type Authenticator, distinct, valuesOf } from "../authn/authenticator.ts";
 import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
 import { type Chain, isAlwaysAllowed } from "../chain.ts";
@@ -50,7 +50,9 @@ async function identify(
   request: HttpRequest,
   path: string,
 ): Promise<{ user: User; caller: Caller; userAgent: string | undefined }> {
-  const { peer, headers, url: uri } = request;
+  const { peer, url: uri } = request;
+  const apart = peer.proxy !== undefined || request.headers["impersonate-group"] !== undefined;
+  const headers = apart ? distinct(request.rawHeaders) : request.headers;
   const found = await authenticator.authenticate(peer, headers);
   const user = found ?? (allowed || isAlwaysAllowed(path) ? anonymous : undefined);
   if (user === undefined) throw unauthorized();

@@ -15,6 +15,8 @@ export interface HttpRequest {
   method: string;
   url: string;
   headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Name, value, name, value: repeated headers apart. */
+  rawHeaders: readonly string[];
   /** By the client certificate of the connection. */
   peer: Peer;
   /** Undefined when it is longer than `maxBytes`. */
@@ -121,6 +123,7 @@ function toRequest(request: http2.Http2ServerRequest, peer: Peer): HttpRequest {
     method: request.method,
     url: request.url,
     headers: request.headers,
+    rawHeaders: request.rawHeaders,
     peer,
     body: (maxBytes) =>
       new Promise((resolve, reject) => {

@@ -10,6 +10,7 @@ import { viewed } from "../crd/view.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import { idOf, type ResourceTable } from "../resource-table.ts";
+import { attributesOf } from "./admit.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
@@ -218,7 +219,10 @@ export class Registry {
     const wanted = decodeObject(kind, body, options, warnings);
     if (target.subresource !== "") matchName(target, wanted);
     matchNamespace(resource, target, wanted);
-    return object(undefined, sendable(await make(wanted, request)), 201);
+    const attributes = attributesOf("CREATE", resource, target, [wanted, undefined], writeOptions(request), kind);
+    await this.context.admission.mutate(attributes);
+    await this.context.admission.validate(attributes);
+    return object(undefined, sendable(await make(attributes.object!, request)), 201);
   }
 
   async #update(request: ApiRequest, served: Resource): Promise<Answer> {
