@@ -64,6 +64,9 @@ export interface TestApiserverOptions {
   audit?: ApiserverOptions["audit"];
   /** A store that is there already; its owner closes it. */
   etcdEndpoints?: readonly string[];
+  /** To come back as the same server. */
+  authority?: Authority;
+  port?: number;
 }
 
 export async function startTestApiserver(options: TestApiserverOptions = {}): Promise<TestApiserver> {
@@ -72,7 +75,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
   const store = options.etcdEndpoints === undefined ? await startTestMember() : undefined;
   const etcdEndpoints = options.etcdEndpoints ?? [store!.endpoint];
   const etcd = new EtcdClient({ endpoints: etcdEndpoints });
-  const authority = await createAuthority("kubernetes");
+  const authority = options.authority ?? (await createAuthority("kubernetes"));
   const ca = Buffer.from(authority.cert);
   const pair = async (request: Parameters<Authority["issue"]>[0]): Promise<TlsMaterial> => {
     const { cert, key } = await authority.issue(request);
@@ -93,7 +96,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     client("system:kube-proxy"),
     client("kube-apiserver-kubelet-client", "system:masters"),
   ]);
-  const https = await listenHere("127.0.0.1", 0);
+  const https = await listenHere("127.0.0.1", options.port ?? 0);
   const grpc = await listenHere("127.0.0.1", 0);
   const portOf = (server: typeof https) => (server.address() as AddressInfo).port;
   const allowLoopbackEndpoints = options.allowLoopbackEndpoints ?? true;

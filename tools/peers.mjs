@@ -13,6 +13,16 @@ export const peers = {
   kubectl: { package: "kubernetes-client", path: "usr/bin/kubectl" },
   etcdctl: { package: "etcd-client", path: "usr/bin/etcdctl" },
   etcd: { package: "etcd-server", path: "usr/bin/etcd" },
+  // Its Python packages; python3 itself must be on the machine.
+  "python-kubernetes": {
+    package: "python3-kubernetes",
+    path: "usr/lib/python3/dist-packages/kubernetes/__init__.py",
+    libraries: [
+      ...["certifi", "dateutil", "google-auth", "requests", "requests-oauthlib", "oauthlib", "six", "urllib3", "yaml"],
+      ...["websocket", "cachetools", "pyasn1", "pyasn1-modules", "rsa", "charset-normalizer", "idna", "chardet"],
+    ].map((name) => `python3-${name}`),
+    python: true,
+  },
   h2load: { package: "nghttp2-client", path: "usr/bin/h2load", libraries: ["libnghttp2-14", "libev4", "libjemalloc2"] },
 };
 
@@ -23,6 +33,7 @@ export function fetchPeers() {
     try {
       for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg);
       if (!existsSync(join(cache, peer.package, peer.path))) throw new Error(`${peer.path} is not in ${peer.package}`);
+      if (peer.python) execFileSync("python3", ["--version"], { stdio: "pipe" });
       if (peer.libraries) writeWrapper(name, peer);
     } catch (error) {
       missing[name] = reason(error);
@@ -69,12 +80,16 @@ function ownLists() {
   return ["-o", `Dir::State::Lists=${state}/lists`, "-o", `Dir::Cache=${state}/cache`];
 }
 
-/** h2load with its libraries beside it, whatever the machine has. */
+/** The program with its libraries beside it, whatever the machine has; for Python packages, python3 that finds them. */
 function writeWrapper(name, peer) {
-  const dirs = peer.libraries.map((pkg) => join(cache, pkg, "usr/lib/x86_64-linux-gnu")).join(":");
-  const script = `#!/bin/sh\nLD_LIBRARY_PATH="${dirs}" exec "${join(cache, peer.package, peer.path)}" "$@"\n`;
-  writeFileSync(join(cache, name), script, { mode: 0o755 });
+  const within = (path) => peer.libraries.map((pkg) => `$here/${pkg}/${path}`).join(":");
+  const start = peer.python
+    ? `PYTHONPATH="$here/${peer.package}/${python}:${within(python)}" exec python3 "$@"`
+    : `LD_LIBRARY_PATH="${within("usr/lib/x86_64-linux-gnu")}" exec "$here/${peer.package}/${peer.path}" "$@"`;
+  writeFileSync(join(cache, name), `#!/bin/sh\nhere=$(dirname "$0")\n${start}\n`, { mode: 0o755 });
 }
+
+const python = "usr/lib/python3/dist-packages";
 
 export function peerPath(name) {
   const peer = peers[name];
@@ -83,7 +98,7 @@ export function peerPath(name) {
 }
 
 function reason(error) {
-  if (error.code === "ENOENT") return "this machine has no apt-get or dpkg";
+  if (error.code === "ENOENT") return `this machine has no ${error.path ?? "apt-get or dpkg"}`;
   const text = String(error.stderr ?? error.message).trim();
   return text.split("\n").find((line) => line.startsWith("E:")) ?? text.split("\n")[0];
 }

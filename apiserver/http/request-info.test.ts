@@ -9,6 +9,7 @@ describe("a request asks for", () => {
     ["GET", "/api/v1/namespaces/a/pods", "list v1 a pods"],
     ["GET", "/api/v1/namespaces/a/pods?watch=true", "watch v1 a pods"],
     ["GET", "/api/v1/namespaces/a/pods?watch=1", "watch v1 a pods"],
+    ["GET", "/api/v1/namespaces/a/pods?watch=True", "watch v1 a pods"],
     ["GET", "/api/v1/namespaces/a/pods?watch=false", "list v1 a pods"],
     ["GET", "/api/v1/namespaces/a/pods/b", "get v1 a pods b"],
     ["GET", "/api/v1/namespaces/a/pods/b/log?follow=true", "get v1 a pods b log"],

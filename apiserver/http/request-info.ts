@@ -80,8 +80,9 @@ function split(path: string): string[] | undefined {
   }
 }
 
+/** As Go's conversion of query parameters: what is there and neither false nor 0. Python's clients say `True`. */
 export function isTrue(text: string | null | undefined): boolean {
-  return text === "true" || text === "1" || text === "";
+  return text !== null && text !== undefined && !/^(false|0)$/i.test(text);
 }
 
 function optionsOf(query: URLSearchParams): Options {
