@@ -224,6 +224,37 @@ export const examples: Record<string, Example> = {
     },
     columns: ["Deployment/web", "cpu: <unknown>/60%", "1", "5", "0", "AGE"],
   },
+  "resource.k8s.io/v1 DeviceClass": {
+    body: { spec: { selectors: [{ cel: { expression: "device.driver == 'd.example.com'" } }] } },
+    columns: ["AGE"],
+  },
+  "resource.k8s.io/v1 ResourceClaim": {
+    body: { spec: { devices: { requests: [{ name: "one", exactly: { deviceClassName: "gpu" } }] } } },
+    columns: ["pending", "AGE"],
+  },
+  "resource.k8s.io/v1 ResourceClaimTemplate": {
+    body: {
+      spec: {
+        spec: {
+          devices: {
+            requests: [{ name: "one", firstAvailable: [{ name: "big", deviceClassName: "gpu", count: 2 }] }],
+          },
+        },
+      },
+    },
+    columns: ["AGE"],
+  },
+  "resource.k8s.io/v1 ResourceSlice": {
+    body: {
+      spec: {
+        driver: "d.example.com",
+        nodeName: "n1",
+        pool: { name: "p", generation: 1, resourceSliceCount: 1 },
+        devices: [{ name: "d1", attributes: { model: { string: "x" } } }],
+      },
+    },
+    columns: ["n1", "d.example.com", "p", "AGE"],
+  },
   "certificates.k8s.io/v1 CertificateSigningRequest": {
     body: {
       spec: {

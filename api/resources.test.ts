@@ -81,6 +81,10 @@ const least: Record<string, object> = {
   },
   EndpointSlice: { addressType: "IPv4", endpoints: [{ addresses: ["10.244.0.1"] }], ports: [{ port: 80 }] },
   Endpoints: { subsets: [{ addresses: [{ ip: "10.244.0.1" }], ports: [{ port: 80 }] }] },
+  ResourceClaimTemplate: { spec: { spec: {} } },
+  ResourceSlice: {
+    spec: { driver: "d.example.com", nodeName: "n", pool: { name: "p", generation: 1, resourceSliceCount: 1 } },
+  },
   Event: { involvedObject: { namespace: "default", name: "x", kind: "Pod" } },
 };
 
@@ -207,6 +211,10 @@ test("storage keys are upstream's and never shared", () => {
     replicasets: "replicasets",
     leases: "leases",
     endpointslices: "endpointslices",
+    deviceclasses: "deviceclasses",
+    resourceclaims: "resourceclaims",
+    resourceclaimtemplates: "resourceclaimtemplates",
+    resourceslices: "resourceslices",
   });
 });
 

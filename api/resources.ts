@@ -47,6 +47,9 @@ import { runtimeClasses } from "./node/runtime-class.ts";
 import { podDisruptionBudgets } from "./policy/pod-disruption-budget.ts";
 import { clusterRoles, roles } from "./rbac/role.ts";
 import { clusterRoleBindings, roleBindings } from "./rbac/role-binding.ts";
+import { deviceClasses } from "./resource/device-class.ts";
+import { resourceClaims, resourceClaimTemplates } from "./resource/resource-claim.ts";
+import { resourceSlices } from "./resource/resource-slice.ts";
 import type { Resource } from "./resource.ts";
 import { priorityClasses } from "./scheduling/priority-class.ts";
 import { csiDrivers, csiNodes, csiStorageCapacities } from "./storage/csi.ts";
@@ -119,5 +122,9 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     leases,
     endpointSlices(loopback),
     eventsV1Events,
+    deviceClasses,
+    resourceClaims,
+    resourceClaimTemplates,
+    resourceSlices,
   ];
 }
