@@ -120,7 +120,7 @@ runProcess(log, async (signal) => {
         },
         admissionPlugins: { enable: flags["enable-admission-plugins"], disable: flags["disable-admission-plugins"] },
         advertise: { address: advertised, port: securePort },
-        security: securityOptions(flags),
+        security: securityOptions(flags, flags["client-ca-file"]),
         ...auditAndEncryption(flags, systemClock, log),
         kubelet: files(
           flags["kubelet-certificate-authority"],

@@ -45,10 +45,11 @@ export const securityFlags = {
 } as const satisfies FlagSpec;
 
 /** Throws what reading a file throws. */
-export function securityOptions(flags: Flags<typeof securityFlags>): SecurityOptions {
+export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile: string): SecurityOptions {
   const text = (file: string) => readFileSync(file, "utf8");
   const optional = (file: string | undefined) => (file === undefined ? undefined : text(file));
   const webhook = (file: string | undefined) => (file === undefined ? undefined : webhookOf(file));
+  const frontProxyCa = flags["requestheader-client-ca-file"];
   const issuers = flags["service-account-issuer"];
   return {
     anonymous: flags["anonymous-auth"],
@@ -64,7 +65,7 @@ export function securityOptions(flags: Flags<typeof securityFlags>): SecurityOpt
             audiences: flags["api-audiences"],
           },
     requestHeader:
-      flags["requestheader-client-ca-file"] === undefined
+      frontProxyCa === undefined
         ? undefined
         : {
             allowedNames: flags["requestheader-allowed-names"],
@@ -73,6 +74,19 @@ export function securityOptions(flags: Flags<typeof securityFlags>): SecurityOpt
             groupHeaders: flags["requestheader-group-headers"],
             extraHeaderPrefixes: flags["requestheader-extra-headers-prefix"],
           },
+    published: {
+      "client-ca-file": text(clientCaFile),
+      ...(frontProxyCa === undefined
+        ? {}
+        : {
+            "requestheader-client-ca-file": text(frontProxyCa),
+            "requestheader-allowed-names": JSON.stringify(flags["requestheader-allowed-names"]),
+            "requestheader-username-headers": JSON.stringify(flags["requestheader-username-headers"]),
+            "requestheader-uid-headers": JSON.stringify(flags["requestheader-uid-headers"]),
+            "requestheader-group-headers": JSON.stringify(flags["requestheader-group-headers"]),
+            "requestheader-extra-headers-prefix": JSON.stringify(flags["requestheader-extra-headers-prefix"]),
+          }),
+    },
     oidc:
       flags["oidc-issuer-url"] === undefined
         ? undefined

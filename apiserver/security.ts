@@ -28,6 +28,8 @@ export interface SecurityOptions {
   staticTokens?: string | undefined;
   bootstrapTokens?: boolean;
   requestHeader?: RequestHeaderOptions | undefined;
+  /** Data of the ConfigMap that servers behind the aggregator read. */
+  published?: Record<string, string>;
   oidc?: OidcOptions | undefined;
   /** --authentication-token-webhook-config-file and --authorization-webhook-config-file. */
   tokenWebhook?: ClientConfig | undefined;

@@ -158,7 +158,7 @@ export class Apiserver {
 
   /** Fills the cache and writes the system objects, however long the store takes to answer; then it is ready. */
   async start(signal: AbortSignal): Promise<void> {
-    const { etcd, log, advertise, serviceClusterIPRange, resources } = this.#options;
+    const { etcd, log, advertise, serviceClusterIPRange, resources, security } = this.#options;
     void runCompactor(etcd, { clock: this.#clock, log }, signal);
     await this.#cache.start();
     const services = resources.find(({ group, resource }) => group === "" && resource === "services")!;
@@ -169,7 +169,7 @@ export class Apiserver {
         await writeNamespaces(this.#registry);
         await Promise.all([
           writePolicy(this.#registry).then(() => this.#chain.policyWritten()),
-          writeSystemObjects(this.#registry, { serviceIP, advertise }),
+          writeSystemObjects(this.#registry, { serviceIP, advertise, authentication: security?.published }),
         ]);
         this.#systemObjects = true;
         void new DefinitionsController(this.#registry, log).run(signal);

@@ -118,6 +118,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
         audiences: [],
       },
       bootstrapTokens: true,
+      published: { "client-ca-file": authority.cert },
       ...options.security,
     },
     encryption: options.encryption,

@@ -85,6 +85,11 @@ describe("who is it", () => {
     assert.equal((await whoami({ headers })).username, "kubernetes-admin");
   });
 
+  test("servers behind the aggregator are told whom to trust", async () => {
+    const path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+    assert.deepEqual((await call(server, path)).json.data, { "client-ca-file": server.authority.cert });
+  });
+
   test("nobody without a credential, and nobody with a bad one", async () => {
     assert.equal(await whoami({ cert: null }), unauthorized);
     assert.equal(await whoami(bearer("no")), unauthorized);

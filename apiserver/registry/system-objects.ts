@@ -1,5 +1,12 @@
 import { isIPv4 } from "node:net";
-import { EndpointSlices, Endpoints, Namespaces, PriorityClasses, Services } from "../../api/generated/resources.ts";
+import {
+  ConfigMaps,
+  EndpointSlices,
+  Endpoints,
+  Namespaces,
+  PriorityClasses,
+  Services,
+} from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { isAlreadyExists } from "../../apimachinery/status.ts";
 import { type Wanted, wantedPolicy } from "../authz/bootstrap.ts";
@@ -18,6 +25,8 @@ export interface SystemOptions {
   serviceIP: string;
   /** Where Pods and nodes reach this apiserver. */
   advertise: { address: string; port: number };
+  /** What servers behind the aggregator need to know whom to trust: kube-system/extension-apiserver-authentication. */
+  authentication: Record<string, string> | undefined;
 }
 
 export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -48,7 +57,9 @@ export async function writeSystemObjects(registry: Registry, options: SystemOpti
   await Promise.all(systemPriorityClasses.map((object) => ensure(registry, PriorityClasses, object, false)));
   // A Service keeps its ports and address; where the apiserver listens may change from start to start.
   const overwrite = (type: { resource: string }) => type.resource !== Services.resource;
-  const objects = kubernetesService(options);
+  const metadata = { name: "extension-apiserver-authentication", namespace: "kube-system" };
+  const { authentication: data } = options;
+  const objects = [...kubernetesService(options), ...(data ? [[ConfigMaps, { metadata, data }] as const] : [])];
   await Promise.all(objects.map(([type, object]) => ensure(registry, type, object, overwrite(type))));
 }
 
@@ -73,7 +84,7 @@ async function ensurePolicy(registry: Registry, { type, object, reconcile }: Wan
 export function kubernetesService({
   serviceIP,
   advertise,
-}: SystemOptions): [ResourceType<KubernetesObject>, KubernetesObject][] {
+}: Pick<SystemOptions, "serviceIP" | "advertise">): [ResourceType<KubernetesObject>, KubernetesObject][] {
   const metadata = { name: "kubernetes", namespace: "default" };
   const { address, port } = advertise;
   const ports = [{ name: "https", port, protocol: "TCP" }];
