@@ -12,6 +12,7 @@ export class ControllerContext {
   readonly clock: Clock;
   readonly rand: Rand;
   readonly log: Logger;
+  #running: AbortSignal | undefined;
   readonly #informers = new Map<string, Informer<KubernetesObject>>();
 
   constructor(options: { client: Client; clock: Clock; rand: Rand; log: Logger }) {
@@ -29,6 +30,15 @@ export class ControllerContext {
     return informer as Informer<T>;
   }
 
+  /** Of a custom resource: runs at once, until `stop` or until all end. Only once the others run. */
+  lateInformer<T extends KubernetesObject>(type: ResourceType<T>): { informer: Informer<T>; stop(): void } {
+    const { clock, rand, log } = this;
+    const informer = new Informer<T>(this.client, type, { clock, rand, log });
+    const own = new AbortController();
+    void informer.run(AbortSignal.any([own.signal, this.#running!]));
+    return { informer, stop: () => own.abort() };
+  }
+
   recorder(component: string): EventRecorder {
     const { client, clock, log } = this;
     return new EventRecorder({ client, component, clock, log });
@@ -36,6 +46,7 @@ export class ControllerContext {
 
   /** Runs every informer asked for so far until `signal` aborts; `synced` resolves when all have listed. */
   startInformers(signal: AbortSignal): { synced: Promise<void>; ended: Promise<void> } {
+    this.#running = signal;
     const informers = [...this.#informers.values()];
     const ended = Promise.all(informers.map((informer) => informer.run(signal))).then(() => {});
     return { synced: Promise.all(informers.map(({ synced }) => synced)).then(() => {}), ended };

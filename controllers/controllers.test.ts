@@ -215,6 +215,33 @@ describe("All controllers", () => {
     expect(await cluster.pods()).toEqual([]);
   });
 
+  test("what a custom resource owns goes with it", async () => {
+    const { api } = await startCluster();
+    const names = { plural: "foos", kind: "Foo" };
+    await api.create(CustomResourceDefinitions, {
+      metadata: { name: "foos.example.com" },
+      spec: {
+        group: "example.com",
+        scope: "Namespaced",
+        names,
+        versions: [{ name: "v1", served: true, storage: true }],
+      },
+      status: { acceptedNames: names },
+    });
+    const foos = { group: "example.com", version: "v1", resource: "foos", kind: "Foo", namespaced: true };
+    const owner = await api.create(foos, { metadata: { name: "foo", namespace: "default" } });
+    const { uid } = owner.metadata as { uid?: string };
+    const ownerReferences = [{ apiVersion: "example.com/v1", kind: "Foo", name: "foo", uid: uid! }];
+    const spec = { replicas: 0, selector: { matchLabels: { a: "b" } }, template: { metadata: { labels: { a: "b" } } } };
+    const owned = { metadata: { name: "owned", namespace: "default", ownerReferences }, spec };
+    await api.create(ReplicaSets, owned as never);
+    await cluster.settle();
+    expect((await api.list(ReplicaSets)).items.length).toBe(1);
+    await api.delete(foos, { namespace: "default", name: "foo" });
+    await cluster.settle();
+    expect((await api.list(ReplicaSets)).items).toEqual([]);
+  });
+
   test("a namespace goes with the custom resources in it", async () => {
     const { api } = await startCluster();
     const names = { plural: "foos", kind: "Foo" };

@@ -1,10 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { LRUCache } from "lru-cache";
+import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
+import { CustomResourceDefinitions } from "../../api/generated/resources.ts";
 import type { KubernetesObject, OwnerReference, ResourceType } from "../../apimachinery/object.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import type { Informer } from "../../client/informer.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
+import { customType } from "../kinds.ts";
 import { Runner } from "../runner.ts";
 import {
   type Action,
@@ -17,6 +20,8 @@ import {
 
 interface Kind {
   type: ResourceType<KubernetesObject>;
+  /** Of a custom resource; then it is no longer among those that are alive. */
+  stop?(): void;
   informer: Informer<KubernetesObject>;
   byUid: (uid: string) => KubernetesObject[];
   byOwner: (uid: string) => KubernetesObject[];
@@ -28,7 +33,8 @@ interface Found {
 }
 
 /**
- * Follows ownerReferences across all given kinds. Keys are `<index of the kind>:<namespace>/<name>`.
+ * Follows ownerReferences across all given kinds, and custom resources for as long as they are defined. Keys are
+ * `<index of the kind>:<namespace>/<name>`, so `kinds` only grows; searches go through those that are `alive`.
  * An owner of a kind that we do not watch counts as present: what cannot be judged is not deleted.
  */
 export function garbageCollector(
@@ -36,15 +42,15 @@ export function garbageCollector(
   types: readonly ResourceType<KubernetesObject>[],
 ): Runner<State, Action> {
   const { client } = context;
-  const kinds = types.map((type): Kind => {
-    const informer = context.informer(type);
-    return {
-      type,
-      informer,
-      byUid: informer.store.index(({ metadata }) => [metadata.uid!]),
-      byOwner: informer.store.index(({ metadata }) => (metadata.ownerReferences ?? []).map(({ uid }) => uid)),
-    };
+  const kindOf = (type: Kind["type"], informer: Kind["informer"], stop?: () => void): Kind => ({
+    type,
+    informer,
+    ...(stop ? { stop } : {}),
+    byUid: informer.store.index(({ metadata }) => [metadata.uid!]),
+    byOwner: informer.store.index(({ metadata }) => (metadata.ownerReferences ?? []).map(({ uid }) => uid)),
   });
+  const kinds = types.map((type) => kindOf(type, context.informer(type)));
+  let alive = [...kinds];
   /** What a look at the server has shown of owners that no cache has; deletions that we saw ourselves, too. */
   const lookedUp = new LRUCache<string, "present" | "absent">({ max: 10_000 });
 
@@ -64,7 +70,7 @@ export function garbageCollector(
       },
       reconcile,
       async execute(action, { object }, signal) {
-        const kind = kinds.find(({ byUid }) => byUid(object.metadata.uid!).length > 0);
+        const kind = alive.find(({ byUid }) => byUid(object.metadata.uid!).length > 0);
         if (kind === undefined) return;
         const { uid, resourceVersion } = object.metadata;
         switch (action.type) {
@@ -108,11 +114,11 @@ export function garbageCollector(
   }
 
   function dependentsOf(uid: string): Found[] {
-    return kinds.flatMap((kind) => kind.byOwner(uid).map((object) => ({ kind, object })));
+    return alive.flatMap((kind) => kind.byOwner(uid).map((object) => ({ kind, object })));
   }
 
   function ownerState({ uid, apiVersion, kind }: OwnerReference, namespace: string | undefined): OwnerState {
-    const candidate = kinds.find(({ type }) => type.kind === kind && apiVersionOf(type) === apiVersion);
+    const candidate = alive.find(({ type }) => type.kind === kind && apiVersionOf(type) === apiVersion);
     if (candidate === undefined) return "present";
     const owner = candidate
       .byUid(uid)
@@ -124,7 +130,8 @@ export function garbageCollector(
 
   async function lookUp(reference: OwnerReference, namespace: string | undefined, signal: AbortSignal): Promise<void> {
     const { uid, name, apiVersion, kind } = reference;
-    const { type } = kinds.find(({ type }) => type.kind === kind && apiVersionOf(type) === apiVersion)!;
+    const type = alive.find(({ type }) => type.kind === kind && apiVersionOf(type) === apiVersion)?.type;
+    if (type === undefined) return; // its definition went a moment ago
     try {
       const owner = await client.get(type, type.namespaced ? { namespace, name } : { name }, { signal });
       lookedUp.set(uid, owner.metadata.uid === uid ? "present" : "absent");
@@ -147,7 +154,7 @@ export function garbageCollector(
 
   function enqueueOwners({ metadata }: KubernetesObject): void {
     for (const { uid } of metadata.ownerReferences ?? []) {
-      for (const kind of kinds) for (const owner of kind.byUid(uid)) if (isGoing(owner)) queue.add(keyIn(kind, owner));
+      for (const kind of alive) for (const owner of kind.byUid(uid)) if (isGoing(owner)) queue.add(keyIn(kind, owner));
     }
   }
 
@@ -155,7 +162,7 @@ export function garbageCollector(
     for (const { kind, object } of dependentsOf(metadata.uid!)) queue.add(keyIn(kind, object));
   }
 
-  for (const kind of kinds) {
+  function follow(kind: Kind): void {
     kind.informer.on({
       onAdd(object) {
         if (object.metadata.ownerReferences || isGoing(object)) queue.add(keyIn(kind, object));
@@ -174,6 +181,28 @@ export function garbageCollector(
       },
     });
   }
+
+  function forget({ spec: { group, names } }: CustomResourceDefinition): void {
+    for (const kind of alive) if (kind.type.group === group && kind.type.resource === names.plural) kind.stop?.();
+    alive = alive.filter(({ type, stop }) => !(stop && type.group === group && type.resource === names.plural));
+  }
+
+  function define(definition: CustomResourceDefinition): void {
+    const type = customType(definition);
+    if (alive.some((known) => type && isDeepStrictEqual(known.type, type))) return;
+    forget(definition);
+    if (type === undefined) return;
+    const { informer, stop } = context.lateInformer(type);
+    const kind = kindOf(type, informer, stop);
+    kinds.push(kind);
+    alive.push(kind);
+    follow(kind);
+  }
+
+  for (const kind of kinds) follow(kind);
+  context
+    .informer(CustomResourceDefinitions)
+    .on({ onAdd: define, onUpdate: (_, definition) => define(definition), onDelete: forget });
   return runner;
 }
 

@@ -4,6 +4,7 @@ import { isConflict, isNotFound, StatusError } from "../../apimachinery/status.t
 import { OwnWrites } from "../../client/own-writes.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
+import { customType } from "../kinds.ts";
 import { Runner } from "../runner.ts";
 import { type Action, type Remaining, reconcile, type State } from "./reconcile.ts";
 
@@ -61,12 +62,7 @@ export function namespaceController(
   /** What is defined now, asked for each time: namespaces seldom go. */
   async function customTypes(signal: AbortSignal): Promise<ResourceType<KubernetesObject>[]> {
     const { items } = await client.list(CustomResourceDefinitions, { signal });
-    return items.flatMap(({ spec, status }) => {
-      const version = spec.versions.find(({ served }) => served)?.name;
-      const { plural = "", kind = "" } = status?.acceptedNames ?? {};
-      if (!version || !plural || spec.scope !== "Namespaced") return [];
-      return [{ group: spec.group, version, resource: plural, kind, namespaced: true }];
-    });
+    return items.map(customType).filter((type) => type?.namespaced) as ResourceType<KubernetesObject>[];
   }
 
   async function deleteContents(namespace: string, signal: AbortSignal): Promise<Remaining> {
