@@ -277,7 +277,7 @@ describe("a custom resource with a schema", () => {
     watch.close();
   });
 
-  test("[FieldValidation] should create/apply an invalid CR with extra properties for CRD with validation schema", async () => {
+  test("should create/apply an invalid CR with extra properties for CRD with validation schema", async () => {
     const body = object("strict", { cron: "1", extra: 1, parts: [{ name: "a", odd: 1 }] });
     const { code, json } = await call(server, `${at("crontabs")}?fieldValidation=Strict`, post(body));
     assert.deepEqual(
@@ -291,7 +291,7 @@ describe("a custom resource with a schema", () => {
     assert.match(String(warned.headers["warning"]), /299 - "unknown field \\"spec.extra\\""/);
   });
 
-  test("[FieldValidation] should detect unknown metadata fields in both the root and embedded object of a CR", async () => {
+  test("should detect unknown metadata fields in both the root and embedded object of a CR", async () => {
     const template = { apiVersion: "v1", kind: "Pod", metadata: { name: "p", odd: 1 }, spec: { any: 1 } };
     const body = object("meta", { cron: "1", template }, { metadata: { name: "meta", odd: 1 } });
     const { json } = await call(server, `${at("crontabs")}?fieldValidation=Strict`, post(body));
@@ -301,7 +301,7 @@ describe("a custom resource with a schema", () => {
     );
   });
 
-  test("[FieldValidation] should detect duplicates in a CR when preserving unknown fields", async () => {
+  test("should detect duplicates in a CR when preserving unknown fields", async () => {
     const text = JSON.stringify(object("twice", { cron: "1", free: { a: 1 } })).replace('"a":1', '"a":1,"a":2');
     const { json } = await call(server, `${at("crontabs")}?fieldValidation=Strict`, { method: "POST", body: text });
     assert.match(json.message, /strict decoding error: duplicate field "spec.free.a"$/);
@@ -346,7 +346,7 @@ describe("a custom resource with a schema", () => {
 });
 
 describe("definitions", () => {
-  test("[CustomResourceDefinition] should include custom resource definition resources in discovery documents", async () => {
+  test("should include custom resource definition resources in discovery documents", async () => {
     const groups = (await call(server, "/apis")).json.groups.map(({ name }: { name: string }) => name);
     assert.ok(groups.includes("apiextensions.k8s.io") && groups.includes("example.com"));
     const list = (await call(server, "/apis/example.com/v1")).json.resources.map(({ name }: { name: string }) => name);
@@ -357,7 +357,7 @@ describe("definitions", () => {
     assert.deepEqual(own.versions[0].resources[0].shortNames, ["ct"]);
   });
 
-  test("[CustomResourceDefinition] getting/updating/patching custom resource definition status sub-resource works", async () => {
+  test("Simple CustomResourceDefinition getting/updating/patching custom resource definition status sub-resource works", async () => {
     const url = `${definitionsPath}/crontabs.example.com/status`;
     const { json } = await call(server, url);
     assert.deepEqual(json.status.acceptedNames, {
@@ -440,7 +440,7 @@ describe("definitions", () => {
     );
   });
 
-  test("[CustomResourceDefinition] creating/deleting custom resource definition objects works: instances go first", async () => {
+  test("Simple CustomResourceDefinition creating/deleting custom resource definition objects works", async () => {
     await define(server, definition("shorts", "Short"));
     const body = {
       apiVersion: "example.com/v1",
@@ -467,7 +467,7 @@ describe("definitions", () => {
     watch.close();
   });
 
-  test("[CustomResourceDefinition] custom resource defaulting for requests and from storage works", async () => {
+  test("custom resource defaulting for requests and from storage works", async () => {
     const schema = (properties: object) => ({ type: "object", properties });
     const first = definition("defaulted", "Defaulted", schema({ a: { type: "string", default: "A" } }));
     await define(server, first);
