@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import { systemClock } from "../base/clock.ts";
 import { createLogger, type Logger } from "../base/logger.ts";
 import { aborted, runProcess, StartError } from "../base/process.ts";
@@ -19,6 +20,7 @@ async function main(argv: string[]): Promise<void> {
     return;
   }
   Buffer.poolSize = poolBytes;
+  setFlagsFromString(`--heap-growing-percent=${heapGrowingPercent}`);
   // As etcd's. A supervisor of ours reads 2 as "do not start it again".
   const exits = { refused: process.send === undefined ? 1 : 2 };
   let config: Config;
@@ -75,3 +77,9 @@ function commandOf([first, second, ...rest]: string[]): (() => Promise<string>) 
 const poolBytes = 64 * 1024;
 
 if (!isPasswordWorker) void main(process.argv.slice(2));
+/**
+ * How far the old part of the heap may grow until the next full collection. Left alone, V8 begins one as soon as the present
+ * limit is closer than the young part is large, which with the few megabytes that live here is after every other collection
+ * of the young one (measured under load: 24 full collections where 8 do).
+ */
+const heapGrowingPercent = 300;
