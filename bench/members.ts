@@ -267,7 +267,7 @@ async function portsFor(dir: string | undefined): Promise<number[]> {
 }
 
 /** Ports of 127.0.0.1 that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => new Promise((done) => server.once("listening", done))));
   const ports = servers.map((server) => {

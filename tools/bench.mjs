@@ -1,11 +1,11 @@
-// `npm run bench -- store|failover|memory|start|compare [flags]`: see bench/README.md.
+// `npm run bench -- store|api|failover|memory|start|compare [flags]`: see bench/README.md.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { ensureDependencies, fail, run } from "./setup.mjs";
 
 const [name, ...flags] = process.argv.slice(2);
 if (name === undefined || !existsSync(`bench/${name}/main.ts`))
-  fail("usage: npm run bench -- store|failover|memory|start|compare [flags]");
+  fail("usage: npm run bench -- store|api|failover|memory|start|compare [flags]");
 ensureDependencies();
 const { fetchPeers } = await import("./peers.mjs");
 for (const [peer, why] of Object.entries(fetchPeers())) console.error(`bench: no ${peer}: ${why}`);

@@ -19,6 +19,7 @@ const entries = {
   "bench/load": "bench/load/main.ts",
   "bench/failover": "bench/failover/main.ts",
   "bench/compare": "bench/compare/main.ts",
+  "bench/api": "bench/api/main.ts",
   "bench/memory": "bench/memory/main.ts",
 };
 

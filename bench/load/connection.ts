@@ -1,4 +1,5 @@
 import net from "node:net";
+import tls from "node:tls";
 import { systemClock } from "../../base/clock.ts";
 import {
   ConnectionError,
@@ -15,11 +16,13 @@ import {
   writeFrameHeader,
 } from "../../net/http2/frames.ts";
 import { HpackDecoder } from "../../net/http2/hpack.ts";
+import type { Rest } from "./job.ts";
 import { RequestHeaders } from "./request-headers.ts";
 
 /**
  * The client's side of one HTTP/2 connection with gRPC on it (RFC 9113), lean enough that the store and not its client is
- * measured: no promise and no header decoding for each call, everything of one turn in one write. Without TLS.
+ * measured: no promise and no header decoding for each call, everything of one turn in one write. Without TLS; or REST
+ * over TLS, where an answer's code is its status (0: 2xx) and bodies have no prefix.
  *
  * The receive windows are as good as unlimited. The server's windows and its limit of streams hold: what exceeds them
  * waits here in order, and waits within the measured time. Padding and priorities are refused: no server sends them.
@@ -27,6 +30,8 @@ import { RequestHeaders } from "./request-headers.ts";
 export interface Call {
   /** Octets of the length-prefixed answers; a view, to be copied by who keeps it. */
   onData(payload: Buffer): void;
+  /** REST: the answer begins. */
+  onHeaders?(): void;
   /** Once: gRPC's code and message. `connectionLost` when the connection ends first. */
   onEnd(status: number, message: string): void;
 }
@@ -40,6 +45,8 @@ export interface ClientStream {
   /** Updates received less octets sent: the window is this on top of the server's initial one. */
   credit: number;
   received: number;
+  /** HTTP's, once it is known. */
+  code?: string | undefined;
 }
 
 interface Waiting {
@@ -54,6 +61,7 @@ interface Waiting {
 
 const receiveWindow = 2 ** 30;
 const grpcPrefixBytes = 5;
+const noBytes = Buffer.alloc(0);
 const outputBytes = 256 * 1024;
 const frameLimit = 16_384;
 
@@ -64,6 +72,7 @@ export class ClientConnection {
   readonly #headers: RequestHeaders;
   readonly #streams = new Map<number, ClientStream>();
   readonly #onReady: () => void;
+  readonly #prefixBytes: number;
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[] } | undefined;
   #waiting: Waiting[] = [];
   #nextId = 1;
@@ -77,14 +86,16 @@ export class ClientConnection {
   #closed = false;
 
   /** Resolves with the server's first SETTINGS; rejects when there is no connection by then. */
-  static connect(host: string, port: number, timeoutMs = 5000): Promise<ClientConnection> {
+  static connect(host: string, port: number, rest?: Rest, timeoutMs = 5000): Promise<ClientConnection> {
     return new Promise((resolve, reject) => {
-      const socket = net.connect({ host, port, noDelay: true });
+      const socket = rest
+        ? tls.connect({ host, port, ALPNProtocols: ["h2"], ...rest.tls }).setNoDelay(true)
+        : net.connect({ host, port, noDelay: true });
       const cancel = systemClock.after(timeoutMs, () => {
         socket.destroy();
         reject(new Error(`no HTTP/2 from ${host}:${port} within ${timeoutMs} ms`));
       });
-      const connection = new ClientConnection(socket, `${host}:${port}`, () => {
+      const connection = new ClientConnection(socket, `${host}:${port}`, rest, () => {
         cancel();
         resolve(connection);
       });
@@ -95,9 +106,10 @@ export class ClientConnection {
     });
   }
 
-  private constructor(socket: net.Socket, authority: string, onReady: () => void) {
+  private constructor(socket: net.Socket, authority: string, rest: Rest | undefined, onReady: () => void) {
     this.#socket = socket;
-    this.#headers = new RequestHeaders(authority);
+    this.#headers = new RequestHeaders(authority, rest);
+    this.#prefixBytes = rest ? 0 : grpcPrefixBytes;
     this.#onReady = onReady;
     this.#splitter = new FrameSplitter(frameLimit, (...args) => this.#onFrame(...args), "server");
     socket.on("error", () => {}); // "close" follows
@@ -115,7 +127,7 @@ export class ClientConnection {
 
   /** Begins a call with its only message. It leaves with the next `flush`; inside a callback that happens by itself. */
   unary(path: string, body: Uint8Array, call: Call): void {
-    this.#send({ stream: undefined, path, body, call, endStream: true, from: -grpcPrefixBytes });
+    this.#send({ stream: undefined, path, body, call, endStream: true, from: -this.#prefixBytes });
   }
 
   /** Begins a call to which messages are sent later. */
@@ -124,7 +136,7 @@ export class ClientConnection {
   }
 
   message(stream: ClientStream, body: Uint8Array): void {
-    this.#send({ stream, path: "", body, call: stream.call, endStream: false, from: -grpcPrefixBytes });
+    this.#send({ stream, path: "", body, call: stream.call, endStream: false, from: -this.#prefixBytes });
   }
 
   flush(): void {
@@ -149,7 +161,7 @@ export class ClientConnection {
     const { body, endStream } = one;
     if (one.stream === undefined) {
       if (this.#streams.size >= this.#maxStreams) return false;
-      one.stream = this.#openStream(one.path, one.call);
+      one.stream = this.#openStream(one.path, one.call, endStream && one.from === body.length);
     } else if (!this.#streams.has(one.stream.id)) return true; // ended meanwhile
     const { stream } = one;
     while (one.from < body.length) {
@@ -175,13 +187,14 @@ export class ClientConnection {
     return true;
   }
 
-  #openStream(path: string, call: Call): ClientStream {
+  #openStream(path: string, call: Call, endStream = false): ClientStream {
     const stream = { id: this.#nextId, call, credit: 0, received: 0 };
     this.#nextId += 2;
     this.#streams.set(stream.id, stream);
     const block = this.#headers.block(path);
     const at = this.#reserve(frameHeaderBytes + block.length);
-    const payload = writeFrameHeader(this.#output, at, block.length, FrameType.headers, Flag.endHeaders, stream.id);
+    const flags = Flag.endHeaders | (endStream ? Flag.endStream : 0);
+    const payload = writeFrameHeader(this.#output, at, block.length, FrameType.headers, flags, stream.id);
     this.#output.set(block, payload);
     return stream;
   }
@@ -264,17 +277,27 @@ export class ClientConnection {
       stream.received = 0;
     }
     stream.call.onData(payload);
-    if (endStream) this.#end(streamId, 2, "no trailers");
+    if (endStream) this.#end(streamId, ...this.#outcome(stream.code, "no trailers", payload));
   }
 
   /** Blocks without END_STREAM are decoded, too, since they may change the table. */
   #onHeaders(streamId: number, block: Buffer, endStream: boolean): void {
     const headers = this.#hpack.decode(block);
-    if (!endStream) return;
     const value = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
+    const stream = this.#streams.get(streamId);
+    if (this.#prefixBytes === 0 && stream !== undefined) {
+      stream.code ??= value(":status");
+      stream.call.onHeaders?.();
+    }
+    if (!endStream) return;
     const status = value("grpc-status");
-    if (status === undefined) this.#end(streamId, 2, `HTTP ${value(":status")}`);
+    if (status === undefined) this.#end(streamId, ...this.#outcome(value(":status"), "no trailers", noBytes));
     else this.#end(streamId, Number(status), status === "0" ? "" : percentDecoded(value("grpc-message") ?? ""));
+  }
+
+  #outcome(code: string | undefined, missing: string, body: Buffer): [number, string] {
+    if (this.#prefixBytes > 0) return [2, code === undefined ? missing : `HTTP ${code}`];
+    return code?.startsWith("2") ? [0, ""] : [Number(code ?? 2), `HTTP ${code} ${body.toString("utf8").slice(0, 300)}`];
   }
 
   #onSettings(payload: Buffer): void {

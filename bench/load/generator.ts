@@ -3,7 +3,16 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import { type Rand, seededRand } from "../../base/rand.ts";
 import { type Call, ClientConnection, type ClientStream, connectionLost } from "./connection.ts";
 import { Histogram } from "./histogram.ts";
-import { drainMs, type LoadJob, type LoadResult, stampsIn, Template } from "./job.ts";
+import {
+  drainMs,
+  keyMark,
+  type LoadJob,
+  type LoadResult,
+  type Rest,
+  stampsIn,
+  Template,
+  type WatchJob,
+} from "./job.ts";
 import { MessageSplitter } from "./messages.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -78,6 +87,8 @@ class Generator {
   #events = 0;
   #eventsInWindow = 0;
   #settled: () => void = () => {};
+  #allAnswered: () => void = () => {};
+  readonly #counted = new Promise<void>((resolve) => (this.#allAnswered = resolve));
 
   constructor(job: LoadJob, clock: Clock) {
     this.#job = job;
@@ -89,7 +100,7 @@ class Generator {
   async run(): Promise<LoadResult> {
     const job = this.#job;
     for (let i = 0; i < job.connections; i++) {
-      const connection = await connect(job.targets[i % job.targets.length]!);
+      const connection = await connect(job.targets[i % job.targets.length]!, job.rest);
       const lane: Lane = { connection, stream: undefined, waiting: [] };
       if (job.streaming) lane.stream = connection.open(job.path, this.#streamCall(lane));
       this.#lanes.push(lane);
@@ -107,7 +118,7 @@ class Generator {
       for (let i = 0; i < job.arrivals.inFlight; i++) this.#send(i % job.connections, this.#began);
       this.#flush();
     }
-    await sleep(this.#clock, this.#until - this.#clock.monotonic());
+    await Promise.race([sleep(this.#clock, this.#until - this.#clock.monotonic()), this.#counted]);
     const { user, system } = process.cpuUsage(cpu);
     const cores = (user + system) / 1000 / (this.#clock.monotonic() - this.#began);
     const deadline = new AbortController();
@@ -127,10 +138,14 @@ class Generator {
   answered(request: Request, status: number, message: string, bytes: number): void {
     const now = this.#clock.monotonic();
     this.#pending.delete(request);
-    if (status !== 0) this.#error(`${status === connectionLost ? "" : `gRPC ${status}: `}${message}`);
+    if (status !== 0) this.#error(`${status === connectionLost || this.#job.rest ? "" : `gRPC ${status}: `}${message}`);
     else if (bytes < (this.#job.minReplyBytes ?? 0)) this.#error(`an answer of ${bytes} bytes`);
     else {
       this.#answered++;
+      if (this.#answered === this.#job.count) {
+        this.#until = now;
+        this.#allAnswered();
+      }
       if (now >= this.#from && now < this.#until) this.#inWindow++;
       if (request.intended >= this.#from && request.intended < this.#until)
         this.#latency.record((now - request.intended) * 1000);
@@ -141,12 +156,15 @@ class Generator {
   }
 
   #send(lane: number, intended: number): void {
+    if (this.#job.count !== undefined && this.#turn >= this.#job.count) return;
     const { connection, stream, waiting } = this.#lanes[lane]!;
     const template = this.#templates[this.#turn++ % this.#templates.length]!;
-    const body = template.fill(this.#rand.below(this.#job.keys), (intended - this.#began) * 1000);
+    const { keys, firstKey, path } = this.#job;
+    const key = firstKey === undefined ? this.#rand.below(keys) : firstKey + this.#turn - 1;
+    const body = template.fill(key, (intended - this.#began) * 1000);
     const request = new Request(this, lane, intended);
     this.#pending.add(request);
-    if (stream === undefined) connection.unary(this.#job.path, body, request);
+    if (stream === undefined) connection.unary(path.replace(keyMark, `${key}`.padStart(8, "0")), body, request);
     else {
       waiting.push(request);
       connection.message(stream, body);
@@ -192,10 +210,15 @@ class Generator {
   async #watch(): Promise<void> {
     const { watch } = this.#job;
     if (watch === undefined) return;
+    const { rest } = this.#job;
     const create = Buffer.from(watch.create, "base64");
     for (let i = 0; i < watch.streams; i++) {
-      const connection = await connect(watch.targets[i % watch.targets.length]!);
+      const connection = await connect(watch.targets[i % watch.targets.length]!, rest && { ...rest, method: "GET" });
       this.#watchConnections.push(connection);
+      if (rest !== undefined) {
+        await this.#watchRest(connection, watch);
+        continue;
+      }
       await new Promise<void>((resolve, reject) => {
         let created = 0;
         const splitter = new MessageSplitter();
@@ -214,6 +237,32 @@ class Generator {
         connection.flush();
       });
     }
+  }
+
+  /** One event a line; a line may come in pieces. */
+  async #watchRest(connection: ClientConnection, { path, watchersPerStream }: WatchJob): Promise<void> {
+    const one = () =>
+      new Promise<void>((onHeaders) => {
+        let rest: Buffer | undefined;
+        connection.unary(path, Buffer.alloc(0), {
+          onHeaders,
+          onData: (payload) => {
+            const end = payload.lastIndexOf(0x0a);
+            const whole = end < 0 ? undefined : payload.subarray(0, end);
+            if (whole) stampsIn(rest ? Buffer.concat([rest, whole]) : whole, (us) => this.#event(us));
+            const tail = payload.subarray(end + 1); // a view of what will be overwritten
+            if (whole) rest = undefined;
+            if (tail.length > 0) rest = rest ? Buffer.concat([rest, tail]) : Buffer.from(tail);
+          },
+          onEnd: (status, message) => {
+            onHeaders();
+            this.#error(`watch ended: ${status} ${message}`);
+          },
+        });
+      });
+    const all = Array.from({ length: watchersPerStream }, one);
+    connection.flush();
+    await Promise.all(all);
   }
 
   #event(us: number): void {
@@ -263,8 +312,8 @@ class Generator {
   }
 }
 
-function connect(target: string): Promise<ClientConnection> {
+function connect(target: string, rest?: Rest): Promise<ClientConnection> {
   const [host, port] = target.split(":");
   assert(host !== undefined && port !== undefined, `"${target}" is not host:port`);
-  return ClientConnection.connect(host, Number(port));
+  return ClientConnection.connect(host, Number(port), rest);
 }

@@ -10,7 +10,13 @@ export interface LoadJob {
   bodies: string[];
   /** Key numbers are random below this. */
   keys: number;
+  /** Keys count up from here instead, each used once. */
+  firstKey?: number;
   seed: number;
+  /** The run ends when so many are answered. */
+  count?: number;
+  /** REST over TLS instead of gRPC; `keyMark` in `path` becomes a key number, too. */
+  rest?: Rest;
   /** One long call a connection, answers in order (LeaseKeepAlive), instead of a call for each message. */
   streaming?: boolean;
   /** A shorter answer is an error: an empty range is fast. */
@@ -22,12 +28,19 @@ export interface LoadJob {
   watch?: WatchJob;
 }
 
+export interface Rest {
+  method: string;
+  contentType: string;
+  /** PEM. */
+  tls: { ca: string; cert: string; key: string };
+}
+
 /** Closed: so many in flight, each sent when one is answered. Open: sent when due, answered or not. */
 export type Arrivals = { type: "closed"; inFlight: number } | { type: "open"; perSecond: number };
 
 export interface WatchJob {
   targets: string[];
-  /** Connections with one Watch call each. */
+  /** Connections with one Watch call each; over REST with one for each watcher. */
   streams: number;
   watchersPerStream: number;
   path: string;

@@ -1,4 +1,5 @@
-import { encodeInteger, encodeText, type Header } from "../../net/http2/hpack.ts";
+import { encodeInteger, encodeText } from "../../net/http2/hpack.ts";
+import type { Rest } from "./job.ts";
 
 /**
  * The header block of a gRPC call as real clients send it: in full once on a connection, with indexing, and from then on
@@ -7,28 +8,38 @@ import { encodeInteger, encodeText, type Header } from "../../net/http2/hpack.ts
  */
 const staticEntries = 61;
 const postOverHttp = Buffer.from([0x83, 0x86]); // :method POST, :scheme http
+const schemeHttps = Buffer.from([0x87]);
+/** :path, its text not indexed: each has another. */
+const pathFollows = Buffer.from([0x04]);
 const indexed = 0x80;
 const literalWithIndexing = 0x40;
 
 export class RequestHeaders {
-  readonly #common: Header[];
+  readonly #common: (readonly [string, string])[];
+  readonly #rest: boolean;
   /** In the order of insertion; the newest has the index 62. */
   readonly #inserted: string[] = [];
   readonly #blocks = new Map<string, Buffer>();
 
-  constructor(authority: string) {
+  constructor(authority: string, rest?: Rest) {
     this.#common = [
+      ...(rest ? [[":method", rest.method] as const] : []),
       [":authority", authority],
-      ["content-type", "application/grpc"],
-      ["te", "trailers"],
+      ["content-type", rest?.contentType ?? "application/grpc"],
+      ...(rest ? [] : [["te", "trailers"] as const]),
       ["user-agent", "kubelab-bench"],
     ];
+    this.#rest = rest !== undefined;
   }
 
   block(path: string): Buffer {
+    if (this.#rest) {
+      const common = this.#common.map((header) => this.#encode(header));
+      return Buffer.concat([common[0]!, schemeHttps, pathFollows, encodeText(path), ...common.slice(1)]);
+    }
     const known = this.#blocks.get(path);
     if (known !== undefined) return known;
-    const headers: Header[] = [[":path", path], ...this.#common];
+    const headers: (readonly [string, string])[] = [[":path", path], ...this.#common];
     const isNew = headers.some(([name, value]) => !this.#inserted.includes(`${name} ${value}`));
     const block = Buffer.concat([postOverHttp, ...headers.map((header) => this.#encode(header))]);
     // An insertion moves every index, so what was kept is void.
@@ -37,7 +48,7 @@ export class RequestHeaders {
     return block;
   }
 
-  #encode([name, value]: Header): Buffer {
+  #encode([name, value]: readonly [string, string]): Buffer {
     const age = this.#inserted.indexOf(`${name} ${value}`);
     if (age >= 0) {
       const bytes = encodeInteger(staticEntries + this.#inserted.length - age, 7);

@@ -1,0 +1,246 @@
+/**
+ * `npm run bench -- api`: Pods of 2 KB and more through one apiserver over TLS and HTTP/2, three members with fsync below it, load
+ * from a process of its own, all on this machine. Each line stands beside what is asked of it.
+ */
+import { sleep, systemClock } from "../../base/clock.ts";
+import { parseFlags } from "../../base/flags.ts";
+import { Histogram } from "../load/histogram.ts";
+import { type Arrivals, keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
+import { runLoad } from "../load/start.ts";
+import { describeMachine, machineText } from "../machine.ts";
+import { Cluster, defaultTimers, ourStore } from "../members.ts";
+import { numberText, Recorder, type Results, resultsDir, runBench, type Series, writeResults } from "../results.ts";
+import { drawCharts } from "../svg.ts";
+import { BenchApiserver } from "./apiserver.ts";
+
+const parts = ["write", "get", "paced", "list", "watch", "memory"] as const;
+const flagSpec = {
+  seconds: { type: "number", default: 5, help: "length of one measurement" },
+  quick: { type: "boolean", default: false, help: "measurements of a second" },
+  only: { type: "strings", help: `some of ${parts.join(", ")}` },
+  connections: { type: "number", default: 100, help: "that 1,000 watchers share, HTTP/2 streams" },
+  profile: { type: "string", default: "", help: "folder for a CPU profile of the apiserver" },
+  out: { type: "string", default: "", help: "folder for the results" },
+} as const;
+
+/** What issue 4 asks for on two cores: `rate` at least, the rest at most. */
+const musts: Record<string, [metric: string, limit: number]> = {
+  "create/100": ["rate", 1000],
+  "get/100": ["rate", 5000],
+  "list/10000": ["p50", 150],
+  "watch/1000": ["event p99", 100],
+  "mutate/500": ["p99", 100],
+};
+
+const cached = 30_000;
+const lists = [1, 500, 10_000];
+const updateRates = [20, 30, 40, 50, 60, 80];
+
+runBench(async (signal) => {
+  const flags = parseFlags(flagSpec, process.argv.slice(2));
+  const seconds = flags.quick ? 1 : flags.seconds;
+  const wanted = (part: (typeof parts)[number]) => flags.only.length === 0 || flags.only.includes(part);
+  const machine = describeMachine();
+  const recorder = new Recorder();
+  const store = ourStore(defaultTimers);
+  const cluster = await Cluster.start(store, { signal });
+  let apiserver: BenchApiserver | undefined;
+  try {
+    apiserver = await BenchApiserver.start(cluster.targets, signal, flags.profile);
+    await measure(apiserver);
+  } finally {
+    await apiserver?.stop();
+    await cluster.stop();
+    const results: Results = {
+      bench: "api",
+      when: new Date(systemClock.now()).toISOString(),
+      machine,
+      conditions: [
+        `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
+        `watchers share ${flags.connections} connections when they are 1,000, else each has its own`,
+      ],
+      stores: [{ name: store.name, version: store.version, ...store.timers, tls: "TLS to clients" }],
+      series: recorder.series,
+      failures: recorder.failures,
+    };
+    const full = !flags.quick && flags.only.length === 0 && seconds >= 5 && !signal.aborted;
+    if (recorder.series.length > 0)
+      writeResults(resultsDir(flags.out, full), "api", results, markdown(results), svg(results));
+  }
+  if (recorder.failures.length > 0) process.exitCode = 1;
+
+  async function measure(server: BenchApiserver): Promise<void> {
+    const namespaces = ["bench", "many", ...lists.map((n) => `of-${n}`)];
+    for (const name of namespaces) {
+      await server.call("POST", "/api/v1/namespaces", { metadata: { name } });
+      await server.call("POST", `/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: "default" } });
+    }
+    const pods = (namespace: string) => `/api/v1/namespaces/${namespace}/pods`;
+    const base = { targets: [server.target], warmupMs: 500, measureMs: seconds * 1000, keys: 500, seed: 1 };
+    const rest = (method: string, contentType = "application/json") => ({ method, contentType, tls: server.tls });
+    const reading = { ...base, bodies: [""], rest: rest("GET") };
+    const writing = { ...base, bodies: [podText()] };
+    const closed = (inFlight: number): { connections: number; arrivals: Arrivals } => ({
+      connections: Math.min(inFlight, 8),
+      arrivals: { type: "closed", inFlight },
+    });
+    let next = 0;
+    const creating = (namespace: string): Omit<LoadJob, "arrivals" | "connections"> => ({
+      ...writing,
+      path: pods(namespace),
+      rest: rest("POST"),
+      firstKey: next,
+    });
+    const pod = `${pods("of-500")}/pod-${keyMark}`;
+    const update = { ...writing, path: pod, rest: rest("PUT") };
+    const patch = {
+      ...base,
+      path: pod,
+      rest: rest("PATCH", "application/merge-patch+json"),
+      bodies: [base64(JSON.stringify({ metadata: { annotations: { stamp: stampMark } } }))],
+    };
+
+    const fresh = server.usage().pssMb;
+    for (const n of lists) await fill(`of-${n}`, n);
+    const found = await server.call("GET", `${pods("of-500")}/pod-00000000`);
+    const { uid: _, resourceVersion: __, managedFields: ___, ...metadata } = JSON.parse(found).metadata;
+    const stamped = { ...metadata, name: `pod-${keyMark}`, annotations: { stamp: stampMark } };
+    update.bodies = [base64(JSON.stringify({ ...JSON.parse(found), metadata: stamped, status: undefined }))];
+    console.error(`a Pod has ${found.length} bytes`);
+    if (wanted("write")) {
+      for (const n of [1, 10, 100]) {
+        next += (await run(`create/${n}`, `create, ${n} in flight`, { ...creating("bench"), ...closed(n) })).answered;
+        await run(`update/${n}`, `update, ${n} in flight`, { ...update, ...closed(n) });
+        await run(`patch/${n}`, `merge patch, ${n} in flight`, { ...patch, ...closed(n) });
+      }
+    }
+    if (wanted("get"))
+      for (const n of [1, 10, 100])
+        await run(`get/${n}`, `consistent get, ${n} in flight`, { ...reading, path: pod, ...closed(n) });
+    if (wanted("paced"))
+      await run("mutate/500", "updates at 500/s", { ...update, connections: 8, arrivals: open(500) });
+    if (wanted("list"))
+      for (const n of lists)
+        await run(`list/${n}`, `list of ${n} Pods`, { ...reading, path: pods(`of-${n}`), ...closed(1) });
+    if (wanted("watch")) {
+      for (const n of [1, 100]) await watchers(n, 20);
+      let highest = 0;
+      for (const rate of updateRates) {
+        const { events } = await watchers(1000, rate, rate === 20 ? "watch/1000" : `watch/1000 at ${rate}`);
+        if (events!.missing > 0 || percentile(events!.latency, 0.99) > 250) break;
+        highest = events!.perSecond;
+      }
+      add("watch/highest", "deliveries/s to 1,000 watchers with p99 below 250 ms", "rate", highest, "1/s", "higher");
+    }
+    if (wanted("memory")) {
+      await fill("many", cached - next);
+      await sleep(systemClock, 3000, signal);
+      const { pssMb } = server.usage();
+      add("memory/fresh", "apiserver after its start (PSS)", "value", fresh, "MB", "lower");
+      add("memory/30000", `apiserver with ${next} Pods cached (PSS)`, "value", pssMb, "MB", "lower");
+    }
+
+    async function fill(namespace: string, count: number): Promise<void> {
+      // Exactly `count`, numbered from 0 in each namespace but the last.
+      const last = namespace === "many";
+      for (let left = count, from = last ? next : 0; left > 0; ) {
+        const part = Math.min(left, 500);
+        const job = { ...creating(namespace), firstKey: from, count: part, warmupMs: 0, measureMs: 60_000 };
+        await runLoad({ ...job, ...closed(Math.min(part, 50)) }, signal);
+        left -= part;
+        from += part;
+      }
+      next += count;
+    }
+
+    async function watchers(n: number, rate: number, id = `watch/${n}`) {
+      const streams = Math.min(n, flags.connections);
+      const { metadata } = JSON.parse(await server.call("GET", `${pods("of-500")}?limit=1`));
+      const watch = {
+        targets: base.targets,
+        streams,
+        watchersPerStream: n / streams,
+        path: `${pods("of-500")}?watch=true&resourceVersion=${metadata.resourceVersion}`,
+        create: "",
+      };
+      const title = `${rate} updates/s to ${n} watchers`;
+      return run(id, title, { ...update, watch, connections: 4, arrivals: open(rate) });
+    }
+  }
+
+  async function run(id: string, title: string, job: LoadJob): Promise<LoadResult> {
+    const result = await runLoad(job, signal);
+    const events = result.events;
+    if (job.arrivals.type === "closed") add(id, title, "rate", result.perSecond, "1/s", "higher");
+    for (const p of [0.5, 0.99]) add(id, title, `p${p * 100}`, percentile(result.latency, p), "ms", "lower");
+    if (events) {
+      add(id, title, "event rate", events.perSecond, "1/s", "higher");
+      for (const p of [0.5, 0.99]) add(id, title, `event p${p * 100}`, percentile(events.latency, p), "ms", "lower");
+      if (events.missing > 0) recorder.fail(id, new Error(`${events.missing} events are missing`));
+    }
+    console.error(
+      `${id}: ${recorder.series
+        .filter((one) => one.id === id)
+        .map(text)
+        .join(", ")} (load ${numberText(result.cores)} cores)`,
+    );
+    return result;
+  }
+
+  function add(id: string, title: string, metric: string, value: number, unit: string, better: Series["better"]): void {
+    recorder.add(store.name, { id, title, metric, value, unit, better });
+  }
+});
+
+const text = ({ metric, values, unit }: Series) => `${metric} ${numberText(values.at(-1)!)} ${unit}`;
+const open = (perSecond: number): Arrivals => ({ type: "open", perSecond });
+const base64 = (bytes: string) => Buffer.from(bytes).toString("base64");
+const percentile = (json: LoadResult["latency"], p: number) => Histogram.fromJson(json).percentile(p) / 1000;
+
+/** About 2 KB in the store, with the defaults and managed fields that it gets. */
+function podText(): string {
+  const env = Array.from({ length: 6 }, (_, i) => ({
+    name: `SETTING_${i}`,
+    value: "a value of some length".repeat(i),
+  }));
+  const pod = {
+    kind: "Pod",
+    apiVersion: "v1",
+    metadata: { name: `pod-${keyMark}`, labels: { app: "bench" }, annotations: { stamp: stampMark } },
+    spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "kubelab/echo", env }] },
+  };
+  return base64(JSON.stringify(pod));
+}
+
+function markdown(results: Results): string {
+  const ids = [...new Set(results.series.map(({ id }) => id))];
+  const rows = ids.map((id) => {
+    const series = results.series.filter((one) => one.id === id);
+    const must = musts[id];
+    const found = must && series.find(({ metric }) => metric === must[0]);
+    const met = found && (found.better === "higher" ? found.values[0]! >= must[1] : found.values[0]! <= must[1]);
+    const asked = must ? `${must[0]} ${numberText(must[1])} ${found?.unit ?? ""}: ${met ? "met" : "**not met**"}` : "";
+    return `| ${series[0]!.title} | ${series.map(text).join(", ")} | ${asked} |`;
+  });
+  const head = [`# bench api, ${results.when.slice(0, 10)}`, ""];
+  const stores = results.stores.map(({ version }) => `- ${version}`);
+  const conditions = [...stores, `- ${machineText(results.machine)}`, ...results.conditions.map((one) => `- ${one}`)];
+  const table = ["", "| what | measured | asked for |", "|---|---|---|", ...rows, ""];
+  return [...head, ...conditions, ...table, ...results.failures.map((failure) => `**Failed:** ${failure}\n`)].join(
+    "\n",
+  );
+}
+
+function svg(results: Results): string {
+  const chart = (title: string, unit: string, keep: (one: Series) => boolean) => ({
+    title,
+    subtitle: `${results.stores[0]!.version} | ${results.machine.cores} cores`,
+    unit,
+    series: ["ours"],
+    rows: results.series.filter(keep).map(({ id, metric, values }) => ({ label: `${id} ${metric}`, values: [values] })),
+  });
+  return drawCharts([
+    chart("Requests or events a second (more is better)", "1/s", ({ unit }) => unit === "1/s"),
+    chart("Latency (less is better)", "ms", ({ unit }) => unit === "ms"),
+  ]);
+}
