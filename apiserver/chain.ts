@@ -1,14 +1,15 @@
 import type { Answer } from "./answer.ts";
 import type { Audit, AuditedRequest } from "./audit/audit.ts";
 import { type Attributes, type Authorizer, forbiddenRequest, isSuperuser } from "./authz/authorizer.ts";
+import type { FlowControl } from "./flowcontrol/flow-control.ts";
 import type { Registry } from "./registry/registry.ts";
 import { selectedName } from "./registry/selection.ts";
 import type { ApiRequest, User } from "./request.ts";
 import { initializing } from "./storage/errors.ts";
 
 /**
- * The way of a request behind both fronts, which have authenticated it: audit, impersonation, authorization, then the
- * registry (decoding, admission, the kind's strategy, storage).
+ * The way of a request behind both fronts, which have authenticated it: audit, impersonation, fairness, authorization,
+ * then the registry (decoding, admission, the kind's strategy, storage).
  */
 export class Chain {
   readonly authorizer: Authorizer;
@@ -16,8 +17,10 @@ export class Chain {
   readonly #audit: Audit | undefined;
   #policyWritten = false;
   readonly #waiting = new Set<() => void>();
+  readonly #flow: FlowControl | undefined;
 
-  constructor(registry: Registry, authorizer: Authorizer, audit?: Audit) {
+  constructor(registry: Registry, authorizer: Authorizer, audit?: Audit, flow?: FlowControl) {
+    this.#flow = flow;
     this.#audit = audit;
     this.#registry = registry;
     this.authorizer = authorizer;
@@ -35,8 +38,10 @@ export class Chain {
     const name = target.name || (verb === "list" || verb === "watch" ? selectedName(fieldSelector) : "");
     const attributes = { user, verb, target: { ...target, name }, fieldSelector, labelSelector };
     const audited = this.#begin(attributes, request);
+    let release: (() => void) | undefined;
     try {
-      await this.#allow(attributes, request);
+      release = await this.#admit(attributes, request);
+      await this.check(attributes, request.auditAnnotations);
       request.check = (other) => this.check({ user, verb: other, target });
       const answer = await this.#registry.handle(request);
       audited?.answered(answer, request);
@@ -44,24 +49,30 @@ export class Chain {
     } catch (error) {
       audited?.failed(error);
       throw error;
+    } finally {
+      release?.();
     }
   }
 
   /** For paths that are no resources: `serve` answers, and tells with which code. */
   async handlePath(
-    request: Pick<ApiRequest, "user" | "caller" | "userAgent">,
+    request: Pick<ApiRequest, "user" | "caller" | "userAgent" | "auditAnnotations" | "classified" | "signal">,
     { method, path }: { method: string; path: string },
     serve: () => Promise<number>,
   ): Promise<void> {
     const attributes = { user: request.user, verb: method === "HEAD" ? "get" : method.toLowerCase(), path };
     const audited = this.#begin(attributes, request);
+    let release: (() => void) | undefined;
     try {
-      if (!isAlwaysAllowed(path)) await this.#allow(attributes, request);
+      release = await this.#admit(attributes, request);
+      if (!isAlwaysAllowed(path)) await this.check(attributes, request.auditAnnotations);
       const code = await serve();
       audited?.event("ResponseComplete", { code });
     } catch (error) {
       audited?.failed(error);
       throw error;
+    } finally {
+      release?.();
     }
   }
 
@@ -91,9 +102,13 @@ export class Chain {
     });
   }
 
-  async #allow(attributes: Attributes, { caller, auditAnnotations }: Partial<ApiRequest>): Promise<void> {
-    for (const need of caller?.needs ?? []) await this.check(need, auditAnnotations);
-    await this.check(attributes, auditAnnotations);
+  /** Impersonation allowed, and its turn come: as whom it acts decides when. */
+  async #admit(
+    attributes: Attributes,
+    request: Pick<ApiRequest, "caller" | "auditAnnotations" | "classified" | "signal">,
+  ): Promise<(() => void) | undefined> {
+    for (const need of request.caller?.needs ?? []) await this.check(need, request.auditAnnotations);
+    return this.#flow?.begin(attributes, request);
   }
 
   #begin(attributes: Attributes, request: Partial<ApiRequest> & { user: User }): AuditedRequest | undefined {

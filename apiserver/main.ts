@@ -42,6 +42,15 @@ runProcess(log, async (signal) => {
       "service-node-port-range": { type: "string", default: "30000-32767", help: "node ports of Services" },
       "default-not-ready-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
       "default-unreachable-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
+      "max-requests-inflight": { type: "number", default: 400, help: "reading requests at once; a part of the seats" },
+      "max-mutating-requests-inflight": {
+        type: "number",
+        default: 200,
+        help: "writing requests at once; the other part",
+      },
+      "enable-priority-and-fairness": { type: "boolean", default: true, help: "seats and queues by FlowSchemas" },
+      "request-timeout": { type: "duration", default: 60_000, help: "time that a request has" },
+      "min-request-timeout": { type: "number", default: 1800, help: "least seconds that a watch stays open" },
       "allow-loopback-endpoints": { type: "boolean", default: false, help: "for labs in host mode" },
       "enable-admission-plugins": {
         type: "strings",
@@ -121,6 +130,13 @@ runProcess(log, async (signal) => {
         admissionPlugins: { enable: flags["enable-admission-plugins"], disable: flags["disable-admission-plugins"] },
         advertise: { address: advertised, port: securePort },
         security: securityOptions(flags, flags["client-ca-file"]),
+        flowControl: {
+          fair: flags["enable-priority-and-fairness"],
+          maxRequestsInFlight: flags["max-requests-inflight"],
+          maxMutatingRequestsInFlight: flags["max-mutating-requests-inflight"],
+          requestTimeoutMs: flags["request-timeout"],
+        },
+        minRequestTimeoutMs: flags["min-request-timeout"] * 1000,
         ...auditAndEncryption(flags, systemClock, log),
         kubelet: files(
           flags["kubelet-certificate-authority"],

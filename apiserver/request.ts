@@ -20,6 +20,8 @@ export interface ApiRequest {
   userAgent?: string | undefined;
   /** What the audit log shall say besides. */
   auditAnnotations?: Map<string, string>;
+  /** Told the uids of the FlowSchema and the priority level, once they are known. */
+  classified?: (flowSchema: string, priorityLevel: string) => void;
   /** Throws 403 when the user may not do something else to the same target: an apply may create. Set by the chain. */
   check?: (verb: Verb) => Promise<void>;
 }

@@ -11,11 +11,15 @@ import { clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins } from "./admission/plugins.ts";
 import { Audit } from "./audit/audit.ts";
 import type { Policy as AuditPolicy } from "./audit/policy.ts";
+import type { Attributes } from "./authz/authorizer.ts";
+import { wantedPolicy } from "./authz/bootstrap.ts";
 import { escalationCheck } from "./authz/escalation.ts";
 import { Chain } from "./chain.ts";
 import { DefinitionsController } from "./crd/controller.ts";
 import { webhookConverter } from "./crd/conversion.ts";
 import { Definitions } from "./crd/definitions.ts";
+import { wantedFlowControl } from "./flowcontrol/bootstrap.ts";
+import { defaultFlowControl, FlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
 import { addApiService } from "./grpc/service.ts";
 import { DiscoveryDocuments } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
@@ -28,6 +32,7 @@ import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
 import { writeNamespaces, writePolicy, writeSystemObjects } from "./registry/system-objects.ts";
+import { storedOf } from "./registry/versions.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
@@ -46,6 +51,8 @@ export interface ApiserverOptions {
   admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
   advertise: { address: string; port: number };
   security?: SecurityOptions;
+  flowControl?: FlowControlOptions;
+  minRequestTimeoutMs?: number;
   /** Of values in the store. */
   encryption?: Encryption | undefined;
   audit?: { policy: AuditPolicy; write(line: string): void } | undefined;
@@ -113,11 +120,21 @@ export class Apiserver {
       ranges: this.#ranges,
       locks: new KeyLocks(),
       eventLease: new EventLease(etcd, clock),
+      minRequestTimeoutMs: options.minRequestTimeoutMs ?? 1800_000,
       clock,
       rand,
     };
     this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
-    this.#chain = new Chain(this.#registry, authorizer, options.audit && new Audit({ ...options.audit, clock, rand }));
+    const { flowControl = defaultFlowControl } = options;
+    const count = (attributes: Attributes) => {
+      const resource = "target" in attributes ? table.find(attributes.target) : undefined;
+      return resource && !resource.virtual
+        ? this.#cache.resource(prefixOfResource(storedOf(resource))).objects.size
+        : 0;
+    };
+    const flow = new FlowControl(flowControl, { cache: this.#cache, clock, metrics, count });
+    const audit = options.audit && new Audit({ ...options.audit, clock, rand });
+    this.#chain = new Chain(this.#registry, authorizer, audit, flow);
     const paths = new Paths({
       discovery: new DiscoveryDocuments(table),
       openapi: new OpenApi(table),
@@ -148,6 +165,7 @@ export class Apiserver {
       anonymous: options.security?.anonymous ?? false,
       paths,
       clock,
+      requestTimeoutMs: flowControl.requestTimeoutMs,
       observe: observer(metrics, this.#cache, table),
     });
   }
@@ -168,7 +186,8 @@ export class Apiserver {
         const serviceIP = addressRange(serviceClusterIPRange).toText(0);
         await writeNamespaces(this.#registry);
         await Promise.all([
-          writePolicy(this.#registry).then(() => this.#chain.policyWritten()),
+          writePolicy(this.#registry, wantedPolicy()).then(() => this.#chain.policyWritten()),
+          writePolicy(this.#registry, wantedFlowControl()),
           writeSystemObjects(this.#registry, { serviceIP, advertise, authentication: security?.published }),
         ]);
         this.#systemObjects = true;

@@ -11,6 +11,7 @@ import { startTestMember } from "../etcd-raft/server/testing.ts";
 import { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { type Authority, createAuthority } from "../pki/authority.ts";
+import { defaultFlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
 import { HttpServer } from "./http/server.ts";
 import type { SecurityOptions } from "./security.ts";
 import { Apiserver, type ApiserverOptions } from "./server.ts";
@@ -59,6 +60,7 @@ export interface TestApiserverOptions {
   serviceClusterIPRange?: string;
   log?: Logger;
   security?: SecurityOptions;
+  flowControl?: Partial<FlowControlOptions>;
   frontProxyCa?: Buffer;
   encryption?: Encryption;
   audit?: ApiserverOptions["audit"];
@@ -110,6 +112,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     admissionPlugins: options.admissionPlugins ?? { disable: ["ServiceAccount"] },
     advertise: { address: allowLoopbackEndpoints ? "127.0.0.1" : "192.0.2.1", port: portOf(https) },
     kubelet,
+    flowControl: { ...defaultFlowControl, ...options.flowControl },
     security: {
       serviceAccounts: {
         issuers: ["https://kubernetes.default.svc.cluster.local"],

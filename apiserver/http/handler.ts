@@ -1,5 +1,6 @@
-import { requestEntityTooLarge, StatusError, unauthorized } from "../../apimachinery/status.ts";
+import { requestEntityTooLarge, StatusError, timeout, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
+import { parseDuration } from "../../base/flags.ts";
 import { type Authenticator, distinct, valuesOf } from "../authn/authenticator.ts";
 import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
@@ -18,6 +19,8 @@ export interface HandlerOptions {
   anonymous: boolean;
   paths: Paths;
   clock: Clock;
+  /** For all but watches and streams; `?timeout=` may ask for less. */
+  requestTimeoutMs: number;
   /** Told at the end of each request that is not a watch. */
   observe(verb: string, resource: string, code: number, ms: number): void;
 }
@@ -29,13 +32,16 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
     const start = clock.monotonic();
     const info = parseRequest(request.method, request.url);
     const warnings: string[] = [];
+    const deadline = new Deadline(clock, Math.min(options.requestTimeoutMs, timeoutOf(info)));
     let code = 200;
     try {
       if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
       else if (info.type === "Path") await servePath(options, request, response, info);
-      else code = await serveResource(options, request, response, info, warnings);
+      else code = await serveResource(options, request, response, info, warnings, deadline);
     } catch (error) {
       code = respondError(response, error, warnings).code;
+    } finally {
+      deadline.cancel();
     }
     if (info.type === "Resource" && info.verb !== "watch")
       observe(info.verb, info.target.resource, code, clock.monotonic() - start);
@@ -68,7 +74,8 @@ async function servePath(
   response: HttpResponse,
   info: RequestInfo & { type: "Path" },
 ): Promise<void> {
-  await options.chain.handlePath(await identify(options, request, info.path), info, async () => {
+  const identity = Object.assign(answering(response), await identify(options, request, info.path));
+  await options.chain.handlePath(identity, info, async () => {
     await options.paths.serve(request, response, info);
     return response.statusCode;
   });
@@ -80,22 +87,33 @@ async function serveResource(
   response: HttpResponse,
   info: RequestInfo & { type: "Resource" },
   warnings: string[],
+  deadline: Deadline,
 ): Promise<number> {
   const { chain, clock } = options;
   const identity = await identify(options, request, "");
   const form: Form | undefined =
     info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
   if (form === undefined) throw unacceptable();
-  const body = withBody.has(info.verb) ? await readBody(request) : undefined;
+  const body = withBody.has(info.verb) ? await deadline.within(readBody(request)) : undefined;
   const { verb, target, options: query } = info;
-  let controller: AbortController | undefined; // few requests ask for it, and it is not cheap
-  const apiRequest: ApiRequest = {
+  const apiRequest: ApiRequest = Object.assign(answering(response), {
     ...identity,
     verb,
     target,
     options: query,
     body,
     warnings,
+  });
+  const isLong = verb === "watch" || target.subresource === "log";
+  const answer = await (isLong ? chain.handle(apiRequest) : deadline.within(chain.handle(apiRequest)));
+  await respond(response, answer, { form, query: query.query, warnings }, clock);
+  return answer.type === "Object" ? answer.code : 200;
+}
+
+/** What a request tells its answer's headers, and hears of its end. */
+function answering(response: HttpResponse): Required<Pick<ApiRequest, "signal" | "classified">> {
+  let controller: AbortController | undefined; // few requests ask for it, and it is not cheap
+  return {
     get signal() {
       if (controller !== undefined) return controller.signal;
       const made = new AbortController();
@@ -103,10 +121,41 @@ async function serveResource(
       response.on("close", () => made.abort());
       return made.signal;
     },
+    classified(flowSchema, priorityLevel) {
+      response.setHeader("x-kubernetes-pf-flowschema-uid", flowSchema);
+      response.setHeader("x-kubernetes-pf-prioritylevel-uid", priorityLevel);
+    },
   };
-  const answer = await chain.handle(apiRequest);
-  await respond(response, answer, { form, query: query.query, warnings }, clock);
-  return answer.type === "Object" ? answer.code : 200;
+}
+
+/** By `?timeout=`, in Go's text; none, or none that can be read, asks for nothing. */
+function timeoutOf(info: RequestInfo): number {
+  const text = info.type === "Resource" ? info.options.query?.get("timeout") : undefined;
+  if (!text) return Number.POSITIVE_INFINITY;
+  try {
+    return parseDuration("timeout", text) || Number.POSITIVE_INFINITY;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+/** The time that a request has, its body included. What it has begun to write may still happen. */
+class Deadline {
+  readonly #over: Promise<never>;
+  readonly cancel: () => void;
+
+  constructor(clock: Clock, timeoutMs: number) {
+    let expire = () => {};
+    this.#over = new Promise<never>((_, reject) => {
+      expire = () => reject(timeout("request did not complete within the allotted timeout"));
+    });
+    this.#over.catch(() => {}); // told to who waits
+    this.cancel = clock.after(timeoutMs, expire);
+  }
+
+  within<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#over]);
+  }
 }
 
 const withBody = new Set<Verb>(["create", "update", "patch", "delete", "deletecollection"]);

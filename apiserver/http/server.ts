@@ -28,6 +28,7 @@ export interface HttpResponse {
   readonly headersSent: boolean;
   readonly statusCode: number;
   readonly writableLength: number;
+  setHeader(name: string, value: string): unknown;
   writeHead(code: number, headers: Record<string, string | string[] | number>): unknown;
   write(bytes: Uint8Array): boolean;
   end(bytes?: Uint8Array | string): unknown;

@@ -24,6 +24,8 @@ export interface Context {
   ranges: ServiceRanges;
   locks: KeyLocks;
   eventLease: EventLease;
+  /** Watches that name no time end after once or twice this. */
+  minRequestTimeoutMs: number;
   clock: Clock;
   rand: Rand;
 }

@@ -9,7 +9,7 @@ import {
 } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { isAlreadyExists } from "../../apimachinery/status.ts";
-import { type Wanted, wantedPolicy } from "../authz/bootstrap.ts";
+import type { Wanted } from "../authz/bootstrap.ts";
 import type { Target, User } from "../request.ts";
 import { keyOf, prefixOfResource } from "./context.ts";
 import { create } from "./create.ts";
@@ -63,10 +63,12 @@ export async function writeSystemObjects(registry: Registry, options: SystemOpti
   await Promise.all(objects.map(([type, object]) => ensure(registry, type, object, overwrite(type))));
 }
 
-/** Needs the Namespaces. The default roles and bindings: what is missing is written, roles before what binds them. */
-export async function writePolicy(registry: Registry): Promise<void> {
-  const wanted = wantedPolicy();
-  const isRole = ({ type }: Wanted) => /^(Cluster)?Role$/.test(type.kind);
+/**
+ * Needs the Namespaces. The default roles and bindings, or what flow control needs: what is missing is written; roles
+ * before what binds them, priority levels before the schemas that name them.
+ */
+export async function writePolicy(registry: Registry, wanted: Wanted[]): Promise<void> {
+  const isRole = ({ type }: Wanted) => /^(Cluster)?Role$|^PriorityLevel/.test(type.kind);
   await Promise.all(wanted.filter(isRole).map((one) => ensurePolicy(registry, one)));
   await Promise.all(wanted.filter((one) => !isRole(one)).map((one) => ensurePolicy(registry, one)));
 }

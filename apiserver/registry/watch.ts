@@ -26,7 +26,7 @@ export async function watch(
   options: Options,
 ): Promise<WatchStart> {
   checkListOptions(options, true);
-  const { cache, clock, rand } = context;
+  const { cache, clock, rand, minRequestTimeoutMs } = context;
   const { scope, selects } = selection(resource, target, options);
   const wanted = options.resourceVersion ?? "";
   const initial = wantsInitialEvents(options);
@@ -35,7 +35,7 @@ export async function watch(
   else if (initial) await cache.atLeast(revision);
   const from = initial || revision === 0 ? "now" : revision;
   const bookmarks = isTrue(options.allowWatchBookmarks ?? "false");
-  const timeoutMs = watchTimeoutMs(options.timeoutSeconds, () => rand.next());
+  const timeoutMs = watchTimeoutMs(options.timeoutSeconds, () => (1 + rand.next()) * minRequestTimeoutMs);
 
   return {
     start(sink) {
@@ -71,10 +71,10 @@ function bookmark({ kind, group, version }: Resource, revision: number, initialE
   return new Frame("BOOKMARK", { revision, bytes: Buffer.from(JSON.stringify({ kind, apiVersion, metadata })) });
 }
 
-/** Without a wish between 30 and 60 minutes, so that not all come back at once. */
+/** Without a wish a random time, so that not all come back at once. */
 function watchTimeoutMs(text: string | undefined, random: () => number): number {
   const seconds = parseInteger("timeoutSeconds", text) ?? 0;
-  return seconds > 0 ? Math.min(seconds, maxTimeoutSeconds) * 1000 : (1 + random()) * 1800_000;
+  return seconds > 0 ? Math.min(seconds, maxTimeoutSeconds) * 1000 : random();
 }
 
 const bookmarkMs = 60_000;
