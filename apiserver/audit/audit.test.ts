@@ -120,7 +120,7 @@ describe("the file", () => {
   const dir = mkdtempSync(join(tmpdir(), "audit-"));
   afterAll(() => rmSync(dir, { recursive: true }));
 
-  test("begins anew when it is full, and keeps as many old ones as it shall", async () => {
+  test("begins anew when it is full, and keeps as many old ones as it shall", () => {
     let now = Date.parse("2026-01-01T00:00:00Z");
     const clock = { now: () => now } as never;
     const options = { path: join(dir, "sub/audit.log"), maxSizeMegabytes: 1, maxAgeDays: 0, maxBackups: 2 };
@@ -129,10 +129,10 @@ describe("the file", () => {
       log.write(`${i}${"x".repeat(600_000)}`);
       now += 1000;
     }
-    await log.close();
+    log.close();
     const again = new AuditLog(options, clock, assert.fail);
     again.write("last");
-    await again.close();
+    again.close();
     const files = readdirSync(join(dir, "sub")).sort();
     assert.deepEqual(files, ["audit-2026-01-01T00-00-06.000.log", "audit-2026-01-01T00-00-07.000.log", "audit.log"]);
     assert.match(readFileSync(options.path, "utf8"), /^7x+\nlast\n$/);

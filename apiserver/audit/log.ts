@@ -1,13 +1,4 @@
-import {
-  createWriteStream,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  type WriteStream,
-} from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, renameSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 
@@ -21,12 +12,15 @@ export interface AuditLogOptions {
   maxBackups: number;
 }
 
-/** The audit log as a file of lines (`--audit-log-*`). What the disk has no room for is reported by `onError`. */
+/**
+ * The audit log as a file of lines (`--audit-log-*`), each handed to the system before its request goes on, as upstream's
+ * mode `blocking`. What cannot be written is reported by `onError`.
+ */
 export class AuditLog {
   readonly #options: AuditLogOptions;
   readonly #clock: Clock;
   readonly #onError: (error: Error) => void;
-  #stream: WriteStream | NodeJS.WriteStream;
+  #fd: number;
   #size = 0;
 
   /** Throws what opening a file throws. */
@@ -34,31 +28,32 @@ export class AuditLog {
     this.#options = options;
     this.#clock = clock;
     this.#onError = onError;
-    this.#stream = this.#open();
+    this.#fd = this.#open();
   }
 
   write(line: string): void {
-    const bytes = Buffer.byteLength(line) + 1;
+    const bytes = Buffer.from(`${line}\n`);
     const { path, maxSizeMegabytes } = this.#options;
-    if (path !== "-" && this.#size > 0 && this.#size + bytes > maxSizeMegabytes * 1024 * 1024) this.#rotate();
-    this.#size += bytes;
-    this.#stream.write(`${line}\n`);
+    try {
+      const full = this.#size > 0 && this.#size + bytes.length > maxSizeMegabytes * 1024 * 1024;
+      if (path !== "-" && full) this.#rotate();
+      this.#size += bytes.length;
+      writeSync(this.#fd, bytes);
+    } catch (error) {
+      this.#onError(error as Error);
+    }
   }
 
-  /** Resolves when all is written. */
-  close(): Promise<void> {
-    const stream = this.#stream;
-    return this.#options.path === "-" ? Promise.resolve() : new Promise((resolve) => stream.end(resolve));
+  close(): void {
+    if (this.#options.path !== "-") closeSync(this.#fd);
   }
 
-  #open(): WriteStream | NodeJS.WriteStream {
+  #open(): number {
     const { path } = this.#options;
-    if (path === "-") return process.stdout;
+    if (path === "-") return process.stdout.fd;
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     this.#size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-    const stream = createWriteStream(path, { fd: openSync(path, "a", 0o600) });
-    stream.on("error", this.#onError);
-    return stream;
+    return openSync(path, "a", 0o600);
   }
 
   #rotate(): void {
@@ -66,22 +61,18 @@ export class AuditLog {
     const [dir, extension] = [dirname(path), extname(path)];
     const name = basename(path, extension);
     const now = this.#clock.now();
-    this.#stream.end();
-    try {
-      const time = new Date(now).toISOString().slice(0, 23).replaceAll(":", "-");
-      renameSync(path, join(dir, `${name}-${time}${extension}`));
-      const old = readdirSync(dir)
-        .filter((file) => file.startsWith(`${name}-`) && file.endsWith(extension))
-        .sort()
-        .reverse();
-      for (const [i, file] of old.entries()) {
-        const tooMany = maxBackups > 0 && i >= maxBackups;
-        const tooOld = maxAgeDays > 0 && now - statSync(join(dir, file)).mtimeMs > maxAgeDays * 86_400_000;
-        if (tooMany || tooOld) unlinkSync(join(dir, file));
-      }
-    } catch (error) {
-      this.#onError(error as Error);
+    closeSync(this.#fd);
+    const time = new Date(now).toISOString().slice(0, 23).replaceAll(":", "-");
+    renameSync(path, join(dir, `${name}-${time}${extension}`));
+    this.#fd = this.#open();
+    const old = readdirSync(dir)
+      .filter((file) => file.startsWith(`${name}-`) && file.endsWith(extension))
+      .sort()
+      .reverse();
+    for (const [i, file] of old.entries()) {
+      const tooMany = maxBackups > 0 && i >= maxBackups;
+      const tooOld = maxAgeDays > 0 && now - statSync(join(dir, file)).mtimeMs > maxAgeDays * 86_400_000;
+      if (tooMany || tooOld) unlinkSync(join(dir, file));
     }
-    this.#stream = this.#open();
   }
 }
