@@ -181,6 +181,16 @@ export class Applier {
     this.membership.restore({ members, removedMembers, confState });
   }
 
+  /** A committed entry at a start, when nobody waits for its answer. */
+  replay(entry: Entry, put: PlainPut): void {
+    try {
+      if (entry.type !== 0) this.reconfigure(entry).outcome();
+      else if (!this.applyPlainPut(entry, put)) this.apply(entry, this.decode(entry));
+    } catch (error) {
+      if (!(error instanceof GrpcError)) throw error;
+    }
+  }
+
   /** An entry that is in the state already, but not in the membership, which is older. */
   replayMembership(entry: Entry): void {
     if (entry.type === 0) {

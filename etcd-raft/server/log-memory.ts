@@ -10,6 +10,8 @@ export class LogMemory {
   readonly #catchUp: number;
   /** Entries, and the bytes of all entries up to them, now and then. */
   readonly #marks: { index: number; bytes: number }[] = [];
+  /** Of this process: of all entries that were added. */
+  count = 0;
   #bytes = 0;
   #index = 0;
   #marked = 0;
@@ -18,8 +20,13 @@ export class LogMemory {
     this.#catchUp = catchUp;
   }
 
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** The next entry was applied. */
   add(index: number, bytes: number): void {
+    this.count++;
     this.#index = index;
     this.#bytes += bytes + entryBytes;
     if (this.#bytes - this.#marked < markBytes) return;

@@ -30,6 +30,7 @@ import { ConfChanges } from "./conf-changes.ts";
 import { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
+import type { LogMemory } from "./log-memory.ts";
 import { countEvents, type ServerMetrics } from "./metrics.ts";
 import { Pending, Waiter } from "./pending.ts";
 import { PlainPut } from "./plain-put.ts";
@@ -98,7 +99,9 @@ export interface MemberData {
   applier: Applier;
   /** The log goes on after it. */
   start: { index: number; term: number };
-  entries: OpenedWal["entries"];
+  entries: Entry[];
+  /** Counts what was applied of it. */
+  memory: LogMemory;
   hardState: OpenedWal["hardState"];
 }
 
@@ -136,7 +139,7 @@ export class Member {
   published = false;
 
   constructor(config: MemberConfig, data: MemberData) {
-    const { wal, applier, start, entries, hardState, clusterId, id: self, members } = data;
+    const { wal, applier, start, entries, hardState, clusterId, id: self, members, memory } = data;
     const { clock, rand, log, heartbeatMs, electionMs } = config;
     this.config = config;
     this.clusterId = clusterId;
@@ -218,6 +221,7 @@ export class Member {
       log,
       wal,
       applier,
+      memory,
       count: config.snapshotCount,
       catchUp: config.snapshotCatchupEntries,
       phase: Math.max(0, position) / Math.max(1, members.length),
@@ -228,7 +232,6 @@ export class Member {
       },
       onEvent: (event) => this.history.server(event),
     });
-    this.#snapshots.known(entries.filter(({ index }) => index <= applier.applied.index));
     this.runner = new Runner({
       raft: createRaft({
         id: self,

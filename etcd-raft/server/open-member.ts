@@ -1,11 +1,14 @@
 import { StartError } from "../../base/process.ts";
 import { BoltError } from "../bolt/reader.ts";
 import { minTTLFor } from "../lease/lessor.ts";
-import { createWal, openWal, WalError, type WalMetadata, walExists } from "../wal/wal.ts";
+import type { Entry } from "../raft/types.ts";
+import { createWal, type OpenedWal, openWal, WalError, type WalMetadata, walExists } from "../wal/wal.ts";
 import { Applier } from "./applier.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
+import { LogMemory } from "./log-memory.ts";
 import { Member, type MemberConfig, snapDir, walDir } from "./member.ts";
 import { firstEntries } from "./membership.ts";
+import { PlainPut } from "./plain-put.ts";
 import { openSnapshot } from "./snapshots.ts";
 
 /** A member on its data directory, made if there is none. What an operator must mend is a StartError of one line. */
@@ -33,32 +36,31 @@ async function open(config: MemberConfig): Promise<Member> {
     const first = hardState && { entries, hardState };
     const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk, config.segmentBytes, first);
     const start = { index: 0, term: 0 };
-    return new Member(config, { wal, applier, start, entries, hardState, clusterId, id: self.id, members });
+    return new Member(config, {
+      wal,
+      applier,
+      start,
+      entries,
+      hardState,
+      clusterId,
+      id: self.id,
+      members,
+      memory: new LogMemory(config.snapshotCatchupEntries),
+    });
   }
   const opened = await openWal(dir, config.disk, config.segmentBytes);
   const { wal, metadata, repaired, snapshots } = opened;
   try {
     if (repaired) config.log.warn({ ...repaired }, "Repaired the WAL: the last record was torn");
-    const start = (await openSnapshot(snapDir(config), snapshots, applier, config.disk)) ?? { index: 0, term: 0 };
-    const { index, term } = applier.applied;
-    const entries = opened.entries.filter((entry) => entry.index > start.index);
-    const last = entries.at(-1)?.index ?? start.index;
-    if ((entries[0]?.index ?? start.index + 1) !== start.index + 1 || index > last) {
-      throw new StartError(
-        `${config.dataDir}: the state is at entry ${index}, but the log has entries ${entries[0]?.index} to ${last}: restore a backup, or move the directory away and bring this member back as a new one`,
-      );
-    }
-    for (const entry of opened.entries)
-      if (entry.index > start.index && entry.index <= index) applier.replayMembership(entry);
     const { nodeId: id, clusterId } = metadata;
+    const note = (await openSnapshot(snapDir(config), snapshots, applier, config.disk)) ?? { index: 0, term: 0 };
+    const memory = new LogMemory(config.snapshotCatchupEntries);
+    const { start, entries } = await replay(opened, note, applier, memory, config);
+    const { index, term } = applier.applied;
+    const last = entries.at(-1)?.index ?? start.index;
     if (applier.membership.removed.has(id)) {
       throw new StartError(
         `${config.dataDir}: the member ${idText(id)} has been permanently removed from the cluster: remove the directory`,
-      );
-    }
-    if (index === 0 && entries[0]?.type === 0) {
-      throw new StartError(
-        `${config.dataDir}: the log does not say who is in the cluster: an earlier version began it and did not stop in order; start that one once more and stop it with SIGTERM`,
       );
     }
     // A member that was added, and ended before it had heard of anything, asks again.
@@ -71,11 +73,72 @@ async function open(config: MemberConfig): Promise<Member> {
       { state: index, revision: applier.store.revision, last, commit: hardState.commit },
       "Read the data",
     );
-    return new Member(config, { wal, applier, start, entries, hardState, clusterId, id, members });
+    return new Member(config, { wal, applier, start, entries, hardState, clusterId, id, members, memory });
   } catch (error) {
     await wal.close();
     throw error;
   }
+}
+
+/**
+ * Applies what is committed of the log after the snapshot's note while it is read, and keeps of it what a member that runs
+ * keeps. It stops before this member leaves the cluster: until an election timeout is over the others may need its vote.
+ */
+async function replay(
+  opened: OpenedWal,
+  note: { index: number; term: number },
+  applier: Applier,
+  memory: LogMemory,
+  { dataDir, compactionBatch }: MemberConfig,
+): Promise<{ start: { index: number; term: number }; entries: Entry[] }> {
+  const { store, membership } = applier;
+  const inState = applier.applied.index;
+  const put = new PlainPut();
+  let start = note;
+  let entries: Entry[] = [];
+  let last = note.index;
+  let leaves = false;
+  const leavesBy = (entry: Entry) =>
+    membership.apply(entry).changes.some(({ type, id }) => type === "Remove" && id === opened.metadata.nodeId);
+  const refuse = (first: number, to: number): never => {
+    throw new StartError(
+      `${dataDir}: the state is at entry ${inState}, but the log has entries ${first} to ${to}: restore a backup, or move the directory away and bring this member back as a new one`,
+    );
+  };
+  const take = (entry: Entry): boolean => {
+    if (entry.index <= note.index) return false;
+    if (entry.index !== last + 1) refuse(entry.index, opened.lastIndex);
+    if (inState === 0 && entry.index === 1 && entry.type === 0) {
+      throw new StartError(
+        `${dataDir}: the log does not say who is in the cluster: an earlier version began it and did not stop in order; start that one once more and stop it with SIGTERM`,
+      );
+    }
+    last = entry.index;
+    entries.push(entry);
+    return true;
+  };
+  const apply = (entry: Entry): void => {
+    if (entry.index <= inState) applier.replayMembership(entry);
+    else {
+      leaves ||= entry.type !== 0 && leavesBy(entry);
+      if (leaves) return;
+      applier.replay(entry, put);
+    }
+    memory.add(entry.index, entry.data.length);
+  };
+  const rest = await opened.replay((run) => {
+    for (const entry of run) if (take(entry)) apply(entry);
+    if (store.compactPending) store.compactStep(compactionBatch);
+    const forget = memory.forget(store.slabs.liveBytes);
+    if (forget === undefined) return;
+    const gone = forget - start.index;
+    start = { index: forget, term: entries[gone - 1]!.term };
+    entries = entries.slice(gone);
+  });
+  // What the state holds was committed, whether or not the log says so.
+  for (const entry of rest) if (take(entry) && entry.index <= inState) apply(entry);
+  if (inState > last) refuse(entries[0]?.index ?? last + 1, last);
+  return { start, entries };
 }
 
 /** As with etcd the data counts, not the flags; but this may be the directory of another member. */

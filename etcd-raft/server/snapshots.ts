@@ -10,7 +10,7 @@ import type { Disk } from "../wal/disk.ts";
 import type { Wal } from "../wal/wal.ts";
 import type { Applier } from "./applier.ts";
 import type { ServerEvent } from "./history.ts";
-import { LogMemory } from "./log-memory.ts";
+import type { LogMemory } from "./log-memory.ts";
 
 /**
  * The state on disk: taken now and then, received from a leader, put in place.
@@ -19,7 +19,7 @@ import { LogMemory } from "./log-memory.ts";
  * one. All snapshots together are then never more bytes than the log itself (write amplification of at most two), however
  * large the state; and a start reads at most about as much log as state. `--snapshot-count` entries must have come as well,
  * or 64 MB of them: small states would be written all the time. After two million entries it is time in any case, since a
- * start has them in its heap: tiny entries beside a large state cost more than their share. Members count from different
+ * start applies them again: tiny entries beside a large state cost more than their share. Members count from different
  * starts, so that not all of them write at once.
  *
  * Order on disk, each durable before the next: the log up to the snapshot; `db`; the `.snap`; its note in the WAL. Only then
@@ -34,6 +34,8 @@ export interface SnapshotsOptions {
   log: Logger;
   wal: Wal;
   applier: Applier;
+  /** What is kept of the log that was read at the start, all of it after the last snapshot. */
+  memory: LogMemory;
   /** `--snapshot-count`, `--snapshot-catchup-entries` */
   count: number;
   catchUp: number;
@@ -47,10 +49,9 @@ export interface SnapshotsOptions {
 
 export class Snapshots {
   readonly #options: SnapshotsOptions;
-  readonly #memory: LogMemory;
-  #entries: number;
-  #bytes = 0;
-  #lastSize = 0;
+  /** The log's entries and bytes at the last snapshot. */
+  #at: { count: number; bytes: number };
+  #lastSize: number;
   #closed = false;
   #received = 0;
   /** One thing at a time happens to `db`. */
@@ -58,29 +59,23 @@ export class Snapshots {
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
-    this.#memory = new LogMemory(options.catchUp);
-    this.#entries = Math.floor(options.count * options.phase);
+    this.#at = { count: -Math.floor(options.count * options.phase), bytes: 0 };
+    this.#lastSize = options.applier.store.slabs.liveBytes; // or so: a start does not write it all again
   }
 
   /** An entry was applied. */
-  count(entry: Entry): void {
-    this.#entries++;
-    this.#bytes += entry.data.length + entryOverheadBytes;
-    this.#memory.add(entry.index, entry.data.length);
-  }
-
-  /** Entries that were in the state at the start, and lie in the log as well. */
-  known(entries: readonly Entry[]): void {
-    for (const { index, data } of entries) this.#memory.add(index, data.length);
+  count({ index, data }: Entry): void {
+    this.#options.memory.add(index, data.length);
   }
 
   /** The state is at rest: take a snapshot if it is time. */
   applied(): void {
-    const { applier, compact } = this.#options;
-    const forget = this.#memory.forget(applier.store.slabs.liveBytes);
+    const { applier, compact, memory } = this.#options;
+    const forget = memory.forget(applier.store.slabs.liveBytes);
     if (forget !== undefined) compact(forget);
-    const enough = this.#entries >= this.#options.count || this.#bytes >= manyBytes;
-    const worthIt = this.#bytes >= this.#lastSize || this.#entries >= manyEntries;
+    const [entries, bytes] = [memory.count - this.#at.count, memory.bytes - this.#at.bytes];
+    const enough = entries >= this.#options.count || bytes >= manyBytes;
+    const worthIt = bytes >= this.#lastSize || entries >= manyEntries;
     if (!enough || !worthIt || this.#running || this.#closed) return;
     this.#running = this.#take().catch((error: Error) => {
       if (!this.#closed) this.#options.onFatal(error);
@@ -112,8 +107,7 @@ export class Snapshots {
     const view = applier.store.view();
     const begin = clock.monotonic();
     onEvent?.({ kind: "SnapshotBegun", at: state.consistentIndex });
-    this.#entries = 0;
-    this.#bytes = 0;
+    this.#begin();
     await wal.save(undefined, []);
     this.#lastSize = await writeDb(`${dir}/db`, state, view, disk, clock);
     await writeSnap(dir, state, disk);
@@ -125,6 +119,11 @@ export class Snapshots {
     const seconds = (clock.monotonic() - begin) / 1000;
     log.info({ index, revision: view.revision, bytes: this.#lastSize, seconds }, "Saved snapshot");
     onEvent?.({ kind: "SnapshotSaved", at: index, bytes: this.#lastSize, seconds });
+  }
+
+  #begin(): void {
+    const { count, bytes } = this.#options.memory;
+    this.#at = { count, bytes };
   }
 
   /** What a leader sends arrives here: a file of its own until raft has said that it counts. */
@@ -164,8 +163,7 @@ export class Snapshots {
     await this.#running;
     await useReceived(dir, index, disk);
     applier.replace(await loadState(dir, applier.fresh(), disk));
-    this.#entries = 0;
-    this.#bytes = 0;
+    this.#begin();
     onEvent?.({ kind: "SnapshotInstalled", at: index });
     await removeOld(dir, index, disk);
   }
@@ -251,7 +249,6 @@ async function removeOld(dir: string, index: number, disk: Disk): Promise<void> 
 }
 
 const receivedName = (index: number): string => `${index.toString(16).padStart(16, "0")}.snap.db`;
-const entryOverheadBytes = 32;
 const manyBytes = 64_000_000;
-/** A start keeps those after the snapshot in its heap for a moment. */
+/** A start has to apply those after the snapshot. */
 const manyEntries = 2_000_000;

@@ -15,7 +15,9 @@ export class WalError extends Error {
 export interface WalContents {
   metadata: WalMetadata;
   hardState: HardState | undefined;
+  /** The last ones, which the log does not say of that they are committed: another leader may replace them. */
   entries: Entry[];
+  lastIndex: number;
   snapshots: { index: number; term: number }[];
   /** Where the next record goes. */
   tail: { name: string; offset: number; crc: number };
@@ -38,14 +40,27 @@ export function parseSegmentName(name: string): { sequence: number; firstIndex: 
   return { sequence: Number.parseInt(match[1]!, 16), firstIndex: Number.parseInt(match[2]!, 16) };
 }
 
-/** Reads all segments in order. Later entries replace earlier ones of the same and higher index, as raft wrote them. */
-export async function readWal(dir: string, disk: Disk): Promise<WalContents> {
+/**
+ * Reads all segments in order, a megabyte in memory at a time. Later entries replace earlier ones of the same and higher
+ * index, as raft wrote them, up to where a hard state says that they are committed: it is written after its entries, and
+ * `committed` gets each run of them then. `checked`: the whole log was read before, the checksums need not be made again.
+ */
+export async function readWal(
+  dir: string,
+  disk: Disk,
+  committed: (entries: Entry[]) => void = () => {},
+  checked = false,
+): Promise<WalContents> {
   const names = await segmentNames(dir, disk);
-  const contents: WalContents & { hasMetadata: boolean } = {
+  const contents: Reading = {
     metadata: { nodeId: 0n, clusterId: 0n },
     hasMetadata: false,
+    committed,
+    checked,
     hardState: undefined,
     entries: [],
+    lastIndex: 0,
+    next: 0,
     snapshots: [],
     tail: { name: "", offset: 0, crc: 0 },
     torn: false,
@@ -73,7 +88,13 @@ async function segmentNames(dir: string, disk: Disk): Promise<string[]> {
   return names;
 }
 
-type Reading = WalContents & { hasMetadata: boolean };
+interface Reading extends WalContents {
+  hasMetadata: boolean;
+  committed: (entries: Entry[]) => void;
+  checked: boolean;
+  /** After the committed ones; 0: any entry may come. */
+  next: number;
+}
 
 async function readSegment(file: DiskFile, path: string, isLast: boolean, into: Reading): Promise<void> {
   const size = await file.size();
@@ -93,12 +114,15 @@ async function readSegment(file: DiskFile, path: string, isLast: boolean, into: 
   };
 
   while (tail.offset < size) {
-    if (!(await have(frameHeaderBytes))) return endShort("a frame's length", nothing, 0);
+    if (chunk.length - position < frameHeaderBytes && !(await have(frameHeaderBytes)))
+      return endShort("a frame's length", nothing, 0);
     const header = readFrameHeader(chunk, position);
     if (header === undefined) return;
     const { recordBytes, padding } = header;
     const frameBytes = frameHeaderBytes + recordBytes + padding;
-    if (tail.offset + frameBytes > size || !(await have(frameBytes)))
+    const isThere =
+      tail.offset + frameBytes <= size && (chunk.length - position >= frameBytes || (await have(frameBytes)));
+    if (!isThere)
       return endShort(`a record of ${recordBytes} bytes`, chunk.subarray(position + frameHeaderBytes), recordBytes);
     const start = position + frameHeaderBytes;
     const bytes = chunk.subarray(start, start + recordBytes);
@@ -133,7 +157,7 @@ function addRecord(bytes: Uint8Array, path: string, into: Reading): string | und
     tail.crc = record.crc;
     return undefined;
   }
-  const crc = crc32c(tail.crc, record.data);
+  const crc = into.checked ? record.crc : crc32c(tail.crc, record.data);
   if (crc !== record.crc) return "crc mismatch";
   tail.crc = crc;
   switch (record.type) {
@@ -145,6 +169,7 @@ function addRecord(bytes: Uint8Array, path: string, into: Reading): string | und
       break;
     case recordType.state:
       into.hardState = raftpb.HardState.decode(record.data);
+      settle(into.hardState.commit, into);
       break;
     case recordType.snapshot: {
       const { index, term } = walpb.Snapshot.decode(record.data);
@@ -171,25 +196,38 @@ function addMetadata(data: Uint8Array, path: string, into: Reading): void {
  * segments with what it continues were released, since a snapshot later in the log covers them.
  */
 function addEntry(entry: Entry, path: string, into: Reading): void {
-  const first = into.entries[0]?.index ?? entry.index;
+  const { entries, next } = into;
+  if (entry.index < next)
+    throw corrupt(path, into.tail.offset, `entry ${entry.index} takes the place of one that is committed`);
+  const first = entries[0]?.index ?? (next || entry.index);
   const at = Math.max(0, entry.index - first);
-  if (at > into.entries.length)
-    throw corrupt(
-      path,
-      into.tail.offset,
-      `entry ${entry.index} does not follow entry ${first + into.entries.length - 1}`,
-    );
-  into.entries.length = at;
-  into.entries.push(entry);
+  if (at > entries.length)
+    throw corrupt(path, into.tail.offset, `entry ${entry.index} does not follow entry ${first + entries.length - 1}`);
+  entries.length = at;
+  entries.push(entry);
+  into.lastIndex = entry.index;
+}
+
+/** Entries up to `commit` stay as they are. */
+function settle(commit: number, into: Reading): void {
+  const { entries } = into;
+  const count = Math.min(entries.length, commit + 1 - (entries[0]?.index ?? commit + 1));
+  if (count <= 0) return;
+  const run = entries.splice(0, count);
+  into.next = run.at(-1)!.index + 1;
+  into.committed(run);
 }
 
 /** A snapshot that came from the leader takes the place of the entries so far; one of our own is of what they made. */
 function addSnapshot(at: { index: number; term: number }, into: Reading): void {
   into.snapshots.push(at);
-  const { entries } = into;
-  const first = entries[0];
-  if (first === undefined || at.index < first.index) return;
-  if (entries[at.index - first.index]?.term !== at.term) into.entries = [];
+  const { entries, next } = into;
+  const first = entries[0]?.index ?? next;
+  if (first === 0 || at.index < first) return;
+  if (entries[at.index - first]?.term === at.term) return;
+  into.entries = [];
+  into.next = 0;
+  into.lastIndex = 0;
 }
 
 /** Is some sector's share of these bytes all zeros? `offset` is where they begin in the file. */

@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 import { afterEach, expect, test } from "vitest";
 import { InternalRaftRequest, type PutRequest } from "../../proto/generated/etcdserverpb.ts";
 import { peer } from "../../tools/peers.ts";
+import type { Entry } from "../raft/types.ts";
 import { nodeDisk } from "./disk.ts";
 import { openWal } from "./wal.ts";
 
@@ -84,7 +85,9 @@ test.skipIf(!etcd)("the WAL of a killed etcd is read, gone on with, and read by 
   }
   await kill();
 
-  const { wal, metadata, hardState, entries, snapshots } = await openWal(dir, nodeDisk);
+  const { wal, metadata, hardState, replay, snapshots } = await openWal(dir, nodeDisk);
+  const entries: Entry[] = [];
+  entries.push(...(await replay((run) => void entries.push(...run))));
   expect(metadata.nodeId).not.toBe(0n);
   expect(snapshots[0]).toEqual({ index: 0, term: 0 });
   expect(entries.map((entry) => entry.index)).toEqual(Array.from({ length: entries.length }, (_, i) => i + 1));

@@ -24,7 +24,10 @@ async function reopen() {
   const opened = await openWal(dir, nodeDisk, segmentBytes);
   await opened.wal.close();
   const { snapshots } = opened;
-  return { indexes: opened.entries.map(({ index }) => index), snapshots, hardState: opened.hardState };
+  const indexes: number[] = [];
+  const note = (run: Entry[]) => void indexes.push(...run.map(({ index }) => index));
+  note(await opened.replay(note));
+  return { indexes, snapshots, hardState: opened.hardState };
 }
 
 test("a note of an own snapshot leaves the entries", async () => {

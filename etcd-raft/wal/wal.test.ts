@@ -26,8 +26,15 @@ function plain(entries: Entry[]): string[] {
   return entries.map((e) => `${e.index}/${e.term} ${new TextDecoder().decode(e.data)}`);
 }
 
+async function open(limit?: number, disk: Disk = nodeDisk) {
+  const opened = await openWal(dir, disk, limit);
+  const entries: Entry[] = [];
+  const rest = await opened.replay((run) => void entries.push(...run));
+  return { ...opened, entries: [...entries, ...rest] };
+}
+
 async function reopen() {
-  const opened = await openWal(dir, nodeDisk);
+  const opened = await open();
   await opened.wal.close();
   return opened;
 }
@@ -62,7 +69,7 @@ describe("what was saved is there", () => {
       await wal.save({ term: i, vote: 1n, commit: i - 1 }, [entry(i, i, "x".repeat(300))]);
       if (i % 30 === 0) {
         await wal.close();
-        const opened = await openWal(dir, nodeDisk, 4096);
+        const opened = await open(4096);
         expect(opened.entries.length).toBe(i);
         expect(opened.hardState).toEqual({ term: i, vote: 1n, commit: i - 1 });
         wal = opened.wal;
@@ -75,6 +82,44 @@ describe("what was saved is there", () => {
     const { entries, hardState } = await reopen();
     expect(entries.map((e) => e.index)).toEqual(Array.from({ length: 100 }, (_, i) => i + 1));
     expect(hardState).toEqual({ term: 100, vote: 1n, commit: 99 });
+  });
+
+  test("a log is handed on while it is read: what is committed at once, the rest at the end", async () => {
+    const wal = await createWal(dir, metadata, nodeDisk);
+    for (let i = 1; i <= 40; i++)
+      await wal.save({ term: 1, vote: 1n, commit: i - 1 }, [entry(i, 1, "x".repeat(200_000))]);
+    await wal.close();
+    let bytesRead = 0;
+    const count = (file: DiskFile): DiskFile => ({
+      ...file,
+      async read(position, length) {
+        const bytes = await file.read(position, length);
+        bytesRead += bytes.length;
+        return bytes;
+      },
+    });
+    const disk: Disk = { ...nodeDisk, open: async (path, mode) => count(await nodeDisk.open(path, mode)) };
+    const opened = await openWal(dir, disk);
+    bytesRead = 0;
+    let handed = 0;
+    const rest = await opened.replay((run) => {
+      for (const { index, data } of run) {
+        expect(index).toBe(++handed);
+        expect(bytesRead - index * data.length).toBeLessThan(3_000_000); // never much more than is handed on
+      }
+    });
+    expect([handed, plain(rest).length, rest[0]!.index]).toEqual([39, 1, 40]);
+    await opened.wal.close();
+  });
+
+  test("a log in which an entry takes the place of a committed one is refused", async () => {
+    const wal = await createWal(dir, metadata, nodeDisk);
+    await wal.save({ term: 1, vote: 1n, commit: 2 }, [entry(1, 1), entry(2, 1)]);
+    await wal.save({ term: 2, vote: 1n, commit: 2 }, [entry(2, 2)]);
+    await wal.close();
+    await expect(openWal(dir, nodeDisk)).rejects.toThrow(
+      /is corrupt at offset \d+: entry 2 takes the place of one that is committed/,
+    );
   });
 
   test("records longer than a reader's chunk", async () => {
@@ -174,7 +219,7 @@ describe("damage", () => {
   test("a torn tail is cut off, the file kept beside, and the place is written again", async () => {
     const { path, start } = await twoEntries();
     patch(path, Math.ceil(start / 512) * 512, new Uint8Array(512)); // one sector did not get there
-    const opened = await openWal(dir, nodeDisk);
+    const opened = await open();
     expect(opened.repaired).toEqual({ file: path, offset: start });
     expect(plain(opened.entries)).toEqual(["1/1 data 1"]);
     expect(statSync(`${path}.broken`).size).toBe(64_000_000);

@@ -22,8 +22,13 @@ export interface OpenedWal {
   wal: Wal;
   metadata: WalMetadata;
   hardState: HardState | undefined;
-  /** From the first that was not released, or the first after a snapshot that came from the leader. */
-  entries: Entry[];
+  /**
+   * Reads the entries again, from the first that was not released; hands on the committed ones run by run, so that no start
+   * holds a whole log, and resolves with the rest. After a snapshot that came from the leader they go on behind it.
+   * Only before anything is saved.
+   */
+  replay(committed: (entries: Entry[]) => void): Promise<Entry[]>;
+  lastIndex: number;
   snapshots: { index: number; term: number }[];
   /** The torn record that was cut off, if there was one. */
   repaired: { file: string; offset: number } | undefined;
@@ -75,9 +80,9 @@ export async function createWal(
   });
 }
 
-/** Reads everything, mends a torn tail, and goes on at the end. Throws a WalError when there is no WAL or it is corrupt. */
+/** Reads and checks everything, mends a torn tail, and goes on at the end. Throws a WalError when there is no WAL or it is corrupt. */
 export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Promise<OpenedWal> {
-  const { metadata, hardState, entries, snapshots, tail, torn } = await readWal(dir, disk);
+  const { metadata, hardState, snapshots, tail, torn, ...contents } = await readWal(dir, disk);
   const path = `${dir}/${tail.name}`;
   if (torn) await copy(path, `${path}.broken`, disk);
   const file = await disk.open(path, "existing");
@@ -85,10 +90,11 @@ export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Pr
   await file.truncate(tail.offset);
   if (tail.offset < limit) await file.truncate(limit);
   await file.sync();
-  const lastIndex = Math.max(entries.at(-1)?.index ?? 0, snapshots.at(-1)?.index ?? 0);
+  const lastIndex = Math.max(contents.lastIndex, snapshots.at(-1)?.index ?? 0);
   const wal = startWriter({ dir, disk, metadata, file, tail, hardState, lastIndex, segmentBytes: limit });
   const repaired = torn ? { file: path, offset: tail.offset } : undefined;
-  return { wal, metadata, hardState, entries, snapshots, repaired };
+  const replay = async (committed: (entries: Entry[]) => void) => (await readWal(dir, disk, committed, true)).entries;
+  return { wal, metadata, hardState, lastIndex, replay, snapshots, repaired };
 }
 
 async function copy(from: string, to: string, disk: Disk): Promise<void> {

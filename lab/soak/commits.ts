@@ -49,7 +49,9 @@ export class CommittedLog {
   async #entries({ dir }: SoakMember): Promise<Entry[]> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return (await readWal(`${dir}/member/wal`, nodeDisk)).entries;
+        const all: Entry[] = [];
+        const { entries } = await readWal(`${dir}/member/wal`, nodeDisk, (run) => void all.push(...run));
+        return [...all, ...entries];
       } catch (error) {
         if (!(error instanceof WalError) || attempt === 5) throw error;
         await sleep(this.#clock, 20);
