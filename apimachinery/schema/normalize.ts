@@ -93,6 +93,8 @@ class Normalizer {
     if (field.scalar) return this.#checked(readScalar(value ?? zeroOf(field.scalar), field.scalar), owner);
     const message = this.#schema.message(field.messageId!);
     if (message.jsonForm) {
+      const union = message.jsonForm === "any" && isObject(value) ? message.fields.get("schema") : undefined;
+      if (union) this.object(value as JsonObject, this.#schema.message(union.messageId!)); // JSONSchemaPropsOrBool ...
       if (value === null) return message.jsonForm === "quantity" ? "0" : null;
       return this.#checked(readForm(value, message.jsonForm), owner);
     }

@@ -415,6 +415,23 @@ describe("definitions", () => {
     watch.close();
   });
 
+  test("a definition is decoded strictly, below items and additionalProperties, too", async () => {
+    const items = { type: "string", odd: 1 };
+    const schema = {
+      type: "object",
+      properties: { a: { type: "array", items }, b: { type: "object", additionalProperties: items } },
+    };
+    const { json } = await call(
+      server,
+      `${definitionsPath}?fieldValidation=Strict`,
+      post(definition("stricts", "Strict", schema)),
+    );
+    const at = "spec.versions[0].schema.openAPIV3Schema.properties";
+    assert.match(json.message, /strict decoding error: unknown field/);
+    for (const place of ["a.items.odd", "b.additionalProperties.odd"])
+      assert.ok(json.message.includes(`"${at}.${place}"`));
+  });
+
   test("a bad definition is told all its problems", async () => {
     const schema = {
       type: "object",
