@@ -118,7 +118,7 @@ export function createGrpcClient({ servers, tls, serverName = "kubernetes" }: Gr
     createSubresource: (type, key, subresource, body, options) =>
       call(async () => {
         const request = { target: { ...targetOf(type, key), subresource }, object: toBytes(body) };
-        await grpc.unary(ApiService.Create, request, deadline(options));
+        return parse((await grpc.unary(ApiService.Create, request, deadline(options))).object);
       }),
 
     close: () => grpc.close(),

@@ -62,12 +62,12 @@ export interface Client {
     options?: WriteOptions,
   ): Promise<T>;
   delete<T extends KubernetesObject>(type: ResourceType<T>, key: ObjectKey, options?: DeleteOptions): Promise<void>;
-  /** POST to a subresource with an object of another kind: `pods/binding`, `pods/eviction`. */
+  /** POST to a subresource with an object of another kind: `pods/binding`, `serviceaccounts/token`. Gives the answer. */
   createSubresource<T extends KubernetesObject>(
     type: ResourceType<T>,
     key: ObjectKey,
     subresource: string,
     body: unknown,
     options?: CallOptions,
-  ): Promise<void>;
+  ): Promise<unknown>;
 }

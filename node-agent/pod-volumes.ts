@@ -5,6 +5,7 @@ import type { Client } from "../client/types.ts";
 import { podDirectory } from "./cri-config.ts";
 import { StartError, type TellEvent } from "./images.ts";
 import { fetchReferences } from "./references.ts";
+import { ServiceAccountTokens } from "./service-account-tokens.ts";
 import { volumePlan, volumeReferences } from "./volumes.ts";
 import { makeVolume } from "./volumes-disk.ts";
 
@@ -18,6 +19,8 @@ export class PodVolumes {
     allocatable: Readonly<Record<string, string>>;
   };
 
+  readonly #tokens: ServiceAccountTokens;
+
   constructor(options: {
     client: Client;
     clock: Clock;
@@ -26,6 +29,7 @@ export class PodVolumes {
     allocatable: Readonly<Record<string, string>>;
   }) {
     this.#options = options;
+    this.#tokens = new ServiceAccountTokens(options.client, options.clock);
   }
 
   /** Makes all volumes of a Pod, or brings them up to date. Throws StartError, and tells why as an Event. */
@@ -33,15 +37,22 @@ export class PodVolumes {
     const { client, clock, rootDir } = this.#options;
     const volumes = pod.spec?.volumes ?? [];
     if (volumes.length === 0) return;
+    const failed = (cause: unknown, name: string) => {
+      const message = `MountVolume.SetUp failed for volume "${name}" : ${(cause as Error).message}`;
+      tell("Warning", "FailedMount", message);
+      return new StartError({ reason: "", message, retryAtMs: 0 }, { cause });
+    };
     const objects = await fetchReferences(client, pod.metadata.namespace!, volumeReferences(pod));
+    const tokens = await this.#tokens.of(pod).catch((cause: unknown) => {
+      const name = volumes.find(({ projected }) => projected?.sources?.some((s) => s.serviceAccountToken))!.name;
+      throw failed(new Error(`failed to fetch token: ${(cause as Error).message}`, { cause }), name);
+    });
     for (const volume of volumes) {
       try {
-        const plan = volumePlan(volume, { ...this.#options, ...objects, pod, podIPs: [] });
+        const plan = volumePlan(volume, { ...this.#options, ...objects, tokens, pod, podIPs: [] });
         await makeVolume(directoryOf(rootDir, pod, volume.name), plan, new Date(clock.now()));
       } catch (cause) {
-        const message = `MountVolume.SetUp failed for volume "${volume.name}" : ${(cause as Error).message}`;
-        tell("Warning", "FailedMount", message);
-        throw new StartError({ reason: "", message, retryAtMs: 0 }, { cause });
+        throw failed(cause, volume.name);
       }
     }
   }

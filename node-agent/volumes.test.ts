@@ -23,6 +23,7 @@ const input = {
       },
     ],
   ]),
+  tokens: new Map([["3607 ", "header.payload.signature"]]),
   secrets: new Map([["s", { metadata: { name: "s" }, data: { key: Buffer.from("hush").toString("base64") } }]]),
 };
 
@@ -48,6 +49,11 @@ describe("volumePlan", () => {
       "items choose keys, paths and modes",
       { configMap: { name: "settings", defaultMode: 0o400, items: [{ key: "a.txt", path: "etc/a", mode: 0o755 }] } },
       { "etc/a": "one 755" },
+    ],
+    [
+      "a token of the service account",
+      { projected: { sources: [{ serviceAccountToken: { path: "token", expirationSeconds: 3607 } }] } },
+      { token: "header.payload.signature 644" },
     ],
     ["a Secret, decoded", { secret: { secretName: "s", defaultMode: 0o400 } }, { key: "hush 400" }],
     ["an optional ConfigMap that is not there is empty", { configMap: { name: "no", optional: true } }, {}],

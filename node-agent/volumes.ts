@@ -4,6 +4,7 @@ import type {
   KeyToPath,
   Pod,
   Secret,
+  ServiceAccountTokenProjection,
   Volume,
   VolumeProjection,
 } from "../api/generated/core-v1.ts";
@@ -17,6 +18,8 @@ export interface VolumeInput {
   allocatable: Readonly<Record<string, string>>;
   configMaps: ReadonlyMap<string, ConfigMap>;
   secrets: ReadonlyMap<string, Secret>;
+  /** Of the Pod's service account, by `tokenKey`. */
+  tokens: ReadonlyMap<string, string>;
 }
 
 export interface VolumeFile {
@@ -65,6 +68,15 @@ export function volumeReferences({ spec }: Pod): { configMaps: string[]; secrets
   return { configMaps: [...configMaps], secrets: [...secrets] };
 }
 
+/** The tokens that the volumes of a Pod project. */
+export const tokenProjections = ({ spec }: Pod): ServiceAccountTokenProjection[] =>
+  (spec?.volumes ?? []).flatMap(({ projected }) =>
+    (projected?.sources ?? []).flatMap(({ serviceAccountToken }) => serviceAccountToken ?? []),
+  );
+
+export const tokenKey = ({ audience = "", expirationSeconds = 3600 }: ServiceAccountTokenProjection): string =>
+  `${expirationSeconds} ${audience}`;
+
 function filesOf(sources: readonly VolumeProjection[], mode = defaultMode, input: VolumeInput): VolumePlan {
   const files = new Map<string, VolumeFile>();
   for (const source of sources) {
@@ -88,6 +100,9 @@ function filesOf(sources: readonly VolumeProjection[], mode = defaultMode, input
     } else if (source.downwardAPI) {
       for (const item of source.downwardAPI.items ?? [])
         files.set(safePath(item.path), { content: Buffer.from(downward(item, input)), mode: item.mode ?? mode });
+    } else if (source.serviceAccountToken) {
+      const token = input.tokens.get(tokenKey(source.serviceAccountToken)) ?? "";
+      files.set(safePath(source.serviceAccountToken.path), { content: Buffer.from(token), mode });
     } else {
       const kind = Object.keys(source)[0] ?? "nothing";
       throw new ConfigError(`no volume plugin matched: this node cannot project "${kind}"`);

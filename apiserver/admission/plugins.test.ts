@@ -11,6 +11,7 @@ import {
   StorageClasses,
 } from "../../api/generated/resources.ts";
 import { systemClock } from "../../base/clock.ts";
+import { systemRand } from "../../base/rand.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 import { defaultStorageClass, persistentVolumeClaimResize } from "./default-classes.ts";
@@ -163,7 +164,7 @@ describe("Priority", () => {
 describe("ServiceAccount", () => {
   const account = (more: object = {}) =>
     clusterWith([ServiceAccounts, { metadata: { name: "default", namespace: "ns" }, ...more }]);
-  const plugin = serviceAccount({ ...systemClock, after: (_ms, fn) => systemClock.after(0, fn) });
+  const plugin = serviceAccount({ ...systemClock, after: (_ms, fn) => systemClock.after(0, fn) }, systemRand);
 
   test("a Pod runs as default and takes over its pull secrets", async () => {
     const given = pod();
@@ -173,6 +174,19 @@ describe("ServiceAccount", () => {
     );
     assert.equal(given.spec.serviceAccountName, "default");
     assert.deepEqual(given.spec.imagePullSecrets, [{ name: "s" }]);
+  });
+
+  test.each<[string, object, object, boolean]>([
+    ["its token is mounted", {}, {}, true],
+    ["unless the account says no", {}, { automountServiceAccountToken: false }, false],
+    ["or the Pod", { automountServiceAccountToken: false }, { automountServiceAccountToken: true }, false],
+  ])("%s", async (_name, spec, more, expected) => {
+    const given = pod(spec);
+    assert.equal(await refusal(plugin, attributes("pods", given), account(more)), undefined);
+    const [mount] = given.spec.containers[0]!.volumeMounts ?? [];
+    assert.equal(mount?.mountPath, expected ? "/var/run/secrets/kubernetes.io/serviceaccount" : undefined);
+    assert.equal(given.spec.volumes?.[0]?.name, mount?.name);
+    if (mount) assert.match(mount.name, /^kube-api-access-[a-z0-9]{5}$/);
   });
 
   test("not as one that is not there", async () => {

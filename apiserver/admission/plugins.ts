@@ -40,7 +40,7 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
   const all: Plugin[] = [
     namespaceLifecycle,
     limitRanger,
-    serviceAccount(options.clock),
+    serviceAccount(options.clock, options.rand),
     nodeRestriction,
     taintNodesByCondition,
     alwaysPullImages,

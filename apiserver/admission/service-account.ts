@@ -1,15 +1,17 @@
-import type { Container, Pod, ServiceAccount } from "../../api/generated/core-v1.ts";
+import type { Container, Pod, PodSpec, ServiceAccount, Volume } from "../../api/generated/core-v1.ts";
 import { ServiceAccounts } from "../../api/generated/resources.ts";
 import { forbidden } from "../../apimachinery/status.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
+import type { Rand } from "../../base/rand.ts";
+import { generateName } from "../registry/create.ts";
 import { type Attributes, isFor, type Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 
 /**
- * ServiceAccount: a Pod runs as an account that exists, `default` without another, takes over its pull secrets, and
- * names no Secrets besides the account's where that is enforced.
+ * ServiceAccount: a Pod runs as an account that exists, `default` without another, finds its token in a volume, takes
+ * over its pull secrets, and names no Secrets besides the account's where that is enforced.
  */
-export function serviceAccount(clock: Clock): Plugin {
+export function serviceAccount(clock: Clock, rand: Rand): Plugin {
   return {
     name: "ServiceAccount",
     mutate(attributes, cluster) {
@@ -19,9 +21,9 @@ export function serviceAccount(clock: Clock): Plugin {
       pod.spec.serviceAccount = pod.spec.serviceAccountName;
       const key = { namespace: attributes.namespace, name: pod.spec.serviceAccountName };
       const found = cluster.get(ServiceAccounts, key);
-      if (found !== undefined) return complete(pod, found);
+      if (found !== undefined) return complete(pod, found, rand);
       return waitFor(cluster, key, clock).then((live) => {
-        if (live !== undefined) return complete(pod, live);
+        if (live !== undefined) return complete(pod, live, rand);
         const text = `error looking up service account ${key.namespace}/${key.name}: serviceaccount ${JSON.stringify(key.name)} not found`;
         throw forbidden(attributes.resource, attributes.name, text);
       });
@@ -58,11 +60,43 @@ async function waitFor(cluster: Cluster, key: { namespace: string; name: string 
   }
 }
 
-function complete({ spec }: Pod, { imagePullSecrets = [] }: ServiceAccount): false {
+function complete({ spec }: Pod, { imagePullSecrets = [], ...account }: ServiceAccount, rand: Rand): boolean {
   if (!spec.imagePullSecrets?.length && imagePullSecrets.length > 0)
     spec.imagePullSecrets = imagePullSecrets.map(({ name }) => ({ name: name! }));
-  return false;
+  const automounts = spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true;
+  return automounts && mountToken(spec, rand);
 }
+
+/** Where client libraries look for the token, the authority and the Namespace. */
+function mountToken(spec: PodSpec, rand: Rand): boolean {
+  const mountPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+  const bare = [...(spec.initContainers ?? []), ...spec.containers].filter(
+    ({ volumeMounts = [] }) => !volumeMounts.some((mount) => mount.mountPath === mountPath),
+  );
+  if (bare.length === 0) return false;
+  const present = spec.volumes?.find((volume) => volume.name.startsWith("kube-api-access-"));
+  const name = present?.name ?? generateName("kube-api-access-", (bound) => rand.below(bound));
+  for (const container of bare)
+    container.volumeMounts = [...(container.volumeMounts ?? []), { name, readOnly: true, mountPath }];
+  if (present === undefined) spec.volumes = [...(spec.volumes ?? []), tokenVolume(name)];
+  return true;
+}
+
+const tokenVolume = (name: string): Volume => ({
+  name,
+  projected: {
+    defaultMode: 0o644,
+    sources: [
+      { serviceAccountToken: { path: "token", expirationSeconds: 3607 } },
+      { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+      {
+        downwardAPI: {
+          items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }],
+        },
+      },
+    ],
+  },
+});
 
 interface Reference {
   name: string;
