@@ -67,31 +67,47 @@ describe.each(users)("a cluster run by $name", (user) => {
     expect(new Set(pods.map(({ spec }) => spec?.nodeName))).toEqual(new Set(["node-1", "node-2"]));
   });
 
+  /** What a script says that runs in a Pod, once it has ended well. */
+  async function output(name: string, nodeName: string, script: string): Promise<string> {
+    await client.create(Pods, {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { namespace: "default", name },
+      spec: {
+        nodeName,
+        restartPolicy: "Never",
+        containers: [{ name: "ask", image: "node", command: ["node", "--input-type=module", "-e", script] }],
+      },
+    } as Pod);
+    const ended = await eventually(`${name} to end`, async () => {
+      const pod = await client.get(Pods, { namespace: "default", name });
+      return ["Succeeded", "Failed"].includes(pod.status?.phase ?? "") && pod;
+    });
+    const { code, body } = await lab.rest(`/api/v1/namespaces/default/pods/${name}/log`);
+    expect({ code, body, phase: ended.status?.phase }).toEqual({ code: 200, body, phase: "Succeeded" });
+    await client.delete(Pods, { namespace: "default", name });
+    return body as string;
+  }
+
   test("a Pod on each node reaches the Service by its ClusterIP", async () => {
     const { clusterIP } = (await client.get(Services, web)).spec!;
     for (const nodeName of ["node-1", "node-2"]) {
-      const name = `ask-from-${nodeName}`;
       const script = `const r = await fetch("http://${clusterIP}", { headers: { accept: "application/json" } });
         console.log("answer of", (await r.json()).pod);`;
-      await client.create(Pods, {
-        apiVersion: "v1",
-        kind: "Pod",
-        metadata: { namespace: "default", name },
-        spec: {
-          nodeName,
-          restartPolicy: "Never",
-          containers: [{ name: "ask", image: "node", command: ["node", "--input-type=module", "-e", script] }],
-        },
-      } as Pod);
-      const ended = await eventually(`${name} to end`, async () => {
-        const pod = await client.get(Pods, { namespace: "default", name });
-        return ["Succeeded", "Failed"].includes(pod.status?.phase ?? "") && pod;
-      });
-      const log = await lab.rest(`/api/v1/namespaces/default/pods/${name}/log`);
-      expect(log).toEqual({ code: 200, body: expect.stringMatching(/^answer of web-\S+\n$/) });
-      expect(ended.status?.phase).toBe("Succeeded");
-      await client.delete(Pods, { namespace: "default", name });
+      expect(await output(`ask-from-${nodeName}`, nodeName, script)).toMatch(/^answer of web-\S+\n$/);
     }
+  });
+
+  test("a Pod finds its account's token and the authority, and the apiserver knows it by them", async () => {
+    const script = `import { readFileSync } from "node:fs";
+      import https from "node:https";
+      const file = (name) => readFileSync("/var/run/secrets/kubernetes.io/serviceaccount/" + name, "utf8");
+      const url = "https://" + process.env.KUBERNETES_SERVICE_HOST + "/api/v1/namespaces/" + file("namespace") + "/secrets";
+      const headers = { authorization: "Bearer " + file("token") };
+      https.get(url, { ca: file("ca.crt"), headers }, (r) => r.setEncoding("utf8").on("data", (text) => console.log(JSON.parse(text).message)));`;
+    const who =
+      'User "system:serviceaccount:default:default" cannot list resource "secrets" in API group "" in the namespace "default"';
+    expect(await output("ask-with-token", "node-1", script)).toBe(`secrets is forbidden: ${who}\n`);
   });
 
   test("it scales from 3 to 5 to 2", async () => {
