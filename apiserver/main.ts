@@ -111,7 +111,7 @@ runProcess(log, async (signal) => {
     if (!signal.aborted) log.info({}, "Ready");
   });
   await Promise.race([aborted(signal), started.then(() => aborted(signal))]);
-  apiserver.stop();
+  await apiserver.stop();
   httpServer.close();
   await grpcServer.close(200);
   etcd.close();

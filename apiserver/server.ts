@@ -27,6 +27,7 @@ import { OpenApi } from "./http/openapi.ts";
 import { Paths } from "./http/paths.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { prefixOfResource } from "./registry/context.ts";
+import { EndpointLeases } from "./registry/endpoint-leases.ts";
 import { KeyLocks } from "./registry/key-locks.ts";
 import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
@@ -38,6 +39,7 @@ import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
 import type { Encryption } from "./storage/encryption.ts";
 import { EventLease } from "./storage/event-lease.ts";
+import { Progress } from "./storage/progress.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
 import { callWebhook } from "./webhook-client.ts";
@@ -73,6 +75,7 @@ export class Apiserver {
   readonly #cache: WatchCache;
   readonly #ranges: ServiceRanges;
   readonly #clock: Clock;
+  readonly #leases: EndpointLeases;
   #systemObjects = false;
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
@@ -81,8 +84,12 @@ export class Apiserver {
     this.#options = options;
     this.#clock = clock;
     const storage = new Storage(etcd, clock, options.encryption?.byKey(resources));
+    const progress = new Progress(etcd);
     this.#cache = new WatchCache({
-      etcd,
+      etcd: {
+        watch: (request, handlers) => etcd.watch(request, handlers),
+        requestProgress: () => progress.request(),
+      },
       storage,
       prefixes: resources.filter(({ virtual }) => !virtual).map(prefixOfResource),
       log,
@@ -125,6 +132,7 @@ export class Apiserver {
       rand,
     };
     this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
+    this.#leases = new EndpointLeases(this.#registry, { etcd, advertise, clock });
     const { flowControl = defaultFlowControl } = options;
     const count = (attributes: Attributes) => {
       const resource = "target" in attributes ? table.find(attributes.target) : undefined;
@@ -188,9 +196,11 @@ export class Apiserver {
         await Promise.all([
           writePolicy(this.#registry, wantedPolicy()).then(() => this.#chain.policyWritten()),
           writePolicy(this.#registry, wantedFlowControl()),
-          writeSystemObjects(this.#registry, { serviceIP, advertise, authentication: security?.published }),
+          writeSystemObjects(this.#registry, { serviceIP, port: advertise.port, authentication: security?.published }),
+          this.#leases.renew(),
         ]);
         this.#systemObjects = true;
+        void this.#leases.run(log, signal);
         void new DefinitionsController(this.#registry, log).run(signal);
         return;
       } catch (err) {
@@ -200,8 +210,10 @@ export class Apiserver {
     }
   }
 
-  stop(): void {
+  /** Watches end at once; the own endpoint goes as soon as the store lets it. */
+  async stop(): Promise<void> {
     this.#cache.stop();
+    await this.#leases.stop();
   }
 }
 

@@ -66,6 +66,9 @@ export interface TestApiserverOptions {
   audit?: ApiserverOptions["audit"];
   /** A store that is there already; its owner closes it. */
   etcdEndpoints?: readonly string[];
+  etcdTls?: TlsMaterial;
+  /** Of the endpoints of the Service kubernetes: each apiserver has its own. */
+  advertiseAddress?: string;
   /** To come back as the same server. */
   authority?: Authority;
   port?: number;
@@ -76,7 +79,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
   const log = options.log ?? silentLogger;
   const store = options.etcdEndpoints === undefined ? await startTestMember() : undefined;
   const etcdEndpoints = options.etcdEndpoints ?? [store!.endpoint];
-  const etcd = new EtcdClient({ endpoints: etcdEndpoints });
+  const etcd = new EtcdClient({ endpoints: etcdEndpoints, ...(options.etcdTls ? { tls: options.etcdTls } : {}) });
   const authority = options.authority ?? (await createAuthority("kubernetes"));
   const ca = Buffer.from(authority.cert);
   const pair = async (request: Parameters<Authority["issue"]>[0]): Promise<TlsMaterial> => {
@@ -110,7 +113,10 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     serviceNodePortRange: "30000-32767",
     tolerationSeconds: { notReady: seconds, unreachable: seconds },
     admissionPlugins: options.admissionPlugins ?? { disable: ["ServiceAccount"] },
-    advertise: { address: allowLoopbackEndpoints ? "127.0.0.1" : "192.0.2.1", port: portOf(https) },
+    advertise: {
+      address: options.advertiseAddress ?? (allowLoopbackEndpoints ? "127.0.0.1" : "192.0.2.1"),
+      port: portOf(https),
+    },
     kubelet,
     flowControl: { ...defaultFlowControl, ...options.flowControl },
     security: {
@@ -160,7 +166,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     etcdEndpoints,
     async close() {
       stopping.abort();
-      apiserver.stop();
+      await apiserver.stop();
       httpServer.close();
       await grpcServer.close(0);
       etcd.close();

@@ -18,13 +18,13 @@ import { update } from "./update.ts";
 
 /**
  * What the apiserver itself writes at every start: the system's Namespaces, and the Service `kubernetes` that leads to
- * it. Idempotent.
+ * all of them (`endpoint-leases.ts`). Idempotent.
  */
 export interface SystemOptions {
   /** ClusterIP of the Service: the first of the range. */
   serviceIP: string;
-  /** Where Pods and nodes reach this apiserver. */
-  advertise: { address: string; port: number };
+  /** Where every apiserver listens. */
+  port: number;
   /** What servers behind the aggregator need to know whom to trust: kube-system/extension-apiserver-authentication. */
   authentication: Record<string, string> | undefined;
 }
@@ -55,12 +55,12 @@ export async function writeNamespaces(registry: Registry): Promise<void> {
 /** Needs the Namespaces. */
 export async function writeSystemObjects(registry: Registry, options: SystemOptions): Promise<void> {
   await Promise.all(systemPriorityClasses.map((object) => ensure(registry, PriorityClasses, object, false)));
-  // A Service keeps its ports and address; where the apiserver listens may change from start to start.
-  const overwrite = (type: { resource: string }) => type.resource !== Services.resource;
   const metadata = { name: "extension-apiserver-authentication", namespace: "kube-system" };
   const { authentication: data } = options;
-  const objects = [...kubernetesService(options), ...(data ? [[ConfigMaps, { metadata, data }] as const] : [])];
-  await Promise.all(objects.map(([type, object]) => ensure(registry, type, object, overwrite(type))));
+  await Promise.all([
+    ensure(registry, Services, kubernetesService(options), false), // one that is there keeps its ports and address
+    ...(data ? [ensure(registry, ConfigMaps, { metadata, data } as KubernetesObject, true)] : []),
+  ]);
 }
 
 /**
@@ -82,16 +82,11 @@ async function ensurePolicy(registry: Registry, { type, object, reconcile }: Wan
   else if (next !== undefined) await update(context, resource, targetOf(type, next), next, systemWrite());
 }
 
-/** Pure: the Service and its endpoints. */
-export function kubernetesService({
-  serviceIP,
-  advertise,
-}: Pick<SystemOptions, "serviceIP" | "advertise">): [ResourceType<KubernetesObject>, KubernetesObject][] {
-  const metadata = { name: "kubernetes", namespace: "default" };
-  const { address, port } = advertise;
-  const ports = [{ name: "https", port, protocol: "TCP" }];
-  const service = {
-    metadata: { ...metadata, labels: { component: "apiserver", provider: "kubernetes" } },
+const kubernetes = { name: "kubernetes", namespace: "default" };
+
+function kubernetesService({ serviceIP, port }: SystemOptions): KubernetesObject {
+  return {
+    metadata: { ...kubernetes, labels: { component: "apiserver", provider: "kubernetes" } },
     spec: {
       type: "ClusterIP",
       clusterIP: serviceIP,
@@ -101,19 +96,26 @@ export function kubernetesService({
       sessionAffinity: "None",
       ports: [{ name: "https", port: 443, protocol: "TCP", targetPort: port }],
     },
-  };
+  } as KubernetesObject;
+}
+
+/** Pure: where the Service `kubernetes` leads to. */
+export function kubernetesEndpoints(
+  addresses: readonly string[],
+  port: number,
+): [ResourceType<KubernetesObject>, KubernetesObject][] {
+  const ports = [{ name: "https", port, protocol: "TCP" }];
   const endpoints = {
-    metadata: { ...metadata, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
-    subsets: [{ addresses: [{ ip: address }], ports }],
+    metadata: { ...kubernetes, labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } },
+    subsets: [{ addresses: addresses.map((ip) => ({ ip })), ports }],
   };
   const slice = {
-    metadata: { ...metadata, labels: { "kubernetes.io/service-name": "kubernetes" } },
-    addressType: isIPv4(address) ? "IPv4" : "IPv6",
-    endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    metadata: { ...kubernetes, labels: { "kubernetes.io/service-name": "kubernetes" } },
+    addressType: isIPv4(addresses[0]!) ? "IPv4" : "IPv6",
+    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
     ports,
   };
   return [
-    [Services, service],
     [Endpoints, endpoints],
     [EndpointSlices, slice],
   ];
@@ -127,7 +129,8 @@ function targetOf({ group, version, resource }: ResourceType<KubernetesObject>, 
 
 export const systemWrite = () => ({ user, dryRun: false, warnings: [], manager: "kube-apiserver" });
 
-async function ensure(
+/** Written when it is not there; otherwise only to `overwrite`. */
+export async function ensure(
   registry: Registry,
   type: ResourceType<KubernetesObject>,
   object: KubernetesObject,
