@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from "node:util";
 import type { TokenRequest } from "../../api/generated/authentication-v1.ts";
-import type { Pod } from "../../api/generated/core-v1.ts";
+import type { Node, Pod } from "../../api/generated/core-v1.ts";
 import { Pods } from "../../api/generated/resources.ts";
 import { forbidden, notFound } from "../../apimachinery/status.ts";
 import { nodeName } from "../authz/node.ts";
@@ -8,23 +9,34 @@ import type { Cluster } from "./cluster.ts";
 
 /**
  * NodeRestriction: of what the Node authorizer lets a node write, only its own: the Node and Lease of its name, and the
- * status of, and the end of, Pods that are bound to it.
+ * status of, and the end of, Pods that are bound to it. Its taints are others' to set. Absent: the rules for labels.
  */
 export const nodeRestriction: Plugin = {
   name: "NodeRestriction",
-  mutate({ operation, resource, subresource, name, user, object, oldObject }) {
+  mutate({ operation, resource, subresource, namespace, name, user, object, oldObject }, cluster) {
     const node = nodeName(user);
     if (node === undefined) return;
     const refuse = (message: string) => forbidden(resource, name, message);
     const who = `node ${JSON.stringify(node)}`;
     if (resource.resource === "nodes" && operation !== "CONNECT" && (name || object!.metadata.name) !== node)
       throw refuse(`${who} is not allowed to modify node ${JSON.stringify(name || object!.metadata.name)}`);
+    if (
+      resource.resource === "nodes" &&
+      operation === "UPDATE" &&
+      !isDeepStrictEqual(taintsOf(object), taintsOf(oldObject))
+    )
+      throw refuse(`${who} is not allowed to modify taints`);
     if (resource.resource === "leases" && operation === "CREATE" && object!.metadata.name !== node)
       throw refuse("can only access node lease with the same name as the requesting node");
     if (resource.group !== "" || resource.resource !== "pods") return;
     if (operation === "CREATE" && subresource === "" && !object!.metadata.annotations?.["kubernetes.io/config.mirror"])
       throw refuse(`pod does not have "kubernetes.io/config.mirror" annotation, ${who} can only create mirror pods`);
-    const bound = (oldObject as Pod | undefined)?.spec?.nodeName === node;
+    const isSelf = (pod: unknown) => (pod as Pod | undefined)?.spec?.nodeName === node;
+    if (operation === "CREATE" && subresource === "" && !isSelf(object))
+      throw refuse(`${who} can only create pods with spec.nodeName set to itself`);
+    if (operation === "CREATE" && subresource === "eviction" && !isSelf(cluster.get(Pods, { namespace, name })))
+      throw refuse(`${who} can only evict pods with spec.nodeName set to itself`);
+    const bound = isSelf(oldObject);
     if (operation === "DELETE" && !bound) throw refuse(`${who} can only delete pods with spec.nodeName set to itself`);
     if (subresource === "status" && !bound)
       throw refuse(`${who} can only update pod status for pods with spec.nodeName set to itself`);
@@ -36,6 +48,8 @@ export const nodeRestriction: Plugin = {
     return checkToken(attributes, node, cluster);
   },
 };
+
+const taintsOf = (node: unknown) => (node as Node).spec?.taints ?? [];
 
 /** A node may have tokens for its Pods, each for one of them. */
 async function checkToken({ resource, namespace, name, object }: Attributes, node: string, cluster: Cluster) {

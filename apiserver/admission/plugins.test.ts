@@ -16,6 +16,7 @@ import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 import { defaultStorageClass, persistentVolumeClaimResize } from "./default-classes.ts";
 import { limitRanger } from "./limit-ranger.ts";
+import { nodeRestriction } from "./node-restriction.ts";
 import { alwaysPullImages, extendedResourceToleration } from "./off-by-default.ts";
 import { podSecurity } from "./pod-security.ts";
 import { violations } from "./pod-security-checks.ts";
@@ -290,6 +291,46 @@ describe("classes of storage", () => {
       cluster,
     );
     assert.equal(text?.includes(expected!), expected === undefined ? undefined : true);
+  });
+});
+
+describe("NodeRestriction", () => {
+  const user = { name: "system:node:n1", groups: ["system:nodes"] };
+  const mirror = (nodeName: string): Pod => ({
+    ...pod({ nodeName }),
+    metadata: { name: "x", annotations: { "kubernetes.io/config.mirror": "y" } },
+  });
+  const node = (...taints: object[]) => ({ metadata: { name: "n1" }, spec: { taints } });
+  const elsewhere = clusterWith([Pods, { ...pod({ nodeName: "n2" }), metadata: { name: "x", namespace: "ns" } }]);
+
+  test.each<[string, Attributes, string | undefined]>([
+    ["a mirror Pod of its own", attributes("pods", mirror("n1"), { user }), undefined],
+    ["of another", attributes("pods", mirror("n2"), { user }), "can only create pods with spec.nodeName set to itself"],
+    ["a Pod that is none", attributes("pods", pod({ nodeName: "n1" }), { user }), "can only create mirror pods"],
+    [
+      "the eviction of another's Pod",
+      attributes("pods", { metadata: { name: "x" } }, { user, subresource: "eviction" }),
+      "can only evict pods with spec.nodeName set to itself",
+    ],
+    [
+      "its taints",
+      attributes("nodes", node(), {
+        user,
+        name: "n1",
+        operation: "UPDATE",
+        oldObject: node({ key: "k", effect: "NoSchedule" }),
+      }),
+      "is not allowed to modify taints",
+    ],
+    [
+      "anything else of its Node",
+      attributes("nodes", node(), { user, name: "n1", operation: "UPDATE", oldObject: node() }),
+      undefined,
+    ],
+  ])("%s", async (_name, given, expected) => {
+    const text = await refusal(nodeRestriction, given, elsewhere);
+    if (expected === undefined) return assert.equal(text, undefined);
+    assert.ok(text?.endsWith(expected), text);
   });
 });
 
