@@ -231,6 +231,7 @@ export const examples: Record<string, Example> = {
   "resource.k8s.io/v1 ResourceClaim": {
     body: { spec: { devices: { requests: [{ name: "one", exactly: { deviceClassName: "gpu" } }] } } },
     columns: ["pending", "AGE"],
+    again: "configured", // kubectl up to 1.33 does not know how its lists merge
   },
   "resource.k8s.io/v1 ResourceClaimTemplate": {
     body: {
@@ -243,6 +244,7 @@ export const examples: Record<string, Example> = {
       },
     },
     columns: ["AGE"],
+    again: "configured",
   },
   "resource.k8s.io/v1 ResourceSlice": {
     body: {

@@ -25,6 +25,7 @@ import type {
   ProbeHandler,
   ResourceRequirements,
 } from "../generated/core-v1.ts";
+import { relativePath, validateContainerSecurity } from "./pod-rules.ts";
 
 /** The rules of a Pod's containers: upstream's validateContainers and validateInitContainers. */
 export function validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, path: string): FieldError[] {
@@ -106,19 +107,23 @@ function validateContainer(container: Container, volumes: ReadonlySet<string>, a
       if (source[ref] && !source[ref].name) errors.push(required(`${p}.${ref}.name`));
   }
   const mounts = new Set<string>();
-  for (const [i, { name, mountPath }] of (container.volumeMounts ?? []).entries()) {
+  for (const [i, { name, mountPath, subPath }] of (container.volumeMounts ?? []).entries()) {
     const p = `${at}.volumeMounts[${i}]`;
     if (!name) errors.push(required(`${p}.name`));
     else if (!volumes.has(name)) errors.push(notFoundValue(`${p}.name`, name));
     if (!mountPath) errors.push(required(`${p}.mountPath`));
     else if (mounts.has(mountPath)) errors.push(invalidValue(`${p}.mountPath`, mountPath, "must be unique"));
     mounts.add(mountPath);
+    errors.push(...relativePath(subPath, `${p}.subPath`));
   }
   for (const hook of ["postStart", "preStop"] as const) {
     const handler = container.lifecycle?.[hook];
     if (handler) errors.push(...validateHandler(handler, `${at}.lifecycle.${hook}`));
   }
-  errors.push(...validateResources(container.resources, `${at}.resources`));
+  errors.push(
+    ...validateResources(container.resources, `${at}.resources`),
+    ...validateContainerSecurity(container, `${at}.securityContext`),
+  );
   return errors;
 }
 
@@ -181,6 +186,8 @@ function validateEnv(vars: EnvVar[], path: string): FieldError[] {
     if (valueFrom.fieldRef && !valueFrom.fieldRef.fieldPath) errors.push(required(`${from}.fieldRef.fieldPath`));
     else if (valueFrom.fieldRef && !fieldPath.test(valueFrom.fieldRef.fieldPath))
       errors.push(notSupported(`${from}.fieldRef.fieldPath`, valueFrom.fieldRef.fieldPath, fieldPaths));
+    if (valueFrom.resourceFieldRef && !valueFrom.resourceFieldRef.resource)
+      errors.push(required(`${from}.resourceFieldRef.resource`));
     for (const ref of ["configMapKeyRef", "secretKeyRef"] as const) {
       const { name: object, key } = valueFrom[ref] ?? { name: "-", key: "-" };
       if (!object) errors.push(required(`${from}.${ref}.name`));

@@ -7,10 +7,11 @@ import {
   required,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
-import { validateLabels } from "../../apimachinery/selectors.ts";
+import { validateLabelSelector, validateLabels } from "../../apimachinery/selectors.ts";
 import type { PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
 import { validateMetaParts } from "../metadata.ts";
 import { oneOf, validateContainers } from "./container-validation.ts";
+import { relativePath, validateAffinity, validateDns, validateParts, validateSecurity } from "./pod-rules.ts";
 
 /** The rules of Pod specs, for Pods and templates (k8s.io/kubernetes/pkg/apis/core/validation). */
 export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
@@ -48,7 +49,12 @@ export function validatePodSpec(spec: PodSpec, path: string): FieldError[] {
     for (const [j, host] of (alias.hostnames ?? []).entries())
       for (const problem of dns1123Subdomain(host)) errors.push(invalidValue(`${p}.hostnames[${j}]`, host, problem));
   }
-  errors.push(...validateSpread(spec, at("topologySpreadConstraints")));
+  errors.push(
+    ...validateAffinity(spec, at("affinity")),
+    ...validateSecurity(spec, at("securityContext")),
+    ...validateDns(spec, at("dnsConfig")),
+    ...validateSpread(spec, at("topologySpreadConstraints")),
+  );
   for (const [i, { name }] of (spec.schedulingGates ?? []).entries())
     for (const p of qualifiedName(name)) errors.push(invalidValue(`${at("schedulingGates")}[${i}]`, name, p));
   if (spec.dnsPolicy === "None" && !spec.dnsConfig?.nameservers?.length)
@@ -122,12 +128,9 @@ function validateSource(volume: Volume, at: string): FieldError[] {
     for (const [i, { key, path }] of (items ?? []).entries()) {
       need(`${name}.items[${i}].key`, key);
       need(`${name}.items[${i}].path`, path);
-      if (path?.startsWith("/"))
-        errors.push(invalidValue(`${at}.${name}.items[${i}].path`, path, "must be a relative path"));
-      if (path?.split("/").includes(".."))
-        errors.push(invalidValue(`${at}.${name}.items[${i}].path`, path, "must not contain '..'"));
+      errors.push(...relativePath(path, `${at}.${name}.items[${i}].path`));
     }
-  return errors;
+  return [...errors, ...validateParts(volume, at)];
 }
 
 export function validateTolerations(tolerations: Toleration[], path: string): FieldError[] {
@@ -159,8 +162,16 @@ const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 function validateSpread(spec: PodSpec, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  for (const [i, { maxSkew, topologyKey, whenUnsatisfiable }] of (spec.topologySpreadConstraints ?? []).entries()) {
+  const seen = new Set<string>();
+  for (const [i, constraint] of (spec.topologySpreadConstraints ?? []).entries()) {
+    const { maxSkew, topologyKey, whenUnsatisfiable, minDomains, labelSelector } = constraint;
     const at = `${path}[${i}]`;
+    const pair = `{${topologyKey}, ${whenUnsatisfiable}}`;
+    if (seen.has(pair)) errors.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair));
+    seen.add(pair);
+    errors.push(...validateLabelSelector(labelSelector, `${at}.labelSelector`));
+    if (minDomains !== undefined && minDomains <= 0)
+      errors.push(invalidValue(`${at}.minDomains`, minDomains, "must be greater than zero"));
     if (!(maxSkew > 0)) errors.push(invalidValue(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero"));
     if (!topologyKey) errors.push(required(`${at}.topologyKey`, "can not be empty"));
     errors.push(...oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], false));

@@ -102,6 +102,79 @@ describe("validation tells every problem, in upstream's words", () => {
   });
   test.each<[string, Partial<PodSpec>, string[]]>([
     ["a good Pod has none", {}, []],
+    [
+      "affinity to nodes and Pods",
+      {
+        affinity: {
+          nodeAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: {
+              nodeSelectorTerms: [
+                {
+                  matchExpressions: [
+                    { key: "zone", operator: "In" },
+                    { key: "zone", operator: "Exists", values: ["a"] },
+                    { key: "-", operator: "Near" as "In" },
+                  ],
+                  matchFields: [{ key: "spec.x", operator: "In", values: ["a"] }],
+                },
+              ],
+            },
+            preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 101, preference: {} }],
+          },
+          podAntiAffinity: {
+            requiredDuringSchedulingIgnoredDuringExecution: [{ topologyKey: "", labelSelector: {} }],
+          },
+        },
+      },
+      [
+        "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+        "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[1].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[2].operator: Invalid value: "Near": not a valid selector operator',
+        "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchExpressions[2].key: Invalid value: \"-\": name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+        'spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0].matchFields[0].key: Invalid value: "spec.x": not a valid field selector key',
+        "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 101: must be in the range 1-100",
+        "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: Required value: can not be empty",
+      ],
+    ],
+    [
+      "users, sysctls and DNS",
+      {
+        securityContext: { runAsUser: -1, sysctls: [{ name: "foo-", value: "1" }] },
+        dnsConfig: { nameservers: ["x"] },
+      },
+      [
+        "spec.securityContext.runAsUser: Invalid value: -1: must be between 0 and 2147483647, inclusive",
+        'spec.securityContext.sysctls[0].name: Invalid value: "foo-": must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$',
+        'spec.dnsConfig.nameservers[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+      ],
+    ],
+    [
+      "the parts of volumes, and where they are mounted",
+      {
+        volumes: [
+          { name: "e", emptyDir: { sizeLimit: "-1" } },
+          { name: "d", downwardAPI: { items: [{ path: "../x" }] } },
+          { name: "p", projected: { sources: [{ serviceAccountToken: { path: "", expirationSeconds: 5 } }] } },
+        ],
+        containers: [
+          {
+            name: "c",
+            image: "i",
+            volumeMounts: [{ name: "e", mountPath: "/e", subPath: "/x" }],
+            securityContext: { privileged: true, allowPrivilegeEscalation: false },
+          },
+        ],
+      },
+      [
+        "spec.volumes[0].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity",
+        "spec.volumes[1].downwardAPI.items[0].path: Invalid value: \"../x\": must not contain '..'",
+        "spec.volumes[1].downwardAPI.items[0]: Required value: one of fieldRef and resourceFieldRef is required",
+        "spec.volumes[2].projected.sources[0].serviceAccountToken.path: Required value",
+        "spec.volumes[2].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
+        'spec.containers[0].volumeMounts[0].subPath: Invalid value: "/x": must be a relative path',
+        'spec.containers[0].securityContext: Invalid value: {"privileged":true,"allowPrivilegeEscalation":false}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true',
+      ],
+    ],
     ["no containers", { containers: [] }, ["spec.containers: Required value"]],
     [
       "names and images",

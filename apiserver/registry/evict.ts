@@ -6,7 +6,7 @@ import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { badRequest, failure, forbidden, isConflict, tooManyRequests } from "../../apimachinery/status.ts";
-import type { Target } from "../request.ts";
+import type { Body, Target } from "../request.ts";
 import { attributesOf } from "./admit.ts";
 import { type Context, live, prefixOfList, prefixOfResource, timestamp } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
@@ -75,6 +75,13 @@ function disrupted(pod: Pod, now: string): Pod {
   };
   pod.status = { ...pod.status, conditions: [...conditions.filter((c) => c.type !== condition.type), condition] };
   return pod;
+}
+
+/** policy/v1beta1 is gone but for its Evictions, which older kubectls send. */
+export function evictionBody(body: Body): Body {
+  const text = body.bytes.toString("utf8");
+  const older = text.startsWith("{") && text.includes('"policy/v1beta1"');
+  return older ? { ...body, bytes: Buffer.from(text.replace('"policy/v1beta1"', '"policy/v1"')) } : body;
 }
 
 async function evictRunning(

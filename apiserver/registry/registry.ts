@@ -19,7 +19,7 @@ import { create, matchName, matchNamespace, type WriteOptions } from "./create.t
 import { decodeObject, decodePatchedValue, decodeServed, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, remove } from "./delete.ts";
 import { deleteCollection } from "./delete-collection.ts";
-import { evict } from "./evict.ts";
+import { evict, evictionBody } from "./evict.ts";
 import { managerOf, validateManager } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
 import { get, list } from "./list.ts";
@@ -180,7 +180,8 @@ export class Registry {
       case "binding":
         return this.#bind(request, target.name);
       case "eviction": {
-        const eviction = decodeObject(subresource.kind, request.body, options, request.warnings) as Eviction;
+        const body = request.body && evictionBody(request.body);
+        const eviction = decodeObject(subresource.kind, body, options, request.warnings) as Eviction;
         const budgets = this.resource(PodDisruptionBudgets);
         await evict(context, resource, budgets, target, eviction, writeOptions(request));
         return object(undefined, sendable(success(201)), 201);

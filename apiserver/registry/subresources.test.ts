@@ -49,6 +49,9 @@ describe("evictions", () => {
     assert.deepEqual([answer.code, answer.json.status], [201, "Success"]);
     assert.equal((await call(server, `${pods}/free`)).code, 404);
     assert.equal((await evict("free")).code, 404);
+    await running("older", { a: "older" });
+    const older = { apiVersion: "policy/v1beta1", kind: "Eviction", metadata: { name: "older" } };
+    assert.equal((await call(server, `${pods}/older/eviction`, post(older))).code, 201);
   });
 
   test("an allowed eviction is counted in the budget, and the Pod says why it goes", async () => {
