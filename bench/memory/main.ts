@@ -12,6 +12,7 @@ import { createLogger } from "../../base/logger.ts";
 import { runProcess } from "../../base/process.ts";
 import { EtcdClient } from "../../etcd-raft/client/client.ts";
 import { peer } from "../../tools/peers.ts";
+import { describeMachine, machineText } from "../machine.ts";
 import { usageOf } from "../members.ts";
 
 const flagSpec = {
@@ -19,6 +20,7 @@ const flagSpec = {
   sizes: { type: "string", default: "256,2048", help: "bytes of a value" },
   members: { type: "number", default: 1, help: "of the cluster" },
   only: { type: "string", default: "", help: "ours or etcd" },
+  out: { type: "string", default: "bench/results", help: "folder for the results" },
   program: { type: "string", default: "dist/etcd-raft.mjs", help: "ours" },
 } as const;
 const flags = parseFlags(flagSpec, process.argv.slice(2));
@@ -69,16 +71,31 @@ runProcess(createLogger("bench"), async (signal) => {
     { name: "ours", command: [process.execPath, "--import", probeModule, flags.program], probed: true },
     ...(etcd ? [{ name: "etcd", command: [etcd], probed: false }] : []),
   ].filter(({ name }) => flags.only === "" || flags.only === name);
+  const conditions = `${flags.members} member(s), ${flags.megabytes} MB of keys and values, no TLS, 100/1000 ms timers`;
+  const machine = describeMachine();
+  const results: unknown[] = [];
   const lines = [
-    `# bench memory: ${flags.members} member(s), ${flags.megabytes} MB of keys and values, no TLS, 100/1000 ms timers`,
+    `# bench memory: ${conditions}`,
     "",
     "| value | program | stage | seconds | PSS, MB | of live data | heap, MB | longest stall, ms | longest GC, ms |",
     "|---|---|---|---|---|---|---|---|---|",
   ];
+  /** After each program: a run that is ended leaves what it has. */
+  const write = () => {
+    mkdirSync(flags.out, { recursive: true });
+    const when = new Date(systemClock.now()).toISOString().slice(0, 10);
+    const text = [...lines, "", `${when}, ${machineText(machine)}`, ""].join("\n");
+    writeFileSync(join(flags.out, "memory.md"), text);
+    writeFileSync(
+      join(flags.out, "memory.json"),
+      `${JSON.stringify({ conditions, when, machine, results }, null, 1)}\n`,
+    );
+  };
   for (const size of flags.sizes.split(",").map(Number)) {
     for (const { name, command, probed } of programs) {
       if (signal.aborted) return;
       const { stages, notes } = await run(command, size, probed);
+      results.push({ size, program: name, stages, notes });
       for (const { name: stage, seconds, pss, stallMs, gcMs, heapMb } of stages) {
         const share = (Math.max(...pss) / flags.megabytes).toFixed(2);
         const cells = [seconds.toFixed(1), pss.map((mb) => mb.toFixed(0)).join(" "), share];
@@ -86,12 +103,10 @@ runProcess(createLogger("bench"), async (signal) => {
         lines.push(`| ${[size, name, stage, ...cells, ...ours].join(" | ")} |`);
       }
       lines.push(...notes.map((note) => `| ${size} | ${name} | ${note} | | | | | | |`));
+      write();
     }
   }
-  lines.push("");
   console.log(lines.join("\n"));
-  mkdirSync("bench/results", { recursive: true });
-  writeFileSync(`bench/results/memory-${flags.members}.md`, lines.join("\n"));
 });
 
 async function run(command: string[], size: number, probed: boolean): Promise<{ stages: Stage[]; notes: string[] }> {
