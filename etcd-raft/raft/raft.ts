@@ -143,11 +143,14 @@ function levelTerm(raft: Raft, m: Message): boolean {
   }
   if (m.term < raft.term) {
     // Our lease keeps our vote requests from deposing such a leader, so it must learn of the term from us; a lagging
-    // pre-candidate likewise, or two members wait for each other.
+    // candidate likewise, or two members wait for each other.
     if (isLeaders(m) && (raft.config.checkQuorum || raft.config.preVote)) send(raft, "AppResp", m.from);
-    else if (m.type === "PreVote") send(raft, "PreVoteResp", m.from, { reject: true });
-    if (m.type === "PreVote" || m.type === "Vote")
+    else if (m.type === "PreVote" || m.type === "Vote") {
+      // Differs: etcd says nothing to a Vote. Figure 2 has it answered: who does not know of the candidate, which was added
+      // after all that it has applied, never asks it for a vote, and the candidate would stay behind for ever.
+      send(raft, m.type === "Vote" ? "VoteResp" : "PreVoteResp", m.from, { reject: true });
       noteVote(raft, m, { because: "oldTerm", theirs: { term: m.logTerm, index: m.index } });
+    }
     return false;
   }
   return true;
