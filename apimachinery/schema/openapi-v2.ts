@@ -13,7 +13,12 @@ export function openApiV2(documents: readonly Json[]): Json {
   for (const { paths: own, components } of documents) {
     for (const [path, item] of Object.entries(own as Json)) set(paths, path, pathOf(item as Json));
     for (const [name, schema] of Object.entries((components as { schemas: Json }).schemas))
-      if (!Object.hasOwn(definitions, name)) set(definitions, name, schemaOf(schema as Json));
+      if (!Object.hasOwn(definitions, name)) {
+        const definition = schemaOf(schema as Json);
+        // What Go always writes is not always asked for: the server says what is missing, old clients must not.
+        if (name.startsWith("io.k8s.")) delete definition["required"];
+        set(definitions, name, definition);
+      }
   }
   return { swagger: "2.0", info: { title: "Kubernetes", version: "v1.34.0" }, paths, definitions };
 }
