@@ -9,6 +9,8 @@ for (const file of readdirSync(dir)) {
   test(file, () => {
     const path = new URL(file, dir);
     const text = readFileSync(path, "utf8");
+    const prose = text.slice(0, text.search(/^[^#]/m));
+    expect(prose, "names what it pins down").toMatch(/§|Figure \d|etcd's|our (own )?rule/i);
     const cluster = new ScriptedCluster();
     const actual = parseScript(text).map(({ source, command, args }) =>
       command === undefined ? source : `${source}\n----\n${cluster.run(command, args)}`,
