@@ -22,7 +22,8 @@ runProcess(createLogger("sim"), async (signal) => {
   );
   const start = performance.now();
   const sum = { acknowledged: 0, elections: 0, tornTails: 0, installed: 0, events: 0, changes: 0 };
-  for (let seed = flags.seed; seed < flags.seed + flags.seeds && !signal.aborted; seed++) {
+  let done = 0;
+  for (let seed = flags.seed; done < flags.seeds && !signal.aborted; seed++, done++) {
     const trace = flags.trace ? { trace: (line: string) => process.stdout.write(`${line}\n`) } : {};
     const result = await simulate({ ...variety(seed), durationMs: flags.duration, ...trace });
     if (result.violations.length > 0) {
@@ -35,7 +36,7 @@ runProcess(createLogger("sim"), async (signal) => {
   }
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   process.stdout.write(
-    `${flags.seeds} seeds without violation in ${seconds} s: ${sum.acknowledged} answers, ${sum.events} watch events, ` +
+    `${signal.aborted ? "stopped after " : ""}${done} seeds without violation in ${seconds} s: ${sum.acknowledged} answers, ${sum.events} watch events, ` +
       `${sum.elections} elections, ${sum.tornTails} torn tails, ${sum.installed} snapshots in place of a follower's state, ` +
       `${sum.changes} changes of members asked for\n`,
   );
