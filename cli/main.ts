@@ -29,6 +29,8 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
   .option("--nodes <n>", "nodes (default: 2)", integer)
   .option("--preset <preset>", `timings: ${presetNames.join(", ")} (default: lan)`)
   .option("--mode <mode>", "netns (own namespaces) or host; without it the first that this machine allows")
+  .option("--tls-sans <names>", "more DNS names and addresses of the apiserver's certificate, with commas")
+  .option("--control-plane-endpoint <host:port>", "where the kubeconfig leads, as behind a TCP balancer")
   .option("--detach", "return when the lab is up, and leave it running")
   .option("--demo", "apply deploy/demo and wait until it serves")
   .option("--no-restart", "leave processes that die by themselves down")

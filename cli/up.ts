@@ -17,6 +17,8 @@ import type { TimelineRow } from "./timeline.ts";
 
 export interface UpOptions extends LabOptions {
   members?: number;
+  tlsSans?: string;
+  controlPlaneEndpoint?: string;
   nodes?: number;
   preset?: string;
   mode?: string;
@@ -33,7 +35,7 @@ export interface UpOptions extends LabOptions {
 export async function up(options: UpOptions, startedAt: number): Promise<void> {
   const name = options.name ?? defaultName;
   const dir = labDir(options);
-  checkedRequest({ ...options, name });
+  checkedRequest({ ...options, name, tlsSans: options.tlsSans?.split(",") });
   if (await isLocked(dir)) {
     console.log(`lab ${name} is already running: see it with \`kubelab status${nameFlag(options)}\``);
     return;
@@ -99,6 +101,8 @@ async function startSupervisor(
     ...flag("nodes", options.nodes),
     ...flag("preset", options.preset),
     ...flag("mode", options.mode),
+    ...flag("tls-sans", options.tlsSans),
+    ...flag("control-plane-endpoint", options.controlPlaneEndpoint),
     `--restart=${options.restart}`,
     `--remove=${options.rm ?? false}`,
     `--foreground=${!options.detach}`,

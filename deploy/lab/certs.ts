@@ -1,5 +1,7 @@
+import { isIP } from "node:net";
 import { type LabCertsSpec, writeLabCerts } from "../../pki/lab-certs.ts";
 import { addressesOf } from "./addresses.ts";
+import { splitEndpoint } from "./kubeconfig.ts";
 import type { LabFile } from "./lab-file.ts";
 import type { LabPaths } from "./paths.ts";
 import { memberNames, nodeNames } from "./processes.ts";
@@ -12,8 +14,17 @@ export function writeCerts(lab: LabFile, paths: LabPaths): Promise<void> {
 export function certsSpec(lab: LabFile): LabCertsSpec {
   const { inside, outside, kubernetesIp } = addressesOf(lab.mode, lab.slot);
   const both = (a: string, b: string) => [...new Set([a, b])];
+  const endpoint = lab.controlPlaneEndpoint === undefined ? [] : [splitEndpoint(lab.controlPlaneEndpoint).host];
+  const sans = [...endpoint, ...(lab.tlsSans ?? [])];
   return {
-    apiserver: { dnsNames: [], ipAddresses: [kubernetesIp, ...both(inside.apiserver(1), outside.apiserver(1))] },
+    apiserver: {
+      dnsNames: sans.filter((name) => isIP(name) === 0),
+      ipAddresses: [
+        kubernetesIp,
+        ...both(inside.apiserver(1), outside.apiserver(1)),
+        ...sans.filter((name) => isIP(name) !== 0),
+      ],
+    },
     members: memberNames(lab).map((name, i) => ({
       name,
       ipAddresses: ["127.0.0.1", ...both(inside.member(i + 1), outside.member(i + 1))],

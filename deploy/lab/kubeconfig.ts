@@ -17,7 +17,7 @@ export function writeKubeconfig(lab: LabFile, paths: LabPaths): void {
       {
         name,
         cluster: {
-          server: `https://${outside.apiserver(1)}:${ports.secure}`,
+          server: `https://${lab.controlPlaneEndpoint ?? `${outside.apiserver(1)}:${ports.secure}`}`,
           "certificate-authority-data": data("ca.crt"),
         },
       },
@@ -27,4 +27,10 @@ export function writeKubeconfig(lab: LabFile, paths: LabPaths): void {
     "current-context": name,
   };
   writeFileSync(paths.kubeconfig, stringify(config, { lineWidth: 0 }), { mode: 0o600 });
+}
+
+/** `host:port`, `[::1]:port`. */
+export function splitEndpoint(endpoint: string): { host: string; port: number } {
+  const at = endpoint.lastIndexOf(":");
+  return { host: endpoint.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(endpoint.slice(at + 1)) };
 }

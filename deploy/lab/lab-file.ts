@@ -15,6 +15,10 @@ export interface LabFile {
   members: number;
   nodes: number;
   preset: PresetName;
+  /** More names and addresses in the apiserver's certificate. */
+  tlsSans?: string[] | undefined;
+  /** `host:port` under which the API is reached from outside, as behind a TCP balancer. */
+  controlPlaneEndpoint?: string | undefined;
 }
 
 export const formatVersion = 1;
@@ -26,6 +30,8 @@ export interface LabRequest {
   members?: number | undefined;
   nodes?: number | undefined;
   preset?: PresetName | undefined;
+  tlsSans?: string[] | undefined;
+  controlPlaneEndpoint?: string | undefined;
 }
 
 /** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
@@ -59,8 +65,8 @@ function isWhole(lab: Partial<LabFile>): lab is LabFile {
 
 /** What a lab that exists becomes under a new `up`: the same, or a StartError that says what cannot change. */
 export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
-  for (const key of ["members", "mode", "preset"] as const) {
-    if (asked[key] !== undefined && asked[key] !== lab[key]) {
+  for (const key of ["members", "mode", "preset", "tlsSans", "controlPlaneEndpoint"] as const) {
+    if (asked[key] !== undefined && String(asked[key]) !== String(lab[key])) {
       throw new StartError(
         `lab ${lab.name} was made with ${key} ${lab[key]}, which is fixed for its life; ` +
           `it cannot become ${asked[key]}: use another --name`,

@@ -33,7 +33,9 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
   const members = known?.members ?? asked.members ?? 3;
   const { slot } = await lockSlot(known?.slot, { members });
   const preset = asked.preset ?? "lan";
-  const lab = known ?? { formatVersion, name: asked.name, mode, slot, members, nodes: asked.nodes ?? 2, preset };
+  const { tlsSans, controlPlaneEndpoint } = asked;
+  const fresh = { formatVersion, name: asked.name, mode, slot, members, nodes: asked.nodes ?? 2, preset };
+  const lab = known ?? { ...fresh, tlsSans, controlPlaneEndpoint };
   const paths = labPaths(dir);
   let world: World | undefined;
   try {

@@ -1,5 +1,7 @@
+import { isIP } from "node:net";
 import { StartError } from "../../base/process.ts";
 import { maxNodes } from "./addresses.ts";
+import { splitEndpoint } from "./kubeconfig.ts";
 import type { LabRequest, Mode } from "./lab-file.ts";
 import { type PresetName, presetNames } from "./presets.ts";
 
@@ -10,8 +12,10 @@ export function checkedRequest(asked: {
   nodes?: number | undefined;
   preset?: string | undefined;
   mode?: string | undefined;
+  tlsSans?: string[] | undefined;
+  controlPlaneEndpoint?: string | undefined;
 }): LabRequest {
-  const { name, members, nodes, preset, mode } = asked;
+  const { name, members, nodes, preset, mode, tlsSans, controlPlaneEndpoint } = asked;
   const refuse = (line: string): never => {
     throw new StartError(line);
   };
@@ -26,5 +30,24 @@ export function checkedRequest(asked: {
     refuse(`--preset must be one of ${presetNames.join(", ")}, not ${preset}`);
   }
   if (mode !== undefined && mode !== "netns" && mode !== "host") refuse(`--mode must be netns or host, not ${mode}`);
-  return { name, members, nodes, preset: preset as PresetName | undefined, mode: mode as Mode | undefined };
+  const wrong = tlsSans?.find((san) => !isName(san.replace(/^\*\./, "")));
+  if (wrong !== undefined) refuse(`--tls-sans takes DNS names and IP addresses, not "${wrong}"`);
+  if (controlPlaneEndpoint !== undefined) {
+    const { host, port } = splitEndpoint(controlPlaneEndpoint);
+    if (!isName(host) || !(Number.isInteger(port) && port > 0 && port < 65_536))
+      refuse(`--control-plane-endpoint must be HOST:PORT, not "${controlPlaneEndpoint}"`);
+  }
+  return {
+    name,
+    members,
+    nodes,
+    preset: preset as PresetName | undefined,
+    mode: mode as Mode | undefined,
+    tlsSans,
+    controlPlaneEndpoint,
+  };
 }
+
+const isName = (text: string): boolean =>
+  isIP(text) !== 0 ||
+  (text.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text));

@@ -31,6 +31,8 @@ const flagSpec = {
   nodes: { type: "number", optional: true, help: "nodes" },
   preset: { type: "string", optional: true, help: `timings: ${presetNames.join(", ")}` },
   mode: { type: "string", optional: true, help: "netns or host; found out without it" },
+  "tls-sans": { type: "strings", help: "more names and addresses of the apiserver's certificate" },
+  "control-plane-endpoint": { type: "string", optional: true, help: "HOST:PORT that the kubeconfig names" },
   "started-at": { type: "number", default: 0, help: "wall time in ms at which `up` was called" },
   foreground: { type: "boolean", default: false, help: "end with stdin" },
   restart: { type: "boolean", default: true, help: "bring back processes that die by themselves" },
@@ -51,7 +53,7 @@ runProcess(log, async (signal) => {
   let prepared: PreparedLab;
   try {
     requirePrograms();
-    prepared = await prepareLab(resolve(flags.dir), checkedRequest(flags));
+    prepared = await prepareLab(resolve(flags.dir), checkedRequest(requestOf(flags)));
   } catch (error) {
     report({ error: (error as Error).message });
     throw error;
@@ -138,4 +140,9 @@ function adminClient({ lab, paths }: PreparedLab): ReturnType<typeof createGrpcC
     servers: [`${addressesOf(lab.mode, lab.slot).outside.apiserver(1)}:${ports.grpc}`],
     tls: readTls({ certFile: file("admin.crt"), keyFile: file("admin.key"), caFile: file("ca.crt") }),
   });
+}
+
+function requestOf(flags: Flags<typeof flagSpec>): Parameters<typeof checkedRequest>[0] {
+  const { "tls-sans": sans, "control-plane-endpoint": controlPlaneEndpoint } = flags;
+  return { ...flags, tlsSans: sans.length > 0 ? [...sans] : undefined, controlPlaneEndpoint };
 }
