@@ -10,6 +10,15 @@ import { startMember } from "./server/start.ts";
 import { etcdVersion } from "./server/version.ts";
 import { nodeDisk } from "./wal/disk.ts";
 
+/** Small buffers are cut from pieces of this size; Node's 8 KiB would be a piece every two dozen writes. */
+const poolBytes = 64 * 1024;
+/**
+ * How far the old part of the heap may grow until the next full collection. Left alone, V8 begins one as soon as the present
+ * limit is closer than the young part is large, which with the few megabytes that live here is after every other collection
+ * of the young one (measured under load: 24 full collections where 8 do).
+ */
+const heapGrowingPercent = 300;
+
 /**
  * The process `etcd-raft`: one member, with etcd's flags (`server/config.ts`). `etcd-raft restore FILE` and
  * `etcd-raft snapshot status FILE` work on backups (`server/restore.ts`).
@@ -73,13 +82,4 @@ function commandOf([first, second, ...rest]: string[]): (() => Promise<string>) 
   return undefined;
 }
 
-/** Small buffers are cut from pieces of this size; Node's 8 KiB would be a piece every two dozen writes. */
-const poolBytes = 64 * 1024;
-
 if (!isPasswordWorker) void main(process.argv.slice(2));
-/**
- * How far the old part of the heap may grow until the next full collection. Left alone, V8 begins one as soon as the present
- * limit is closer than the young part is large, which with the few megabytes that live here is after every other collection
- * of the young one (measured under load: 24 full collections where 8 do).
- */
-const heapGrowingPercent = 300;
