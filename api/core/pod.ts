@@ -3,7 +3,7 @@ import { type FieldError, forbiddenField } from "../../apimachinery/field-error.
 import type { Pod, PodSpec, Toleration } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { defineResource, type Resource, type Subresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
@@ -15,10 +15,13 @@ export const pods: Resource<Pod> = defineResource(Pods, {
   shortNames: ["po"],
   categories: ["all"],
   subresources: [
+    connecting("attach", "PodAttachOptions"),
     { name: "binding", kind: { group: "", version: "v1", kind: "Binding" }, verbs: ["create"] },
     "ephemeralcontainers",
     { name: "eviction", kind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
+    connecting("exec", "PodExecOptions"),
     { name: "log", kind: { group: "", version: "v1", kind: "Pod" }, verbs: ["get"] },
+    connecting("portforward", "PodPortForwardOptions"),
     "resize",
     "status",
   ],
@@ -164,4 +167,9 @@ function fixed(spec: PodSpec, old: PodSpec): unknown {
     // Gated Pods may still be steered.
     ...(old.schedulingGates?.length ? { nodeSelector: null, affinity: null } : {}),
   };
+}
+
+/** GET and POST, since SPDY begins with the one and WebSocket with the other. */
+function connecting(name: string, kind: string): Subresource {
+  return { name, kind: { group: "", version: "v1", kind }, verbs: ["create", "get"] };
 }

@@ -80,10 +80,11 @@ export class AuditedRequest {
       });
       return this.event("ResponseComplete", { code: 200 }, whole);
     }
-    this.event("ResponseStarted", { code: 200 });
+    const code = answer.type === "Connect" ? 101 : 200;
+    this.event("ResponseStarted", { code });
     let complete = false;
     const end = () => {
-      if (!complete) this.event("ResponseComplete", { code: 200 });
+      if (!complete) this.event("ResponseComplete", { code });
       complete = true;
     };
     signal.addEventListener("abort", end, { once: true });

@@ -6,6 +6,7 @@ import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
 import { type Chain, isAlwaysAllowed } from "../chain.ts";
 import type { ApiRequest, Body, Caller, User, Verb } from "../request.ts";
+import { passUpgrade } from "../streams/pass-upgrade.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
@@ -106,6 +107,7 @@ async function serveResource(
   });
   const isLong = verb === "watch" || target.subresource === "log";
   const answer = await (isLong ? chain.handle(apiRequest) : deadline.within(chain.handle(apiRequest)));
+  if (answer.type === "Connect") return passUpgrade(answer.location, request, response);
   await respond(response, answer, { form, query: query.query, warnings }, clock);
   return answer.type === "Object" ? answer.code : 200;
 }

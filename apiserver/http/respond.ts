@@ -17,7 +17,12 @@ export interface Wish {
   warnings: readonly string[];
 }
 
-export async function respond(response: HttpResponse, answer: Answer, wish: Wish, clock: Clock): Promise<void> {
+export async function respond(
+  response: HttpResponse,
+  answer: Exclude<Answer, { type: "Connect" }>,
+  wish: Wish,
+  clock: Clock,
+): Promise<void> {
   const { form } = wish;
   const include = includeObject(wish.query);
   switch (answer.type) {

@@ -1,7 +1,10 @@
 import { X509Certificate } from "node:crypto";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import http2 from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { badRequest } from "../../apimachinery/status.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import type { Peer } from "../authn/authenticator.ts";
@@ -21,6 +24,11 @@ export interface HttpRequest {
   peer: Peer;
   /** Undefined when it is longer than `maxBytes`. */
   body(maxBytes: number): Promise<Buffer | undefined>;
+  /**
+   * Of a request that wants another protocol on its connection: takes that over, with what was sent behind the request.
+   * Who does not call it answers as usual, and the connection ends with the answer.
+   */
+  upgrade?: () => { socket: Duplex; head: Buffer };
 }
 
 /** What both HTTP versions offer to answer with. */
@@ -68,6 +76,27 @@ export class HttpServer {
         });
       },
     );
+    this.#server.on("upgrade", (request: IncomingMessage, socket: TLSSocket, head: Buffer) => {
+      const response = new ServerResponse(request);
+      response.shouldKeepAlive = false; // Node reads no second request from here on
+      response.assignSocket(socket);
+      const onDrain = () => response.emit("drain");
+      socket.on("drain", onDrain);
+      response.on("finish", () => socket.end());
+      const upgrade = () => {
+        socket.off("drain", onDrain);
+        response.detachSocket(socket);
+        socket.on("close", () => response.emit("close")); // the request is as long as its connection
+        return { socket, head };
+      };
+      const { method = "", url = "", headers, rawHeaders } = request;
+      const body = (maxBytes: number) => bodyBehind(request, socket, head, maxBytes);
+      const incoming = { method, url, headers, rawHeaders, peer: this.#peerOf(socket), body, upgrade };
+      handler(incoming, response).catch((err) => {
+        log.error({ err, url }, "A request handler failed");
+        socket.destroy();
+      });
+    });
     this.#server.on("secureConnection", (socket: TLSSocket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
@@ -145,4 +174,25 @@ function toRequest(request: http2.Http2ServerRequest, peer: Peer): HttpRequest {
         request.on("error", reject);
       }),
   };
+}
+
+/** The body of a request that asked for another protocol, which Node leaves on the connection. Undefined: too long. */
+async function bodyBehind(
+  { headers }: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  maxBytes: number,
+): Promise<Buffer | undefined> {
+  if (headers["transfer-encoding"] !== undefined)
+    throw badRequest("a request that asks for an upgrade needs a Content-Length");
+  const length = Number(headers["content-length"] ?? 0);
+  if (length > maxBytes) return undefined;
+  let body = head;
+  while (body.length < length) {
+    if (!socket.readable) throw badRequest("unexpected EOF");
+    const more = socket.read() as Buffer | null;
+    if (more) body = Buffer.concat([body, more]);
+    else await new Promise((resolve) => socket.once("readable", resolve).once("close", resolve));
+  }
+  return body.subarray(0, length);
 }

@@ -61,7 +61,7 @@ export function chooseContainer({ metadata, spec }: Pod, wanted: string): string
   return wanted;
 }
 
-function agentAddress({ cache }: Context, name: string): { host: string; port: number } {
+export function agentAddress({ cache }: Context, name: string): { host: string; port: number } {
   const prefix = `${registryRoot}minions/`;
   const node = cache.resource(prefix).objects.get(`${prefix}${name}`)?.parse() as Node | undefined;
   if (node === undefined) throw notFound(Nodes, name);

@@ -1,15 +1,16 @@
 import type { Scale } from "../../api/generated/autoscaling-v1.ts";
-import type { Binding, Namespace } from "../../api/generated/core-v1.ts";
+import type { Binding, Namespace, Pod } from "../../api/generated/core-v1.ts";
 import type { Eviction } from "../../api/generated/policy-v1.ts";
 import { PodDisruptionBudgets, Pods } from "../../api/generated/resources.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
+import { internalError, invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
 import { viewed } from "../crd/view.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import { idOf, type ResourceTable } from "../resource-table.ts";
+import { streamLocation, streamOptions } from "../streams/location.ts";
 import { attributesOf } from "./admit.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
@@ -23,7 +24,7 @@ import { evict, evictionBody } from "./evict.ts";
 import { managerOf, validateManager } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
 import { get, list } from "./list.ts";
-import { type KubeletClient, podLog } from "./log.ts";
+import { agentAddress, type KubeletClient, podLog } from "./log.ts";
 import { gone, modify } from "./modify.ts";
 import { isApply, type Patch, patcher } from "./patch.ts";
 import { scaleOf, updateScale } from "./scale.ts";
@@ -192,6 +193,10 @@ export class Registry {
         const stream = await podLog(context, this.#kubelet, target, pod, query, request.signal);
         return { type: "Stream", contentType: "text/plain", stream };
       }
+      case "attach":
+      case "exec":
+      case "portforward":
+        return this.#connect(request, resource, subresource);
       case "finalize":
         return this.#finalize(request, resource);
       default: {
@@ -200,6 +205,23 @@ export class Registry {
         return this.#make(request, resource, subresource.kind, make);
       }
     }
+  }
+
+  /** To the agent of the Pod's node; admission is asked first, of what nobody has looked at yet. */
+  async #connect(request: ApiRequest, resource: Resource, { kind }: Subresource): Promise<Answer> {
+    const { target, user, warnings, auditAnnotations } = request;
+    const { context } = this;
+    const options = streamOptions(kind.kind, request.options.query ?? new URLSearchParams());
+    const asking = { user, warnings, dryRun: false, ...(auditAnnotations && { auditAnnotations }) };
+    const connecting = options as unknown as KubernetesObject;
+    const attributes = attributesOf("CONNECT", resource, target, [connecting, undefined], asking, kind);
+    await context.admission.mutate(attributes);
+    await context.admission.validate(attributes);
+    const pod = (await get(context, resource, target, {})).parse() as Pod;
+    const { nodeName, path } = streamLocation(pod, attributes.object as unknown as typeof options);
+    const address = agentAddress(context, nodeName);
+    if (this.#kubelet === undefined) throw internalError(new Error("no kubelet client certificate is configured"));
+    return { type: "Connect", location: { ...address, path, tls: this.#kubelet.tls } };
   }
 
   async #bind(request: ApiRequest, name: string): Promise<Answer> {
