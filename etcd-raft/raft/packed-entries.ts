@@ -2,8 +2,8 @@ import type { Entry } from "./types.ts";
 
 /**
  * A run of entries as numbers. A log holds many thousands for as long as a second: as objects they would be what the garbage
- * collector copies and marks again and again (measured: a third of a loaded member's pauses). The data stays where it is: in
- * the message that brought it, or where the proposals of its time lie.
+ * collector copies and marks again and again. The data stays where it is: in the message that brought it, or where the
+ * proposals of its time lie (`ProposalBytes`).
  */
 export class PackedEntries {
   readonly first: number;

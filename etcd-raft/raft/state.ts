@@ -24,7 +24,7 @@ export interface RaftConfig {
   checkQuorum: boolean;
   maxSizePerMessage: number; // bytes of entry data in one App
   maxInflightMessages: number; // Apps on the way to one follower
-  packEntries?: number; // applied entries that are packed into one buffer; 512 unless said otherwise
+  packEntries?: number; // applied entries that are packed together; 512 unless said otherwise
 }
 
 /** One member's raft state (Figure 2). Only the functions of this folder write it; others look at `status()`. */

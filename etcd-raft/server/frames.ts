@@ -52,7 +52,7 @@ export function frame(kind: FrameKind, ...parts: readonly Uint8Array[]): Buffer 
 export function raftFrame(message: Message): Buffer {
   const writer = writeMessage({ ...message, to: none });
   const { length } = writer;
-  const bytes = Buffer.allocUnsafeSlow(headBytes + length); // not from the pool, where the log's entries lie
+  const bytes = Buffer.allocUnsafe(headBytes + length);
   bytes.writeUInt32BE(length + 1, 0);
   bytes[4] = FrameKind.raft;
   writer.copy(bytes, headBytes);

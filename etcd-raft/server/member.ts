@@ -12,7 +12,7 @@ import {
   type ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
-import type { Init } from "../../proto/wire.ts";
+import { type Init, Writer } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
 import type { ConfState } from "../raft/conf.ts";
@@ -34,6 +34,7 @@ import type { LogMemory } from "./log-memory.ts";
 import { countEvents, type ServerMetrics } from "./metrics.ts";
 import { Pending, Waiter } from "./pending.ts";
 import { PlainPut } from "./plain-put.ts";
+import { ProposalBytes } from "./proposal-bytes.ts";
 import { Quota } from "./quota.ts";
 import { Read, Reads } from "./reads.ts";
 import { Runner } from "./runner.ts";
@@ -123,6 +124,7 @@ export class Member {
   readonly #wal: Wal;
   readonly #pending: Pending;
   readonly #plainPut = new PlainPut();
+  readonly #proposalBytes = new ProposalBytes();
   readonly #reads: Reads;
   /** Proposals that did not leave: no leader is known, or no connection to it. They go again once there is one. */
   readonly #held = new Set<Uint8Array>();
@@ -388,7 +390,7 @@ export class Member {
   submit<R>(request: Init<InternalRaftRequest>, who?: Identity): Reply<R> {
     const id = this.#pending.nextId();
     const header = who ? { ID: id, username: who.username, authRevision: who.revision } : { ID: id };
-    const data = InternalRaftRequest.encode({ header, ...request });
+    const data = this.#proposalBytes.copy(InternalRaftRequest.write({ header, ...request }, Writer.create()));
     const waiter = new Waiter(this.config.clock.monotonic() + this.#requestTimeoutMs, data);
     if (this.#closed) waiter.reject(etcdError("stopped"));
     else if (data.length > this.config.maxRequestBytes) waiter.reject(etcdError("requestTooLarge"));
