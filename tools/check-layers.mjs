@@ -62,7 +62,7 @@ function main() {
 }
 
 function isTest(file) {
-  return /(\.test\.ts|(^|\/)testing(-[\w-]+)?\.ts|\/e2e\/.*\.ts|\.testing\.ts)$/.test(file);
+  return /(\.test\.ts|(^|\/)testing\/.*\.ts|(^|\/)testing(-[\w-]+)?\.ts|\/e2e\/.*\.ts|\.testing\.ts)$/.test(file);
 }
 
 if (process.argv[1]?.endsWith("check-layers.mjs")) main();

@@ -6,8 +6,8 @@ import { GrpcError } from "../../net/grpc-error.ts";
 import { AuthService, KVService, LeaseService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import type { Method } from "../../proto/wire.ts";
 import { peer } from "../../tools/peers.ts";
+import { startEtcd } from "../server/testing/etcd.ts";
 import { startTestCluster } from "../server/testing.ts";
-import { startEtcd } from "../server/testing-etcd.ts";
 
 const etcd = peer("etcd");
 

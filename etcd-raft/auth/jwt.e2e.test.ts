@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { AuthService, KVService } from "../../proto/generated/etcdserverpb.ts";
 import { peer } from "../../tools/peers.ts";
+import { startEtcd } from "../server/testing/etcd.ts";
 import { type ProcessCluster, startProcessCluster } from "../server/testing.ts";
-import { startEtcd } from "../server/testing-etcd.ts";
 import { loadJwt } from "./jwt.ts";
 
 const etcd = peer("etcd");

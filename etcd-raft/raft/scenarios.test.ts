@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { ScriptedCluster } from "./scripted-cluster.ts";
+import { ScriptedCluster } from "./testing/scripted-cluster.ts";
 
 /** Blocks of `# prose`, a command line, `----` and the expected output, with blank lines between. UPDATE=1 writes them. */
 const dir = new URL("./testdata/", import.meta.url);

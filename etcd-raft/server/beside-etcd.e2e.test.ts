@@ -14,9 +14,9 @@ import {
 } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import { peer } from "../../tools/peers.ts";
-import { type RandomRequest, randomRequest, randomWatch } from "./random-requests.ts";
+import { startEtcd } from "./testing/etcd.ts";
+import { type RandomRequest, randomRequest, randomWatch } from "./testing/random-requests.ts";
 import { startTestMember } from "./testing.ts";
-import { startEtcd } from "./testing-etcd.ts";
 
 const etcd = peer("etcd");
 /** More by hand: `BESIDE_SEEDS=1-200 npx vitest run etcd-raft/server/beside-etcd`. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import { peer } from "../../tools/peers.ts";
+import { startEtcd } from "./testing/etcd.ts";
 import { startTestMember } from "./testing.ts";
-import { startEtcd } from "./testing-etcd.ts";
 
 const etcd = peer("etcd");
 

@@ -17,8 +17,8 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, test } from "vitest";
 import { peer } from "../../tools/peers.ts";
+import { startEtcd } from "./testing/etcd.ts";
 import { freePorts, startTestMember } from "./testing.ts";
-import { startEtcd } from "./testing-etcd.ts";
 
 const etcd = peer("etcd");
 const etcdctl = peer("etcdctl");

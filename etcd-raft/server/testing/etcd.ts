@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { freePorts } from "./testing.ts";
+import { freePorts } from "../testing.ts";
 
 /** A real etcd with one member, for tests that compare. */
 export async function startEtcd(

@@ -1,10 +1,10 @@
-import { seededRand } from "../../base/rand.ts";
-import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "./conf.ts";
-import type { RaftEvent } from "./events.ts";
-import { entriesOf } from "./log.ts";
-import { createRaft, type Raft, type RaftConfig, status, step } from "./raft.ts";
-import type { Entry, HardState, Input, Message, NodeId, Ready } from "./types.ts";
-import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "./wire.ts";
+import { seededRand } from "../../../base/rand.ts";
+import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "../conf.ts";
+import type { RaftEvent } from "../events.ts";
+import { entriesOf } from "../log.ts";
+import { createRaft, type Raft, type RaftConfig, status, step } from "../raft.ts";
+import type { Entry, HardState, Input, Message, NodeId, Ready } from "../types.ts";
+import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "../wire.ts";
 
 /**
  * A cluster for scenario files (`testdata/*.txt`): nothing moves unless the script says so. Each command prints what

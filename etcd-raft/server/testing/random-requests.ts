@@ -1,6 +1,6 @@
-import type { Rand } from "../../base/rand.ts";
-import * as pb from "../../proto/generated/etcdserverpb.ts";
-import type { Init, Method } from "../../proto/wire.ts";
+import type { Rand } from "../../../base/rand.ts";
+import * as pb from "../../../proto/generated/etcdserverpb.ts";
+import type { Init, Method } from "../../../proto/wire.ts";
 
 /**
  * Requests of a random life, for comparing two members: all of KV and Lease, with every option, few keys so that they
