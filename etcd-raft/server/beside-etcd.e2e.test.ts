@@ -16,7 +16,7 @@ import type { Init } from "../../proto/wire.ts";
 import { peer } from "../../tools/peers.ts";
 import { startEtcd } from "./testing/etcd.ts";
 import { type RandomRequest, randomRequest, randomWatch } from "./testing/random-requests.ts";
-import { startTestMember } from "./testing.ts";
+import { startTestMember, within } from "./testing.ts";
 
 const etcd = peer("etcd");
 /** More by hand: `BESIDE_SEEDS=1-200 npx vitest run etcd-raft/server/beside-etcd`. */
@@ -181,15 +181,11 @@ class Watched {
   }
 
   async #until(done: () => boolean): Promise<void> {
-    const deadline = performance.now() + 20_000;
-    while (!done()) {
-      if (this.#ended) throw this.#ended;
-      if (performance.now() > deadline) throw new Error("no answer on the watch stream");
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        setTimeout(resolve, 1000);
-      });
-    }
+    await within<void>(20_000, "an answer on the watch stream", (found) => {
+      this.#wake = () => (this.#ended || done()) && found();
+      this.#wake();
+    });
+    if (!done()) throw this.#ended;
   }
 
   #end(reason: unknown): void {

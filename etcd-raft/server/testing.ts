@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
+import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,6 +13,7 @@ import { systemRand } from "../../base/rand.ts";
 import { EtcdClient } from "../client/client.ts";
 import { type Disk, nodeDisk } from "../wal/disk.ts";
 import { parseConfig } from "./config.ts";
+import type { HistoryEvent } from "./history.ts";
 import { type RunningMember, startMember } from "./start.ts";
 
 /**
@@ -155,8 +158,15 @@ export interface ProcessCluster {
   signal(index: number, signal: NodeJS.Signals): void;
   start(index: number): Promise<void>;
   pid(index: number): number;
+  peerURL(index: number): string;
+  /** Addresses for one more member, which `start` lets join once it was added. Returns its index. */
+  reserve(): Promise<number>;
   /** What each member has logged so far. */
   logs: string[][];
+  /** The first line of a member's log that says `text`, also in earlier lives. */
+  logged(index: number, text: string): Promise<string>;
+  /** The first event of this life of a member that fits (`/debug/raft/events`). */
+  event(index: number, kind: HistoryEvent["kind"], fits?: (event: HistoryEvent) => boolean): Promise<HistoryEvent>;
   close(): Promise<void>;
 }
 
@@ -173,9 +183,10 @@ export async function startProcessCluster(size: number, options: ProcessClusterO
   const scheme = options.scheme ?? "http";
   const peerURL = (i: number) => `${scheme}://127.0.0.1:${ports[2 * i + 1]}`;
   const endpoints = Array.from({ length: size }, (_, i) => `${scheme}://127.0.0.1:${ports[2 * i]}`);
-  const everyone = endpoints.map((_, i) => `m${i}=${peerURL(i)}`).join(",");
+  const everyone = () => endpoints.map((_, i) => `m${i}=${peerURL(i)}`).join(",");
   const processes: ChildProcess[] = [];
   const logs: string[][] = endpoints.map(() => []);
+  const lines = new EventEmitter<Record<`${number}`, [string]>>();
   const clients: EtcdClient[] = [];
   const connect = (to: string[]) => {
     const client = new EtcdClient({ endpoints: to, ...(options.clientTLS ? { tls: options.clientTLS } : {}) });
@@ -191,7 +202,8 @@ export async function startProcessCluster(size: number, options: ProcessClusterO
       `--advertise-client-urls=${endpoints[i]}`,
       `--listen-peer-urls=${peerURL(i)}`,
       `--initial-advertise-peer-urls=${peerURL(i)}`,
-      `--initial-cluster=${everyone}`,
+      `--initial-cluster=${everyone()}`,
+      `--initial-cluster-state=${i < size ? "new" : "existing"}`,
       "--heartbeat-interval=50",
       "--election-timeout=500",
       ...(typeof options.flags === "function" ? options.flags(i) : (options.flags ?? [])),
@@ -200,6 +212,7 @@ export async function startProcessCluster(size: number, options: ProcessClusterO
     await new Promise<void>((resolve, reject) => {
       createInterface({ input: child.stderr }).on("line", (line) => {
         logs[i]!.push(line);
+        lines.emit(`${i}`, line);
         if (line.includes("ready to serve client requests")) resolve();
       });
       child.once("exit", (code) =>
@@ -251,7 +264,51 @@ export async function startProcessCluster(size: number, options: ProcessClusterO
     signal: (index, signal) => void processes[index]!.kill(signal),
     start,
     pid: (index) => processes[index]!.pid!,
+    peerURL,
+    async reserve() {
+      ports.push(...(await freePorts(2)));
+      logs.push([]);
+      return endpoints.push(`${scheme}://127.0.0.1:${ports.at(-2)}`) - 1;
+    },
     logs,
+    logged: (index, text) =>
+      within(30_000, `member ${index} says "${text}"`, (found, signal) => {
+        const look = (line: string) => line.includes(text) && found(line);
+        lines.on(`${index}`, look);
+        signal.addEventListener("abort", () => lines.off(`${index}`, look));
+        logs[index]!.find(look);
+      }),
+    event: (index, kind, fits = () => true) =>
+      within(30_000, `${kind} at member ${index}`, (found, signal) => {
+        const url = `${endpoints[index]}/debug/raft/events?follow=true`;
+        const { get } = scheme === "https" ? https : http;
+        get(url, { agent: false, signal, ...options.clientTLS }, (response) => {
+          createInterface({ input: response })
+            .on("line", (line) => {
+              const event = JSON.parse(line) as HistoryEvent;
+              if (event.kind === kind && fits(event)) found(event);
+            })
+            .on("error", () => {}); // ours, when it is found or too late; else the deadline tells
+        }).on("error", () => {});
+      }),
     close,
   };
+}
+
+/** Waits for what an event brings; the deadline is for hangs. The signal tells when to stop listening. */
+export async function within<T>(
+  ms: number,
+  what: string,
+  listen: (found: (value: T) => void, signal: AbortSignal) => void,
+): Promise<T> {
+  const stop = new AbortController();
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const cancel = systemClock.after(ms, () => reject(new Error(`not within ${ms / 1000} s: ${what}`)));
+      stop.signal.addEventListener("abort", cancel);
+      listen(resolve, stop.signal);
+    });
+  } finally {
+    stop.abort();
+  }
 }

@@ -41,17 +41,6 @@ class Files {
   remove = () => rmSync(this.dir, { recursive: true, force: true });
 }
 
-/** The line of a member's log that says `text`. */
-async function logged(cluster: ProcessCluster, member: number, text: string): Promise<string> {
-  const deadline = performance.now() + 30_000;
-  for (;;) {
-    const line = cluster.logs[member]!.find((line) => line.includes(text));
-    if (line) return line;
-    assert.ok(performance.now() < deadline, `member ${member} never said "${text}"`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
 const shownBy = (endpoint: string, options: tls.ConnectionOptions) =>
   new Promise<X509Certificate>((resolve, reject) => {
     const { hostname, port } = new URL(endpoint);
@@ -95,10 +84,50 @@ describe("mutual TLS between three members and their clients", () => {
     await cluster.kill(behind, "SIGKILL");
     for (let i = 0; i < 300; i++) await cluster.client.put({ key: `k${i % 20}`, value: "v".repeat(50_000) });
     await cluster.start(behind);
-    await logged(cluster, behind, "Received snapshot");
+    await cluster.event(behind, "SnapshotInstalled");
     const { count } = await cluster.clientOf(behind).range({ key: "k", rangeEnd: "l" });
     assert.equal(count, 20);
   });
+
+  test.skipIf(!peer("etcdctl"))(
+    "a member joins, catches up and leaves by etcdctl, all with certificates",
+    async () => {
+      const ctl = async (...args: string[]) => {
+        const paths = ["ca.crt", "client.crt", "client.key"].map(files.path);
+        const tls = ["cacert", "cert", "key"].map((flag, i) => `--${flag}=${paths[i]}`);
+        const env = { ...process.env, ETCDCTL_API: "3", ETCDCTL_ENDPOINTS: cluster.endpoints.join(",") };
+        return (await promisify(execFile)(peer("etcdctl")!, [...tls, ...args], { env, timeout: 60_000 })).stdout;
+      };
+      /** The rules count a connection after five seconds. */
+      const whenHealthy = async (...args: string[]): Promise<string> =>
+        ctl(...args).catch((error: { stderr: string }) => {
+          if (!error.stderr.includes("unhealthy cluster")) throw error;
+          return whenHealthy(...args);
+        });
+      const joins = await cluster.reserve();
+      const [endpoint] = cluster.endpoints.splice(joins); // not to be asked before it is there
+      const added = await whenHealthy("member", "add", `m${joins}`, `--peer-urls=${cluster.peerURL(joins)}`);
+      const [, id] = /Member +(\w+) added to cluster/.exec(added)!;
+      assert.ok(added.includes('ETCD_INITIAL_CLUSTER_STATE="existing"'));
+      cluster.endpoints.push(endpoint!);
+      await cluster.start(joins);
+      await cluster.event(joins, "SnapshotInstalled"); // the log no longer begins at its beginning
+      assert.equal((await cluster.clientOf(joins).range({ key: "k", rangeEnd: "l" })).count, 20);
+      const lines = (await ctl("member", "list")).trim().split("\n");
+      assert.ok(
+        lines.includes(`${id}, started, m${joins}, ${cluster.peerURL(joins)}, ${endpoint}, false`),
+        lines.join("\n"),
+      );
+      await Promise.all(cluster.endpoints.map((_, i) => cluster.clientOf(i).range({ key: "k" }))); // all have come so far
+      const hashes = JSON.parse(await ctl("endpoint", "hashkv", "-w", "json")) as { HashKV: { hash: number } }[];
+      assert.equal(hashes.length, 4);
+      assert.equal(new Set(hashes.map(({ HashKV }) => HashKV.hash)).size, 1);
+      cluster.endpoints.pop();
+      await whenHealthy("member", "remove", id!);
+      await cluster.logged(joins, "the member has been permanently removed from the cluster");
+    },
+    120_000,
+  );
 
   test("a client that is revoked gets no new connection, and nobody else notices", async () => {
     const leaver = () => new EtcdClient({ endpoints: [cluster.endpoints[0]!], tls: files.tls("leaver") });
@@ -112,7 +141,10 @@ describe("mutual TLS between three members and their clients", () => {
     } finally {
       after.close();
     }
-    assert.match(await logged(cluster, 0, "Rejected a client connection"), /certificate serial [0-9A-F]+ revoked/);
+    assert.match(
+      await cluster.logged(0, " revoked"),
+      /certificate serial [0-9A-F]+ revoked.*Rejected a client connection/,
+    );
     await cluster.client.put({ key: "stays", value: "1" });
   });
 
@@ -150,7 +182,7 @@ describe("mutual TLS between three members and their clients", () => {
     } finally {
       other.close();
     }
-    await logged(cluster, 2, "Cannot use the changed TLS files, keeping what was there");
+    await cluster.logged(2, "Cannot use the changed TLS files, keeping what was there");
     files.write("server.crt", whole);
   });
 
@@ -161,7 +193,7 @@ describe("mutual TLS between three members and their clients", () => {
     await cluster.kill(outsider, "SIGKILL");
     const starting = cluster.start(outsider);
     starting.catch(() => {});
-    await logged(cluster, leader, "Rejected a peer connection");
+    await cluster.logged(leader, "Rejected a peer connection");
     await cluster.client.put({ key: "without", value: "1" });
   });
 });

@@ -4,7 +4,27 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "vitest";
 import { askFaults } from "../../base/faults.ts";
-import { type ProcessCluster, startProcessCluster } from "./testing.ts";
+import type { Event } from "../../proto/generated/mvccpb.ts";
+import { type ProcessCluster, startProcessCluster, within } from "./testing.ts";
+
+class Seen {
+  /** `modRevision key` of each event. */
+  readonly events: string[] = [];
+  closed: { compactRevision: number } | undefined;
+  #look = () => {};
+
+  note(events: Event[], closed?: { compactRevision: number }): void {
+    this.events.push(...events.map(({ kv }) => `${kv!.modRevision} ${Buffer.from(kv!.key)}`));
+    this.closed = closed;
+    this.#look();
+  }
+
+  until = (what: string, done: (seen: Seen) => boolean) =>
+    within<void>(60_000, what, (found) => {
+      this.#look = () => done(this) && found();
+      this.#look();
+    });
+}
 
 /** Watchers of a follower that is cut off for so long that the leader sends it the whole state (etcd #15271). */
 describe("watchers while their member is given a new state", () => {
@@ -17,19 +37,6 @@ describe("watchers while their member is given a new state", () => {
     await cluster?.close();
     rmSync(dir, { recursive: true, force: true });
   });
-
-  interface Seen {
-    /** `modRevision key` of each event. */
-    events: string[];
-    closed: { compactRevision: number } | undefined;
-  }
-  const waitFor = async (what: string, done: () => boolean | Promise<boolean>) => {
-    const deadline = performance.now() + 60_000;
-    while (!(await done())) {
-      if (performance.now() > deadline) throw new Error(`never: ${what}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
 
   /** Two watchers at a follower, which then hears nothing for 3000 writes and comes back. */
   async function away(meanwhile: () => Promise<unknown>): Promise<{ all: Seen; one: Seen; from: number; to: number }> {
@@ -44,22 +51,18 @@ describe("watchers while their member is given a new state", () => {
     const follower = (leader + 1) % 3;
     const from = (await cluster.client.put({ key: "k0", value: "before" })).header!.revision;
     const watch = (request: { key: string; rangeEnd?: string }): Seen => {
-      const seen: Seen = { events: [], closed: undefined };
-      cluster.clientOf(follower).watch(
-        { ...request, startRevision: from, prevKv: true },
-        {
-          onEvents: (events) =>
-            seen.events.push(...events.map(({ kv }) => `${kv!.modRevision} ${Buffer.from(kv!.key)}`)),
-          onClosed: (error) => {
-            seen.closed = error;
-          },
-        },
-      );
+      const seen = new Seen();
+      cluster
+        .clientOf(follower)
+        .watch(
+          { ...request, startRevision: from, prevKv: true },
+          { onEvents: (events) => seen.note(events), onClosed: (error) => seen.note([], error) },
+        );
       return seen;
     };
     const all = watch({ key: "k", rangeEnd: "l" });
     const one = watch({ key: "k7" });
-    await waitFor("the watcher hears", () => all.events.length === 1);
+    await all.until("the watcher hears", ({ events }) => events.length === 1);
     await askFaults(socket(follower), { set: "cut", fault: { type: "block", peer: "*", direction: "both" } });
     const writer = cluster.clientOf(leader);
     for (let i = 0; i < 3000; i += 50) {
@@ -70,23 +73,22 @@ describe("watchers while their member is given a new state", () => {
     await meanwhile();
     await askFaults(socket(follower), { clear: "*" });
     const to = (await writer.put({ key: "k7", value: "after" })).header!.revision;
-    await waitFor("the state is received", () =>
-      cluster.logs[follower]!.some((line) => line.includes("Received snapshot")),
-    );
+    await cluster.event(follower, "SnapshotInstalled");
     await cluster.clientOf(follower).range({ key: "k7" });
     return { all, one, from, to };
   }
 
   test("they hear every change once, in order, over the new state", async () => {
     const { all, one, from, to } = await away(async () => {});
-    await waitFor("the last event", () => Boolean(all.events.at(-1)?.startsWith(`${to} `)));
+    const last = ({ events }: Seen) => Boolean(events.at(-1)?.startsWith(`${to} `));
+    await all.until("the last event", last);
     const revisions = all.events.map((event) => Number(event.split(" ")[0]));
     assert.deepEqual(
       revisions,
       Array.from({ length: to - from + 1 }, (_, i) => from + i),
       "one change a revision",
     );
-    await waitFor("the last event of one key", () => Boolean(one.events.at(-1)?.startsWith(`${to} `)));
+    await one.until("the last event of one key", last);
     assert.deepEqual(
       one.events,
       all.events.filter((event) => event.endsWith(" k7")),
@@ -104,7 +106,7 @@ describe("watchers while their member is given a new state", () => {
       // The state is of after the compaction.
       for (let i = 0; i < 500; i++) await cluster.clientOf(leader).put({ key: "other", value: `${i}` });
     });
-    await waitFor("the end of the watch", () => all.closed !== undefined);
+    await all.until("the end of the watch", ({ closed }) => closed !== undefined);
     assert.equal(all.closed!.compactRevision, compacted);
     const revisions = all.events.map((event) => Number(event.split(" ")[0]));
     assert.deepEqual(
