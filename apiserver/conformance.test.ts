@@ -146,11 +146,128 @@ describe("discovery", () => {
     }
   });
 
+  test("should return a 406 for a backend which does not implement metadata", async () => {
+    const headers = {
+      "content-type": "application/json",
+      accept: "application/json;as=Table;v=v1;g=meta.k8s.io",
+    };
+    const body = { spec: { nonResourceAttributes: { path: "/", verb: "get" } } };
+    const path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    const { code, json } = await call(server, path, { method: "POST", headers, body });
+    assert.deepEqual([code, json.kind, json.reason], [406, "Status", "NotAcceptable"]);
+  });
+
   test("should find the server version", async () => {
     const version = await get("/version");
     assert.match(version.major, /^\d+$/);
     assert.match(version.minor, /^\d+\+?$/);
     assert.match(version.gitVersion, /^v\d+\.\d+\.\d+/);
+  });
+});
+
+describe("authorization", () => {
+  test("should support SubjectReview API operations", async () => {
+    const reviews = "/apis/authorization.k8s.io/v1";
+    await send("POST", "/api/v1/namespaces/default/serviceaccounts", { metadata: { name: "reviewed" } });
+    const user = "system:serviceaccount:default:reviewed";
+    const resourceAttributes = { namespace: "default", verb: "get", version: "v1", resource: "configmaps", name: "x" };
+    const agreesOn = async (allowed: boolean) => {
+      const headers = { "impersonate-user": user };
+      const { code } = await call(server, "/api/v1/namespaces/default/configmaps/x", { headers });
+      assert.equal(code, allowed ? 404 : 403);
+      const spec = { user, resourceAttributes };
+      const everywhere = await send("POST", `${reviews}/subjectaccessreviews`, { spec });
+      const local = await send("POST", `${reviews}/namespaces/default/localsubjectaccessreviews`, {
+        metadata: { namespace: "default" },
+        spec,
+      });
+      assert.deepEqual([everywhere.status.allowed, local.status.allowed], [allowed, allowed]);
+    };
+    await agreesOn(false);
+    const watch = new TestWatch(server, "/apis/rbac.authorization.k8s.io/v1/rolebindings?watch=true");
+    const rbac = "rbac.authorization.k8s.io";
+    await send("POST", `/apis/${rbac}/v1/namespaces/default/roles`, {
+      metadata: { name: "reviewed" },
+      rules: [{ apiGroups: [""], resources: ["configmaps"], verbs: ["get"] }],
+    });
+    await send("POST", `/apis/${rbac}/v1/namespaces/default/rolebindings`, {
+      metadata: { name: "reviewed" },
+      roleRef: { apiGroup: rbac, kind: "Role", name: "reviewed" },
+      subjects: [{ kind: "ServiceAccount", name: "reviewed", namespace: "default" }],
+    });
+    await watch.until(() => watch.lines.includes("ADDED reviewed"));
+    watch.close();
+    await agreesOn(true);
+  });
+});
+
+describe("policies of expressions", () => {
+  const registration = "/apis/admissionregistration.k8s.io/v1";
+  const deployments = "/apis/apps/v1/namespaces/default/deployments";
+  const deployment = (name: string, replicas: number) => {
+    const labels = { app: "policed" };
+    const template = { metadata: { labels }, spec: { containers: [{ name: "c", image: "i" }] } };
+    return { metadata: { name, labels }, spec: { replicas, selector: { matchLabels: labels }, template } };
+  };
+  /** A policy for Deployments of this suite, once it is heeded: what `refused` asks for is refused from then on. */
+  async function policy(name: string, spec: object, refused: object) {
+    const rule = { apiGroups: ["apps"], apiVersions: ["v1"], operations: ["CREATE"], resources: ["deployments"] };
+    await send("POST", `${registration}/validatingadmissionpolicies`, {
+      metadata: { name },
+      spec: {
+        matchConstraints: { resourceRules: [rule], objectSelector: { matchLabels: { app: "policed" } } },
+        ...spec,
+      },
+    });
+    await send("POST", `${registration}/validatingadmissionpolicybindings`, {
+      metadata: { name },
+      spec: { policyName: name, validationActions: ["Deny"] },
+    });
+    const headers = { "content-type": "application/json" };
+    const ask = () => call(server, `${deployments}?dryRun=All`, { method: "POST", headers, body: refused });
+    while ((await ask()).code < 300);
+  }
+  const end = async (name: string) => {
+    await send("DELETE", `${registration}/validatingadmissionpolicybindings/${name}`);
+    await send("DELETE", `${registration}/validatingadmissionpolicies/${name}`);
+  };
+
+  test("should validate against a Deployment", async () => {
+    const spec = {
+      variables: [],
+      validations: [
+        { expression: "object.spec.replicas > 1", messageExpression: "'wants 2, is ' + string(object.spec.replicas)" },
+      ],
+    };
+    await policy("replicas.example.com", spec, deployment("marker", 1));
+    await send("POST", deployments, deployment("two", 2));
+    const refused = await send("POST", deployments, deployment("one", 1), "json", 422);
+    assert.equal(
+      refused.message,
+      `deployments.apps "one" is forbidden: ValidatingAdmissionPolicy 'replicas.example.com' with binding 'replicas.example.com' denied request: wants 2, is 1`,
+    );
+    await end("replicas.example.com");
+  });
+
+  test("should allow expressions to refer variables.", async () => {
+    const spec = {
+      variables: [
+        { name: "replicas", expression: "object.spec.replicas" },
+        { name: "oddReplicas", expression: "variables.replicas % 2 == 1" },
+      ],
+      validations: [{ expression: "variables.replicas > 1" }, { expression: "variables.oddReplicas" }],
+    };
+    await policy("odd.example.com", spec, deployment("marker", 4));
+    await send("POST", deployments, deployment("three", 3));
+    const expressions = [
+      [1, "variables.replicas > 1"],
+      [4, "variables.oddReplicas"],
+    ] as const;
+    for (const [replicas, expression] of expressions) {
+      const { message } = await send("POST", deployments, deployment("refused", replicas), "json", 422);
+      assert.ok(message.endsWith(`denied request: failed expression: ${expression}`), message);
+    }
+    await end("odd.example.com");
   });
 });
 
