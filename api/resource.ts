@@ -182,3 +182,10 @@ export const scaleSubresource: Subresource = {
   kind: { group: "autoscaling", version: "v1", kind: "Scale" },
   verbs: ["get", "patch", "update"],
 };
+
+/** Requests of every method pass through it. */
+export const proxySubresource = (kind: string): Subresource => ({
+  name: "proxy",
+  kind: { group: "", version: "v1", kind },
+  verbs: ["create", "delete", "get", "patch", "update"],
+});

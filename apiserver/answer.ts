@@ -1,7 +1,7 @@
 import type { Resource } from "../api/resource.ts";
 import type { KubernetesObject } from "../apimachinery/object.ts";
 import type { StoredObject } from "./storage/stored-object.ts";
-import type { AgentLocation } from "./streams/pass-upgrade.ts";
+import type { Location } from "./streams/location.ts";
 import type { WatchSink } from "./watchcache/watcher.ts";
 
 /** What the registry answers; each front sends it in its own way. */
@@ -12,8 +12,8 @@ export type Answer =
   | { type: "Watch"; resource: Resource; watch: WatchStart }
   /** Bytes as they come, such as logs. */
   | { type: "Stream"; contentType: string; stream: AsyncIterable<Uint8Array> }
-  /** The connection itself goes on to an agent. */
-  | { type: "Connect"; location: AgentLocation };
+  /** The connection itself, or the request as it is, goes on to an agent, a Pod or a Service. */
+  | { type: "Connect"; location: Location; answered?: (code: number) => void };
 
 /** An object of the cache as it is, or one made for this answer. */
 export type Sendable = Pick<StoredObject, "bytes" | "parse">;

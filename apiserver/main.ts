@@ -120,6 +120,7 @@ runProcess(log, async (signal) => {
     try {
       return new Apiserver({
         etcd,
+        allowLoopbackEndpoints: flags["allow-loopback-endpoints"],
         resources: resources({ allowLoopbackEndpoints: flags["allow-loopback-endpoints"] }),
         serviceClusterIPRange: flags["service-cluster-ip-range"],
         serviceNodePortRange: flags["service-node-port-range"],

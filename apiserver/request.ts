@@ -75,6 +75,8 @@ export interface Options {
   orphanDependents?: string;
   /** pods/log and other connecting subresources take the query as it is. */
   query?: URLSearchParams;
+  /** Of a request that is passed on: its path to `/proxy`, and what follows that with the query, both as they were sent. */
+  proxied?: { prefix: string; rest: string };
 }
 
 export interface Body {

@@ -47,6 +47,8 @@ import { callWebhook } from "./webhook-client.ts";
 export interface ApiserverOptions {
   etcd: EtcdClient;
   resources: readonly Resource[];
+  /** Differs: for labs whose Pods are on the loopback. */
+  allowLoopbackEndpoints?: boolean;
   serviceClusterIPRange: string;
   serviceNodePortRange: string;
   tolerationSeconds: { notReady: number; unreachable: number };
@@ -128,6 +130,7 @@ export class Apiserver {
       locks: new KeyLocks(),
       eventLease: new EventLease(etcd, clock),
       minRequestTimeoutMs: options.minRequestTimeoutMs ?? 1800_000,
+      allowLoopbackEndpoints: options.allowLoopbackEndpoints,
       clock,
       rand,
     };

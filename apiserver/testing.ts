@@ -108,6 +108,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
   const seconds = options.tolerationSeconds ?? 300;
   const apiserver = new Apiserver({
     etcd,
+    allowLoopbackEndpoints,
     resources: resources({ allowLoopbackEndpoints }),
     serviceClusterIPRange: options.serviceClusterIPRange ?? "10.96.0.0/12",
     serviceNodePortRange: "30000-32767",

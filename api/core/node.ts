@@ -11,7 +11,7 @@ import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { Node } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 
 const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
@@ -21,7 +21,7 @@ const info = (key: "osImage" | "kernelVersion" | "containerRuntimeVersion") => (
 export const nodes: Resource<Node> = defineResource(Nodes, {
   shortNames: ["no"],
   storagePrefix: "minions",
-  subresources: ["status"],
+  subresources: [proxySubresource("NodeProxyOptions"), "status"],
   selectableFields: ["spec.unschedulable"],
   fields: ({ spec }) => ({ "spec.unschedulable": String(spec.unschedulable ?? false) }),
   defaults({ status }) {

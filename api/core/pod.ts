@@ -3,7 +3,7 @@ import { type FieldError, forbiddenField } from "../../apimachinery/field-error.
 import type { Pod, PodSpec, Toleration } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { defineResource, type Resource, type Subresource } from "../resource.ts";
+import { defineResource, proxySubresource, type Resource, type Subresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
@@ -22,6 +22,7 @@ export const pods: Resource<Pod> = defineResource(Pods, {
     connecting("exec", "PodExecOptions"),
     { name: "log", kind: { group: "", version: "v1", kind: "Pod" }, verbs: ["get"] },
     connecting("portforward", "PodPortForwardOptions"),
+    proxySubresource("PodProxyOptions"),
     "resize",
     "status",
   ],

@@ -1,7 +1,7 @@
 import { ageColumn, column, join, labelsText, nameColumn, orNone, wide } from "../columns.ts";
 import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 import { resetServiceFields, validateService, validateServiceUpdate } from "./service-validation.ts";
 
@@ -13,7 +13,7 @@ export const services: Resource<Service> = defineResource(Services, {
   shortNames: ["svc"],
   categories: ["all"],
   storagePrefix: "services/specs",
-  subresources: ["status"],
+  subresources: [proxySubresource("ServiceProxyOptions"), "status"],
   selectableFields: ["spec.clusterIP", "spec.type"],
   fields: ({ spec }) => ({ "spec.clusterIP": spec.clusterIP ?? "", "spec.type": spec.type ?? "" }),
   defaults,

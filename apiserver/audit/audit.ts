@@ -80,14 +80,11 @@ export class AuditedRequest {
       });
       return this.event("ResponseComplete", { code: 200 }, whole);
     }
-    const code = answer.type === "Connect" ? 101 : 200;
-    this.event("ResponseStarted", { code });
-    let complete = false;
-    const end = () => {
-      if (!complete) this.event("ResponseComplete", { code });
-      complete = true;
-    };
-    signal.addEventListener("abort", end, { once: true });
+    if (answer.type === "Connect") {
+      answer.answered = (code) => this.#started(code, signal);
+      return;
+    }
+    const end = this.#started(200, signal);
     if (answer.type !== "Watch") return;
     const { watch } = answer;
     const { start } = watch;
@@ -99,6 +96,18 @@ export class AuditedRequest {
       };
       start.call(watch, sink);
     };
+  }
+
+  #started(code: number, signal: AbortSignal): () => void {
+    this.event("ResponseStarted", { code });
+    let complete = false;
+    const end = () => {
+      if (!complete) this.event("ResponseComplete", { code });
+      complete = true;
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+    return end;
   }
 
   failed(error: unknown): void {

@@ -78,7 +78,7 @@ export class FlowControl {
 
   /** Resolves when the request may go on; the function returned gives its seats back. Throws 429. */
   async begin(attributes: Attributes, request: FlowRequest): Promise<() => void> {
-    if ("target" in attributes && streams.has(attributes.target.subresource)) return () => {};
+    if ("target" in attributes && isStream(attributes.target)) return () => {};
     const kind = readOnly.has(attributes.verb) ? "readOnly" : "mutating";
     if (!this.#options.fair) this.#refuseOverLimit(kind, attributes);
     this.#inFlight[kind]++;
@@ -274,6 +274,8 @@ function metricsOf(metrics: Metrics, inFlight: { mutating: number; readOnly: num
 const kinds = [FlowSchemas.resource, "prioritylevelconfigurations"] as const;
 const mandatory = new Set(["exempt", "catch-all"]);
 const readOnly = new Set(["get", "list", "watch", "head", "options"]);
+/** What lasts as long as both sides like: neither seat nor deadline. */
+export const isStream = ({ subresource }: { subresource: string }): boolean => streams.has(subresource);
 const streams = new Set(["log", "exec", "attach", "portforward", "proxy"]);
 /** As upstream. */
 const objectsPerSeat = 100;

@@ -1,12 +1,13 @@
-import { requestEntityTooLarge, StatusError, timeout, unauthorized } from "../../apimachinery/status.ts";
+import { requestEntityTooLarge, StatusError, statusOf, timeout, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/flags.ts";
 import { type Authenticator, distinct, valuesOf } from "../authn/authenticator.ts";
 import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
 import { type Chain, isAlwaysAllowed } from "../chain.ts";
+import { isStream } from "../flowcontrol/flow-control.ts";
 import type { ApiRequest, Body, Caller, User, Verb } from "../request.ts";
-import { passUpgrade } from "../streams/pass-upgrade.ts";
+import { connect } from "../streams/connect.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
@@ -92,10 +93,12 @@ async function serveResource(
 ): Promise<number> {
   const { chain, clock } = options;
   const identity = await identify(options, request, "");
+  const { subresource } = info.target;
   const form: Form | undefined =
-    info.target.subresource === "log" ? { as: "Object" } : negotiate(header(request, "accept"));
+    subresource === "log" || subresource === "proxy" ? { as: "Object" } : negotiate(header(request, "accept"));
   if (form === undefined) throw unacceptable();
-  const body = withBody.has(info.verb) ? await deadline.within(readBody(request)) : undefined;
+  const body =
+    withBody.has(info.verb) && subresource !== "proxy" ? await deadline.within(readBody(request)) : undefined;
   const { verb, target, options: query } = info;
   const apiRequest: ApiRequest = Object.assign(answering(response), {
     ...identity,
@@ -105,9 +108,16 @@ async function serveResource(
     body,
     warnings,
   });
-  const isLong = verb === "watch" || target.subresource === "log";
+  const isLong = verb === "watch" || isStream(target);
   const answer = await (isLong ? chain.handle(apiRequest) : deadline.within(chain.handle(apiRequest)));
-  if (answer.type === "Connect") return passUpgrade(answer.location, request, response);
+  if (answer.type === "Connect") {
+    const code = await connect(answer.location, request, response).catch((error: unknown) => {
+      answer.answered?.(statusOf(error).code);
+      throw error;
+    });
+    answer.answered?.(code);
+    return code;
+  }
   await respond(response, answer, { form, query: query.query, warnings }, clock);
   return answer.type === "Object" ? answer.code : 200;
 }

@@ -24,7 +24,10 @@ describe("a request asks for", () => {
     ["PATCH", "/api/v1/namespaces/a/status", "patch v1 a namespaces a status"],
     ["GET", "/api/v1/namespaces/a/pods/%62", "get v1 a pods b"],
     ["GET", "/api/v1//nodes/", "list v1 nodes"],
-    ["GET", "/api/v1/nodes/n/proxy/a/b", "get v1 nodes n proxy/a/b"],
+    ["GET", "/api/v1/nodes/n/proxy/a/b", "get v1 nodes n proxy"],
+    ["HEAD", "/api/v1/namespaces/a/pods/https:b:1/proxy", "get v1 a pods https:b:1 proxy"],
+    ["DELETE", "/api/v1/namespaces/a/services/b/proxy/?x=1", "delete v1 a services b proxy"],
+    ["OPTIONS", "/api/v1/nodes/n/proxy/", "v1 nodes n proxy"],
   ])("%s %s", (method, url, expected) => {
     const info = parseRequest(method, url);
     assert.ok(info.type === "Resource");
@@ -43,8 +46,17 @@ describe("a request asks for", () => {
     ["GET", "/api/v1/namespaces/a%2Fb/pods", "Bad"],
     ["GET", "/api/v1/pods/%00", "Bad"],
     ["BREW", "/api/v1/pods", "Bad"],
+    ["BREW", "/api/v1/nodes/n/proxy/", "Bad"],
+    ["GET", "/api/v1/nodes/a%2Fb/proxy/", "Bad"],
   ])("%s %s is %s", (method, url, type) => {
     assert.equal(parseRequest(method, url).type, type);
+  });
+
+  test("what follows /proxy stays as it was sent", () => {
+    const info = parseRequest("GET", "/api/v1/namespaces/%61/pods/b/proxy//x/../%2e%2F%zz/?q=%zz+");
+    assert.ok(info.type === "Resource");
+    const proxied = { prefix: "/api/v1/namespaces/%61/pods/b/proxy", rest: "//x/../%2e%2F%zz/?q=%zz+" };
+    assert.deepEqual(info.options.proxied, proxied);
   });
 
   test("options from the query; what is unknown stays out of the way", () => {

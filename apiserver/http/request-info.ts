@@ -6,7 +6,8 @@ import type { Options, Target, Verb } from "../request.ts";
  *   /api/{version}/...  and  /apis/{group}/{version}/...  with
  *   [namespaces/{namespace}/]{resource}[/{name}[/{subresource}]]
  *
- * `namespaces/{name}`, `.../status` and `.../finalize` are the Namespace itself.
+ * `namespaces/{name}`, `.../status` and `.../finalize` are the Namespace itself. What follows `.../proxy` is the other
+ * side's and stays as it was sent.
  */
 export type RequestInfo =
   | { type: "Resource"; verb: Verb; target: Target; options: Options }
@@ -26,6 +27,8 @@ export function parseRequest(method: string, url: string): RequestInfo {
   const mark = url.indexOf("?");
   const path = mark < 0 ? url : url.slice(0, mark);
   const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+  const proxied = proxyPath.exec(path);
+  if (proxied !== null) return proxyRequest(method, proxied[1]!, url.slice(proxied[1]!.length), query);
   const plain: RequestInfo = { type: "Path", method, path, query };
   const parts = split(path);
   if (parts === undefined) return { type: "Bad", code: 400 };
@@ -58,6 +61,20 @@ export function parseRequest(method: string, url: string): RequestInfo {
   target.subresource = names.slice(1).join("/");
   const options = optionsOf(query);
   return { type: "Resource", verb: verbOf(base, target, query), target, options };
+}
+
+const proxyPath = /^(\/api\/v1\/(?:namespaces\/[^/]+\/(?:pods|services)|nodes)\/[^/]+\/proxy)(?:\/.*)?$/;
+
+function proxyRequest(method: string, prefix: string, rest: string, query: URLSearchParams): RequestInfo {
+  const parts = split(prefix);
+  if (parts === undefined) return { type: "Bad", code: 400 };
+  // As upstream, which has no verb for OPTIONS: only who may do everything may do that.
+  const verb = { ...methods, HEAD: "get", OPTIONS: "" }[method] as Verb | undefined;
+  if (verb === undefined) return { type: "Bad", code: 405 };
+  const [resource, name] = parts.slice(-3) as [string, string];
+  const namespace = resource === "nodes" ? "" : parts[3]!;
+  const target: Target = { group: "", version: "v1", namespace, resource, name, subresource: "proxy" };
+  return { type: "Resource", verb, target, options: { query, proxied: { prefix, rest } } };
 }
 
 function verbOf(base: Verb, target: Target, query: URLSearchParams): Verb {

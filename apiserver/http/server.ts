@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { type IncomingMessage, ServerResponse } from "node:http";
 import http2 from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { badRequest } from "../../apimachinery/status.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -24,6 +24,8 @@ export interface HttpRequest {
   peer: Peer;
   /** Undefined when it is longer than `maxBytes`. */
   body(maxBytes: number): Promise<Buffer | undefined>;
+  /** The body as it comes, for who does not call `body`; undefined when there is none. */
+  stream?: Readable | undefined;
   /**
    * Of a request that wants another protocol on its connection: takes that over, with what was sent behind the request.
    * Who does not call it answers as usual, and the connection ends with the answer.
@@ -155,6 +157,7 @@ function toRequest(request: http2.Http2ServerRequest, peer: Peer): HttpRequest {
     headers: request.headers,
     rawHeaders: request.rawHeaders,
     peer,
+    stream: hasBody(request) ? request : undefined,
     body: (maxBytes) =>
       new Promise((resolve, reject) => {
         const chunks: Buffer[] = [];
@@ -174,6 +177,13 @@ function toRequest(request: http2.Http2ServerRequest, peer: Peer): HttpRequest {
         request.on("error", reject);
       }),
   };
+}
+
+/** Over HTTP/1.1 there is no stream. */
+function hasBody({ stream, headers }: http2.Http2ServerRequest): boolean {
+  const { endAfterHeaders } = (stream as http2.ServerHttp2Stream | undefined) ?? {};
+  if (endAfterHeaders !== undefined) return !endAfterHeaders;
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
 /** The body of a request that asked for another protocol, which Node leaves on the connection. Undefined: too long. */

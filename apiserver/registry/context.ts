@@ -26,6 +26,8 @@ export interface Context {
   eventLease: EventLease;
   /** Watches that name no time end after once or twice this. */
   minRequestTimeoutMs: number;
+  /** Proxied requests may go to the loopback, too. */
+  allowLoopbackEndpoints?: boolean | undefined;
   clock: Clock;
   rand: Rand;
 }

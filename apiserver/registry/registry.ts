@@ -11,6 +11,7 @@ import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import { idOf, type ResourceTable } from "../resource-table.ts";
 import { streamLocation, streamOptions } from "../streams/location.ts";
+import { proxyAddress } from "../streams/proxy-address.ts";
 import { attributesOf } from "./admit.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
@@ -166,7 +167,8 @@ export class Registry {
     const { target, verb, options } = request;
     const subresource = resource.subresources.find(({ name }) => name === target.subresource);
     if (subresource === undefined) throw pathNotFound();
-    if (!subresource.verbs.includes(verb as never)) throw methodNotSupported(resource, verb);
+    if (!subresource.verbs.includes(verb as never) && subresource.name !== "proxy")
+      throw methodNotSupported(resource, verb);
     const { context } = this;
     switch (subresource.name) {
       case "approval":
@@ -196,6 +198,7 @@ export class Registry {
       case "attach":
       case "exec":
       case "portforward":
+      case "proxy":
         return this.#connect(request, resource, subresource);
       case "finalize":
         return this.#finalize(request, resource);
@@ -207,21 +210,32 @@ export class Registry {
     }
   }
 
-  /** To the agent of the Pod's node; admission is asked first, of what nobody has looked at yet. */
+  /** To the agent of the Pod's node, or to what a proxied request names; admission is asked first, of what nobody has looked at yet. */
   async #connect(request: ApiRequest, resource: Resource, { kind }: Subresource): Promise<Answer> {
     const { target, user, warnings, auditAnnotations } = request;
     const { context } = this;
-    const options = streamOptions(kind.kind, request.options.query ?? new URLSearchParams());
+    const { query = new URLSearchParams(), proxied } = request.options;
+    if (target.subresource === "proxy" && proxied === undefined) throw pathNotFound();
+    const options = proxied
+      ? { kind: kind.kind, apiVersion: "v1", path: proxied.rest.replace(/\?.*/s, "") }
+      : streamOptions(kind.kind, query);
     const asking = { user, warnings, dryRun: false, ...(auditAnnotations && { auditAnnotations }) };
     const connecting = options as unknown as KubernetesObject;
     const attributes = attributesOf("CONNECT", resource, target, [connecting, undefined], asking, kind);
     await context.admission.mutate(attributes);
     await context.admission.validate(attributes);
-    const pod = (await get(context, resource, target, {})).parse() as Pod;
-    const { nodeName, path } = streamLocation(pod, attributes.object as unknown as typeof options);
-    const address = agentAddress(context, nodeName);
-    if (this.#kubelet === undefined) throw internalError(new Error("no kubelet client certificate is configured"));
-    return { type: "Connect", location: { ...address, path, tls: this.#kubelet.tls } };
+    const agent = (nodeName: string) => {
+      const address = agentAddress(context, nodeName);
+      if (this.#kubelet === undefined) throw internalError(new Error("no kubelet client certificate is configured"));
+      return { ...address, tls: this.#kubelet.tls };
+    };
+    const read = async (name: string) => (await get(context, resource, { ...target, name }, {})).parse();
+    if (proxied) {
+      const address = await proxyAddress(context, target, read, agent);
+      return { type: "Connect", location: { ...address, path: proxied.rest, prefix: proxied.prefix } };
+    }
+    const { nodeName, path } = streamLocation((await read(target.name)) as Pod, attributes.object as never);
+    return { type: "Connect", location: { ...agent(nodeName), path } };
   }
 
   async #bind(request: ApiRequest, name: string): Promise<Answer> {

@@ -8,7 +8,7 @@ import type { TLSSocket } from "node:tls";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { call, pod } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
-import { join } from "./pass-upgrade.ts";
+import { join } from "./connect.ts";
 
 /** The apiserver's part of exec, attach and port-forward, against an agent that answers upgrades with an echo. */
 let server: TestApiserver;

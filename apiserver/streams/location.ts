@@ -1,6 +1,22 @@
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { badRequest } from "../../apimachinery/status.ts";
+import type { TlsMaterial } from "../../net/tls.ts";
 import { chooseContainer } from "../registry/log.ts";
+
+/** Where a connection or a request goes on to. */
+export interface Location extends Address {
+  path: string;
+  /** Of a request that is passed on: what its path began with here. Others must ask for an upgrade. */
+  prefix?: string;
+}
+
+export interface Address {
+  host: string;
+  /** Undefined: that of the protocol. */
+  port?: number | undefined;
+  /** The kubelet client certificate, only ever towards agents; "any" is TLS with whoever is there, without a name. */
+  tls?: TlsMaterial | "any" | undefined;
+}
 
 /** The options of a stream as admission sees them, and the agent reads them. Unset fields are absent. */
 export interface StreamOptions {

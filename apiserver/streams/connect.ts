@@ -1,0 +1,71 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { badRequest, failure, requestEntityTooLarge } from "../../apimachinery/status.ts";
+import type { HttpRequest, HttpResponse } from "../http/server.ts";
+import { copy, dial, dialText, endToEnd, forwarded, hostOf } from "./dial.ts";
+import type { Location } from "./location.ts";
+import { passRequest } from "./pass-request.ts";
+
+/**
+ * Answers with what `location` answers. A connection that is to be upgraded passes through: the client's request goes to
+ * the other side, and from its 101 on bytes go both ways as they come, whatever protocol they are of. What it says instead
+ * of a 101 is the client's answer. Resolves with the code as soon as there is one.
+ *
+ * Who reads slowly pauses the other side (`pipe`): no more than the sockets' buffers is ever held.
+ */
+export async function connect(location: Location, request: HttpRequest, response: HttpResponse): Promise<number> {
+  const { prefix } = location;
+  const { upgrade } = request;
+  if (upgrade === undefined && prefix === undefined) throw badRequest("Upgrade request required");
+  if (upgrade === undefined) return passRequest({ ...location, prefix: prefix! }, request, response);
+  // That of other streams has been read with the request.
+  const body = prefix === undefined ? Buffer.alloc(0) : await request.body(maxBodyBytes);
+  if (body === undefined) throw requestEntityTooLarge(`limit is ${maxBodyBytes}`);
+  return new Promise((resolve, reject) => {
+    const headers = { ...forwarded(request.headers), host: hostOf(location), "content-length": String(body.length) };
+    const call = dial(location, { method: request.method, headers });
+    response.on("close", () => void call.destroy());
+    call.on("error", (error) => reject(failure(500, "", `error dialing backend: ${dialText(location, error)}`)));
+    call.on("upgrade", (answer, agent, first) => {
+      const { socket: client, head } = upgrade();
+      for (const socket of [client, agent]) socket.allowHalfOpen = true; // who has said all still hears the rest
+      client.write(headOf(answer));
+      if (first.length > 0) client.write(first);
+      if (head.length > body.length) agent.write(head.subarray(body.length));
+      join(client, agent);
+      resolve(101);
+    });
+    call.on("response", (answer) => {
+      const code = answer.statusCode ?? 500;
+      response.writeHead(code, endToEnd(answer.headersDistinct));
+      copy(answer, response);
+      resolve(code);
+    });
+    call.end(body);
+  });
+}
+
+function headOf({ statusCode, statusMessage, rawHeaders }: IncomingMessage): string {
+  let text = `HTTP/1.1 ${statusCode} ${statusMessage}\r\n`;
+  for (let i = 0; i < rawHeaders.length; i += 2) text += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** Each side's end is the other's: half-closed stays half-closed, cut off is cut off. */
+export function join(a: Duplex, b: Duplex): void {
+  for (const [one, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    one.pipe(other);
+    one.on("error", () => other.destroy());
+    one.on("close", () => {
+      if (!one.readableEnded) return void other.destroy();
+      other.resume(); // what it still says has no reader; it hears the end behind what waits for it
+      other.end();
+    });
+  }
+}
+
+/** As for any body that is held as a whole. */
+const maxBodyBytes = 3 * 1024 * 1024;

@@ -1,0 +1,56 @@
+import http, { type ClientRequest } from "node:http";
+import https from "node:https";
+import type { Readable } from "node:stream";
+import type { HttpRequest, HttpResponse } from "../http/server.ts";
+import type { Location } from "./location.ts";
+
+/** A request to where its Location says; silent for as long as it likes once the connection is there. */
+export function dial({ host, port, path, tls }: Location, options: https.RequestOptions): ClientRequest {
+  const security = tls === "any" ? { rejectUnauthorized: false } : tls;
+  const target = { host, port, path: path.startsWith("/") ? path : `/${path}`, agent: false as const };
+  const call = (tls ? https : http).request({ ...target, ...security, ...options });
+  call.on("socket", (socket) => {
+    socket.setTimeout(dialMs, () => call.destroy(new Error("i/o timeout")));
+    socket.once(tls ? "secureConnect" : "connect", () => socket.setTimeout(0));
+  });
+  return call;
+}
+
+export const hostOf = ({ host, port, tls }: Location): string =>
+  `${host.includes(":") ? `[${host}]` : host}:${port ?? (tls ? 443 : 80)}`;
+
+export function dialText(location: Location, { code, message }: NodeJS.ErrnoException): string {
+  return `dial tcp ${hostOf(location)}: ${code === "ECONNREFUSED" ? "connect: connection refused" : message}`;
+}
+
+export function copy(from: Readable, response: HttpResponse): void {
+  from.on("data", (chunk: Buffer) => {
+    if (!response.write(chunk)) from.pause();
+  });
+  response.on("drain", () => from.resume());
+  from.on("end", () => response.end());
+  from.on("error", () => response.destroy());
+}
+
+/** Headers that are for the next hop only (RFC 9110, 7.6.1), and HTTP/2's pseudo headers. */
+export function endToEnd<T>(headers: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  const named = String(headers["connection"] ?? "")
+    .toLowerCase()
+    .split(/[ ,]+/);
+  const result: Record<string, T> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !hop.test(name) && !named.includes(name)) result[name] = value;
+  return result;
+}
+
+const hop = /^(:.*|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|http2-settings|expect)$/;
+
+/** All headers but those that say who the client is: towards the agent the apiserver speaks for itself. */
+export function forwarded(headers: HttpRequest["headers"]): Record<string, string | string[]> {
+  const result: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !/^(authorization|impersonate-.*|x-remote-.*)$/.test(name)) result[name] = value;
+  return result;
+}
+
+const dialMs = 10_000;
