@@ -64,6 +64,110 @@ describe("validation", () => {
       { ...http, clusterIP: "x" },
       ['spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)'],
     ],
+    [
+      "a name of elsewhere has neither address nor family",
+      { type: "ExternalName", externalName: "a_b.", clusterIPs: ["10.96.0.5"], ipFamilies: ["IPv4"] },
+      [
+        "spec.clusterIPs: Forbidden: may not be set for ExternalName services",
+        "spec.ipFamilies: Forbidden: may not be set for ExternalName services",
+        expect.stringContaining('spec.externalName: Invalid value: "a_b": a lowercase RFC 1123 subdomain'),
+      ] as unknown as string[],
+    ],
+    [
+      "affinity without its time, and with too much of it",
+      { ...http, sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds: 86401 } } },
+      [
+        "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 86401: must be greater than 0 and less than 86400",
+      ],
+    ],
+    [
+      "addresses and families that do not go together",
+      { ...http, clusterIP: "10.96.0.5", clusterIPs: ["10.96.0.6", "10.96.0.5"], ipFamilies: ["IPv6", "IPv6"] },
+      [
+        'spec.clusterIPs: Invalid value: ["10.96.0.6","10.96.0.5"]: first value must match `clusterIP`',
+        'spec.ipFamilies[1]: Duplicate value: "IPv6"',
+        'spec.clusterIPs: Invalid value: ["10.96.0.6","10.96.0.5"]: may specify no more than one IP for each IP family',
+        'spec.clusterIPs[0]: Invalid value: "10.96.0.6": expected an IPv6 value as indicated by `ipFamilies[0]`',
+        'spec.clusterIPs[1]: Invalid value: "10.96.0.5": expected an IPv6 value as indicated by `ipFamilies[1]`',
+      ],
+    ],
+    [
+      "None beside an address, and a family and a policy that are none",
+      {
+        ...http,
+        clusterIP: "None",
+        clusterIPs: ["None", "::1"],
+        ipFamilies: ["IPv5" as "IPv4"],
+        ipFamilyPolicy: "X" as never,
+      },
+      [
+        'spec.ipFamilies[0]: Unsupported value: "IPv5": supported values: "IPv4", "IPv6"',
+        'spec.ipFamilyPolicy: Unsupported value: "X": supported values: "PreferDualStack", "RequireDualStack", "SingleStack"',
+        `spec.clusterIPs: Invalid value: ["None","::1"]: 'None' must be the first and only value`,
+      ],
+    ],
+    [
+      "addresses only given, not kept in step",
+      { ...http, clusterIPs: ["10.96.0.5"] },
+      ['spec.clusterIPs: Invalid value: ["10.96.0.5"]: must be empty when `clusterIP` is not specified'],
+    ],
+    [
+      "what only balancers have",
+      {
+        ...http,
+        loadBalancerSourceRanges: ["10.0.0.0/8", "x"],
+        allocateLoadBalancerNodePorts: true,
+        loadBalancerClass: "a",
+        healthCheckNodePort: 30001,
+        externalTrafficPolicy: "Local",
+      },
+      [
+        "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        'spec.LoadBalancerSourceRanges[1]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+        "spec.allocateLoadBalancerNodePorts: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        "spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        'spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services',
+        "spec.healthCheckNodePort: Invalid value: 30001: may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
+      ],
+    ],
+    [
+      "a balancer that is headless and whose health nobody can ask for",
+      { ...http, type: "LoadBalancer", clusterIP: "None", externalTrafficPolicy: "Local" },
+      [
+        "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for LoadBalancer services",
+        "spec.healthCheckNodePort: Required value",
+      ],
+    ],
+    [
+      "addresses outside that nobody can be reached at, and policies that are none",
+      {
+        ...http,
+        externalIPs: ["127.0.0.1"],
+        externalTrafficPolicy: "X" as never,
+        internalTrafficPolicy: "Y" as never,
+        trafficDistribution: "Z",
+      },
+      [
+        'spec.externalIPs[0]: Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+        'spec.externalTrafficPolicy: Unsupported value: "X": supported values: "Cluster", "Local"',
+        'spec.internalTrafficPolicy: Unsupported value: "Y": supported values: "Cluster", "Local"',
+        'spec.trafficDistribution: Unsupported value: "Z": supported values: "PreferClose", "PreferSameZone", "PreferSameNode"',
+      ],
+    ],
+    [
+      "one node port twice, and an application's protocol that is none",
+      {
+        type: "NodePort",
+        ports: [
+          { name: "a", port: 80, nodePort: 30001 },
+          { name: "b", port: 81, nodePort: 30001, appProtocol: "a b" },
+        ],
+      },
+      [
+        expect.stringContaining('spec.ports[1].appProtocol: Invalid value: "a b": name part must consist of'),
+        "spec.ports[1].nodePort: Duplicate value: 30001",
+      ] as unknown as string[],
+    ],
     ["an external name is missing", { type: "ExternalName" }, ["spec.externalName: Required value"]],
   ])("%s", (_, spec, problems) => expect(services.validate(service(spec)).map(errorText)).toEqual(problems));
 
@@ -96,6 +200,35 @@ describe("updates", () => {
     expect(update({ ...http, type: "NodePort", clusterIP: "10.96.0.6" }).problems).toEqual([
       'spec.clusterIPs[0]: Invalid value: ["10.96.0.6"]: may not change once set',
     ]);
+  });
+  test("neither may families, nor the port for health; a second address goes only with its policy", () => {
+    const both: ServiceSpec = {
+      ...http,
+      type: "LoadBalancer",
+      clusterIP: "10.96.0.5",
+      clusterIPs: ["10.96.0.5", "::5"],
+      ipFamilies: ["IPv4", "IPv6"],
+      ipFamilyPolicy: "RequireDualStack",
+      externalTrafficPolicy: "Local",
+      healthCheckNodePort: 30002,
+      loadBalancerClass: "a/b",
+    };
+    const problems = (change: ServiceSpec) =>
+      services.validateUpdate(service({ ...both, ...change }), service(both)).map(errorText);
+    expect(problems({})).toEqual([]);
+    expect(problems({ ipFamilies: ["IPv6", "IPv4"], healthCheckNodePort: 30003, loadBalancerClass: "a/c" })).toEqual(
+      expect.arrayContaining([
+        'spec.ipFamilies[0]: Invalid value: ["IPv6","IPv4"]: may not change once set',
+        'spec.loadBalancerClass: Invalid value: "a/c": may not change once set',
+        "spec.healthCheckNodePort: Forbidden: field is immutable",
+      ]),
+    );
+    const single = { clusterIPs: ["10.96.0.5"], ipFamilies: ["IPv4" as const] };
+    expect(problems(single)).toEqual([
+      `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": must be set to 'SingleStack' when releasing the secondary clusterIP`,
+      `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": must be set to 'SingleStack' when releasing the secondary ipFamily`,
+    ]);
+    expect(problems({ ...single, ipFamilyPolicy: "SingleStack" })).toEqual([]);
   });
   test("becoming an ExternalName drops the address", () => {
     const { spec, problems } = update({ type: "ExternalName", externalName: "example.com" });

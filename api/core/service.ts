@@ -3,7 +3,7 @@ import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
-import { resetServiceFields, validateService, validateServiceUpdate } from "./service-validation.ts";
+import { dropTypeDependentFields, validateService, validateServiceUpdate } from "./service-validation.ts";
 
 /**
  * Services. Cluster IPs, node ports and IP families are allocated by the registry after `prepareForCreate` and
@@ -19,12 +19,11 @@ export const services: Resource<Service> = defineResource(Services, {
   defaults,
   prepareForCreate(service) {
     service.status = { loadBalancer: {} };
-    resetServiceFields(service);
   },
   prepareForUpdate(service, old) {
     keepStatus(service, old);
     keepAllocated(service, old);
-    resetServiceFields(service);
+    dropTypeDependentFields(service, old);
   },
   prepareForStatusUpdate: keepAllButStatus,
   validate: validateService,
@@ -57,7 +56,7 @@ function defaults({ spec, status }: Service): void {
     if (!port.targetPort) port.targetPort = port.port;
   }
   const external = spec.type === "NodePort" || spec.type === "LoadBalancer";
-  if (external) spec.externalTrafficPolicy ||= "Cluster";
+  if (external || (spec.type === "ClusterIP" && spec.externalIPs?.length)) spec.externalTrafficPolicy ||= "Cluster";
   if (external || spec.type === "ClusterIP") spec.internalTrafficPolicy ??= "Cluster";
   if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
   for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";

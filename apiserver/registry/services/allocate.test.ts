@@ -64,6 +64,16 @@ describe("a Service gets", () => {
       { type: "ExternalName", externalName: "x" },
       { type: "ExternalName", externalName: "x" },
     ],
+    [
+      "both families when it has neither address nor selector",
+      { clusterIP: "None" },
+      { ipFamilies: ["IPv4", "IPv6"], ipFamilyPolicy: "RequireDualStack" },
+    ],
+    [
+      "a port for health",
+      { type: "LoadBalancer", externalTrafficPolicy: "Local", ports: [port()] },
+      { ports: [port(30086)], healthCheckNodePort: 30087 },
+    ],
     ["a node port", { type: "NodePort", ports: [port()] }, { ports: [port(30086)] }],
     ["the node port that it asks for", { type: "NodePort", ports: [port(30000)] }, { ports: [port(30000)] }],
     [
@@ -98,6 +108,31 @@ describe("a Service gets", () => {
       "a taken node port",
       { type: "NodePort", ports: [port(30001)] },
       "spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated",
+    ],
+    [
+      "no address at all",
+      { clusterIP: "x" },
+      'spec.clusterIPs[0]: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+    ],
+    [
+      "a family that the cluster has not",
+      { ipFamilies: ["IPv6"] },
+      'spec.ipFamilies[0]: Invalid value: "IPv6": not configured on this cluster',
+    ],
+    [
+      "two families",
+      { ipFamilyPolicy: "RequireDualStack" },
+      'spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+    ],
+    [
+      "two families in one stack",
+      { ipFamilyPolicy: "SingleStack", ipFamilies: ["IPv4", "IPv6"] },
+      `spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified`,
+    ],
+    [
+      "a taken port for health",
+      { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 30001 },
+      "spec.healthCheckNodePort: Invalid value: 30001: provided port is already allocated",
     ],
   ])("an error for %s", (_name, spec, text) => {
     assert.deepEqual(allocate(undefined, service(spec), state([0], [1])).errors.map(errorText), [text]);

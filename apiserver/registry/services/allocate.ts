@@ -1,3 +1,4 @@
+import { needsHealthCheck, validateClusterIps } from "../../../api/core/service-validation.ts";
 import type { Service, ServiceSpec } from "../../../api/generated/core-v1.ts";
 import { type FieldError, invalidValue } from "../../../apimachinery/field-error.ts";
 import { internalError } from "../../../apimachinery/status.ts";
@@ -39,6 +40,9 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
   let ports = state.ports.taken.with(before.ports, false);
   if (wanted === undefined) return { service, ips, ports, errors };
 
+  errors.push(...validateClusterIps(spec));
+  if (errors.length === 0 && spec.type !== "ExternalName") errors.push(...settleFamilies(spec));
+  if (errors.length > 0) return { service, ips, ports, errors };
   if (needsIP(spec)) {
     const asked = spec.clusterIP ?? spec.clusterIPs?.[0] ?? "";
     const offset = asked === "" ? next(ips, state.ips, "serviceIP") : state.ips.range.toOffset(asked);
@@ -52,16 +56,7 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
       spec.clusterIP = state.ips.range.toText(offset);
     }
   }
-  if (spec.type === "ExternalName") {
-    delete spec.clusterIP;
-    delete spec.clusterIPs;
-    delete spec.ipFamilies;
-    delete spec.ipFamilyPolicy;
-  } else {
-    spec.clusterIPs = [spec.clusterIP ?? ""];
-    spec.ipFamilies ??= ["IPv4"];
-    spec.ipFamilyPolicy ??= "SingleStack";
-  }
+  if (spec.type !== "ExternalName") spec.clusterIPs = [spec.clusterIP ?? ""];
 
   /** A node port may serve one port in several protocols. */
   const own = new Map<number, Set<string>>();
@@ -91,7 +86,44 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
     ports = ports.with([offset], true);
     port.nodePort = Number(state.ports.range.toText(offset));
   }
+  if (needsHealthCheck(spec)) {
+    const asked = spec.healthCheckNodePort;
+    const offset = asked ? state.ports.range.toOffset(asked) : next(ports, state.ports, "nodePort");
+    const refuse = (text: string) => errors.push(invalidValue("spec.healthCheckNodePort", asked, text));
+    if (offset < 0)
+      refuse(`provided port is not in the valid range. The range of valid ports is ${state.ports.range.text}`);
+    else if (ports.has(offset)) refuse("provided port is already allocated");
+    else {
+      ports = ports.with([offset], true);
+      spec.healthCheckNodePort = Number(state.ports.range.toText(offset));
+    }
+  }
   return { service, ips, ports, errors };
+}
+
+/** The cluster has IPv4 alone, and only what selects nothing and has no address may name both families. */
+function settleFamilies(spec: ServiceSpec): FieldError[] {
+  const { ipFamilies = [], clusterIPs = [] } = spec;
+  const free = spec.clusterIP === "None" && Object.keys(spec.selector ?? {}).length === 0;
+  const several = ipFamilies.length > 1 || clusterIPs.length > 1;
+  spec.ipFamilyPolicy ??= several || free ? "RequireDualStack" : "SingleStack";
+  const policy = spec.ipFamilyPolicy;
+  const refuse = (detail: string) => invalidValue("spec.ipFamilyPolicy", policy, detail);
+  const demand = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
+  if (policy === "SingleStack" && clusterIPs.length > 1) return [refuse(`${demand} cluster IPs are specified`)];
+  if (policy === "SingleStack" && ipFamilies.length > 1) return [refuse(`${demand} IP families are specified`)];
+  if (ipFamilies.length === 0) spec.ipFamilies = ["IPv4"];
+  if (free) {
+    if (spec.ipFamilies!.length < 2 && policy !== "SingleStack")
+      spec.ipFamilies = [spec.ipFamilies![0]!, spec.ipFamilies![0] === "IPv4" ? "IPv6" : "IPv4"];
+    return [];
+  }
+  return [
+    ...(policy === "RequireDualStack" ? [refuse("this cluster is not configured for dual-stack services")] : []),
+    ...ipFamilies.flatMap((family, i) =>
+      family === "IPv4" ? [] : [invalidValue(`spec.ipFamilies[${i}]`, family, "not configured on this cluster")],
+    ),
+  ];
 }
 
 function next(taken: Bitmap, { range, last }: { range: NumberRange; last: number }, what: string): number {
@@ -105,7 +137,8 @@ export function held(service: Service | undefined, { ips, ports }: Allocations):
   const spec = service?.spec;
   if (spec === undefined) return { ips: [], ports: [] };
   const address = needsIP(spec) ? ips.range.toOffset(spec.clusterIP ?? "") : -1;
-  const nodePorts = (spec.ports ?? []).map(({ nodePort }) => (nodePort ? ports.range.toOffset(nodePort) : -1));
+  const given = [...(spec.ports ?? []).map(({ nodePort }) => nodePort), spec.healthCheckNodePort];
+  const nodePorts = given.map((port) => (port ? ports.range.toOffset(port) : -1));
   return { ips: [address].filter(valid), ports: [...new Set(nodePorts)].filter(valid) };
 }
 
@@ -122,6 +155,7 @@ function keep(spec: ServiceSpec, old: ServiceSpec): void {
     if (!spec.clusterIP) spec.clusterIP = old.clusterIP!;
     if (!spec.clusterIPs?.length && old.clusterIPs) spec.clusterIPs = old.clusterIPs;
   }
+  if (needsHealthCheck(spec) && needsHealthCheck(old)) spec.healthCheckNodePort ||= old.healthCheckNodePort!;
   const ports = spec.ports ?? [];
   const same = (a: { port: number; protocol?: string }, b: { port: number; protocol?: string }) =>
     a.port === b.port && (a.protocol ?? "TCP") === (b.protocol ?? "TCP");
