@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   child,
   type FieldError,
@@ -9,6 +8,7 @@ import {
 } from "../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, qualifiedName } from "../apimachinery/names.ts";
 import type { KubernetesObject, ObjectMeta } from "../apimachinery/object.ts";
+import { sameJson } from "../apimachinery/same-json.ts";
 import { validateLabels } from "../apimachinery/selectors.ts";
 
 /** The rules for metadata that all kinds share (k8s.io/apimachinery/pkg/api/validation, ValidateObjectMeta). */
@@ -116,7 +116,7 @@ export function validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path
 
 /** `path` must be as it was. */
 export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
-  isDeepStrictEqual(value, old) ? [] : [invalidValue(path, value ?? null, immutable)];
+  sameJson(value, old) ? [] : [invalidValue(path, value ?? null, immutable)];
 
 /** The three validations of a kind, from the rules of its metadata and its own: of an object, and of a change. */
 export const rules = <T extends KubernetesObject>(

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import { type FieldError, forbiddenField } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Pod, PodSpec, Toleration } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
@@ -147,7 +147,7 @@ function validateSpecUpdate(spec: PodSpec, old: PodSpec): FieldError[] {
       ),
     );
   // Differs: upstream adds Go's diff of the two specs.
-  if (!isDeepStrictEqual(fixed(spec, old), fixed(old, old))) errors.push(forbiddenField("spec", updateText));
+  if (!sameJson(fixed(spec, old), fixed(old, old))) errors.push(forbiddenField("spec", updateText));
   return errors;
 }
 

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
 import { track, type Writer } from "../../apimachinery/apply/apply.ts";
@@ -6,6 +5,7 @@ import type { FieldSet } from "../../apimachinery/apply/field-set.ts";
 import { sameManaged } from "../../apimachinery/apply/managed-fields.ts";
 import { type FieldError, invalidValue, tooLong } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject, ManagedFieldsEntry } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import type { Message } from "../../apimachinery/schema/table.ts";
 import type { ApiRequest } from "../request.ts";
@@ -77,7 +77,7 @@ export function keepTimes(object: KubernetesObject, old: KubernetesObject): void
     ...rest,
     metadata,
   });
-  if (isDeepStrictEqual(timeless(object), timeless(old))) object.metadata.managedFields = before;
+  if (sameJson(timeless(object), timeless(old))) object.metadata.managedFields = before;
 }
 
 const resets = new WeakMap<Message, Map<string, FieldSet>>();

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { conflict, notFound } from "../../apimachinery/status.ts";
 import { viewed } from "../crd/view.ts";
 import type { Target } from "../request.ts";
@@ -68,7 +68,7 @@ async function attempts(
       fresh = true;
       continue;
     }
-    if (next !== gone && !current.stale && isDeepStrictEqual(withoutRevision(next), withoutRevision(old))) {
+    if (next !== gone && !current.stale && sameJson(withoutRevision(next), withoutRevision(old))) {
       if (fresh) return { stored: current, gone: false };
       const newest = await live(context, resource, target);
       if (newest.revision === current.revision) return { stored: newest, gone: false };
