@@ -27,11 +27,10 @@ export class CommittedLog {
     if (statuses.some((status) => status === undefined)) throw new Error("a member does not tell how far it is");
     const applied = Math.min(...statuses.map((status) => status!.raftAppliedIndex));
     for (const member of cluster.members) {
-      const entries = await this.#entries(member);
-      const first = entries[0]?.index ?? 0;
       const next = this.commits.length + 1;
-      if (first > next || first + entries.length <= applied) continue;
-      for (const entry of entries.slice(next - first, applied - first + 1)) this.#take(entry, heard);
+      const entries = (await this.#entries(member)).filter(({ index }) => index >= next && index <= applied);
+      if (entries.length < applied - next + 1) continue;
+      for (const entry of entries) this.#take(entry, heard);
       return;
     }
     throw new Error(`no member's log has all entries from ${this.commits.length + 1} to ${applied}`);
