@@ -63,7 +63,6 @@ const table = {
   authOldRevision: [Code.InvalidArgument, "revision of auth store is old"],
   permissionDenied: [Code.PermissionDenied, "permission denied"],
   invalidAuthToken: [Code.Unauthenticated, "invalid auth token"],
-  timeoutWaitApplied: [Code.Unavailable, "request timed out, waiting for the applied index took too long"],
 } as const;
 
 export type EtcdError = keyof typeof table;

@@ -40,7 +40,6 @@ const rows: [name: string, value: string | boolean, why: string][] = [
   ["backend-batch-limit", "0", "there is no backend that is committed in batches"],
   ["backend-bbolt-freelist-type", "array", "the state file has no free pages"],
   ["experimental-enable-v2v3", "", "there is no v2 API"],
-  ["experimental-enable-lease-checkpoint", false, "leases have their whole time again after a change of leader"],
   ["experimental-initial-corrupt-check", false, "the corruption check is not built"],
   ["warning-apply-duration", "100ms", "slow requests are not logged"],
   ["warning-unary-request-duration", "300ms", "slow requests are not logged"],
@@ -88,7 +87,7 @@ const featureGates: Record<string, string> = {
   TxnModeWriteWithSharedBuffer: "", // of etcd's inside
   InitialCorruptCheck: "the corruption check is not built",
   CompactHashCheck: "the corruption check is not built",
-  LeaseCheckpoint: "leases have their whole time again after a change of leader",
-  LeaseCheckpointPersist: "leases have their whole time again after a change of leader",
+  LeaseCheckpoint: "", // always on
+  LeaseCheckpointPersist: "",
   SetMemberLocalAddr: "the system picks the address to dial from",
 };

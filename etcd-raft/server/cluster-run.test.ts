@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
-import { KVService, WatchService } from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Event } from "../../proto/generated/mvccpb.ts";
+import type { Method } from "../../proto/wire.ts";
 import { Code, type EtcdClient, type GrpcError } from "../client/client.ts";
 import { type Disk, nodeDisk } from "../wal/disk.ts";
 import { startTestCluster, startTestMember, type TestCluster } from "./testing.ts";
+
+const { KVService, WatchService } = pb;
 
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
 
@@ -124,9 +127,18 @@ describe("one member of three alone", () => {
     try {
       const metadata = { hasleader: "true" };
       const noLeader = (e: GrpcError) => e.code === Code.Unavailable && e.message === "etcdserver: no leader";
-      await assert.rejects(client.unary(KVService.Range, { key: Buffer.from("a") }, { metadata }), noLeader);
-      const watch = client.bidi(WatchService.Watch, { metadata });
-      await assert.rejects(watch[Symbol.asyncIterator]().next(), noLeader);
+      for (const service of [pb.KVService, pb.LeaseService, pb.ClusterService, pb.MaintenanceService, pb.AuthService]) {
+        for (const method of Object.values(service) as Method<object, object>[]) {
+          if (method.kind === "unary")
+            await assert.rejects(client.unary(method, {}, { metadata }), noLeader, method.path);
+        }
+      }
+      for (const method of [WatchService.Watch, pb.LeaseService.LeaseKeepAlive] as unknown as Method<
+        object,
+        object
+      >[]) {
+        await assert.rejects(client.bidi(method, { metadata })[Symbol.asyncIterator]().next(), noLeader);
+      }
       await assert.rejects(
         client.unary(KVService.Put, { key: Buffer.from("a") }),
         (e: GrpcError) => e.code === Code.Unavailable && e.message === "etcdserver: request timed out",

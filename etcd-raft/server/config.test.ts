@@ -77,7 +77,7 @@ describe("bad flags are one line that names the flag", () => {
     ["an unknown level", ["--log-level=loud"], /--log-level is one of debug, info, .*, not "loud"/],
     ["an unknown log format", ["--log-format=xml"], /--log-format is json or console, not "xml"/],
     ["an unknown feature", ["--feature-gates=Magic=true"], /unrecognized feature gate: Magic/],
-    ["a feature that is not built", ["--feature-gates=LeaseCheckpoint=true"], /LeaseCheckpoint is not built here/],
+    ["a feature that is not built", ["--feature-gates=CompactHashCheck=true"], /CompactHashCheck is not built here/],
     [
       "what etcd has and we do not",
       ["--force-new-cluster"],
@@ -131,8 +131,8 @@ describe("etcd's flags count in every form", () => {
     ["log-outputs", "stdout,/tmp/log", ["stdout", "/tmp/log"]],
     [
       "feature-gates",
-      "StopGRPCServiceOnDefrag=true,LeaseCheckpoint=false",
-      ["StopGRPCServiceOnDefrag=true", "LeaseCheckpoint=false"],
+      "StopGRPCServiceOnDefrag=true,LeaseCheckpoint=true,CompactHashCheck=false",
+      ["StopGRPCServiceOnDefrag=true", "LeaseCheckpoint=true", "CompactHashCheck=false"],
     ],
     ["trusted-ca-file", "ca.crt"],
     ["client-crl-file", "crl"],

@@ -149,7 +149,6 @@ test("who lost his leader may look again: all of these are Unavailable", () => {
     "timeout",
     "timeoutLeaderFailure",
     "timeoutConnectionLost",
-    "timeoutWaitApplied",
   ] as const) {
     assert.equal(etcdError(name).code, Code.Unavailable, name);
   }

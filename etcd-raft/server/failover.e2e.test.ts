@@ -1,18 +1,26 @@
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, test } from "vitest";
+import { askFaults } from "../../base/faults.ts";
+import { GrpcClient } from "../../net/grpc-client.ts";
+import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { Code, GrpcError } from "../client/client.ts";
 import type { HistoryEvent } from "./history.ts";
 import { type ProcessCluster, startProcessCluster } from "./testing.ts";
 
 let cluster: ProcessCluster;
+const sockets = mkdtempSync(join(tmpdir(), "failover-"));
+const faultSocket = (i: number) => join(sockets, `${i}`);
 beforeEach(async () => {
-  cluster = await startProcessCluster(3);
+  cluster = await startProcessCluster(3, { flags: (i) => [`--fault-socket=${faultSocket(i)}`] });
 });
 afterEach(() => cluster?.close());
-afterAll(() => cluster?.close());
+afterAll(() => rmSync(sockets, { recursive: true, force: true }));
 
 /** Writes from several callers at once until told to stop; remembers what was acknowledged. */
-function startWriters(count: number, timeoutMs = 8000) {
+function startWriters(count: number, timeoutMs = 8000, client = cluster.client) {
   const acknowledged: { key: string; revision: number }[] = [];
   const unknown: GrpcError[] = [];
   let running = true;
@@ -21,7 +29,7 @@ function startWriters(count: number, timeoutMs = 8000) {
     for (let i = 0; running; i++) {
       const key = `w/${n}/${i}`;
       try {
-        const { header } = await cluster.client.put({ key, value: key }, { timeoutMs });
+        const { header } = await client.put({ key, value: key }, { timeoutMs });
         acknowledged.push({ key, revision: header!.revision });
       } catch (error) {
         unknown.push(error as GrpcError);
@@ -153,5 +161,65 @@ describe("three members as processes", () => {
     await writers.stop();
     await cluster.start(leader);
     await allThere(writers.acknowledged);
+  });
+
+  test("what a follower had sent to a leader that is lost is answered as soon as that is known", async () => {
+    const leader = await cluster.leader();
+    const follower = (leader + 1) % 3;
+    const writers = startWriters(5, 20_000, cluster.clientOf(follower));
+    await writers.more(50);
+    cluster.signal(leader, "SIGSTOP"); // takes what is sent to it, and does not answer
+    try {
+      const { details } = await cluster.event(follower, "ProposalsFailed");
+      await writers.more(10);
+      await writers.stop();
+      assert.equal(writers.unknown.length, details["count"]);
+      for (const { code, message } of writers.unknown) {
+        const text = "etcdserver: request timed out, possibly due to previous leader failure";
+        assert.deepEqual([code, message], [Code.Unavailable, text]);
+      }
+    } finally {
+      cluster.signal(leader, "SIGCONT");
+    }
+    await allThere(writers.acknowledged);
+  });
+
+  test("a failed fdatasync ends the member at once; started again it has everything that was acknowledged", async () => {
+    const writers = startWriters(10);
+    await writers.more(100);
+    const leader = await cluster.leader();
+    const ended = cluster.ended(leader);
+    await askFaults(faultSocket(leader), { set: "disk", fault: { type: "fail-sync" } });
+    assert.equal(await ended, 1);
+    assert.match(await cluster.logged(leader, "Cannot write to the WAL, exiting"), /EIO/);
+    await writers.more(100);
+    await cluster.start(leader);
+    await writers.stop();
+    await allThere(writers.acknowledged);
+  });
+
+  test("a full disk raises NOSPACE for all members and loses nothing; with room and disarmed they write again", async () => {
+    const writers = startWriters(10);
+    await writers.more(100);
+    const full = ((await cluster.leader()) + 1) % 3;
+    await askFaults(faultSocket(full), { set: "disk", fault: { type: "full-disk" } });
+    await cluster.logged(full, "The disk is nearly full, writes are refused (alarm NOSPACE)");
+    const client = new GrpcClient(new URL(cluster.endpoints[full]!).host);
+    try {
+      const { header } = await client.unary(MaintenanceService.Status, {});
+      const alarms = async () => (await client.unary(MaintenanceService.Alarm, {})).alarms;
+      const raised = { memberID: header!.memberId, alarm: 1 };
+      assert.deepEqual(await alarms(), [raised]);
+      await writers.stop();
+      const refused = { code: Code.ResourceExhausted, message: "etcdserver: mvcc: database space exceeded" };
+      for (const [i] of cluster.endpoints.entries())
+        await assert.rejects(cluster.clientOf(i).put({ key: "a" }), refused);
+      await allThere(writers.acknowledged);
+      await askFaults(faultSocket(full), { clear: "*" });
+      await client.unary(MaintenanceService.Alarm, { action: 2, ...raised });
+      await cluster.client.put({ key: "a" });
+    } finally {
+      client.close();
+    }
   });
 });

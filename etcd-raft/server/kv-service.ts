@@ -7,7 +7,6 @@ import { range } from "../mvcc/range.ts";
 import { isReadOnly, isSerializable, txn } from "../mvcc/txn.ts";
 import type { Callers } from "./access.ts";
 import { checkReads } from "./alarms.ts";
-import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
 import { ReceivedPut } from "./plain-put.ts";
 import { costOfPut, costOfTxn } from "./quota.ts";
@@ -26,7 +25,6 @@ export function kvHandlers(member: Member, callers: Callers) {
   };
 
   const Range: UnaryHandler<pb.RangeRequest, pb.RangeResponse> = (request, context) => {
-    requireLeader(member, context);
     checkRange(request);
     return callers.as(context, (who) =>
       request.serializable ? rangeNow(request, who) : member.read(() => rangeNow(request, who)),
@@ -34,7 +32,6 @@ export function kvHandlers(member: Member, callers: Callers) {
   };
 
   const Put: UnaryHandler<pb.PutRequest, pb.PutResponse> = (request, context) => {
-    requireLeader(member, context);
     if (!(request instanceof ReceivedPut)) checkPut(request);
     const cost = costOfPut(request);
     if (!member.quota.allows(cost)) return member.refuse(cost);
@@ -42,13 +39,11 @@ export function kvHandlers(member: Member, callers: Callers) {
   };
 
   const DeleteRange: UnaryHandler<pb.DeleteRangeRequest, pb.DeleteRangeResponse> = (request, context) => {
-    requireLeader(member, context);
     checkDeleteRange(request);
     return callers.as(context, (who) => member.submit<pb.DeleteRangeResponse>({ deleteRange: request }, who));
   };
 
   const Txn: UnaryHandler<pb.TxnRequest, pb.TxnResponse> = (request, context) => {
-    requireLeader(member, context);
     checkTxn(request, member.config.maxTxnOps);
     if (!isReadOnly(request)) {
       const cost = costOfTxn(request);
@@ -66,7 +61,6 @@ export function kvHandlers(member: Member, callers: Callers) {
   };
 
   const Compact: UnaryHandler<pb.CompactionRequest, pb.CompactionResponse> = async (request, context) => {
-    requireLeader(member, context);
     const response = await callers.as(context, (who) => {
       checkSomebody(auth, who);
       return member.write<pb.CompactionResponse>({ compaction: request }, who);

@@ -5,7 +5,6 @@ import { checkLeaseKeys, checkSomebody } from "../auth/apply.ts";
 import { Access } from "../auth/auth-store.ts";
 import { keyText } from "../mvcc/version.ts";
 import type { Callers } from "./access.ts";
-import { requireLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
 import { costOfGrant } from "./quota.ts";
 
@@ -14,7 +13,6 @@ export function leaseHandlers(member: Member, callers: Callers) {
   const { lessor, store, auth } = member.applier;
 
   const LeaseGrant: UnaryHandler<pb.LeaseGrantRequest, pb.LeaseGrantResponse> = (request, context) => {
-    requireLeader(member, context);
     const cost = costOfGrant(request);
     if (!member.quota.allows(cost)) return member.refuse(cost);
     const leaseGrant = { ...request, ID: request.ID === 0n ? freeId() : request.ID };
@@ -25,7 +23,6 @@ export function leaseHandlers(member: Member, callers: Callers) {
   };
 
   const LeaseRevoke: UnaryHandler<pb.LeaseRevokeRequest, pb.LeaseRevokeResponse> = (request, context) => {
-    requireLeader(member, context);
     return callers.as(context, (who) => {
       checkSomebody(auth, who);
       return member.write<pb.LeaseRevokeResponse>({ leaseRevoke: request }, who);

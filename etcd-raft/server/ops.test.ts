@@ -47,6 +47,16 @@ describe("pages of a member that is well", () => {
   });
 });
 
+test("every origin may ask, as etcd's default --cors says", async () => {
+  const asked = await fetch(`${cluster.endpoints[0]}/v3/kv/range`, { method: "OPTIONS" });
+  for (const answer of [asked, await fetch(`${cluster.endpoints[0]}/version`)]) {
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers.get("access-control-allow-origin"), "*");
+    assert.equal(answer.headers.get("access-control-allow-methods"), "POST, GET, OPTIONS, PUT, DELETE");
+    assert.equal(answer.headers.get("access-control-allow-headers"), "accept, content-type, authorization");
+  }
+});
+
 test("a corrupt member: not ready, and the check is named; alive all the same", async () => {
   const { member } = cluster.members[0]!;
   const alarm = { memberID: 5n, alarm: 2 };

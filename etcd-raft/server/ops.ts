@@ -17,6 +17,8 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
   const health = member.config.metrics;
   return http.createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://member");
+    for (const [name, value] of anyOrigin) response.setHeader(name, value);
+    if (request.method === "OPTIONS") return void response.writeHead(200).end();
     if (gateway && url.pathname.startsWith("/v3/")) {
       void gateway.serve(request, response);
     } else if (url.pathname === "/debug/raft/events") {
@@ -79,6 +81,13 @@ function serveEvents(member: Member, query: URLSearchParams, response: http.Serv
 }
 
 const maxUnreadBytes = 1 << 20;
+
+/** Of etcd's default `--cors=*`. */
+const anyOrigin = new Map([
+  ["Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE"],
+  ["Access-Control-Allow-Origin", "*"],
+  ["Access-Control-Allow-Headers", "accept, content-type, authorization"],
+]);
 
 function onlyGet({ method }: http.IncomingMessage, response: http.ServerResponse): boolean {
   if (method === "GET") return true;

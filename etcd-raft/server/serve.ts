@@ -21,9 +21,9 @@ import { none } from "../raft/types.ts";
 import { Callers } from "./access.ts";
 import { authHandlers } from "./auth-service.ts";
 import { clusterHandlers } from "./cluster-service.ts";
+import { gate } from "./gate.ts";
 import { HealthService, healthHandlers } from "./health-service.ts";
 import { kvHandlers } from "./kv-service.ts";
-import { learnerGate } from "./learner-gate.ts";
 import { leaseHandlers } from "./lease-service.ts";
 import { maintenanceHandlers } from "./maintenance-service.ts";
 import type { Member } from "./member.ts";
@@ -78,7 +78,7 @@ export function serveClients(
     [HealthService, healthHandlers(() => member.leader !== none, member.config.clock)],
   ];
   const services = all.map(([service, handlers]) => {
-    return [service, learnerGate(() => member.isLearner, service, handlers)] as const;
+    return [service, gate(member, service, handlers)] as const;
   });
   const withServices = (server: GrpcFront) => {
     for (const [service, handlers] of services) server.addService(service, handlers as Record<string, never>);

@@ -15,6 +15,7 @@ import { faultyDisk } from "../wal/faulty-disk.ts";
 import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
 import { idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
+import { watchDisk } from "./disk-space.ts";
 import { faultyTransport } from "./faulty-transport.ts";
 import { askMembers, joinCluster } from "./join.ts";
 import type { Member } from "./member.ts";
@@ -158,6 +159,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     }
     outside?.((listener) => (server.secure ?? server.insecure).serve(listener));
     member.start();
+    const stopLooking = watchDisk(member);
     const stopCompacting = config.autoCompaction
       ? autoCompact(config.autoCompaction, compactionTarget(member), machine.clock, machine.log)
       : () => {};
@@ -169,6 +171,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       ),
       async close() {
         stopCompacting();
+        stopLooking();
         await member.close();
         for (const listener of listeners) listener.close();
         faultSocket?.close();

@@ -154,6 +154,8 @@ export interface ProcessCluster {
   leader(): Promise<number>;
   /** Resolves with the exit code, or null after a signal. */
   kill(index: number, signal: NodeJS.Signals): Promise<number | null>;
+  /** Resolves with the exit code once it has ended by itself. */
+  ended(index: number): Promise<number | null>;
   /** For SIGSTOP and SIGCONT. */
   signal(index: number, signal: NodeJS.Signals): void;
   start(index: number): Promise<void>;
@@ -261,6 +263,7 @@ export async function startProcessCluster(size: number, options: ProcessClusterO
       throw new Error("no member leads");
     },
     kill,
+    ended: async (index) => (await once(processes[index]!, "exit"))[0] as number | null,
     signal: (index, signal) => void processes[index]!.kill(signal),
     start,
     pid: (index) => processes[index]!.pid!,

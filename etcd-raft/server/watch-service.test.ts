@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import http2 from "node:http2";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { type BidiStream, GrpcClient } from "../../net/grpc-client.ts";
-import { AuthService, WatchRequest, WatchResponse, WatchService } from "../../proto/generated/etcdserverpb.ts";
+import {
+  AuthService,
+  LeaseService,
+  WatchRequest,
+  WatchResponse,
+  WatchService,
+} from "../../proto/generated/etcdserverpb.ts";
 import { Code, GrpcError } from "../client/client.ts";
 import { startTestCluster, type TestCluster } from "./testing.ts";
 
@@ -165,6 +171,10 @@ test("hasleader: an open stream ends after three election timeouts without a lea
   const leader = await cluster.leader();
   const [at, third] = [0, 1, 2].filter((i) => i !== leader) as [number, number];
   const [careful, patient] = [open(at, { hasleader: "true" }), open(at)];
+  const keepAlive = clients[at]!.bidi(LeaseService.LeaseKeepAlive, { metadata: { hasleader: "true" } });
+  const renewals = keepAlive[Symbol.asyncIterator]();
+  keepAlive.send({ ID: 1n });
+  assert.equal((await renewals.next()).value!.TTL, 0);
   for (const stream of [careful, patient]) {
     stream.send({ createRequest: { key: b("a") } });
     assert.equal((await stream.next()).created, true);
@@ -173,6 +183,7 @@ test("hasleader: an open stream ends after three election timeouts without a lea
   const noLeader = (e: unknown) =>
     e instanceof GrpcError && e.code === Code.Unavailable && e.message === "etcdserver: no leader";
   await assert.rejects(careful.next(), noLeader);
+  await assert.rejects(renewals.next(), noLeader);
   const { member } = cluster.members[at]!;
   assert.ok(member.leaderlessMs >= 3 * member.config.electionMs, `${member.leaderlessMs}`);
   await assert.rejects(open(at, { hasleader: "true" }).next(), noLeader);

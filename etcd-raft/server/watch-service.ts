@@ -2,10 +2,8 @@ import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { BidiHandler, CallContext } from "../../net/grpc-server.ts";
 import type { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import { Access } from "../auth/auth-store.ts";
-import { etcdError } from "../errors.ts";
 import type { KeyRange } from "../mvcc/key-index.ts";
 import type { Callers } from "./access.ts";
-import { wantsLeader } from "./guard.ts";
 import type { Member } from "./member.ts";
 import { WatchStream } from "./watch-stream.ts";
 
@@ -51,7 +49,7 @@ export class WatchServer {
 
   readonly Watch: BidiHandler<WatchRequest, WatchResponse> = (context, call) => {
     const member = this.#member;
-    const { clock, rand, electionMs, maxRequestBytes } = member.config;
+    const { clock, rand, maxRequestBytes } = member.config;
     const stream = new WatchStream(
       {
         store: member.applier.store,
@@ -66,23 +64,16 @@ export class WatchServer {
     this.#streams.add(stream);
     // Up to a tenth more, so that not all streams speak at once.
     const cancelProgress = clock.every(this.#progressNotifyMs * (1 + rand.next() / 10), () => stream.notifyProgress());
-    const cancelGuard = wantsLeader(context)
-      ? clock.every(electionMs, () => {
-          if (member.leaderlessMs > 3 * electionMs) end(() => call.end(etcdError("noLeader")));
-        })
-      : () => {};
     let ended = false;
     const end = (how: () => void) => {
       if (ended) return;
       ended = true;
       cancelProgress();
-      cancelGuard();
       stream.close();
       this.#streams.delete(stream);
       how();
     };
     context.signal.addEventListener("abort", () => end(() => {}), { once: true });
-    if (wantsLeader(context) && member.leader === 0n) end(() => call.end(etcdError("noLeader")));
     return {
       onMessage: (request) => stream.onMessage(request),
       onEnd: () => end(() => call.end()),

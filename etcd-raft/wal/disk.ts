@@ -15,6 +15,8 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   /** Makes the names in a directory durable. */
   syncDir(dir: string): Promise<void>;
+  /** Bytes that are left where a directory is. */
+  freeBytes?(dir: string): Promise<number>;
 }
 
 export interface DiskFile {
@@ -56,6 +58,10 @@ export const nodeDisk: Disk = {
     return openFile(await fs.open(path, mode === "create" ? "w+" : "r+", 0o600));
   },
   rename: (from, to) => fs.rename(from, to),
+  async freeBytes(dir) {
+    const { bavail, bsize } = await fs.statfs(dir);
+    return bavail * bsize;
+  },
   async syncDir(dir) {
     const handle = await fs.open(dir, "r");
     try {

@@ -15,6 +15,7 @@ export function faultyDisk(disk: Disk, faults: Faults, clock: Clock): Disk {
       const file = await disk.open(path, mode);
       return faultyFile(file, await file.size(), faults, synced);
     },
+    freeBytes: async (dir) => (faults.disk.full ? 0 : disk.freeBytes!(dir)),
     async syncDir(dir) {
       await synced();
       await disk.syncDir(dir);

@@ -72,10 +72,18 @@ export class SoakCluster {
     for (;;) {
       for (const member of this.members) member.start(); // one may have ended by a fault just before it was cleared
       const missing = (await Promise.all(this.members.map(answers))).filter((text) => text !== undefined);
-      if (missing.length === 0) return undefined;
+      if (missing.length === 0) return this.#disarm().then(() => undefined);
       if (this.#clock.monotonic() > deadline) return missing.join("; ");
       await sleep(this.#clock, 50);
     }
+  }
+
+  /** A disk that was full. */
+  async #disarm(): Promise<void> {
+    const { client } = this.members[0]!;
+    const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
+    for (const raised of alarms)
+      await client.unary(MaintenanceService.Alarm, { action: 2, ...raised }, { timeoutMs: 10_000 });
   }
 
   /** The state of all at one revision, which all must have come to. */

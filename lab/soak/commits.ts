@@ -1,5 +1,6 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Entry } from "../../etcd-raft/raft/types.ts";
+import { costOfTxn } from "../../etcd-raft/server/quota.ts";
 import { nodeDisk } from "../../etcd-raft/wal/disk.ts";
 import { readWal, WalError } from "../../etcd-raft/wal/reader.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
@@ -15,6 +16,7 @@ import type { SoakCluster, SoakMember } from "./cluster.ts";
 export class CommittedLog {
   readonly commits: Commit[] = [];
   readonly #model = new Model();
+  readonly #full = new Set<bigint>();
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -37,11 +39,19 @@ export class CommittedLog {
   }
 
   #take({ index, term, type, data }: Entry, heard: (revision: number) => number | undefined): void {
-    const request = type === 0 && data.length > 0 ? requestOf(data) : undefined;
+    const request = type === 0 && data.length > 0 ? this.#requestOf(InternalRaftRequest.decode(data)) : undefined;
     const before = this.#model.revision;
     if (request) this.#model.execute(request);
     const at = this.#model.revision > before ? heard(this.#model.revision) : undefined;
     this.commits.push({ type: "commit", index, term, ...(at !== undefined && { at }), ...(request && { request }) });
+  }
+
+  /** What adds is refused while there is an alarm NOSPACE, also of what is in the log. */
+  #requestOf(entry: InternalRaftRequest): Request | undefined {
+    if (entry.alarm?.action === 1) this.#full.add(entry.alarm.memberID);
+    if (entry.alarm?.action === 2) this.#full.delete(entry.alarm.memberID);
+    const adds = entry.put || entry.leaseGrant || (entry.txn && costOfTxn(entry.txn) > 0);
+    return adds && this.#full.size > 0 ? undefined : requestOfEntry(entry);
   }
 
   /** The member still runs, and may be writing (a lease that ends): a record that is half there is looked at again. */
@@ -57,8 +67,4 @@ export class CommittedLog {
       }
     }
   }
-}
-
-function requestOf(data: Uint8Array): Request | undefined {
-  return requestOfEntry(InternalRaftRequest.decode(data));
 }
