@@ -277,6 +277,18 @@ describe("compaction", () => {
   });
 });
 
+test("catching up stops at what is published; the rest comes once, with its own publishing", () => {
+  const bench = new Bench();
+  bench.write(["a", "1"]);
+  bench.hub.publish();
+  bench.write(["a", "2"]);
+  bench.create({ ...all, startRevision: 2 });
+  bench.settle();
+  assert.deepEqual(bench.take(), ["0 created @2", "0 @2 +a=1"]);
+  bench.hub.publish();
+  assert.deepEqual(bench.take(), ["0 @3 +a=2"]);
+});
+
 describe("progress", () => {
   test("one answer with id -1, at the revision up to which all is sent", () => {
     const bench = new Bench();
@@ -289,10 +301,11 @@ describe("progress", () => {
     assert.deepEqual(bench.take(), ["-1 @2"]);
   });
 
-  test("silence while a watcher is behind", () => {
+  test("silence without a watcher, and while one is behind", () => {
     const bench = new Bench();
     bench.write(["a", "1"]);
     bench.hub.publish();
+    bench.ask({ progressRequest: {} });
     bench.create({ ...all, startRevision: 2 });
     bench.ask({ progressRequest: {} });
     bench.settle();

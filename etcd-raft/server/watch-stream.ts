@@ -147,9 +147,13 @@ export class WatchStream {
     this.#respond({ header: this.#context.header(this.#context.hub.revision), watchId: id, canceled: true });
   }
 
-  /** One answer for the stream, only when all its watchers have everything: else silence, and the client asks again. */
+  /**
+   * One answer for the stream, only when all its watchers have everything: else silence, and the client asks again. Silence also
+   * before there is one: its create, on the way perhaps, asks for what came before.
+   */
   #progress(): void {
     const { hub, header } = this.#context;
+    if (this.#watchers.size + this.#compactedIds.size === 0) return;
     for (const { synced, start } of this.#watchers.values()) if (!synced || start > hub.revision) return;
     this.#respond({ header: header(hub.revision), watchId: -1 });
   }

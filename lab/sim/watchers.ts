@@ -101,11 +101,14 @@ export class SimWatcher {
       }),
       end: () => void this.#clock.after(this.#rand.below(3), broken),
     };
+    let asked = 0; // and what is asked on it
     life.enter(() => {
       const handler = services.watch({ metadata: {}, peer: undefined, signal: abort.signal }, call);
       this.#ask = (request) => {
         const bytes = WatchRequest.encode(request);
-        this.#clock.after(this.#rand.next(), () => life.enter(() => handler.onMessage(WatchRequest.decode(bytes))));
+        asked = Math.max(asked + 1e-6, this.#clock.monotonic() + this.#rand.next());
+        const arrives = () => life.enter(() => handler.onMessage(WatchRequest.decode(bytes)));
+        this.#clock.after(asked - this.#clock.monotonic(), arrives);
       };
       const filters = [...(noPut ? [0] : []), ...(noDelete ? [1] : [])];
       const create = { key: bytesOf(key), rangeEnd: bytesOf(end), startRevision: this.next, prevKv, filters };
