@@ -2,8 +2,9 @@ import { everybody, isVoter } from "./conf.ts";
 import { type Campaign, note, noteLeaderLost, ourPosition, type Refusal } from "./events.ts";
 import { onApp, onHeartbeat, onSnap } from "./follower.ts";
 import { lead } from "./leader.ts";
-import { isUpToDate, lastIndex, lastTerm, slice } from "./log.ts";
+import { commitTo, isUpToDate, lastIndex, lastTerm, slice, termAt } from "./log.ts";
 import { voteResult } from "./quorum.ts";
+import { toldCommit } from "./reconfigure.ts";
 import { becomeCandidate, becomeFollower, becomePreCandidate } from "./roles.ts";
 import { type Raft, send, sendAfterPersist } from "./state.ts";
 import { type Input, type Message, none } from "./types.ts";
@@ -90,8 +91,12 @@ export function campaign(raft: Raft, kind: Campaign): void {
 function onVoteResp(raft: Raft, m: Message): void {
   if (!raft.votes.has(m.from)) raft.votes.set(m.from, !m.reject);
   note(raft, { kind: "VoteReceived", pre: m.type === "PreVoteResp", peer: m.from, granted: !m.reject });
+  // Differs: etcd's answers say nothing of it. Members that have left vote no more, and who has not heard that this is committed
+  // would wait for them for ever, if the one that knows has the shorter log and so cannot lead.
+  if (m.commit > raft.log.committed && termAt(raft.log, m.commit) === m.logTerm) commitTo(raft.log, m.commit);
   const result = voteResult(raft.votes, raft.groups);
-  if (result === "won") won(raft);
+  if (!mayCampaign(raft)) becomeFollower(raft, raft.term, none);
+  else if (result === "won") won(raft);
   else {
     if (result === "lost") becomeFollower(raft, raft.term, none);
     if (m.reject) retrySoon(raft);
@@ -130,17 +135,19 @@ export function onVote(raft: Raft, m: Message): void {
   const free = raft.vote === m.from || (raft.vote === none && raft.leader === none) || (pre && m.term > raft.term);
   const upToDate = isUpToDate(raft.log, m.index, m.logTerm);
   noteVote(raft, m, free && upToDate ? undefined : refusal(raft, m, free));
+  const commit = toldCommit(raft);
+  const known = { commit, logTerm: termAt(raft.log, commit) ?? 0 };
   if (!free || !upToDate) {
-    if (pre) send(raft, "PreVoteResp", m.from, { reject: true });
-    else sendAfterPersist(raft, "VoteResp", m.from, { reject: true });
+    if (pre) send(raft, "PreVoteResp", m.from, { ...known, reject: true });
+    else sendAfterPersist(raft, "VoteResp", m.from, { ...known, reject: true });
   } else if (pre) {
     // It goes first: ours would split the vote, since its request has a disk write to wait for.
     raft.electionElapsed = Math.min(raft.electionElapsed, raft.electionTimeout - 2);
-    send(raft, "PreVoteResp", m.from, { term: m.term });
+    send(raft, "PreVoteResp", m.from, { ...known, term: m.term });
   } else {
     raft.vote = m.from;
     raft.electionElapsed = 0; // granting restarts the wait
-    sendAfterPersist(raft, "VoteResp", m.from);
+    sendAfterPersist(raft, "VoteResp", m.from, known);
   }
 }
 

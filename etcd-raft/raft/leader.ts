@@ -13,7 +13,7 @@ import {
 } from "./progress.ts";
 import { committedIndex, isQuorum } from "./quorum.ts";
 import { askRead, currentContext, onReadConfirmed } from "./read-index.ts";
-import { handOver, leaveJoint, takesConfChange } from "./reconfigure.ts";
+import { handOver, leaveJoint, takesConfChange, toldCommit } from "./reconfigure.ts";
 import { becomeFollower, becomeLeader } from "./roles.ts";
 import { type Raft, send } from "./state.ts";
 import { type Entry, type Input, type Message, type NodeId, none, type ProposedConfChange } from "./types.ts";
@@ -32,7 +32,7 @@ export function stepLeader(raft: Raft, input: Input): void {
       if (!proposeConfChange(raft, input.change)) raft.ready.dropped.confChanges.push(input.change);
       break;
     case "Applied":
-      leaveJoint(raft);
+      onApplied(raft);
       break;
     case "ReadIndex":
       onReadIndex(raft, raft.id, input.context);
@@ -77,6 +77,14 @@ function onMessage(raft: Raft, m: Message): void {
       onReadIndex(raft, m.from, m.context);
       break;
   }
+}
+
+function onApplied(raft: Raft): void {
+  if (raft.pendingConfIndex > 0 && raft.pendingConfIndex <= raft.log.applied) {
+    raft.pendingConfIndex = 0;
+    for (const p of raft.progress.values()) spreadCommit(raft, p);
+  }
+  leaveJoint(raft);
 }
 
 /** A candidate won. Its empty entry, once committed, commits all that came before it (§5.4.2, §8). */
@@ -157,7 +165,7 @@ function broadcastHeartbeat(raft: Raft): void {
   const context = currentContext(raft);
   for (const p of raft.progress.values()) {
     // A member may only be told to commit what it is known to hold.
-    const commit = Math.min(p.matchIndex, raft.log.committed);
+    const commit = Math.min(p.matchIndex, toldCommit(raft));
     if (p.id !== raft.id) send(raft, "Heartbeat", p.id, { commit, context });
   }
 }
@@ -234,13 +242,14 @@ function sendAppends(raft: Raft, p: Progress): void {
  * Differs: etcd sends one at once.
  */
 function spreadCommit(raft: Raft, p: Progress): void {
-  if (p.id === raft.id || p.commitSent >= raft.log.committed) return;
+  const commit = toldCommit(raft);
+  if (p.id === raft.id || p.commitSent >= commit) return;
   if (p.awaits > p.commitSent) tellCommit(raft, p);
-  else raft.ready.commitNews = raft.log.committed;
+  else raft.ready.commitNews = commit;
 }
 
 function tellCommit(raft: Raft, p: Progress): void {
-  if (p.id !== raft.id && !p.paused && p.commitSent < raft.log.committed) sendAppend(raft, p);
+  if (p.id !== raft.id && !p.paused && p.commitSent < toldCommit(raft)) sendAppend(raft, p);
 }
 
 /** One append, without entries when there are none left or the window is full: it still carries the commit index. */
@@ -253,8 +262,8 @@ function sendAppend(raft: Raft, p: Progress): void {
   }
   const full = isFull(p, config.maxInflightMessages);
   const entries = full ? [] : entriesFrom(log, p.nextIndex, config.maxSizePerMessage);
-  send(raft, "App", p.id, { index, logTerm: termAt(log, index)!, entries, commit: log.committed });
-  p.commitSent = log.committed;
+  p.commitSent = toldCommit(raft);
+  send(raft, "App", p.id, { index, logTerm: termAt(log, index)!, entries, commit: p.commitSent });
   sent(p, entries.at(-1)?.index, config.maxInflightMessages);
 }
 

@@ -95,6 +95,11 @@ test("a change of commit alone needs no sync", () => {
   expect(ready.mustSync).toBe(false);
 });
 
+test("a commit of a change of configuration is synced: who hears of it may leave", () => {
+  const member = raft({ entries: [{ ...entry(1, 1), type: 2 }] });
+  expect(step(member, message({ type: "Heartbeat", term: 1, commit: 1 })).mustSync).toBe(true);
+});
+
 test("a commit index beyond the log means that the log was lost: the member stops", () => {
   expect(() => step(raft(), message({ type: "Heartbeat", term: 1, commit: 1 }))).toThrow("was the log lost?");
   expect(() => raft({ hardState: { term: 1, vote: 0n, commit: 1 } })).toThrow("beyond the log's last index");

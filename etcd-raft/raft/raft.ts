@@ -174,7 +174,8 @@ function takeReady(raft: Raft): Ready {
     ready.hardState = { term: raft.term, vote: raft.vote, commit: log.committed };
     told.hardState = ready.hardState;
   }
-  ready.mustSync = voteChanged || ready.entries.length > 0 || ready.snapshot !== undefined;
+  const changes = ready.committedEntries.some(({ type }) => type !== 0);
+  ready.mustSync = voteChanged || changes || ready.entries.length > 0 || ready.snapshot !== undefined;
   if (told.role !== raft.role || told.leader !== raft.leader || told.term !== raft.term) {
     if (told.role !== raft.role) note(raft, { kind: "RoleChanged", from: told.role, to: raft.role });
     if (told.leader !== raft.leader && raft.leader !== none) note(raft, { kind: "LeaderFound", peer: raft.leader });

@@ -1,6 +1,6 @@
 import { type ConfState, everybody, isJoint, isVoter } from "./conf.ts";
 import { broadcastCommit, maybeCommit, propose } from "./leader.ts";
-import { lastIndex } from "./log.ts";
+import { lastIndex, slice } from "./log.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import { type Raft, send, setConf } from "./state.ts";
 import { none, type ProposedConfChange } from "./types.ts";
@@ -30,6 +30,16 @@ export function track(raft: Raft): void {
     raft.progress.set(id, p);
   }
   raft.counted = groups.map((group) => group.map((id) => raft.progress.get(id)!));
+}
+
+/**
+ * The commit index for others to hear of. It stops before a change of configuration that is not applied here, and so not known
+ * on our disk to be committed: who is told may leave, and after a crash of ours nobody would be left to commit it again.
+ */
+export function toldCommit({ log, pendingConfIndex }: Raft): number {
+  if (log.applied >= pendingConfIndex) return log.committed;
+  const change = slice(log, log.applied + 1, log.committed).find(({ type }) => type !== 0);
+  return change ? change.index - 1 : log.committed;
 }
 
 /** One at a time; into a joint configuration and out of it by turns. `pendingConfIndex` says whether the last is applied. */

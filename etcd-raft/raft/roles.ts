@@ -1,5 +1,5 @@
 import { assert } from "../../base/assert.ts";
-import { lastIndex } from "./log.ts";
+import { lastIndex, slice } from "./log.ts";
 import { dropReads } from "./read-index.ts";
 import { track } from "./reconfigure.ts";
 import type { Raft } from "./state.ts";
@@ -27,7 +27,8 @@ export function becomeLeader(raft: Raft): void {
   assert(raft.role === "candidate", "only a candidate is elected");
   become(raft, "leader", raft.term);
   raft.leader = raft.id;
-  raft.pendingConfIndex = lastIndex(raft.log); // what of an earlier leader's is pending, the log does not say
+  const unapplied = slice(raft.log, raft.log.applied + 1, lastIndex(raft.log));
+  raft.pendingConfIndex = unapplied.findLast(({ type }) => type !== 0)?.index ?? 0;
   track(raft);
   const self = raft.progress.get(raft.id)!;
   self.state = "replicate";

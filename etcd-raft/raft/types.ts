@@ -49,6 +49,7 @@ export interface Message {
   index: number;
   logTerm: number;
   entries: Entry[];
+  /** VoteResp, PreVoteResp: with the term of that entry in `logTerm`. */
   commit: number;
   reject: boolean;
   /** AppResp with reject: the last index that may agree; `logTerm` is its term at the follower. */
@@ -89,9 +90,9 @@ export type ProposedConfChange = Pick<Entry, "type" | "data">;
  * What the caller owes raft after a step, in this order: start writing hardState and entries; send `messages` at once
  * (the leader's appends go out in parallel with its own write, thesis 10.2.1); after this write *and every earlier one*
  * is durable, send `messagesAfterPersist` (votes, append answers) and give `Persisted` with the last of `entries`;
- * apply `committedEntries`: an entry of type 1 or 2 that changes the configuration is followed by `Applied` with its index
- * and what it made, before the next entry is applied. A Ready without entries may carry messagesAfterPersist too: they still wait for the writes
- * before them (`wal.save(undefined, [])` resolves then).
+ * apply `committedEntries`: an entry of type 1 or 2 only once a hardState that commits it is durable, and if it changes the
+ * configuration it is followed by `Applied` with its index and what it made, before the next entry is applied. A Ready without
+ * entries may carry messagesAfterPersist too: they still wait for the writes before them (`wal.save(undefined, [])` resolves then).
  *
  * A `Snap` in `messages` stands for the whole state at its index, which is the present one (last `Applied`): the caller
  * sends it on a way of its own and reports `SnapshotSent`. At the receiver it is given in when the state has arrived and is
@@ -100,7 +101,7 @@ export type ProposedConfChange = Pick<Entry, "type" | "data">;
 export interface Ready {
   snapshot: { index: number; term: number; conf: ConfState } | undefined;
   hardState: HardState | undefined; // set when it changed; with `mustSync` durable before messagesAfterPersist
-  mustSync: boolean; // entries were added, or term or vote changed
+  mustSync: boolean; // entries were added, term or vote changed, or a change of configuration is committed
   entries: Entry[]; // to append; an entry with an index that is on disk already replaces it and all after it
   messages: Message[];
   messagesAfterPersist: Message[];

@@ -20,7 +20,6 @@ export interface ConfChangesOptions {
   log: Logger;
   electionMs: number;
   propose(data: Uint8Array): void;
-  leads(): boolean;
   /** We are out, and nobody needs us any more. */
   onRemoved(): void;
 }
@@ -84,7 +83,7 @@ export class ConfChanges {
     this.#changed();
   }
 
-  /** Others will not talk to us any more. */
+  /** One who stays will not talk to us any more, and so knows on its disk that we are out: until then our vote may be needed. */
   onRemoved(): void {
     if (this.#removed) return;
     this.#removed = true;
@@ -107,14 +106,9 @@ export class ConfChanges {
     history.server({ kind: "ConfChanged", voters: conf.voters, learners: conf.learners });
   }
 
-  /**
-   * After an election timeout: until then the leader tells the one that leaves what is committed; and if that is us, whoever
-   * leads next may need our vote (`raft/reconfigure.ts`).
-   */
+  /** After an election timeout: until then the leader tells the one that leaves what is committed. */
   #leaves(gone: bigint): void {
-    const { id, transport, clock, electionMs, leads } = this.#options;
-    const after = (fn: () => void) => this.#timers.push(clock.after(electionMs, fn));
-    if (gone !== id) after(() => transport.removePeer(gone));
-    else after(() => (leads() ? after(() => this.onRemoved()) : this.onRemoved()));
+    const { id, transport, clock, electionMs } = this.#options;
+    if (gone !== id) this.#timers.push(clock.after(electionMs, () => transport.removePeer(gone)));
   }
 }

@@ -210,7 +210,6 @@ export class Member {
         log,
         electionMs,
         propose: (bytes) => this.runner.input({ type: "ProposeConfChange", change: { type: 1, data: bytes } }),
-        leads: () => this.isLeader,
         onRemoved: config.onRemoved,
       },
       members.find(({ id }) => id === self)?.isLearner ?? false,

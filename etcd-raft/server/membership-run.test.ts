@@ -85,6 +85,7 @@ describe("under writes", () => {
           () => false, // who knows
         );
         if (written) acknowledged.push(key);
+        else await new Promise(setImmediate);
       }
     };
     const writers = ["x", "y", "z"].map(writer);
@@ -95,6 +96,7 @@ describe("under writes", () => {
       if (learner) {
         await until("it has caught up", () => cluster.members[i]!.member.runner.status().commit > 0);
         await retried(() => clientOf(up[0]!).unary(ClusterService.MemberPromote, { ID: idOf(i) }, timeout));
+        await until("it knows that it votes", () => !cluster.members[i]!.member.isLearner);
       }
       up.push(i);
       const { members } = await clientOf(i).unary(ClusterService.MemberList, { linearizable: true }, timeout);

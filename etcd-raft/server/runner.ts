@@ -60,9 +60,11 @@ export class Runner {
   #cancelTell: Cancel | undefined;
   #installing = 0;
   #installed: Promise<void> = Promise.resolve(); // the last of them
+  #durableCommit: number;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#durableCommit = options.raft.log.committed; // what was read
   }
 
   start(): void {
@@ -155,12 +157,16 @@ export class Runner {
       this.#step({ type: "Propose", data }, out);
     }
     this.#act(out);
-    const toApply = () => this.#applyFrom < this.#toApply.length && this.#installing === 0;
+    const toApply = () => this.#mayApply(this.#toApply[this.#applyFrom]) && this.#installing === 0;
     if (toApply()) {
       this.#step({ type: "Applied", ...this.#applySome() }, out);
       this.#act(out);
     }
     if (toApply() || this.#inputs.length > 0) this.#schedule();
+  }
+
+  #mayApply(entry: Entry | undefined): boolean {
+    return entry !== undefined && (entry.type === 0 || entry.index <= this.#durableCommit);
   }
 
   /**
@@ -240,24 +246,25 @@ export class Runner {
   #act(out: Batch): void {
     if (out.messages.length > 0) this.#options.send(out.messages);
     if (out.hardState || out.entries.length > 0 || out.afterPersist.length > 0) {
-      this.#save(out.hardState, out.entries, out.afterPersist);
+      this.#save(out);
     }
     out.clear();
   }
 
-  #save(hardState: HardState | undefined, entries: Entry[], afterPersist: Message[]): void {
+  #save({ hardState, entries, afterPersist, mustSync }: Batch): void {
     const { wal, clock, onFsync, onFatal } = this.#options;
     const begin = clock.monotonic();
     const last = entries.at(-1);
-    wal.save(hardState, entries).then(
+    wal.save(hardState, entries, mustSync).then(
       () => {
+        if (hardState) this.#durableCommit = Math.max(this.#durableCommit, hardState.commit);
         if (last) {
           onFsync((clock.monotonic() - begin) / 1000);
           this.#inputs.push({ type: "Persisted", index: last.index, term: last.term });
         }
         if (this.#stopped) return;
         if (afterPersist.length > 0) this.#options.send(afterPersist);
-        if (last) this.#turn();
+        if (last || mustSync) this.#turn();
       },
       (error: Error) => {
         if (!this.#stopped) onFatal(error);
@@ -277,7 +284,7 @@ export class Runner {
     let index = 0;
     let bytes = 0; // since the last look at the clock
     let conf: ConfState | undefined;
-    while (this.#applyFrom < entries.length) {
+    while (this.#mayApply(entries[this.#applyFrom])) {
       const entry = entries[this.#applyFrom++]!;
       assert(index === 0 || entry.index === index + 1, "entries are applied in order");
       index = entry.index;
@@ -305,12 +312,14 @@ export class Runner {
 /** What several steps of one turn ask for, together. */
 class Batch {
   hardState: HardState | undefined;
+  mustSync = false;
   entries: Entry[] = [];
   messages: Message[] = [];
   afterPersist: Message[] = [];
 
   add(ready: Ready): void {
     this.hardState = ready.hardState ?? this.hardState;
+    this.mustSync ||= ready.mustSync;
     for (const entry of ready.entries) this.entries.push(entry);
     for (const message of ready.messages) this.messages.push(message);
     for (const message of ready.messagesAfterPersist) this.afterPersist.push(message);
@@ -318,6 +327,7 @@ class Batch {
 
   clear(): void {
     this.hardState = undefined;
+    this.mustSync = false;
     this.entries = [];
     this.messages = [];
     this.afterPersist = [];

@@ -12,10 +12,10 @@ const zeros = Buffer.alloc(zeroSliceBytes);
 export interface Wal {
   /**
    * Resolves when this and every earlier save is durable (fdatasync). Entries go before the hard state. A change of
-   * `commit` alone is written with the next save and waits for nothing. Once a write has failed, every save rejects: the
+   * `commit` alone is written with the next save and waits for nothing, unless `sync` says so. Once a write has failed, every save rejects: the
    * member must stop.
    */
-  save(hardState: HardState | undefined, entries: readonly Entry[]): Promise<void>;
+  save(hardState: HardState | undefined, entries: readonly Entry[], sync?: boolean): Promise<void>;
   /** Notes that a snapshot is durable; resolves when the note is, and every save before it. */
   saveSnapshot(at: SnapshotMark): Promise<void>;
   /** Removes the segments that hold nothing after `index`: a snapshot covers them, and its note is durable. */
@@ -61,12 +61,12 @@ export function startWriter(start: WriterStart): Wal {
   let durable: Promise<void> = Promise.resolve(); // of the last group that syncs
   let failure: WalError | undefined;
 
-  function save(hardState: HardState | undefined, entries: readonly Entry[]): Promise<void> {
+  function save(hardState: HardState | undefined, entries: readonly Entry[], sync = false): Promise<void> {
     if (failure !== undefined) return Promise.reject(failure);
     const stateMatters = hardState !== undefined && (hardState.term !== asked.term || hardState.vote !== asked.vote);
     if (hardState !== undefined) asked = hardState;
     if (hardState !== undefined || entries.length > 0) waiting.saves.push({ hardState, entries });
-    if (entries.length === 0 && !stateMatters) return durable;
+    if (entries.length === 0 && !stateMatters && !sync) return durable;
     waiting.sync = true;
     durable = waiting.done;
     running ??= run();

@@ -2,6 +2,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { NodeId } from "../../etcd-raft/raft/types.ts";
 import { type ClusterMember, type InitialCluster, initialCluster } from "../../etcd-raft/server/cluster.ts";
+import type { Member } from "../../etcd-raft/server/member.ts";
 import type { SimMember } from "./sim-member.ts";
 
 /** Whose processes run, and the operator who changes that: adds, promotes and removes. */
@@ -105,9 +106,10 @@ export class SimCluster {
     }
   }
 
-  /** As the member knows it that has applied the most. */
+  /** As the member knows it that has applied the most, of those who stay: whoever leaves may be needed until they know. */
   #membership() {
-    const known = this.members.flatMap(({ member }) => (member ? [member] : []));
+    const stays = (member: Member) => !member.applier.membership.removed.has(member.id);
+    const known = this.members.flatMap(({ member }) => (member && stays(member) ? [member] : []));
     if (known.length === 0) return undefined;
     return known.reduce((a, b) => (b.appliedIndex > a.appliedIndex ? b : a)).applier.membership;
   }

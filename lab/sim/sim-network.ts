@@ -121,6 +121,7 @@ export class SimTransport implements PeerTransport {
     this.#peers.delete(id);
     this.lost(id);
     this.#redials.get(id)?.();
+    this.#network.hop(this.#options.self, id, () => this.#network.at(id)?.lost(this.#options.self), false);
   }
 
   send(messages: readonly Message[]): Message[] {
@@ -203,6 +204,11 @@ export class SimTransport implements PeerTransport {
     return this.#connected.get(id);
   }
 
+  /** As a member that was removed. */
+  refuses(id: NodeId): boolean {
+    return this.#options.handlers.isRemoved(id);
+  }
+
   close(): void {
     this.listens = false;
     for (const cancel of this.#redials.values()) cancel();
@@ -224,7 +230,9 @@ export class SimTransport implements PeerTransport {
       id,
       network.clock.after(answerMs, () =>
         this.#life.enter(() => {
-          if (open && network.at(id)) {
+          const there = open ? network.at(id) : undefined;
+          if (there?.refuses(self)) return handlers.onRemoved();
+          if (there) {
             this.#connected.set(id, this.#options.clock.monotonic());
             handlers.onConnected(id);
             return;

@@ -233,8 +233,9 @@ export class ScriptedCluster {
     while (member.toApply.length > 0) {
       const entries = member.toApply;
       const change = entries.findIndex(({ type }) => type !== 0);
-      const batch = entries.splice(0, change === -1 ? entries.length : change + 1);
-      const conf = change === -1 ? undefined : this.#reconfigure(member, batch.at(-1)!);
+      if (change === 0 && entries[0]!.index > member.hardState!.commit) return;
+      const batch = entries.splice(0, change === -1 ? entries.length : Math.max(1, change));
+      const conf = change === 0 ? this.#reconfigure(member, batch[0]!) : undefined;
       this.#step(member.id, { type: "Applied", index: batch.at(-1)!.index, conf });
     }
   }
@@ -290,6 +291,7 @@ export class ScriptedCluster {
       const last = entries.at(-1);
       if (last !== undefined) this.#step(member.id, { type: "Persisted", index: last.index, term: last.term });
     }
+    if (!member.slowApply) this.#apply(member);
   }
 
   /** Takes messages off the network: all, or those of one link ("1->2", "1->*"). Cut links lose theirs silently. */
