@@ -14,7 +14,7 @@ export interface Face<S extends KubernetesObject = KubernetesObject, T extends K
   /** Field selectors by their name in this version -> in the stored one. */
   readonly fieldNames: Readonly<Record<string, string>>;
   /** What this version asks for more than the stored kind, with the stored kind's paths. */
-  validateMore(object: S, old: S | undefined): FieldError[];
+  validateMore(object: S, old: S | undefined): Iterable<FieldError>;
 }
 
 /** The row of a face. Its rules are the stored kind's, and are asked of stored objects; its defaults and columns are not. */

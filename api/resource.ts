@@ -76,7 +76,7 @@ export interface Part<T extends KubernetesObject = KubernetesObject> {
   /** What clients own through it, as paths of two fields; all else is put back. */
   readonly owns: readonly (readonly [string, string])[];
   prepare(object: T, old: T, now: string): void;
-  validate(object: T, old: T): FieldError[];
+  validate(object: T, old: T): Iterable<FieldError>;
 }
 
 /** A version of a custom resource. */
@@ -137,9 +137,11 @@ export function defineResource<T extends KubernetesObject>(type: ResourceType<T>
     prepareForCreate: () => {},
     prepareForUpdate: () => {},
     prepareForStatusUpdate: () => {},
-    validateStatusUpdate: () => [],
     warnings: () => [],
     ...row,
+    validate: (object) => [...row.validate(object)],
+    validateUpdate: (object, old) => [...row.validateUpdate(object, old)],
+    validateStatusUpdate: (object, old) => [...(row.validateStatusUpdate?.(object, old) ?? [])],
     verbs,
     subresources: (row.subresources ?? []).map((s) => (typeof s === "string" ? statusLike(s, type) : s)),
   };
@@ -159,14 +161,23 @@ type Shared =
   | "prepareForCreate"
   | "prepareForUpdate"
   | "prepareForStatusUpdate"
-  | "validateStatusUpdate"
   | "warnings"
   | "verbs"
   | "subresources";
 
 /** What a kind's file exports: the functions and the facts that are not as most are. */
-export type RowOf<T extends KubernetesObject> = Omit<Resource<T>, keyof ResourceType<T> | Shared> &
+export type RowOf<T extends KubernetesObject> = Omit<
+  Resource<T>,
+  keyof ResourceType<T> | Shared | keyof Validators<T>
+> &
+  Validators<T> &
   Partial<Omit<Pick<Resource<T>, Shared>, "subresources">> & { subresources?: readonly (Subresource | string)[] };
+
+interface Validators<T> {
+  validate(object: T): Iterable<FieldError>;
+  validateUpdate(object: T, old: T): Iterable<FieldError>;
+  validateStatusUpdate?(object: T, old: T): Iterable<FieldError>;
+}
 
 const allVerbs: readonly Verb[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 

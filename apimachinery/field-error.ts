@@ -9,6 +9,16 @@ export interface FieldError {
   detail: string;
 }
 
+/**
+ * What validators are: generators that yield each problem they find, and all of another validator's with `yield*`.
+ *
+ *     function* validateName(name: string | undefined, at: string): Problems {
+ *       if (!name) return yield required(at);
+ *       for (const p of dns1123Label(name)) yield invalidValue(at, name, p);
+ *     }
+ */
+export type Problems = Generator<FieldError, void, undefined>;
+
 const types = {
   FieldValueNotFound: "Not found",
   FieldValueRequired: "Required value",
@@ -79,6 +89,32 @@ export const tooMany = (field: string, actual: number, max: number): FieldError 
   badValue: actual,
   detail: `must have at most ${max} ${max === 1 ? "item" : "items"}`,
 });
+
+/** What is wrong with a value, in words: those of names.ts. */
+type Shape<T> = (value: T) => readonly string[];
+
+export function* shaped<T>(field: string, value: T, shape: Shape<T>): Problems {
+  for (const problem of shape(value)) yield invalidValue(field, value, problem);
+}
+
+/** A name that must be there, of a shape. */
+export function* requiredName<T>(field: string, value: T | undefined, shape: Shape<T>): Problems {
+  if (value) yield* shaped(field, value, shape);
+  else yield required(field);
+}
+
+/** The same, in a list where each has its own name; `names` are those before it. */
+export function* uniqueName(
+  field: string,
+  value: string | undefined,
+  shape: Shape<string>,
+  names: Set<string>,
+): Problems {
+  yield* requiredName(field, value, shape);
+  if (!value) return;
+  if (names.has(value)) yield duplicate(field, value);
+  names.add(value);
+}
 
 /** The message without the field: `Invalid value: "x": must be ...`. Composite values are printed as JSON. */
 export function errorBody(error: FieldError): string {

@@ -1,4 +1,4 @@
-import { child, errorText, type FieldError, invalidValue } from "./field-error.ts";
+import { child, errorText, type FieldError, invalidValue, type Problems, shaped } from "./field-error.ts";
 import type { LabelSelector } from "./generated/meta-v1.ts";
 import { labelValue, qualifiedName } from "./names.ts";
 import { SelectorParser } from "./selector-parser.ts";
@@ -125,35 +125,33 @@ function checked(key: string, operator: Operator, values: string[]): Requirement
 }
 
 /** Validation of a LabelSelector that stands in an object. */
-export function validateLabelSelector(selector: LabelSelector | undefined, path: string): FieldError[] {
-  if (!selector) return [];
-  const errors = validateLabels(selector.matchLabels, child(path, "matchLabels"));
+export function* validateLabelSelector(selector: LabelSelector | undefined, path: string): Problems {
+  if (!selector) return;
+  yield* validateLabels(selector.matchLabels, child(path, "matchLabels"));
   for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
     const at = `${path}.matchExpressions[${i}]`;
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0)
-        errors.push({
+        yield {
           type: "FieldValueRequired",
           field: `${at}.values`,
           detail: "must be specified when `operator` is 'In' or 'NotIn'",
-        });
+        };
     } else if (operator === "Exists" || operator === "DoesNotExist") {
       if (values.length > 0)
-        errors.push({
+        yield {
           type: "FieldValueForbidden",
           field: `${at}.values`,
           detail: "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-        });
-    } else errors.push(invalidValue(`${at}.operator`, operator, "not a valid selector operator"));
-    errors.push(...qualifiedName(key).map((p) => invalidValue(`${at}.key`, key, p)));
-    for (const [j, value] of values.entries())
-      errors.push(...labelValue(value).map((p) => invalidValue(`${at}.values[${j}]`, value, p)));
+        };
+    } else yield invalidValue(`${at}.operator`, operator, "not a valid selector operator");
+    yield* shaped(`${at}.key`, key, qualifiedName);
+    for (const [j, value] of values.entries()) yield* shaped(`${at}.values[${j}]`, value, labelValue);
   }
-  return errors;
 }
 
-export function validateLabels(labels: Labels | undefined, path: string): FieldError[] {
-  return Object.entries(labels ?? {}).flatMap(([key, value]) => [
+export function* validateLabels(labels: Labels | undefined, path: string): Problems {
+  yield* Object.entries(labels ?? {}).flatMap(([key, value]) => [
     ...qualifiedName(key).map((p) => invalidValue(path, key, p)),
     ...labelValue(String(value)).map((p) => invalidValue(path, value, p)),
   ]);

@@ -1,15 +1,15 @@
 import { admissionEnvironment } from "../../apimachinery/cel/authorizer.ts";
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 
 const environment = admissionEnvironment(() => ({ type: "NoOpinion", reason: "" }));
 
 /** Of an expression whose result has to be of one of the types; any will do without. */
-export function compileProblems(path: string, expression: string, ...types: string[]): FieldError[] {
+export function* compileProblems(path: string, expression: string, ...types: string[]): Problems {
   try {
     const { type } = environment.compile(expression);
-    if (type === "dyn" || types.length === 0 || types.includes(type)) return [];
-    return [invalidValue(path, expression, `must evaluate to ${types[0]}`)];
+    if (type === "dyn" || types.length === 0 || types.includes(type)) return;
+    return yield invalidValue(path, expression, `must evaluate to ${types[0]}`);
   } catch (error) {
-    return [invalidValue(path, expression, `compilation failed: ${(error as Error).message}`)];
+    return yield invalidValue(path, expression, `compilation failed: ${(error as Error).message}`);
   }
 }

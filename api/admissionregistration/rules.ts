@@ -1,4 +1,11 @@
-import { duplicate, type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import {
+  type FieldError,
+  invalidValue,
+  type Problems,
+  required,
+  tooMany,
+  uniqueName,
+} from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -17,40 +24,33 @@ export function defaultMatch(match: MatchResources): void {
   for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])]) rule.scope ??= "*";
 }
 
-export function validateMatch(match: MatchResources, at: string): FieldError[] {
-  return [
-    ...(match.matchPolicy === undefined
-      ? [required(`${at}.matchPolicy`)]
-      : oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], false)),
-    ...validateLabelSelector(match.namespaceSelector, `${at}.namespaceSelector`),
-    ...validateLabelSelector(match.objectSelector, `${at}.objectSelector`),
-    ...(["resourceRules", "excludeResourceRules"] as const).flatMap((key) =>
-      (match[key] ?? []).flatMap((rule, i) => validateRule(rule, `${at}.${key}[${i}]`)),
-    ),
-  ];
+export function* validateMatch(match: MatchResources, at: string): Problems {
+  if (match.matchPolicy === undefined) yield required(`${at}.matchPolicy`);
+  else yield* oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], false);
+  yield* validateLabelSelector(match.namespaceSelector, `${at}.namespaceSelector`);
+  yield* validateLabelSelector(match.objectSelector, `${at}.objectSelector`);
+  for (const key of ["resourceRules", "excludeResourceRules"] as const)
+    for (const [i, rule] of (match[key] ?? []).entries()) yield* validateRule(rule, `${at}.${key}[${i}]`);
 }
 
-export function validateRule(rule: RuleWithOperations, at: string): FieldError[] {
-  const errors: FieldError[] = [];
+export function* validateRule(rule: RuleWithOperations, at: string): Problems {
   const given = rule.operations ?? [];
-  if (given.length === 0) errors.push(required(`${at}.operations`));
-  for (const [i, operation] of given.entries())
-    errors.push(...oneOf(`${at}.operations[${i}]`, operation, operations, false));
-  errors.push(...onlyStar(given, `${at}.operations`, "operations"));
+  if (given.length === 0) yield required(`${at}.operations`);
+  for (const [i, operation] of given.entries()) yield* oneOf(`${at}.operations[${i}]`, operation, operations, false);
+  yield* onlyStar(given, `${at}.operations`, "operations");
   for (const key of ["apiGroups", "apiVersions"] as const) {
     const values = rule[key] ?? [];
-    if (values.length === 0) errors.push(required(`${at}.${key}`));
-    errors.push(...onlyStar(values, `${at}.${key}`, key === "apiGroups" ? "API groups" : "API versions"));
+    if (values.length === 0) yield required(`${at}.${key}`);
+    yield* onlyStar(values, `${at}.${key}`, key === "apiGroups" ? "API groups" : "API versions");
     if (key === "apiVersions")
-      for (const [i, value] of values.entries()) if (value === "") errors.push(required(`${at}.${key}[${i}]`));
+      for (const [i, value] of values.entries()) if (value === "") yield required(`${at}.${key}[${i}]`);
   }
   const resources = rule.resources ?? [];
-  if (resources.length === 0) errors.push(required(`${at}.resources`));
-  for (const [i, resource] of resources.entries()) if (resource === "") errors.push(required(`${at}.resources[${i}]`));
+  if (resources.length === 0) yield required(`${at}.resources`);
+  for (const [i, resource] of resources.entries()) if (resource === "") yield required(`${at}.resources[${i}]`);
   if (resources.includes("*/*") && resources.length > 1)
-    errors.push(invalidValue(`${at}.resources`, resources, "if '*/*' is present, must not specify other resources"));
-  if (rule.scope !== undefined) errors.push(...oneOf(`${at}.scope`, rule.scope, scopes, false));
-  return errors;
+    yield invalidValue(`${at}.resources`, resources, "if '*/*' is present, must not specify other resources");
+  if (rule.scope !== undefined) yield* oneOf(`${at}.scope`, rule.scope, scopes, false);
 }
 
 const onlyStar = (values: string[], at: string, word: string): FieldError[] =>
@@ -59,26 +59,14 @@ const onlyStar = (values: string[], at: string, word: string): FieldError[] =>
     : [];
 
 /** Differs: expressions are not compiled; a wrong one is found out when it is evaluated. */
-export function validateConditions(list: MatchCondition[] | undefined, at: string): FieldError[] {
-  const conditions = list ?? [];
-  if (conditions.length > maxConditions)
-    return [
-      {
-        type: "FieldValueTooMany",
-        field: at,
-        badValue: conditions.length,
-        detail: `must have at most ${maxConditions} items`,
-      },
-    ];
+export function* validateConditions(conditions: MatchCondition[] = [], at: string): Problems {
+  if (conditions.length > maxConditions) return yield tooMany(at, conditions.length, maxConditions);
   const names = new Set<string>();
-  return conditions.flatMap(({ name, expression }, i) => {
+  for (const [i, { name, expression }] of conditions.entries()) {
     const path = `${at}[${i}]`;
     const field = `${path}.expression`;
-    const errors = expression?.trim() ? compileProblems(field, expression, "bool") : [required(field)];
-    if (!name) return [...errors, required(`${path}.name`)];
-    for (const p of qualifiedName(name)) errors.push(invalidValue(`${path}.name`, name, p));
-    if (names.has(name)) errors.push(duplicate(`${path}.name`, name));
-    names.add(name);
-    return errors;
-  });
+    if (expression?.trim()) yield* compileProblems(field, expression, "bool");
+    else yield required(field);
+    yield* uniqueName(`${path}.name`, name, qualifiedName, names);
+  }
 }

@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import type { ControllerRevision } from "../generated/apps-v1.ts";
 import { ControllerRevisions } from "../generated/resources.ts";
@@ -19,10 +19,9 @@ export const controllerRevisions: Resource<ControllerRevision> = defineResource(
   ],
 });
 
-function validateRevision({ data, revision }: ControllerRevision): FieldError[] {
-  const errors: FieldError[] = data === undefined ? [required("data", "data is mandatory")] : [];
-  if (revision < 0) errors.push(invalidValue("revision", revision, "must be greater than or equal to 0"));
-  return errors;
+function* validateRevision({ data, revision }: ControllerRevision): Problems {
+  if (data === undefined) yield required("data", "data is mandatory");
+  if (revision < 0) yield invalidValue("revision", revision, "must be greater than or equal to 0");
 }
 
 /** `statefulset.apps/web` */

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type FieldError, invalidValue, notSupported, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
@@ -62,32 +62,29 @@ function count({ metadata }: KubernetesObject, generation: number): void {
   metadata.annotations = { ...metadata.annotations, [templateGeneration]: String(generation) };
 }
 
-function validateSpec(set: DaemonSet): FieldError[] {
+function* validateSpec(set: DaemonSet): Problems {
   const { spec } = set;
-  return [
-    ...validateTemplated(set, "DaemonSet"),
-    ...notNegative(spec.minReadySeconds, "spec.minReadySeconds"),
-    ...validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy"),
-    ...notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
-  ];
+  yield* validateTemplated(set, "DaemonSet");
+  yield* notNegative(spec.minReadySeconds, "spec.minReadySeconds");
+  yield* validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy");
+  yield* notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit");
 }
 
-function validateStrategy(
+function* validateStrategy(
   { type, rollingUpdate }: NonNullable<DaemonSet["spec"]["updateStrategy"]>,
   at: string,
-): FieldError[] {
-  if (type === "OnDelete") return [];
-  if (type !== "RollingUpdate") return [notSupported(at, type ?? "", ["RollingUpdate", "OnDelete"])];
+): Problems {
+  if (type === "OnDelete") return;
+  if (type !== "RollingUpdate") return yield notSupported(at, type ?? "", ["RollingUpdate", "OnDelete"]);
   const path = `${at}.rollingUpdate`;
-  if (!rollingUpdate) return [required(path)];
+  if (!rollingUpdate) return yield required(path);
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
-  const errors = (["maxUnavailable", "maxSurge"] as const).flatMap((key) => [
+  yield* (["maxUnavailable", "maxSurge"] as const).flatMap((key) => [
     ...intOrPercent(rollingUpdate[key], `${path}.${key}`),
     ...atMost100Percent(rollingUpdate[key], `${path}.${key}`),
   ]);
   if (amountOf(maxUnavailable) !== 0 && amountOf(maxSurge) !== 0)
-    errors.push(invalidValue(`${path}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero"));
+    yield invalidValue(`${path}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero");
   if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)
-    errors.push(required(`${path}.maxUnavailable`, "cannot be 0 when maxSurge is 0"));
-  return errors;
+    yield required(`${path}.maxUnavailable`, "cannot be 0 when maxSurge is 0");
 }

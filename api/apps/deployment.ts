@@ -1,11 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import {
-  type FieldError,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  required,
-} from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
@@ -72,36 +66,30 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
   ],
 });
 
-function validateSpec(deployment: Deployment): FieldError[] {
+function* validateSpec(deployment: Deployment): Problems {
   const { spec } = deployment;
-  const errors = validateTemplated(deployment, "Deployment");
-  errors.push(...validateStrategy(spec.strategy ?? {}, "spec.strategy"));
+  yield* validateTemplated(deployment, "Deployment");
+  yield* validateStrategy(spec.strategy ?? {}, "spec.strategy");
   for (const key of ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] as const)
-    errors.push(...notNegative(spec[key], `spec.${key}`));
+    yield* notNegative(spec[key], `spec.${key}`);
   const deadline = spec.progressDeadlineSeconds;
   if (deadline !== undefined && deadline <= (spec.minReadySeconds ?? 0))
-    errors.push(invalidValue("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds"));
-  return errors;
+    yield invalidValue("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
 }
 
-function validateStrategy(
-  { type, rollingUpdate }: NonNullable<Deployment["spec"]["strategy"]>,
-  at: string,
-): FieldError[] {
-  if (type === "Recreate")
-    return rollingUpdate
-      ? [forbiddenField(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'")]
-      : [];
-  if (type !== "RollingUpdate") return [notSupported(`${at}.type`, type ?? "", ["Recreate", "RollingUpdate"])];
-  if (!rollingUpdate) return [required(`${at}.rollingUpdate`, "this should be defaulted and never be nil")];
+function* validateStrategy({ type, rollingUpdate }: NonNullable<Deployment["spec"]["strategy"]>, at: string): Problems {
+  if (type === "Recreate") {
+    if (rollingUpdate)
+      yield forbiddenField(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'");
+    return;
+  }
+  if (type !== "RollingUpdate") return yield notSupported(`${at}.type`, type ?? "", ["Recreate", "RollingUpdate"]);
+  if (!rollingUpdate) return yield required(`${at}.rollingUpdate`, "this should be defaulted and never be nil");
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
   const path = `${at}.rollingUpdate`;
-  const errors = [
-    ...intOrPercent(maxUnavailable, `${path}.maxUnavailable`),
-    ...intOrPercent(maxSurge, `${path}.maxSurge`),
-  ];
+  yield* intOrPercent(maxUnavailable, `${path}.maxUnavailable`);
+  yield* intOrPercent(maxSurge, `${path}.maxSurge`);
   if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)
-    errors.push(invalidValue(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0"));
-  errors.push(...atMost100Percent(maxUnavailable, `${path}.maxUnavailable`));
-  return errors;
+    yield invalidValue(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0");
+  yield* atMost100Percent(maxUnavailable, `${path}.maxUnavailable`);
 }

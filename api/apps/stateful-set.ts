@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import {
-  type FieldError,
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
+  shaped,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, templateColumns } from "../columns.ts";
@@ -61,41 +62,40 @@ export const statefulSets: Resource<StatefulSet> = defineResource(StatefulSets, 
   ],
 });
 
-function validateSpec(set: StatefulSet): FieldError[] {
+function* validateSpec(set: StatefulSet): Problems {
   const { spec } = set;
-  const errors = validateTemplated(set, "StatefulSet");
+  yield* validateTemplated(set, "StatefulSet");
   const policy = spec.podManagementPolicy;
-  if (!policy) errors.push(required("spec.podManagementPolicy"));
+  if (!policy) yield required("spec.podManagementPolicy");
   else if (policy !== "OrderedReady" && policy !== "Parallel")
-    errors.push(invalidValue("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"));
-  errors.push(...validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy"));
+    yield invalidValue("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'");
+  yield* validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy");
   for (const key of ["whenDeleted", "whenScaled"] as const) {
     const value = spec.persistentVolumeClaimRetentionPolicy?.[key] ?? "Retain";
     if (value !== "Retain" && value !== "Delete")
-      errors.push(notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, value, ["Retain", "Delete"]));
+      yield notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, value, ["Retain", "Delete"]);
   }
-  errors.push(...notNegative(spec.minReadySeconds, "spec.minReadySeconds"));
-  errors.push(...notNegative(spec.ordinals?.start, "spec.ordinals.start"));
-  if (spec.serviceName)
-    for (const p of dns1123Label(spec.serviceName)) errors.push(invalidValue("spec.serviceName", spec.serviceName, p));
-  return errors;
+  yield* notNegative(spec.minReadySeconds, "spec.minReadySeconds");
+  yield* notNegative(spec.ordinals?.start, "spec.ordinals.start");
+  if (spec.serviceName) yield* shaped("spec.serviceName", spec.serviceName, dns1123Label);
 }
 
-function validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): FieldError[] {
+function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): Problems {
   const { type, rollingUpdate } = strategy;
-  if (!type) return [required(at)];
-  if (type === "OnDelete")
-    return rollingUpdate
-      ? [invalidValue(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'")]
-      : [];
-  if (type !== "RollingUpdate") return [invalidValue(at, strategy, "must be 'RollingUpdate' or 'OnDelete'")];
+  if (!type) return yield required(at);
+  if (type === "OnDelete") {
+    if (rollingUpdate)
+      yield invalidValue(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
+    return;
+  }
+  if (type !== "RollingUpdate") return yield invalidValue(at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
   const path = `${at}.rollingUpdate`;
-  const errors = notNegative(rollingUpdate?.partition, `${path}.partition`);
+  yield* notNegative(rollingUpdate?.partition, `${path}.partition`);
   const most = rollingUpdate?.maxUnavailable;
-  if (most === undefined) return errors;
-  errors.push(...intOrPercent(most, `${path}.maxUnavailable`), ...atMost100Percent(most, `${path}.maxUnavailable`));
-  if (Number.parseInt(String(most), 10) === 0) errors.push(invalidValue(`${path}.maxUnavailable`, most, "cannot be 0"));
-  return errors;
+  if (most === undefined) return;
+  yield* intOrPercent(most, `${path}.maxUnavailable`);
+  yield* atMost100Percent(most, `${path}.maxUnavailable`);
+  if (Number.parseInt(String(most), 10) === 0) yield invalidValue(`${path}.maxUnavailable`, most, "cannot be 0");
 }
 
 const mutable = [
@@ -109,11 +109,11 @@ const mutable = [
 ] as const;
 
 /** What names Pods and claims stays: it says which are whose. */
-function onlySomeChange({ spec }: StatefulSet, old: StatefulSet): FieldError[] {
+function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): Problems {
   const fixed = (whole: StatefulSet["spec"]) =>
     Object.fromEntries(Object.entries(whole).filter(([key]) => !mutable.includes(key as never)));
-  if (isDeepStrictEqual(fixed(spec), fixed(old.spec))) return [];
+  if (isDeepStrictEqual(fixed(spec), fixed(old.spec))) return;
   const list = mutable.map((key) => `'${key}'`);
   const text = `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
-  return [forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`)];
+  yield forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`);
 }

@@ -4,6 +4,7 @@ import {
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
 } from "../../apimachinery/field-error.ts";
 import type { LabelSelector } from "../../apimachinery/generated/meta-v1.ts";
@@ -25,38 +26,37 @@ interface Scaled extends Templated {
 }
 
 /** A selector that selects something, and that the template's labels match. */
-export function validateTemplated(
+export function* validateTemplated(
   { spec }: Templated,
   kind: "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet",
-): FieldError[] {
-  const errors = notNegative(spec.replicas, "spec.replicas");
+): Problems {
+  yield* notNegative(spec.replicas, "spec.replicas");
   const at = "spec.selector";
   const { selector, template } = spec;
-  const wrong = validateLabelSelector(selector, at);
+  const wrong = [...validateLabelSelector(selector, at)];
   const empty = selector !== undefined && !selector.matchLabels && !selector.matchExpressions;
-  errors.push(...(selector || kind === "DaemonSet" ? wrong : [required(at)]));
+  if (selector || kind === "DaemonSet") yield* wrong;
+  else yield required(at);
   // Upstream says deployment for ReplicaSets too.
   const word = kind === "ReplicaSet" ? "deployment" : kind.toLowerCase();
-  if (empty) errors.push(invalidValue(at, selector, `empty selector is invalid for ${word}`));
+  if (empty) yield invalidValue(at, selector, `empty selector is invalid for ${word}`);
   const labels = template?.metadata?.labels ?? {};
   if (template && !empty && wrong.length === 0 && !matches(labelSelector(selector), labels))
-    errors.push(invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
-  errors.push(...validateTemplate(template, "spec.template"));
-  errors.push(...validateLongRunning(template, kind));
-  return errors;
+    yield invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
+  yield* validateTemplate(template, "spec.template");
+  yield* validateLongRunning(template, kind);
 }
 
 /** Pods of these kinds run until they are told otherwise. */
-export function validateLongRunning(template: PodTemplateSpec | undefined, kind: string): FieldError[] {
-  const errors: FieldError[] = [];
+export function* validateLongRunning(template: PodTemplateSpec | undefined, kind: string): Problems {
   const { restartPolicy, activeDeadlineSeconds } = template?.spec ?? {};
   if (restartPolicy && restartPolicy !== "Always")
-    errors.push(notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]));
+    yield notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]);
   if (activeDeadlineSeconds !== undefined)
-    errors.push(
-      forbiddenField("spec.template.spec.activeDeadlineSeconds", `activeDeadlineSeconds in ${kind} is not Supported`),
+    yield forbiddenField(
+      "spec.template.spec.activeDeadlineSeconds",
+      `activeDeadlineSeconds in ${kind} is not Supported`,
     );
-  return errors;
 }
 
 export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): FieldError[] =>

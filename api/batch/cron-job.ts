@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { age } from "../../apimachinery/time.ts";
 import {
   ageColumn,
@@ -63,46 +63,45 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
   ],
 });
 
-const validateName = ({ metadata: { name = "" } }: CronJob): FieldError[] =>
-  name.length > maxName ? [invalidValue("metadata.name", name, "must be no more than 52 characters")] : [];
-
-function validateSpec({ spec }: CronJob): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!spec.schedule) errors.push(required("spec.schedule"));
-  else errors.push(...validateSchedule(spec.schedule, spec.timeZone));
-  if (spec.timeZone !== undefined) errors.push(...validateTimeZone(spec.timeZone));
-  const keys = ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] as const;
-  for (const key of keys) errors.push(...notNegative(spec[key], `spec.${key}`));
-  errors.push(...oneOf("spec.concurrencyPolicy", spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"], true));
-  const job = spec.jobTemplate?.spec ?? { template: { spec: { containers: [] } } };
-  return [...errors, ...validateUnselected(job, "spec.jobTemplate.spec"), ...noSelector(job, "spec.jobTemplate.spec")];
+function* validateName({ metadata: { name = "" } }: CronJob): Problems {
+  if (name.length > maxName) yield invalidValue("metadata.name", name, "must be no more than 52 characters");
 }
 
-function validateSchedule(schedule: string, timeZone: string | undefined): FieldError[] {
-  const invalid = (detail: string) => [invalidValue("spec.schedule", schedule, detail)];
-  if (schedule.includes("TZ"))
-    return invalid(
+function* validateSpec({ spec }: CronJob): Problems {
+  if (!spec.schedule) yield required("spec.schedule");
+  else yield* validateSchedule(spec.schedule, spec.timeZone);
+  if (spec.timeZone !== undefined) yield* validateTimeZone(spec.timeZone);
+  const keys = ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] as const;
+  for (const key of keys) yield* notNegative(spec[key], `spec.${key}`);
+  yield* oneOf("spec.concurrencyPolicy", spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"], true);
+  const job = spec.jobTemplate?.spec ?? { template: { spec: { containers: [] } } };
+  yield* validateUnselected(job, "spec.jobTemplate.spec");
+  yield* noSelector(job, "spec.jobTemplate.spec");
+}
+
+function* validateSchedule(schedule: string, timeZone: string | undefined): Problems {
+  if (schedule.includes("TZ")) {
+    const why =
       timeZone === undefined
         ? "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        : "cannot use both timeZone field and TZ or CRON_TZ in schedule",
-    );
+        : "cannot use both timeZone field and TZ or CRON_TZ in schedule";
+    return yield invalidValue("spec.schedule", schedule, why);
+  }
   try {
     parseSchedule(schedule);
-    return [];
   } catch (error) {
-    return invalid((error as Error).message);
+    yield invalidValue("spec.schedule", schedule, (error as Error).message);
   }
 }
 
-function validateTimeZone(timeZone: string): FieldError[] {
-  const invalid = (detail: string) => [invalidValue("spec.timeZone", timeZone, detail)];
-  if (timeZone === "") return invalid("timeZone must be nil or non-empty string");
+function* validateTimeZone(timeZone: string): Problems {
+  const invalid = (detail: string) => invalidValue("spec.timeZone", timeZone, detail);
+  if (timeZone === "") return yield invalid("timeZone must be nil or non-empty string");
   if (timeZone.toLowerCase() === "local")
-    return invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    return yield invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
   try {
     new Intl.DateTimeFormat("en", { timeZone });
-    return [];
   } catch {
-    return invalid(`unknown time zone ${timeZone}`);
+    yield invalid(`unknown time zone ${timeZone}`);
   }
 }

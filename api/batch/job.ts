@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
 import { ageColumn, column, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
@@ -62,47 +62,42 @@ function defaultLabels({ metadata, spec }: Job): void {
   if (labels && !Object.keys(metadata.labels ?? {}).length) metadata.labels = { ...labels };
 }
 
-function validateGeneratedSelector({ metadata, spec }: Job): FieldError[] {
-  if (spec.manualSelector || !spec.selector) return [];
-  const errors: FieldError[] = metadata.uid ? [] : [required("metadata.uid")];
+function* validateGeneratedSelector({ metadata, spec }: Job): Problems {
+  if (spec.manualSelector || !spec.selector) return;
+  if (!metadata.uid) yield required("metadata.uid");
   const labels = spec.template?.metadata?.labels ?? {};
   const expected: Record<string, string> = {};
   for (const key of uidLabels) expected[key] = metadata.uid ?? "";
   for (const key of nameLabels) expected[key] = metadata.name;
   for (const [key, value] of Object.entries(expected)) {
     const at = `spec.template.metadata.labels[${key}]`;
-    if (labels[key] === undefined) errors.push(required(at, `must be '${value}'`));
-    else if (labels[key] !== value) errors.push(invalidValue(at, labels, `must be '${value}'`));
+    if (labels[key] === undefined) yield required(at, `must be '${value}'`);
+    else if (labels[key] !== value) yield invalidValue(at, labels, `must be '${value}'`);
   }
   try {
     if (!matches(labelSelector(spec.selector), expected))
-      errors.push(invalidValue("spec.selector", spec.selector, "`selector` not auto-generated"));
+      yield invalidValue("spec.selector", spec.selector, "`selector` not auto-generated");
   } catch {
     // Its own rules say what is wrong with it.
   }
-  return errors;
 }
 
 /** While a Job is suspended and never started, where its Pods may run can still be said. */
-function onlySome({ spec }: Job, old: Job): FieldError[] {
+function* onlySome({ spec }: Job, old: Job): Problems {
   const before = old.spec;
-  const errors: FieldError[] = [];
   if (!isDeepStrictEqual(spec.completions, before.completions)) {
     const elastic = spec.completionMode === "Indexed" && spec.completions !== undefined;
-    if (!elastic) errors.push(...immutableField("spec.completions", spec.completions, before.completions));
+    if (!elastic) yield* immutableField("spec.completions", spec.completions, before.completions);
     else if (spec.completions !== spec.parallelism)
-      errors.push(
-        invalidValue("spec.completions", spec.completions, "can only be modified in tandem with spec.parallelism"),
-      );
+      yield invalidValue("spec.completions", spec.completions, "can only be modified in tandem with spec.parallelism");
   }
   const steerable = before.suspend === true && old.status?.startTime === undefined;
   const fixed = (template: PodTemplateSpec) => (steerable ? withoutPlacement(template) : template);
-  errors.push(...immutableField("spec.selector", spec.selector, before.selector));
+  yield* immutableField("spec.selector", spec.selector, before.selector);
   if (!isDeepStrictEqual(fixed(spec.template), fixed(before.template)))
-    errors.push(...immutableField("spec.template", spec.template, before.template));
+    yield* immutableField("spec.template", spec.template, before.template);
   const keys = ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] as const;
-  for (const key of keys) errors.push(...immutableField(`spec.${key}`, spec[key], before[key]));
-  return errors;
+  for (const key of keys) yield* immutableField(`spec.${key}`, spec[key], before[key]);
 }
 
 function withoutPlacement({ metadata, spec }: PodTemplateSpec): unknown {

@@ -1,4 +1,4 @@
-import { duplicate, type FieldError, forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import { duplicate, forbiddenField, invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../generated/certificates-v1.ts";
 import { validateObjectMetaUpdate } from "../metadata.ts";
@@ -57,30 +57,29 @@ const timed = (conditions: Conditions, old: CertificateSigningRequest, now: stri
     };
   });
 
-function validate(request: CertificateSigningRequest, old: CertificateSigningRequest, status: boolean): FieldError[] {
-  const errors = validateObjectMetaUpdate(request.metadata, old.metadata);
+function* validate(request: CertificateSigningRequest, old: CertificateSigningRequest, status: boolean): Problems {
+  yield* validateObjectMetaUpdate(request.metadata, old.metadata);
   const conditions = request.status?.conditions ?? [];
   const seen = new Set<string>();
   for (const [i, { type, status: value }] of conditions.entries()) {
     const at = `status.conditions[${i}]`;
-    if (!type) errors.push({ type: "FieldValueRequired", field: `${at}.type`, detail: "" });
+    if (!type) yield { type: "FieldValueRequired", field: `${at}.type`, detail: "" };
     const known = decisions.has(type) || type === "Failed" ? ["True"] : ["False", "True", "Unknown"];
-    errors.push(...oneOf(`${at}.status`, value, known, true));
-    if (seen.has(type)) errors.push(duplicate(`${at}.type`, type));
+    yield* oneOf(`${at}.status`, value, known, true);
+    if (seen.has(type)) yield duplicate(`${at}.type`, type);
     const other = type === "Approved" ? "Denied" : type === "Denied" ? "Approved" : undefined;
     if (other !== undefined && seen.has(other))
-      errors.push(invalidValue(`${at}.type`, type, "Approved and Denied conditions are mutually exclusive"));
+      yield invalidValue(`${at}.type`, type, "Approved and Denied conditions are mutually exclusive");
     seen.add(type);
   }
   const before = new Set(old.status?.conditions?.map(({ type }) => type));
   const refuse = (verb: string, type: string) =>
     forbiddenField("status.conditions", `updates may not ${verb} a condition of type ${JSON.stringify(type)}`);
   for (const type of [...decisions, "Failed"]) {
-    if (before.has(type) && !seen.has(type)) errors.push(refuse("remove", type));
-    if (status && decisions.has(type) && seen.has(type) && !before.has(type)) errors.push(refuse("add", type));
+    if (before.has(type) && !seen.has(type)) yield refuse("remove", type);
+    if (status && decisions.has(type) && seen.has(type) && !before.has(type)) yield refuse("add", type);
   }
   const certificate = old.status?.certificate;
   if (certificate && request.status?.certificate !== certificate)
-    errors.push(forbiddenField("status.certificate", "updates may not change existing certificate content"));
-  return errors;
+    yield forbiddenField("status.certificate", "updates may not change existing certificate content");
 }

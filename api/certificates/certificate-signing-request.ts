@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, notSupported, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { humanDuration } from "../../apimachinery/time.ts";
 import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
@@ -63,43 +63,40 @@ const usages = new Set([
   ..."ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc".split(","),
 ]);
 
-function validateSpec({ spec }: CertificateSigningRequest): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ spec }: CertificateSigningRequest): Problems {
   const pem = Buffer.from(spec.request ?? "", "base64").toString("latin1");
   if (!/-----BEGIN CERTIFICATE REQUEST-----[\s\S]+-----END CERTIFICATE REQUEST-----/.test(pem))
-    errors.push(invalidValue("spec.request", spec.request ?? "", "PEM block type must be CERTIFICATE REQUEST"));
+    yield invalidValue("spec.request", spec.request ?? "", "PEM block type must be CERTIFICATE REQUEST");
   const list = spec.usages ?? [];
-  if (list.length === 0) errors.push(required("spec.usages"));
+  if (list.length === 0) yield required("spec.usages");
   for (const [i, usage] of list.entries()) {
-    if (!usages.has(usage)) errors.push(notSupported(`spec.usages[${i}]`, usage, [...usages].sort()));
+    if (!usages.has(usage)) yield notSupported(`spec.usages[${i}]`, usage, [...usages].sort());
     if (list.indexOf(usage) < i)
-      errors.push({ type: "FieldValueDuplicate", field: `spec.usages[${i}]`, badValue: usage, detail: "" });
+      yield { type: "FieldValueDuplicate", field: `spec.usages[${i}]`, badValue: usage, detail: "" };
   }
   if (spec.signerName === "kubernetes.io/legacy-unknown")
-    errors.push(
-      invalidValue("spec.signerName", spec.signerName, "the legacy signerName is not allowed via this API version"),
-    );
-  else errors.push(...validateSigner(spec.signerName));
+    yield invalidValue("spec.signerName", spec.signerName, "the legacy signerName is not allowed via this API version");
+  else yield* validateSigner(spec.signerName);
   const seconds = spec.expirationSeconds;
   if (seconds !== undefined && seconds < minSeconds)
-    errors.push(
-      invalidValue(
-        "spec.expirationSeconds",
-        seconds,
-        `may not specify a duration less than ${minSeconds} seconds (10 minutes)`,
-      ),
+    yield invalidValue(
+      "spec.expirationSeconds",
+      seconds,
+      `may not specify a duration less than ${minSeconds} seconds (10 minutes)`,
     );
-  return errors;
 }
 
-function validateSigner(name: string | undefined): FieldError[] {
+function* validateSigner(name: string | undefined): Problems {
   const at = "spec.signerName";
-  if (!name) return [required(at)];
+  if (!name) return yield required(at);
   const [domain = "", path = "", ...more] = name.split("/");
   if (!path || more.length > 0)
-    return [invalidValue(at, name, 'must be a fully qualified domain and path of the form "example.com/signer-name"')];
-  const errors = [...dns1123Subdomain(domain), ...dns1123Subdomain(path)].map((p) => invalidValue(at, name, p));
+    return yield invalidValue(
+      at,
+      name,
+      'must be a fully qualified domain and path of the form "example.com/signer-name"',
+    );
+  yield* [...dns1123Subdomain(domain), ...dns1123Subdomain(path)].map((p) => invalidValue(at, name, p));
   if (!domain.includes("."))
-    errors.push(invalidValue(at, name, "should be a domain with at least two segments separated by dots"));
-  return errors;
+    yield invalidValue(at, name, "should be a domain with at least two segments separated by dots");
 }

@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Lease } from "../generated/coordination-v1.ts";
 import { Leases } from "../generated/resources.ts";
@@ -14,12 +14,10 @@ export const leases: Resource<Lease> = defineResource(Leases, {
   columns: [nameColumn, column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it."), ageColumn],
 });
 
-function validateSpec({ spec }: Lease): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ spec }: Lease): Problems {
   const { leaseDurationSeconds, leaseTransitions } = spec ?? {};
   if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0)
-    errors.push(invalidValue("spec.leaseDurationSeconds", leaseDurationSeconds, "must be greater than 0"));
+    yield invalidValue("spec.leaseDurationSeconds", leaseDurationSeconds, "must be greater than 0");
   if (leaseTransitions !== undefined && leaseTransitions < 0)
-    errors.push(invalidValue("spec.leaseTransitions", leaseTransitions, "must be greater than or equal to 0"));
-  return errors;
+    yield invalidValue("spec.leaseTransitions", leaseTransitions, "must be greater than or equal to 0");
 }

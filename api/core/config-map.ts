@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type FieldError, forbiddenField, invalidValue, tooLong } from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, type Problems, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import type { ConfigMap } from "../generated/core-v1.ts";
@@ -26,33 +26,28 @@ export const configMaps: Resource<ConfigMap> = defineResource(ConfigMaps, {
 });
 
 /** Once `immutable` is set, it and the data stay. */
-export function frozen<T extends { immutable?: boolean }>(
+export function* frozen<T extends { immutable?: boolean }>(
   object: T,
   old: T,
   keys: readonly (keyof T & string)[],
-): FieldError[] {
-  if (!old.immutable) return [];
-  const errors: FieldError[] = [];
+): Problems {
+  if (!old.immutable) return;
   const text = "field is immutable when `immutable` is set";
-  if (!object.immutable) errors.push(forbiddenField("immutable", text));
-  for (const key of keys)
-    if (!isDeepStrictEqual(object[key] ?? {}, old[key] ?? {})) errors.push(forbiddenField(key, text));
-  return errors;
+  if (!object.immutable) yield forbiddenField("immutable", text);
+  for (const key of keys) if (!isDeepStrictEqual(object[key] ?? {}, old[key] ?? {})) yield forbiddenField(key, text);
 }
 
-function validateData({ data = {}, binaryData = {} }: ConfigMap): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateData({ data = {}, binaryData = {} }: ConfigMap): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(data)) {
-    for (const p of configMapKey(key)) errors.push(invalidValue(`data[${key}]`, key, p));
+    yield* shaped(`data[${key}]`, key, configMapKey);
     if (Object.hasOwn(binaryData, key))
-      errors.push(invalidValue(`data[${key}]`, key, "duplicate of key present in binaryData"));
+      yield invalidValue(`data[${key}]`, key, "duplicate of key present in binaryData");
     size += Buffer.byteLength(value);
   }
   for (const [key, value] of Object.entries(binaryData)) {
-    for (const p of configMapKey(key)) errors.push(invalidValue(`binaryData[${key}]`, key, p));
+    yield* shaped(`binaryData[${key}]`, key, configMapKey);
     size += Math.floor((value.length * 3) / 4);
   }
-  if (size > maxDataBytes) errors.push(tooLong("", maxDataBytes));
-  return errors;
+  if (size > maxDataBytes) yield tooLong("", maxDataBytes);
 }

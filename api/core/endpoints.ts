@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { dns1123Label, portNumber } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
@@ -28,42 +28,39 @@ export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
     columns: [nameColumn, column("Endpoints", endpointsText, "Addresses and ports behind the Service."), ageColumn],
   });
 
-function validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolean): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolean): Problems {
   for (const [i, { addresses = [], notReadyAddresses = [], ports = [] }] of subsets.entries()) {
     const at = `subsets[${i}]`;
     if (addresses.length + notReadyAddresses.length === 0)
-      errors.push(required(at, "must specify `addresses` or `notReadyAddresses`"));
+      yield required(at, "must specify `addresses` or `notReadyAddresses`");
     for (const [list, entries] of [
       ["addresses", addresses],
       ["notReadyAddresses", notReadyAddresses],
     ] as const)
-      for (const [j, { ip }] of entries.entries())
-        errors.push(...endpointAddress(ip, `${at}.${list}[${j}].ip`, allowLoopback));
+      for (const [j, { ip }] of entries.entries()) yield* endpointAddress(ip, `${at}.${list}[${j}].ip`, allowLoopback);
     for (const [j, { name, port, protocol }] of ports.entries()) {
       const p = `${at}.ports[${j}]`;
-      if (!name && ports.length > 1) errors.push(required(`${p}.name`));
-      else if (name) for (const problem of dns1123Label(name)) errors.push(invalidValue(`${p}.name`, name, problem));
-      for (const problem of portNumber(port)) errors.push(invalidValue(`${p}.port`, port, problem));
-      errors.push(...oneOf(`${p}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true));
+      if (!name && ports.length > 1) yield required(`${p}.name`);
+      else if (name) yield* shaped(`${p}.name`, name, dns1123Label);
+      yield* shaped(`${p}.port`, port, portNumber);
+      yield* oneOf(`${p}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
     }
   }
-  return errors;
 }
 
 /**
  * An address that traffic can be sent to.
  * Differs: loopback addresses pass when `allowLoopback`, for labs whose Pods live on 127.0.0.0/8.
  */
-export function endpointAddress(ip: string, path: string, allowLoopback: boolean): FieldError[] {
-  if (isIP(ip) === 0) return [invalidValue(path, ip, ipText)];
+export function* endpointAddress(ip: string, path: string, allowLoopback: boolean): Problems {
+  if (isIP(ip) === 0) return yield invalidValue(path, ip, ipText);
   const special: [RegExp, string][] = [
     [/^(0\.0\.0\.0|::)$/, "may not be unspecified (0.0.0.0 or ::)"],
     [/^(127\.|::1$)/, "may not be in the loopback range (127.0.0.0/8, ::1/128)"],
     [/^(169\.254\.|fe[89ab])/i, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"],
     [/^224\.0\.0\.|^ff02:/i, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"],
   ];
-  return special
+  yield* special
     .filter(([range], i) => range.test(ip) && !(i === 1 && allowLoopback))
     .map(([, problem]) => invalidValue(path, ip, problem));
 }

@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { age, humanDuration, parseTime } from "../../apimachinery/time.ts";
 import { column, integer, wide } from "../columns.ts";
@@ -68,22 +68,18 @@ function source({ source, reportingComponent, reportingInstance }: Event): strin
 const lengths = { reportingInstance: 128, action: 128, reason: 128 } as const;
 
 /** An Event with an eventTime is of the newer kind, of which more is asked. */
-function validateEvent(event: Event): FieldError[] {
+function* validateEvent(event: Event): Problems {
   const { metadata, involvedObject, eventTime, reportingComponent = "", message = "" } = event;
   const namespace = involvedObject.namespace ?? "";
-  const errors: FieldError[] = [];
   const clusterWide = metadata.namespace === "default" || (eventTime && metadata.namespace === "kube-system");
   if (namespace ? !eventTime && namespace !== metadata.namespace : !clusterWide)
-    errors.push(invalidValue("involvedObject.namespace", namespace, "does not match event.namespace"));
-  if (!eventTime) return errors;
-  if (!reportingComponent) errors.push(required("reportingController"));
-  for (const p of qualifiedName(reportingComponent))
-    errors.push(invalidValue("reportingController", reportingComponent, p));
+    yield invalidValue("involvedObject.namespace", namespace, "does not match event.namespace");
+  if (!eventTime) return;
+  if (!reportingComponent) yield required("reportingController");
+  yield* shaped("reportingController", reportingComponent, qualifiedName);
   for (const [key, max] of Object.entries(lengths) as [keyof typeof lengths, number][]) {
-    if (!event[key]) errors.push(required(key));
-    if (Buffer.byteLength(event[key] ?? "") > max)
-      errors.push(invalidValue(key, "", `can have at most ${max} characters`));
+    if (!event[key]) yield required(key);
+    if (Buffer.byteLength(event[key] ?? "") > max) yield invalidValue(key, "", `can have at most ${max} characters`);
   }
-  if (Buffer.byteLength(message) > 1024) errors.push(invalidValue("message", "", "can have at most 1024 characters"));
-  return errors;
+  if (Buffer.byteLength(message) > 1024) yield invalidValue("message", "", "can have at most 1024 characters");
 }

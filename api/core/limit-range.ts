@@ -1,4 +1,11 @@
-import { duplicate, type FieldError, forbiddenField, invalidValue, required } from "../../apimachinery/field-error.ts";
+import {
+  duplicate,
+  forbiddenField,
+  invalidValue,
+  type Problems,
+  required,
+  shaped,
+} from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { compareQuantities } from "../../apimachinery/quantity.ts";
 import { createdColumn, nameColumn } from "../columns.ts";
@@ -17,15 +24,15 @@ export const limitRanges: Resource<LimitRange> = defineResource(LimitRanges, {
       item.defaultRequest = { ...item.min, ...item.default, ...item.defaultRequest };
     }
   },
-  ...rules(namespaced, ({ spec }) => {
+  ...rules(namespaced, function* ({ spec }: LimitRange) {
     const types = new Set<string>();
-    return (spec.limits ?? []).flatMap((item, i) => {
+    for (const [i, item] of (spec.limits ?? []).entries()) {
       const at = `spec.limits[${i}]`;
-      const errors = qualifiedName(item.type ?? "").map((p) => invalidValue(`${at}.type`, item.type ?? "", p));
-      if (types.has(item.type)) errors.push(duplicate(`${at}.type`, item.type));
+      yield* shaped(`${at}.type`, item.type ?? "", qualifiedName);
+      if (types.has(item.type)) yield duplicate(`${at}.type`, item.type);
       types.add(item.type);
-      return [...errors, ...validateItem(item, at)];
-    });
+      yield* validateItem(item, at);
+    }
   }),
   columns: [nameColumn, createdColumn],
 });
@@ -40,8 +47,7 @@ const order = [
   ["default", "max", "default value", "max value", "default"],
 ] as const;
 
-function validateItem(item: LimitRangeItem, at: string): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateItem(item: LimitRangeItem, at: string): Problems {
   const keys = new Set(
     (["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] as const).flatMap((part) =>
       Object.keys(item[part] ?? {}),
@@ -50,22 +56,21 @@ function validateItem(item: LimitRangeItem, at: string): FieldError[] {
   if (item.type === "Pod") {
     for (const part of ["default", "defaultRequest"] as const)
       if (Object.keys(item[part] ?? {}).length)
-        errors.push(forbiddenField(`${at}.${part}`, "may not be specified when `type` is 'Pod'"));
+        yield forbiddenField(`${at}.${part}`, "may not be specified when `type` is 'Pod'");
   } else if (item.type === "PersistentVolumeClaim" && !item.min?.["storage"] && !item.max?.["storage"])
-    errors.push(
-      required(`${at}.limits`, "either minimum or maximum storage value is required, but neither was provided"),
-    );
+    yield required(`${at}.limits`, "either minimum or maximum storage value is required, but neither was provided");
   for (const key of keys) {
     for (const [low, high, lowName, highName, field] of order) {
       const [a, b] = [item[low]?.[key], item[high]?.[key]];
       if (a !== undefined && b !== undefined && compareQuantities(a, b) > 0)
-        errors.push(
-          invalidValue(`${at}.${field}[${key}]`, item[field]![key], `${lowName} ${a} is greater than ${highName} ${b}`),
+        yield invalidValue(
+          `${at}.${field}[${key}]`,
+          item[field]![key],
+          `${lowName} ${a} is greater than ${highName} ${b}`,
         );
     }
     const ratio = item.maxLimitRequestRatio?.[key];
     if (ratio !== undefined && compareQuantities(ratio, "1") < 0)
-      errors.push(invalidValue(`${at}.maxLimitRequestRatio[${key}]`, ratio, `ratio ${ratio} is less than 1`));
+      yield invalidValue(`${at}.maxLimitRequestRatio[${key}]`, ratio, `ratio ${ratio} is less than 1`);
   }
-  return errors;
 }

@@ -1,10 +1,11 @@
 import {
   duplicate,
-  type FieldError,
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
+  shaped,
 } from "../../apimachinery/field-error.ts";
 import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
@@ -61,30 +62,28 @@ function roles({ metadata }: Node): string {
   return orNone([...found].filter(Boolean).sort().join(","));
 }
 
-function validateUpdate(node: Node, old: Node): FieldError[] {
-  const errors = [...validateObjectMetaUpdate(node.metadata, old.metadata), ...validateTaints(node)];
+function* validateUpdate(node: Node, old: Node): Problems {
+  yield* validateObjectMetaUpdate(node.metadata, old.metadata);
+  yield* validateTaints(node);
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
-    errors.push(forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'));
+    yield forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
   if (old.spec.providerID && old.spec.providerID !== node.spec.providerID)
-    errors.push(forbiddenField("spec.providerID", 'node updates may not change providerID except from "" to valid'));
-  return errors;
+    yield forbiddenField("spec.providerID", 'node updates may not change providerID except from "" to valid');
 }
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-function validateTaints({ spec }: Node): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateTaints({ spec }: Node): Problems {
   const seen = new Set<string>();
   for (const [i, taint] of (spec.taints ?? []).entries()) {
     const at = `spec.taints[${i}]`;
-    for (const p of qualifiedName(taint.key)) errors.push(invalidValue(`${at}.key`, taint.key, p));
-    for (const p of labelValue(taint.value ?? "")) errors.push(invalidValue(`${at}.value`, taint.value, p));
-    if (!taint.effect) errors.push(required(`${at}.effect`));
-    else if (!effects.includes(taint.effect)) errors.push(notSupported(`${at}.effect`, taint.effect, effects));
+    yield* shaped(`${at}.key`, taint.key, qualifiedName);
+    for (const p of labelValue(taint.value ?? "")) yield invalidValue(`${at}.value`, taint.value, p);
+    if (!taint.effect) yield required(`${at}.effect`);
+    else if (!effects.includes(taint.effect)) yield notSupported(`${at}.effect`, taint.effect, effects);
     const key = `${taint.key}:${taint.effect}`;
-    if (seen.has(key)) errors.push(duplicate(at, taint));
+    if (seen.has(key)) yield duplicate(at, taint);
     seen.add(key);
   }
-  return errors;
 }

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type FieldError, forbiddenField, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { compareQuantities } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
@@ -73,38 +73,31 @@ function levelSources(spec: PersistentVolumeClaimSpec): void {
   }
 }
 
-export function validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string): FieldError[] {
-  const errors = validateAccessModes(spec.accessModes, `${at}.accessModes`, "at least 1 access mode is required");
-  errors.push(...validateLabelSelector(spec.selector, `${at}.selector`));
+export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string): Problems {
+  yield* validateAccessModes(spec.accessModes, `${at}.accessModes`, "at least 1 access mode is required");
+  yield* validateLabelSelector(spec.selector, `${at}.selector`);
   const storage = spec.resources?.requests?.["storage"];
   const path = `${at}.resources[storage]`;
-  if (storage === undefined) errors.push(required(path));
-  else errors.push(...validatePositive(storage, path));
-  errors.push(...validateClassName(spec.storageClassName, `${at}.storageClassName`));
-  errors.push(...validateVolumeMode(spec.volumeMode, `${at}.volumeMode`));
+  if (storage === undefined) yield required(path);
+  else yield* validatePositive(storage, path);
+  yield* validateClassName(spec.storageClassName, `${at}.storageClassName`);
+  yield* validateVolumeMode(spec.volumeMode, `${at}.volumeMode`);
   for (const key of ["dataSource", "dataSourceRef"] as const) {
     const source = spec[key];
     if (!source) continue;
-    if (!source.name) errors.push(required(`${at}.${key}.name`));
-    if (!source.kind) errors.push(required(`${at}.${key}.kind`));
+    if (!source.name) yield required(`${at}.${key}.name`);
+    if (!source.kind) yield required(`${at}.${key}.kind`);
     if (!source.apiGroup && source.kind !== "PersistentVolumeClaim")
-      errors.push(
-        invalidValue(
-          `${at}.${key}`,
-          source.kind,
-          "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
-        ),
+      yield invalidValue(
+        `${at}.${key}`,
+        source.kind,
+        "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
       );
   }
-  return errors;
 }
 
 /** A claim is bound once; later only more may be asked for. */
-function onlySome(
-  { spec = {}, status }: PersistentVolumeClaim,
-  { spec: old = {} }: PersistentVolumeClaim,
-): FieldError[] {
-  const errors: FieldError[] = [];
+function* onlySome({ spec = {}, status }: PersistentVolumeClaim, { spec: old = {} }: PersistentVolumeClaim): Problems {
   const { resources, ...rest } = spec;
   const { resources: before, ...oldRest } = old;
   const fixed = (given: PersistentVolumeClaimSpec, whole: PersistentVolumeClaimSpec) => ({
@@ -117,18 +110,16 @@ function onlySome(
   });
   // Differs: upstream adds Go's diff of the two specs.
   if (!isDeepStrictEqual(fixed(rest, spec), fixed(oldRest, old)))
-    errors.push(
-      forbiddenField(
-        "spec",
-        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-      ),
+    yield forbiddenField(
+      "spec",
+      "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
     );
   const [now, then] = [resources?.requests?.["storage"], before?.requests?.["storage"]];
   const has = status?.capacity?.["storage"];
   if (now !== undefined && then !== undefined && compareQuantities(now, then) < 0)
     if (has === undefined || compareQuantities(now, has) <= 0)
-      errors.push(forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity"));
-  return [...errors, ...immutableField("spec.volumeMode", spec.volumeMode, old.volumeMode)];
+      yield forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity");
+  yield* immutableField("spec.volumeMode", spec.volumeMode, old.volumeMode);
 }
 
 function withoutStorage(resources: PersistentVolumeClaimSpec["resources"]): unknown {

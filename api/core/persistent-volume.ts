@@ -1,11 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import {
-  type FieldError,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  required,
-} from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
 import { PersistentVolumes } from "../generated/resources.ts";
@@ -13,6 +7,7 @@ import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
 import { oneOf } from "./container-validation.ts";
+import { validateVolumePath } from "./pod-validation.ts";
 import {
   accessModesText,
   classOf,
@@ -80,70 +75,51 @@ const common = new Set<string>([
 const sourceOf = (spec: PersistentVolumeSpec) =>
   Object.fromEntries(Object.entries(spec).filter(([key, value]) => !common.has(key) && value !== undefined));
 
-function validateSpec({ spec }: PersistentVolume): FieldError[] {
-  const errors = validateAccessModes(spec.accessModes, "spec.accessModes", "");
+function* validateSpec({ spec }: PersistentVolume): Problems {
+  yield* validateAccessModes(spec.accessModes, "spec.accessModes", "");
   const { capacity = {} } = spec;
-  if (Object.keys(capacity).length === 0) errors.push(required("spec.capacity"));
+  if (Object.keys(capacity).length === 0) yield required("spec.capacity");
   else if (!("storage" in capacity) || Object.keys(capacity).length > 1)
-    errors.push(notSupported("spec.capacity", capacity, ["storage"]));
-  for (const [name, quantity] of Object.entries(capacity))
-    errors.push(...validatePositive(quantity, `spec.capacity[${name}]`));
+    yield notSupported("spec.capacity", capacity, ["storage"]);
+  for (const [name, quantity] of Object.entries(capacity)) yield* validatePositive(quantity, `spec.capacity[${name}]`);
   const policy = spec.persistentVolumeReclaimPolicy;
-  errors.push(...oneOf("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"], false));
+  yield* oneOf("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"], false);
   const sources = Object.keys(sourceOf(spec));
-  if (sources.length === 0) errors.push(required("spec", "must specify a volume type"));
+  if (sources.length === 0) yield required("spec", "must specify a volume type");
   for (const extra of sources.slice(1))
-    errors.push(forbiddenField(`spec.${extra}`, "may not specify more than 1 volume type"));
-  errors.push(...validateSource(spec));
-  errors.push(...validateClassName(spec.storageClassName, "spec.storageClassName"));
-  return [...errors, ...validateVolumeMode(spec.volumeMode, "spec.volumeMode")];
+    yield forbiddenField(`spec.${extra}`, "may not specify more than 1 volume type");
+  yield* validateSource(spec);
+  yield* validateClassName(spec.storageClassName, "spec.storageClassName");
+  yield* validateVolumeMode(spec.volumeMode, "spec.volumeMode");
 }
 
-function validateSource({ hostPath, local, nfs, csi, nodeAffinity, ...spec }: PersistentVolumeSpec): FieldError[] {
-  const errors: FieldError[] = [];
-  const need = (value: string | undefined, at: string) => {
-    if (!value) errors.push(required(at));
-  };
-  const noBack = (path: string, at: string) => {
-    if (path.split("/").includes("..")) errors.push(invalidValue(at, path, "must not contain '..'"));
-  };
+function* validateSource({ hostPath, local, nfs, csi, nodeAffinity, ...spec }: PersistentVolumeSpec): Problems {
   if (hostPath) {
-    need(hostPath.path, "spec.hostPath.path");
-    noBack(hostPath.path ?? "", "spec.hostPath.path");
+    yield* validateVolumePath(hostPath.path, "spec.hostPath.path");
     if (hostPath.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle")
-      errors.push(
-        forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'"),
-      );
+      yield forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
   }
   if (local) {
-    need(local.path, "spec.local.path");
-    noBack(local.path ?? "", "spec.local.path");
-    if (!nodeAffinity) errors.push(required("spec.nodeAffinity", "Local volume requires node affinity"));
+    yield* validateVolumePath(local.path, "spec.local.path");
+    if (!nodeAffinity) yield required("spec.nodeAffinity", "Local volume requires node affinity");
   }
   if (nfs) {
-    need(nfs.server, "spec.nfs.server");
-    need(nfs.path, "spec.nfs.path");
-    if (nfs.path && !nfs.path.startsWith("/"))
-      errors.push(invalidValue("spec.nfs.path", nfs.path, "must be an absolute path"));
+    if (!nfs.server) yield required("spec.nfs.server");
+    if (!nfs.path) yield required("spec.nfs.path");
+    else if (!nfs.path.startsWith("/")) yield invalidValue("spec.nfs.path", nfs.path, "must be an absolute path");
   }
   if (csi) {
-    need(csi.driver, "spec.csi.driver");
-    need(csi.volumeHandle, "spec.csi.volumeHandle");
+    if (!csi.driver) yield required("spec.csi.driver");
+    if (!csi.volumeHandle) yield required("spec.csi.volumeHandle");
   }
   if (nodeAffinity && !nodeAffinity.required)
-    errors.push(required("spec.nodeAffinity.required", "must specify required node constraints"));
-  return errors;
+    yield required("spec.nodeAffinity.required", "must specify required node constraints");
 }
 
-function onlySome({ spec }: PersistentVolume, old: PersistentVolume): FieldError[] {
-  const errors: FieldError[] = [];
+function* onlySome({ spec }: PersistentVolume, old: PersistentVolume): Problems {
   // Differs: upstream adds Go's diff of the two sources.
   if (!isDeepStrictEqual(sourceOf(spec), sourceOf(old.spec)))
-    errors.push(
-      forbiddenField("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation"),
-    );
-  errors.push(...immutableField("spec.volumeMode", spec.volumeMode, old.spec.volumeMode));
-  if (old.spec.nodeAffinity)
-    errors.push(...immutableField("spec.nodeAffinity", spec.nodeAffinity, old.spec.nodeAffinity));
-  return errors;
+    yield forbiddenField("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
+  yield* immutableField("spec.volumeMode", spec.volumeMode, old.spec.volumeMode);
+  if (old.spec.nodeAffinity) yield* immutableField("spec.nodeAffinity", spec.nodeAffinity, old.spec.nodeAffinity);
 }

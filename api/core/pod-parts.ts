@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { type FieldError, forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, notFoundValue, type Problems } from "../../apimachinery/field-error.ts";
 import type { Container, Pod } from "../generated/core-v1.ts";
 import { validateObjectMetaUpdate } from "../metadata.ts";
 import type { Part } from "../resource.ts";
@@ -19,24 +19,21 @@ export const ephemeralContainers: Part<Pod> = {
     else delete pod.spec.ephemeralContainers;
     countGeneration(pod, old);
   },
-  validate(pod, old) {
+  *validate(pod, old) {
     if (old.metadata.annotations?.[mirror] !== undefined)
-      return [forbiddenField("", "static pods do not support ephemeral containers")];
-    const errors = [
-      ...validateObjectMetaUpdate(pod.metadata, old.metadata),
-      ...validatePodSpec(pod.spec, "spec"),
-      ...validateEphemeral(pod),
-    ];
+      return yield forbiddenField("", "static pods do not support ephemeral containers");
+    yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
+    yield* validatePodSpec(pod.spec, "spec");
+    yield* validateEphemeral(pod);
     const now = new Map(pod.spec.ephemeralContainers?.map((container) => [container.name, container]));
     for (const before of old.spec.ephemeralContainers ?? []) {
       const name = JSON.stringify(before.name);
       const after = now.get(before.name);
-      const refuse = (what: string) => forbiddenField("spec.ephemeralContainers", what);
-      if (after === undefined) errors.push(refuse(`existing ephemeral containers ${name} may not be removed\n`));
-      else if (!isDeepStrictEqual(after, before))
-        errors.push(refuse(`existing ephemeral containers ${name} may not be changed\n`));
+      const refused = (what: string) =>
+        forbiddenField("spec.ephemeralContainers", `existing ephemeral containers ${name} may not be ${what}\n`);
+      if (after === undefined) yield refused("removed");
+      else if (!isDeepStrictEqual(after, before)) yield refused("changed");
     }
-    return errors;
   },
 };
 
@@ -46,25 +43,21 @@ const forbidden = [
   "resources" as const,
 ];
 
-function validateEphemeral({ spec }: Pod): FieldError[] {
+function* validateEphemeral({ spec }: Pod): Problems {
   const others = new Set([...spec.containers, ...(spec.initContainers ?? [])].map(({ name }) => name));
-  const errors: FieldError[] = [];
   for (const [i, container] of (spec.ephemeralContainers ?? []).entries()) {
     const at = `spec.ephemeralContainers[${i}]`;
     for (const field of forbidden) {
       const value = container[field];
       if (value !== undefined && Object.keys(value).length > 0)
-        errors.push(forbiddenField(`${at}.${field}`, "cannot be set for an Ephemeral Container"));
+        yield forbiddenField(`${at}.${field}`, "cannot be set for an Ephemeral Container");
     }
     const target = container.targetContainerName;
-    if (target && !others.has(target))
-      errors.push({ type: "FieldValueNotFound", field: `${at}.targetContainerName`, badValue: target, detail: "" });
+    if (target && !others.has(target)) yield notFoundValue(`${at}.targetContainerName`, target);
     for (const [j, { subPath, subPathExpr }] of (container.volumeMounts ?? []).entries())
       for (const [name, value] of Object.entries({ subPath, subPathExpr }))
-        if (value)
-          errors.push(forbiddenField(`${at}.volumeMounts[${j}].${name}`, "cannot be set for an Ephemeral Container"));
+        if (value) yield forbiddenField(`${at}.volumeMounts[${j}].${name}`, "cannot be set for an Ephemeral Container");
   }
-  return errors;
 }
 
 export const resize: Part<Pod> = {
@@ -85,23 +78,22 @@ export const resize: Part<Pod> = {
         Object.assign(list[i]!, { ...(resources && { resources }), ...(resizePolicy && { resizePolicy }) });
     countGeneration(pod, old);
   },
-  validate(pod, old) {
-    if (old.metadata.annotations?.[mirror] !== undefined) return [forbiddenField("", "static pods cannot be resized")];
-    const errors = [...validateObjectMetaUpdate(pod.metadata, old.metadata), ...validatePodSpec(pod.spec, "spec")];
+  *validate(pod, old) {
+    if (old.metadata.annotations?.[mirror] !== undefined)
+      return yield forbiddenField("", "static pods cannot be resized");
+    yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
+    yield* validatePodSpec(pod.spec, "spec");
     if (qosClass(pod.spec) !== qosClass(old.spec))
-      errors.push(
-        invalidValue("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing"),
-      );
+      yield invalidValue("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing");
     if (!isDeepStrictEqual(unresized(pod), unresized(old)))
-      errors.push(forbiddenField("spec", "only cpu and memory resources are mutable"));
+      yield forbiddenField("spec", "only cpu and memory resources are mutable");
     for (const list of ["containers", "initContainers"] as const)
       for (const [i, { resources = {} }] of (old.spec[list] ?? []).entries())
         for (const kind of ["limits", "requests"] as const) {
           const now = pod.spec[list]?.[i]?.resources?.[kind] ?? {};
           if (Object.keys(resources[kind] ?? {}).some((name) => now[name] === undefined))
-            errors.push(forbiddenField(`spec.${list}[${i}].resources.${kind}`, `resource ${kind} cannot be removed`));
+            yield forbiddenField(`spec.${list}[${i}].resources.${kind}`, `resource ${kind} cannot be removed`);
         }
-    return errors;
   },
 };
 

@@ -1,4 +1,4 @@
-import { type FieldError, forbiddenField } from "../../apimachinery/field-error.ts";
+import { forbiddenField, type Problems } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Pod, PodSpec, Toleration } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
@@ -85,17 +85,14 @@ export const pods: Resource<Pod> = defineResource(Pods, {
     ...validatePodSpec(pod.spec, "spec"),
     ...validateSpecUpdate(pod.spec, old.spec),
   ],
-  validateStatusUpdate(pod, old) {
-    const errors = validateObjectMetaUpdate(pod.metadata, old.metadata);
+  *validateStatusUpdate(pod, old) {
+    yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
     for (const [i, status] of (pod.status?.containerStatuses ?? []).entries()) {
       const before = old.status?.containerStatuses?.find((s) => s.name === status.name);
       if (old.spec.restartPolicy === "Always" || !before?.state?.terminated || status.state?.terminated) continue;
       if (old.spec.restartPolicy === "OnFailure" && before.state.terminated.exitCode !== 0) continue;
-      errors.push(
-        forbiddenField(`status.containerStatuses[${i}].state`, "may not be transitioned to non-terminated state"),
-      );
+      yield forbiddenField(`status.containerStatuses[${i}].state`, "may not be transitioned to non-terminated state");
     }
-    return errors;
   },
   columns: podColumns,
 });
@@ -111,44 +108,36 @@ function gracePeriodSeconds(pod: Pod, requested: number | undefined): number {
 const updateText =
   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-function validateSpecUpdate(spec: PodSpec, old: PodSpec): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpecUpdate(spec: PodSpec, old: PodSpec): Problems {
   for (const key of ["containers", "initContainers"] as const)
     if ((spec[key]?.length ?? 0) !== (old[key]?.length ?? 0))
-      return [forbiddenField(`spec.${key}`, "pod updates may not add or remove containers")];
+      return yield forbiddenField(`spec.${key}`, "pod updates may not add or remove containers");
   const before = old.tolerations ?? [];
   const kept = before.every((t) => spec.tolerations?.some((n) => sameToleration(n, t)));
   if (!kept)
-    errors.push(
-      forbiddenField("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"),
-    );
+    yield forbiddenField("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
   if (old.activeDeadlineSeconds !== undefined && (spec.activeDeadlineSeconds ?? Infinity) > old.activeDeadlineSeconds)
-    errors.push(
-      spec.activeDeadlineSeconds === undefined
-        ? {
-            type: "FieldValueInvalid",
-            field: "spec.activeDeadlineSeconds",
-            badValue: null,
-            detail: "must not update from a positive integer to nil value",
-          }
-        : {
-            type: "FieldValueInvalid",
-            field: "spec.activeDeadlineSeconds",
-            badValue: spec.activeDeadlineSeconds,
-            detail: "must be less than or equal to previous value",
-          },
-    );
+    yield spec.activeDeadlineSeconds === undefined
+      ? {
+          type: "FieldValueInvalid",
+          field: "spec.activeDeadlineSeconds",
+          badValue: null,
+          detail: "must not update from a positive integer to nil value",
+        }
+      : {
+          type: "FieldValueInvalid",
+          field: "spec.activeDeadlineSeconds",
+          badValue: spec.activeDeadlineSeconds,
+          detail: "must be less than or equal to previous value",
+        };
   const gates = (spec.schedulingGates ?? []).filter((g) => !old.schedulingGates?.some((o) => o.name === g.name));
   if (gates.length)
-    errors.push(
-      forbiddenField(
-        "spec.schedulingGates",
-        `only deletion is allowed, but found new scheduling gate '${gates[0]!.name}'`,
-      ),
+    yield forbiddenField(
+      "spec.schedulingGates",
+      `only deletion is allowed, but found new scheduling gate '${gates[0]!.name}'`,
     );
   // Differs: upstream adds Go's diff of the two specs.
-  if (!sameJson(fixed(spec, old), fixed(old, old))) errors.push(forbiddenField("spec", updateText));
-  return errors;
+  if (!sameJson(fixed(spec, old), fixed(old, old))) yield forbiddenField("spec", updateText);
 }
 
 const sameToleration = (a: Toleration, b: Toleration): boolean =>

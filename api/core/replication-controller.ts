@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { labelsSelector, matches } from "../../apimachinery/selectors.ts";
 import { validateLongRunning } from "../apps/template-rules.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, templateColumns, wide } from "../columns.ts";
@@ -57,14 +57,14 @@ export const replicationControllers: Resource<ReplicationController> = defineRes
   ],
 });
 
-function validateSpec({ spec }: ReplicationController): FieldError[] {
+function* validateSpec({ spec }: ReplicationController): Problems {
   const { selector = {}, template } = spec;
-  const errors = notNegative(spec.minReadySeconds, "spec.minReadySeconds");
-  if (Object.keys(selector).length === 0) errors.push(required("spec.selector"));
-  errors.push(...notNegative(spec.replicas, "spec.replicas"));
+  yield* notNegative(spec.minReadySeconds, "spec.minReadySeconds");
+  if (Object.keys(selector).length === 0) yield required("spec.selector");
+  yield* notNegative(spec.replicas, "spec.replicas");
   const labels = template?.metadata?.labels ?? {};
   if (template && !matches(labelsSelector(selector), labels))
-    errors.push(invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
-  errors.push(...validateTemplate(template, "spec.template"));
-  return [...errors, ...validateLongRunning(template, "ReplicationController")];
+    yield invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
+  yield* validateTemplate(template, "spec.template");
+  yield* validateLongRunning(template, "ReplicationController");
 }

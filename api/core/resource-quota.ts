@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
@@ -45,42 +45,39 @@ const integers = new Set(
   ),
 );
 
-function validateSpec({ spec }: ResourceQuota): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ spec }: ResourceQuota): Problems {
   for (const [name, quantity] of Object.entries(spec.hard ?? {})) {
     const at = `spec.hard[${name}]`;
-    for (const p of qualifiedName(name)) errors.push(invalidValue(at, name, p));
+    yield* shaped(at, name, qualifiedName);
     if (!name.includes("/") && !standard.has(name) && !/^(requests\.)?hugepages-/.test(name))
-      errors.push(invalidValue(at, name, "must be a standard resource for quota"));
+      yield invalidValue(at, name, "must be a standard resource for quota");
     const { nano } = parseQuantity(quantity);
-    if (nano < 0n) errors.push(invalidValue(at, quantity, "must be greater than or equal to 0"));
+    if (nano < 0n) yield invalidValue(at, quantity, "must be greater than or equal to 0");
     if ((integers.has(name) || name.startsWith("count/")) && nano % 1_000_000_000n !== 0n)
-      errors.push(invalidValue(at, quantity, "must be an integer"));
+      yield invalidValue(at, quantity, "must be an integer");
   }
   const scopes = spec.scopes ?? [];
-  if (scopes.some((scope) => !known.has(scope))) errors.push(invalidValue("spec.scopes", scopes, "unsupported scope"));
+  if (scopes.some((scope) => !known.has(scope))) yield invalidValue("spec.scopes", scopes, "unsupported scope");
   const conflict = exclusive.some((pair) => pair.every((scope) => scopes.includes(scope)));
-  if (conflict) errors.push(invalidValue("spec.scopes", scopes, "conflicting scopes"));
+  if (conflict) yield invalidValue("spec.scopes", scopes, "conflicting scopes");
   for (const [i, { scopeName, operator, values = [] }] of (spec.scopeSelector?.matchExpressions ?? []).entries()) {
     const at = `spec.scopeSelector.matchExpressions[${i}]`;
-    if (!known.has(scopeName)) errors.push(invalidValue(`${at}.scopeName`, scopeName, "unsupported scope"));
+    if (!known.has(scopeName)) yield invalidValue(`${at}.scopeName`, scopeName, "unsupported scope");
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0)
-        errors.push(
-          required(`${at}.values`, "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"),
+        yield required(
+          `${at}.values`,
+          "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
         );
     } else if (operator !== "Exists" && operator !== "DoesNotExist")
-      errors.push(invalidValue(`${at}.operator`, operator, "not a valid selector operator"));
+      yield invalidValue(`${at}.operator`, operator, "not a valid selector operator");
     else if (values.length > 0)
-      errors.push(
-        invalidValue(
-          `${at}.values`,
-          values,
-          "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
-        ),
+      yield invalidValue(
+        `${at}.values`,
+        values,
+        "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
       );
   }
-  return errors;
 }
 
 const known = new Set([

@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required, tooLong } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import type { Secret } from "../generated/core-v1.ts";
@@ -39,18 +39,18 @@ const needed: Record<string, string[]> = {
   "kubernetes.io/tls": ["tls.crt", "tls.key"],
 };
 
-function validateData({ metadata, type = "", data = {} }: Secret): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateData({ metadata, type = "", data = {} }: Secret): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(data)) {
-    for (const p of configMapKey(key)) errors.push(invalidValue(`data[${key}]`, key, p));
+    yield* shaped(`data[${key}]`, key, configMapKey);
     size += Math.floor((value.length * 3) / 4);
   }
-  if (size > maxDataBytes) errors.push(tooLong("data", maxDataBytes));
-  for (const key of needed[type] ?? []) if (data[key] === undefined) errors.push(required(`data[${key}]`));
-  if (type === "kubernetes.io/basic-auth" && data["username"] === undefined && data["password"] === undefined)
-    errors.push(required("data[username]"), required("data[password]"));
+  if (size > maxDataBytes) yield tooLong("data", maxDataBytes);
+  for (const key of needed[type] ?? []) if (data[key] === undefined) yield required(`data[${key}]`);
+  if (type === "kubernetes.io/basic-auth" && data["username"] === undefined && data["password"] === undefined) {
+    yield required("data[username]");
+    yield required("data[password]");
+  }
   if (type === "kubernetes.io/service-account-token" && !metadata.annotations?.["kubernetes.io/service-account.name"])
-    errors.push(required("metadata.annotations[kubernetes.io/service-account.name]"));
-  return errors;
+    yield required("metadata.annotations[kubernetes.io/service-account.name]");
 }

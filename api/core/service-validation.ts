@@ -6,6 +6,7 @@ import {
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
 } from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
@@ -44,8 +45,9 @@ export const needsHealthCheck = ({ type, externalTrafficPolicy }: ServiceSpec): 
 
 export const ipText = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 
-export function validateService(service: Service): FieldError[] {
-  return [...validateObjectMeta(service.metadata, { namespaced: true, name: dns1035Label }), ...validateSpec(service)];
+export function* validateService(service: Service): Problems {
+  yield* validateObjectMeta(service.metadata, { namespaced: true, name: dns1035Label });
+  yield* validateSpec(service);
 }
 
 const policies = ["Cluster", "Local"];
@@ -141,17 +143,15 @@ function validatePorts(ports: readonly ServicePort[]): FieldError[] {
   });
 }
 
-function duplicates(ports: readonly ServicePort[]): FieldError[] {
+function* duplicates(ports: readonly ServicePort[]): Problems {
   const seen = new Set<string>();
   const again = (key: string) => seen.size === seen.add(key).size;
-  return [
-    ...ports.flatMap(({ protocol, nodePort }, i) =>
-      nodePort && again(`node ${protocol} ${nodePort}`) ? [duplicate(`spec.ports[${i}].nodePort`, nodePort)] : [],
-    ),
-    ...ports.flatMap(({ protocol, port }, i) =>
-      again(`${protocol} ${port}`) ? [duplicate(`spec.ports[${i}]`, { protocol, port })] : [],
-    ),
-  ];
+  yield* ports.flatMap(({ protocol, nodePort }, i) =>
+    nodePort && again(`node ${protocol} ${nodePort}`) ? [duplicate(`spec.ports[${i}].nodePort`, nodePort)] : [],
+  );
+  yield* ports.flatMap(({ protocol, port }, i) =>
+    again(`${protocol} ${port}`) ? [duplicate(`spec.ports[${i}]`, { protocol, port })] : [],
+  );
 }
 
 const clusterIpsOf = ({ clusterIP, clusterIPs }: ServiceSpec): string[] => clusterIPs ?? (clusterIP ? [clusterIP] : []);
@@ -190,40 +190,40 @@ export function validateClusterIps(spec: ServiceSpec): FieldError[] {
   return errors;
 }
 
-function validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): FieldError[] {
-  if (!sessionAffinity) return [required("spec.sessionAffinity")];
-  if (sessionAffinity === "None")
-    return sessionAffinityConfig
-      ? [forbiddenField("spec.sessionAffinityConfig", `must not be set when session affinity is None`)]
-      : [];
+function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): Problems {
+  if (!sessionAffinity) return yield required("spec.sessionAffinity");
+  if (sessionAffinity === "None") {
+    if (sessionAffinityConfig)
+      yield forbiddenField("spec.sessionAffinityConfig", `must not be set when session affinity is None`);
+    return;
+  }
   if (sessionAffinity !== "ClientIP")
-    return [notSupported("spec.sessionAffinity", sessionAffinity, ["ClientIP", "None"])];
+    return yield notSupported("spec.sessionAffinity", sessionAffinity, ["ClientIP", "None"]);
   const seconds = sessionAffinityConfig?.clientIP?.timeoutSeconds;
   const path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-  if (seconds === undefined) return [required(path)];
-  return seconds > 0 && seconds <= 86400
-    ? []
-    : [invalidValue(path, seconds, "must be greater than 0 and less than 86400")];
+  if (seconds === undefined) return yield required(path);
+  if (!(seconds > 0 && seconds <= 86400))
+    yield invalidValue(path, seconds, "must be greater than 0 and less than 86400");
 }
 
 /** Addresses and families stay once they are given, but the second ones may come and go. */
-export function validateServiceUpdate(service: Service, old: Service): FieldError[] {
+export function* validateServiceUpdate(service: Service, old: Service): Problems {
   const [{ spec }, { spec: before }] = [service, old];
-  const errors = validateObjectMetaUpdate(service.metadata, old.metadata);
+  yield* validateObjectMetaUpdate(service.metadata, old.metadata);
   const named = spec.type === "ExternalName" || before.type === "ExternalName";
   const [headless, was] = [spec, before].map(({ clusterIP }) => clusterIP === "None") as [boolean, boolean];
-  if (!named && !(headless && was)) errors.push(...stays(spec, before, "clusterIPs", "clusterIP"));
-  if (!named && !headless && !was) errors.push(...stays(spec, before, "ipFamilies", "ipFamily"));
+  if (!named && !(headless && was)) yield* stays(spec, before, "clusterIPs", "clusterIP");
+  if (!named && !headless && !was) yield* stays(spec, before, "ipFamilies", "ipFamily");
   const classAt = "spec.loadBalancerClass";
   if (
     spec.type === "LoadBalancer" &&
     before.type === "LoadBalancer" &&
     spec.loadBalancerClass !== before.loadBalancerClass
   )
-    errors.push(invalidValue(classAt, spec.loadBalancerClass ?? null, "may not change once set"));
+    yield invalidValue(classAt, spec.loadBalancerClass ?? null, "may not change once set");
   if (needsHealthCheck(spec) && needsHealthCheck(before) && spec.healthCheckNodePort !== before.healthCheckNodePort)
-    errors.push(forbiddenField("spec.healthCheckNodePort", "field is immutable"));
-  return [...errors, ...validateSpec(service)];
+    yield forbiddenField("spec.healthCheckNodePort", "field is immutable");
+  yield* validateSpec(service);
 }
 
 function stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): FieldError[] {

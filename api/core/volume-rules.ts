@@ -3,6 +3,7 @@ import {
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
@@ -17,18 +18,16 @@ const short: Record<string, string> = {
   ReadWriteOncePod: "RWOP",
 };
 
-export function validateAccessModes(given: readonly string[] | undefined, at: string, missing: string): FieldError[] {
-  if (!given?.length) return [required(at, missing)];
-  const errors = given.filter((mode) => !modes.includes(mode)).map((mode) => notSupported(at, mode, modes));
+export function* validateAccessModes(given: readonly string[] | undefined, at: string, missing: string): Problems {
+  if (!given?.length) return yield required(at, missing);
+  yield* given.filter((mode) => !modes.includes(mode)).map((mode) => notSupported(at, mode, modes));
   if (given.includes("ReadWriteOncePod") && new Set(given).size > 1)
-    errors.push(forbiddenField(at, "may not use ReadWriteOncePod with other access modes"));
-  return errors;
+    yield forbiddenField(at, "may not use ReadWriteOncePod with other access modes");
 }
 
-export function validateVolumeMode(mode: string | undefined, at: string): FieldError[] {
-  return mode === undefined || mode === "Block" || mode === "Filesystem"
-    ? []
-    : [notSupported(at, mode, ["Block", "Filesystem"])];
+export function* validateVolumeMode(mode: string | undefined, at: string): Problems {
+  if (!(mode === undefined || mode === "Block" || mode === "Filesystem"))
+    yield notSupported(at, mode, ["Block", "Filesystem"]);
 }
 
 export const validateClassName = (name: string | undefined, at: string): FieldError[] =>

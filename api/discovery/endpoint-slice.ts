@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required, tooMany } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, shaped, tooMany } from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, portNumber } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -49,32 +49,31 @@ function portsText({ ports = [] }: EndpointSlice): string {
   return firstThree(ports.map((p) => p.port ?? "*")) || "<unset>";
 }
 
-function validateSlice(slice: EndpointSlice, allowLoopback: boolean): FieldError[] {
-  const errors = oneOf("addressType", slice.addressType, ["FQDN", "IPv4", "IPv6"], true);
+function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): Problems {
+  yield* oneOf("addressType", slice.addressType, ["FQDN", "IPv4", "IPv6"], true);
   const endpoints = slice.endpoints ?? [];
-  if (endpoints.length > maxEndpoints) return [...errors, tooMany("endpoints", endpoints.length, maxEndpoints)];
+  if (endpoints.length > maxEndpoints) return yield tooMany("endpoints", endpoints.length, maxEndpoints);
   for (const [i, { addresses = [], hostname, nodeName }] of endpoints.entries()) {
     const at = `endpoints[${i}]`;
-    if (addresses.length === 0) errors.push(required(`${at}.addresses`, "must contain at least 1 address"));
-    else if (addresses.length > maxAddresses) errors.push(tooMany(`${at}.addresses`, addresses.length, maxAddresses));
+    if (addresses.length === 0) yield required(`${at}.addresses`, "must contain at least 1 address");
+    else if (addresses.length > maxAddresses) yield tooMany(`${at}.addresses`, addresses.length, maxAddresses);
     for (const [j, address] of addresses.entries()) {
       const p = `${at}.addresses[${j}]`;
-      if (slice.addressType !== "FQDN") errors.push(...endpointAddress(address, p, allowLoopback));
-      else for (const problem of dns1123Subdomain(address)) errors.push(invalidValue(p, address, problem));
+      if (slice.addressType !== "FQDN") yield* endpointAddress(address, p, allowLoopback);
+      else yield* shaped(p, address, dns1123Subdomain);
     }
-    if (hostname) for (const p of dns1123Label(hostname)) errors.push(invalidValue(`${at}.hostname`, hostname, p));
-    if (nodeName) for (const p of dns1123Subdomain(nodeName)) errors.push(invalidValue(`${at}.nodeName`, nodeName, p));
+    if (hostname) yield* shaped(`${at}.hostname`, hostname, dns1123Label);
+    if (nodeName) yield* shaped(`${at}.nodeName`, nodeName, dns1123Subdomain);
   }
   const ports = slice.ports ?? [];
-  if (ports.length > maxPorts) return [...errors, tooMany("ports", ports.length, maxPorts)];
+  if (ports.length > maxPorts) return yield tooMany("ports", ports.length, maxPorts);
   const names = new Set<string>();
   for (const [i, { name = "", port, protocol }] of ports.entries()) {
     const at = `ports[${i}]`;
-    if (name) for (const p of dns1123Label(name)) errors.push(invalidValue(`${at}.name`, name, p));
-    if (names.has(name)) errors.push({ type: "FieldValueDuplicate", field: `${at}.name`, badValue: name, detail: "" });
+    if (name) yield* shaped(`${at}.name`, name, dns1123Label);
+    if (names.has(name)) yield { type: "FieldValueDuplicate", field: `${at}.name`, badValue: name, detail: "" };
     names.add(name);
-    if (port !== undefined) for (const p of portNumber(port)) errors.push(invalidValue(`${at}.port`, port, p));
-    errors.push(...oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true));
+    if (port !== undefined) yield* shaped(`${at}.port`, port, portNumber);
+    yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
   }
-  return errors;
 }

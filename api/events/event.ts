@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { events } from "../core/event.ts";
 import { defineFace } from "../face.ts";
 import type { Event as CoreEvent } from "../generated/core-v1.ts";
@@ -40,17 +40,16 @@ export const eventsV1Events: Resource<Event> = defineFace(EventsV1Events, {
 
 const unset = ["firstTimestamp", "lastTimestamp", "count", "source"] as const;
 
-function validateNew(event: CoreEvent): FieldError[] {
-  const errors = validateSeries(event);
-  if (!event.eventTime) errors.push(required("eventTime"));
+function* validateNew(event: CoreEvent): Problems {
+  yield* validateSeries(event);
+  if (!event.eventTime) yield required("eventTime");
   if (event.type !== "Normal" && event.type !== "Warning")
-    errors.push(invalidValue("type", "", `has invalid value: ${event.type ?? ""}`));
+    yield invalidValue("type", "", `has invalid value: ${event.type ?? ""}`);
   for (const key of unset) {
     const value = event[key];
     const isSet = typeof value === "object" ? Object.keys(value).length > 0 : Boolean(value);
-    if (isSet) errors.push(invalidValue(key, "", "needs to be unset"));
+    if (isSet) yield invalidValue(key, "", "needs to be unset");
   }
-  return errors;
 }
 
 const fixed = [
@@ -58,20 +57,16 @@ const fixed = [
   ...(["eventTime", "action", "related"] as const),
 ];
 
-function validateChange(event: CoreEvent, old: CoreEvent): FieldError[] {
+function* validateChange(event: CoreEvent, old: CoreEvent): Problems {
   const changed = JSON.stringify(event.series) !== JSON.stringify(old.series);
-  return [
-    ...(changed ? validateSeries(event) : []),
-    ...fixed.flatMap((key) => immutableField(key, event[key], old[key])),
-    ...immutableField("reportingController", event.reportingComponent, old.reportingComponent),
-    ...immutableField("reportingInstance", event.reportingInstance, old.reportingInstance),
-  ];
+  if (changed) yield* validateSeries(event);
+  yield* fixed.flatMap((key) => immutableField(key, event[key], old[key]));
+  yield* immutableField("reportingController", event.reportingComponent, old.reportingComponent);
+  yield* immutableField("reportingInstance", event.reportingInstance, old.reportingInstance);
 }
 
-function validateSeries({ series }: CoreEvent): FieldError[] {
-  if (series === undefined) return [];
-  return [
-    ...(series.count < 2 ? [invalidValue("series.count", "", "should be at least 2")] : []),
-    ...(series.lastObservedTime ? [] : [required("series.lastObservedTime")]),
-  ];
+function* validateSeries({ series }: CoreEvent): Problems {
+  if (series === undefined) return;
+  if (series.count < 2) yield invalidValue("series.count", "", "should be at least 2");
+  if (!series.lastObservedTime) yield required("series.lastObservedTime");
 }

@@ -1,9 +1,10 @@
 import {
-  type FieldError,
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
+  shaped,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
@@ -37,89 +38,78 @@ export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
   ],
 });
 
-function validateSpec({ metadata, spec }: FlowSchema): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ metadata, spec }: FlowSchema): Problems {
   const precedence = spec.matchingPrecedence ?? 0;
   const at = "spec.matchingPrecedence";
-  if (precedence <= 0) errors.push(invalidValue(at, precedence, "must be a positive value"));
-  if (precedence > maxPrecedence)
-    errors.push(invalidValue(at, precedence, `must not be greater than ${maxPrecedence}`));
+  if (precedence <= 0) yield invalidValue(at, precedence, "must be a positive value");
+  if (precedence > maxPrecedence) yield invalidValue(at, precedence, `must not be greater than ${maxPrecedence}`);
   if (precedence === 1 && metadata.name !== "exempt")
-    errors.push(invalidValue(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1"));
+    yield invalidValue(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1");
   const level = spec.priorityLevelConfiguration?.name;
-  if (!level) errors.push(required("spec.priorityLevelConfiguration.name", "must reference a priority level"));
-  else
-    for (const p of dns1123Subdomain(level))
-      errors.push(invalidValue("spec.priorityLevelConfiguration.name", level, p));
+  if (!level) yield required("spec.priorityLevelConfiguration.name", "must reference a priority level");
+  else yield* shaped("spec.priorityLevelConfiguration.name", level, dns1123Subdomain);
   const method = spec.distinguisherMethod?.type;
   if (spec.distinguisherMethod && method !== "ByUser" && method !== "ByNamespace")
-    errors.push(notSupported("spec.distinguisherMethod", spec.distinguisherMethod, ["ByNamespace", "ByUser"]));
-  for (const [i, rule] of (spec.rules ?? []).entries()) errors.push(...validateRule(rule, `spec.rules[${i}]`));
-  return errors;
+    yield notSupported("spec.distinguisherMethod", spec.distinguisherMethod, ["ByNamespace", "ByUser"]);
+  for (const [i, rule] of (spec.rules ?? []).entries()) yield* validateRule(rule, `spec.rules[${i}]`);
 }
 
-function validateRule(rule: PolicyRulesWithSubjects, at: string): FieldError[] {
+function* validateRule(rule: PolicyRulesWithSubjects, at: string): Problems {
   const { subjects = [], resourceRules = [], nonResourceRules = [] } = rule;
-  const errors: FieldError[] = subjects.length
-    ? subjects.flatMap((subject, i) => validateSubject(subject, `${at}.subjects[${i}]`))
-    : [required(`${at}.subjects`, "subjects must contain at least one value")];
+  if (!subjects.length) yield required(`${at}.subjects`, "subjects must contain at least one value");
+  for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, `${at}.subjects[${i}]`);
   if (resourceRules.length + nonResourceRules.length === 0)
-    errors.push(required(at, "at least one of resourceRules and nonResourceRules has to be non-empty"));
+    yield required(at, "at least one of resourceRules and nonResourceRules has to be non-empty");
   for (const [i, resource] of resourceRules.entries()) {
     const path = `${at}.resourceRules[${i}]`;
     for (const key of ["verbs", "apiGroups", "resources"] as const) {
       const word = { verbs: "verb", apiGroups: "api group", resources: "resource" }[key];
-      errors.push(...someOf(resource[key], `${path}.${key}`, word));
+      yield* someOf(resource[key], `${path}.${key}`, word);
     }
     if (!resource.namespaces?.length && !resource.clusterScope)
-      errors.push(
-        required(`${path}.namespaces`, "resource rules that are not cluster scoped must supply at least one namespace"),
+      yield required(
+        `${path}.namespaces`,
+        "resource rules that are not cluster scoped must supply at least one namespace",
       );
     if ((resource.namespaces?.length ?? 0) > 1 && resource.namespaces?.includes("*"))
-      errors.push(
-        invalidValue(`${path}.namespaces`, resource.namespaces, "if '*' is present, must not specify other namespaces"),
+      yield invalidValue(
+        `${path}.namespaces`,
+        resource.namespaces,
+        "if '*' is present, must not specify other namespaces",
       );
   }
   for (const [i, urls] of nonResourceRules.entries()) {
     const path = `${at}.nonResourceRules[${i}]`;
-    errors.push(...someOf(urls.verbs, `${path}.verbs`, "verb"));
+    yield* someOf(urls.verbs, `${path}.verbs`, "verb");
     if (!urls.nonResourceURLs?.length)
-      errors.push(required(`${path}.nonResourceURLs`, "nonResourceURLs must contain at least one value"));
+      yield required(`${path}.nonResourceURLs`, "nonResourceURLs must contain at least one value");
   }
-  return errors;
 }
 
-function someOf(values: string[] | undefined, at: string, word: string): FieldError[] {
+function* someOf(values: string[] | undefined, at: string, word: string): Problems {
   const plural = `${word}s`;
   if (!values?.length)
-    return [
-      word === "verb"
-        ? required(at, "verbs must contain at least one value")
-        : required(at, `resource rules must supply at least one ${word}`),
-    ];
-  return values.length > 1 && values.includes("*")
-    ? [invalidValue(at, values, `if '*' is present, must not specify other ${plural}`)]
-    : [];
+    return yield word === "verb"
+      ? required(at, "verbs must contain at least one value")
+      : required(at, `resource rules must supply at least one ${word}`);
+  if (values.length > 1 && values.includes("*"))
+    yield invalidValue(at, values, `if '*' is present, must not specify other ${plural}`);
 }
 
 const parts = { User: "user", Group: "group", ServiceAccount: "serviceAccount" } as const;
 
-function validateSubject(subject: Subject, at: string): FieldError[] {
+function* validateSubject(subject: Subject, at: string): Problems {
   const wanted = parts[subject.kind as keyof typeof parts];
-  if (!wanted) return [notSupported(`${at}.kind`, subject.kind ?? "", Object.keys(parts).sort())];
-  const errors: FieldError[] = [];
+  if (!wanted) return yield notSupported(`${at}.kind`, subject.kind ?? "", Object.keys(parts).sort());
   for (const [kind, other] of Object.entries(parts))
     if (other !== wanted && subject[other])
-      errors.push(forbiddenField(`${at}.${other}`, `${other} is forbidden when subject kind is not '${kind}'`));
+      yield forbiddenField(`${at}.${other}`, `${other} is forbidden when subject kind is not '${kind}'`);
   const given = subject[wanted];
-  if (!given)
-    return [...errors, required(`${at}.${wanted}`, `${wanted} is required when subject kind is '${subject.kind}'`)];
-  if (!given.name) errors.push(required(`${at}.${wanted}.name`));
+  if (!given) return yield required(`${at}.${wanted}`, `${wanted} is required when subject kind is '${subject.kind}'`);
+  if (!given.name) yield required(`${at}.${wanted}.name`);
   const account = subject.kind === "ServiceAccount" ? subject.serviceAccount : undefined;
   if (account && !account.namespace)
-    errors.push(required(`${at}.serviceAccount.namespace`, "must specify namespace for service account"));
+    yield required(`${at}.serviceAccount.namespace`, "must specify namespace for service account");
   else if (account && account.namespace !== "*")
-    for (const p of dns1123Label(account.namespace))
-      errors.push(invalidValue(`${at}.serviceAccount.namespace`, account.namespace, p));
-  return errors;
+    yield* shaped(`${at}.serviceAccount.namespace`, account.namespace, dns1123Label);
 }

@@ -1,4 +1,4 @@
-import { type FieldError, forbiddenField, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { LimitedPriorityLevelConfiguration, PriorityLevelConfiguration } from "../generated/flowcontrol-v1.ts";
@@ -50,48 +50,41 @@ const shares = ({ spec }: PriorityLevelConfiguration): string =>
 const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit"): string =>
   String(spec.limited?.limitResponse?.queuing?.[key] ?? "<none>");
 
-function validateSpec({ metadata, spec }: PriorityLevelConfiguration): FieldError[] {
+function* validateSpec({ metadata, spec }: PriorityLevelConfiguration): Problems {
   const { type, limited, exempt } = spec;
   if (metadata.name === "exempt" && type !== "Exempt")
-    return [invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'")];
-  const errors = oneOf("spec.type", type, ["Exempt", "Limited"], false);
+    return yield invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
+  yield* oneOf("spec.type", type, ["Exempt", "Limited"], false);
   if (type === "Exempt") {
-    if (limited) errors.push(forbiddenField("spec.limited", "must be nil if the type is not Limited"));
-    errors.push(...notNegative(exempt?.nominalConcurrencyShares, "spec.exempt.nominalConcurrencyShares"));
-    errors.push(...percent(exempt?.lendablePercent, "spec.exempt.lendablePercent"));
+    if (limited) yield forbiddenField("spec.limited", "must be nil if the type is not Limited");
+    yield* notNegative(exempt?.nominalConcurrencyShares, "spec.exempt.nominalConcurrencyShares");
+    yield* percent(exempt?.lendablePercent, "spec.exempt.lendablePercent");
   } else if (type === "Limited") {
-    if (exempt) errors.push(forbiddenField("spec.exempt", "must be nil if the type is Limited"));
-    if (!limited) errors.push(required("spec.limited", "must not be empty when type is Limited"));
-    else errors.push(...validateLimited(limited, "spec.limited"));
+    if (exempt) yield forbiddenField("spec.exempt", "must be nil if the type is Limited");
+    if (!limited) yield required("spec.limited", "must not be empty when type is Limited");
+    else yield* validateLimited(limited, "spec.limited");
   }
-  return errors;
 }
 
-function validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): FieldError[] {
-  const errors = notNegative(limited.nominalConcurrencyShares, `${at}.nominalConcurrencyShares`);
-  errors.push(...percent(limited.lendablePercent, `${at}.lendablePercent`));
-  errors.push(...notNegative(limited.borrowingLimitPercent, `${at}.borrowingLimitPercent`));
+function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): Problems {
+  yield* notNegative(limited.nominalConcurrencyShares, `${at}.nominalConcurrencyShares`);
+  yield* percent(limited.lendablePercent, `${at}.lendablePercent`);
+  yield* notNegative(limited.borrowingLimitPercent, `${at}.borrowingLimitPercent`);
   const { type, queuing } = limited.limitResponse ?? {};
   const path = `${at}.limitResponse`;
-  if (type === "Reject")
-    return queuing
-      ? [...errors, forbiddenField(`${path}.queuing`, "must be nil if limited.limitResponse.type is not Limited")]
-      : errors;
-  errors.push(...oneOf(`${path}.type`, type, ["Queue", "Reject"], false));
-  if (type !== "Queue") return errors;
-  if (!queuing)
-    return [...errors, required(`${path}.queuing`, "must not be empty if limited.limitResponse.type is Limited")];
+  if (type === "Reject" && queuing)
+    yield forbiddenField(`${path}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
+  yield* oneOf(`${path}.type`, type, ["Queue", "Reject"], false);
+  if (type !== "Queue") return;
+  if (!queuing) return yield required(`${path}.queuing`, "must not be empty if limited.limitResponse.type is Limited");
   const { queues = 0, handSize = 0, queueLengthLimit = 0 } = queuing;
   for (const [key, value] of Object.entries({ queueLengthLimit, queues, handSize }))
-    if (value <= 0) errors.push(invalidValue(`${path}.queuing.${key}`, value, "must be positive"));
-  if (queues > maxQueues)
-    errors.push(invalidValue(`${path}.queuing.queues`, queues, `must not be greater than ${maxQueues}`));
+    if (value <= 0) yield invalidValue(`${path}.queuing.${key}`, value, "must be positive");
+  if (queues > maxQueues) yield invalidValue(`${path}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
   if (handSize > queues)
-    errors.push(invalidValue(`${path}.queuing.handSize`, handSize, `should not be greater than queues (${queues})`));
-  return errors;
+    yield invalidValue(`${path}.queuing.handSize`, handSize, `should not be greater than queues (${queues})`);
 }
 
-const percent = (value: number | undefined, at: string): FieldError[] =>
-  value !== undefined && (value < 0 || value > 100)
-    ? [invalidValue(at, value, "must be between 0 and 100, inclusive")]
-    : [];
+function* percent(value = 0, at: string): Problems {
+  if (value < 0 || value > 100) yield invalidValue(at, value, "must be between 0 and 100, inclusive");
+}

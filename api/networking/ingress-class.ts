@@ -1,4 +1,11 @@
-import { type FieldError, forbiddenField, invalidValue, required, tooLong } from "../../apimachinery/field-error.ts";
+import {
+  forbiddenField,
+  invalidValue,
+  type Problems,
+  required,
+  shaped,
+  tooLong,
+} from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -37,38 +44,35 @@ function parametersText(parameters: IngressClassParametersReference | undefined)
   return `${kind}${apiGroup ? `.${apiGroup}` : ""}/${name}`;
 }
 
-function validateController(controller = ""): FieldError[] {
+function* validateController(controller = ""): Problems {
   const at = "spec.controller";
-  if (controller.length > maxController) return [tooLong(at, maxController)];
-  if (controller === "") return [required(at)];
+  if (controller.length > maxController) return yield tooLong(at, maxController);
+  if (controller === "") return yield required(at);
   const [domain = "", path] = controller.split(/\/(.*)/s);
-  if (!path) return [invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")')];
-  return dns1123Subdomain(domain).map((p) => invalidValue(at, domain, p));
+  if (!path) return yield invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
+  yield* shaped(at, domain, dns1123Subdomain);
 }
 
-function validateParameters(parameters: IngressClassParametersReference, at: string): FieldError[] {
-  const errors = validateReference(parameters, at);
+function* validateParameters(parameters: IngressClassParametersReference, at: string): Problems {
+  yield* validateReference(parameters, at);
   const { scope, namespace } = parameters;
-  if (!scope) return [...errors, required(`${at}.scope`)];
-  errors.push(...oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], true));
+  if (!scope) return yield required(`${at}.scope`);
+  yield* oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], true);
   if (scope === "Namespace") {
-    if (!namespace) errors.push(required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'"));
-    else for (const p of dns1123Label(namespace)) errors.push(invalidValue(`${at}.namespace`, namespace, p));
+    if (!namespace) yield required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
+    else yield* shaped(`${at}.namespace`, namespace, dns1123Label);
   } else if (scope === "Cluster" && namespace !== undefined)
-    errors.push(forbiddenField(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'"));
-  return errors;
+    yield forbiddenField(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'");
 }
 
 /** A kind and a name in a group. */
-export function validateReference(
+export function* validateReference(
   { apiGroup, kind, name }: { apiGroup?: string; kind: string; name: string },
   at: string,
-): FieldError[] {
-  const errors: FieldError[] = [];
-  if (apiGroup) for (const p of dns1123Subdomain(apiGroup)) errors.push(invalidValue(`${at}.apiGroup`, apiGroup, p));
+): Problems {
+  if (apiGroup) yield* shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
   for (const [key, value] of Object.entries({ kind, name })) {
-    if (!value) errors.push(required(`${at}.${key}`, `${key} is required`));
-    else for (const p of pathSegmentName(value)) errors.push(invalidValue(`${at}.${key}`, value, p));
+    if (!value) yield required(`${at}.${key}`, `${key} is required`);
+    else yield* shaped(`${at}.${key}`, value, pathSegmentName);
   }
-  return errors;
 }

@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
 import { ageColumn, column, join, nameColumn, orNone } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -39,38 +39,32 @@ function address({ status }: Ingress): string {
   return text.length > 16 ? `${text.slice(0, 13)}...` : text;
 }
 
-function validateSpec({ spec }: Ingress): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ spec }: Ingress): Problems {
   const list = spec.rules ?? [];
   if (list.length === 0 && !spec.defaultBackend)
-    errors.push(invalidValue("spec", list, "either `defaultBackend` or `rules` must be specified"));
+    yield invalidValue("spec", list, "either `defaultBackend` or `rules` must be specified");
   for (const [i, rule] of list.entries()) {
     const at = `spec.rules[${i}]`;
-    errors.push(...validateHost(rule.host, `${at}.host`));
+    yield* validateHost(rule.host, `${at}.host`);
     if (!rule.http) continue;
-    if (!rule.http.paths?.length) errors.push(required(`${at}.http.paths`));
-    for (const [j, path] of (rule.http.paths ?? []).entries())
-      errors.push(...validatePath(path, `${at}.http.paths[${j}]`));
+    if (!rule.http.paths?.length) yield required(`${at}.http.paths`);
+    for (const [j, path] of (rule.http.paths ?? []).entries()) yield* validatePath(path, `${at}.http.paths[${j}]`);
   }
   for (const [i, { hosts: names = [], secretName }] of (spec.tls ?? []).entries()) {
     const at = `spec.tls[${i}]`;
-    for (const [j, host] of names.entries())
-      for (const p of hostProblems(host)) errors.push(invalidValue(`${at}.hosts[${j}]`, host, p));
-    if (secretName)
-      for (const p of dns1123Subdomain(secretName)) errors.push(invalidValue(`${at}.secretName`, secretName, p));
+    for (const [j, host] of names.entries()) yield* shaped(`${at}.hosts[${j}]`, host, hostProblems);
+    if (secretName) yield* shaped(`${at}.secretName`, secretName, dns1123Subdomain);
   }
-  if (spec.defaultBackend) errors.push(...validateBackend(spec.defaultBackend, "spec.defaultBackend"));
+  if (spec.defaultBackend) yield* validateBackend(spec.defaultBackend, "spec.defaultBackend");
   if (spec.ingressClassName !== undefined)
-    for (const p of dns1123Subdomain(spec.ingressClassName))
-      errors.push(invalidValue("spec.ingressClassName", spec.ingressClassName, p));
-  return errors;
+    yield* shaped("spec.ingressClassName", spec.ingressClassName, dns1123Subdomain);
 }
 
-function validateHost(host: string | undefined, at: string): FieldError[] {
-  if (!host) return [];
+function* validateHost(host: string | undefined, at: string): Problems {
+  if (!host) return;
   if (/^[0-9.]+$/.test(host) || host.includes(":"))
-    return [invalidValue(at, host, "must be a DNS name, not an IP address")];
-  return hostProblems(host).map((p) => invalidValue(at, host, p));
+    return yield invalidValue(at, host, "must be a DNS name, not an IP address");
+  yield* shaped(at, host, hostProblems);
 }
 
 const wildcardText =
@@ -85,37 +79,30 @@ const pathTypes = ["Exact", "ImplementationSpecific", "Prefix"];
 const badSequences = ["//", "/./", "/../", "%2f", "%2F"];
 const badSuffixes = ["/..", "/."];
 
-function validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: string): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!pathType) errors.push(required(`${at}.pathType`, "pathType must be specified"));
-  else errors.push(...oneOf(`${at}.pathType`, pathType, pathTypes, true));
-  const absolute = () => {
-    if (!path.startsWith("/")) errors.push(invalidValue(`${at}.path`, path, "must be an absolute path"));
-  };
-  if (pathType === "Exact" || pathType === "Prefix") {
-    absolute();
-    if (path)
-      for (const bad of badSequences)
-        if (path.includes(bad)) errors.push(invalidValue(`${at}.path`, path, `must not contain '${bad}'`));
+function* validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: string): Problems {
+  if (!pathType) yield required(`${at}.pathType`, "pathType must be specified");
+  else yield* oneOf(`${at}.pathType`, pathType, pathTypes, true);
+  const strict = pathType === "Exact" || pathType === "Prefix";
+  if ((strict || path) && !path.startsWith("/")) yield invalidValue(`${at}.path`, path, "must be an absolute path");
+  if (strict) {
+    for (const bad of badSequences)
+      if (path.includes(bad)) yield invalidValue(`${at}.path`, path, `must not contain '${bad}'`);
     for (const bad of badSuffixes)
-      if (path.endsWith(bad)) errors.push(invalidValue(`${at}.path`, path, `cannot end with '${bad}'`));
-  } else if (path) absolute();
-  return [...errors, ...validateBackend(backend, `${at}.backend`)];
+      if (path.endsWith(bad)) yield invalidValue(`${at}.path`, path, `cannot end with '${bad}'`);
+  }
+  yield* validateBackend(backend, `${at}.backend`);
 }
 
-function validateBackend(backend: IngressBackend | undefined, at: string): FieldError[] {
+function* validateBackend(backend: IngressBackend | undefined, at: string): Problems {
   const { service, resource } = backend ?? {};
-  if (service && resource) return [invalidValue(at, "", "cannot set both resource and service backends")];
-  if (resource) return validateReference(resource, `${at}.resource`);
-  if (!service) return [required(at, "resource or service backend is required")];
-  const errors: FieldError[] = [];
+  if (service && resource) return yield invalidValue(at, "", "cannot set both resource and service backends");
+  if (resource) return yield* validateReference(resource, `${at}.resource`);
+  if (!service) return yield required(at, "resource or service backend is required");
   const path = `${at}.service`;
-  if (!service.name) errors.push(required(`${path}.name`));
-  else for (const p of dns1035Label(service.name)) errors.push(invalidValue(`${path}.name`, service.name, p));
+  yield* requiredName(`${path}.name`, service.name, dns1035Label);
   const { name, number } = service.port ?? {};
-  if (name && number) errors.push(invalidValue(path, "", "cannot set both port name & port number"));
-  else if (name) errors.push(...portName(name).map((p) => invalidValue(`${path}.port.name`, name, p)));
-  else if (number) errors.push(...portNumber(number).map((p) => invalidValue(`${path}.port.number`, number, p)));
-  else errors.push(required(path, "port name or number is required"));
-  return errors;
+  if (name && number) yield invalidValue(path, "", "cannot set both port name & port number");
+  else if (name) yield* shaped(`${path}.port.name`, name, portName);
+  else if (number) yield* shaped(`${path}.port.number`, number, portNumber);
+  else yield required(path, "port name or number is required");
 }

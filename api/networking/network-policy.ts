@@ -1,9 +1,10 @@
 import {
-  type FieldError,
   forbiddenField,
   invalidValue,
   notSupported,
+  type Problems,
   required,
+  shaped,
 } from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
@@ -33,69 +34,57 @@ export const networkPolicies: Resource<NetworkPolicy> = defineResource(NetworkPo
   ],
 });
 
-function validateSpec({ spec }: NetworkPolicy): FieldError[] {
-  const errors = validateLabelSelector(spec.podSelector, "spec.podSelector");
+function* validateSpec({ spec }: NetworkPolicy): Problems {
+  yield* validateLabelSelector(spec.podSelector, "spec.podSelector");
   for (const [i, { ports = [], from = [] }] of (spec.ingress ?? []).entries())
-    errors.push(...validateRule(ports, from, `spec.ingress[${i}]`, "from"));
+    yield* validateRule(ports, from, `spec.ingress[${i}]`, "from");
   for (const [i, { ports = [], to = [] }] of (spec.egress ?? []).entries())
-    errors.push(...validateRule(ports, to, `spec.egress[${i}]`, "to"));
+    yield* validateRule(ports, to, `spec.egress[${i}]`, "to");
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
-    return [...errors, invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes")];
+    return yield invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes");
   for (const [i, type] of types.entries())
     if (type !== "Ingress" && type !== "Egress")
-      errors.push(notSupported(`spec.policyTypes[${i}]`, type, ["Egress", "Ingress"]));
-  return errors;
+      yield notSupported(`spec.policyTypes[${i}]`, type, ["Egress", "Ingress"]);
 }
 
-const validateRule = (
-  ports: NetworkPolicyPort[],
-  peers: NetworkPolicyPeer[],
-  at: string,
-  key: string,
-): FieldError[] => [
-  ...ports.flatMap((port, i) => validatePort(port, `${at}.ports[${i}]`)),
-  ...peers.flatMap((peer, i) => validatePeer(peer, `${at}.${key}[${i}]`)),
-];
+function* validateRule(ports: NetworkPolicyPort[], peers: NetworkPolicyPeer[], at: string, key: string): Problems {
+  for (const [i, port] of ports.entries()) yield* validatePort(port, `${at}.ports[${i}]`);
+  for (const [i, peer] of peers.entries()) yield* validatePeer(peer, `${at}.${key}[${i}]`);
+}
 
-function validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): FieldError[] {
-  const errors: FieldError[] = [];
+function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): Problems {
   if (protocol !== undefined && !["SCTP", "TCP", "UDP"].includes(protocol))
-    errors.push(notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
+    yield notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]);
   if (typeof port === "string") {
     if (endPort !== undefined)
-      errors.push(invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric"));
-    for (const p of portName(port)) errors.push(invalidValue(`${at}.port`, port, p));
+      yield invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");
+    yield* shaped(`${at}.port`, port, portName);
   } else if (port !== undefined) {
-    for (const p of portNumber(port)) errors.push(invalidValue(`${at}.port`, port, p));
+    yield* shaped(`${at}.port`, port, portNumber);
     if (endPort !== undefined && endPort < port)
-      errors.push(invalidValue(`${at}.endPort`, endPort, "must be greater than or equal to `port`"));
-    if (endPort !== undefined)
-      for (const p of portNumber(endPort)) errors.push(invalidValue(`${at}.endPort`, endPort, p));
+      yield invalidValue(`${at}.endPort`, endPort, "must be greater than or equal to `port`");
+    if (endPort !== undefined) yield* shaped(`${at}.endPort`, endPort, portNumber);
   } else if (endPort !== undefined)
-    errors.push(invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified"));
-  return errors;
+    yield invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");
 }
 
-function validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer, at: string): FieldError[] {
+function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer, at: string): Problems {
   const selectors = [podSelector, namespaceSelector].filter(Boolean).length;
-  const errors = [
-    ...validateLabelSelector(podSelector, `${at}.podSelector`),
-    ...validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`),
-    ...(ipBlock ? validateBlock(ipBlock, `${at}.ipBlock`) : []),
-  ];
-  if (selectors + (ipBlock ? 1 : 0) === 0) errors.push(required(at, "must specify a peer"));
-  else if (ipBlock && selectors > 0) errors.push(forbiddenField(at, "may not specify both ipBlock and another peer"));
-  return errors;
+  yield* validateLabelSelector(podSelector, `${at}.podSelector`);
+  yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
+  if (ipBlock) yield* validateBlock(ipBlock, `${at}.ipBlock`);
+  if (selectors + (ipBlock ? 1 : 0) === 0) yield required(at, "must specify a peer");
+  else if (ipBlock && selectors > 0) yield forbiddenField(at, "may not specify both ipBlock and another peer");
 }
 
 export const cidrText = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
-function validateBlock({ cidr, except = [] }: IPBlock, at: string): FieldError[] {
-  if (!cidr) return [required(`${at}.cidr`)];
+function* validateBlock({ cidr, except = [] }: IPBlock, at: string): Problems {
+  if (!cidr) return yield required(`${at}.cidr`);
   const whole = parseCidr(cidr);
-  if (!whole) return [invalidValue(`${at}.cidr`, cidr, cidrText)];
-  return except.flatMap((text, i) => {
+  if (!whole) return yield invalidValue(`${at}.cidr`, cidr, cidrText);
+  yield* except.flatMap((text, i) => {
     const path = `${at}.except[${i}]`;
     const part = parseCidr(text);
     if (!part) return [invalidValue(path, text, cidrText)];

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
 import { pathSegmentName } from "../../apimachinery/names.ts";
 import { ageColumn, column, join, nameColumn } from "../columns.ts";
@@ -49,21 +49,16 @@ export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, 
   columns: [nameColumn, column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges."), ageColumn],
 });
 
-function validateRanges({ spec }: ServiceCIDR): FieldError[] {
+function* validateRanges({ spec }: ServiceCIDR): Problems {
   const cidrs = spec.cidrs ?? [];
-  if (cidrs.length === 0) return [required("spec.cidrs", "at least one CIDR required")];
-  const errors: FieldError[] = [];
-  if (cidrs.length > 2) errors.push(invalidValue("spec", spec, "may only hold up to 2 values"));
+  if (cidrs.length === 0) return yield required("spec.cidrs", "at least one CIDR required");
+  if (cidrs.length > 2) yield invalidValue("spec", spec, "may only hold up to 2 values");
   const parsed = cidrs.map(parseCidr);
-  for (const [i, cidr] of cidrs.entries())
-    if (!parsed[i]) errors.push(invalidValue(`spec.cidrs[${i}]`, cidr, cidrText));
+  for (const [i, cidr] of cidrs.entries()) if (!parsed[i]) yield invalidValue(`spec.cidrs[${i}]`, cidr, cidrText);
   if (cidrs.length === 2 && parsed[0] && parsed[0].bits === parsed[1]?.bits)
-    errors.push(
-      invalidValue(
-        "spec",
-        spec,
-        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96",
-      ),
+    yield invalidValue(
+      "spec",
+      spec,
+      "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96",
     );
-  return errors;
 }

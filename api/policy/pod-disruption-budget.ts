@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -25,16 +25,16 @@ export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResourc
   ],
 });
 
-function validateSpec({ spec }: PodDisruptionBudget): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ spec }: PodDisruptionBudget): Problems {
   if (spec.minAvailable !== undefined && spec.maxUnavailable !== undefined)
-    errors.push(invalidValue("spec", spec, "minAvailable and maxUnavailable cannot be both set"));
+    yield invalidValue("spec", spec, "minAvailable and maxUnavailable cannot be both set");
   for (const key of ["minAvailable", "maxUnavailable"] as const)
-    if (spec[key] !== undefined)
-      errors.push(...intOrPercent(spec[key], `spec.${key}`), ...atMost100Percent(spec[key], `spec.${key}`));
-  errors.push(...validateLabelSelector(spec.selector, "spec.selector"));
+    if (spec[key] !== undefined) {
+      yield* intOrPercent(spec[key], `spec.${key}`);
+      yield* atMost100Percent(spec[key], `spec.${key}`);
+    }
+  yield* validateLabelSelector(spec.selector, "spec.selector");
   const policy = spec.unhealthyPodEvictionPolicy;
   if (policy !== undefined)
-    errors.push(...oneOf("spec.unhealthyPodEvictionPolicy", policy, ["AlwaysAllow", "IfHealthyBudget"], false));
-  return errors;
+    yield* oneOf("spec.unhealthyPodEvictionPolicy", policy, ["AlwaysAllow", "IfHealthyBudget"], false);
 }

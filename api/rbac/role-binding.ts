@@ -1,5 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
-import { type FieldError, invalidValue, notSupported, required } from "../../apimachinery/field-error.ts";
+import {
+  invalidValue,
+  notSupported,
+  type Problems,
+  required,
+  requiredName,
+  shaped,
+} from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, wide } from "../columns.ts";
 import type { ClusterRoleBinding, RoleBinding, RoleRef, Subject } from "../generated/rbac-v1.ts";
@@ -36,10 +43,10 @@ const row = (namespaced: boolean) => ({
   },
   ...rules(
     { namespaced, name: pathSegmentName },
-    ({ roleRef, subjects = [] }: Binding) => [
-      ...validateRoleRef(roleRef, namespaced),
-      ...subjects.flatMap((subject, i) => validateSubject(subject, namespaced, `subjects[${i}]`)),
-    ],
+    function* ({ roleRef, subjects = [] }: Binding) {
+      yield* validateRoleRef(roleRef, namespaced);
+      for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, namespaced, `subjects[${i}]`);
+    },
     ({ roleRef }, old) =>
       isDeepStrictEqual(roleRef, old.roleRef) ? [] : [invalidValue("roleRef", roleRef, "cannot change roleRef")],
   ),
@@ -49,25 +56,25 @@ const row = (namespaced: boolean) => ({
 export const roleBindings: Resource<RoleBinding> = defineResource(RoleBindings, row(true));
 export const clusterRoleBindings: Resource<ClusterRoleBinding> = defineResource(ClusterRoleBindings, row(false));
 
-function validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean): Problems {
   const kinds = namespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];
-  if (apiGroup !== group) errors.push(notSupported("roleRef.apiGroup", apiGroup ?? "", [group]));
-  if (!kinds.includes(kind)) errors.push(notSupported("roleRef.kind", kind ?? "", kinds));
-  if (!name) errors.push(required("roleRef.name"));
-  else for (const p of pathSegmentName(name)) errors.push(invalidValue("roleRef.name", name, p));
-  return errors;
+  if (apiGroup !== group) yield notSupported("roleRef.apiGroup", apiGroup ?? "", [group]);
+  if (!kinds.includes(kind)) yield notSupported("roleRef.kind", kind ?? "", kinds);
+  yield* requiredName("roleRef.name", name, pathSegmentName);
 }
 
-function validateSubject({ kind, apiGroup = "", name, namespace }: Subject, namespaced: boolean, at: string) {
-  const errors: FieldError[] = name ? [] : [required(`${at}.name`)];
+function* validateSubject(
+  { kind, apiGroup = "", name, namespace }: Subject,
+  namespaced: boolean,
+  at: string,
+): Problems {
+  if (!name) yield required(`${at}.name`);
   const wanted = kind === "ServiceAccount" ? "" : group;
   if (!["ServiceAccount", "User", "Group"].includes(kind))
-    return [...errors, notSupported(`${at}.kind`, kind ?? "", ["ServiceAccount", "User", "Group"])];
+    return yield notSupported(`${at}.kind`, kind ?? "", ["ServiceAccount", "User", "Group"]);
   if (kind === "ServiceAccount") {
-    if (name) for (const p of dns1123Subdomain(name)) errors.push(invalidValue(`${at}.name`, name, p));
-    if (!namespaced && !namespace) errors.push(required(`${at}.namespace`));
+    if (name) yield* shaped(`${at}.name`, name, dns1123Subdomain);
+    if (!namespaced && !namespace) yield required(`${at}.namespace`);
   }
-  if (apiGroup !== wanted) errors.push(notSupported(`${at}.apiGroup`, apiGroup, [wanted]));
-  return errors;
+  if (apiGroup !== wanted) yield notSupported(`${at}.apiGroup`, apiGroup, [wanted]);
 }

@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { pathSegmentName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { createdColumn, nameColumn } from "../columns.ts";
@@ -25,33 +25,29 @@ export const clusterRoles: Resource<ClusterRole> = defineResource(ClusterRoles, 
   columns: [nameColumn, createdColumn],
 });
 
-function validateRules(list: readonly PolicyRule[] = [], namespaced: boolean): FieldError[] {
-  return list.flatMap((rule, i) => validateRule(rule, namespaced, `rules[${i}]`));
+function* validateRules(list: readonly PolicyRule[] = [], namespaced: boolean): Problems {
+  for (const [i, rule] of list.entries()) yield* validateRule(rule, namespaced, `rules[${i}]`);
 }
 
-function validateRule(rule: PolicyRule, namespaced: boolean, at: string): FieldError[] {
+function* validateRule(rule: PolicyRule, namespaced: boolean, at: string): Problems {
   const { verbs = [], apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [] } = rule;
-  const errors: FieldError[] = [];
-  if (verbs.length === 0) errors.push(required(`${at}.verbs`, "verbs must contain at least one value"));
+  if (verbs.length === 0) yield required(`${at}.verbs`, "verbs must contain at least one value");
   if (nonResourceURLs.length > 0) {
-    const wrong = (detail: string) => errors.push(invalidValue(`${at}.nonResourceURLs`, nonResourceURLs, detail));
-    if (namespaced) wrong("namespaced rules cannot apply to non-resource URLs");
+    const wrong = (detail: string) => invalidValue(`${at}.nonResourceURLs`, nonResourceURLs, detail);
+    if (namespaced) yield wrong("namespaced rules cannot apply to non-resource URLs");
     if (apiGroups.length + resources.length + resourceNames.length > 0)
-      wrong("rules cannot apply to both regular resources and non-resource URLs");
-    return errors;
+      yield wrong("rules cannot apply to both regular resources and non-resource URLs");
+    return;
   }
-  if (apiGroups.length === 0)
-    errors.push(required(`${at}.apiGroups`, "resource rules must supply at least one api group"));
-  if (resources.length === 0)
-    errors.push(required(`${at}.resources`, "resource rules must supply at least one resource"));
-  return errors;
+  if (apiGroups.length === 0) yield required(`${at}.apiGroups`, "resource rules must supply at least one api group");
+  if (resources.length === 0) yield required(`${at}.resources`, "resource rules must supply at least one resource");
 }
 
-function validateAggregation({ aggregationRule }: ClusterRole): FieldError[] {
-  if (!aggregationRule) return [];
+function* validateAggregation({ aggregationRule }: ClusterRole): Problems {
+  if (!aggregationRule) return;
   const at = "aggregationRule.clusterRoleSelectors";
   const selectors = aggregationRule.clusterRoleSelectors ?? [];
   if (selectors.length === 0)
-    return [required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil")];
-  return selectors.flatMap((selector, i) => validateLabelSelector(selector, `${at}[${i}]`));
+    return yield required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+  for (const [i, selector] of selectors.entries()) yield* validateLabelSelector(selector, `${at}[${i}]`);
 }

@@ -1,4 +1,11 @@
-import { duplicate, type FieldError, invalidValue, required, tooMany } from "../../apimachinery/field-error.ts";
+import {
+  invalidValue,
+  type Problems,
+  required,
+  requiredName,
+  tooMany,
+  uniqueName,
+} from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -59,50 +66,41 @@ function defaultDevices(devices: DeviceClaim | undefined): void {
 const maxRequests = 32;
 const maxAlternatives = 8;
 
-function validateDevices({ requests = [], config }: DeviceClaim = {}, path: string): FieldError[] {
-  const errors = validateConfigs(config, `${path}.config`);
+function* validateDevices({ requests = [], config }: DeviceClaim = {}, path: string): Problems {
+  yield* validateConfigs(config, `${path}.config`);
   const names = new Set<string>();
-  if (requests.length > maxRequests) errors.push(tooMany(`${path}.requests`, requests.length, maxRequests));
+  if (requests.length > maxRequests) yield tooMany(`${path}.requests`, requests.length, maxRequests);
   for (const [i, { name, exactly, firstAvailable = [] }] of requests.entries()) {
     const at = `${path}.requests[${i}]`;
-    errors.push(...validateName(name, names, at));
+    yield* uniqueName(`${at}.name`, name, dns1123Label, names);
     if (exactly && firstAvailable.length > 0)
-      errors.push(
-        invalidValue(at, null, "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set"),
+      yield invalidValue(
+        at,
+        null,
+        "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
       );
-    else if (exactly) errors.push(...validateRequest(exactly, `${at}.exactly`));
+    else if (exactly) yield* validateRequest(exactly, `${at}.exactly`);
     else if (firstAvailable.length === 0)
-      errors.push(required(at, "exactly one of `exactly` or `firstAvailable` is required"));
+      yield required(at, "exactly one of `exactly` or `firstAvailable` is required");
     if (firstAvailable.length > maxAlternatives)
-      errors.push(tooMany(`${at}.firstAvailable`, firstAvailable.length, maxAlternatives));
+      yield tooMany(`${at}.firstAvailable`, firstAvailable.length, maxAlternatives);
     const own = new Set<string>();
-    for (const [j, request] of firstAvailable.entries())
-      errors.push(
-        ...validateName(request.name, own, `${at}.firstAvailable[${j}]`),
-        ...validateRequest(request, `${at}.firstAvailable[${j}]`),
-      );
+    for (const [j, request] of firstAvailable.entries()) {
+      yield* uniqueName(`${at}.firstAvailable[${j}].name`, request.name, dns1123Label, own);
+      yield* validateRequest(request, `${at}.firstAvailable[${j}]`);
+    }
   }
-  return errors;
 }
 
-function validateName(name: string, names: Set<string>, at: string): FieldError[] {
-  if (!name) return [required(`${at}.name`)];
-  const errors = dns1123Label(name).map((p) => invalidValue(`${at}.name`, name, p));
-  if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
-  names.add(name);
-  return errors;
-}
-
-function validateRequest({ deviceClassName, selectors, allocationMode, count = 0 }: ExactDeviceRequest, at: string) {
-  const errors = validateSelectors(selectors, `${at}.selectors`);
-  if (!deviceClassName) errors.push(required(`${at}.deviceClassName`));
-  else
-    for (const p of dns1123Subdomain(deviceClassName))
-      errors.push(invalidValue(`${at}.deviceClassName`, deviceClassName, p));
-  errors.push(...oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false));
+function* validateRequest(
+  { deviceClassName, selectors, allocationMode, count = 0 }: ExactDeviceRequest,
+  at: string,
+): Problems {
+  yield* validateSelectors(selectors, `${at}.selectors`);
+  yield* requiredName(`${at}.deviceClassName`, deviceClassName, dns1123Subdomain);
+  yield* oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false);
   if (allocationMode === "ExactCount" && count <= 0)
-    errors.push(invalidValue(`${at}.count`, count, "must be greater than zero"));
+    yield invalidValue(`${at}.count`, count, "must be greater than zero");
   if (allocationMode === "All" && count !== 0)
-    errors.push(invalidValue(`${at}.count`, count, "must not be specified when allocationMode is 'All'"));
-  return errors;
+    yield invalidValue(`${at}.count`, count, "must not be specified when allocationMode is 'All'");
 }

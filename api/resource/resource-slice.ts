@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, requiredName } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
 import type { ResourceSlice } from "../generated/resource-v1.ts";
@@ -27,28 +27,22 @@ export const resourceSlices: Resource<ResourceSlice> = defineResource(ResourceSl
   ],
 });
 
-function validate({ spec }: ResourceSlice): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!spec.driver) errors.push(required("spec.driver"));
-  else for (const p of dns1123Subdomain(spec.driver)) errors.push(invalidValue("spec.driver", spec.driver, p));
+function* validate({ spec }: ResourceSlice): Problems {
+  yield* requiredName("spec.driver", spec.driver, dns1123Subdomain);
   const { name, resourceSliceCount = 0, generation = 0 } = spec.pool ?? {};
-  if (!name) errors.push(required("spec.pool.name"));
+  if (!name) yield required("spec.pool.name");
   if (resourceSliceCount <= 0)
-    errors.push(invalidValue("spec.pool.resourceSliceCount", resourceSliceCount, "must be greater than zero"));
-  if (generation < 0)
-    errors.push(invalidValue("spec.pool.generation", generation, "must be greater than or equal to zero"));
+    yield invalidValue("spec.pool.resourceSliceCount", resourceSliceCount, "must be greater than zero");
+  if (generation < 0) yield invalidValue("spec.pool.generation", generation, "must be greater than or equal to zero");
   const where = (["nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection"] as const).filter(
     (key) => spec[key],
   );
   const choice = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, `perDeviceNodeSelection` is required";
-  if (where.length === 0) errors.push(required("spec", choice));
+  if (where.length === 0) yield required("spec", choice);
   if (where.length > 1)
-    errors.push(
-      invalidValue(
-        "spec",
-        `{${where.map((key) => `\`${key}\``).join(", ")}}`,
-        `${choice}, but multiple fields are set`,
-      ),
+    yield invalidValue(
+      "spec",
+      `{${where.map((key) => `\`${key}\``).join(", ")}}`,
+      `${choice}, but multiple fields are set`,
     );
-  return errors;
 }

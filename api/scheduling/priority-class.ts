@@ -1,4 +1,4 @@
-import { type FieldError, forbiddenField } from "../../apimachinery/field-error.ts";
+import { forbiddenField, type Problems } from "../../apimachinery/field-error.ts";
 import { ageColumn, boolean, column, integer, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { PriorityClasses } from "../generated/resources.ts";
@@ -37,17 +37,16 @@ export const priorityClasses: Resource<PriorityClass> = defineResource(PriorityC
   ],
 });
 
-function validateClass({ metadata, value, globalDefault, preemptionPolicy }: PriorityClass): FieldError[] {
+function* validateClass({ metadata, value, globalDefault, preemptionPolicy }: PriorityClass): Problems {
   const { name = "" } = metadata;
-  const errors: FieldError[] = [];
   if (name.startsWith(systemPrefix)) {
     const problem = systemProblem(name, value, globalDefault ?? false);
     const text = "priority class names with 'system-' prefix are reserved for system use only";
-    if (problem) errors.push(forbiddenField("metadata.name", `${text}. error: ${problem}`));
+    if (problem) yield forbiddenField("metadata.name", `${text}. error: ${problem}`);
   } else if (value > highestUserPriority)
-    errors.push(forbiddenField("value", `maximum allowed value of a user defined priority is ${highestUserPriority}`));
+    yield forbiddenField("value", `maximum allowed value of a user defined priority is ${highestUserPriority}`);
   const policies = ["Never", "PreemptLowerPriority"];
-  return [...errors, ...oneOf("preemptionPolicy", preemptionPolicy, policies, true)];
+  yield* oneOf("preemptionPolicy", preemptionPolicy, policies, true);
 }
 
 function systemProblem(name: string, value: number, globalDefault: boolean): string | undefined {

@@ -1,9 +1,10 @@
 import {
   duplicate,
-  type FieldError,
   invalidValue,
   notSupported,
+  type Problems,
   required,
+  requiredName,
   tooLong,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
@@ -52,30 +53,31 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
   ],
 });
 
-function validateDriver({ metadata, spec }: CSIDriver): FieldError[] {
-  const errors = validateDriverName(metadata.name, "metadata.name");
+function* validateDriver({ metadata, spec }: CSIDriver): Problems {
+  yield* validateDriverName(metadata.name, "metadata.name");
   const policies = ["File", "None", "ReadWriteOnceWithFSType"];
-  errors.push(...oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true));
+  yield* oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
   for (const mode of spec.volumeLifecycleModes ?? [])
     if (mode !== "Persistent" && mode !== "Ephemeral")
-      errors.push(notSupported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]));
+      yield notSupported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]);
   const audiences = new Set<string>();
   for (const [i, { audience = "", expirationSeconds }] of (spec.tokenRequests ?? []).entries()) {
     const at = `spec.tokenRequests[${i}]`;
-    if (audiences.has(audience)) errors.push(duplicate(`${at}.audience`, audience));
+    if (audiences.has(audience)) yield duplicate(`${at}.audience`, audience);
     audiences.add(audience);
     if (expirationSeconds !== undefined && expirationSeconds < 600)
-      errors.push(
-        invalidValue(`${at}.expirationSeconds`, expirationSeconds, "may not specify a duration less than 10 minutes"),
+      yield invalidValue(
+        `${at}.expirationSeconds`,
+        expirationSeconds,
+        "may not specify a duration less than 10 minutes",
       );
   }
-  return errors;
 }
 
-function validateDriverName(name: string | undefined, at: string): FieldError[] {
-  if (!name) return [required(at)];
-  const long = name.length > maxDriverName ? [tooLong(at, maxDriverName)] : [];
-  return [...long, ...dns1123Subdomain(name.toLowerCase()).map((p) => invalidValue(at, name, p))];
+function* validateDriverName(name: string | undefined, at: string): Problems {
+  if (!name) return yield required(at);
+  if (name.length > maxDriverName) yield tooLong(at, maxDriverName);
+  yield* dns1123Subdomain(name.toLowerCase()).map((p) => invalidValue(at, name, p));
 }
 
 export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
@@ -96,28 +98,26 @@ export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
   ],
 });
 
-function validateNode({ spec }: CSINode): FieldError[] {
+function* validateNode({ spec }: CSINode): Problems {
   const names = new Set<string>();
-  return (spec.drivers ?? []).flatMap(({ name, nodeID, topologyKeys = [], allocatable }, i) => {
+  for (const [i, { name, nodeID, topologyKeys = [], allocatable }] of (spec.drivers ?? []).entries()) {
     const at = `spec.drivers[${i}]`;
-    const errors = validateDriverName(name, `${at}.name`);
-    if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
+    yield* validateDriverName(name, `${at}.name`);
+    if (names.has(name)) yield duplicate(`${at}.name`, name);
     names.add(name);
-    if (!nodeID) errors.push(required(`${at}.nodeID`));
+    if (!nodeID) yield required(`${at}.nodeID`);
     else if (nodeID.length > maxNodeIdBytes)
-      errors.push(invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`));
+      yield invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
     const keys = new Set<string>();
     for (const key of topologyKeys) {
-      if (!key) errors.push(required(`${at}.topologyKeys`));
-      else for (const p of qualifiedName(key)) errors.push(invalidValue(`${at}.topologyKeys`, key, p));
-      if (keys.has(key)) errors.push(duplicate(`${at}.topologyKeys`, key));
+      yield* requiredName(`${at}.topologyKeys`, key, qualifiedName);
+      if (keys.has(key)) yield duplicate(`${at}.topologyKeys`, key);
       keys.add(key);
     }
     const count = allocatable?.count;
     if (count !== undefined && count < 0)
-      errors.push(invalidValue(`${at}.allocatable.count`, count, "must be greater than or equal to 0"));
-    return errors;
-  });
+      yield invalidValue(`${at}.allocatable.count`, count, "must be greater than or equal to 0");
+  }
 }
 
 export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource(CSIStorageCapacities, {

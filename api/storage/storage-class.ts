@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import {
-  type FieldError,
   forbiddenField,
   invalidValue,
+  type Problems,
   required,
   tooLong,
   tooMany,
@@ -78,17 +78,15 @@ export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineRe
 const maxParameters = 512;
 const maxParameterBytes = 256 * 1024;
 
-function validateProvisioner(name: string | undefined, at: string): FieldError[] {
-  if (!name) return [required(at)];
-  return qualifiedName(name.toLowerCase()).map((p) => invalidValue(at, name, p));
+function* validateProvisioner(name: string | undefined, at: string): Problems {
+  if (!name) return yield required(at);
+  yield* qualifiedName(name.toLowerCase()).map((p) => invalidValue(at, name, p));
 }
 
-function validateParameters(parameters: Record<string, string> = {}): FieldError[] {
+function* validateParameters(parameters: Record<string, string> = {}): Problems {
   const entries = Object.entries(parameters);
-  if (entries.length > maxParameters) return [tooMany("parameters", entries.length, maxParameters)];
-  const errors: FieldError[] = [];
-  if ("" in parameters) errors.push(invalidValue("parameters", "", "field can not be empty."));
+  if (entries.length > maxParameters) return yield tooMany("parameters", entries.length, maxParameters);
+  if ("" in parameters) yield invalidValue("parameters", "", "field can not be empty.");
   if (entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0) > maxParameterBytes)
-    errors.push(tooLong("parameters", maxParameterBytes));
-  return errors;
+    yield tooLong("parameters", maxParameterBytes);
 }

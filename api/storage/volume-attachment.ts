@@ -1,4 +1,4 @@
-import { type FieldError, invalidValue, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, type Problems, required, requiredName } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { ageColumn, boolean, column, nameColumn } from "../columns.ts";
 import { VolumeAttachments } from "../generated/resources.ts";
@@ -26,17 +26,16 @@ export const volumeAttachments: Resource<VolumeAttachment> = defineResource(Volu
   ],
 });
 
-function validateSpec({ spec }: VolumeAttachment): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!spec.attacher) errors.push(required("spec.attacher"));
-  if (!spec.nodeName) errors.push(required("spec.nodeName"));
-  else for (const p of dns1123Subdomain(spec.nodeName)) errors.push(invalidValue("spec.nodeName", spec.nodeName, p));
+function* validateSpec({ spec }: VolumeAttachment): Problems {
+  if (!spec.attacher) yield required("spec.attacher");
+  yield* requiredName("spec.nodeName", spec.nodeName, dns1123Subdomain);
   const { persistentVolumeName: name, inlineVolumeSpec } = spec.source ?? {};
   if (!name && !inlineVolumeSpec)
-    errors.push(required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
+    yield required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
   if (name !== undefined && inlineVolumeSpec)
-    errors.push(
-      invalidValue("spec.source", spec.source, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+    yield invalidValue(
+      "spec.source",
+      spec.source,
+      "must specify exactly one of inlineVolumeSpec and persistentVolumeName",
     );
-  return errors;
 }

@@ -148,16 +148,14 @@ describe("rules", () => {
   });
 
   test("a definition with a bad rule is refused", () => {
-    const errors = validateSchema(
-      spec([
-        { rule: "self.min <" },
-        { rule: "other" },
-        { rule: "'text'" },
-        { rule: "" },
-        { rule: "true", reason: "Odd" },
-      ]),
-      "s",
-    );
+    const rules = [
+      { rule: "self.min <" },
+      { rule: "other" },
+      { rule: "'text'" },
+      { rule: "" },
+      { rule: "true", reason: "Odd" },
+    ];
+    const errors = [...validateSchema(spec(rules), "s")];
     const at = "s.properties[spec].x-kubernetes-validations";
     assert.deepEqual(
       errors.map(({ field }) => field),

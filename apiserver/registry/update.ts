@@ -88,7 +88,7 @@ export async function next(
     prepare();
   }
   const validate = status ? resource.validateStatusUpdate : resource.validateUpdate;
-  const errors = part ? part.validate(object, old) : validate(object, old);
+  const errors = [...(part ? part.validate(object, old) : validate(object, old))];
   if (target.subresource === "") errors.push(...(options.served?.face?.validateMore(object, old) ?? []));
   if (errors.length > 0) throw invalid(resource, name, errors);
   for (const warning of resource.warnings(object))

@@ -27,7 +27,7 @@ export async function proxyAddress(
   const tls = scheme === "https" ? "any" : undefined;
   const proxyable = (ip: string | undefined) =>
     ip !== undefined &&
-    endpointAddress(ip, "", context.allowLoopbackEndpoints ?? false).length === 0 &&
+    [...endpointAddress(ip, "", context.allowLoopbackEndpoints ?? false)].length === 0 &&
     !/^(22[4-9]|23\d)\.|^255\.255\.255\.255$|^ff/i.test(ip);
   if (resource === "nodes") {
     const address = agent(name);
