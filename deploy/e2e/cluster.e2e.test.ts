@@ -5,7 +5,7 @@ import type { Pod } from "../../api/generated/core-v1.ts";
 import { Deployments, Nodes, Pods, Services } from "../../api/generated/resources.ts";
 import type { createGrpcClient } from "../../client/grpc-client.ts";
 import { cgroupName } from "../../node-agent/runtime/cgroup.ts";
-import { eventually, TestLab, users } from "./lab.ts";
+import { eventually, TestLab, users } from "../testing/lab.ts";
 import {
   answeringPod,
   containerPid,
@@ -17,7 +17,7 @@ import {
   untilWebPods,
   web,
   webPods,
-} from "./workload.ts";
+} from "../testing/workload.ts";
 
 /** Cgroups of the lab's nodes, in whatever hierarchies this machine has. */
 function cgroupsOf(dir: string): string[] {

@@ -4,7 +4,7 @@ import { EtcdClient } from "../../etcd-raft/client/client.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
 import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import { eventually, TestLab } from "./lab.ts";
+import { eventually, TestLab } from "../testing/lab.ts";
 
 /** Kill -9 of raft members under a constant stream of writes from outside, against the members' own addresses. */
 describe("the store under failures", () => {

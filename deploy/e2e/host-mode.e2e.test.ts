@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Pods } from "../../api/generated/resources.ts";
 import type { createGrpcClient } from "../../client/grpc-client.ts";
-import { eventually, TestLab, users } from "./lab.ts";
-import { containerPid, nodePort, scaleWeb, untilAllAnswer, untilWebPods } from "./workload.ts";
+import { eventually, TestLab, users } from "../testing/lab.ts";
+import { containerPid, nodePort, scaleWeb, untilAllAnswer, untilWebPods } from "../testing/workload.ts";
 
 /** The last resort, for machines without namespaces: short form of cluster.e2e.test.ts, as an ordinary user. */
 describe("a cluster in mode host", () => {

@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { peer } from "../../tools/peers.ts";
-import { eventually, kubectlsBesidePath, TestLab } from "./lab.ts";
+import { eventually, kubectlsBesidePath, TestLab } from "../testing/lab.ts";
 
 const beside = kubectlsBesidePath();
 const debian = peer("kubectl");

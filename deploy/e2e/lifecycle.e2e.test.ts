@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { addressesOf } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
-import { eventually, finish, TestLab, type User, users } from "./lab.ts";
+import { eventually, finish, TestLab, type User, users } from "../testing/lab.ts";
 
 /** How labs come and go, with one member and no nodes: what is left behind, and what is said when it cannot be. */
 const labs: TestLab[] = [];
