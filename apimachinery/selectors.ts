@@ -22,8 +22,6 @@ export type Selector = readonly Requirement[];
 
 export type Labels = Readonly<Record<string, string>>;
 
-export const everything: Selector = [];
-
 /** What an absent LabelSelector selects. */
 export const nothing: Selector = [{ key: "", operator: "in", values: [] }];
 
@@ -209,9 +207,6 @@ export const matchesFields = (selector: FieldSelector, fields: Labels): boolean 
 /** The value that `selector` demands of a field, if it demands one. */
 export const exactField = (selector: FieldSelector, field: string): string | undefined =>
   selector.find((r) => r.field === field && r.operator === "=")?.value;
-
-export const formatFieldSelector = (selector: FieldSelector): string =>
-  selector.map((r) => `${r.field}${r.operator}${r.value.replace(/[\\,=]/g, "\\$&")}`).join(",");
 
 /** Throws BadRequest for a field that the kind cannot select by; every kind knows its name and namespace. */
 export function checkFields(selector: FieldSelector, known: readonly string[]): void {

@@ -85,8 +85,7 @@ describe("errors carry upstream's code, reason, text and details", () => {
     expect(status.statusOf(new TypeError("boom")).message).toBe("Internal error occurred: boom");
     expect(status.isNotFound(status.notFound(pods, "x"))).toBe(true);
     expect(status.isNotFound(new Error("x"))).toBe(false);
-    expect(status.isExpired(status.gone("x")) && status.isExpired(status.expired("x"))).toBe(true);
-    expect(status.isTooLargeResourceVersion(status.tooLargeResourceVersion(2, 1))).toBe(true);
+    expect(status.isExpired(status.failure(410, "Gone", "x")) && status.isExpired(status.expired("x"))).toBe(true);
   });
 });
 

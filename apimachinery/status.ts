@@ -150,8 +150,6 @@ export const unsupportedMediaType = (accepted: string[]): StatusError =>
 export const requestEntityTooLarge = (message: string): StatusError =>
   failure(413, "RequestEntityTooLarge", `Request entity too large: ${message}`);
 
-export const gone = (message: string): StatusError => failure(410, "Gone", message);
-
 export const expired = (message: string): StatusError => failure(410, "Expired", message);
 
 export const timeout = (message: string, retryAfterSeconds = 0): StatusError =>
@@ -163,14 +161,6 @@ export function tooLargeResourceVersion(wanted: number | string, current: number
   error.status.details!.causes = [{ reason: "ResourceVersionTooLarge", message: "Too large resource version" }];
   return error;
 }
-
-export const serverTimeout = (resource: GroupResource, operation: string, retryAfterSeconds = 0): StatusError =>
-  failure(
-    500,
-    "ServerTimeout",
-    `The ${operation} operation against ${qualified(resource)} could not be completed at this time, please try again.`,
-    { ...detailsOf(resource), ...(retryAfterSeconds ? { retryAfterSeconds } : {}) },
-  );
 
 export const serviceUnavailable = (message: string, cause?: unknown): StatusError =>
   new StatusError(failure(503, "ServiceUnavailable", message).status, { cause });
@@ -196,14 +186,7 @@ const hasReason =
 export const isNotFound = hasReason("NotFound");
 export const isAlreadyExists = hasReason("AlreadyExists");
 export const isConflict = hasReason("Conflict");
-export const isInvalid = hasReason("Invalid");
 export const isForbidden = hasReason("Forbidden");
-export const isUnauthorized = hasReason("Unauthorized");
 /** The resourceVersion or continue token is gone: list again. */
 export const isExpired = hasReason("Expired", "Gone");
-export const isTooManyRequests = hasReason("TooManyRequests");
 export const isServiceUnavailable = hasReason("ServiceUnavailable");
-export const isTimeout = hasReason("Timeout", "ServerTimeout");
-export const isTooLargeResourceVersion = (error: unknown): boolean =>
-  error instanceof StatusError &&
-  (error.status.details?.causes?.some((c) => c.reason === "ResourceVersionTooLarge") ?? false);

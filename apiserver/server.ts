@@ -124,7 +124,6 @@ export class Apiserver {
       storage,
       cache: this.#cache,
       admission,
-      authorizer,
       makers,
       ranges: this.#ranges,
       locks: new KeyLocks(),

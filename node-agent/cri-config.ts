@@ -1,4 +1,4 @@
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Container, Pod } from "../api/generated/core-v1.ts";
 import { quantityToMilli, quantityToNumber } from "../apimachinery/quantity.ts";
 import {
@@ -166,10 +166,4 @@ function resourcesOf({ resources = {} }: Container): {
     cpuShares: Math.max(minShares, Math.floor((request * 1024) / 1000)),
     memoryLimitInBytes: resources.limits?.["memory"] === undefined ? 0 : quantityToNumber(resources.limits["memory"]),
   };
-}
-
-/** `0.log` -> 0; undefined for rotated and other files. */
-export function logAttempt(path: string): number | undefined {
-  const match = /^(\d+)\.log$/.exec(basename(path));
-  return match ? Number(match[1]) : undefined;
 }

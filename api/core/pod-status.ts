@@ -1,4 +1,4 @@
-import { quantityToMilli, quantityToNumber } from "../../apimachinery/quantity.ts";
+import { quantityToMilli } from "../../apimachinery/quantity.ts";
 import { parseTime } from "../../apimachinery/time.ts";
 import type { Container, Pod, PodCondition, PodSpec, PodStatus } from "../generated/core-v1.ts";
 
@@ -23,32 +23,6 @@ export const isPodActive = (pod: Pod): boolean => !isPodTerminal(pod) && pod.met
 
 /** An init container that keeps running beside the others. */
 export const isSidecar = (container: Container): boolean => container.restartPolicy === "Always";
-
-export interface Requests {
-  milliCpu: number;
-  memoryBytes: number;
-}
-
-/** What the scheduler reserves: all containers together, or the greediest moment of initialisation; plus overhead. */
-export function podRequests(spec: PodSpec): Requests {
-  return {
-    milliCpu: podRequest(spec, "cpu", quantityToMilli),
-    memoryBytes: podRequest(spec, "memory", quantityToNumber),
-  };
-}
-
-/** KEP-753: a sidecar's share counts for every init container after it and for all containers. */
-function podRequest(spec: PodSpec, resource: string, read: (quantity: string) => number): number {
-  const of = (container: Container) => read(container.resources?.requests?.[resource] ?? "0");
-  let sidecars = 0;
-  let starting = 0;
-  for (const container of spec.initContainers ?? []) {
-    starting = Math.max(starting, sidecars + of(container));
-    if (isSidecar(container)) sidecars += of(container);
-  }
-  const running = spec.containers.reduce((sum, container) => sum + of(container), sidecars);
-  return Math.max(starting, running) + read(spec.overhead?.[resource] ?? "0");
-}
 
 /** Guaranteed: every container limits cpu and memory and requests as much. BestEffort: none asks for anything. */
 export function qosClass(spec: PodSpec): "Guaranteed" | "Burstable" | "BestEffort" {

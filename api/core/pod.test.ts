@@ -3,7 +3,8 @@ import { errorText } from "../../apimachinery/field-error.ts";
 import type { Container, Pod, PodSpec, PodStatus } from "../generated/core-v1.ts";
 import { pods } from "./pod.ts";
 import { summarize } from "./pod-columns.ts";
-import { isPodActive, isPodAvailable, isPodReady, podRequests, qosClass } from "./pod-status.ts";
+import { podResources } from "./pod-resources.ts";
+import { isPodActive, isPodAvailable, isPodReady, qosClass } from "./pod-status.ts";
 
 const now = Date.parse("2026-11-21T12:00:00Z");
 const metadata = { name: "p", namespace: "default" };
@@ -482,12 +483,11 @@ describe("shared readers", () => {
       ...more,
     });
     const containers = [cpu("a", "100m"), cpu("b", "200m")];
-    expect(podRequests({ containers })).toEqual({ milliCpu: 300, memoryBytes: 2 * 2 ** 20 });
-    expect(podRequests({ containers, initContainers: [cpu("i", "1")] }).milliCpu).toBe(1000);
+    expect(podResources({ containers }, "requests")).toEqual({ cpu: "300m", memory: "2Mi" });
+    expect(podResources({ containers, initContainers: [cpu("i", "1")] }, "requests")["cpu"]).toBe("1");
     const sidecar = cpu("s", "50m", { restartPolicy: "Always" });
-    expect(
-      podRequests({ containers, initContainers: [sidecar, cpu("i", "1")], overhead: { cpu: "10m" } }).milliCpu,
-    ).toBe(1060);
+    const initContainers = [sidecar, cpu("i", "1")];
+    expect(podResources({ containers, initContainers, overhead: { cpu: "10m" } }, "requests")["cpu"]).toBe("1060m");
   });
 
   test("ready, available after a while, active until ended or deleted", () => {

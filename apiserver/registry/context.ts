@@ -4,7 +4,6 @@ import { notFound } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Admission } from "../admission/chain.ts";
-import type { Authorizer } from "../authz/authorizer.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import type { EventLease } from "../storage/event-lease.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
@@ -18,7 +17,6 @@ export interface Context {
   storage: Storage;
   cache: WatchCache;
   admission: Admission;
-  authorizer: Authorizer;
   /** What is answered without being stored, by GROUP/RESOURCE[/SUBRESOURCE]. */
   makers: ReadonlyMap<string, Maker>;
   ranges: ServiceRanges;

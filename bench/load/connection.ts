@@ -121,10 +121,6 @@ export class ClientConnection {
     this.flush();
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** Begins a call with its only message. It leaves with the next `flush`; inside a callback that happens by itself. */
   unary(path: string, body: Uint8Array, call: Call): void {
     this.#send({ stream: undefined, path, body, call, endStream: true, from: -this.#prefixBytes });

