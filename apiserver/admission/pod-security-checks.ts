@@ -1,4 +1,4 @@
-import type { Container, Pod, PodSpec, Probe } from "../../api/generated/core-v1.ts";
+import type { Container, Pod, PodSpec } from "../../api/generated/core-v1.ts";
 
 /**
  * The Pod Security Standards: each check says what a Pod does that its level forbids, in upstream's words
@@ -6,27 +6,27 @@ import type { Container, Pod, PodSpec, Probe } from "../../api/generated/core-v1
  */
 export type Level = "privileged" | "baseline" | "restricted";
 
+type Subject = Pick<Pod, "metadata" | "spec">;
+type Run = (pod: Subject, minor: number) => [reason: string, detail: string] | undefined;
+
 interface Check {
   level: Exclude<Level, "privileged">;
   /** The minor version that brought it. */
   since: number;
+  run: Run;
   /** A check of the level above that says the same and more. */
-  replacedBy?: string;
-  id?: string;
-  run(pod: Pick<Pod, "metadata" | "spec">, minor: number): [reason: string, detail: string] | undefined;
+  replacedBy?: Run;
 }
 
 /** What a Pod violates of a level in a version; the newest is Infinity. */
-export function violations(pod: Pick<Pod, "metadata" | "spec">, level: Level, minor: number): [string, string][] {
+export function violations(pod: Subject, level: Level, minor: number): [string, string][] {
   if (level === "privileged") return [];
-  const applies = (check: Check) => check.since <= minor && (check.level === "baseline" || level === "restricted");
-  const present = new Set(checks.filter(applies).map(({ id }) => id));
-  return checks
-    .filter((check) => applies(check) && !(check.replacedBy && present.has(check.replacedBy)))
-    .flatMap((check) => {
-      const found = check.run(pod, minor);
-      return found ? [found] : [];
-    });
+  const applying = checks.filter(({ since, level: own }) => since <= minor && (own === "baseline" || own === level));
+  const runs = new Set(applying.map(({ run }) => run));
+  return applying
+    .filter(({ replacedBy }) => replacedBy === undefined || !runs.has(replacedBy))
+    .map(({ run }) => run(pod, minor))
+    .filter((found) => found !== undefined);
 }
 
 const quoted = (values: Iterable<string>) => [...values].map((value) => JSON.stringify(value)).join(", ");
@@ -45,17 +45,16 @@ const namesOf = (spec: PodSpec, is: (container: Container) => unknown): string[]
     .filter(is)
     .map(({ name }) => name);
 
-/** `pod and containers "a", "b"`, of those that set something bad in their security context. */
-function setters<T>(
-  spec: PodSpec,
-  read: (context: NonNullable<Container["securityContext"]>) => T,
-  bad: (value: T) => boolean,
-) {
-  const isBad = (context: unknown) => context !== undefined && bad(read(context as never));
-  const values = [spec.securityContext, ...containersOf(spec).map((c) => c.securityContext)].filter(isBad);
-  const names = namesOf(spec, (c) => isBad(c.securityContext));
-  const who = [...(isBad(spec.securityContext) ? ["pod"] : []), ...(names.length > 0 ? [some(names)] : [])];
-  return { who: who.join(" and "), values: values.map((context) => read(context as never)) };
+type Context = NonNullable<Container["securityContext"]> & NonNullable<PodSpec["securityContext"]>;
+
+/** `pod and containers "a", "b"`, of those whose security context is bad, and these contexts. */
+function setters(spec: PodSpec, bad: (context: Context) => boolean) {
+  const isBad = ({ securityContext }: PodSpec | Container) =>
+    securityContext !== undefined && bad(securityContext as Context);
+  const names = namesOf(spec, isBad);
+  const who = [...(isBad(spec) ? ["pod"] : []), ...(names.length > 0 ? [some(names)] : [])];
+  const contexts = [spec, ...containersOf(spec)].filter(isBad).map((one) => one.securityContext as Context);
+  return { who: who.join(" and "), contexts };
 }
 
 /** No container needs it on Windows, as of 1.25. */
@@ -92,242 +91,160 @@ const addText = (spec: PodSpec, allowed: { has(name: string): boolean }) => {
 };
 const appArmorPrefix = "container.apparmor.security.beta.kubernetes.io/";
 
-const checks: Check[] = [
-  {
-    level: "baseline",
-    since: 0,
-    run({ metadata, spec }) {
-      const allowed = (profile: string) =>
-        profile === "" || profile === "runtime/default" || profile.startsWith("localhost/");
-      const bad = Object.entries(metadata.annotations ?? {})
-        .filter(([key, value]) => key.startsWith(appArmorPrefix) && !allowed(value))
-        .map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-      const { who, values } = setters(
-        spec,
-        (c) => c.appArmorProfile?.type,
-        (type) => type === "Unconfined",
-      );
-      if (who) bad.push(`${who} must not set AppArmor profile type to ${quoted(sorted(values as string[]))}`);
-      if (bad.length > 0) return [plural(bad.length, "forbidden AppArmor profile"), bad.sort().join(", ")];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    replacedBy: "capabilities_restricted",
-    run({ spec }) {
-      const [text] = addText(spec, defaultCapabilities);
-      if (text) return ["non-default capabilities", text];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }) {
-      const set = (["hostNetwork", "hostPID", "hostIPC"] as const).filter((field) => spec[field]);
-      if (set.length > 0) return ["host namespaces", set.map((field) => `${field}=true`).join(", ")];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    replacedBy: "restrictedVolumes",
-    run({ spec }) {
-      const names = (spec.volumes ?? []).filter(({ hostPath }) => hostPath).map(({ name }) => name);
-      if (names.length > 0) return ["hostPath volumes", `${plural(names.length, "volume")} ${quoted(names)}`];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }) {
-      const hostPorts = (c: Container) => (c.ports ?? []).flatMap(({ hostPort }) => (hostPort ? [hostPort] : []));
-      const names = namesOf(spec, (c) => hostPorts(c).length > 0);
-      const ports = sorted(containersOf(spec).flatMap(hostPorts).map(String));
-      const text = `${some(names)} ${plural(names.length, "uses", "use")} ${plural(ports.length, "hostPort")} ${ports.join(", ")}`;
-      if (names.length > 0) return ["hostPort", text];
-    },
-  },
-  {
-    level: "baseline",
-    since: 34,
-    run({ spec }) {
-      const hosts = ({ livenessProbe, readinessProbe, startupProbe, lifecycle }: Container): string[] =>
-        [livenessProbe, readinessProbe, startupProbe, lifecycle?.postStart, lifecycle?.preStop].flatMap((handler) =>
-          [(handler as Probe | undefined)?.httpGet?.host, (handler as Probe | undefined)?.tcpSocket?.host].filter(
-            (h) => !!h,
-          ),
-        ) as string[];
-      const names = sorted(namesOf(spec, (c) => hosts(c).length > 0));
-      const found = sorted(containersOf(spec).flatMap(hosts));
-      const what = "probe or lifecycle host";
-      const text = `${some(names)} ${plural(names.length, "uses", "use")} ${plural(found.length, what)} ${quoted(found)}`;
-      if (names.length > 0) return [what, text];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }) {
-      const names = namesOf(spec, (c) => c.securityContext?.privileged);
-      if (names.length > 0) return ["privileged", `${some(names)} must not set securityContext.privileged=true`];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }) {
-      const bad = (c: Container) =>
-        c.securityContext?.procMount !== undefined && c.securityContext.procMount !== "Default";
-      const names = namesOf(spec, bad);
-      const values = sorted(
-        containersOf(spec)
-          .filter(bad)
-          .map((c) => c.securityContext!.procMount!),
-      );
-      if (names.length > 0)
-        return ["procMount", `${some(names)} must not set securityContext.procMount to ${quoted(values)}`];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }, minor) {
-      const types = [
-        "",
-        "container_t",
-        "container_init_t",
-        "container_kvm_t",
-        ...(minor >= 31 ? ["container_engine_t"] : []),
-      ];
-      const { who, values } = setters(
-        spec,
-        (c) => c.seLinuxOptions ?? {},
-        ({ type = "", user, role }) => !types.includes(type) || !!user || !!role,
-      );
-      const bad = sorted(values.map(({ type = "" }) => type).filter((type) => !types.includes(type)));
-      const data = [
-        ...(bad.length > 0 ? [`${plural(bad.length, "type")} ${quoted(bad)}`] : []),
-        ...(values.some(({ user }) => user) ? ["user may not be set"] : []),
-        ...(values.some(({ role }) => role) ? ["role may not be set"] : []),
-      ];
-      if (who) return ["seLinuxOptions", `${who} set forbidden securityContext.seLinuxOptions: ${data.join("; ")}`];
-    },
-  },
-  {
-    level: "baseline",
-    since: 19,
-    replacedBy: "seccompProfile_restricted",
-    run: ({ spec }) => badSeccomp(spec),
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }, minor) {
-      const allowed = new Set(sysctls.filter(([since]) => since <= minor).flatMap(([, names]) => names.split(" ")));
-      const bad = (spec.securityContext?.sysctls ?? []).map(({ name }) => name).filter((name) => !allowed.has(name));
-      if (bad.length > 0) return ["forbidden sysctls", bad.join(", ")];
-    },
-  },
-  {
-    level: "baseline",
-    since: 0,
-    run({ spec }) {
-      const { who } = setters(
-        spec,
-        (c) => c.windowsOptions?.hostProcess,
-        (value) => value === true,
-      );
-      if (who) return ["hostProcess", `${who} must not set securityContext.windowsOptions.hostProcess=true`];
-    },
-  },
-  {
-    level: "restricted",
-    since: 8,
-    run({ spec }, minor) {
-      const names = namesOf(spec, (c) => c.securityContext?.allowPrivilegeEscalation !== false);
-      if (names.length === 0 || isWindows(spec, minor)) return undefined;
-      return [
-        "allowPrivilegeEscalation != false",
-        `${some(names)} must set securityContext.allowPrivilegeEscalation=false`,
-      ];
-    },
-  },
-  {
-    level: "restricted",
-    since: 22,
-    id: "capabilities_restricted",
-    run({ spec }, minor) {
-      const names = namesOf(spec, (c) => !c.securityContext?.capabilities?.drop?.includes("ALL"));
-      const missing = names.length > 0 ? [`${some(names)} must set securityContext.capabilities.drop=["ALL"]`] : [];
-      const details = [...missing, ...addText(spec, new Set(["NET_BIND_SERVICE"]))];
-      if (details.length > 0 && !isWindows(spec, minor)) return ["unrestricted capabilities", details.join("; ")];
-    },
-  },
-  {
-    level: "restricted",
-    since: 0,
-    id: "restrictedVolumes",
-    run({ spec }) {
-      const typeOf = (volume: object) => Object.keys(volume).find((key) => !plainVolumes.has(key));
-      const bad = (spec.volumes ?? []).filter((volume) => typeOf(volume) !== undefined);
-      const types = sorted(bad.map((volume) => typeOf(volume)!));
-      const text = `${plural(bad.length, "volume")} ${quoted(bad.map(({ name }) => name))} ${plural(bad.length, "uses", "use")} ${plural(types.length, "restricted volume type")} ${quoted(types)}`;
-      if (bad.length > 0) return ["restricted volume types", text];
-    },
-  },
-  {
-    level: "restricted",
-    since: 0,
-    run({ spec }) {
-      const { who } = setters(
-        spec,
-        (c) => c.runAsNonRoot,
-        (value) => value === false,
-      );
-      if (who) return ["runAsNonRoot != true", `${who} must not set securityContext.runAsNonRoot=false`];
-      const names = namesOf(spec, (c) => c.securityContext?.runAsNonRoot === undefined);
-      if (names.length === 0 || spec.securityContext?.runAsNonRoot) return undefined;
-      return ["runAsNonRoot != true", `pod or ${some(names)} must set securityContext.runAsNonRoot=true`];
-    },
-  },
-  {
-    level: "restricted",
-    since: 23,
-    run({ spec }) {
-      const { who } = setters(
-        spec,
-        (c) => c.runAsUser,
-        (value) => value === 0,
-      );
-      if (who) return ["runAsUser=0", `${who} must not set runAsUser=0`];
-    },
-  },
-  {
-    level: "restricted",
-    since: 19,
-    id: "seccompProfile_restricted",
-    run({ spec }, minor) {
-      if (isWindows(spec, minor)) return undefined;
-      const bad = badSeccomp(spec);
-      if (bad !== undefined || spec.securityContext?.seccompProfile !== undefined) return bad;
-      const names = namesOf(spec, (c) => c.securityContext?.seccompProfile === undefined);
-      const text = `pod or ${some(names)} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"`;
-      if (names.length > 0) return ["seccompProfile", text];
-    },
-  },
-];
+const appArmor: Run = ({ metadata, spec }) => {
+  const allowed = (profile: string) => /^$|^runtime\/default$|^localhost\//.test(profile);
+  const bad = Object.entries(metadata.annotations ?? {})
+    .filter(([key, value]) => key.startsWith(appArmorPrefix) && !allowed(value))
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  const { who } = setters(spec, (c) => c.appArmorProfile?.type === "Unconfined");
+  if (who) bad.push(`${who} must not set AppArmor profile type to "Unconfined"`);
+  if (bad.length > 0) return [plural(bad.length, "forbidden AppArmor profile"), bad.sort().join(", ")];
+};
 
-function badSeccomp(spec: PodSpec): [string, string] | undefined {
-  const { who, values } = setters(
+const capabilitiesBaseline: Run = ({ spec }) => {
+  const [text] = addText(spec, defaultCapabilities);
+  if (text) return ["non-default capabilities", text];
+};
+
+const hostNamespaces: Run = ({ spec }) => {
+  const set = (["hostNetwork", "hostPID", "hostIPC"] as const).filter((field) => spec[field]);
+  if (set.length > 0) return ["host namespaces", set.map((field) => `${field}=true`).join(", ")];
+};
+
+const hostPathVolumes: Run = ({ spec }) => {
+  const names = (spec.volumes ?? []).filter(({ hostPath }) => hostPath).map(({ name }) => name);
+  if (names.length > 0) return ["hostPath volumes", `${plural(names.length, "volume")} ${quoted(names)}`];
+};
+
+const hostPorts: Run = ({ spec }) => {
+  const of = (c: Container) => (c.ports ?? []).flatMap(({ hostPort }) => (hostPort ? [hostPort] : []));
+  const names = namesOf(spec, (c) => of(c).length > 0);
+  const ports = sorted(containersOf(spec).flatMap(of).map(String));
+  const what = `${plural(names.length, "uses", "use")} ${plural(ports.length, "hostPort")} ${ports.join(", ")}`;
+  if (names.length > 0) return ["hostPort", `${some(names)} ${what}`];
+};
+
+const probeHosts: Run = ({ spec }) => {
+  const hosts = ({ livenessProbe, readinessProbe, startupProbe, lifecycle }: Container): string[] => {
+    const handlers = [livenessProbe, readinessProbe, startupProbe, lifecycle?.postStart, lifecycle?.preStop];
+    return handlers.flatMap((handler) => [handler?.httpGet?.host, handler?.tcpSocket?.host].flatMap((h) => h || []));
+  };
+  const names = sorted(namesOf(spec, (c) => hosts(c).length > 0));
+  const found = sorted(containersOf(spec).flatMap(hosts));
+  const what = "probe or lifecycle host";
+  const text = `${plural(names.length, "uses", "use")} ${plural(found.length, what)} ${quoted(found)}`;
+  if (names.length > 0) return [what, `${some(names)} ${text}`];
+};
+
+const privileged: Run = ({ spec }) => {
+  const names = namesOf(spec, (c) => c.securityContext?.privileged);
+  if (names.length > 0) return ["privileged", `${some(names)} must not set securityContext.privileged=true`];
+};
+
+const procMount: Run = ({ spec }) => {
+  const { who, contexts } = setters(spec, (c) => c.procMount !== undefined && c.procMount !== "Default");
+  const values = quoted(sorted(contexts.map((c) => c.procMount!)));
+  if (who) return ["procMount", `${who} must not set securityContext.procMount to ${values}`];
+};
+
+const seLinuxTypes = ["", "container_t", "container_init_t", "container_kvm_t"];
+const seLinux: Run = ({ spec }, minor) => {
+  const types = [...seLinuxTypes, ...(minor >= 31 ? ["container_engine_t"] : [])];
+  const { who, contexts } = setters(
     spec,
-    (c) => c.seccompProfile?.type,
-    (type) => type !== undefined && type !== "RuntimeDefault" && type !== "Localhost",
+    ({ seLinuxOptions: { type = "", user, role } = {} }) => !types.includes(type) || !!user || !!role,
   );
-  return who
-    ? [
-        "seccompProfile",
-        `${who} must not set securityContext.seccompProfile.type to ${quoted(sorted(values as string[]))}`,
-      ]
-    : undefined;
-}
+  const options = contexts.map((c) => c.seLinuxOptions!);
+  const bad = sorted(options.map(({ type = "" }) => type).filter((type) => !types.includes(type)));
+  const data = [
+    ...(bad.length > 0 ? [`${plural(bad.length, "type")} ${quoted(bad)}`] : []),
+    ...(options.some(({ user }) => user) ? ["user may not be set"] : []),
+    ...(options.some(({ role }) => role) ? ["role may not be set"] : []),
+  ];
+  if (who) return ["seLinuxOptions", `${who} set forbidden securityContext.seLinuxOptions: ${data.join("; ")}`];
+};
+
+const seccompBaseline: Run = ({ spec }) => {
+  const allowed = [undefined, "RuntimeDefault", "Localhost"];
+  const { who, contexts } = setters(spec, (c) => !allowed.includes(c.seccompProfile?.type));
+  const values = quoted(sorted(contexts.map((c) => c.seccompProfile!.type)));
+  if (who) return ["seccompProfile", `${who} must not set securityContext.seccompProfile.type to ${values}`];
+};
+
+const unsafeSysctls: Run = ({ spec }, minor) => {
+  const allowed = new Set(sysctls.filter(([since]) => since <= minor).flatMap(([, names]) => names.split(" ")));
+  const bad = (spec.securityContext?.sysctls ?? []).map(({ name }) => name).filter((name) => !allowed.has(name));
+  if (bad.length > 0) return ["forbidden sysctls", bad.join(", ")];
+};
+
+const hostProcess: Run = ({ spec }) => {
+  const { who } = setters(spec, (c) => c.windowsOptions?.hostProcess === true);
+  if (who) return ["hostProcess", `${who} must not set securityContext.windowsOptions.hostProcess=true`];
+};
+
+const escalation: Run = ({ spec }, minor) => {
+  const names = namesOf(spec, (c) => c.securityContext?.allowPrivilegeEscalation !== false);
+  if (names.length === 0 || isWindows(spec, minor)) return undefined;
+  const text = `${some(names)} must set securityContext.allowPrivilegeEscalation=false`;
+  return ["allowPrivilegeEscalation != false", text];
+};
+
+const capabilitiesRestricted: Run = ({ spec }, minor) => {
+  const names = namesOf(spec, (c) => !c.securityContext?.capabilities?.drop?.includes("ALL"));
+  const missing = names.length > 0 ? [`${some(names)} must set securityContext.capabilities.drop=["ALL"]`] : [];
+  const details = [...missing, ...addText(spec, new Set(["NET_BIND_SERVICE"]))];
+  if (details.length > 0 && !isWindows(spec, minor)) return ["unrestricted capabilities", details.join("; ")];
+};
+
+const restrictedVolumes: Run = ({ spec }) => {
+  const typeOf = (volume: object) => Object.keys(volume).find((key) => !plainVolumes.has(key));
+  const bad = (spec.volumes ?? []).filter((volume) => typeOf(volume) !== undefined);
+  const types = sorted(bad.map((volume) => typeOf(volume)!));
+  const who = `${plural(bad.length, "volume")} ${quoted(bad.map(({ name }) => name))}`;
+  const what = `${plural(bad.length, "uses", "use")} ${plural(types.length, "restricted volume type")}`;
+  if (bad.length > 0) return ["restricted volume types", `${who} ${what} ${quoted(types)}`];
+};
+
+const nonRoot: Run = ({ spec }) => {
+  const { who } = setters(spec, (c) => c.runAsNonRoot === false);
+  if (who) return ["runAsNonRoot != true", `${who} must not set securityContext.runAsNonRoot=false`];
+  const names = namesOf(spec, (c) => c.securityContext?.runAsNonRoot === undefined);
+  if (names.length === 0 || spec.securityContext?.runAsNonRoot) return undefined;
+  return ["runAsNonRoot != true", `pod or ${some(names)} must set securityContext.runAsNonRoot=true`];
+};
+
+const nonRootUser: Run = ({ spec }) => {
+  const { who } = setters(spec, (c) => c.runAsUser === 0);
+  if (who) return ["runAsUser=0", `${who} must not set runAsUser=0`];
+};
+
+const seccompRestricted: Run = (pod, minor) => {
+  const { spec } = pod;
+  if (isWindows(spec, minor)) return undefined;
+  const bad = seccompBaseline(pod, minor);
+  if (bad !== undefined || spec.securityContext?.seccompProfile !== undefined) return bad;
+  const names = namesOf(spec, (c) => c.securityContext?.seccompProfile === undefined);
+  const text = `pod or ${some(names)} must set securityContext.seccompProfile.type to "RuntimeDefault" or "Localhost"`;
+  if (names.length > 0) return ["seccompProfile", text];
+};
+
+const checks: Check[] = [
+  { level: "baseline", since: 0, run: appArmor },
+  { level: "baseline", since: 0, run: capabilitiesBaseline, replacedBy: capabilitiesRestricted },
+  { level: "baseline", since: 0, run: hostNamespaces },
+  { level: "baseline", since: 0, run: hostPathVolumes, replacedBy: restrictedVolumes },
+  { level: "baseline", since: 0, run: hostPorts },
+  { level: "baseline", since: 34, run: probeHosts },
+  { level: "baseline", since: 0, run: privileged },
+  { level: "baseline", since: 0, run: procMount },
+  { level: "baseline", since: 0, run: seLinux },
+  { level: "baseline", since: 19, run: seccompBaseline, replacedBy: seccompRestricted },
+  { level: "baseline", since: 0, run: unsafeSysctls },
+  { level: "baseline", since: 0, run: hostProcess },
+  { level: "restricted", since: 8, run: escalation },
+  { level: "restricted", since: 22, run: capabilitiesRestricted },
+  { level: "restricted", since: 0, run: restrictedVolumes },
+  { level: "restricted", since: 0, run: nonRoot },
+  { level: "restricted", since: 23, run: nonRootUser },
+  { level: "restricted", since: 19, run: seccompRestricted },
+];
