@@ -79,15 +79,25 @@ const checked = <T>(value: T | undefined, message: string): T => {
 const quantityOf = (text: string) => tagged("quantity", parseQuantity(text).nano);
 const nanoOf = (value: CelValue) => checked(untag("quantity", value) as bigint | undefined, "no such overload");
 const giga = 10n ** 9n;
+/** What may be added to a quantity: another, or a whole number. */
+const addend = (value: CelValue) => (typeof value === "bigint" ? value * giga : nanoOf(value));
+const wholeOf = (nano: bigint) => (nano % giga === 0n ? nano / giga : undefined);
+const signOf = (nano: bigint) => (nano > 0n ? 1n : nano < 0n ? -1n : 0n);
 
 const isUrl = (text: string) => {
   if (text.startsWith("/")) return URL.canParse(text, "http://x");
   return /^[a-zA-Z][a-zA-Z0-9+.-]*:/.test(text) && URL.canParse(text);
 };
+const queryOf = (text: string) => {
+  const query = new URLSearchParams(/\?([^#]*)/.exec(text)?.[1] ?? "");
+  return new Map([...query.keys()].map((key) => [key, query.getAll(key)]));
+};
 const hostOf = (text: string) => /^[a-zA-Z][\w+.-]*:\/\/(?:[^@/?#]*@)?([^/?#]*)/.exec(text)?.[1] ?? "";
 
 const strictIp = (text: string) =>
   isIP(text) && !text.includes("%") && !/^::ffff:\d+\./i.test(text) ? text : undefined;
+const parseError = "parse error during conversion from string";
+const ipOf = (text: string) => checked(strictIp(text), `IP Address ${JSON.stringify(text)} ${parseError}`);
 const canonicalIp = (text: string) => (isIPv4(text) ? text : new URL(`http://[${text}]`).hostname.slice(1, -1));
 const inBlock = (block: string, text: string): boolean => {
   const { address, bits, prefix } = parseCidr(block)!;
@@ -97,19 +107,12 @@ const inBlock = (block: string, text: string): boolean => {
 const inAny = (text: string, ...blocks: string[]) => blocks.some((block) => inBlock(block, text));
 const ipText = (value: CelValue) => (typeof value === "string" ? value : (untag("ip", value) as string));
 const cidrText = (value: CelValue) => (typeof value === "string" ? value : (untag("cidr", value) as string));
-const isGlobal = (ip: string) =>
-  ip !== "255.255.255.255" &&
-  !inAny(
-    ip,
-    "0.0.0.0/32",
-    "::/128",
-    "127.0.0.0/8",
-    "::1/128",
-    "224.0.0.0/4",
-    "ff00::/8",
-    "169.254.0.0/16",
-    "fe80::/10",
-  );
+const special = "0.0.0.0/32 ::/128 127.0.0.0/8 ::1/128 224.0.0.0/4 ff00::/8 169.254.0.0/16 fe80::/10".split(" ");
+const containsBlock = (outer: string, inner: string) => {
+  const { prefix } = checked(parseCidr(inner), `network address ${parseError}`);
+  return prefix >= parseCidr(outer)!.prefix && inBlock(outer, inner.split("/")[0]!);
+};
+const isGlobal = (ip: string) => ip !== "255.255.255.255" && !inAny(ip, ...special);
 
 function masked(block: string): string {
   const { address, bits, prefix } = parseCidr(block)!;
@@ -138,6 +141,11 @@ const formats: Record<string, (text: string) => string[]> = {
   datetime: (text) => (/^\d{4}-\d\d-\d\dT/i.test(text) && !Number.isNaN(Date.parse(text)) ? [] : ["invalid datetime"]),
 };
 
+const problemsOf = (format: string, text: string) => {
+  const problems = formats[format]!(text);
+  return problems.length > 0 ? problems : undefined;
+};
+
 const optional = (value: CelInput | undefined) => tagged("optional", value === undefined ? [] : [value]);
 const isZero = (value: CelValue) =>
   value === null ||
@@ -148,10 +156,10 @@ const isZero = (value: CelValue) =>
   (value as { size?: number }).size === 0;
 
 const has = (list: CelList, value: CelValue) => [...list].some((item) => equal(item, value) === true);
-const minOf = (list: CelList, better: (a: CelValue, b: CelValue) => boolean, name: string) => {
+const best = (list: CelList, better: (a: CelValue, b: CelValue) => boolean, name: string) => {
   const items = [...list];
   if (items.length === 0) throw new Error(`${name} called on empty list`);
-  return items.reduce((best, item) => (better(item, best) ? item : best));
+  return items.reduce((found, item) => (better(item, found) ? item : found));
 };
 
 export const kubernetesLibrary: CelFunc[] = [
@@ -163,10 +171,10 @@ export const kubernetesLibrary: CelFunc[] = [
     return [...this].reduce<CelInput>((total, item, i) => (i === 0 ? item : sum(total, item)), 0n);
   }),
   celMethod("min", LIST, [], DYN, function () {
-    return minOf(this, (a, b) => less(a, b) === true, "min");
+    return best(this, (a, b) => less(a, b) === true, "min");
   }),
   celMethod("max", LIST, [], DYN, function () {
-    return minOf(this, (a, b) => less(b, a) === true, "max");
+    return best(this, (a, b) => less(b, a) === true, "max");
   }),
   celMethod("indexOf", LIST, [DYN], INT, function (value) {
     return BigInt([...this].findIndex((item) => equal(item, value) === true));
@@ -192,31 +200,15 @@ export const kubernetesLibrary: CelFunc[] = [
     }
   }),
   celFunc("url", [STRING], DYN, (text) => {
-    if (!isUrl(text))
-      throw new Error(
-        `URL parse error during conversion from string: parse ${JSON.stringify(text)}: invalid URI for request`,
-      );
-    return tagged("url", text);
+    if (isUrl(text)) return tagged("url", text);
+    throw new Error(`URL ${parseError}: parse ${JSON.stringify(text)}: invalid URI for request`);
   }),
   celFunc("isURL", [STRING], BOOL, isUrl),
-  celFunc("ip", [STRING], DYN, (text) =>
-    tagged(
-      "ip",
-      checked(strictIp(text), `IP Address ${JSON.stringify(text)} parse error during conversion from string`),
-    ),
-  ),
+  celFunc("ip", [STRING], DYN, (text) => tagged("ip", ipOf(text))),
   celFunc("isIP", [STRING], BOOL, (text) => strictIp(text) !== undefined),
-  celFunc(
-    "ip.isCanonical",
-    [STRING],
-    BOOL,
-    (text) =>
-      canonicalIp(
-        checked(strictIp(text), `IP Address ${JSON.stringify(text)} parse error during conversion from string`),
-      ) === text,
-  ),
+  celFunc("ip.isCanonical", [STRING], BOOL, (text) => canonicalIp(ipOf(text)) === text),
   celFunc("cidr", [STRING], DYN, (text) => {
-    checked(parseCidr(text), `network address parse error during conversion from string: ${text}`);
+    checked(parseCidr(text), `network address ${parseError}: ${text}`);
     return tagged("cidr", text);
   }),
   celFunc("isCIDR", [STRING], BOOL, (text) => parseCidr(text) !== undefined),
@@ -233,55 +225,23 @@ export const kubernetesLibrary: CelFunc[] = [
 
   ...typed([
     ...methods("quantity", {
-      isInteger: [[], BOOL, (nano: bigint) => nano % giga === 0n],
-      asInteger: [
-        [],
-        INT,
-        (nano: bigint) => checked(nano % giga === 0n ? nano / giga : undefined, "cannot convert value to integer"),
-      ],
+      isInteger: [[], BOOL, (nano: bigint) => wholeOf(nano) !== undefined],
+      asInteger: [[], INT, (nano: bigint) => checked(wholeOf(nano), "cannot convert value to integer")],
       asApproximateFloat: [[], DOUBLE, (nano: bigint) => Number(nano) / 1e9],
-      sign: [[], INT, (nano: bigint) => (nano > 0n ? 1n : nano < 0n ? -1n : 0n)],
+      sign: [[], INT, signOf],
       isLessThan: [[DYN], BOOL, (nano: bigint, other: CelValue) => nano < nanoOf(other)],
       isGreaterThan: [[DYN], BOOL, (nano: bigint, other: CelValue) => nano > nanoOf(other)],
-      compareTo: [
-        [DYN],
-        INT,
-        (nano: bigint, other: CelValue) => (nano < nanoOf(other) ? -1n : nano > nanoOf(other) ? 1n : 0n),
-      ],
-      add: [
-        [DYN],
-        DYN,
-        (nano: bigint, other: CelValue) =>
-          tagged("quantity", nano + (typeof other === "bigint" ? other * giga : nanoOf(other))),
-      ],
-      sub: [
-        [DYN],
-        DYN,
-        (nano: bigint, other: CelValue) =>
-          tagged("quantity", nano - (typeof other === "bigint" ? other * giga : nanoOf(other))),
-      ],
+      compareTo: [[DYN], INT, (nano: bigint, other: CelValue) => signOf(nano - nanoOf(other))],
+      add: [[DYN], DYN, (nano: bigint, other: CelValue) => tagged("quantity", nano + addend(other))],
+      sub: [[DYN], DYN, (nano: bigint, other: CelValue) => tagged("quantity", nano - addend(other))],
     }),
     ...methods("url", {
       getScheme: [[], STRING, (text: string) => /^([^:/]+):/.exec(text)?.[1] ?? ""],
       getHost: [[], STRING, hostOf],
-      getHostname: [
-        [],
-        STRING,
-        (text: string) =>
-          hostOf(text)
-            .replace(/:\d*$/, "")
-            .replace(/^\[|\]$/g, ""),
-      ],
+      getHostname: [[], STRING, (text: string) => hostOf(text).replace(/:\d*$|^\[|\](?=:\d*$|$)/g, "")],
       getPort: [[], STRING, (text: string) => /:(\d+)$/.exec(hostOf(text))?.[1] ?? ""],
       getEscapedPath: [[], STRING, (text: string) => /^(?:[^:/?#]+:)?(?:\/\/[^/?#]*)?([^?#]*)/.exec(text)![1]!],
-      getQuery: [
-        [],
-        DYN,
-        (text: string) => {
-          const query = new URLSearchParams(/\?([^#]*)/.exec(text)?.[1] ?? "");
-          return new Map([...query.keys()].map((key) => [key, query.getAll(key)]));
-        },
-      ],
+      getQuery: [[], DYN, queryOf],
     }),
     ...methods("ip", {
       family: [[], INT, (text: string) => BigInt(isIP(text))],
@@ -298,30 +258,12 @@ export const kubernetesLibrary: CelFunc[] = [
       containsIP: [
         [DYN],
         BOOL,
-        (text: string, ip: CelValue) =>
-          inBlock(text, checked(strictIp(ipText(ip)), "IP Address parse error during conversion from string")),
+        (block: string, ip: CelValue) => inBlock(block, checked(strictIp(ipText(ip)), `IP Address ${parseError}`)),
       ],
-      containsCIDR: [
-        [DYN],
-        BOOL,
-        (text: string, other: CelValue) => {
-          const [outer, inner] = [
-            parseCidr(text)!,
-            checked(parseCidr(cidrText(other)), "network address parse error during conversion from string"),
-          ];
-          return inner.prefix >= outer.prefix && inBlock(text, cidrText(other).split("/")[0]!);
-        },
-      ],
+      containsCIDR: [[DYN], BOOL, (outer: string, inner: CelValue) => containsBlock(outer, cidrText(inner))],
     }),
     ...methods("format", {
-      validate: [
-        [STRING],
-        DYN,
-        (name: string, text: string) => {
-          const problems = formats[name]!(text);
-          return optional(problems.length > 0 ? problems : undefined);
-        },
-      ],
+      validate: [[STRING], DYN, (name: string, text: string) => optional(problemsOf(name, text))],
     }),
     ...methods("optional", {
       hasValue: [[], BOOL, (value: CelList) => value.size > 0],
