@@ -76,92 +76,30 @@ function schemaOf(schema: Json): Json {
 }
 
 /**
- * By message, how each JSON key is written: its number, and a type. `[T]` is repeated, `{T}` a message of named values
- * (its own number of them behind it), `T>1.2` is wrapped in messages with these numbers. x-... goes to `extension`.
+ * A line a message: its number for x-... keys, then how each key is written, its number and a type. `[T]` is repeated,
+ * `{T}1` a message of named values (its own number of them behind it), `T>1.2` is wrapped in messages with these numbers.
  */
-const messages: Record<string, { extension: number; fields: Record<string, string> }> = {
-  Document: {
-    extension: 16,
-    fields: { swagger: "1 string", info: "2 Info", paths: "8 {Path}2", definitions: "9 {Schema}1" },
-  },
-  Info: { extension: 7, fields: { title: "1 string", version: "2 string" } },
-  Path: {
-    extension: 10,
-    fields: {
-      get: "2 Operation",
-      put: "3 Operation",
-      post: "4 Operation",
-      delete: "5 Operation",
-      patch: "8 Operation",
-      parameters: "9 [Parameter]",
-    },
-  },
-  Operation: {
-    extension: 13,
-    fields: {
-      tags: "1 [string]",
-      description: "3 string",
-      operationId: "5 string",
-      produces: "6 [string]",
-      consumes: "7 [string]",
-      parameters: "8 [Parameter]",
-      responses: "9 {Response>1}1",
-    },
-  },
-  body: {
-    extension: 6,
-    fields: { description: "1 string", name: "2 string", in: "3 string", required: "4 bool", schema: "5 Schema" },
-  },
-  query: {
-    extension: 23,
-    fields: {
-      required: "1 bool",
-      in: "2 string",
-      description: "3 string",
-      name: "4 string",
-      type: "6 string",
-      format: "7 string",
-      uniqueItems: "20 bool",
-    },
-  },
-  path: {
-    extension: 22,
-    fields: {
-      required: "1 bool",
-      in: "2 string",
-      description: "3 string",
-      name: "4 string",
-      type: "5 string",
-      format: "6 string",
-      uniqueItems: "19 bool",
-    },
-  },
-  Response: { extension: 5, fields: { description: "1 string", schema: "2 Schema>1" } },
-  Schema: {
-    extension: 31,
-    fields: {
-      $ref: "1 string",
-      format: "2 string",
-      title: "3 string",
-      description: "4 string",
-      maximum: "7 double",
-      minimum: "9 double",
-      maxLength: "11 int64",
-      minLength: "12 int64",
-      pattern: "13 string",
-      maxItems: "14 int64",
-      minItems: "15 int64",
-      maxProperties: "17 int64",
-      minProperties: "18 int64",
-      required: "19 [string]",
-      enum: "20 [any]",
-      additionalProperties: "21 more",
-      type: "22 string>1",
-      items: "23 Schema>1",
-      properties: "25 {Schema}1",
-    },
-  },
-};
+const grammar = `
+Document 16: swagger 1 string, info 2 Info, paths 8 {Path}2, definitions 9 {Schema}1
+Info 7: title 1 string, version 2 string
+Path 10: get 2 Operation, put 3 Operation, post 4 Operation, delete 5 Operation, patch 8 Operation, parameters 9 [Parameter]
+Operation 13: tags 1 [string], description 3 string, operationId 5 string, produces 6 [string], consumes 7 [string], \
+  parameters 8 [Parameter], responses 9 {Response>1}1
+body 6: description 1 string, name 2 string, in 3 string, required 4 bool, schema 5 Schema
+query 23: required 1 bool, in 2 string, description 3 string, name 4 string, type 6 string, format 7 string, uniqueItems 20 bool
+path 22: required 1 bool, in 2 string, description 3 string, name 4 string, type 5 string, format 6 string, uniqueItems 19 bool
+Response 5: description 1 string, schema 2 Schema>1
+Schema 31: $ref 1 string, format 2 string, title 3 string, description 4 string, maximum 7 double, minimum 9 double, \
+  maxLength 11 int64, minLength 12 int64, pattern 13 string, maxItems 14 int64, minItems 15 int64, maxProperties 17 int64, \
+  minProperties 18 int64, required 19 [string], enum 20 [any], additionalProperties 21 more, type 22 string>1, \
+  items 23 Schema>1, properties 25 {Schema}1`;
+
+const messages = new Map(
+  [...grammar.matchAll(/^(\w+) (\d+): (.*)$/gm)].map(([, name, extension, keys]) => {
+    const fields = keys!.split(/,\s*/).map((field) => field.split(" ") as [key: string, number: string, type: string]);
+    return [name, { extension: Number(extension), fields: new Map(fields.map(([key, ...how]) => [key, how])) }];
+  }),
+);
 const parameterWraps: Record<string, number[]> = { body: [1, 1], query: [1, 2, 3], path: [1, 2, 4] };
 
 export function encodeOpenApiV2(document: Json): Buffer {
@@ -179,18 +117,15 @@ function nested(writer: Writer, numbers: readonly number[], write: () => void): 
 }
 
 function writeMessage(writer: Writer, type: string, value: Json): void {
-  const { fields, extension } = messages[type]!;
+  const { fields, extension } = messages.get(type)!;
   for (const key of Object.keys(value)) {
-    const field = fields[key];
+    const [number, how] = fields.get(key) ?? [];
     if (key.startsWith("x-"))
       nested(writer, [extension], () => {
         writer.uint32((1 << 3) | 2).string(key);
         writeValue(writer, [2], "any", value[key]);
       });
-    else if (field !== undefined) {
-      const space = field.indexOf(" ");
-      writeValue(writer, [Number(field.slice(0, space))], field.slice(space + 1), value[key]);
-    }
+    else if (how !== undefined) writeValue(writer, [Number(number)], how, value[key]);
   }
 }
 
