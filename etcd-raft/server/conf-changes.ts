@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { ConfState } from "../raft/conf.ts";
-import type { Entry } from "../raft/types.ts";
+import type { Entry, ProposedConfChange } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
 import type { History } from "./history.ts";
@@ -19,7 +19,7 @@ export interface ConfChangesOptions {
   clock: Clock;
   log: Logger;
   electionMs: number;
-  propose(data: Uint8Array): void;
+  propose(change: ProposedConfChange): void;
   /** We are out, and nobody needs us any more. */
   onRemoved(): void;
 }
@@ -27,7 +27,7 @@ export interface ConfChangesOptions {
 export class ConfChanges {
   readonly #options: ConfChangesOptions;
   /** Not taken by raft: no leader, or another change is pending. */
-  readonly #held = new Set<Uint8Array>();
+  readonly #held = new Map<Uint8Array, ProposedConfChange>();
   #timers: Cancel[] = [];
   #removed = false;
   /** Known at once, since it is asked for at every request. */
@@ -38,8 +38,8 @@ export class ConfChanges {
     this.isLearner = options.applier.members.get(options.id)?.isLearner ?? isLearner;
   }
 
-  hold(data: Uint8Array): void {
-    this.#held.add(data);
+  hold(change: ProposedConfChange): void {
+    this.#held.set(change.data, change);
   }
 
   holds(data: Uint8Array): boolean {
@@ -52,24 +52,20 @@ export class ConfChanges {
 
   /** Now and then, while there is a leader. */
   tryAgain(): void {
-    for (const data of this.#held) this.#options.propose(data);
+    for (const change of this.#held.values()) this.#options.propose(change);
     this.#held.clear();
   }
 
   /** An entry of type 1 or 2. `outcome` throws what its proposer is to be told; then nothing has changed. */
   apply(entry: Entry): { id: bigint; outcome: () => ConfState } {
     const { applier } = this.#options;
-    const { id, outcome, changes } = applier.reconfigure(entry);
+    const { id, outcome } = applier.reconfigure(entry);
     return {
       id,
       outcome: () => {
+        const before = applier.membership.removed.size;
         const conf = outcome();
-        for (const change of changes) {
-          const member = applier.members.get(change.id);
-          if (member) this.#options.transport.setPeer(member);
-          else this.#leaves(change.id);
-        }
-        this.#changed();
+        this.#changed(before);
         return conf;
       },
     };
@@ -77,10 +73,7 @@ export class ConfChanges {
 
   /** Another state has taken the place of ours. */
   replaced(): void {
-    const { applier, transport } = this.#options;
-    for (const member of applier.members.values()) transport.setPeer(member);
-    for (const id of applier.membership.removed) this.#leaves(id);
-    this.#changed();
+    this.#changed(0);
   }
 
   /** One who stays will not talk to us any more, and so knows on its disk that we are out: until then our vote may be needed. */
@@ -99,9 +92,12 @@ export class ConfChanges {
     for (const cancel of this.#timers) cancel();
   }
 
-  #changed(): void {
-    const { id, applier, history } = this.#options;
-    const { conf, members } = applier.membership;
+  /** `known`: how many were removed before. */
+  #changed(known: number): void {
+    const { id, applier, transport, history } = this.#options;
+    const { conf, members, removed } = applier.membership;
+    for (const member of members.values()) transport.setPeer(member);
+    for (const gone of [...removed].slice(known)) this.#leaves(gone);
     this.isLearner = members.get(id)?.isLearner ?? this.isLearner;
     history.server({ kind: "ConfChanged", voters: conf.voters, learners: conf.learners });
   }

@@ -11,7 +11,6 @@ import {
   type PutResponse,
   type ResponseHeader,
 } from "../../proto/generated/etcdserverpb.ts";
-import { ConfChange } from "../../proto/generated/raftpb.ts";
 import { type Init, Writer } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
@@ -31,6 +30,7 @@ import { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
 import type { LogMemory } from "./log-memory.ts";
+import { proposalOf } from "./membership.ts";
 import { countEvents, type ServerMetrics } from "./metrics.ts";
 import { Pending, Waiter } from "./pending.ts";
 import { PlainPut } from "./plain-put.ts";
@@ -209,7 +209,7 @@ export class Member {
         clock,
         log,
         electionMs,
-        propose: (bytes) => this.runner.input({ type: "ProposeConfChange", change: { type: 1, data: bytes } }),
+        propose: (change) => this.runner.input({ type: "ProposeConfChange", change }),
         onRemoved: config.onRemoved,
       },
       members.find(({ id }) => id === self)?.isLearner ?? false,
@@ -259,7 +259,7 @@ export class Member {
           if (type !== "Prop") continue;
           for (const entry of entries) {
             if (entry.type === 0) this.#held.add(entry.data);
-            else this.#confChanges.hold(entry.data);
+            else this.#confChanges.hold(entry);
           }
         }
       },
@@ -280,7 +280,7 @@ export class Member {
       applied: (index) => this.#afterApply(index),
       onSoftState: (state) => this.#onSoftState(state),
       onDropped: ({ proposals, confChanges, reads }) => {
-        for (const { data: bytes } of confChanges) this.#confChanges.hold(bytes);
+        for (const change of confChanges) this.#confChanges.hold(change);
         for (const data of proposals) this.#held.add(data);
         if (proposals.length > 0) this.history.burst("ProposalsDropped", proposals.length);
         if (reads.length > 0) this.#reads.askAgain();
@@ -405,15 +405,17 @@ export class Member {
     return this.submit<R>(request, who).promise();
   }
 
-  /** A change of members (`confChange`); resolves when it is applied here. Rejects with etcd's errors. */
-  reconfigure(change: Init<ConfChange>): Promise<void> {
-    const id = this.#pending.nextId();
-    const data = ConfChange.encode({ ...change, id });
-    const waiter = new Waiter(this.config.clock.monotonic() + this.#requestTimeoutMs, data);
+  /**
+   * A change of members (`confChange`), or several through a joint configuration; resolves when it is applied here. Rejects
+   * with etcd's errors.
+   */
+  reconfigure(change: Parameters<typeof proposalOf>[0]): Promise<void> {
+    const proposal = proposalOf(change, this.#pending.nextId());
+    const waiter = new Waiter(this.config.clock.monotonic() + this.#requestTimeoutMs, proposal.data);
     if (this.#closed) waiter.reject(etcdError("stopped"));
     else {
       this.#pending.add(waiter);
-      this.#confChanges.hold(data);
+      this.#confChanges.hold(proposal);
       if (this.leader !== none) this.#confChanges.tryAgain();
     }
     return waiter.promise() as Promise<void>;

@@ -6,7 +6,7 @@ import { confOf } from "../raft/conf.ts";
 import { encodeConfChange } from "../raft/wire.ts";
 import { type InitialCluster, newMemberId } from "./cluster.ts";
 import { assignIds, joinCluster } from "./join.ts";
-import { confChange, firstEntries, Membership } from "./membership.ts";
+import { confChange, firstEntries, Membership, proposalOf } from "./membership.ts";
 
 const member = (id: bigint, isLearner = false) => ({
   id,
@@ -65,6 +65,24 @@ test("an id is of the peer URLs and the second: the same addresses make another 
   const urls = ["http://10.0.0.2:2380", "http://10.0.0.1:2380"];
   assert.equal(newMemberId(urls, 1000), newMemberId([urls[1]!, urls[0]!], 1999));
   assert.notEqual(newMemberId(urls, 1000), newMemberId(urls, 2000));
+});
+
+test("several changes go through a joint configuration: who leaves is a member until that is left", () => {
+  const membership = three();
+  const joint = { ...proposalOf([confChange.add(member(4n)), confChange.remove(1n)], 77n), term: 1, index: ++index };
+  const { id, outcome } = membership.apply(joint);
+  outcome();
+  assert.equal(id, 77n);
+  assert.deepEqual(membership.conf.votersOutgoing, [1n, 2n, 3n]);
+  assert.deepEqual(membership.members.get(4n), member(4n));
+  assert.deepEqual([...membership.members.keys()], [1n, 2n, 3n, 4n]);
+  assert.equal(apply(membership, confChange.remove(2n)), "unhealthy cluster"); // one at a time
+  const leave = { type: 2, data: new Uint8Array(0), term: 1, index: ++index };
+  assert.equal(membership.leaves(1n, joint), false);
+  assert.equal(membership.leaves(1n, leave), true);
+  membership.apply(leave).outcome();
+  assert.deepEqual(membership.conf, confOf([2n, 3n, 4n]));
+  assert.deepEqual([...membership.removed], [1n]);
 });
 
 describe("a change", () => {

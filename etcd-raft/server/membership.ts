@@ -1,7 +1,8 @@
-import { type ConfChangeSingle, ConfChange as RaftConfChange } from "../../proto/generated/raftpb.ts";
+import { ConfChangeV2, ConfChange as RaftConfChange } from "../../proto/generated/raftpb.ts";
+import type { Init } from "../../proto/wire.ts";
 import { type EtcdError, etcdError } from "../errors.ts";
-import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "../raft/conf.ts";
-import type { Entry } from "../raft/types.ts";
+import { type ConfChange, ConfChangeError, type ConfState, changed, confOf, everybody, isVoter } from "../raft/conf.ts";
+import type { Entry, ProposedConfChange } from "../raft/types.ts";
 import { decodeConfChange } from "../raft/wire.ts";
 import { type MemberRecord, memberFromJSON, memberJSON } from "../snap/membership.ts";
 
@@ -10,7 +11,8 @@ import { type MemberRecord, memberFromJSON, memberJSON } from "../snap/membershi
  * empty; the first entries of a new cluster's log add its first members, as in etcd, so that a log alone tells everything.
  *
  * An entry holds raftpb.ConfChange with the member in etcd's JSON as context (`ConfigChangeContext`): a real etcd reads our
- * log, and we its. Ids of removed members are never used again: what such a member still sends must not count as
+ * log, and we its. Several changes at once go through a joint configuration (ConfChangeV2; etcd's API and ours make none): who
+ * leaves is a member until that is left. Ids of removed members are never used again: what such a member still sends must not count as
  * somebody else's.
  */
 export class Membership {
@@ -19,18 +21,32 @@ export class Membership {
   conf: ConfState = confOf([]);
 
   /** Throws the etcd error that the proposer is to get; then nothing has changed. Returns whose entry it was. */
-  apply(entry: Entry): { id: bigint; outcome: () => ConfState; changes: readonly ConfChange["changes"][number][] } {
+  apply(entry: Entry): { id: bigint; outcome: () => ConfState } {
     const change = decodeConfChange(entry);
-    const { id, context } = entry.type === 1 ? RaftConfChange.decode(entry.data) : { id: 0n, context: nothing };
+    const { id, contexts } = labelOf(entry);
     const outcome = (): ConfState => {
-      const text = Buffer.from(context).toString();
-      for (const { type, id: who } of change.changes) this.#check(type, who, text);
+      for (const [i, { type, id: who }] of change.changes.entries()) this.#check(type, who, contexts[i] ?? "");
       const conf = fitted(this.conf, change);
-      for (const { type, id: who } of change.changes) this.#apply(type, who, text);
+      for (const [i, { type, id: who }] of change.changes.entries()) this.#apply(type, who, contexts[i] ?? "");
       this.conf = conf;
+      const stay = new Set(everybody(conf));
+      for (const [who, member] of this.members) {
+        member.isLearner = !isVoter(conf, who);
+        if (!stay.has(who) && this.members.delete(who)) this.removed.add(who);
+      }
       return conf;
     };
-    return { id, outcome, changes: change.changes };
+    return { id, outcome };
+  }
+
+  /** Is the member out with this entry? */
+  leaves(id: bigint, entry: Entry): boolean {
+    try {
+      return this.members.has(id) && !everybody(changed(this.conf, decodeConfChange(entry))).includes(id);
+    } catch (error) {
+      if (error instanceof ConfChangeError) return false;
+      throw error;
+    }
   }
 
   restore(state: { members: readonly MemberRecord[]; removedMembers: readonly bigint[]; confState: ConfState }): void {
@@ -67,14 +83,9 @@ export class Membership {
 
   #apply(type: ConfChange["changes"][number]["type"], id: bigint, context: string): void {
     const there = this.members.get(id);
-    if (type === "Remove") {
-      this.members.delete(id);
-      this.removed.add(id);
-    } else if (type === "Update") {
+    if (type === "Update") {
       there!.peerURLs = memberFromJSON(id, context).peerURLs;
-    } else if (there) {
-      there.isLearner = type === "AddLearner";
-    } else {
+    } else if (type !== "Remove" && there === undefined) {
       const member = context === "" ? { name: "", peerURLs: [], clientURLs: [] } : memberFromJSON(id, context);
       this.members.set(id, { ...member, id, isLearner: type === "AddLearner" });
     }
@@ -100,7 +111,26 @@ export const confChange = {
     context: Buffer.from(memberJSON({ id, peerURLs, name: "", clientURLs: [], isLearner })),
   }),
   remove: (id: bigint) => ({ type: changeType.remove, nodeId: id }),
-} satisfies Record<string, (...of: never[]) => ConfChangeSingle & { context?: Uint8Array }>;
+} satisfies Record<string, (...of: never[]) => Change>;
+
+type Change = Init<RaftConfChange>;
+
+/** As raft is given it. `id`: of who waits for it. A ConfChangeV2's context is our own: the id, and the context of each change. */
+export function proposalOf(change: Change | readonly Change[], id: bigint): ProposedConfChange {
+  if (!(change instanceof Array)) return { type: 1, data: RaftConfChange.encode({ ...change, id }) };
+  const texts = change.map(({ context = nothing }) => Buffer.from(context).toString());
+  const changes = change.map(({ type = 0, nodeId = 0n }) => ({ type, nodeId }));
+  return { type: 2, data: ConfChangeV2.encode({ changes, context: Buffer.from(JSON.stringify([`${id}`, ...texts])) }) };
+}
+
+function labelOf({ type, data }: Entry): { id: bigint; contexts: string[] } {
+  const { id, context } =
+    type === 1 ? RaftConfChange.decode(data) : { id: 0n, context: ConfChangeV2.decode(data).context };
+  const text = Buffer.from(context).toString();
+  if (type === 1 || text === "") return { id, contexts: [text] };
+  const [first, ...contexts] = JSON.parse(text) as string[];
+  return { id: BigInt(first!), contexts };
+}
 
 /** The entries with which every member of a new cluster begins its log, all alike. etcd's, byte for byte. */
 export function firstEntries(members: readonly MemberRecord[]): Entry[] {

@@ -98,8 +98,6 @@ async function replay(
   let entries: Entry[] = [];
   let last = note.index;
   let leaves = false;
-  const leavesBy = (entry: Entry) =>
-    membership.apply(entry).changes.some(({ type, id }) => type === "Remove" && id === opened.metadata.nodeId);
   const refuse = (first: number, to: number): never => {
     throw new StartError(
       `${dataDir}: the state is at entry ${inState}, but the log has entries ${first} to ${to}: restore a backup, or move the directory away and bring this member back as a new one`,
@@ -120,7 +118,7 @@ async function replay(
   const apply = (entry: Entry): void => {
     if (entry.index <= inState) applier.replayMembership(entry);
     else {
-      leaves ||= entry.type !== 0 && leavesBy(entry);
+      leaves ||= entry.type !== 0 && membership.leaves(opened.metadata.nodeId, entry);
       if (leaves) return;
       applier.replay(entry, put);
     }

@@ -1,8 +1,14 @@
 import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { NodeId } from "../../etcd-raft/raft/types.ts";
-import { type ClusterMember, type InitialCluster, initialCluster } from "../../etcd-raft/server/cluster.ts";
+import {
+  type ClusterMember,
+  type InitialCluster,
+  initialCluster,
+  newMemberId,
+} from "../../etcd-raft/server/cluster.ts";
 import type { Member } from "../../etcd-raft/server/member.ts";
+import { confChange } from "../../etcd-raft/server/membership.ts";
 import type { SimMember } from "./sim-member.ts";
 
 /** Whose processes run, and the operator who changes that: adds, promotes and removes. */
@@ -96,7 +102,18 @@ export class SimCluster {
     };
     const remove = (ID: NodeId) => run(`remove ${ID.toString(16)}`, () => cluster.MemberRemove({ ID }, context));
     const learner = learners[0];
-    if (learner !== undefined && rand.below(3) > 0) {
+    if (rand.below(3) === 0) {
+      const added = Array.from({ length: 1 + rand.below(3) }, () => {
+        const peerURLs = [peerURL(`m${this.#made++}`)];
+        const id = newMemberId(peerURLs, this.#clock.now());
+        return { id, name: "", peerURLs, clientURLs: [], isLearner: false };
+      });
+      const first = rand.below(voters.length);
+      const gone = voters.filter((_, i) => (i + first) % voters.length < voters.length + added.length - 3);
+      const changes = [...added.map(confChange.add), ...gone.map(confChange.remove)];
+      const names = (ids: NodeId[]) => ids.map((id) => id.toString(16)).join(", ");
+      run(`replace ${names(gone)} by ${names(added.map(({ id }) => id))}`, () => who.member!.reconfigure(changes));
+    } else if (learner !== undefined && rand.below(3) > 0) {
       if (rand.below(5) === 0) remove(learner);
       else run(`promote ${learner.toString(16)}`, () => cluster.MemberPromote({ ID: learner }, context));
     } else if (voters.length < 3 || (voters.length < 5 && rand.below(2) === 0)) {
