@@ -3,10 +3,11 @@ import { systemClock } from "../../base/clock.ts";
 import { seededRand } from "../../base/rand.ts";
 import { confOf } from "../raft/conf.ts";
 import { createRaft } from "../raft/raft.ts";
-import type { Entry, HardState } from "../raft/types.ts";
+import type { Entry, HardState, Message } from "../raft/types.ts";
 import { Runner } from "./runner.ts";
 
-test("a change of configuration is applied once the disk knows that it is committed, and nothing after it before", async () => {
+/** A member that holds entries of types 0, 2 and 0, none of them known to be committed, over a disk that waits for the test. */
+function start() {
   const entries = [0, 2, 0].map((type, i): Entry => ({ index: i + 1, term: 1, type, data: new Uint8Array(0) }));
   const raft = createRaft({
     id: 1n,
@@ -23,7 +24,8 @@ test("a change of configuration is applied once the disk knows that it is commit
     maxInflightMessages: 512,
   });
   const saves: { hardState: HardState | undefined; sync: boolean | undefined; done: () => void }[] = [];
-  const applied: number[] = [];
+  const notes: (() => void)[] = [];
+  const happened: string[] = [];
   const runner = new Runner({
     raft,
     wal: {
@@ -36,11 +38,14 @@ test("a change of configuration is applied once the disk knows that it is commit
     tickMs: 1000,
     send: () => {},
     apply: (entry) => {
-      applied.push(entry.index);
+      happened.push(`applies ${entry.index}`);
       return entry.type === 0 ? undefined : confOf([1n]);
     },
     applied: () => {},
-    install: () => ({ saved: Promise.resolve(), put: () => Promise.resolve() }),
+    install: ({ index }) => ({
+      saved: new Promise((done) => notes.push(done)),
+      put: async () => void happened.push(`is at ${index}`),
+    }),
     onSoftState: () => {},
     onDropped: () => {},
     onReadState: () => {},
@@ -52,16 +57,33 @@ test("a change of configuration is applied once the disk knows that it is commit
   const turn = async () => {
     for (let i = 0; i < 5; i++) await new Promise(setImmediate);
   };
-  const heartbeat = { index: 0, logTerm: 0, entries: [], reject: false, rejectHint: 0, context: new Uint8Array(0) };
-  runner.input({
-    type: "Message",
-    message: { type: "Heartbeat", from: 2n, to: 1n, term: 1, commit: 3, conf: undefined, ...heartbeat },
-  });
-  await turn();
-  expect(applied).toEqual([1]);
+  const hear = (type: "Heartbeat" | "Snap", at: Pick<Message, "index" | "logTerm" | "commit">) => {
+    const rest = { entries: [], reject: false, rejectHint: 0, context: new Uint8Array(0), conf: confOf([1n, 2n]) };
+    runner.input({ type: "Message", message: { type, from: 2n, to: 1n, term: 1, ...at, ...rest } });
+    return turn();
+  };
+  return { runner, saves, notes, happened, turn, hear };
+}
+
+test("a change of configuration is applied once the disk knows that it is committed, and nothing after it before", async () => {
+  const { runner, saves, happened, turn, hear } = start();
+  await hear("Heartbeat", { index: 0, logTerm: 0, commit: 3 });
+  expect(happened).toEqual(["applies 1"]);
   expect(saves).toMatchObject([{ hardState: { commit: 3 }, sync: true }]);
   saves[0]!.done();
   await turn();
-  expect(applied).toEqual([1, 2, 3]);
+  expect(happened).toEqual(["applies 1", "applies 2", "applies 3"]);
+  runner.stop();
+});
+
+test("a received state is put in place after the log notes it", async () => {
+  const { runner, saves, notes, happened, turn, hear } = start();
+  await hear("Snap", { index: 9, logTerm: 1, commit: 0 });
+  for (const { done } of saves) done();
+  await turn();
+  expect(happened).toEqual([]);
+  notes[0]!();
+  await turn();
+  expect(happened).toEqual(["is at 9"]);
   runner.stop();
 });

@@ -131,7 +131,8 @@ export class Snapshots {
     const { dir, disk, log, onEvent } = this.#options;
     onEvent?.({ kind: "SnapshotReceiving", peer: message.from, at: message.index });
     const path = `${dir}/${receivedName(message.index)}`;
-    const temporary = `${path}.${++this.#received}.tmp`;
+    const part = `.${++this.#received}.tmp`; // the same state may come twice at once
+    const temporary = path + part;
     const file = await disk.open(temporary, "create");
     let at = 0;
     return {
@@ -146,7 +147,7 @@ export class Snapshots {
         if (state.consistentIndex !== message.index || state.term !== message.logTerm)
           throw new Error(`the state received is at ${state.consistentIndex}, not at ${message.index}`);
         await disk.rename(temporary, path);
-        await writeSnap(dir, state, disk); // makes the names durable too
+        await writeSnap(dir, state, disk, part); // makes the names durable too
         log.info({ index: message.index, bytes: at }, "Received snapshot");
         onEvent?.({ kind: "SnapshotReceived", peer: message.from, at: message.index, bytes: at });
       },
@@ -227,15 +228,15 @@ async function useReceived(dir: string, index: number, disk: Disk): Promise<void
   await disk.syncDir(dir);
 }
 
-export async function writeSnap(dir: string, state: State, disk: Disk): Promise<void> {
+export async function writeSnap(dir: string, state: State, disk: Disk, part = ".tmp"): Promise<void> {
   const { consistentIndex: index, term, confState } = state;
   assert(confState !== undefined, "our own states know who votes");
   const path = `${dir}/${snapName({ index, term })}`;
-  const file = await disk.open(`${path}.tmp`, "create");
+  const file = await disk.open(path + part, "create");
   await file.write(0, encodeSnap({ ...state, index, term, confState }));
   await file.sync();
   await file.close();
-  await disk.rename(`${path}.tmp`, path);
+  await disk.rename(path + part, path);
   await disk.syncDir(dir);
 }
 
