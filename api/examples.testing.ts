@@ -326,6 +326,20 @@ export const examples: Record<string, Example> = {
     },
     columns: ["AGE"],
   },
+  "apiregistration.k8s.io/v1 APIService": {
+    body: {
+      metadata: { name: "v1beta1.metrics.example.com" },
+      spec: {
+        group: "metrics.example.com",
+        version: "v1beta1",
+        groupPriorityMinimum: 100,
+        versionPriority: 100,
+        service: { namespace: "kube-system", name: "metrics" },
+        insecureSkipTLSVerify: true,
+      },
+    },
+    columns: ["kube-system/metrics", "Unknown", "AGE"],
+  },
   "networking.k8s.io/v1 IPAddress": {
     body: {
       metadata: { name: "10.96.77.7" },

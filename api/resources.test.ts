@@ -60,6 +60,7 @@ const least: Record<string, object> = {
   IngressClass: { spec: { controller: "example.com/c" } },
   ReplicationController: { spec: { template } },
   PodTemplate: { template },
+  APIService: { spec: { group: "b.c", version: "v1", groupPriorityMinimum: 1000, versionPriority: 100 } },
   CustomResourceDefinition: {
     spec: {
       group: "b.c",
@@ -92,7 +93,7 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
   const make = () => {
     const body = {
       metadata: {
-        name: kind === "IPAddress" ? "10.0.0.1" : kind === "CustomResourceDefinition" ? "as.b.c" : "x",
+        name: { IPAddress: "10.0.0.1", CustomResourceDefinition: "as.b.c", APIService: "v1.b.c" }[kind] ?? "x",
         uid: "u",
         ...(row.namespaced ? { namespace: "default" } : {}),
       },
@@ -160,6 +161,7 @@ describe.each(rows.map((row) => [row.kind, row] as const))("%s", (kind, row) => 
 
 test("storage keys are upstream's and never shared", () => {
   expect(Object.fromEntries(rows.map((r) => [r.resource, r.storagePrefix]))).toEqual({
+    apiservices: "apiregistration.k8s.io/apiservices",
     configmaps: "configmaps",
     customresourcedefinitions: "apiextensions.k8s.io/customresourcedefinitions",
     ipaddresses: "ipaddresses",

@@ -7,6 +7,7 @@ import {
   validatingWebhookConfigurations,
 } from "./admissionregistration/webhook-configuration.ts";
 import { customResourceDefinitions } from "./apiextensions/custom-resource-definition.ts";
+import { apiServices } from "./apiregistration/api-service.ts";
 import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemon-set.ts";
 import { deployments } from "./apps/deployment.ts";
@@ -82,6 +83,7 @@ export function resources(options: { allowLoopbackEndpoints?: boolean } = {}): r
     secrets,
     serviceAccounts,
     services,
+    apiServices,
     controllerRevisions,
     daemonSets,
     deployments,

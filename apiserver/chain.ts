@@ -33,10 +33,8 @@ export class Chain {
   }
 
   async handle(request: ApiRequest): Promise<Answer> {
-    const { user, verb, target, options } = request;
-    const { fieldSelector, labelSelector } = options;
-    const name = target.name || (verb === "list" || verb === "watch" ? selectedName(fieldSelector) : "");
-    const attributes = { user, verb, target: { ...target, name }, fieldSelector, labelSelector };
+    const { user, target } = request;
+    const attributes = attributesOf(user, request);
     const audited = this.#begin(attributes, request);
     let release: (() => void) | undefined;
     try {
@@ -54,18 +52,18 @@ export class Chain {
     }
   }
 
-  /** For paths that are no resources: `serve` answers, and tells with which code. */
+  /** For paths that are no resources, and what other servers serve: `serve` answers, and tells with which code. */
   async handlePath(
     request: Pick<ApiRequest, "user" | "caller" | "userAgent" | "auditAnnotations" | "classified" | "signal">,
-    { method, path }: { method: string; path: string },
+    what: { method: string; path: string } | Pick<ApiRequest, "verb" | "target" | "options">,
     serve: () => Promise<number>,
   ): Promise<void> {
-    const attributes = { user: request.user, verb: method === "HEAD" ? "get" : method.toLowerCase(), path };
+    const attributes = attributesOf(request.user, what);
     const audited = this.#begin(attributes, request);
     let release: (() => void) | undefined;
     try {
       release = await this.#admit(attributes, request);
-      if (!isAlwaysAllowed(path)) await this.check(attributes, request.auditAnnotations);
+      if (!("path" in what && isAlwaysAllowed(what.path))) await this.check(attributes, request.auditAnnotations);
       const code = await serve();
       audited?.event("ResponseComplete", { code });
     } catch (error) {
@@ -124,6 +122,18 @@ export class Chain {
       annotations: request.auditAnnotations,
     });
   }
+}
+
+function attributesOf(
+  user: User,
+  what: { method: string; path: string } | Pick<ApiRequest, "verb" | "target" | "options">,
+): Attributes {
+  if ("path" in what)
+    return { user, verb: what.method === "HEAD" ? "get" : what.method.toLowerCase(), path: what.path };
+  const { verb, target, options } = what;
+  const { fieldSelector, labelSelector } = options;
+  const name = target.name || (verb === "list" || verb === "watch" ? selectedName(fieldSelector) : "");
+  return { user, verb, target: { ...target, name }, fieldSelector, labelSelector };
 }
 
 const policyMs = 10_000;

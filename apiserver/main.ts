@@ -38,6 +38,8 @@ runProcess(log, async (signal) => {
       "kubelet-client-certificate": { type: "string", optional: true, help: "client certificate towards the agents" },
       "kubelet-client-key": { type: "string", optional: true, help: "key of --kubelet-client-certificate" },
       "kubelet-certificate-authority": { type: "string", optional: true, help: "who signs the agents' certificates" },
+      "proxy-client-cert-file": { type: "string", optional: true, help: "client certificate towards aggregated APIs" },
+      "proxy-client-key-file": { type: "string", optional: true, help: "key of --proxy-client-cert-file" },
       "service-cluster-ip-range": { type: "string", default: "10.96.0.0/12", help: "addresses of Services" },
       "service-node-port-range": { type: "string", default: "30000-32767", help: "node ports of Services" },
       "default-not-ready-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
@@ -144,6 +146,13 @@ runProcess(log, async (signal) => {
           flags["kubelet-client-certificate"],
           flags["kubelet-client-key"],
         ),
+        proxyClient:
+          flags["proxy-client-cert-file"] && flags["proxy-client-key-file"]
+            ? {
+                cert: readFileSync(flags["proxy-client-cert-file"]),
+                key: readFileSync(flags["proxy-client-key-file"]),
+              }
+            : undefined,
         metrics: createRegistry(),
         log,
       });

@@ -9,6 +9,8 @@ import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins } from "./admission/plugins.ts";
+import { ApiServicesController } from "./aggregation/controller.ts";
+import { RemoteApis } from "./aggregation/remote-apis.ts";
 import { Audit } from "./audit/audit.ts";
 import type { Policy as AuditPolicy } from "./audit/policy.ts";
 import type { Attributes } from "./authz/authorizer.ts";
@@ -62,6 +64,8 @@ export interface ApiserverOptions {
   audit?: { policy: AuditPolicy; write(line: string): void } | undefined;
   /** Towards the agents. */
   kubelet: TlsMaterial | undefined;
+  /** Towards aggregated APIs: the front proxy's certificate. */
+  proxyClient?: { cert: Buffer; key: Buffer } | undefined;
   metrics: Metrics;
   log: Logger;
   clock?: Clock;
@@ -78,6 +82,7 @@ export class Apiserver {
   readonly #ranges: ServiceRanges;
   readonly #clock: Clock;
   readonly #leases: EndpointLeases;
+  readonly #apiServices: ApiServicesController;
   #systemObjects = false;
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
@@ -103,8 +108,10 @@ export class Apiserver {
       portRange(options.serviceNodePortRange),
     );
     const table = new ResourceTable(resources);
-    const webhookContext = { cache: this.#cache, clock, below: (bound: number) => rand.below(bound) };
+    const below = (bound: number) => rand.below(bound);
+    const webhookContext = { cache: this.#cache, clock, below };
     table.addSource(new Definitions(this.#cache, webhookConverter(webhookContext)));
+    const remotes = new RemoteApis(this.#cache, below, options.proxyClient);
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
     const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand, log });
@@ -134,6 +141,7 @@ export class Apiserver {
       rand,
     };
     this.#registry = new Registry(context, table, options.kubelet && { tls: options.kubelet });
+    this.#apiServices = new ApiServicesController(this.#registry, table, remotes, cluster, log);
     this.#leases = new EndpointLeases(this.#registry, { etcd, advertise, clock });
     const { flowControl = defaultFlowControl } = options;
     const count = (attributes: Attributes) => {
@@ -146,7 +154,8 @@ export class Apiserver {
     const audit = options.audit && new Audit({ ...options.audit, clock, rand });
     this.#chain = new Chain(this.#registry, authorizer, audit, flow);
     const paths = new Paths({
-      discovery: new DiscoveryDocuments(table),
+      discovery: new DiscoveryDocuments(table, remotes),
+      remotes,
       openapi: new OpenApi(table),
       metrics,
       tokens: tokens && { tokens, base: `https://${advertise.address}:${advertise.port}` },
@@ -174,6 +183,7 @@ export class Apiserver {
       authenticator,
       anonymous: options.security?.anonymous ?? false,
       paths,
+      remotes,
       clock,
       requestTimeoutMs: flowControl.requestTimeoutMs,
       observe: observer(metrics, this.#cache, table),
@@ -203,6 +213,7 @@ export class Apiserver {
         ]);
         this.#systemObjects = true;
         void this.#leases.run(log, signal);
+        void this.#apiServices.run(signal);
         void new DefinitionsController(this.#registry, log).run(signal);
         return;
       } catch (err) {

@@ -62,6 +62,7 @@ export interface TestApiserverOptions {
   security?: SecurityOptions;
   flowControl?: Partial<FlowControlOptions>;
   frontProxyCa?: Buffer;
+  proxyClient?: { cert: Buffer; key: Buffer };
   encryption?: Encryption;
   audit?: ApiserverOptions["audit"];
   /** A store that is there already; its owner closes it. */
@@ -133,6 +134,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     },
     encryption: options.encryption,
     audit: options.audit,
+    proxyClient: options.proxyClient,
     metrics: createRegistry(),
     log,
   });

@@ -8,16 +8,15 @@ import {
 import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { isConflict, isNotFound } from "../../apimachinery/status.ts";
-import { sleep } from "../../base/clock.ts";
+import { isNotFound } from "../../apimachinery/status.ts";
 import type { Logger } from "../../base/logger.ts";
 import { timestamp } from "../registry/context.ts";
 import { deleteCollection } from "../registry/delete-collection.ts";
 import { modify } from "../registry/modify.ts";
+import { onChange } from "../registry/on-change.ts";
 import type { Registry } from "../registry/registry.ts";
 import { systemWrite } from "../registry/system-objects.ts";
 import { next } from "../registry/update.ts";
-import type { WatchSink } from "../watchcache/watcher.ts";
 import { customResource } from "./custom-resource.ts";
 import { definitionsPrefix, statusOfDefinition } from "./definitions.ts";
 
@@ -28,56 +27,19 @@ import { definitionsPrefix, statusOfDefinition } from "./definitions.ts";
 export class DefinitionsController {
   readonly #registry: Registry;
   readonly #log: Logger;
-  #wake: () => void = () => {};
-  #dirty = true;
 
   constructor(registry: Registry, log: Logger) {
     this.#registry = registry;
     this.#log = log;
   }
 
-  async run(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#registry.context;
-    this.#follow(signal);
-    signal.addEventListener("abort", () => this.#wake(), { once: true });
-    while (!signal.aborted) {
-      if (!this.#dirty) await new Promise<void>((resolve) => (this.#wake = resolve));
-      if (signal.aborted) return;
-      this.#dirty = false;
-      try {
-        const pending = await this.#sync();
-        if (!pending) continue;
-      } catch (err) {
-        if (!isConflict(err)) this.#log.warn({ err }, "Looking after CustomResourceDefinitions failed, trying again");
-      }
-      this.#dirty = true;
-      await sleep(clock, retryMs, signal);
-    }
+  run(signal: AbortSignal): Promise<void> {
+    const followed = { prefixes: [definitionsPrefix], log: this.#log, what: "CustomResourceDefinitions" };
+    return onChange(this.#registry.context, followed, () => this.#sync(), signal);
   }
 
-  #follow(signal: AbortSignal): void {
-    const sink: WatchSink = {
-      send: () => {
-        this.#dirty = true;
-        this.#wake();
-        return true;
-      },
-      end: () => {
-        const { clock } = this.#registry.context;
-        if (!signal.aborted) clock.after(retryMs, () => this.#follow(signal));
-      },
-    };
-    const { cache } = this.#registry.context;
-    cache.watch(definitionsPrefix, {
-      scope: { prefix: definitionsPrefix, exact: false },
-      selects: undefined,
-      from: "now",
-      sink,
-    });
-  }
-
-  /** True while something is left to be done that nobody will tell us of. */
-  async #sync(): Promise<boolean> {
+  /** When to come again, while something is left to be done that nobody will tell us of. */
+  async #sync(): Promise<number | undefined> {
     const { cache, clock } = this.#registry.context;
     const stored = [...cache.resource(definitionsPrefix).objects.values()];
     const all = stored.map((one) => one.parse() as CustomResourceDefinition);
@@ -98,7 +60,7 @@ export class DefinitionsController {
           });
       }
     }
-    return pending;
+    return pending ? retryMs : undefined;
   }
 
   async #instancesLeft(definition: CustomResourceDefinition): Promise<boolean> {

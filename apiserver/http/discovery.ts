@@ -1,10 +1,14 @@
+import { availability } from "../../api/apiregistration/api-service.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
+import { prioritiesOf } from "../aggregation/priorities.ts";
+import type { LegacyResource, RemoteApis, RemoteVersion } from "../aggregation/remote-apis.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import type { ResourceTable } from "../resource-table.ts";
 
 /**
  * What the server serves, made from the resource table whenever it has changed: the legacy documents (`/api`, `/apis`, `/api/v1`,
- * `/apis/G/V`) and the aggregated ones (apidiscovery.k8s.io/v2). The order of groups is the order of preference.
+ * `/apis/G/V`) and the aggregated ones (apidiscovery.k8s.io/v2). Groups and versions are in the order of their priorities;
+ * what other servers serve is among them.
  */
 export interface Discovery {
   /** By path; bodies are JSON. */
@@ -14,25 +18,35 @@ export interface Discovery {
 
 export class DiscoveryDocuments {
   readonly #table: ResourceTable;
-  #made: { from: readonly Resource[]; discovery: Discovery } | undefined;
+  readonly #remotes: RemoteApis;
+  #made: { from: readonly Resource[]; remote: readonly RemoteVersion[]; discovery: Discovery } | undefined;
 
-  constructor(table: ResourceTable) {
+  constructor(table: ResourceTable, remotes: RemoteApis) {
     this.#table = table;
+    this.#remotes = remotes;
   }
 
   get current(): Discovery {
     const { all } = this.#table;
-    if (this.#made?.from !== all) this.#made = { from: all, discovery: makeDiscovery(all) };
+    const { versions: remote } = this.#remotes;
+    if (this.#made?.from !== all || this.#made.remote !== remote)
+      this.#made = { from: all, remote, discovery: makeDiscovery(all, remote) };
     return this.#made.discovery;
   }
 }
 
-export function makeDiscovery(resources: readonly Resource[]): Discovery {
-  const groups = new Map<string, Map<string, Resource[]>>();
+/** A version that we serve, or another server. */
+type Served = Resource[] | RemoteVersion;
+
+export function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVersion[] = []): Discovery {
+  const served = new Map<string, Map<string, Served>>();
   for (const resource of resources) {
-    const versions = entry(groups, resource.group, () => new Map<string, Resource[]>());
-    entry(versions, resource.version, () => []).push(resource);
+    const versions = entry(served, resource.group, () => new Map<string, Served>());
+    (entry(versions, resource.version, () => []) as Resource[]).push(resource);
   }
+  for (const one of remote)
+    entry(served, one.service.spec.group, () => new Map<string, Served>()).set(one.service.spec.version, one);
+  const groups = inOrder(served);
   const legacy = new Map<string, string>();
   const put = (path: string, body: object) => legacy.set(path, JSON.stringify(body));
   const listed = [...groups].filter(([name]) => name !== "").map(([name, versions]) => apiGroup(name, versions));
@@ -41,6 +55,7 @@ export function makeDiscovery(resources: readonly Resource[]): Discovery {
   for (const group of listed) put(`/apis/${group.name}`, { kind: "APIGroup", apiVersion: "v1", ...group });
   for (const [name, versions] of groups) {
     for (const [version, list] of versions) {
+      if (!Array.isArray(list)) continue; // it answers itself
       const groupVersion = name === "" ? version : `${name}/${version}`;
       const body = {
         kind: "APIResourceList",
@@ -62,8 +77,9 @@ export function makeDiscovery(resources: readonly Resource[]): Discovery {
           metadata: { name, creationTimestamp: null },
           versions: [...versions].map(([version, list]) => ({
             version,
-            freshness: "Current",
-            resources: list.map(aggregatedResource),
+            ...(Array.isArray(list)
+              ? { freshness: "Current", resources: list.map(aggregatedResource) }
+              : { freshness: isCurrent(list) ? "Current" : "Stale", resources: aggregatedOfLegacy(list) }),
           })),
         })),
     });
@@ -72,6 +88,50 @@ export function makeDiscovery(resources: readonly Resource[]): Discovery {
     ["/apis", aggregatedOf(false)],
   ]);
   return { legacy, aggregated };
+}
+
+/** Groups by the highest of their versions' priorities, versions by their own; of the same priority as they came. */
+function inOrder(served: Map<string, Map<string, Served>>): Map<string, Map<string, Served>> {
+  const priorities = (group: string, version: string) => {
+    const one = served.get(group)!.get(version)!;
+    return Array.isArray(one) ? prioritiesOf(group, version) : one.service.spec;
+  };
+  const ofGroup = (group: string) =>
+    Math.max(...[...served.get(group)!.keys()].map((version) => priorities(group, version).groupPriorityMinimum));
+  const ofVersion = (group: string, version: string) => priorities(group, version).versionPriority;
+  const versionsOf = (group: string) =>
+    new Map([...served.get(group)!].sort(([a], [b]) => ofVersion(group, b) - ofVersion(group, a)));
+  const names = [...served.keys()].sort((a, b) => ofGroup(b) - ofGroup(a));
+  return new Map(names.map((group) => [group, versionsOf(group)]));
+}
+
+const isCurrent = ({ service, discovered }: RemoteVersion) =>
+  discovered !== undefined && availability(service)?.status === "True";
+
+/** An APIResourceList as aggregated discovery has it: subresources with their resource. */
+function aggregatedOfLegacy({ service: { spec }, discovered }: RemoteVersion): object[] {
+  const made = (one: LegacyResource) => ({
+    responseKind: { group: one.group ?? spec.group, version: one.version ?? spec.version, kind: one.kind },
+    verbs: [...(one.verbs ?? [])].sort(),
+  });
+  const all = discovered?.resources ?? [];
+  return all
+    .filter(({ name }) => !name.includes("/"))
+    .map((one) => {
+      const { name, singularName = "", namespaced, shortNames, categories } = one;
+      const subresources = all
+        .filter((other) => other.name.startsWith(`${name}/`))
+        .map((other) => ({ subresource: other.name.slice(name.length + 1), ...made(other) }));
+      return {
+        resource: name,
+        ...made(one),
+        scope: namespaced ? "Namespaced" : "Cluster",
+        singularResource: singularName,
+        ...(shortNames?.length ? { shortNames } : {}),
+        ...(categories?.length ? { categories } : {}),
+        ...(subresources.length > 0 ? { subresources } : {}),
+      };
+    });
 }
 
 function apiGroup(name: string, versions: Map<string, unknown>) {

@@ -1,6 +1,8 @@
+import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import { requestEntityTooLarge, StatusError, statusOf, timeout, unauthorized } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/flags.ts";
+import type { RemoteApis } from "../aggregation/remote-apis.ts";
 import { type Authenticator, distinct, valuesOf } from "../authn/authenticator.ts";
 import { impersonation } from "../authn/impersonation.ts";
 import { anonymous } from "../authn/x509.ts";
@@ -20,6 +22,7 @@ export interface HandlerOptions {
   /** Who has no credential is system:anonymous everywhere, not only where health is told. */
   anonymous: boolean;
   paths: Paths;
+  remotes: RemoteApis;
   clock: Clock;
   /** For all but watches and streams; `?timeout=` may ask for less. */
   requestTimeoutMs: number;
@@ -37,7 +40,9 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
     const deadline = new Deadline(clock, Math.min(options.requestTimeoutMs, timeoutOf(info)));
     let code = 200;
     try {
-      if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
+      const remote = options.remotes.of(info);
+      if (remote !== undefined) code = await serveRemote(options, remote, request, response, info as NotBad);
+      else if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
       else if (info.type === "Path") await servePath(options, request, response, info);
       else code = await serveResource(options, request, response, info, warnings, deadline);
     } catch (error) {
@@ -82,6 +87,25 @@ async function servePath(
     return response.statusCode;
   });
 }
+
+/** What a Service serves: passed on to it, once the chain lets it through. */
+async function serveRemote(
+  options: HandlerOptions,
+  remote: APIService,
+  request: HttpRequest,
+  response: HttpResponse,
+  info: NotBad,
+): Promise<number> {
+  const identity = Object.assign(answering(response), await identify(options, request, ""));
+  let code = 0;
+  await options.chain.handlePath(identity, info, async () => {
+    code = await options.remotes.serve(remote, identity.user, request, response);
+    return code;
+  });
+  return code;
+}
+
+type NotBad = Exclude<RequestInfo, { type: "Bad" }>;
 
 async function serveResource(
   options: HandlerOptions,

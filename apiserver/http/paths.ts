@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import type { Registry as Metrics } from "prom-client";
+import type { RemoteApis } from "../aggregation/remote-apis.ts";
 import type { ServiceAccountTokens } from "../authn/service-account-tokens.ts";
 import type { DiscoveryDocuments } from "./discovery.ts";
 import { header } from "./handler.ts";
@@ -13,6 +14,7 @@ import type { HttpRequest, HttpResponse } from "./server.ts";
 export interface PathsOptions {
   discovery: DiscoveryDocuments;
   openapi: OpenApi;
+  remotes: RemoteApis;
   metrics: Metrics;
   /** For OIDC discovery of our service-account tokens; `base` is our own address. */
   tokens: { tokens: ServiceAccountTokens; base: string } | undefined;
@@ -101,6 +103,9 @@ export class Paths {
       const paths: Record<string, object> = {};
       for (const name of openapi.groupVersions)
         paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${openapi.document(name)!.hash}` };
+      for (const { service, discovered } of this.#options.remotes.versions)
+        if (discovered?.openapiUrl)
+          paths[`apis/${service.spec.group}/${service.spec.version}`] = { serverRelativeURL: discovered.openapiUrl };
       return sendText(request, response, JSON.stringify({ paths }));
     }
     const document = openapi.document(path.slice("/openapi/v3/".length));

@@ -22,7 +22,12 @@ export async function connect(location: Location, request: HttpRequest, response
   const body = prefix === undefined ? Buffer.alloc(0) : await request.body(maxBodyBytes);
   if (body === undefined) throw requestEntityTooLarge(`limit is ${maxBodyBytes}`);
   return new Promise((resolve, reject) => {
-    const headers = { ...forwarded(request.headers), host: hostOf(location), "content-length": String(body.length) };
+    const headers = {
+      ...forwarded(request.headers),
+      ...location.headers,
+      host: hostOf(location),
+      "content-length": String(body.length),
+    };
     const call = dial(location, { method: request.method, headers });
     response.on("close", () => void call.destroy());
     call.on("error", (error) => reject(failure(500, "", `error dialing backend: ${dialText(location, error)}`)));

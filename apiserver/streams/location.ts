@@ -1,6 +1,6 @@
+import type { ConnectionOptions } from "node:tls";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { badRequest } from "../../apimachinery/status.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
 import { chooseContainer } from "../registry/log.ts";
 
 /** Where a connection or a request goes on to. */
@@ -8,14 +8,16 @@ export interface Location extends Address {
   path: string;
   /** Of a request that is passed on: what its path began with here. Others must ask for an upgrade. */
   prefix?: string;
+  /** Besides the client's, of which none says who it is. */
+  headers?: Readonly<Record<string, string | string[]>>;
 }
 
 export interface Address {
   host: string;
   /** Undefined: that of the protocol. */
   port?: number | undefined;
-  /** The kubelet client certificate, only ever towards agents; "any" is TLS with whoever is there, without a name. */
-  tls?: TlsMaterial | "any" | undefined;
+  /** Our client certificate, only towards agents and aggregated APIs; "any" is TLS with whoever is there, without a name. */
+  tls?: Pick<ConnectionOptions, "ca" | "cert" | "key" | "servername" | "rejectUnauthorized"> | "any" | undefined;
 }
 
 /** The options of a stream as admission sees them, and the agent reads them. Unset fields are absent. */

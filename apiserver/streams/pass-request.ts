@@ -29,6 +29,7 @@ export function passRequest(
   const before = request.headers["x-forwarded-for"];
   const headers = {
     ...endToEnd(forwarded(request.headers)),
+    ...location.headers,
     host,
     "x-forwarded-for": [before, request.peer.address].flat().filter(Boolean).join(", "),
     "x-forwarded-uri": request.url.replace(/\?.*/s, ""),

@@ -111,6 +111,8 @@ function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
       "--enable-bootstrap-token-auth=true",
       `--requestheader-client-ca-file=${cert("front-proxy-ca.crt")}`,
       "--requestheader-allowed-names=front-proxy-client",
+      `--proxy-client-cert-file=${cert("front-proxy-client.crt")}`,
+      `--proxy-client-key-file=${cert("front-proxy-client.key")}`,
       `--service-cluster-ip-range=${serviceCidr}`,
       `--service-node-port-range=${nodePortRange}`,
       `--default-not-ready-toleration-seconds=${tolerationSeconds}`,
