@@ -43,7 +43,7 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   /** Sets what the API promises to be set. Idempotent: stored objects are defaulted again when read. */
   defaults(object: T): void;
   /** Drops what a client may not set, and starts `generation` and `status`. */
-  prepareForCreate(object: T): void;
+  prepareForCreate(object: T, creator?: Creator): void;
   /** Puts back what this endpoint may not change (status), and counts `generation` when the rest changed. */
   prepareForUpdate(object: T, old: T): void;
   /** Puts back everything but what status owns. */
@@ -70,6 +70,14 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   readonly deprecated?: string;
   /** For custom resources, whose kind is no message of the schema table. */
   readonly custom?: CustomKind;
+}
+
+/** Who creates an object. */
+export interface Creator {
+  name: string;
+  uid?: string | undefined;
+  groups: readonly string[];
+  extra?: Readonly<Record<string, readonly string[]>> | undefined;
 }
 
 export interface Part<T extends KubernetesObject = KubernetesObject> {

@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { certificatesController, type SigningOptions } from "./certificates/controller.ts";
 import { clusterRoleAggregationController } from "./clusterroleaggregation/controller.ts";
 import type { ControllerContext } from "./context.ts";
 import { deploymentController } from "./deployment/controller.ts";
@@ -15,7 +16,7 @@ import { resourceQuotaController } from "./resourcequota/controller.ts";
 import { serviceAccountController } from "./serviceaccount/controller.ts";
 import { taintEvictionController } from "./tainteviction/controller.ts";
 
-export interface ControllerOptions extends NodeIpamOptions, NodeLifecycleOptions {
+export interface ControllerOptions extends NodeIpamOptions, NodeLifecycleOptions, SigningOptions {
   rootCa: string;
 }
 
@@ -44,6 +45,7 @@ export async function startControllers(
     ),
     serviceAccountController(context, options.rootCa),
     clusterRoleAggregationController(context),
+    certificatesController(context, options),
     garbageCollector(context, collectable),
   ];
   const { synced, ended } = context.startInformers(signal);

@@ -10,6 +10,7 @@ import { systemRand } from "../base/rand.ts";
 import { createGrpcClient } from "../client/grpc-client.ts";
 import { leaderElectionFlags, leaderElectionTimings, runAsLeader } from "../client/leader-election.ts";
 import { readTls } from "../net/tls.ts";
+import { loadAuthority } from "../pki/authority.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
 import { parseCidr } from "./nodeipam/cidr.ts";
@@ -29,6 +30,9 @@ const flags = {
   "node-monitor-period": { type: "duration", default: 5000, help: "How often all nodes are looked at anew" },
   "node-monitor-grace-period": { type: "duration", default: 50_000, help: "How long a node may give no sign of life" },
   "node-startup-grace-period": { type: "duration", default: 60_000, help: "The same for a node that never reported" },
+  "cluster-signing-cert-file": { type: "string", optional: true, help: "Authority that signs certificate requests" },
+  "cluster-signing-key-file": { type: "string", optional: true, help: "Its key (ECDSA P-256, PKCS #8)" },
+  "cluster-signing-duration": { type: "duration", default: 31_536_000_000, help: "How long certificates hold at most" },
 } as const;
 
 const log = createLogger("kube-controller-manager");
@@ -42,6 +46,17 @@ runProcess(log, async (signal) => {
     certFile: options["cert-file"],
     keyFile: options["key-file"],
   });
+  const [signingCert, signingKey] = [options["cluster-signing-cert-file"], options["cluster-signing-key-file"]];
+  const signing =
+    signingCert && signingKey
+      ? {
+          authority: await loadAuthority({
+            cert: readFileSync(signingCert, "utf8"),
+            key: readFileSync(signingKey, "utf8"),
+          }),
+          longestSeconds: options["cluster-signing-duration"] / 1000,
+        }
+      : undefined;
   const client = createGrpcClient({ servers: options.apiserver, tls });
   const identity = `${os.hostname()}_${systemRand.uuid()}`;
   let missing: string | undefined; // one that stands by is ready, too
@@ -63,6 +78,7 @@ runProcess(log, async (signal) => {
         nodeMonitorPeriodMs: options["node-monitor-period"],
         nodeMonitorGracePeriodMs: options["node-monitor-grace-period"],
         nodeStartupGracePeriodMs: options["node-startup-grace-period"],
+        signing,
         rootCa: readFileSync(options["ca-file"], "utf8"),
       },
       leading,

@@ -3,6 +3,7 @@ import { webcrypto } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import type { Clock } from "../base/clock.ts";
 import { systemClock } from "../base/clock.ts";
+import { extendedUsages, keyUsages, namesOf } from "./request.ts";
 
 /**
  * A certificate authority and the leaf certificates that it signs: ECDSA P-256, X.509 v3 (RFC 5280). The names in the
@@ -13,6 +14,11 @@ export interface Authority {
   cert: string;
   key: string;
   issue(request: LeafRequest): Promise<KeyPair>;
+  /**
+   * Signs a certificate request as it is, for usages by Kubernetes' names; PEM. It ends with the authority at the latest.
+   * Throws an Error for a request that its own key has not signed.
+   */
+  sign(request: string, usages: readonly string[], seconds: number): Promise<string>;
 }
 
 export interface KeyPair {
@@ -72,6 +78,32 @@ function authority(cert: x509.X509Certificate, signingKey: CryptoKey, keyPem: st
     cert: pem(cert),
     key: keyPem,
     issue: (request) => leaf(request, leafDays, clock, { cert, signingKey }),
+    async sign(request, usages, seconds) {
+      const csr = new x509.Pkcs10CertificateRequest(request);
+      if (!(await csr.verify())) throw new Error("unable to verify certificate request signature");
+      const { notBefore, notAfter } = validity(clock, seconds / 86_400);
+      const flags = usages.reduce((sum, usage) => sum | (keyUsages[usage] ?? 0), 0);
+      const extended = [...new Set(usages.flatMap((usage) => extendedUsages[usage] ?? []))];
+      const names = namesOf(csr.extensions);
+      const signed = await x509.X509CertificateGenerator.create({
+        serialNumber: serialNumber(),
+        subject: csr.subjectName.toJSON(),
+        issuer: cert.subject,
+        notBefore,
+        notAfter: new Date(Math.min(notAfter.getTime(), cert.notAfter.getTime())),
+        signingAlgorithm: algorithm,
+        publicKey: csr.publicKey,
+        signingKey,
+        extensions: [
+          new x509.BasicConstraintsExtension(false, undefined, true),
+          ...(flags ? [new x509.KeyUsagesExtension(flags, true)] : []),
+          ...(extended.length > 0 ? [new x509.ExtendedKeyUsageExtension(extended)] : []),
+          await x509.AuthorityKeyIdentifierExtension.create(cert),
+          ...(names ? [new x509.SubjectAlternativeNameExtension(names.names.toJSON(), names.critical)] : []),
+        ],
+      });
+      return pem(signed);
+    },
   };
 }
 

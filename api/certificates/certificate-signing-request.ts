@@ -21,9 +21,13 @@ export const certificateSigningRequests: Resource<CertificateSigningRequest> = d
     selectableFields: ["spec.signerName"],
     fields: ({ spec }) => ({ "spec.signerName": spec.signerName ?? "" }),
     defaults: () => {},
-    prepareForCreate(request) {
+    prepareForCreate(request, creator) {
       request.status = {};
       for (const key of ["username", "uid", "groups", "extra"] as const) delete request.spec[key];
+      if (creator === undefined) return;
+      const { name, uid, groups, extra = {} } = creator;
+      Object.assign(request.spec, { username: name, groups: [...groups], ...(uid ? { uid } : {}) });
+      if (Object.keys(extra).length > 0) request.spec.extra = structuredClone(extra) as Record<string, string[]>;
     },
     prepareForUpdate(request, old) {
       keepStatus(request, old);

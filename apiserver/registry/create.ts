@@ -34,7 +34,7 @@ export async function create(
     delete next.metadata.generation;
     delete (next.metadata as { selfLink?: unknown }).selfLink;
     resource.defaults(next);
-    resource.prepareForCreate(next);
+    resource.prepareForCreate(next, options.user);
     ownFields(context, resource, "", undefined, next, options);
     const attributes = attributesOf("CREATE", resource, target, [next, undefined], options);
     const { uid, creationTimestamp } = next.metadata;
@@ -43,7 +43,7 @@ export async function create(
       matchNamespace(resource, target, next);
       Object.assign(next.metadata, { uid, creationTimestamp });
       resource.defaults(next);
-      resource.prepareForCreate(next);
+      resource.prepareForCreate(next, options.user);
     }
     const errors = [...resource.validate(next), ...(options.served?.face?.validateMore(next, undefined) ?? [])];
     if (errors.length > 0) throw invalid(resource, next.metadata.name ?? "", errors);

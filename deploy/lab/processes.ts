@@ -131,6 +131,8 @@ function controllerManager(lab: LabFile, paths: LabPaths): ProcessSpec {
     program: "controller-manager",
     args: [
       ...identity(lab, paths, "controller-manager"),
+      `--cluster-signing-cert-file=${join(paths.certs, "ca.crt")}`,
+      `--cluster-signing-key-file=${join(paths.certs, "ca.key")}`,
       `--bind-address=${inside.controllerManager}`,
       `--secure-port=${ports.controllerManager}`,
       ...leaderElection(lab),
