@@ -9,7 +9,7 @@ import type { Cluster } from "./cluster.ts";
 
 /**
  * NodeRestriction: of what the Node authorizer lets a node write, only its own: the Node and Lease of its name, and the
- * status of, and the end of, Pods that are bound to it. Its taints are others' to set. Absent: the rules for labels.
+ * status of, and the end of, Pods that are bound to it. Its taints are others' to set, and labels that steer Pods.
  */
 export const nodeRestriction: Plugin = {
   name: "NodeRestriction",
@@ -26,6 +26,11 @@ export const nodeRestriction: Plugin = {
       !isDeepStrictEqual(taintsOf(object), taintsOf(oldObject))
     )
       throw refuse(`${who} is not allowed to modify taints`);
+    if (resource.resource === "nodes" && (operation === "CREATE" || operation === "UPDATE")) {
+      const labels = forbiddenLabels(object!.metadata.labels, oldObject?.metadata.labels).join(", ");
+      const what = operation === "CREATE" ? "set the following labels" : "modify labels";
+      if (labels !== "") throw refuse(`is not allowed to ${what}: ${labels}`);
+    }
     if (resource.resource === "leases" && operation === "CREATE" && object!.metadata.name !== node)
       throw refuse("can only access node lease with the same name as the requesting node");
     if (resource.group !== "" || resource.resource !== "pods") return;
@@ -50,6 +55,22 @@ export const nodeRestriction: Plugin = {
 };
 
 const taintsOf = (node: unknown) => (node as Node).spec?.taints ?? [];
+
+/** What changed of Kubernetes' own labels but those that kubelets set; and all that are kept for isolating nodes. */
+function forbiddenLabels(labels: Record<string, string> = {}, old: Record<string, string> = {}): string[] {
+  const changed = Object.keys({ ...labels, ...old }).filter((key) => labels[key] !== old[key]);
+  return changed
+    .filter((key) => {
+      const domain = key.includes("/") ? key.slice(0, key.indexOf("/")) : "";
+      if (/(^|\.)node-restriction\.kubernetes\.io$/.test(domain)) return true;
+      if (!/(^|\.)(kubernetes|k8s)\.io$/.test(domain)) return false;
+      return !/(^|\.)(kubelet|node)\.kubernetes\.io$/.test(domain) && !kubeletLabels.test(key);
+    })
+    .sort();
+}
+
+const kubeletLabels =
+  /^(kubernetes\.io\/(hostname|os|arch)|beta\.kubernetes\.io\/(os|arch|instance-type)|topology\.kubernetes\.io\/(zone|region)|failure-domain\.beta\.kubernetes\.io\/(zone|region))$/;
 
 /** A node may have tokens for its Pods, each for one of them. */
 async function checkToken({ resource, namespace, name, object }: Attributes, node: string, cluster: Cluster) {

@@ -301,6 +301,7 @@ describe("NodeRestriction", () => {
     metadata: { name: "x", annotations: { "kubernetes.io/config.mirror": "y" } },
   });
   const node = (...taints: object[]) => ({ metadata: { name: "n1" }, spec: { taints } });
+  const labelled = (labels: object) => ({ metadata: { name: "n1", labels } }) as never;
   const elsewhere = clusterWith([Pods, { ...pod({ nodeName: "n2" }), metadata: { name: "x", namespace: "ns" } }]);
 
   test.each<[string, Attributes, string | undefined]>([
@@ -321,6 +322,38 @@ describe("NodeRestriction", () => {
         oldObject: node({ key: "k", effect: "NoSchedule" }),
       }),
       "is not allowed to modify taints",
+    ],
+    [
+      "labels that steer Pods to a new Node",
+      attributes(
+        "nodes",
+        labelled({ "kubernetes.io/os": "linux", "node-role.kubernetes.io/x": "", "a.k8s.io/b": "" }),
+        {
+          user,
+          name: "n1",
+        },
+      ),
+      "is not allowed to set the following labels: a.k8s.io/b, node-role.kubernetes.io/x",
+    ],
+    [
+      "a label that isolates its Node, taken away",
+      attributes("nodes", labelled({}), {
+        user,
+        name: "n1",
+        operation: "UPDATE",
+        oldObject: labelled({ "example.com.node-restriction.kubernetes.io/a": "b" }),
+      }),
+      "is not allowed to modify labels: example.com.node-restriction.kubernetes.io/a",
+    ],
+    [
+      "its own labels",
+      attributes("nodes", labelled({ "node.kubernetes.io/x": "y", "example.com/a": "b", plain: "" }), {
+        user,
+        name: "n1",
+        operation: "UPDATE",
+        oldObject: labelled({ "topology.kubernetes.io/zone": "z" }),
+      }),
+      undefined,
     ],
     [
       "anything else of its Node",
