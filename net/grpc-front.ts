@@ -213,9 +213,16 @@ export class GrpcFront {
     const context = new FrontContext(headers, peer);
     const call = new Call(connection, stream, context, this.#options.maxMessageBytes ?? 2.5 * 1024 * 1024);
     stream.events = call;
-    if (route === undefined) call.fail(new GrpcError(Code.Unimplemented, `unknown service or method ${path}`));
+    if (route === undefined) call.fail(new GrpcError(Code.Unimplemented, this.#unknown(path)));
     else call.start(route);
     if (ended) call.onData(Buffer.alloc(0), true);
+  }
+
+  /** In the words of grpc-go. */
+  #unknown(path: string): string {
+    const [, service, method] = path.split("/");
+    const known = [...this.#routes.keys()].some((other) => other.startsWith(`/${service}/`));
+    return known ? `unknown method ${method} for service ${service}` : `unknown service ${service}`;
   }
 }
 

@@ -10,7 +10,7 @@ export class Alarms {
   readonly #all = new Map<string, AlarmMember>();
 
   activate(memberID: bigint, alarm: number): AlarmMember[] {
-    if (alarm === Alarm.none) return [];
+    if (alarm === Alarm.none || alarmNames[alarm] === undefined) return []; // Differs: the latter ends etcd
     const key = `${memberID} ${alarm}`;
     const raised = this.#all.get(key) ?? { memberID, alarm };
     this.#all.set(key, raised);

@@ -39,15 +39,15 @@ export function clusterHandlers(member: Member, callers: Callers) {
       return answer();
     });
 
-  const MemberUpdate: UnaryHandler<pb.MemberUpdateRequest, pb.MemberUpdateResponse> = ({ ID, peerURLs }, context) => {
-    if (peerURLs.length === 0 || !peerURLs.every(isPeerURL)) throw etcdError("badMemberURLs");
-    return asAdmin(context, async () => {
+  /** Differs: etcd takes any URLs here. */
+  const MemberUpdate: UnaryHandler<pb.MemberUpdateRequest, pb.MemberUpdateResponse> = ({ ID, peerURLs }, context) =>
+    asAdmin(context, async () => {
       const known = membership.members.get(ID);
       if (known === undefined) throw etcdError("memberNotFound");
+      if (peerURLs.length === 0 || !peerURLs.every(isPeerURL)) throw etcdError("badMemberURLs");
       await member.reconfigure(confChange.update(known, peerURLs.toSorted()));
       return answer();
     });
-  };
 
   /** Only the leader knows how far the learner is: the others ask it. */
   const MemberPromote: UnaryHandler<pb.MemberPromoteRequest, pb.MemberPromoteResponse> = ({ ID }, context) =>

@@ -162,6 +162,19 @@ describe("etcd's flags count in every form", () => {
     });
   }
 
+  test("those of 3.6 that mean nothing here: the default is taken, and what cannot be told apart", () => {
+    for (const flag of [
+      ...["max-learners=1", "memory-mlock=false", "downgrade-check-time=5s", "discovery-insecure-transport=true"],
+      ...["distributed-tracing-sampling-rate=0", "compact-hash-check-enabled=false", "raft-read-timeout=5s"],
+      ...["experimental-initial-corrupt-check=false", "experimental-compaction-sleep-interval=10ms"],
+      ...["experimental-enable-lease-checkpoint=true", "experimental-enable-lease-checkpoint=false"],
+      ...["experimental-txn-mode-write-with-shared-buffer=false", "local-address="],
+    ])
+      parseConfig([`--${flag}`]);
+    for (const flag of ["max-learners=2", "memory-mlock", "experimental-initial-corrupt-check=true"])
+      assert.throws(() => parseConfig([`--${flag}`]), /of etcd's is not built here/, flag);
+  });
+
   test("--experimental-NAME is --NAME, and is told so", () => {
     const { flags, warnings } = parseConfig(["--experimental-compaction-batch-limit=7"]);
     assert.equal(flags["compaction-batch-limit"], 7);

@@ -136,8 +136,13 @@ describe("the failures of the v3 API", () => {
   });
 
   test("an rpc that is not there is Unimplemented", async () => {
-    const method = { ...kv.Range, path: "/etcdserverpb.KV/RangeStream" };
-    await assert.rejects(client.unary(method, { key: b("a") }), { code: Code.Unimplemented });
+    for (const [path, message] of [
+      ["/etcdserverpb.KV/RangeStream", "unknown method RangeStream for service etcdserverpb.KV"],
+      ["/other.KV/Range", "unknown service other.KV"],
+    ]) {
+      const asked = client.unary({ ...kv.Range, path: path! }, { key: b("a") });
+      await assert.rejects(asked, { code: Code.Unimplemented, message });
+    }
   });
 });
 

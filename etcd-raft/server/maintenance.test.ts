@@ -169,6 +169,7 @@ describe("alarms", () => {
     assert.deepEqual(await ask(ACTIVATE, NOSPACE), ["5/1"]);
     assert.deepEqual(await ask(ACTIVATE, NOSPACE), ["5/1"]);
     assert.deepEqual(await ask(ACTIVATE, NOSPACE, 6n), ["6/1"]);
+    for (const alarm of [NONE, 9]) assert.deepEqual(await ask(ACTIVATE, alarm, 6n), []);
     assert.deepEqual(await ask(ACTIVATE, CORRUPT, 6n), ["6/2"]);
     assert.deepEqual(await ask(GET, NONE), ["5/1", "6/1", "6/2"]);
     assert.deepEqual(await ask(GET, CORRUPT), ["6/2"]);

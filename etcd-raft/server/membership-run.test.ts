@@ -229,7 +229,9 @@ describe("a change is refused", () => {
     await assert.rejects(client.unary(ClusterService.MemberPromote, { ID: 1n }, timeout), notFound);
     const update = (ID: bigint, peerURLs: string[]) =>
       client.unary(ClusterService.MemberUpdate, { ID, peerURLs }, timeout);
-    await assert.rejects(update(1n, ["http://127.0.0.1:1"]), notFound);
+    for (const urls of [["http://127.0.0.1:1"], ["x"]]) await assert.rejects(update(1n, urls), notFound);
+    const tooFew = etcdError(Code.Unknown, "re-configuration failed due to not enough started members");
+    await assert.rejects(client.unary(ClusterService.MemberRemove, { ID: idOf(0) }, timeout), tooFew);
     await assert.rejects(update(idOf(0), []), badURLs);
     // The second of two may come, although two need both; before it runs, a third would stop everything.
     const { member, header } = await add(["http://127.0.0.1:1"]);

@@ -89,25 +89,22 @@ describe("removing the last of them", () => {
     );
   });
 
-  test("and of oneself, as the only one: raft refuses that", () => {
+  test("and of oneself, as the only one: nobody is left who ever started", () => {
     assert.equal(
       outcome(() => checkRemove(health("up"), 1n)),
-      ill,
+      few,
     );
   });
 });
 
 describe("promoting", () => {
+  const behind = "can only promote a learner member which is in sync with leader";
   test.each<[string, string, { leader: number; learner: number | undefined }, string | undefined]>([
     ["a learner with nearly all of the log", "up up learner", { leader: 100, learner: 90 }, ok],
-    [
-      "one that has less",
-      "up up learner",
-      { leader: 100, learner: 89 },
-      "can only promote a learner member which is in sync with leader",
-    ],
+    ["one that has less", "up up learner", { leader: 100, learner: 89 }, behind],
     ["one that the leader does not know", "up up", { leader: 100, learner: undefined }, "member not found"],
     ["where too few ever started", "up added added learner", { leader: 1, learner: 1 }, few],
+    ["both: its log is looked at first", "up added added learner", { leader: 100, learner: 1 }, behind],
   ])("%s", (_, words, matched, expected) => {
     assert.equal(
       outcome(() => checkPromote(health(words), true, matched)),

@@ -28,7 +28,7 @@ export function checkRemove(health: Health, id: bigint): void {
   if (health.members.get(id)?.isLearner) return;
   const voters = votersOf(health);
   const others = voters.filter((member) => member.id !== id);
-  if (others.length > 0 && started(others) < quorum(others.length)) throw etcdError("notEnoughStarted");
+  if (started(others) < quorum(others.length)) throw etcdError("notEnoughStarted");
   // Who is down takes nobody's majority along.
   if (id !== health.self && health.connectedMs(id) === undefined) return;
   if (connected(health, voters) - 1 < quorum(voters.length - 1)) throw etcdError("unhealthy");
@@ -41,9 +41,9 @@ export function checkPromote(
   matched: { leader: number; learner: number | undefined },
 ): void {
   const voters = votersOf(health);
-  if (strict && started(voters) + 1 < quorum(voters.length + 1)) throw etcdError("notEnoughStarted");
   if (matched.learner === undefined) throw etcdError("memberNotFound");
   if (matched.learner < readyShare * matched.leader) throw etcdError("learnerNotReady");
+  if (strict && started(voters) + 1 < quorum(voters.length + 1)) throw etcdError("notEnoughStarted");
 }
 
 const votersOf = ({ members }: Health) => [...members.values()].filter(({ isLearner }) => !isLearner);
