@@ -13,7 +13,10 @@ function inMemory(bytes: Buffer): Pick<DiskFile, "size" | "read"> & DiskFile {
   const readOnly = () => Promise.reject(new Error("read only"));
   return {
     size: async () => bytes.length,
-    read: async (position, length) => bytes.subarray(position, position + length),
+    read: async (position, length, into) => {
+      if (!into) return bytes.subarray(position, position + length);
+      return into.subarray(0, bytes.copy(into, 0, position, position + length));
+    },
     write: readOnly,
     writeThrough: readOnly,
     sync: readOnly,
@@ -34,7 +37,8 @@ function write(buckets: Record<string, Rows>, pageSize?: number): Buffer {
 
 async function rowsOf(bucket: BoltBucket | undefined): Promise<Rows> {
   const all: Rows = [];
-  for await (const rows of bucket!.rows()) for (const { key, value } of rows) all.push([key, value]);
+  for await (const rows of bucket!.rows())
+    for (const { key, value } of rows) all.push([Buffer.from(key), Buffer.from(value)]);
   return all;
 }
 
@@ -201,4 +205,22 @@ describe("damage is named, with its page", () => {
       { numRuns: 200 },
     );
   });
+});
+
+test("a file that is larger than what is kept of it is read in order, also two buckets at once", async () => {
+  const rows = Array.from({ length: 6000 }, (_, i): [Buffer, Buffer] => [
+    Buffer.from(String(i).padStart(6, "0")),
+    Buffer.alloc(i % 997 === 0 ? 300_000 : 1000, i),
+  ]);
+  const file = write({
+    a: rows,
+    b: rows,
+    c: rows.slice(0, 2),
+  });
+  const db = await openBolt(inMemory(file), "f");
+  const all = await Promise.all(["a", "b", "c"].map(async (name) => rowsOf(await db.bucket(name))));
+  expect(all.map((read) => read.length)).toEqual([6000, 6000, 2]);
+  for (const read of all)
+    for (const [i, [key, value]] of read.entries())
+      assert.ok(key.equals(rows[i]![0]) && value.equals(rows[i]![1]), `row ${i}`);
 });

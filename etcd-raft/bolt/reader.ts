@@ -27,8 +27,8 @@ export interface Row {
 
 /**
  * Reads a bbolt file at rest, ours or a real one: nothing of it is trusted, and what it yields is in order. Free pages
- * are not looked at. Only the pages that are asked for are read, in blocks that are kept for a while: memory is bounded,
- * and rows are views of their page.
+ * are not looked at. Only the pages that are asked for are read, in a few blocks whose memory is used again: rows are views
+ * of it, and stay what they are until the next ones are asked for.
  */
 export async function openBolt(file: BoltFile, path: string): Promise<Bolt> {
   const size = await file.size();
@@ -68,15 +68,22 @@ export class BoltBucket {
 
   /** All rows in ascending order of their keys, one page's at a time. */
   async *rows(): AsyncGenerator<Row[]> {
-    const check = new OrderCheck(this.#pages);
-    if (this.#inline) yield check.ordered(0, this.#pages.leaf(0, this.#inline));
-    else yield* this.#walk(this.#root, check);
+    const pages = this.#pages;
+    const check = new OrderCheck(pages);
+    if (this.#inline) yield check.ordered(0, pages.leaf(0, this.#inline));
+    const left = this.#inline ? [] : [this.#root]; // next one last
+    for (let id = left.pop(); id !== undefined; id = left.pop()) {
+      check.once(id);
+      const page = pages.present(id) ?? (await pages.read(id));
+      if (readPageHeader(page).flags === pageFlag.leaf) yield check.ordered(id, pages.leaf(id, page));
+      else left.push(...pages.branch(id, page).reverse());
+    }
   }
 
   async get(key: Uint8Array): Promise<Row | undefined> {
     for await (const rows of this.rows()) {
       const found = rows.find((row) => row.key.equals(key));
-      if (found) return found;
+      if (found) return { ...found, key: Buffer.from(found.key), value: Buffer.from(found.value) };
     }
     return undefined;
   }
@@ -88,19 +95,13 @@ export class BoltBucket {
     const root = Number(row.value.readBigUInt64LE(0));
     return new BoltBucket(this.#pages, root, root === 0 ? row.value.subarray(bucketBytes) : undefined);
   }
-
-  async *#walk(id: number, check: OrderCheck): AsyncGenerator<Row[]> {
-    check.once(id);
-    const page = await this.#pages.read(id);
-    if (readPageHeader(page).flags === pageFlag.leaf) yield check.ordered(id, this.#pages.leaf(id, page));
-    else for (const child of this.#pages.branch(id, page)) yield* this.#walk(child, check);
-  }
 }
 
 /** No page twice (or a loop in the tree would never end), and keys that only rise. */
 class OrderCheck {
   readonly #pages: Pages;
   readonly #seen = new Set<number>();
+  /** Of the page before: a copy. */
   #last: Buffer | undefined;
 
   constructor(pages: Pages) {
@@ -113,11 +114,12 @@ class OrderCheck {
   }
 
   ordered(id: number, rows: Row[]): Row[] {
+    let last = this.#last;
     for (const { key } of rows) {
-      if (this.#last && Buffer.compare(this.#last, key) >= 0)
-        throw this.#pages.damaged(id, "its keys are out of order");
-      this.#last = key;
+      if (last && Buffer.compare(last, key) >= 0) throw this.#pages.damaged(id, "its keys are out of order");
+      last = key;
     }
+    this.#last = last && Buffer.from(last);
     return rows;
   }
 }
@@ -135,17 +137,37 @@ class Pages {
     this.#meta = meta;
   }
 
+  /** As `read`, if all of it lies in a block that is there. */
+  present(id: number): Buffer | undefined {
+    const { pageSize, pageCount } = this.#meta;
+    if (id < 2 || id >= pageCount) return undefined;
+    const bytes = (length: number) => {
+      const at = (id * pageSize) % blockBytes;
+      const block = this.#blocks.get(id * pageSize - at);
+      return block && block.length >= at + length ? block.subarray(at, at + length) : undefined;
+    };
+    const first = bytes(pageSize);
+    const overflow = first ? this.#checked(id, first).overflow : 0;
+    return overflow === 0 ? first : bytes((1 + overflow) * pageSize);
+  }
+
   /** A branch or leaf page with those that belong to it. */
   async read(id: number): Promise<Buffer> {
     const { pageSize, pageCount } = this.#meta;
     if (id < 2 || id >= pageCount) throw this.damaged(id, `there are ${pageCount} pages`);
     const first = await this.#bytes(id * pageSize, pageSize);
+    const { overflow } = this.#checked(id, first);
+    return overflow === 0 ? first : this.#bytes(id * pageSize, (1 + overflow) * pageSize);
+  }
+
+  #checked(id: number, first: Buffer): PageHeader {
+    const { pageCount } = this.#meta;
     const header = readPageHeader(first);
     if (header.id !== id) throw this.damaged(id, `it says it is page ${header.id}`);
     if (header.flags !== pageFlag.leaf && header.flags !== pageFlag.branch)
       throw this.damaged(id, `neither branch nor leaf, flags are ${header.flags}`);
     if (id + header.overflow >= pageCount) throw this.damaged(id, `${header.overflow} more pages belong to it`);
-    return header.overflow === 0 ? first : this.#bytes(id * pageSize, (1 + header.overflow) * pageSize);
+    return header;
   }
 
   leaf(id: number, page: Buffer): Row[] {
@@ -192,9 +214,12 @@ class Pages {
     const start = position - at;
     let block = this.#blocks.get(start);
     if (block === undefined) {
-      const bytes = await this.#file.read(start, blockBytes);
+      const [oldest] = this.#blocks.size < maxBlocks ? [] : this.#blocks.keys();
+      const room = oldest === undefined ? undefined : this.#blocks.get(oldest)!.buffer;
+      if (oldest !== undefined) this.#blocks.delete(oldest);
+      const into = room?.byteLength === blockBytes ? Buffer.from(room) : Buffer.allocUnsafeSlow(blockBytes);
+      const bytes = await this.#file.read(start, blockBytes, into);
       block = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-      if (this.#blocks.size >= maxBlocks) this.#blocks.delete(this.#blocks.keys().next().value!);
     } else {
       this.#blocks.delete(start);
     }
@@ -218,5 +243,5 @@ async function readMetas(file: BoltFile): Promise<Meta[]> {
   return first ? [first] : [];
 }
 
-const blockBytes = 64 * 1024;
-const maxBlocks = 64;
+const blockBytes = 256 * 1024;
+const maxBlocks = 16;

@@ -124,7 +124,7 @@ async function replay(
     }
     memory.add(entry.index, entry.data.length);
   };
-  const rest = await opened.replay((run) => {
+  const rest = await opened.replay(note.index, (run) => {
     for (const entry of run) if (take(entry)) apply(entry);
     if (store.compactPending) store.compactStep(compactionBatch);
     const forget = memory.forget(store.slabs.liveBytes);

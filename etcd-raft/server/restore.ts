@@ -169,7 +169,7 @@ export async function snapshotStatus(argv: readonly string[]): Promise<string> {
 async function statusOf(db: Bolt): Promise<SnapshotStatus> {
   const status = { hash: 0, revision: 0, totalKey: 0, totalSize: db.meta.pageCount * db.meta.pageSize };
   for await (const buckets of db.root.rows()) {
-    for (const { key: name } of buckets) {
+    for (const name of buckets.map(({ key }) => Buffer.from(key))) {
       status.hash = crc32c(status.hash, name);
       const bucket = await db.bucket(name.toString());
       for await (const rows of bucket!.rows()) {

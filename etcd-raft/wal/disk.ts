@@ -21,8 +21,11 @@ export interface Disk {
 
 export interface DiskFile {
   size(): Promise<number>;
-  /** Up to `length` bytes from `position`; fewer at the end of the file. */
-  read(position: number, length: number): Promise<Uint8Array>;
+  /**
+   * Up to `length` bytes from `position`; fewer at the end of the file. `into`: a buffer of at least that size which they
+   * may be put in, for a reader that is done with what it read before: fresh memory costs as much as the bytes.
+   */
+  read(position: number, length: number, into?: Buffer): Promise<Uint8Array>;
   /** All of `bytes`, which the caller leaves alone until this resolves. Beyond the end the file grows. */
   write(position: number, bytes: Uint8Array): Promise<void>;
   /**
@@ -81,8 +84,8 @@ function openFile(handle: fs.FileHandle): DiskFile {
   let through: Promise<fs.FileHandle | undefined> | undefined;
   return {
     size: async () => (await handle.stat()).size,
-    async read(position, length) {
-      const buffer = Buffer.allocUnsafeSlow(length);
+    async read(position, length, into) {
+      const buffer = into ?? Buffer.allocUnsafeSlow(length);
       let filled = 0;
       while (filled < length) {
         const { bytesRead } = await handle.read(buffer, filled, length - filled, position + filled);

@@ -31,7 +31,7 @@ function faultyFile(file: DiskFile, sizeAtStart: number, faults: Faults, synced:
   };
   return {
     size: () => file.size(),
-    read: (position, length) => file.read(position, length),
+    read: (position, length, into) => file.read(position, length, into),
     async write(position, bytes) {
       grow(position + bytes.length);
       await file.write(position, bytes);

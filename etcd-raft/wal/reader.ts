@@ -17,15 +17,20 @@ export interface WalContents {
   hardState: HardState | undefined;
   /** The last ones, which the log does not say of that they are committed: another leader may replace them. */
   entries: Entry[];
-  lastIndex: number;
-  snapshots: { index: number; term: number }[];
+  last: Position;
+  /** Where the log ended before each segment. */
+  heads: Position[];
+  snapshots: Position[];
   /** Where the next record goes. */
   tail: { name: string; offset: number; crc: number };
   /** A record at the tail that a crash cut short: nobody was told that it was durable. */
   torn: boolean;
 }
 
+type Position = { index: number; term: number };
+
 const nothing = new Uint8Array(0);
+const origin: Position = { index: 0, term: 0 };
 const chunkBytes = 1 << 20;
 const sectorBytes = 512;
 
@@ -43,29 +48,35 @@ export function parseSegmentName(name: string): { sequence: number; firstIndex: 
 /**
  * Reads all segments in order, a megabyte in memory at a time. Later entries replace earlier ones of the same and higher
  * index, as raft wrote them, up to where a hard state says that they are committed: it is written after its entries, and
- * `committed` gets each run of them then. `checked`: the whole log was read before, the checksums need not be made again.
+ * `committed` gets each run of them then; without it nobody looks at the entries, and they come without their data.
+ * `from`: the whole log was read before, so the checksums need not be made again, nor what lies before this segment be read.
  */
 export async function readWal(
   dir: string,
   disk: Disk,
-  committed: (entries: Entry[]) => void = () => {},
-  checked = false,
+  committed?: (entries: Entry[]) => void,
+  from?: { segment: number; before: Position },
 ): Promise<WalContents> {
   const names = await segmentNames(dir, disk);
   const contents: Reading = {
     metadata: { nodeId: 0n, clusterId: 0n },
     hasMetadata: false,
     committed,
-    checked,
+    chunk: committed ? undefined : Buffer.allocUnsafeSlow(chunkBytes),
+    checked: from !== undefined,
+    before: from?.before ?? origin,
     hardState: undefined,
     entries: [],
-    lastIndex: 0,
+    last: origin,
+    heads: [],
     next: 0,
     snapshots: [],
     tail: { name: "", offset: 0, crc: 0 },
     torn: false,
   };
   for (const [i, name] of names.entries()) {
+    if (i < (from?.segment ?? 0)) continue;
+    contents.heads.push(contents.last);
     contents.tail = { name, offset: 0, crc: contents.tail.crc };
     const file = await disk.open(`${dir}/${name}`, "existing");
     try {
@@ -90,25 +101,36 @@ async function segmentNames(dir: string, disk: Disk): Promise<string[]> {
 
 interface Reading extends WalContents {
   hasMetadata: boolean;
-  committed: (entries: Entry[]) => void;
+  committed: ((entries: Entry[]) => void) | undefined;
+  /** To be read into again and again. */
+  chunk: Buffer | undefined;
   checked: boolean;
+  /** Where the log ended before what is read. */
+  before: Position;
   /** After the committed ones; 0: any entry may come. */
   next: number;
 }
 
 async function readSegment(file: DiskFile, path: string, isLast: boolean, into: Reading): Promise<void> {
   const size = await file.size();
-  let chunk = Buffer.alloc(0);
+  let chunk: Buffer = Buffer.alloc(0);
   let position = 0; // of the frame that is next, in the chunk
   const { tail } = into;
   /** Has the chunk reach `bytes` past `position`; false at the end of the file. */
   const have = async (bytes: number): Promise<boolean> => {
     while (chunk.length - position < bytes) {
-      const rest = chunk.subarray(position);
-      const next = await file.read(tail.offset + rest.length, Math.max(chunkBytes, bytes - rest.length));
-      if (next.length === 0) return false;
-      chunk = Buffer.concat([rest, next]); // a fresh one: entries keep slices of the last
+      const rest = chunk.length - position;
+      // A fresh one if entries keep slices of the last.
+      const larger = bytes > (into.chunk?.length ?? 0);
+      const target = larger ? Buffer.allocUnsafeSlow(Math.max(chunkBytes, bytes)) : into.chunk!;
+      if (into.chunk) into.chunk = target;
+      chunk.copy(target, 0, position);
+      const room = target.subarray(rest);
+      const next = await file.read(tail.offset + rest, room.length, room);
+      if (next.buffer !== room.buffer) room.set(next);
+      chunk = target.subarray(0, rest + next.length);
       position = 0;
+      if (next.length === 0) return false;
     }
     return true;
   };
@@ -165,7 +187,7 @@ function addRecord(bytes: Uint8Array, path: string, into: Reading): string | und
       addMetadata(record.data, path, into);
       break;
     case recordType.entry:
-      addEntry(raftpb.Entry.decode(record.data), path, into);
+      addEntry(entryOf(record.data, into), path, into);
       break;
     case recordType.state:
       into.hardState = raftpb.HardState.decode(record.data);
@@ -191,6 +213,11 @@ function addMetadata(data: Uint8Array, path: string, into: Reading): void {
   into.hasMetadata = true;
 }
 
+function entryOf(data: Uint8Array, { committed }: Reading): Entry {
+  const entry = raftpb.Entry.decode(data);
+  return committed ? entry : { ...entry, data: nothing };
+}
+
 /**
  * An entry takes the place of the one with its index and of all after it. It may come before the first that is left here: the
  * segments with what it continues were released, since a snapshot later in the log covers them.
@@ -205,7 +232,7 @@ function addEntry(entry: Entry, path: string, into: Reading): void {
     throw corrupt(path, into.tail.offset, `entry ${entry.index} does not follow entry ${first + entries.length - 1}`);
   entries.length = at;
   entries.push(entry);
-  into.lastIndex = entry.index;
+  into.last = { index: entry.index, term: entry.term };
 }
 
 /** Entries up to `commit` stay as they are. */
@@ -215,19 +242,20 @@ function settle(commit: number, into: Reading): void {
   if (count <= 0) return;
   const run = entries.splice(0, count);
   into.next = run.at(-1)!.index + 1;
-  into.committed(run);
+  into.committed?.(run);
 }
 
 /** A snapshot that came from the leader takes the place of the entries so far; one of our own is of what they made. */
-function addSnapshot(at: { index: number; term: number }, into: Reading): void {
+function addSnapshot(at: Position, into: Reading): void {
   into.snapshots.push(at);
-  const { entries, next } = into;
+  const { entries, next, before } = into;
   const first = entries[0]?.index ?? next;
-  if (first === 0 || at.index < first) return;
-  if (entries[at.index - first]?.term === at.term) return;
+  if (at.index === before.index) {
+    if (at.term === before.term) return;
+  } else if (first === 0 || at.index < first || entries[at.index - first]?.term === at.term) return;
   into.entries = [];
   into.next = 0;
-  into.lastIndex = 0;
+  into.last = at;
 }
 
 /** Is some sector's share of these bytes all zeros? `offset` is where they begin in the file. */

@@ -87,7 +87,7 @@ test.skipIf(!etcd)("the WAL of a killed etcd is read, gone on with, and read by 
 
   const { wal, metadata, hardState, replay, snapshots } = await openWal(dir, nodeDisk);
   const entries: Entry[] = [];
-  entries.push(...(await replay((run) => void entries.push(...run))));
+  entries.push(...(await replay(0, (run) => void entries.push(...run))));
   expect(metadata.nodeId).not.toBe(0n);
   expect(snapshots[0]).toEqual({ index: 0, term: 0 });
   expect(entries.map((entry) => entry.index)).toEqual(Array.from({ length: entries.length }, (_, i) => i + 1));

@@ -26,7 +26,14 @@ async function reopen() {
   const { snapshots } = opened;
   const indexes: number[] = [];
   const note = (run: Entry[]) => void indexes.push(...run.map(({ index }) => index));
-  note(await opened.replay(note));
+  note(await opened.replay(0, note));
+  for (let index = 1; index <= indexes.at(-1)! + 1; index++) {
+    const later: number[] = [];
+    const add = (run: Entry[]) => void later.push(...run.map((entry) => entry.index));
+    add(await opened.replay(index, add));
+    const after = (all: number[]) => all.filter((i) => i > index);
+    expect(after(later), `after ${index}, which may begin in a later segment`).toEqual(after(indexes));
+  }
   return { indexes, snapshots, hardState: opened.hardState };
 }
 
@@ -91,6 +98,19 @@ test("entries that replace some from before the first segment left are the log",
   await wal.close();
   expect(segments()).toHaveLength(1);
   expect((await reopen()).indexes).toEqual([last - 2, last - 1, last, last + 1]);
+});
+
+test("entries that a snapshot from the leader takes the place of are gone, wherever the reading begins", async () => {
+  const wal = await createWal(dir, metadata, nodeDisk, segmentBytes);
+  let last = 0;
+  while (segments().length < 2) await wal.save({ term: 1, vote: 1n, commit: 0 }, entries(++last, last));
+  await wal.save(undefined, entries(last + 1, last + 3));
+  await wal.saveSnapshot({ index: last, term: 2 }); // it is of another term than the last entry of segment 0
+  await wal.close();
+  const opened = await openWal(dir, nodeDisk, segmentBytes);
+  await opened.wal.close();
+  expect(opened.lastIndex).toBe(last);
+  for (const index of [0, last]) expect(await opened.replay(index, () => {})).toEqual([]);
 });
 
 test("a segment that is begun after a snapshot from the leader is named after it", async () => {

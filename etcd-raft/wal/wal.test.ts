@@ -29,7 +29,7 @@ function plain(entries: Entry[]): string[] {
 async function open(limit?: number, disk: Disk = nodeDisk) {
   const opened = await openWal(dir, disk, limit);
   const entries: Entry[] = [];
-  const rest = await opened.replay((run) => void entries.push(...run));
+  const rest = await opened.replay(0, (run) => void entries.push(...run));
   return { ...opened, entries: [...entries, ...rest] };
 }
 
@@ -102,7 +102,7 @@ describe("what was saved is there", () => {
     const opened = await openWal(dir, disk);
     bytesRead = 0;
     let handed = 0;
-    const rest = await opened.replay((run) => {
+    const rest = await opened.replay(0, (run) => {
       for (const { index, data } of run) {
         expect(index).toBe(++handed);
         expect(bytesRead - index * data.length).toBeLessThan(3_000_000); // never much more than is handed on

@@ -23,11 +23,11 @@ export interface OpenedWal {
   metadata: WalMetadata;
   hardState: HardState | undefined;
   /**
-   * Reads the entries again, from the first that was not released; hands on the committed ones run by run, so that no start
-   * holds a whole log, and resolves with the rest. After a snapshot that came from the leader they go on behind it.
-   * Only before anything is saved.
+   * Reads the entries after `index` again (some before it come too, if they were not released); hands on the committed ones
+   * run by run, so that no start holds a whole log, and resolves with the rest. After a snapshot that came from the leader
+   * they go on behind it. Only before anything is saved.
    */
-  replay(committed: (entries: Entry[]) => void): Promise<Entry[]>;
+  replay(index: number, committed: (entries: Entry[]) => void): Promise<Entry[]>;
   lastIndex: number;
   snapshots: { index: number; term: number }[];
   /** The torn record that was cut off, if there was one. */
@@ -82,7 +82,7 @@ export async function createWal(
 
 /** Reads and checks everything, mends a torn tail, and goes on at the end. Throws a WalError when there is no WAL or it is corrupt. */
 export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Promise<OpenedWal> {
-  const { metadata, hardState, snapshots, tail, torn, ...contents } = await readWal(dir, disk);
+  const { metadata, hardState, snapshots, tail, torn, heads, last } = await readWal(dir, disk);
   const path = `${dir}/${tail.name}`;
   if (torn) await copy(path, `${path}.broken`, disk);
   const file = await disk.open(path, "existing");
@@ -90,10 +90,17 @@ export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Pr
   await file.truncate(tail.offset);
   if (tail.offset < limit) await file.truncate(limit);
   await file.sync();
-  const lastIndex = Math.max(contents.lastIndex, snapshots.at(-1)?.index ?? 0);
+  const lastIndex = Math.max(last.index, snapshots.at(-1)?.index ?? 0);
   const wal = startWriter({ dir, disk, metadata, file, tail, hardState, lastIndex, segmentBytes: limit });
   const repaired = torn ? { file: path, offset: tail.offset } : undefined;
-  const replay = async (committed: (entries: Entry[]) => void) => (await readWal(dir, disk, committed, true)).entries;
+  const replay = async (index: number, committed: (entries: Entry[]) => void) => {
+    // Where the log ended at or before it: what comes after is not in the segments before.
+    const segment = Math.max(
+      0,
+      heads.findLastIndex((head) => head.index <= index),
+    );
+    return (await readWal(dir, disk, committed, { segment, before: heads[segment]! })).entries;
+  };
   return { wal, metadata, hardState, lastIndex, replay, snapshots, repaired };
 }
 
