@@ -56,7 +56,7 @@ export function* planBolt(buckets: readonly Bucket[], pageSize = 4096): Generato
     for (let top = levels[0]!; ; levels.push(top)) {
       next = endOf(top);
       if (top.rows.length === 1) break;
-      top = branches(top.keys, next, pageSize);
+      top = yield* branches(top.keys, next, pageSize);
     }
     trees.push({ rows, flag, levels });
   };
@@ -125,11 +125,12 @@ function* leaves(cursor: RowCursor, firstPage: number, pageSize: number): Genera
 }
 
 /** Two children at least, however long their keys: so each level is at most half as wide as the one below. */
-function branches(children: Keys, firstPage: number, pageSize: number): Level {
+function* branches(children: Keys, firstPage: number, pageSize: number): Generator<void, Level> {
   const packer = new Packer(firstPage, pageSize, 2);
   for (let i = 0; i < children.length; i++) {
     const key = children.at(i);
     if (packer.add(key.length)) packer.level.keys.add(key.length, (into, at) => into.set(key, at));
+    if (i % rowsAYield === rowsAYield - 1) yield;
   }
   return packer.end();
 }
