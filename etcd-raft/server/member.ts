@@ -330,7 +330,7 @@ export class Member {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.history.server({ kind: "Stopping" });
-    await this.#handOver();
+    await this.handOver();
     this.#closed = true;
     this.history.close();
     for (const cancel of this.#timers) cancel();
@@ -641,7 +641,7 @@ export class Member {
   }
 
   /** To the follower that has most of the log; gives up after an election timeout. */
-  async #handOver(): Promise<void> {
+  async handOver(): Promise<void> {
     if (!this.isLeader || this.#alone) return;
     const { progress, conf } = this.runner.status();
     const candidates = progress

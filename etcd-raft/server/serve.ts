@@ -113,7 +113,6 @@ export function serveClients(
     insecure,
     http,
     async close() {
-      http.closeAllConnections();
       await Promise.all([secure?.close(closeGraceMs), insecure.close(closeGraceMs), passwords.close()]);
     },
   };

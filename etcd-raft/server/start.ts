@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { Server as HttpServer } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
-import type { Clock } from "../../base/clock.ts";
+import { type Clock, sleep } from "../../base/clock.ts";
 import { Faults, serveFaults } from "../../base/faults.ts";
 import type { Logger } from "../../base/logger.ts";
 import { createRegistry } from "../../base/metrics.ts";
@@ -172,10 +172,15 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       async close() {
         stopCompacting();
         stopLooking();
-        await member.close();
         for (const listener of listeners) listener.close();
+        await member.handOver();
+        // Clients go elsewhere now, not when the last snapshot is written; what they wait for is answered first.
+        const served = server.close();
+        await Promise.race([served, sleep(machine.clock, answerMs)]);
+        await member.close();
         faultSocket?.close();
-        await server.close();
+        server.http.closeAllConnections();
+        await served;
       },
     };
   } catch (error) {
@@ -184,6 +189,9 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     throw error;
   }
 }
+
+/** Less than the connections are left for: who still waits is told that the member stops. */
+const answerMs = 50;
 
 const compactionTarget = (member: Member): CompactionTarget => ({
   get isLeader() {
