@@ -1,6 +1,7 @@
 /**
  * `npm run bench -- memory`: one member (or three) loaded with 1 GB of small and of larger values, beside Debian's etcd:
- * memory, the longest stall of the event loop and the longest GC pause of each stage, snapshots, and a restart.
+ * memory, the longest stall of the event loop and the longest GC pause of each stage, snapshots, and a restart; of several,
+ * one is away while a tenth is written, and takes over the state of another when it comes back.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -129,8 +130,8 @@ async function run(command: string[], size: number, probed: boolean): Promise<{ 
     ];
     return { dir, args, log: `${dir}.log`, probe: `${dir}.probe`, child: undefined as unknown as ChildProcess };
   });
-  const start = () => {
-    for (const member of members) {
+  const start = (which = members) => {
+    for (const member of which) {
       const log = openSync(member.log, "a");
       const env = { ...process.env, PROBE_FILE: member.probe };
       member.child = spawn(command[0]!, member.args, { stdio: ["ignore", log, log], env });
@@ -143,17 +144,18 @@ async function run(command: string[], size: number, probed: boolean): Promise<{ 
     await work();
     const seconds = (systemClock.monotonic() - begin) / 1000;
     await sleep(systemClock, 3000);
-    const probes = probed ? await Promise.all(members.map(readProbe)) : [];
+    const running = members.filter(({ child }) => child.exitCode === null && child.signalCode === null);
+    const probes = probed ? await Promise.all(running.map(readProbe)) : [];
     const worst = (key: "stall" | "gc" | "heap") => Math.max(0, ...probes.map((probe) => probe[key]));
-    const pss = members.map(({ child }) => usageOf(child.pid!).pssMb);
+    const pss = running.map(({ child }) => usageOf(child.pid!).pssMb);
     stages.push({ name, seconds, pss, stallMs: worst("stall"), gcMs: worst("gc"), heapMb: worst("heap") });
     console.error(`${size} ${name}: ${seconds.toFixed(1)} s, ${pss.map((mb) => mb.toFixed(0)).join(" ")} MB`);
   };
-  const answers = async () => {
+  const answers = async (of = client) => {
     const deadline = systemClock.monotonic() + 300_000;
     for (;;) {
       try {
-        return await client.range({ key: "x" }, { timeoutMs: 1000 });
+        return await of.range({ key: "x" }, { timeoutMs: 1000 });
       } catch (error) {
         if (systemClock.monotonic() > deadline) throw error;
         await sleep(systemClock, 50);
@@ -162,16 +164,23 @@ async function run(command: string[], size: number, probed: boolean): Promise<{ 
   };
   try {
     start();
-    await stage("start, empty", answers);
+    await stage("start, empty", () => answers());
     await stage("load", () => load(client, size, 1));
     const { header, hash } = await timedHash();
+    const away = members.slice(1).slice(-1);
+    for (const { child } of away) await stopped(child, "SIGTERM");
     await stage("write a tenth again", () => load(client, size, 0.1));
+    if (away.length > 0) {
+      const behind = new EtcdClient({ endpoints: [`http://127.0.0.1:${port + flags.members}`] });
+      start(away);
+      await stage("a follower takes over the state", () => answers(behind)).finally(() => behind.close());
+    }
     await stage("compact", () => client.compact({ revision: header!.revision }, { timeoutMs: 60_000 }));
     await sleep(systemClock, 15_000);
     await stage("after compaction", async () => {});
     await Promise.all(members.map(({ child }) => stopped(child, "SIGTERM")));
     start();
-    await stage("restart", answers);
+    await stage("restart", () => answers());
     return { stages, notes: [`hash ${hash}`, ...snapshots(members[0]!)] };
   } finally {
     client.close();
