@@ -128,7 +128,7 @@ function won(raft: Raft): void {
 
 /**
  * RequestVote at the receiver, in any role: one vote a term, for a log at least as new (§5.2, §5.4.1). Learners vote too: who
- * asks may know that this one was promoted before it does itself (thesis §4.2.1).
+ * asks may know that this one was promoted before it does itself (thesis §4.1).
  */
 export function onVote(raft: Raft, m: Message): void {
   const pre = m.type === "PreVote";

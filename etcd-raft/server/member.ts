@@ -1,7 +1,4 @@
-import { assert } from "../../base/assert.ts";
-import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
-import type { Logger } from "../../base/logger.ts";
-import type { Rand } from "../../base/rand.ts";
+import { type Cancel, sleep } from "../../base/clock.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
 import type { Reply } from "../../net/reply.ts";
 import {
@@ -16,22 +13,20 @@ import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
 import type { ConfState } from "../raft/conf.ts";
 import { createRaft } from "../raft/raft.ts";
-import { type Entry, type Message, none, type Ready } from "../raft/types.ts";
-import { planDb } from "../snap/db-file.ts";
-import type { Disk } from "../wal/disk.ts";
-import type { OpenedWal, Wal } from "../wal/wal.ts";
+import { type Entry, none, type Ready } from "../raft/types.ts";
+import type { Wal } from "../wal/wal.ts";
 import { Alarm } from "./alarms.ts";
 import type { Applier } from "./applier.ts";
-import { type ClusterMember, type InitialCluster, idText } from "./cluster.ts";
+import { idText } from "./cluster.ts";
 import { memberList, promote } from "./cluster-service.ts";
 import { Compactor } from "./compactor.ts";
 import { ConfChanges } from "./conf-changes.ts";
 import { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
 import { Leases } from "./leases.ts";
-import type { LogMemory } from "./log-memory.ts";
+import { type MemberConfig, type MemberData, snapDir } from "./member-config.ts";
 import { proposalOf } from "./membership.ts";
-import { countEvents, type ServerMetrics } from "./metrics.ts";
+import { countEvents } from "./metrics.ts";
 import { Pending, Waiter } from "./pending.ts";
 import { PlainPut } from "./plain-put.ts";
 import { ProposalBytes } from "./proposal-bytes.ts";
@@ -39,73 +34,13 @@ import { Quota } from "./quota.ts";
 import { Read, Reads } from "./reads.ts";
 import { Runner } from "./runner.ts";
 import { Snapshots } from "./snapshots.ts";
-import type { PeerTransport, PeerTransportOptions } from "./transport.ts";
+import type { PeerTransport } from "./transport.ts";
 import { WatchHub } from "./watch-hub.ts";
 
 /**
  * One member of the cluster: raft and its log, the state machine, the peers, and the requests that wait for them. The
  * gRPC services (`*-service.ts`) are thin functions over this.
  */
-export interface MemberConfig {
-  dataDir: string;
-  /** `--wal-dir`; undefined: inside the data directory. */
-  walDir?: string | undefined;
-  name: string;
-  /** Where the others reach this member. */
-  peerURLs: readonly string[];
-  /**
-   * Asked only when there is no data yet: the members of a new cluster, or (`joins`) of a running one that this member was
-   * added to. Throws StartError.
-   */
-  bootstrap(): Promise<InitialCluster & { joins: boolean }>;
-  /** What the others are told to reach our clients' port at. */
-  advertiseClientURLs: string[];
-  heartbeatMs: number;
-  electionMs: number;
-  maxRequestBytes: number;
-  maxTxnOps: number;
-  snapshotCount: number;
-  snapshotCatchupEntries: number;
-  preVote: boolean;
-  /** A fresh member does not wait a whole election timeout. */
-  hasten: boolean;
-  /** Revisions in one step of a compaction. */
-  compactionBatch: number;
-  quotaBytes: number;
-  /** No change of members that could cost the majority. */
-  strictReconfigCheck: boolean;
-  /** How long a simple token lives after its last use; undefined is etcd's default. */
-  tokenTtlMs?: number;
-  /** WAL segments are cut once they are longer; etcd's 64 MB unless said otherwise. */
-  segmentBytes?: number;
-  transport(options: PeerTransportOptions): PeerTransport;
-  clock: Clock;
-  rand: Rand;
-  disk: Disk;
-  log: Logger;
-  metrics: ServerMetrics;
-  /** The member cannot go on: its disk failed. */
-  onFatal(error: Error): void;
-  /** The member was removed from the cluster: it must end, and not come back. */
-  onRemoved(): void;
-}
-
-/** What is on disk, read. */
-export interface MemberData {
-  clusterId: bigint;
-  id: bigint;
-  /** Those it knows of before it has applied anything. */
-  members: readonly ClusterMember[];
-  wal: Wal;
-  applier: Applier;
-  /** The log goes on after it. */
-  start: { index: number; term: number };
-  entries: Entry[];
-  /** Counts what was applied of it. */
-  memory: LogMemory;
-  hardState: OpenedWal["hardState"];
-}
-
 export class Member {
   readonly config: MemberConfig;
   readonly applier: Applier;
@@ -227,6 +162,8 @@ export class Member {
       catchUp: config.snapshotCatchupEntries,
       phase: Math.max(0, position) / Math.max(1, members.length),
       compact: (index) => this.runner.input({ type: "Compact", index }),
+      transport: this.transport,
+      onSent: (id, index) => this.runner.input({ type: "SnapshotSent", id, index }),
       onFatal: (error) => {
         log.error({ err: error }, "Cannot write the snapshot, exiting");
         config.onFatal(error);
@@ -253,7 +190,7 @@ export class Member {
       clock,
       tickMs: heartbeatMs,
       send: (all) => {
-        for (const message of all) if (message.type === "Snap") void this.#sendState(message);
+        for (const message of all) if (message.type === "Snap") void this.#snapshots.send(message);
         const messages = all.filter(({ type }) => type !== "Snap");
         for (const { type, entries } of this.transport.send(messages)) {
           if (type !== "Prop") continue;
@@ -511,29 +448,6 @@ export class Member {
     this.#snapshots.applied();
   }
 
-  /** To a follower that needs entries which are forgotten here: the state as it is now. */
-  async #sendState(message: Message): Promise<void> {
-    const { applier, config, transport } = this;
-    const { index, to } = message;
-    assert(index === applier.applied.index, "a Snap is of the present state");
-    const [state, view] = [applier.state(), applier.store.view()];
-    config.log.info({ to: idText(to), index }, "Sending the state to a follower that is too far behind");
-    this.history.server({ kind: "SnapshotSending", peer: to, at: index });
-    const begin = config.clock.monotonic();
-    try {
-      const { chunks } = await planDb(state, view, config.clock);
-      await transport.sendState(message, chunks());
-      const seconds = (config.clock.monotonic() - begin) / 1000;
-      this.history.server({ kind: "SnapshotSent", peer: to, at: index, seconds });
-      this.runner.input({ type: "SnapshotSent", id: to, index });
-    } catch (error) {
-      const reason = (error as Error).message;
-      config.log.warn({ to: idText(to), reason }, "Could not send the state");
-      this.history.server({ kind: "SnapshotSendFailed", peer: to, at: index, reason });
-      this.runner.input({ type: "SnapshotSent", id: to, index: undefined });
-    }
-  }
-
   /**
    * A new leader's clock counts for leases once everything of the terms before is applied: grants and what was noted of them
    * by the leader before.
@@ -664,10 +578,6 @@ export class Member {
     }
   }
 }
-
-export const walDir = ({ dataDir, walDir }: Pick<MemberConfig, "dataDir" | "walDir">): string =>
-  walDir ?? `${dataDir}/member/wal`;
-export const snapDir = ({ dataDir }: { dataDir: string }): string => `${dataDir}/member/snap`;
 
 /** Longer than this the leader's heartbeats and answers begin to be missed: etcd's bound for applying, for both. */
 const slowFsyncSeconds = 0.1;

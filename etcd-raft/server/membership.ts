@@ -117,7 +117,7 @@ type Change = Init<RaftConfChange>;
 
 /** As raft is given it. `id`: of who waits for it. A ConfChangeV2's context is our own: the id, and the context of each change. */
 export function proposalOf(change: Change | readonly Change[], id: bigint): ProposedConfChange {
-  if (!(change instanceof Array)) return { type: 1, data: RaftConfChange.encode({ ...change, id }) };
+  if (!("length" in change)) return { type: 1, data: RaftConfChange.encode({ ...change, id }) };
   const texts = change.map(({ context = nothing }) => Buffer.from(context).toString());
   const changes = change.map(({ type = 0, nodeId = 0n }) => ({ type, nodeId }));
   return { type: 2, data: ConfChangeV2.encode({ changes, context: Buffer.from(JSON.stringify([`${id}`, ...texts])) }) };

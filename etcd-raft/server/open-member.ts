@@ -6,7 +6,8 @@ import { createWal, type OpenedWal, openWal, WalError, type WalMetadata, walExis
 import { Applier } from "./applier.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
 import { LogMemory } from "./log-memory.ts";
-import { Member, type MemberConfig, snapDir, walDir } from "./member.ts";
+import { Member } from "./member.ts";
+import { type MemberConfig, snapDir, walDir } from "./member-config.ts";
 import { firstEntries } from "./membership.ts";
 import { PlainPut } from "./plain-put.ts";
 import { openSnapshot } from "./snapshots.ts";

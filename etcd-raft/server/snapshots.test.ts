@@ -31,6 +31,8 @@ test("the same state may come twice at once", async () => {
       catchUp: 10,
       phase: 0,
       compact: () => {},
+      transport: undefined as never,
+      onSent: assert.fail,
       onFatal: assert.fail,
     });
     const empty = { entries: [], commit: 0, reject: false, rejectHint: 0, context: new Uint8Array(0) };

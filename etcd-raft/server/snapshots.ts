@@ -2,15 +2,17 @@ import { assert } from "../../base/assert.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Entry, Message } from "../raft/types.ts";
-import { withDb, writeDb } from "../snap/db-file.ts";
+import { planDb, withDb, writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
 import { decodeSnap, encodeSnap, parseSnapName, type SnapFile, snapName } from "../snap/snap-file.ts";
 import { readState, type State } from "../snap/state.ts";
 import type { Disk } from "../wal/disk.ts";
 import type { Wal } from "../wal/wal.ts";
 import type { Applier } from "./applier.ts";
+import { idText } from "./cluster.ts";
 import type { ServerEvent } from "./history.ts";
 import type { LogMemory } from "./log-memory.ts";
+import type { PeerTransport } from "./transport.ts";
 
 /**
  * The state on disk: taken now and then, received from a leader, put in place.
@@ -43,6 +45,9 @@ export interface SnapshotsOptions {
   phase: number;
   /** Raft may forget entries up to `index`. */
   compact(index: number): void;
+  transport: Pick<PeerTransport, "sendState">;
+  /** The follower holds the state up to `index`; undefined: it does not. */
+  onSent(id: bigint, index: number | undefined): void;
   onFatal(error: Error): void;
   onEvent?(event: ServerEvent): void;
 }
@@ -124,6 +129,28 @@ export class Snapshots {
   #begin(): void {
     const { count, bytes } = this.#options.memory;
     this.#at = { count, bytes };
+  }
+
+  /** To a follower that needs entries which are forgotten here: the state as it is now. */
+  async send(message: Message): Promise<void> {
+    const { applier, clock, log, transport, onSent, onEvent } = this.#options;
+    const { index: at, to: peer } = message;
+    assert(at === applier.applied.index, "a Snap is of the present state");
+    const [state, view] = [applier.state(), applier.store.view()];
+    log.info({ to: idText(peer), index: at }, "Sending the state to a follower that is too far behind");
+    onEvent?.({ kind: "SnapshotSending", peer, at });
+    const begin = clock.monotonic();
+    try {
+      const { chunks } = await planDb(state, view, clock);
+      await transport.sendState(message, chunks());
+      onEvent?.({ kind: "SnapshotSent", peer, at, seconds: (clock.monotonic() - begin) / 1000 });
+      onSent(peer, at);
+    } catch (error) {
+      const reason = (error as Error).message;
+      log.warn({ to: idText(peer), reason }, "Could not send the state");
+      onEvent?.({ kind: "SnapshotSendFailed", peer, at, reason });
+      onSent(peer, undefined);
+    }
   }
 
   /** What a leader sends arrives here: a file of its own until raft has said that it counts. */
