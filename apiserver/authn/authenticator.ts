@@ -123,13 +123,14 @@ function unescaped(text: string): string {
   }
 }
 
-const protocol = "base64url.bearer.authorization.k8s.io.";
+export const tokenProtocol = "base64url.bearer.authorization.k8s.io.";
 
 /** From the header Authorization, or a WebSocket's subprotocol, as browsers can send no other header. */
 export function bearerToken(headers: Headers): string | undefined {
   const match = /^bearer +(\S+)/i.exec(String(headers["authorization"] ?? "").trim());
   if (match) return match[1];
   if (String(headers["upgrade"] ?? "").toLowerCase() !== "websocket") return undefined;
-  const offered = valuesOf(headers, "sec-websocket-protocol").find((name) => name.startsWith(protocol));
-  return offered && Buffer.from(offered.slice(protocol.length), "base64url").toString("utf8");
+  const offered = valuesOf(headers, "sec-websocket-protocol");
+  const hidden = offered.length > 1 ? offered.find((name) => name.startsWith(tokenProtocol)) : undefined; // one must be left
+  return hidden && Buffer.from(hidden.slice(tokenProtocol.length), "base64url").toString("utf8");
 }

@@ -15,6 +15,7 @@ import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
 import { respond, respondError, respondText, unacceptable } from "./respond.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "./server.ts";
+import { acceptWebSocket, isWebSocket, protocolsOf } from "./web-socket.ts";
 
 export interface HandlerOptions {
   chain: Chain;
@@ -142,7 +143,8 @@ async function serveResource(
     answer.answered?.(code);
     return code;
   }
-  await respond(response, answer, { form, query: query.query, warnings }, clock);
+  const socket = isWebSocket(request) ? () => acceptWebSocket(request, protocolsOf(request)[0]) : undefined;
+  await respond(response, answer, { form, query: query.query, warnings, socket }, clock);
   return answer.type === "Object" ? answer.code : 200;
 }
 

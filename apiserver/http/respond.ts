@@ -2,19 +2,22 @@ import { stringify } from "yaml";
 import type { Resource } from "../../api/resource.ts";
 import { failure, notAcceptable, type Status, statusOf } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
+import type { WebSocketConnection } from "../../net/websocket/connection.ts";
 import type { Answer, List, Sendable } from "../answer.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import type { Frame } from "../watchcache/resource-cache.ts";
 import type { Form } from "./negotiate.ts";
 import type { HttpResponse } from "./server.ts";
 import { type IncludeObject, includeObject, listTable, objectTable, partialBytes } from "./table.ts";
-import { httpSink } from "./watch-sink.ts";
+import { httpSink, webSocketSink } from "./watch-sink.ts";
 
 /** How one request wants its answer. */
 export interface Wish {
   form: Form;
   query: URLSearchParams | undefined;
   warnings: readonly string[];
+  /** Makes the connection a WebSocket, for who asks for a watch on one. */
+  socket?: (() => WebSocketConnection) | undefined;
 }
 
 export async function respond(
@@ -51,11 +54,14 @@ export async function respond(
         wish,
       );
     }
-    case "Watch":
+    case "Watch": {
+      const watching = watchForm(answer.resource, form, include, clock);
+      if (wish.socket) return answer.watch.start(webSocketSink(wish.socket(), watching));
       response.writeHead(200, headers("application/json", wish.warnings));
       (response as { flushHeaders?(): void }).flushHeaders?.();
-      answer.watch.start(httpSink(response, watchForm(answer.resource, form, include, clock)));
+      answer.watch.start(httpSink(response, watching));
       return;
+    }
     case "Stream": {
       response.writeHead(200, headers(answer.contentType, wish.warnings));
       (response as { flushHeaders?(): void }).flushHeaders?.();

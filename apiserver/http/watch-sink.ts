@@ -1,12 +1,18 @@
+import type { WebSocketConnection } from "../../net/websocket/connection.ts";
 import type { Frame } from "../watchcache/resource-cache.ts";
 import type { WatchSink } from "../watchcache/watcher.ts";
 import type { HttpResponse } from "./server.ts";
+
+export interface WatchForm {
+  name: string;
+  encode(frame: Frame): Buffer;
+}
 
 /**
  * A watch as an HTTP body: one `{"type":...,"object":...}` a line, the frames of a turn in one write. `form` names the
  * encoding and makes it; a frame that goes to many watchers is encoded once.
  */
-export function httpSink(response: HttpResponse, form: { name: string; encode(frame: Frame): Buffer }): WatchSink {
+export function httpSink(response: HttpResponse, form: WatchForm): WatchSink {
   const sink: WatchSink = {
     send(frames) {
       const chunks = frames.map((frame) => frame.form(form.name, () => eventLine(frame.type, form.encode(frame))));
@@ -17,6 +23,28 @@ export function httpSink(response: HttpResponse, form: { name: string; encode(fr
   };
   response.on("drain", () => sink.onDrain?.());
   response.on("close", () => sink.onClose?.());
+  return sink;
+}
+
+/** One text message an event, of the same bytes. What the client says is not heard. */
+export function webSocketSink(connection: WebSocketConnection, form: WatchForm): WatchSink {
+  const { socket } = connection;
+  const sink: WatchSink = {
+    send(frames) {
+      for (const frame of frames)
+        connection.send(
+          frame.form(form.name, () => eventLine(frame.type, form.encode(frame))),
+          "text",
+        );
+      return socket.writableLength < roomBytes;
+    },
+    end: () => connection.close(),
+  };
+  socket.on("drain", () => sink.onDrain?.());
+  void (async () => {
+    for await (const _ of connection);
+    sink.onClose?.();
+  })();
   return sink;
 }
 

@@ -2,6 +2,7 @@ import http, { type ClientRequest } from "node:http";
 import https from "node:https";
 import type { Readable } from "node:stream";
 import type { HttpRequest, HttpResponse } from "../http/server.ts";
+import { protocolsOf } from "../http/web-socket.ts";
 import type { Location } from "./location.ts";
 
 /** A request to where its Location says; silent for as long as it likes once the connection is there. */
@@ -50,6 +51,7 @@ export function forwarded(headers: HttpRequest["headers"]): Record<string, strin
   const result: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers))
     if (value !== undefined && !/^(authorization|impersonate-.*|x-remote-.*)$/.test(name)) result[name] = value;
+  if (result["sec-websocket-protocol"]) result["sec-websocket-protocol"] = protocolsOf({ headers }).join(", ");
   return result;
 }
 
