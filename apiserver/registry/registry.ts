@@ -10,7 +10,7 @@ import { viewed } from "../crd/view.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest, Target } from "../request.ts";
 import { idOf, type ResourceTable } from "../resource-table.ts";
-import { streamLocation, streamOptions } from "../streams/location.ts";
+import { type StreamOptions, streamLocation, streamOptions } from "../streams/location.ts";
 import { proxyAddress } from "../streams/proxy-address.ts";
 import { attributesOf } from "./admit.ts";
 import { applyPatch } from "./apply.ts";
@@ -234,8 +234,9 @@ export class Registry {
       const address = await proxyAddress(context, target, read, agent);
       return { type: "Connect", location: { ...address, path: proxied.rest, prefix: proxied.prefix } };
     }
-    const { nodeName, path } = streamLocation((await read(target.name)) as Pod, attributes.object as never);
-    return { type: "Connect", location: { ...agent(nodeName), path } };
+    const streams = attributes.object as unknown as StreamOptions;
+    const { nodeName, path } = streamLocation((await read(target.name)) as Pod, streams);
+    return { type: "Connect", location: { ...agent(nodeName), path, streams } };
   }
 
   async #bind(request: ApiRequest, name: string): Promise<Answer> {

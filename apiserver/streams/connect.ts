@@ -1,44 +1,67 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { badRequest, failure, requestEntityTooLarge } from "../../apimachinery/status.ts";
+import { SpdySession } from "../../net/spdy/session.ts";
 import type { HttpRequest, HttpResponse } from "../http/server.ts";
+import { acceptWebSocket, isWebSocket, protocolsOf } from "../http/web-socket.ts";
 import { copy, dial, dialText, endToEnd, forwarded, hostOf } from "./dial.ts";
 import type { Location } from "./location.ts";
 import { passRequest } from "./pass-request.ts";
+import { translateStreams, tunnel } from "./web-socket-streams.ts";
 
 /**
  * Answers with what `location` answers. A connection that is to be upgraded passes through: the client's request goes to
- * the other side, and from its 101 on bytes go both ways as they come, whatever protocol they are of. What it says instead
- * of a 101 is the client's answer. Resolves with the code as soon as there is one.
+ * the other side, and from its 101 on bytes go both ways as they come, whatever protocol they are of. WebSockets of a
+ * Pod's streams end here, and go on as SPDY. What is said instead of a 101 is the client's answer. Resolves with the code
+ * as soon as there is one.
  *
- * Who reads slowly pauses the other side (`pipe`): no more than the sockets' buffers is ever held.
+ * Who reads slowly pauses the other side: no more than the sockets' buffers is ever held.
  */
 export async function connect(location: Location, request: HttpRequest, response: HttpResponse): Promise<number> {
-  const { prefix } = location;
+  const { prefix, streams } = location;
   const { upgrade } = request;
   if (upgrade === undefined && prefix === undefined) throw badRequest("Upgrade request required");
   if (upgrade === undefined) return passRequest({ ...location, prefix: prefix! }, request, response);
   // That of other streams has been read with the request.
   const body = prefix === undefined ? Buffer.alloc(0) : await request.body(maxBodyBytes);
   if (body === undefined) throw requestEntityTooLarge(`limit is ${maxBodyBytes}`);
+  const forwards = streams?.kind === "PodPortForwardOptions";
+  const known = isWebSocket(request) && streams ? (forwards ? forwardProtocols : runProtocols) : [];
+  const protocol = protocolsOf(request).find((one) => known.includes(one));
+  if (protocol !== undefined && forwards && protocol !== tunnelled && !streams?.ports)
+    throw badRequest('query parameter "port" is required');
+  const spdy = {
+    connection: "Upgrade",
+    upgrade: "SPDY/3.1",
+    "x-stream-protocol-version": forwards ? "portforward.k8s.io" : "v4.channel.k8s.io",
+  };
+  const headers = protocol === undefined ? forwarded(request.headers) : spdy;
+  const method = protocol === undefined ? request.method : "POST";
   return new Promise((resolve, reject) => {
-    const headers = {
-      ...forwarded(request.headers),
-      ...location.headers,
-      host: hostOf(location),
-      "content-length": String(body.length),
-    };
-    const call = dial(location, { method: request.method, headers });
+    const own = { ...location.headers, host: hostOf(location), "content-length": String(body.length) };
+    const call = dial(location, { method, headers: { ...headers, ...own } });
     response.on("close", () => void call.destroy());
     call.on("error", (error) => reject(failure(500, "", `error dialing backend: ${dialText(location, error)}`)));
     call.on("upgrade", (answer, agent, first) => {
-      const { socket: client, head } = upgrade();
-      for (const socket of [client, agent]) socket.allowHalfOpen = true; // who has said all still hears the rest
-      client.write(headOf(answer));
-      if (first.length > 0) client.write(first);
-      if (head.length > body.length) agent.write(head.subarray(body.length));
-      join(client, agent);
-      resolve(101);
+      if (protocol === undefined) {
+        const { socket: client, head } = upgrade();
+        for (const socket of [client, agent]) socket.allowHalfOpen = true; // who has said all still hears the rest
+        client.write(headOf(answer));
+        if (first.length > 0) client.write(first);
+        if (head.length > body.length) agent.write(head.subarray(body.length));
+        join(client, agent);
+        return resolve(101);
+      }
+      try {
+        const connection = acceptWebSocket(request, protocol);
+        if (protocol === tunnelled) void tunnel(connection, agent, first);
+        else
+          void translateStreams(connection, new SpdySession(agent, { client: true, head: first }), streams!, protocol);
+        resolve(101);
+      } catch (error) {
+        agent.destroy();
+        reject(error as Error);
+      }
     });
     call.on("response", (answer) => {
       const code = answer.statusCode ?? 500;
@@ -49,6 +72,11 @@ export async function connect(location: Location, request: HttpRequest, response
     call.end(body);
   });
 }
+
+/** Of exec and attach, of port-forward; older ones pass through, as upstream lets them. */
+const runProtocols = ["v5.channel.k8s.io", "v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
+const tunnelled = "SPDY/3.1+portforward.k8s.io";
+const forwardProtocols = [tunnelled, "v4.channel.k8s.io", "v4.base64.channel.k8s.io"];
 
 function headOf({ statusCode, statusMessage, rawHeaders }: IncomingMessage): string {
   let text = `HTTP/1.1 ${statusCode} ${statusMessage}\r\n`;

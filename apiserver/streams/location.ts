@@ -10,6 +10,8 @@ export interface Location extends Address {
   prefix?: string;
   /** Besides the client's, of which none says who it is. */
   headers?: Readonly<Record<string, string | string[]>>;
+  /** Of exec, attach and port-forward. */
+  streams?: StreamOptions;
 }
 
 export interface Address {
