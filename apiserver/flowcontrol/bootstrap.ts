@@ -85,7 +85,14 @@ const schemas: [string, string, number, "ByUser" | "ByNamespace" | "", Subject[]
     ],
     [on(elections, "", ["endpoints"])],
   ],
-  ["workload-leader-election", "leader-election", 200, "ByUser", [account("*")], [leases]],
+  [
+    "workload-leader-election",
+    "leader-election",
+    200,
+    "ByUser",
+    [account("*")],
+    [on(elections, "", ["endpoints", "configmaps"]), leases],
+  ],
   [
     "system-node-high",
     "node-high",

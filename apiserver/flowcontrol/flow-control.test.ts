@@ -117,6 +117,27 @@ test("who finds no seat waits for one, an administrator does not, and who waits 
   );
 });
 
+test("seats that others do not need are lent after ten seconds, and given back when they do", async () => {
+  const { clock, metrics, flow } = flowControl({ maxRequestsInFlight: 245 });
+  const many = Array.from({ length: 60 }, (_, i) => flow.begin(request(`user-${i}`, []), live()));
+  const limit = async (level: string) =>
+    Number(new RegExp(`current_limit_seats\\{priority_level="${level}"\\} (\\d+)`).exec(await metrics.metrics())![1]);
+  const waiting = async () =>
+    Number(/inqueue_requests\{priority_level="global-default"\} (\d+)/.exec(await metrics.metrics())![1]);
+  const first = await Promise.any(many);
+  assert.deepEqual([await limit("global-default"), await waiting()], [20, 40]);
+  await clock.run(clock.monotonic() + 10_000);
+  first(); // whoever comes or goes looks
+  assert.ok((await limit("global-default")) >= 60, "what is asked for is lent");
+  assert.equal(await waiting(), 0);
+  assert.ok((await limit("leader-election")) >= 10 && (await limit("catch-all")) >= 5, "these lend nothing");
+  assert.ok(
+    (await limit("workload-low")) >= 10 && (await limit("workload-low")) < 100,
+    "this one lends nine of ten at most",
+  );
+  for (const release of (await Promise.all(many)).slice(0, 59)) release();
+});
+
 test("who is gone waits no longer", async () => {
   const { flow } = flowControl();
   const release = await flow.begin(request("alice", []), live());

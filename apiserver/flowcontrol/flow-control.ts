@@ -10,6 +10,7 @@ import type { ApiRequest } from "../request.ts";
 import { registryRoot } from "../storage/storage.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
 import { wantedFlowControl } from "./bootstrap.ts";
+import { adjustmentPeriodMs, type Bounds, boundsOf, currentLimits, Demand } from "./borrowing.ts";
 import { classify, distinguisher, inPrecedence, seatsOf } from "./classify.ts";
 import { FairQueues, type Waiter } from "./queues.ts";
 
@@ -18,7 +19,7 @@ import { FairQueues, type Waiter } from "./queues.ts";
  * limits of what is in flight). Runs what `queues.ts` and `classify.ts` decide. Watches hold their seat until they have
  * begun; what streams holds none.
  *
- * Differs: no borrowing between levels; a refusal is a Status, not plain text.
+ * Differs: a refusal is a Status, not plain text.
  */
 export interface FlowControlOptions {
   /** `--enable-priority-and-fairness` */
@@ -40,6 +41,8 @@ interface Level {
   object: PriorityLevelConfiguration;
   /** Undefined: exempt. */
   queues: FairQueues<Request> | undefined;
+  bounds: Bounds;
+  demand: Demand;
 }
 
 interface Request extends Waiter {
@@ -58,6 +61,7 @@ export class FlowControl {
   #seen = "";
   #schemas: FlowSchema[] = [];
   #levels = new Map<string, Level>();
+  #adjustedMs: number;
 
   /** `count`: objects of the resource that a list is about. */
   constructor(
@@ -72,6 +76,7 @@ export class FlowControl {
     this.#options = options;
     this.#cache = context.cache;
     this.#clock = context.clock;
+    this.#adjustedMs = context.clock.monotonic();
     this.#count = (attributes) => context.count(attributes);
     this.#metrics = metricsOf(context.metrics, this.#inFlight, () => [...this.#levels.values()]);
   }
@@ -103,7 +108,8 @@ export class FlowControl {
   async #fairly(attributes: Attributes, request: FlowRequest): Promise<() => void> {
     this.#refresh();
     const schema = classify(this.#schemas, attributes) ?? this.#schemas.at(-1)!;
-    const { queues, object } =
+    this.#adjust();
+    const { queues, object, demand } =
       this.#levels.get(schema.spec.priorityLevelConfiguration.name) ?? this.#levels.get("catch-all")!;
     request.classified?.(schema.metadata.uid ?? "", object.metadata.uid ?? "");
     const labels = { flow_schema: schema.metadata.name, priority_level: object.metadata.name };
@@ -117,6 +123,8 @@ export class FlowControl {
     let start = () => {};
     const waiter: Request = { width: this.#width(attributes), start: () => start() };
     const arrival = queues.arrive(waiter, () => hashOf(labels.flow_schema, distinguisher(schema, attributes)));
+    const noteDemand = () => demand.set(queues.demand, this.#clock.monotonic());
+    noteDemand();
     const refuse = (reason: string) => {
       rejected.inc({ ...labels, reason });
       waited.observe({ ...labels, execute: "false" }, seconds());
@@ -128,6 +136,7 @@ export class FlowControl {
         const giveUp = (reason: string) => {
           if (!queues.abandon(waiter)) return;
           cancel();
+          noteDemand();
           reject(refuse(reason));
           startNext(queues); // those behind a wide one may fit
         };
@@ -150,8 +159,23 @@ export class FlowControl {
     return () => {
       executed.observe(labels, seconds());
       queues.finished(waiter);
+      noteDemand();
       startNext(queues);
+      this.#adjust();
     };
+  }
+
+  /** Lends and borrows seats. Whoever comes or goes first after the period does it: where nobody does, nobody waits. */
+  #adjust(): void {
+    const now = this.#clock.monotonic();
+    if (now - this.#adjustedMs < adjustmentPeriodMs) return;
+    this.#adjustedMs = now;
+    const limited = [...this.#levels.values()].filter(({ queues }) => queues !== undefined);
+    const limits = currentLimits(limited.map(({ bounds, demand }) => ({ ...bounds, ...demand.take(now) })));
+    for (const [i, { queues }] of limited.entries()) {
+      queues!.limit = limits[i]!;
+      startNext(queues!);
+    }
   }
 
   /** A list costs as much as it has objects to look through. */
@@ -182,25 +206,34 @@ export class FlowControl {
     this.#schemas = inPrecedence(merged<FlowSchema>(schemas, kinds[0]));
     const wanted = merged<PriorityLevelConfiguration>(levels, kinds[1]);
     const { maxRequestsInFlight, maxMutatingRequestsInFlight } = this.#options;
-    const seats = seatsOf(wanted, maxRequestsInFlight + maxMutatingRequestsInFlight);
+    const server = maxRequestsInFlight + maxMutatingRequestsInFlight;
+    const seats = seatsOf(wanted, server);
     const before = this.#levels;
+    const now = this.#clock.monotonic();
     this.#levels = new Map(
-      wanted.map((object) => [object.metadata.name, levelOf(object, seats.get(object.metadata.name)!, before)]),
+      wanted.map((object) => {
+        const { name } = object.metadata;
+        const bounds = boundsOf(object, seats.get(name)!, server);
+        const { queues, demand } = levelOf(object, bounds.nominal, before.get(name), now);
+        return [name, { object, queues, demand, bounds }];
+      }),
     );
   }
 }
 
 /** Queues of a level that did not change stay; those of one that did run empty beside the new ones. */
-function levelOf(object: PriorityLevelConfiguration, seats: number, before: ReadonlyMap<string, Level>): Level {
-  const { name } = object.metadata;
-  const { type, limited } = object.spec;
-  if (type === "Exempt") return { object, queues: undefined };
-  const known = before.get(name);
-  const same = known?.queues?.limit === seats && JSON.stringify(known.object.spec) === JSON.stringify(object.spec);
-  if (same) return { object, queues: known.queues };
+function levelOf(
+  { spec }: PriorityLevelConfiguration,
+  nominal: number,
+  known: Level | undefined,
+  nowMs: number,
+): Pick<Level, "queues" | "demand"> {
+  const { type, limited } = spec;
+  if (type === "Exempt") return { queues: undefined, demand: new Demand(nowMs) };
+  if (known?.queues?.nominal === nominal && JSON.stringify(known.object.spec) === JSON.stringify(spec)) return known;
   const { queues = 64, handSize = 8, queueLengthLimit = 50 } = limited?.limitResponse.queuing ?? {};
   const queuing = limited?.limitResponse.type === "Queue" ? { queues, handSize, queueLengthLimit } : undefined;
-  return { object, queues: new FairQueues(seats, queuing) };
+  return { queues: new FairQueues(nominal, queuing), demand: new Demand(nowMs) };
 }
 
 function startNext(queues: FairQueues<Request>): void {
@@ -227,7 +260,8 @@ function metricsOf(metrics: Metrics, inFlight: { mutating: number; readOnly: num
           if (queues) this.set({ priority_level: object.metadata.name }, value(queues));
       },
     });
-  gauge("nominal_limit_seats", "Seats of the level", (queues) => queues.limit);
+  gauge("nominal_limit_seats", "Seats of the level by its shares", (queues) => queues.nominal);
+  gauge("current_limit_seats", "Seats of the level with what is lent and borrowed", (queues) => queues.limit);
   gauge("current_executing_seats", "Seats taken", (queues) => queues.seats);
   gauge("current_executing_requests", "Requests that run", (queues) => queues.executing);
   gauge("current_inqueue_requests", "Requests that wait", (queues) => queues.waiting);

@@ -5,8 +5,7 @@
  * queues ("shuffle sharding": two flows rarely have all in common) and it waits in the shortest of them. Seats that come
  * free go to the queue that has had least: start-time fair queuing, where a request costs its width.
  *
- * Differs: upstream charges seat-seconds as they turn out; here every request of a width costs the same. Levels lend no
- * seats to one another.
+ * Differs: upstream charges seat-seconds as they turn out; here every request of a width costs the same.
  */
 export interface Queuing {
   queues: number;
@@ -27,18 +26,22 @@ interface Queue<W> {
 }
 
 export class FairQueues<W extends Waiter> {
-  /** All seats. A request that is wider takes them all. */
-  readonly limit: number;
+  /** Seats by the level's shares. A request that is wider takes as many. */
+  readonly nominal: number;
+  /** Seats now: more when others lend theirs, less when it lends its own. */
+  limit: number;
   readonly #queuing: Queuing | undefined;
   readonly #queues: Queue<W>[];
   #virtual = 0;
   #seats = 0;
   #executing = 0;
   #waiting = 0;
+  #wanted = 0;
 
   /** Without `queuing` what finds no seat is refused. */
-  constructor(limit: number, queuing: Queuing | undefined) {
-    this.limit = limit;
+  constructor(nominal: number, queuing: Queuing | undefined) {
+    this.nominal = nominal;
+    this.limit = nominal;
     this.#queuing = queuing;
     this.#queues = Array.from({ length: queuing?.queues ?? 0 }, () => ({ waiting: [], start: 0 }));
   }
@@ -55,6 +58,11 @@ export class FairQueues<W extends Waiter> {
     return this.#waiting;
   }
 
+  /** Seats taken and waited for. */
+  get demand(): number {
+    return this.#seats + this.#wanted;
+  }
+
   arrive(waiter: W, flowHash: () => bigint): Arrival {
     if (this.#waiting === 0 && this.#fits(waiter)) {
       this.#run(waiter);
@@ -67,6 +75,7 @@ export class FairQueues<W extends Waiter> {
     if (queue.waiting.length === 0) queue.start = Math.max(queue.start, this.#virtual);
     queue.waiting.push(waiter);
     this.#waiting++;
+    this.#wanted += this.#width(waiter);
     return "wait";
   }
 
@@ -77,6 +86,7 @@ export class FairQueues<W extends Waiter> {
       if (at < 0) continue;
       waiting.splice(at, 1);
       this.#waiting--;
+      this.#wanted -= this.#width(waiter);
       return true;
     }
     return false;
@@ -99,6 +109,7 @@ export class FairQueues<W extends Waiter> {
       if (!this.#fits(waiter)) break; // nobody narrower overtakes: a wide one would wait for ever
       best!.waiting.shift();
       this.#waiting--;
+      this.#wanted -= this.#width(waiter);
       this.#virtual = best!.start;
       best!.start += waiter.width;
       this.#run(waiter);
@@ -113,11 +124,11 @@ export class FairQueues<W extends Waiter> {
   }
 
   #fits(waiter: W): boolean {
-    return this.#seats + this.#width(waiter) <= this.limit;
+    return this.#seats === 0 || this.#seats + this.#width(waiter) <= this.limit;
   }
 
   #width({ width }: W): number {
-    return Math.min(width, this.limit);
+    return Math.min(width, this.nominal);
   }
 }
 
