@@ -116,11 +116,15 @@ export function* uniqueName(
   names.add(value);
 }
 
+/** Instead of a bad value that is not told (upstream: field.OmitValueType). */
+export const omitted = Symbol("omitted");
+
 /** The message without the field: `Invalid value: "x": must be ...`. Composite values are printed as JSON. */
 export function errorBody(error: FieldError): string {
-  const value = withoutValue.has(error.type)
-    ? ""
-    : `: ${JSON.stringify(error.badValue ?? null).replace(/^null$/, '"null"')}`;
+  const value =
+    withoutValue.has(error.type) || error.badValue === omitted
+      ? ""
+      : `: ${JSON.stringify(error.badValue ?? null).replace(/^null$/, '"null"')}`;
   return `${types[error.type]}${value}${error.detail ? `: ${error.detail}` : ""}`;
 }
 

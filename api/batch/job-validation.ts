@@ -1,13 +1,15 @@
 import {
+  duplicate,
   invalidValue,
   notSupported,
+  omitted,
   type Problems,
   required,
   shaped,
   tooLong,
   tooMany,
 } from "../../apimachinery/field-error.ts";
-import { dns1123Subdomain } from "../../apimachinery/names.ts";
+import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
@@ -15,6 +17,8 @@ import type { JobSpec, PodFailurePolicyRule } from "../generated/batch-v1.ts";
 import { notNegative } from "../int-or-percent.ts";
 
 const maxIndexedParallelism = 100_000;
+const softLimit = 100_000;
+const limitAboveSoft = 10_000;
 const counts = [
   "parallelism",
   "completions",
@@ -48,7 +52,9 @@ export function* validateUnselected(spec: JobSpec, at: string): Problems {
     else yield* shaped(`${at}.managedBy`, domain, dns1123Subdomain);
     if (managedBy.length > 63) yield tooLong(`${at}.managedBy`, 63);
   }
-  if (podFailurePolicy) yield* validateFailurePolicy(podFailurePolicy.rules ?? [], `${at}.podFailurePolicy`);
+  if (podFailurePolicy) yield* validateFailurePolicy(spec, `${at}.podFailurePolicy`);
+  if (spec.successPolicy && spec.completionMode === "Indexed")
+    yield* validateSuccessPolicy(spec, `${at}.successPolicy`);
   if (replacement !== undefined) {
     const allowed = podFailurePolicy ? ["Failed"] : ["Failed", "TerminatingOrFailed"];
     yield* oneOf(`${at}.podReplacementPolicy`, replacement, allowed, false);
@@ -71,6 +77,8 @@ function* validateMode(spec: JobSpec, at: string): Problems {
   if (mode !== "Indexed") {
     if (backoffLimitPerIndex !== undefined)
       yield invalidValue(`${at}.backoffLimitPerIndex`, backoffLimitPerIndex, "requires indexed completion mode");
+    if (maxFailedIndexes !== undefined)
+      yield invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "requires indexed completion mode");
     if (spec.successPolicy)
       yield invalidValue(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
   } else {
@@ -81,6 +89,14 @@ function* validateMode(spec: JobSpec, at: string): Problems {
         parallelism,
         `must be less than or equal to ${maxIndexedParallelism} when completion mode is Indexed`,
       );
+    if (backoffLimitPerIndex !== undefined && (completions ?? 0) > softLimit)
+      for (const [key, value] of Object.entries({ parallelism, maxFailedIndexes: maxFailedIndexes ?? 0 }))
+        if (value > limitAboveSoft)
+          yield invalidValue(
+            `${at}.${key}`,
+            value,
+            `must be less than or equal to ${limitAboveSoft} when completions are above ${softLimit} and used with backoff limit per index`,
+          );
   }
   if (maxFailedIndexes === undefined) return;
   if (backoffLimitPerIndex === undefined)
@@ -89,29 +105,109 @@ function* validateMode(spec: JobSpec, at: string): Problems {
     yield invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "must be less than or equal to completions");
 }
 
+/** Of rules, and of conditions in one. */
 const maxRules = 20;
+const maxExitCodes = 255;
+const maxIndexesBytes = 64 * 1024;
 
-function* validateFailurePolicy(list: PodFailurePolicyRule[], at: string): Problems {
-  if (list.length > maxRules) return yield tooMany(`${at}.rules`, list.length, maxRules);
-  for (const [i, rule] of list.entries()) {
+/** `oneOf`, which tells who says nothing what there is, as Go prints a list. */
+function* choice(at: string, value: string | undefined, values: readonly string[]): Problems {
+  if (value) yield* oneOf(at, value, values, true);
+  else yield required(at, `valid values: [${values.map((v) => JSON.stringify(v)).join(" ")}]`);
+}
+
+function* validateFailurePolicy({ podFailurePolicy, backoffLimitPerIndex, template }: JobSpec, at: string): Problems {
+  const list = podFailurePolicy?.rules ?? [];
+  if (list.length > maxRules) yield tooMany(`${at}.rules`, list.length, maxRules);
+  const names = [...(template?.spec?.containers ?? []), ...(template?.spec?.initContainers ?? [])].map((c) => c.name);
+  for (const [i, { action, onExitCodes, onPodConditions = [] }] of list.entries()) {
     const path = `${at}.rules[${i}]`;
-    yield* oneOf(`${path}.action`, rule.action, ["Count", "FailIndex", "FailJob", "Ignore"], true);
-    const { onExitCodes, onPodConditions = [] } = rule;
-    if (!onExitCodes && onPodConditions.length === 0)
-      yield invalidValue(path, rule, "specifying one of OnExitCodes and OnPodConditions is required");
-    if (onExitCodes && onPodConditions.length > 0)
-      yield invalidValue(path, rule, "specifying both OnExitCodes and OnPodConditions is not supported");
-    if (onExitCodes) {
-      const { operator, values = [] } = onExitCodes;
-      const codes = `${path}.onExitCodes`;
-      yield* oneOf(`${codes}.operator`, operator, ["In", "NotIn"], true);
-      if (values.length === 0) yield invalidValue(`${codes}.values`, values, "at least one value is required");
-      if (operator === "In" && values.includes(0))
-        yield invalidValue(`${codes}.values[${values.indexOf(0)}]`, 0, "must not be 0 for the In operator");
+    if (action === "FailIndex" && backoffLimitPerIndex === undefined)
+      yield invalidValue(`${path}.action`, action, "requires the backoffLimitPerIndex to be set");
+    yield* choice(`${path}.action`, action, ["Count", "FailIndex", "FailJob", "Ignore"]);
+    if (onExitCodes) yield* validateExitCodes(onExitCodes, `${path}.onExitCodes`, names);
+    if (onPodConditions.length > maxRules) yield tooMany(`${path}.onPodConditions`, onPodConditions.length, maxRules);
+    for (const [j, { type = "", status }] of onPodConditions.entries()) {
+      const condition = `${path}.onPodConditions[${j}]`;
+      for (const p of qualifiedName(type)) yield invalidValue(`${condition}.type`, type, p);
+      yield* choice(`${condition}.status`, status, ["False", "True", "Unknown"]);
     }
-    for (const [j, { status }] of onPodConditions.entries())
-      yield* oneOf(`${path}.onPodConditions[${j}].status`, status, ["False", "True", "Unknown"], true);
+    if (onExitCodes && onPodConditions.length > 0)
+      yield invalidValue(path, omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
+    if (!onExitCodes && onPodConditions.length === 0)
+      yield invalidValue(path, omitted, "specifying one of OnExitCodes and OnPodConditions is required");
   }
+}
+
+function* validateExitCodes(
+  { operator, containerName, values = [] }: NonNullable<PodFailurePolicyRule["onExitCodes"]>,
+  at: string,
+  names: readonly string[],
+): Problems {
+  yield* choice(`${at}.operator`, operator, ["In", "NotIn"]);
+  if (containerName !== undefined && !names.includes(containerName))
+    yield invalidValue(
+      `${at}.containerName`,
+      containerName,
+      "must be one of the container or initContainer names in the pod template",
+    );
+  if (values.length === 0) yield invalidValue(`${at}.values`, values, "at least one value is required");
+  if (values.length > maxExitCodes) yield tooMany(`${at}.values`, values.length, maxExitCodes);
+  for (const [j, code] of values.entries()) {
+    if (operator === "In" && code === 0)
+      yield invalidValue(`${at}.values[${j}]`, 0, "must not be 0 for the In operator");
+    if (values.indexOf(code) < j) yield duplicate(`${at}.values[${j}]`, code);
+  }
+  if (values.some((code, j) => j > 0 && values[j - 1]! > code))
+    yield invalidValue(`${at}.values`, values, "must be ordered");
+}
+
+function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at: string): Problems {
+  const list = successPolicy?.rules ?? [];
+  if (list.length === 0)
+    yield required(`${at}.rules`, "at least one rules must be specified when the successPolicy is specified");
+  if (list.length > maxRules) yield tooMany(`${at}.rules`, list.length, maxRules);
+  for (const [i, { succeededCount: count, succeededIndexes: indexes }] of list.entries()) {
+    const path = `${at}.rules[${i}]`;
+    let total: number | undefined;
+    if (count === undefined && indexes === undefined)
+      yield required(path, "at least one of succeededCount or succeededIndexes must be specified");
+    if (indexes !== undefined) {
+      if (indexes.length > maxIndexesBytes) yield tooLong(`${path}.succeededIndexes`, maxIndexesBytes);
+      const parsed = countIndexes(indexes, completions);
+      total = typeof parsed === "number" ? parsed : 0;
+      if (typeof parsed === "string")
+        yield invalidValue(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
+    }
+    if (count === undefined) continue;
+    yield* notNegative(count, `${path}.succeededCount`);
+    const limits: [number, string][] = [[completions, "the number of specified completions"]];
+    if (total !== undefined) limits.push([total, "the number of indexes in the specified succeededIndexes field"]);
+    for (const [limit, what] of limits)
+      if (count > limit)
+        yield invalidValue(`${path}.succeededCount`, count, `must be less than or equal to ${limit} (${what})`);
+  }
+}
+
+/** How many indexes `1,3-5` names, or what is wrong with it. */
+function countIndexes(text: string, completions: number): number | string {
+  let total = 0;
+  let last = -1;
+  for (const part of text === "" ? [] : text.split(",")) {
+    const limits = part.split("-");
+    if (limits.length > 2)
+      return `the fragment ${JSON.stringify(part)} violates the requirement that an index interval can have at most two parts separated by '-'`;
+    for (const limit of limits) {
+      if (!/^[+-]?\d+$/.test(limit)) return `cannot convert string to integer for index: ${JSON.stringify(limit)}`;
+      if (Number(limit) >= completions) return `too large index: ${JSON.stringify(limit)}`;
+    }
+    const [x = 0, y = x] = limits.map(Number);
+    if (x >= y && limits.length === 2) return `non-increasing order, previous: ${x}, current: ${y}`;
+    if (last >= x) return `non-increasing order, previous: ${last}, current: ${x}`;
+    total += y - x + 1;
+    last = y;
+  }
+  return total;
 }
 
 export function* noSelector({ selector, manualSelector }: JobSpec, at: string): Problems {

@@ -28,7 +28,8 @@ import type {
   ProbeHandler,
   ResourceRequirements,
 } from "../generated/core-v1.ts";
-import { relativePath, validateContainerSecurity } from "./pod-rules.ts";
+import { validateContainerSecurity } from "./pod-rules.ts";
+import { relativePath } from "./volume-sources.ts";
 
 /** The rules of a Pod's containers: upstream's validateContainers and validateInitContainers. */
 export function* validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, path: string): Problems {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { forbiddenField, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
 import { PersistentVolumes } from "../generated/resources.ts";
@@ -7,7 +7,6 @@ import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
 import { oneOf } from "./container-validation.ts";
-import { validateVolumePath } from "./pod-validation.ts";
 import {
   accessModesText,
   classOf,
@@ -16,6 +15,7 @@ import {
   validatePositive,
   validateVolumeMode,
 } from "./volume-rules.ts";
+import { validateSources } from "./volume-sources.ts";
 
 export const persistentVolumes: Resource<PersistentVolume> = defineResource(PersistentVolumes, {
   shortNames: ["pv"],
@@ -88,30 +88,17 @@ function* validateSpec({ spec }: PersistentVolume): Problems {
   if (sources.length === 0) yield required("spec", "must specify a volume type");
   for (const extra of sources.slice(1))
     yield forbiddenField(`spec.${extra}`, "may not specify more than 1 volume type");
-  yield* validateSource(spec);
+  yield* validatePlace(spec);
   yield* validateClassName(spec.storageClassName, "spec.storageClassName");
   yield* validateVolumeMode(spec.volumeMode, "spec.volumeMode");
 }
 
-function* validateSource({ hostPath, local, nfs, csi, nodeAffinity, ...spec }: PersistentVolumeSpec): Problems {
-  if (hostPath) {
-    yield* validateVolumePath(hostPath.path, "spec.hostPath.path");
-    if (hostPath.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle")
-      yield forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
-  }
-  if (local) {
-    yield* validateVolumePath(local.path, "spec.local.path");
-    if (!nodeAffinity) yield required("spec.nodeAffinity", "Local volume requires node affinity");
-  }
-  if (nfs) {
-    if (!nfs.server) yield required("spec.nfs.server");
-    if (!nfs.path) yield required("spec.nfs.path");
-    else if (!nfs.path.startsWith("/")) yield invalidValue("spec.nfs.path", nfs.path, "must be an absolute path");
-  }
-  if (csi) {
-    if (!csi.driver) yield required("spec.csi.driver");
-    if (!csi.volumeHandle) yield required("spec.csi.volumeHandle");
-  }
+function* validatePlace(spec: PersistentVolumeSpec): Problems {
+  const { hostPath, local, nodeAffinity, persistentVolumeReclaimPolicy: policy } = spec;
+  yield* validateSources(sourceOf(spec), "spec", true);
+  if (hostPath?.path === "/" && policy === "Recycle")
+    yield forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
+  if (local && !nodeAffinity) yield required("spec.nodeAffinity", "Local volume requires node affinity");
   if (nodeAffinity && !nodeAffinity.required)
     yield required("spec.nodeAffinity.required", "must specify required node constraints");
 }

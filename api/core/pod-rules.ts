@@ -3,25 +3,21 @@ import {
   duplicate,
   forbiddenField,
   invalidValue,
-  notSupported,
   type Problems,
   required,
   shaped,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label, qualifiedName } from "../../apimachinery/names.ts";
-import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type {
   Container,
-  DownwardAPIVolumeFile,
   NodeSelectorTerm,
   PodAffinityTerm,
   PodSpec,
-  Volume,
   WeightedPodAffinityTerm,
 } from "../generated/core-v1.ts";
 
-/** The rules of what Pods seldom say: affinity, security, DNS, and the parts of volumes. */
+/** The rules of what Pods seldom say: affinity, security and DNS. */
 const preferred = "preferredDuringSchedulingIgnoredDuringExecution";
 const demanded = "requiredDuringSchedulingIgnoredDuringExecution";
 
@@ -130,41 +126,4 @@ export function* validateDns({ dnsConfig = {} }: PodSpec, at: string): Problems 
       );
   if (searches.length > 32) yield invalidValue(`${at}.searches`, searches, "must not have more than 32 search paths");
   for (const [i, { name }] of options.entries()) if (!name) yield required(`${at}.options[${i}]`, "must not be empty");
-}
-
-export function* relativePath(path: string | undefined, at: string): Problems {
-  if (path?.startsWith("/")) yield invalidValue(at, path, "must be a relative path");
-  if (path?.split("/").includes("..")) yield invalidValue(at, path, "must not contain '..'");
-}
-
-export function* validateParts({ emptyDir, projected, downwardAPI }: Volume, at: string): Problems {
-  if (emptyDir?.sizeLimit !== undefined && parseQuantity(emptyDir.sizeLimit).nano < 0n)
-    yield forbiddenField(`${at}.emptyDir.sizeLimit`, "SizeLimit field must be a valid resource quantity");
-  if (emptyDir?.medium && !/^(Memory|HugePages(-.+)?)$/.test(emptyDir.medium))
-    yield notSupported(`${at}.emptyDir.medium`, emptyDir.medium, ["", "HugePages", "Memory"]);
-  yield* validateItems(downwardAPI?.items, `${at}.downwardAPI.items`);
-  for (const [i, source] of (projected?.sources ?? []).entries()) {
-    const own = `${at}.projected.sources[${i}]`;
-    const [, ...extra] = Object.keys(source);
-    for (const name of extra)
-      yield forbiddenField(`${own}.${name}`, "may not specify more than 1 volume type per source");
-    yield* validateItems(source.downwardAPI?.items, `${own}.downwardAPI.items`);
-    const { path, expirationSeconds = 3600 } = source.serviceAccountToken ?? { path: "-" };
-    if (!path) yield required(`${own}.serviceAccountToken.path`);
-    if (expirationSeconds < 600)
-      yield invalidValue(
-        `${own}.serviceAccountToken.expirationSeconds`,
-        expirationSeconds,
-        "may not specify a duration less than 10 minutes",
-      );
-  }
-}
-
-function* validateItems(items: DownwardAPIVolumeFile[] = [], at: string): Problems {
-  for (const [i, { path, fieldRef, resourceFieldRef }] of items.entries()) {
-    if (!path) yield required(`${at}[${i}].path`);
-    yield* relativePath(path, `${at}[${i}].path`);
-    if (!fieldRef && !resourceFieldRef)
-      yield required(`${at}[${i}]`, "one of fieldRef and resourceFieldRef is required");
-  }
 }

@@ -13,7 +13,8 @@ import { validateLabelSelector, validateLabels } from "../../apimachinery/select
 import type { PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
 import { validateMetaParts } from "../metadata.ts";
 import { oneOf, validateContainers } from "./container-validation.ts";
-import { relativePath, validateAffinity, validateDns, validateParts, validateSecurity } from "./pod-rules.ts";
+import { validateAffinity, validateDns, validateSecurity } from "./pod-rules.ts";
+import { validateSources } from "./volume-sources.ts";
 
 /** The rules of Pod specs, for Pods and templates (k8s.io/kubernetes/pkg/apis/core/validation). */
 export function* validatePodSpec(spec: PodSpec, path: string): Problems {
@@ -75,39 +76,9 @@ function* validateVolumes(volumes: Volume[], path: string): Problems {
     if (sources.length === 0) yield required(at, "must specify a volume type");
     for (const extra of sources.slice(1))
       yield forbiddenField(`${at}.${extra}`, "may not specify more than 1 volume type");
-    yield* validateSource(volume, at);
+    const { name: _, ...source } = volume;
+    yield* validateSources(source, at, false);
   }
-}
-
-function* validateSource(volume: Volume, at: string): Problems {
-  const { hostPath, secret, configMap, persistentVolumeClaim } = volume;
-  if (hostPath) yield* validateVolumePath(hostPath.path, `${at}.hostPath.path`);
-  if (secret && !secret.secretName) yield required(`${at}.secret.secretName`);
-  if (configMap && !configMap.name) yield required(`${at}.configMap.name`);
-  if (persistentVolumeClaim && !persistentVolumeClaim.claimName)
-    yield required(`${at}.persistentVolumeClaim.claimName`);
-  for (const name of ["secret", "configMap", "downwardAPI", "projected"] as const) {
-    const mode = volume[name]?.defaultMode;
-    if (mode !== undefined && (mode < 0 || mode > 0o777))
-      yield invalidValue(
-        `${at}.${name}.defaultMode`,
-        mode,
-        "must be a number between 0 and 0777 (octal), both inclusive",
-      );
-  }
-  for (const name of ["secret", "configMap"] as const)
-    for (const [i, { key, path }] of (volume[name]?.items ?? []).entries()) {
-      const item = `${at}.${name}.items[${i}]`;
-      if (!key) yield required(`${item}.key`);
-      if (!path) yield required(`${item}.path`);
-      yield* relativePath(path, `${item}.path`);
-    }
-  yield* validateParts(volume, at);
-}
-
-export function* validateVolumePath(path: string | undefined, at: string): Problems {
-  if (!path) yield required(at);
-  else if (path.split("/").includes("..")) yield invalidValue(at, path, "must not contain '..'");
 }
 
 export function* validateTolerations(tolerations: Toleration[], path: string): Problems {

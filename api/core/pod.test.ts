@@ -168,10 +168,10 @@ describe("validation tells every problem, in upstream's words", () => {
       },
       [
         "spec.volumes[0].emptyDir.sizeLimit: Forbidden: SizeLimit field must be a valid resource quantity",
-        "spec.volumes[1].downwardAPI.items[0].path: Invalid value: \"../x\": must not contain '..'",
-        "spec.volumes[1].downwardAPI.items[0]: Required value: one of fieldRef and resourceFieldRef is required",
-        "spec.volumes[2].projected.sources[0].serviceAccountToken.path: Required value",
+        "spec.volumes[1].downwardAPI.path: Invalid value: \"../x\": must not contain '..'",
+        "spec.volumes[1].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required",
         "spec.volumes[2].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
+        "spec.volumes[2].projected.path: Required value",
         'spec.containers[0].volumeMounts[0].subPath: Invalid value: "/x": must be a relative path',
         'spec.containers[0].securityContext: Invalid value: {"privileged":true,"allowPrivilegeEscalation":false}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true',
       ],
