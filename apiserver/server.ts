@@ -4,6 +4,7 @@ import type { Logger } from "../base/logger.ts";
 import { Counter, Gauge, Histogram, type Registry as Metrics } from "../base/metrics.ts";
 import { type Rand, systemRand } from "../base/rand.ts";
 import type { EtcdClient } from "../etcd-raft/client/client.ts";
+import { HealthService, healthHandlers } from "../net/grpc-health.ts";
 import type { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
@@ -192,6 +193,10 @@ export class Apiserver {
 
   addTo(server: GrpcServer): void {
     addApiService(server, this.#chain);
+    server.addService(
+      HealthService,
+      healthHandlers(() => this.#systemObjects && this.#cache.synced, this.#clock),
+    );
   }
 
   /** Fills the cache and writes the system objects, however long the store takes to answer; then it is ready. */

@@ -7,6 +7,7 @@ import { createGrpcClient } from "../../client/grpc-client.ts";
 import type { Client, WatchEvent } from "../../client/types.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { Code, type GrpcError } from "../../net/grpc-error.ts";
+import { HealthService } from "../../net/grpc-health.ts";
 import { createAuthority } from "../../pki/authority.ts";
 import { ApiService } from "../../proto/generated/api.ts";
 import { pod } from "../http.testing.ts";
@@ -44,6 +45,22 @@ describe("the gRPC front", () => {
     assert.deepEqual(items, [patched]);
     await client.delete(ConfigMaps, key("life"));
     await assert.rejects(client.get(ConfigMaps, key("life")), isNotFound);
+  });
+
+  test("says how it is (grpc.health.v1), and ends what takes longer than its caller waits", async () => {
+    const grpc = new GrpcClient(server.grpcAddress, { tls: server.certs.scheduler, serverName: "kubernetes" });
+    try {
+      assert.deepEqual(await grpc.unary(HealthService.Check, { service: "" }), { status: 1 });
+      await assert.rejects(grpc.unary(HealthService.Check, { service: "x" }), { code: Code.NotFound });
+      const target = { version: "v1", resource: "configmaps" };
+      const watch = grpc.serverStream(ApiService.Watch, { target } as never, { timeoutMs: 300 });
+      const events = async () => {
+        for await (const _ of watch);
+      };
+      await assert.rejects(events(), { code: Code.DeadlineExceeded });
+    } finally {
+      grpc.close();
+    }
   });
 
   test("binds Pods and writes status, each with the rights of its identity", async () => {

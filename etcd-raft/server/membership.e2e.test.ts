@@ -12,7 +12,7 @@ import type { GrpcError } from "../../net/grpc-error.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Method } from "../../proto/wire.ts";
 import { peer } from "../../tools/peers.ts";
-import { HealthService } from "./health-service.ts";
+import { HealthService } from "../../net/grpc-health.ts";
 import { freePorts } from "./testing.ts";
 
 const etcdctl = peer("etcdctl");

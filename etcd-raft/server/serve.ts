@@ -2,6 +2,7 @@ import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront, type Keepalive } from "../../net/grpc-front.ts";
+import { HealthService, healthHandlers } from "../../net/grpc-health.ts";
 import type { TlsSource } from "../../net/tls-source.ts";
 import {
   AuthService,
@@ -22,7 +23,6 @@ import { Callers } from "./access.ts";
 import { authHandlers } from "./auth-service.ts";
 import { clusterHandlers } from "./cluster-service.ts";
 import { gate } from "./gate.ts";
-import { HealthService, healthHandlers } from "./health-service.ts";
 import { kvHandlers } from "./kv-service.ts";
 import { leaseHandlers } from "./lease-service.ts";
 import { maintenanceHandlers } from "./maintenance-service.ts";

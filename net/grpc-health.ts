@@ -1,7 +1,7 @@
-import type { Clock } from "../../base/clock.ts";
-import { Code, GrpcError } from "../../net/grpc-error.ts";
-import type { Handlers } from "../../net/grpc-server.ts";
-import { type MessageCodec, type Method, Reader, Writer } from "../../proto/wire.ts";
+import type { Clock } from "../base/clock.ts";
+import { type MessageCodec, type Method, Reader, Writer } from "../proto/wire.ts";
+import { Code, GrpcError } from "./grpc-error.ts";
+import type { Handlers } from "./grpc-server.ts";
 
 /** grpc.health.v1 (grpc.io, "GRPC Health Checking Protocol"): two messages of one field each, so written by hand. */
 const HealthCheckRequest: MessageCodec<{ service: string }> = {
@@ -51,9 +51,9 @@ export const HealthService = {
 
 const [serving, notServing, serviceUnknown] = [1, 2, 3];
 
-/** As etcd: the whole server, or nothing of that name; not serving while no leader is known. */
-export function healthHandlers(hasLeader: () => boolean, clock: Clock): Handlers<typeof HealthService> {
-  const statusOf = (service: string) => (service !== "" ? serviceUnknown! : hasLeader() ? serving! : notServing!);
+/** As etcd: the whole server, or nothing of that name. */
+export function healthHandlers(isServing: () => boolean, clock: Clock): Handlers<typeof HealthService> {
+  const statusOf = (service: string) => (service !== "" ? serviceUnknown! : isServing() ? serving! : notServing!);
   return {
     Check({ service }) {
       const status = statusOf(service);

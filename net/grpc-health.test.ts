@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import type { Clock } from "../../base/clock.ts";
-import type { CallContext, Send, StreamHandler, UnaryHandler } from "../../net/grpc-server.ts";
-import { HealthService, healthHandlers } from "./health-service.ts";
+import type { Clock } from "../base/clock.ts";
+import { HealthService, healthHandlers } from "./grpc-health.ts";
+import type { CallContext, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
 
 test("Check: serving with a leader, not without; other services are unknown", () => {
   let leader = true;
