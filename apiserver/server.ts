@@ -45,6 +45,7 @@ import { EventLease } from "./storage/event-lease.ts";
 import { Progress } from "./storage/progress.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
+import { WatchTimes } from "./watchcache/watch-times.ts";
 import { callWebhook } from "./webhook-client.ts";
 
 export interface ApiserverOptions {
@@ -138,6 +139,7 @@ export class Apiserver {
       eventLease: new EventLease(etcd, clock),
       minRequestTimeoutMs: options.minRequestTimeoutMs ?? 1800_000,
       allowLoopbackEndpoints: options.allowLoopbackEndpoints,
+      watchTimes: new WatchTimes(clock),
       clock,
       rand,
     };

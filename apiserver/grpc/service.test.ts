@@ -48,7 +48,7 @@ describe("the gRPC front", () => {
   });
 
   test("says how it is (grpc.health.v1), and ends what takes longer than its caller waits", async () => {
-    const grpc = new GrpcClient(server.grpcAddress, { tls: server.certs.scheduler, serverName: "kubernetes" });
+    const grpc = new GrpcClient(server.grpcAddress, { tls: server.certs.admin, serverName: "kubernetes" });
     try {
       assert.deepEqual(await grpc.unary(HealthService.Check, { service: "" }), { status: 1 });
       await assert.rejects(grpc.unary(HealthService.Check, { service: "x" }), { code: Code.NotFound });

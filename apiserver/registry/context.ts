@@ -9,6 +9,7 @@ import type { EventLease } from "../storage/event-lease.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
+import type { WatchTimes } from "../watchcache/watch-times.ts";
 import type { KeyLocks } from "./key-locks.ts";
 import type { ServiceRanges } from "./services/ranges.ts";
 
@@ -26,6 +27,7 @@ export interface Context {
   minRequestTimeoutMs: number;
   /** Proxied requests may go to the loopback, too. */
   allowLoopbackEndpoints?: boolean | undefined;
+  watchTimes: WatchTimes;
   clock: Clock;
   rand: Rand;
 }

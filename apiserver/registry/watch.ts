@@ -26,7 +26,7 @@ export async function watch(
   options: Options,
 ): Promise<WatchStart> {
   checkListOptions(options, true);
-  const { cache, clock, rand, minRequestTimeoutMs } = context;
+  const { cache, watchTimes, rand, minRequestTimeoutMs } = context;
   const { scope, selects } = selection(resource, target, options);
   const wanted = options.resourceVersion ?? "";
   const initial = wantsInitialEvents(options);
@@ -50,16 +50,7 @@ export async function watch(
       }
       if (initial && bookmarks) watcher.push(bookmark(resource, cache.revision, true));
       const tell = () => watcher.bookmark(bookmark(resource, cache.revision));
-      const cancels = [
-        clock.after(timeoutMs, () => {
-          if (bookmarks) tell();
-          watcher.end();
-        }),
-        ...(bookmarks ? [clock.every(bookmarkMs, tell)] : []),
-      ];
-      watcher.onFinished(() => {
-        for (const cancel of cancels) cancel();
-      });
+      watchTimes.add(watcher, timeoutMs, bookmarks ? tell : undefined);
     },
   };
 }
@@ -77,5 +68,4 @@ function watchTimeoutMs(text: string | undefined, random: () => number): number 
   return seconds > 0 ? Math.min(seconds, maxTimeoutSeconds) * 1000 : random();
 }
 
-const bookmarkMs = 60_000;
 const maxTimeoutSeconds = 24 * 3600;
