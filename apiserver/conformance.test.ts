@@ -146,6 +146,37 @@ describe("discovery", () => {
     }
   });
 
+  test("should locate the groupVersion and a resource within each APIGroup", async () => {
+    const wanted = `v1 namespaces
+admissionregistration.k8s.io/v1 validatingwebhookconfigurations
+apiextensions.k8s.io/v1 customresourcedefinitions
+apiregistration.k8s.io/v1 apiservices
+apps/v1 deployments
+authentication.k8s.io/v1 tokenreviews
+authorization.k8s.io/v1 selfsubjectaccessreviews
+autoscaling/v1 horizontalpodautoscalers
+autoscaling/v2 horizontalpodautoscalers
+batch/v1 jobs
+certificates.k8s.io/v1 certificatesigningrequests
+coordination.k8s.io/v1 leases
+discovery.k8s.io/v1 endpointslices
+events.k8s.io/v1 events
+networking.k8s.io/v1 ingresses
+node.k8s.io/v1 runtimeclasses
+policy/v1 poddisruptionbudgets
+scheduling.k8s.io/v1 priorityclasses
+storage.k8s.io/v1 csinodes`;
+    for (const [groupVersion, resource] of wanted.split("\n").map((line) => line.split(" ") as [string, string])) {
+      const path = groupVersion.includes("/") ? `/apis/${groupVersion}` : `/api/${groupVersion}`;
+      const list = await get(path);
+      assert.equal(list.groupVersion, groupVersion);
+      assert.ok(
+        list.resources.some(({ name }: { name: string }) => name === resource),
+        `${groupVersion} ${resource}`,
+      );
+    }
+  });
+
   test("should return a 406 for a backend which does not implement metadata", async () => {
     const headers = {
       "content-type": "application/json",

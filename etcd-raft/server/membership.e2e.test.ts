@@ -9,10 +9,10 @@ import { promisify } from "node:util";
 import { afterEach, describe, test } from "vitest";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import type { GrpcError } from "../../net/grpc-error.ts";
+import { HealthService } from "../../net/grpc-health.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Method } from "../../proto/wire.ts";
 import { peer } from "../../tools/peers.ts";
-import { HealthService } from "../../net/grpc-health.ts";
 import { freePorts } from "./testing.ts";
 
 const etcdctl = peer("etcdctl");
