@@ -111,7 +111,7 @@ export const immutableField = (path: string, value: unknown, old: unknown): Fiel
 /** The three validations of a kind, from the rules of its metadata and its own: of an object, and of a change. */
 export const rules = <T extends KubernetesObject>(
   meta: MetaRules,
-  own: (object: T) => Iterable<FieldError>,
+  own: (object: T) => Iterable<FieldError> = () => [],
   change: (object: T, old: T) => Iterable<FieldError> = () => [],
 ) => ({
   *validate(object: T): Problems {

@@ -5,7 +5,7 @@ import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
 import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, resetStatus, startGeneration } from "../strategy.ts";
 import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
@@ -41,16 +41,7 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
     if (old.metadata.labels) deployment.metadata.labels = old.metadata.labels;
     else delete deployment.metadata.labels;
   },
-  validate: (deployment) => [
-    ...validateObjectMeta(deployment.metadata, { namespaced: true }),
-    ...validateSpec(deployment),
-  ],
-  validateUpdate: (deployment, old) => [
-    ...validateObjectMetaUpdate(deployment.metadata, old.metadata),
-    ...validateSpec(deployment),
-    ...validateSelectorUpdate(deployment, old),
-  ],
-  validateStatusUpdate: (deployment, old) => validateObjectMetaUpdate(deployment.metadata, old.metadata),
+  ...rules(namespaced, validateSpec, validateSelectorUpdate),
   columns: [
     nameColumn,
     column(

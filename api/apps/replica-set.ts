@@ -3,7 +3,7 @@ import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
 import { notNegative } from "../int-or-percent.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
@@ -28,18 +28,14 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
     countGeneration(set, old);
   },
   prepareForStatusUpdate: keepAllButStatus,
-  validate: (set) => [
-    ...validateObjectMeta(set.metadata, { namespaced: true }),
-    ...notNegative(set.spec.minReadySeconds, "spec.minReadySeconds"),
-    ...validateTemplated(set, "ReplicaSet"),
-  ],
-  validateUpdate: (set, old) => [
-    ...validateObjectMetaUpdate(set.metadata, old.metadata),
-    ...notNegative(set.spec.minReadySeconds, "spec.minReadySeconds"),
-    ...validateTemplated(set, "ReplicaSet"),
-    ...validateSelectorUpdate(set, old),
-  ],
-  validateStatusUpdate: (set, old) => validateObjectMetaUpdate(set.metadata, old.metadata),
+  ...rules(
+    namespaced,
+    function* (set: ReplicaSet) {
+      yield* notNegative(set.spec.minReadySeconds, "spec.minReadySeconds");
+      yield* validateTemplated(set, "ReplicaSet");
+    },
+    validateSelectorUpdate,
+  ),
   columns: [
     nameColumn,
     column("Desired", ({ spec }) => spec.replicas ?? 0, "Pods wanted.", integer),

@@ -2,15 +2,14 @@ import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Lease } from "../generated/coordination-v1.ts";
 import { Leases } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 
 export const leases: Resource<Lease> = defineResource(Leases, {
   createOnUpdate: true,
   unconditionalUpdate: false,
   defaults: () => {},
-  validate: (lease) => [...validateObjectMeta(lease.metadata, { namespaced: true }), ...validateSpec(lease)],
-  validateUpdate: (lease, old) => [...validateObjectMetaUpdate(lease.metadata, old.metadata), ...validateSpec(lease)],
+  ...rules(namespaced, validateSpec),
   columns: [nameColumn, column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it."), ageColumn],
 });
 

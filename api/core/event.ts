@@ -4,7 +4,7 @@ import { age, humanDuration, parseTime } from "../../apimachinery/time.ts";
 import { column, integer, wide } from "../columns.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 
 const about = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"] as const;
@@ -23,8 +23,7 @@ export const events: Resource<Event> = defineResource(Events, {
   defaults(event) {
     event.involvedObject ??= {};
   },
-  validate: (event) => [...validateObjectMeta(event.metadata, { namespaced: true }), ...validateEvent(event)],
-  validateUpdate: (event, old) => [...validateObjectMetaUpdate(event.metadata, old.metadata), ...validateEvent(event)],
+  ...rules(namespaced, validateEvent),
   columns: [
     column("Last Seen", lastSeen, "When it happened last."),
     column("Type", ({ type }) => type ?? "", "Normal or Warning."),

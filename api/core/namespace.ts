@@ -2,7 +2,7 @@ import { dns1123Label } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Namespace } from "../generated/core-v1.ts";
 import { Namespaces } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 
@@ -31,8 +31,7 @@ export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
     keepStatus(namespace, old);
   },
   prepareForStatusUpdate: keepAllButStatus,
-  validate: ({ metadata }) => validateObjectMeta(metadata, { namespaced: false, name: dns1123Label }),
-  validateUpdate: (namespace, old) => validateObjectMetaUpdate(namespace.metadata, old.metadata),
+  ...rules({ namespaced: false, name: dns1123Label }),
   columns: [nameColumn, column("Status", ({ status }) => status?.phase ?? "", "Active or Terminating."), ageColumn],
 });
 

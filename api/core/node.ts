@@ -11,7 +11,7 @@ import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { Node } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 
@@ -30,9 +30,7 @@ export const nodes: Resource<Node> = defineResource(Nodes, {
   },
   prepareForUpdate: keepStatus,
   prepareForStatusUpdate: keepAllButStatus,
-  validate: (node) => [...validateObjectMeta(node.metadata, { namespaced: false }), ...validateTaints(node)],
-  validateUpdate,
-  validateStatusUpdate: (node, old) => validateObjectMetaUpdate(node.metadata, old.metadata),
+  ...rules(clusterWide, validateTaints, onlySome),
   columns: [
     nameColumn,
     column("Status", status, "Whether it takes Pods."),
@@ -62,9 +60,7 @@ function roles({ metadata }: Node): string {
   return orNone([...found].filter(Boolean).sort().join(","));
 }
 
-function* validateUpdate(node: Node, old: Node): Problems {
-  yield* validateObjectMetaUpdate(node.metadata, old.metadata);
-  yield* validateTaints(node);
+function* onlySome(node: Node, old: Node): Problems {
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
     yield forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
