@@ -29,14 +29,9 @@ export function environment(input: EnvInput): Map<string, string> {
   const links = pod.spec?.enableServiceLinks ?? true;
   const env = serviceEnvironment(services, pod.metadata.namespace!, links);
   for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
-    if (configMapRef) {
-      const data = configMapOf(input, configMapRef)?.data ?? {};
-      for (const [key, value] of Object.entries(data)) env.set(prefix + key, value);
-    }
-    if (secretRef) {
-      const data = secretOf(input, secretRef)?.data ?? {};
-      for (const [key, value] of Object.entries(data)) env.set(prefix + key, fromBase64(value));
-    }
+    for (const [key, value] of Object.entries(dataOf(input, "configMap", configMapRef))) env.set(prefix + key, value);
+    for (const [key, value] of Object.entries(dataOf(input, "secret", secretRef)))
+      env.set(prefix + key, fromBase64(value));
   }
   const own = new Map<string, string>();
   for (const { name, value = "", valueFrom } of container.env ?? []) {
@@ -81,19 +76,14 @@ function sourceValue(from: EnvVarSource, input: EnvInput): string | undefined {
     if (of === undefined) throw new ConfigError(`container ${containerName} not found`);
     return resourceValue(of, resource, divisor, input.allocatable);
   }
-  if (from.configMapKeyRef) {
-    const { name = "", key, optional } = from.configMapKeyRef;
-    const value = configMapOf(input, from.configMapKeyRef)?.data?.[key];
+  for (const kind of ["configMap", "secret"] as const) {
+    const reference = from[`${kind}KeyRef`];
+    if (reference === undefined) continue;
+    const { name = "", key, optional } = reference;
+    const value = dataOf(input, kind, reference)[key];
     if (value === undefined && !optional)
-      throw new ConfigError(`couldn't find key ${key} in ConfigMap ${pod.metadata.namespace}/${name}`);
-    return value;
-  }
-  if (from.secretKeyRef) {
-    const { name = "", key, optional } = from.secretKeyRef;
-    const value = secretOf(input, from.secretKeyRef)?.data?.[key];
-    if (value === undefined && !optional)
-      throw new ConfigError(`couldn't find key ${key} in Secret ${pod.metadata.namespace}/${name}`);
-    return value === undefined ? undefined : fromBase64(value);
+      throw new ConfigError(`couldn't find key ${key} in ${words[kind]} ${pod.metadata.namespace}/${name}`);
+    return value === undefined || kind === "configMap" ? value : fromBase64(value);
   }
   throw new ConfigError("unsupported source of an environment variable");
 }
@@ -103,35 +93,26 @@ export function fieldValue(path: string, { pod, podIPs, hostIP }: Pick<EnvInput,
   const { metadata, spec } = pod;
   const subscript = /^metadata\.(labels|annotations)\['([^']*)'\]$/.exec(path);
   if (subscript) return metadata[subscript[1] as "labels" | "annotations"]?.[subscript[2]!] ?? "";
-  switch (path) {
-    case "metadata.name":
-      return metadata.name;
-    case "metadata.namespace":
-      return metadata.namespace ?? "";
-    case "metadata.uid":
-      return metadata.uid ?? "";
-    case "metadata.labels":
-    case "metadata.annotations": {
-      const map = metadata[path.slice("metadata.".length) as "labels" | "annotations"] ?? {};
-      return Object.keys(map)
-        .sort()
-        .map((key) => `${key}=${JSON.stringify(map[key])}`)
-        .join("\n");
-    }
-    case "spec.nodeName":
-      return spec?.nodeName ?? "";
-    case "spec.serviceAccountName":
-      return spec?.serviceAccountName ?? "";
-    case "status.hostIP":
-    case "status.hostIPs":
-      return hostIP;
-    case "status.podIP":
-      return podIPs[0] ?? "";
-    case "status.podIPs":
-      return podIPs.join(",");
-    default:
-      throw new ConfigError(`unsupported fieldPath: ${path}`);
-  }
+  const listed = (map: Record<string, string> = {}) =>
+    Object.keys(map)
+      .sort()
+      .map((key) => `${key}=${JSON.stringify(map[key])}`)
+      .join("\n");
+  const fields: Record<string, string | undefined> = {
+    "metadata.name": metadata.name,
+    "metadata.namespace": metadata.namespace,
+    "metadata.uid": metadata.uid,
+    "metadata.labels": listed(metadata.labels),
+    "metadata.annotations": listed(metadata.annotations),
+    "spec.nodeName": spec?.nodeName,
+    "spec.serviceAccountName": spec?.serviceAccountName,
+    "status.hostIP": hostIP,
+    "status.hostIPs": hostIP,
+    "status.podIP": podIPs[0],
+    "status.podIPs": podIPs.join(","),
+  };
+  if (!Object.hasOwn(fields, path)) throw new ConfigError(`unsupported fieldPath: ${path}`);
+  return fields[path] ?? "";
 }
 
 /** `limits.cpu` and the like, in units of `divisor`, rounded up; a limit that is not set is the whole node. */
@@ -155,16 +136,19 @@ export function resourceValue(
   return String((nano + unit - 1n) / unit);
 }
 
-function configMapOf({ configMaps }: EnvInput, { name = "", optional }: { name?: string; optional?: boolean }) {
-  const found = configMaps.get(name);
-  if (found === undefined && !optional) throw new ConfigError(`configmap "${name}" not found`);
-  return found;
-}
+const words = { configMap: "ConfigMap", secret: "Secret" };
 
-function secretOf({ secrets }: EnvInput, { name = "", optional }: { name?: string; optional?: boolean }) {
-  const found = secrets.get(name);
-  if (found === undefined && !optional) throw new ConfigError(`secret "${name}" not found`);
-  return found;
+/** What is referred to, if anything; of a Secret in base64. */
+function dataOf(
+  input: EnvInput,
+  kind: "configMap" | "secret",
+  reference: { name?: string; optional?: boolean } | undefined,
+): Record<string, string> {
+  if (reference === undefined) return {};
+  const { name = "", optional } = reference;
+  const found = input[`${kind}s`].get(name);
+  if (found === undefined && !optional) throw new ConfigError(`${kind.toLowerCase()} "${name}" not found`);
+  return found?.data ?? {};
 }
 
 function fromBase64(text: string): string {

@@ -1,7 +1,7 @@
 import type { Node, NodeCondition, NodeStatus } from "../api/generated/core-v1.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import type { RuntimeCondition } from "../proto/generated/runtime.v1.ts";
 import type { Machine, Resources } from "./machine.ts";
-import { timeText } from "./status.ts";
 
 /** What a node says of itself. Pure. */
 export interface NodeFacts {
@@ -146,7 +146,7 @@ export function datedConditions(
 ): NodeCondition[] {
   return wanted.map((condition) => {
     const before = old.find(({ type }) => type === condition.type);
-    const now = timeText(nowMs);
+    const now = formatTime(nowMs);
     const same = before?.status === condition.status;
     return {
       ...condition,

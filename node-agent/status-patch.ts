@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { PodCondition, PodStatus } from "../api/generated/core-v1.ts";
-import { ownedConditions, timeText } from "./status.ts";
+import { formatTime } from "../apimachinery/time.ts";
+import { ownedConditions } from "./status.ts";
 
 /**
  * The strategic merge patch that turns the status `old` into `wanted`, or undefined when there is nothing to change.
@@ -48,7 +49,7 @@ function conditionPatch(old: PodCondition[] | undefined, wanted: PodCondition, n
       ...cleared("reason"),
       ...cleared("message"),
       ...wanted,
-      ...(flipped && { lastProbeTime: null, lastTransitionTime: timeText(nowMs) }),
+      ...(flipped && { lastProbeTime: null, lastTransitionTime: formatTime(nowMs) }),
     },
   ];
 }

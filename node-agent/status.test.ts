@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
+import { qosClass } from "../api/core/pod-status.ts";
 import type { PodStatus, ResourceRequirements } from "../api/generated/core-v1.ts";
 import type { ContainerInfo } from "./cri-runtime.ts";
-import { podStatus, qosClass, type StatusInput } from "./status.ts";
+import { podStatus, type StatusInput } from "./status.ts";
 import { statusPatch } from "./status-patch.ts";
 import { container, info, podOf, sandbox, t0 } from "./testing/pods.ts";
 
@@ -183,6 +184,6 @@ describe("qosClass", () => {
   ];
   test.each(rows)("%s", (_, resources, expected) => {
     const pod = podOf({ containers: [container("main", resources ? { resources } : {})] });
-    assert.equal(qosClass(pod), expected);
+    assert.equal(qosClass(pod.spec!), expected);
   });
 });

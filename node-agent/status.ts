@@ -1,3 +1,4 @@
+import { qosClass } from "../api/core/pod-status.ts";
 import type {
   Container,
   ContainerState,
@@ -7,7 +8,7 @@ import type {
   PodCondition,
   PodStatus,
 } from "../api/generated/core-v1.ts";
-import { parseQuantity } from "../apimachinery/quantity.ts";
+import { formatTime } from "../apimachinery/time.ts";
 import type { ContainerInfo, PodRuntime } from "./cri-runtime.ts";
 import { isSidecar, isTerminal, isUp, knownStatus, latestByName } from "./pod-actions.ts";
 
@@ -62,10 +63,10 @@ export function podStatus(input: StatusInput): PodStatus {
     hostIP,
     hostIPs: [{ ip: hostIP }],
     ...(podIPs?.[0] !== undefined && { podIP: podIPs[0].ip, podIPs }),
-    startTime: pod.status?.startTime ?? timeText(nowMs),
+    startTime: pod.status?.startTime ?? formatTime(nowMs),
     ...(initContainerStatuses.length > 0 && { initContainerStatuses }),
     containerStatuses,
-    qosClass: pod.status?.qosClass ?? qosClass(pod),
+    qosClass: pod.status?.qosClass ?? qosClass(spec),
   };
 }
 
@@ -113,7 +114,7 @@ function statesOf(
 ): { state: ContainerState; lastState: ContainerState } {
   const before = previous ? { terminated: terminated(previous, runtime) } : (known?.lastState ?? {});
   if (last !== undefined && isUp(last))
-    return { state: { running: { startedAt: timeText(last.startedAtMs) } }, lastState: before };
+    return { state: { running: { startedAt: formatTime(last.startedAtMs) } }, lastState: before };
   const why = over ? undefined : waiting.get(container.name);
   if (last?.state === "exited") {
     const ended = { terminated: terminated(last, runtime) };
@@ -145,8 +146,8 @@ function terminated(container: ContainerInfo, { runtimeName }: PodRuntime): Cont
     exitCode,
     reason: reason || (exitCode === 0 ? "Completed" : "Error"),
     ...(message !== "" && { message }),
-    ...(startedAtMs > 0 && { startedAt: timeText(startedAtMs) }),
-    ...(finishedAtMs > 0 && { finishedAt: timeText(finishedAtMs) }),
+    ...(startedAtMs > 0 && { startedAt: formatTime(startedAtMs) }),
+    ...(finishedAtMs > 0 && { finishedAt: formatTime(finishedAtMs) }),
     containerID: `${runtimeName}://${container.id}`,
   };
 }
@@ -224,29 +225,4 @@ function conditionsOf(
     containersReady("ContainersReady"),
     yes("PodScheduled"),
   ];
-}
-
-/** Upstream's three classes, by cpu and memory of all containers (docs: "Pod Quality of Service Classes"). */
-export function qosClass({ spec }: Pod): NonNullable<PodStatus["qosClass"]> {
-  let guaranteed = true;
-  let any = false;
-  for (const { resources = {} } of [...(spec!.containers ?? []), ...(spec!.initContainers ?? [])]) {
-    for (const name of ["cpu", "memory"]) {
-      const limit = positive(resources.limits?.[name]);
-      const request = positive(resources.requests?.[name]) ?? limit;
-      if (limit !== undefined || request !== undefined) any = true;
-      if (limit === undefined || limit !== request) guaranteed = false;
-    }
-  }
-  return !any ? "BestEffort" : guaranteed ? "Guaranteed" : "Burstable";
-}
-
-function positive(quantity: string | undefined): bigint | undefined {
-  const nano = quantity === undefined ? 0n : parseQuantity(quantity).nano;
-  return nano > 0n ? nano : undefined;
-}
-
-/** RFC 3339 in whole seconds, as metav1.Time is written. */
-export function timeText(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }

@@ -231,9 +231,7 @@ class ModuleWriter {
         ? ""
         : value.ts === "Uint8Array"
           ? `${at}?.length`
-          : value.ts === "boolean" || value.ts === "string"
-            ? at
-            : `${at}`;
+          : at;
     const write =
       present === ""
         ? [value.writeTagged(id).replaceAll(at, `(${at} ?? ${value.zero})`)]
