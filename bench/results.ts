@@ -1,8 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { systemClock } from "../base/clock.ts";
 import { createLogger } from "../base/logger.ts";
 import { runProcess, StartError } from "../base/process.ts";
-import type { Machine } from "./machine.ts";
+import { Histogram, type HistogramJson } from "./load/histogram.ts";
+import { type Machine, machineText } from "./machine.ts";
+import type { Store } from "./members.ts";
 
 /** What a run measured, as it is kept in `results/*.json` and read by `bench compare`. */
 export interface Results {
@@ -52,6 +55,42 @@ export class Recorder {
     console.error(`FAILED ${text}`);
     this.failures.push(text);
   }
+
+  /** Does it, or says why not, and the run goes on; false then. Ctrl-C ends the run. */
+  async attempt(signal: AbortSignal, what: string, work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.fail(what, error);
+      return false;
+    }
+  }
+}
+
+export function rate(id: string, title: string, value: number, unit = "requests/s"): Sample {
+  return { id, title, metric: "rate", unit, better: "higher", value };
+}
+
+/** `p50`, `p99`, ... in ms; nothing of a load so slow that nothing was sent and answered in the time. */
+export function percentiles(
+  id: string,
+  title: string,
+  json: HistogramJson,
+  shares: readonly number[] = [0.5, 0.99],
+  prefix = "",
+): Sample[] {
+  const histogram = Histogram.fromJson(json);
+  if (histogram.count === 0) return [];
+  return shares.map((share) => ({
+    id,
+    title,
+    metric: `${prefix}p${Number((share * 100).toFixed(1))}`,
+    unit: "ms",
+    better: "lower",
+    value: histogram.percentile(share) / 1000,
+  }));
 }
 
 /** Full runs of the default go where the repository keeps them; what is shorter or partial does not replace those. */
@@ -60,12 +99,53 @@ export function resultsDir(out: string, full: boolean): string {
   return full ? "bench/results" : ".cache/bench/results";
 }
 
-export function writeResults(dir: string, name: string, results: Results, markdown: string, svg: string): void {
+export interface Run {
+  bench: string;
+  machine: Machine;
+  stores: readonly Store[];
+  conditions: string[];
+  tls?: string;
+}
+
+/** Writes what a run has measured, if anything; with failures the process will end with 1. */
+export function writeRun(
+  { bench, machine, stores, conditions, tls = "no TLS" }: Run,
+  { series, failures }: Recorder,
+  dir: string,
+  report: { table(results: Results): string[]; svg?(results: Results): string },
+): void {
+  if (failures.length > 0) process.exitCode = 1;
+  if (series.length === 0) return;
+  const when = new Date(systemClock.now()).toISOString();
+  const told = stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls }));
+  const results: Results = { bench, when, machine, conditions, stores: told, series, failures };
+  const markdown = markdownOf(results, report.table(results));
+  const files = {
+    json: `${JSON.stringify(results, rounded, 1)}\n`,
+    md: markdown,
+    ...(report.svg && { svg: report.svg(results) }),
+  };
   mkdirSync(dir, { recursive: true });
-  writeFileSync(join(dir, `${name}.json`), `${JSON.stringify(results, rounded, 1)}\n`);
-  writeFileSync(join(dir, `${name}.md`), markdown);
-  writeFileSync(join(dir, `${name}.svg`), svg);
-  console.log(`${markdown}\nWritten: ${join(dir, name)}.json, .md, .svg`);
+  for (const [ending, text] of Object.entries(files)) writeFileSync(join(dir, `${bench}.${ending}`), text);
+  console.log(`${markdown}\nWritten: ${join(dir, bench)}.${Object.keys(files).join(", .")}`);
+}
+
+/** A table below what was measured on what, and above what could not be. */
+function markdownOf(results: Results, table: string[]): string {
+  const lines = [
+    `# bench ${results.bench}, ${results.when.slice(0, 10)}`,
+    "",
+    ...results.stores.map(
+      ({ name, version, heartbeatMs, electionMs, tls }) =>
+        `- ${name}: ${version}, heartbeat ${heartbeatMs} ms, election ${electionMs} ms, ${tls}`,
+    ),
+    ...[machineText(results.machine), ...results.conditions].map((condition) => `- ${condition}`),
+    "",
+    ...table,
+    "",
+    ...results.failures.map((failure) => `**Failed:** ${failure}\n`),
+  ];
+  return `${lines.join("\n").trim()}\n`;
 }
 
 export function readResults(file: string): Results {

@@ -7,9 +7,19 @@ import { parseFlags } from "../../base/flags.ts";
 import { Histogram } from "../load/histogram.ts";
 import { type Arrivals, keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
 import { runLoad } from "../load/start.ts";
-import { describeMachine, machineText } from "../machine.ts";
+import { describeMachine } from "../machine.ts";
 import { Cluster, defaultTimers, ourStore } from "../members.ts";
-import { numberText, Recorder, type Results, resultsDir, runBench, type Series, writeResults } from "../results.ts";
+import {
+  numberText,
+  percentiles,
+  Recorder,
+  type Results,
+  rate,
+  resultsDir,
+  runBench,
+  type Series,
+  writeRun,
+} from "../results.ts";
 import { drawCharts } from "../svg.ts";
 import { BenchApiserver } from "./apiserver.ts";
 
@@ -52,23 +62,14 @@ runBench(async (signal) => {
   } finally {
     await apiserver?.stop();
     await cluster.stop();
-    const results: Results = {
-      bench: "api",
-      when: new Date(systemClock.now()).toISOString(),
-      machine,
-      conditions: [
-        `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
-        `watchers share ${flags.connections} connections when they are 1,000, else each has its own`,
-      ],
-      stores: [{ name: store.name, version: store.version, ...store.timers, tls: "TLS to clients" }],
-      series: recorder.series,
-      failures: recorder.failures,
-    };
+    const conditions = [
+      `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
+      `watchers share ${flags.connections} connections when they are 1,000, else each has its own`,
+    ];
     const full = !flags.quick && flags.only.length === 0 && seconds >= 5 && !signal.aborted;
-    if (recorder.series.length > 0)
-      writeResults(resultsDir(flags.out, full), "api", results, markdown(results), svg(results));
+    const run = { bench: "api", machine, stores: [store], conditions, tls: "TLS to clients" };
+    writeRun(run, recorder, resultsDir(flags.out, full), { table, svg });
   }
-  if (recorder.failures.length > 0) process.exitCode = 1;
 
   async function measure(server: BenchApiserver): Promise<void> {
     const namespaces = ["bench", "many", ...lists.map((n) => `of-${n}`)];
@@ -128,7 +129,7 @@ runBench(async (signal) => {
       let highest = 0;
       for (const rate of updateRates) {
         const { events } = await watchers(1000, rate, rate === 20 ? "watch/1000" : `watch/1000 at ${rate}`);
-        if (events!.missing > 0 || percentile(events!.latency, 0.99) > 250) break;
+        if (events!.missing > 0 || Histogram.fromJson(events!.latency).percentile(0.99) > 250_000) break;
         highest = events!.perSecond;
       }
       add("watch/highest", "deliveries/s to 1,000 watchers with p99 below 250 ms", "rate", highest, "1/s", "higher");
@@ -172,14 +173,15 @@ runBench(async (signal) => {
   async function run(id: string, title: string, job: LoadJob): Promise<LoadResult> {
     // Another seed each: the same keys with the same stamps would change nothing.
     const result = await runLoad({ ...job, seed: ++runs }, signal);
-    const events = result.events;
-    if (job.arrivals.type === "closed") add(id, title, "rate", result.perSecond, "1/s", "higher");
-    for (const p of [0.5, 0.99]) add(id, title, `p${p * 100}`, percentile(result.latency, p), "ms", "lower");
-    if (events) {
-      add(id, title, "event rate", events.perSecond, "1/s", "higher");
-      for (const p of [0.5, 0.99]) add(id, title, `event p${p * 100}`, percentile(events.latency, p), "ms", "lower");
-      if (events.missing > 0) recorder.fail(id, new Error(`${events.missing} events are missing`));
-    }
+    const { events, latency, perSecond } = result;
+    const samples = [
+      ...(job.arrivals.type === "closed" ? [rate(id, title, perSecond, "1/s")] : []),
+      ...percentiles(id, title, latency),
+      ...(events ? [{ ...rate(id, title, events.perSecond, "1/s"), metric: "event rate" }] : []),
+      ...(events ? percentiles(id, title, events.latency, [0.5, 0.99], "event ") : []),
+    ];
+    for (const sample of samples) recorder.add(store.name, sample);
+    if (events && events.missing > 0) recorder.fail(id, new Error(`${events.missing} events are missing`));
     console.error(
       `${id}: ${recorder.series
         .filter((one) => one.id === id)
@@ -197,7 +199,6 @@ runBench(async (signal) => {
 const text = ({ metric, values, unit }: Series) => `${metric} ${numberText(values.at(-1)!)} ${unit}`;
 const open = (perSecond: number): Arrivals => ({ type: "open", perSecond });
 const base64 = (bytes: string) => Buffer.from(bytes).toString("base64");
-const percentile = (json: LoadResult["latency"], p: number) => Histogram.fromJson(json).percentile(p) / 1000;
 
 /** About 2 KB in the store, with the defaults and managed fields that it gets. */
 function podText(): string {
@@ -214,7 +215,7 @@ function podText(): string {
   return base64(JSON.stringify(pod));
 }
 
-function markdown(results: Results): string {
+function table(results: Results): string[] {
   const ids = [...new Set(results.series.map(({ id }) => id))];
   const rows = ids.map((id) => {
     const series = results.series.filter((one) => one.id === id);
@@ -224,13 +225,7 @@ function markdown(results: Results): string {
     const asked = must ? `${must[0]} ${numberText(must[1])} ${found?.unit ?? ""}: ${met ? "met" : "**not met**"}` : "";
     return `| ${series[0]!.title} | ${series.map(text).join(", ")} | ${asked} |`;
   });
-  const head = [`# bench api, ${results.when.slice(0, 10)}`, ""];
-  const stores = results.stores.map(({ version }) => `- ${version}`);
-  const conditions = [...stores, `- ${machineText(results.machine)}`, ...results.conditions.map((one) => `- ${one}`)];
-  const table = ["", "| what | measured | asked for |", "|---|---|---|", ...rows, ""];
-  return [...head, ...conditions, ...table, ...results.failures.map((failure) => `**Failed:** ${failure}\n`)].join(
-    "\n",
-  );
+  return ["| what | measured | asked for |", "|---|---|---|", ...rows];
 }
 
 function svg(results: Results): string {

@@ -9,8 +9,8 @@ import { seededRand } from "../../base/rand.ts";
 import { presets } from "../../deploy/lab/presets.ts";
 import { describeMachine } from "../machine.ts";
 import { Cluster, defaultTimers, type Store, storesFor } from "../members.ts";
-import { numberText, Recorder, type Results, resultsDir, runBench, writeResults } from "../results.ts";
-import { markdown, svg } from "./report.ts";
+import { numberText, Recorder, resultsDir, runBench, writeRun } from "../results.ts";
+import { svg, table } from "./report.ts";
 import { type Fault, faults, runTrial } from "./trial.ts";
 
 const flagSpec = {
@@ -45,82 +45,62 @@ runBench(async (signal) => {
       const until = Math.min(trials, from + block);
       for (const store of stores) {
         // Relays only where they are needed: they cost every message a hop.
-        await runBlock(
-          store,
-          chosen.filter((fault) => fault !== "partition"),
-          false,
-          from,
-          until,
-        );
-        await runBlock(
-          store,
-          chosen.filter((fault) => fault === "partition"),
-          true,
-          from,
-          until,
-        );
+        for (const relays of [false, true]) {
+          const some = chosen.filter((fault) => (fault === "partition") === relays);
+          await runBlock(store, some, relays, from, until);
+        }
       }
     }
   } finally {
-    if (recorder.series.length > 0) {
-      const results: Results = {
-        bench: "failover",
-        when: new Date(systemClock.now()).toISOString(),
-        machine,
-        conditions: [
-          `${trials} trials of each fault at the leader of three members on one machine, in alternating blocks of ${block}, fsync on`,
-          "a put of a new key every 5 ms to the two survivors, a watch at one of them; faults come at a random phase of the heartbeat",
-          `after each trial every member was asked for every acknowledged write (${counts.acknowledged.toLocaleString("en-US")} in all, ${counts.refused} refused): ${recorder.failures.length === 0 ? "none lost, no event missed" : "see the failures"}`,
-          `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
-        ],
-        stores: stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls: "no TLS" })),
-        series: recorder.series,
-        failures: recorder.failures,
-      };
-      const full = trials >= 30 && flags.only === "" && flags.faults.length === 0 && flags.defaults && !signal.aborted;
-      writeResults(resultsDir(flags.out, full), "failover", results, markdown(results), svg(results));
-    }
+    const lost = recorder.failures.length === 0 ? "none lost, no event missed" : "see the failures";
+    const conditions = [
+      `${trials} trials of each fault at the leader of three members on one machine, in alternating blocks of ${block}, fsync on`,
+      "a put of a new key every 5 ms to the two survivors, a watch at one of them; faults come at a random phase of the heartbeat",
+      `after each trial every member was asked for every acknowledged write (${counts.acknowledged.toLocaleString("en-US")} in all, ${counts.refused} refused): ${lost}`,
+      `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
+    ];
+    const full = trials >= 30 && flags.only === "" && flags.faults.length === 0 && flags.defaults && !signal.aborted;
+    const run = { bench: "failover", machine, stores, conditions };
+    writeRun(run, recorder, resultsDir(flags.out, full), { table, svg });
   }
-  if (recorder.failures.length > 0) process.exitCode = 1;
 
   async function runBlock(store: Store, some: Fault[], relays: boolean, from: number, until: number): Promise<void> {
     let cluster: Cluster | undefined;
-    try {
-      for (const fault of some) {
-        for (let trial = from; trial < until; trial++) {
-          signal.throwIfAborted();
-          cluster ??= await Cluster.start(store, { relays, signal });
-          const what = `${store.name}, ${fault}, trial ${trial + 1}`;
-          try {
-            const name = `${fault.replace(" ", "")}-${trial}`;
-            const result = await runTrial(cluster, fault, name, seededRand(trial), signal);
-            for (const [metric, title, value] of [
-              ["gap", "between acknowledged writes", result.gapMs],
-              ["leader", "until another leader is named", result.leaderMs],
-              ["watch", "between events of a watch", result.watchMs],
-            ] as const) {
-              recorder.add(store.name, { id: fault, title, metric, unit: "ms", better: "lower", value });
-            }
-            const refused = { metric: "refused", title: "writes that were refused", unit: "writes" } as const;
-            recorder.add(store.name, { id: fault, ...refused, better: "lower", value: result.refused });
-            counts.acknowledged += result.acknowledged;
-            counts.refused += result.refused;
-            const { gapMs, leaderMs, watchMs } = result;
-            console.error(`${what}: ${[gapMs, leaderMs, watchMs].map(numberText).join(", ")} ms`);
-          } catch (error) {
-            if (signal.aborted) throw error;
-            recorder.fail(what, error);
-            await cluster.stop(); // in an unknown state
-            cluster = undefined;
-          }
+    const trial = async (fault: Fault, n: number) => {
+      signal.throwIfAborted();
+      cluster ??= await Cluster.start(store, { relays, signal });
+      const on = cluster;
+      const what = `${store.name}, ${fault}, trial ${n + 1}`;
+      const well = await recorder.attempt(signal, what, async () => {
+        const name = `${fault.replace(" ", "")}-${n}`;
+        const { gapMs, leaderMs, watchMs, refused, acknowledged } = await runTrial(
+          on,
+          fault,
+          name,
+          seededRand(n),
+          signal,
+        );
+        for (const [metric, title, value, unit] of [
+          ["gap", "between acknowledged writes", gapMs, "ms"],
+          ["leader", "until another leader is named", leaderMs, "ms"],
+          ["watch", "between events of a watch", watchMs, "ms"],
+          ["refused", "writes that were refused", refused, "writes"],
+        ] as const) {
+          recorder.add(store.name, { id: fault, title, metric, unit, better: "lower", value });
         }
-      }
-    } catch (error) {
-      if (signal.aborted) throw error;
-      recorder.fail(store.name, error);
-    } finally {
-      await cluster?.stop();
-    }
+        counts.acknowledged += acknowledged;
+        counts.refused += refused;
+        console.error(`${what}: ${[gapMs, leaderMs, watchMs].map(numberText).join(", ")} ms`);
+      });
+      if (well) return;
+      await on.stop(); // in an unknown state
+      cluster = undefined;
+    };
+    await recorder
+      .attempt(signal, store.name, async () => {
+        for (const fault of some) for (let n = from; n < until; n++) await trial(fault, n);
+      })
+      .finally(() => cluster?.stop());
   }
 });
 

@@ -1,4 +1,3 @@
-import { machineText } from "../machine.ts";
 import { numberText, type Results } from "../results.ts";
 import { percentile } from "../stats.ts";
 import { drawCharts } from "../svg.ts";
@@ -13,7 +12,7 @@ export const limits: Record<string, { median?: number; worst?: number }> = {
 
 const metrics = ["gap", "leader", "watch"];
 
-export function markdown(results: Results): string {
+export function table(results: Results): string[] {
   const rows = faults.flatMap((fault) =>
     metrics.flatMap((metric) =>
       results.stores.flatMap(({ name }) => {
@@ -26,23 +25,11 @@ export function markdown(results: Results): string {
       }),
     ),
   );
-  const lines = [
-    `# bench failover, ${results.when.slice(0, 10)}`,
-    "",
-    ...results.stores.map(
-      ({ name, version, heartbeatMs, electionMs, tls }) =>
-        `- ${name}: ${version}, heartbeat ${heartbeatMs} ms, election ${electionMs} ms, ${tls}`,
-    ),
-    `- ${machineText(results.machine)}`,
-    ...results.conditions.map((condition) => `- ${condition}`),
-    "",
+  return [
     "| fault | longest time, ms | store | trials | median | p95 | most | limit |",
     "|---|---|---|---|---|---|---|---|",
     ...rows,
-    "",
-    ...results.failures.map((failure) => `**Failed:** ${failure}\n`),
   ];
-  return `${lines.join("\n").trim()}\n`;
 }
 
 export function verdictOn(fault: string, sorted: readonly number[]): string {

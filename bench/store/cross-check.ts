@@ -1,5 +1,6 @@
 import { PutRequest, RangeRequest } from "../../proto/generated/etcdserverpb.ts";
 import { runLoad } from "../h2load.ts";
+import { rate } from "../results.ts";
 import type { Case, Context } from "./workloads.ts";
 import { preloadedKeys } from "./workloads.ts";
 
@@ -16,7 +17,7 @@ export function crossCheck(): Case[] {
       const result = await measure(op, context);
       const { id, title } = this;
       return [
-        { id, title, metric: "rate", unit: "requests/s", better: "higher", value: result.perSecond },
+        rate(id, title, result.perSecond),
         { id, title, metric: "p99", unit: "ms", better: "lower", value: result.p99 },
       ];
     },

@@ -7,9 +7,9 @@ import { parseFlags } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
 import { describeMachine } from "../machine.ts";
 import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
-import { numberText, Recorder, type Results, resultsDir, runBench, writeResults } from "../results.ts";
+import { numberText, Recorder, resultsDir, runBench, writeRun } from "../results.ts";
 import { crossCheck } from "./cross-check.ts";
-import { markdown, svg } from "./report.ts";
+import { svg, tables } from "./report.ts";
 import { measureStartup } from "./startup.ts";
 import { type Case, type Context, cases, prepare, workloads } from "./workloads.ts";
 
@@ -46,55 +46,34 @@ runBench(async (signal) => {
       const planned = rounds > 2 ? [...new Set([...chosen, ...probes])] : probes;
       const plan = new Recorder();
       const options = { valueSize: flags["value-size"], signal };
-      const short = {
-        ...options,
-        measureMs: 500,
-        warmupMs: 100,
-        seed: 0,
-        capacity: undefined,
-      };
-      for (const store of planned.length > 0 ? stores : []) await run(store, planned, short, plan, "warm-up");
+      const short = { ...options, measureMs: 500, warmupMs: 100, seed: 0, capacity: undefined };
+      for (const store of planned.length > 0 ? stores : []) await measure(store, planned, short, plan, "warm-up");
       const capacity = { put: least(plan, "put/1000"), range: least(plan, "range/1000") };
       recorder.failures.push(...plan.failures);
       for (let round = 1; round <= rounds; round++) {
-        const full = {
-          ...options,
-          measureMs: seconds * 1000,
-          warmupMs: Math.min(300, seconds * 500),
-          seed: round,
-          capacity,
-        };
-        for (const store of stores) await run(store, chosen, full, recorder, `round ${round}`);
+        const times = { measureMs: seconds * 1000, warmupMs: Math.min(300, seconds * 500) };
+        const long = { ...options, ...times, seed: round, capacity };
+        for (const store of stores) await measure(store, chosen, long, recorder, `round ${round}`);
       }
     }
     if (wanted("startup")) {
       await measureStartup(stores, { mb: startupMb, trials: flags["startup-trials"], signal }, recorder);
     }
   } finally {
-    if (recorder.series.length > 0) {
-      const results: Results = {
-        bench: "store",
-        when: new Date(systemClock.now()).toISOString(),
-        machine,
-        conditions: [
-          `three members on one machine that carries the load as well, ${rounds} alternating rounds of ${seconds} s, fresh directories, fsync on`,
-          `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,
-          `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
-          `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
-        ],
-        stores: stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls: "no TLS" })),
-        series: recorder.series,
-        failures: recorder.failures,
-      };
-      const full = !flags.quick && flags.only === "" && flags.workload.length === 0 && rounds >= 5 && !signal.aborted;
-      writeResults(resultsDir(flags.out, full), "store", results, markdown(results), svg(results));
-    }
+    const conditions = [
+      `three members on one machine that carries the load as well, ${rounds} alternating rounds of ${seconds} s, fresh directories, fsync on`,
+      `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,
+      `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
+      `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
+    ];
+    const full = !flags.quick && flags.only === "" && flags.workload.length === 0 && rounds >= 5 && !signal.aborted;
+    const run = { bench: "store", machine, stores, conditions };
+    writeRun(run, recorder, resultsDir(flags.out, full), { table: tables, svg });
   }
-  if (recorder.failures.length > 0) process.exitCode = 1;
 });
 
 /** One store, started fresh, through all cases. A case that fails is told, and the next one has its turn. */
-async function run(
+async function measure(
   store: Store,
   chosen: Case[],
   options: Omit<Context, "cluster" | "leader" | "lastRate">,
@@ -104,37 +83,30 @@ async function run(
   const { signal } = options;
   signal.throwIfAborted();
   let cluster: Cluster | undefined;
-  try {
-    cluster = await Cluster.start(store, { signal });
-    const lastRate = (id: string) => recorder.find(store.name, id, "rate")?.values.at(-1);
-    const context = { ...options, cluster, leader: await cluster.leader(), lastRate };
-    await prepare(context);
-    for (const one of chosen) {
-      try {
-        context.leader = await cluster.leader();
-        const samples = await one.run(context);
-        for (const sample of samples ?? []) recorder.add(store.name, sample);
-        if (samples) console.error(`${round} ${store.name} ${one.id}: ${samples.map(sampleText).join(", ")}`);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        recorder.fail(`${round} ${store.name} ${one.id}`, error);
+  await recorder
+    .attempt(signal, `${round} ${store.name}`, async () => {
+      cluster = await Cluster.start(store, { signal });
+      const lastRate = (id: string) => recorder.find(store.name, id, "rate")?.values.at(-1);
+      const context = { ...options, cluster, leader: await cluster.leader(), lastRate };
+      await prepare(context);
+      for (const one of chosen)
+        await recorder.attempt(signal, `${round} ${store.name} ${one.id}`, async () => {
+          context.leader = await context.cluster.leader();
+          const samples = await one.run(context);
+          for (const sample of samples ?? []) recorder.add(store.name, sample);
+          if (samples) console.error(`${round} ${store.name} ${one.id}: ${samples.map(sampleText).join(", ")}`);
+        });
+      for (const { pssMb, rssMb, cpuSeconds } of cluster.usage()) {
+        for (const [metric, title, value, unit] of [
+          ["pss", "PSS at the end of a run", pssMb, "MB"],
+          ["rss", "RSS at the end of a run", rssMb, "MB"],
+          ["cpu", "CPU time in a run", cpuSeconds, "s"],
+        ] as const) {
+          recorder.add(store.name, { id: `member/${metric}`, title, metric: "value", unit, better: "lower", value });
+        }
       }
-    }
-    for (const { pssMb, rssMb, cpuSeconds } of cluster.usage()) {
-      for (const [metric, title, value, unit] of [
-        ["pss", "PSS at the end of a run", pssMb, "MB"],
-        ["rss", "RSS at the end of a run", rssMb, "MB"],
-        ["cpu", "CPU time in a run", cpuSeconds, "s"],
-      ] as const) {
-        recorder.add(store.name, { id: `member/${metric}`, title, metric: "value", unit, better: "lower", value });
-      }
-    }
-  } catch (error) {
-    if (signal.aborted) throw error;
-    recorder.fail(`${round} ${store.name}`, error);
-  } finally {
-    await cluster?.stop();
-  }
+    })
+    .finally(() => cluster?.stop());
 }
 
 function isProbe(id: string): boolean {

@@ -1,32 +1,20 @@
-import { machineText } from "../machine.ts";
 import { numberText, type Results, type Series } from "../results.ts";
 import { spread } from "../stats.ts";
 import { type Chart, drawCharts, type Row } from "../svg.ts";
 
 /** The results of a store bench as tables and charts: a row for each thing done, ours beside etcd's. */
-export function markdown(results: Results): string {
+export function tables(results: Results): string[] {
   const names = results.stores.map(({ name }) => name);
   const ids = unique(results.series.filter(({ metric }) => !isAside(metric)).map(({ id }) => id));
   const rated = ids.filter((id) => results.series.some((one) => one.id === id && one.metric === "rate"));
   const paced = ids.filter((id) => !rated.includes(id) && !isUsage(id));
-  const lines = [
-    `# bench ${results.bench}, ${results.when.slice(0, 10)}`,
-    "",
-    ...results.stores.map(
-      ({ name, version, heartbeatMs, electionMs, tls }) =>
-        `- ${name}: ${version}, heartbeat ${heartbeatMs} ms, election ${electionMs} ms, ${tls}`,
-    ),
-    `- ${machineText(results.machine)}`,
-    ...results.conditions.map((condition) => `- ${condition}`),
-    "",
+  return [
     "A cell is the median of the rounds (least to most).",
     "",
     ...table("closed loop", rated, ["rate", "p50", "p99"], results, names),
     ...table("due at fixed times", paced, ["p50", "p99", "p99.9", "time"], results, names),
     ...table("a member", ids.filter(isUsage), ["value"], results, names),
-    ...results.failures.map((failure) => `**Failed:** ${failure}\n`),
   ];
-  return `${lines.join("\n").trim()}\n`;
 }
 
 export function svg(results: Results): string {

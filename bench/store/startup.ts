@@ -24,22 +24,15 @@ export async function measureStartup(
 ): Promise<void> {
   const filled: { store: Store; dir: string }[] = [];
   for (const store of stores) {
-    try {
+    await recorder.attempt(signal, `filling ${store.name} with ${mb} MB`, async () => {
       filled.push({ store, dir: await fill(store, mb, signal) });
-    } catch (error) {
-      if (signal.aborted) throw error;
-      recorder.fail(`filling ${store.name} with ${mb} MB`, error);
-    }
+    });
   }
   for (let trial = 0; trial < trials; trial++) {
-    for (const { store, dir } of filled) {
-      try {
-        await start(store, dir, mb, signal, recorder);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        recorder.fail(`start-up of ${store.name} with ${mb} MB`, error);
-      }
-    }
+    for (const { store, dir } of filled)
+      await recorder.attempt(signal, `start-up of ${store.name} with ${mb} MB`, () =>
+        start(store, dir, mb, signal, recorder),
+      );
   }
 }
 
@@ -55,18 +48,11 @@ async function start(store: Store, dir: string, mb: number, signal: AbortSignal,
       }),
     );
     const what = `start-up with ${mb} MB`;
-    const time = { metric: "time", unit: "ms", better: "lower" } as const;
-    recorder.add(store.name, { ...time, id: "startup/first", title: `${what}: first read`, value: Math.min(...times) });
-    recorder.add(store.name, {
-      ...time,
-      id: "startup/all",
-      title: `${what}: a read from each`,
-      value: Math.max(...times),
-    });
-    for (const { pssMb } of cluster.usage()) {
-      const memory = { id: "member/startup-pss", title: `PSS after ${what}`, metric: "value", unit: "MB" } as const;
-      recorder.add(store.name, { ...memory, better: "lower", value: pssMb });
-    }
+    const add = (id: string, title: string, metric: string, unit: string, value: number) =>
+      recorder.add(store.name, { id, title, metric, unit, better: "lower", value });
+    add("startup/first", `${what}: first read`, "time", "ms", Math.min(...times));
+    add("startup/all", `${what}: a read from each`, "time", "ms", Math.max(...times));
+    for (const { pssMb } of cluster.usage()) add("member/startup-pss", `PSS after ${what}`, "value", "MB", pssMb);
     console.error(`${store.name} ${what}: ${times.map((ms) => `${numberText(ms)} ms`).join(", ")}`);
   } finally {
     await cluster.stop();
@@ -105,14 +91,8 @@ async function fill(store: Store, mb: number, signal: AbortSignal): Promise<stri
   console.error(`${store.name}: filling three members with ${mb} MB`);
   const cluster = await Cluster.start(store, { dir, signal });
   try {
-    await preload(
-      cluster,
-      await cluster.leader(),
-      "start/",
-      Math.round((mb * 2 ** 20) / valueBytes),
-      valueBytes,
-      signal,
-    );
+    const keys = Math.round((mb * 2 ** 20) / valueBytes);
+    await preload(cluster, await cluster.leader(), "start/", keys, valueBytes, signal);
     for (const i of cluster.targets.keys()) await cluster.revision(i); // linearizable: each has applied all
     await cluster.stop("SIGTERM");
     writeFileSync(done, "");

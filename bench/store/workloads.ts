@@ -9,11 +9,10 @@ import {
   WatchService,
 } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
-import { Histogram, type HistogramJson } from "../load/histogram.ts";
 import { keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
 import { runLoad } from "../load/start.ts";
 import type { Cluster } from "../members.ts";
-import type { Sample } from "../results.ts";
+import { percentiles, rate, type Sample } from "../results.ts";
 
 /** What is measured, each on the same running cluster of one store. All load goes to the leader unless a case says else. */
 export interface Context {
@@ -58,16 +57,12 @@ const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 export function cases(): Case[] {
   return [
     ...inFlights.map((n): Case => closed("put", `put/${n}`, `put, ${n} in flight`, n, putJob)),
-    ...inFlights.map(
-      (n): Case => closed("range", `range/${n}`, `linearizable read, ${n} in flight`, n, readJob(false)),
+    ...inFlights.map((n) => closed("range", `range/${n}`, `linearizable read, ${n} in flight`, n, readJob(false))),
+    ...inFlights.map((n) =>
+      closed("serializable", `serializable/${n}`, `serializable read, ${n} in flight`, n, readJob(true)),
     ),
-    ...inFlights.map(
-      (n): Case => closed("serializable", `serializable/${n}`, `serializable read, ${n} in flight`, n, readJob(true)),
-    ),
-    ...[10, 1000].map((n): Case => closed("txn", `txn/${n}`, `txn (compare, put), ${n} in flight`, n, txnJob)),
-    ...[1000, 10_000].map(
-      (keys): Case => closed("scan", `scan/${keys}`, `range of ${keys} keys, 10 in flight`, 10, scanJob(keys)),
-    ),
+    ...[10, 1000].map((n) => closed("txn", `txn/${n}`, `txn (compare, put), ${n} in flight`, n, txnJob)),
+    ...[1000, 10_000].map((n) => closed("scan", `scan/${n}`, `range of ${n} keys, 10 in flight`, 10, scanJob(n))),
     fanOut,
     watchLatency,
     leaseKeepAlive,
@@ -219,7 +214,7 @@ const fanOut: Case = {
     const paced = await load(context, { ...request, arrivals: { type: "open", perSecond: 20 } });
     const slow = `${title}, 20 puts due a second`;
     return [
-      { ...rate(id, title, fast.events!.perSecond), unit: "events/s" },
+      rate(id, title, fast.events!.perSecond, "events/s"),
       ...percentiles("watch/fan-out-paced", slow, paced.events!.latency),
     ];
   },
@@ -275,21 +270,4 @@ async function load(
     throw new Error(`${result.answered} writes were answered, ${written} happened`);
   }
   return result;
-}
-
-function rate(id: string, title: string, value: number): Sample {
-  return { id, title, metric: "rate", unit: "requests/s", better: "higher", value };
-}
-
-function percentiles(id: string, title: string, json: HistogramJson, shares = [0.5, 0.99], prefix = ""): Sample[] {
-  const histogram = Histogram.fromJson(json);
-  if (histogram.count === 0) return []; // so slow that nothing was sent and answered in the time
-  return shares.map((share) => ({
-    id,
-    title,
-    metric: `${prefix}p${Number((share * 100).toFixed(1))}`,
-    unit: "ms",
-    better: "lower",
-    value: histogram.percentile(share) / 1000,
-  }));
 }
