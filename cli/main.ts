@@ -31,6 +31,9 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
   .option("--mode <mode>", "netns (own namespaces) or host; without it the first that this machine allows")
   .option("--tls-sans <names>", "more DNS names and addresses of the apiserver's certificate, with commas")
   .option("--control-plane-endpoint <host:port>", "where the kubeconfig leads, as behind a TCP balancer")
+  .option("--service-cidr <cidr>", "range of the ClusterIPs (default: 10.96.0.0/12)")
+  .option("--pod-network-cidr <cidr>", "range of the Pods' addresses (default: 10.244.0.0/16)")
+  .option("--service-dns-domain <domain>", "the cluster's domain (default: cluster.local)")
   .option("--detach", "return when the lab is up, and leave it running")
   .option("--demo", "apply deploy/demo and wait until it serves")
   .option("--no-restart", "leave processes that die by themselves down")
@@ -95,7 +98,7 @@ async function supervisorOf(options: LabOptions): Promise<SupervisorClient> {
 }
 
 function etcdctlEnv({ lab, paths }: LabRef): string {
-  const { outside } = addressesOf(lab.mode, lab.slot);
+  const { outside } = addressesOf(lab);
   const endpoints = Array.from({ length: lab.members }, (_, i) => `https://${outside.member(i + 1)}:${ports.client}`);
   return Object.entries({
     ETCDCTL_API: "3",

@@ -19,6 +19,9 @@ export interface UpOptions extends LabOptions {
   members?: number;
   tlsSans?: string;
   controlPlaneEndpoint?: string;
+  serviceCidr?: string;
+  podNetworkCidr?: string;
+  serviceDnsDomain?: string;
   nodes?: number;
   preset?: string;
   mode?: string;
@@ -103,6 +106,9 @@ async function startSupervisor(
     ...flag("mode", options.mode),
     ...flag("tls-sans", options.tlsSans),
     ...flag("control-plane-endpoint", options.controlPlaneEndpoint),
+    ...flag("service-cidr", options.serviceCidr),
+    ...flag("pod-network-cidr", options.podNetworkCidr),
+    ...flag("service-dns-domain", options.serviceDnsDomain),
     `--restart=${options.restart}`,
     `--remove=${options.rm ?? false}`,
     `--foreground=${!options.detach}`,

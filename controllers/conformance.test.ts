@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { call, configMap, TestWatch } from "../apiserver/http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../apiserver/testing.ts";
+import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { systemRand } from "../base/rand.ts";
 import { createGrpcClient } from "../client/grpc-client.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
-import { parseCidr } from "./nodeipam/cidr.ts";
 
 /**
  * Tests of upstream's conformance suite that need the apiserver and the controllers, but no node, each under its name

@@ -17,6 +17,7 @@ import {
 import { isNotFound } from "../apimachinery/status.ts";
 import { formatTime } from "../apimachinery/time.ts";
 import { startTestApiserver, type TestApiserver } from "../apiserver/testing.ts";
+import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { systemRand } from "../base/rand.ts";
@@ -25,7 +26,6 @@ import { Informer } from "../client/informer.ts";
 import { Scheduler } from "../scheduler/scheduler.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
-import { parseCidr } from "./nodeipam/cidr.ts";
 
 /** Controllers and scheduler over a real apiserver with a real store; the node agents are played by the test. */
 let server: TestApiserver;

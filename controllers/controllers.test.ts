@@ -12,13 +12,13 @@ import {
   Services,
 } from "../api/generated/resources.ts";
 import { formatTime } from "../apimachinery/time.ts";
+import { parseCidr } from "../base/cidr.ts";
 import { silentLogger } from "../base/logger.ts";
 import { seededRand } from "../base/rand.ts";
 import { MemoryApi } from "../client/testing/memory-api.ts";
 import { VirtualClock } from "../client/testing/virtual-clock.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
-import { parseCidr } from "./nodeipam/cidr.ts";
 import { deployment, node, service } from "./testing.ts";
 
 /** All controllers together over the API in memory, on a virtual clock, with an agent that makes bound Pods ready. */

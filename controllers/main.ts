@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import os from "node:os";
+import { parseCidr } from "../base/cidr.ts";
 import { systemClock } from "../base/clock.ts";
 import { FlagError, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
@@ -13,7 +14,6 @@ import { readTls } from "../net/tls.ts";
 import { loadAuthority } from "../pki/authority.ts";
 import { ControllerContext } from "./context.ts";
 import { startControllers } from "./controllers.ts";
-import { parseCidr } from "./nodeipam/cidr.ts";
 
 /** The controller-manager: all controllers in one process, of which one at a time leads. */
 const flags = {

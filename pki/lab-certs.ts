@@ -24,13 +24,7 @@ export interface LabCertsSpec {
   nodes: { name: string; ipAddresses: string[] }[];
 }
 
-const apiserverNames = [
-  "localhost",
-  "kubernetes",
-  "kubernetes.default",
-  "kubernetes.default.svc",
-  "kubernetes.default.svc.cluster.local",
-];
+const apiserverNames = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
 
 export async function writeLabCerts(dir: string, spec: LabCertsSpec): Promise<void> {
   const [cluster, etcd, frontProxy] = await Promise.all([

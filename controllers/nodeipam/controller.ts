@@ -1,8 +1,8 @@
 import { Nodes } from "../../api/generated/resources.ts";
+import type { Cidr } from "../../base/cidr.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
 import type { ControllerContext } from "../context.ts";
 import { Runner } from "../runner.ts";
-import type { Cidr } from "./cidr.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
 export interface NodeIpamOptions {

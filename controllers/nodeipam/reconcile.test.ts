@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
 import { node } from "../testing.ts";
-import { formatCidr, overlap, parseCidr } from "./cidr.ts";
 import { reconcile } from "./reconcile.ts";
 
 function assign(names: Record<string, string | undefined>, options: { cluster?: string; reserved?: string[] } = {}) {

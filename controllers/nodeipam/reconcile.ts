@@ -1,5 +1,5 @@
 import type { Node } from "../../api/generated/core-v1.ts";
-import { type Cidr, formatCidr, overlap, parseCidr } from "./cidr.ts";
+import { type Cidr, formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
 
 export interface State {
   nodes: Node[];

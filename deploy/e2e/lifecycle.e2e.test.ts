@@ -24,7 +24,7 @@ describe.each(users)("a lab of $name", (user) => {
     const lab = newLab("life", user);
     await lab.up("--members", "3", "--nodes", "0");
     const status = await lab.status();
-    const { outside } = addressesOf("netns", status.slot);
+    const { outside } = addressesOf({ mode: "netns", slot: status.slot });
     expect(status).toMatchObject({ name: "life", mode: "netns", preset: "lan", nodes: [] });
     expect(status.members.map(({ name, clientUrl }) => `${name} ${clientUrl}`)).toEqual(
       [1, 2, 3].map((i) => `etcd-${i} https://${outside.member(i)}:2379`),
@@ -245,3 +245,20 @@ function connects(host: string, port: number): Promise<string> {
     socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
   });
 }
+
+test("ranges and domain of its own: Services, Pods and tokens have them, and the demo serves", async () => {
+  const lab = newLab("ranges");
+  const ranges = ["--service-cidr", "10.200.0.0/16", "--pod-network-cidr", "10.50.0.0/16"];
+  await lab.up("--members", "1", "--nodes", "1", "--demo", ...ranges, "--service-dns-domain", "lab.example");
+  const json = async (path: string) => JSON.parse((await lab.rest(path)).body);
+  const kubernetes = await json("/api/v1/namespaces/default/services/kubernetes");
+  expect(kubernetes.spec.clusterIP).toBe("10.200.0.1");
+  const pods = await json("/api/v1/pods");
+  expect(pods.items.length).toBeGreaterThan(0);
+  for (const { status } of pods.items) expect(status.podIP).toMatch(/^10\.50\./);
+  const { issuer } = await json("/.well-known/openid-configuration");
+  expect(issuer).toBe("https://kubernetes.default.svc.lab.example");
+  await lab.must("down");
+  const changed = await lab.kubelab("up", "--service-cidr", "10.201.0.0/16");
+  expect(changed.stderr).toContain("was made with serviceCidr 10.200.0.0/16, which is fixed for its life");
+});

@@ -1,4 +1,5 @@
-import type { Mode } from "./lab-file.ts";
+import { formatCidr, parseCidr } from "../../base/cidr.ts";
+import type { LabFile } from "./lab-file.ts";
 
 /**
  * Who listens where in the lab of slot L (ARCHITECTURE.md, "Addresses"). `inside` is what the processes call each other,
@@ -40,8 +41,10 @@ export const ports = {
 
 /** The lab's own switch: everything's default route, and a dead end. */
 export const switchIp = "192.168.77.254";
+export const switchCidr = "192.168.77.0/24";
 
-export function addressesOf(mode: Mode, slot: number): Addresses {
+export function addressesOf(lab: Pick<LabFile, "mode" | "slot" | "serviceCidr" | "podNetworkCidr">): Addresses {
+  const { mode, slot, serviceCidr = "10.96.0.0/12", podNetworkCidr = "10.244.0.0/16" } = lab;
   const outside = plan(`127.${100 + slot}.0`);
   return mode === "host"
     ? {
@@ -55,10 +58,10 @@ export function addressesOf(mode: Mode, slot: number): Addresses {
     : {
         inside: plan("192.168.77"),
         outside,
-        clusterCidr: "10.244.0.0/16",
+        clusterCidr: podNetworkCidr,
         reservedCidr: undefined,
-        serviceCidr: "10.96.0.0/12",
-        kubernetesIp: "10.96.0.1",
+        serviceCidr,
+        kubernetesIp: formatCidr({ first: parseCidr(serviceCidr).first + 1, size: 1 }).replace("/32", ""),
       };
 }
 

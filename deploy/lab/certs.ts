@@ -12,13 +12,16 @@ export function writeCerts(lab: LabFile, paths: LabPaths): Promise<void> {
 }
 
 export function certsSpec(lab: LabFile): LabCertsSpec {
-  const { inside, outside, kubernetesIp } = addressesOf(lab.mode, lab.slot);
+  const { inside, outside, kubernetesIp } = addressesOf(lab);
   const both = (a: string, b: string) => [...new Set([a, b])];
   const endpoint = lab.controlPlaneEndpoint === undefined ? [] : [splitEndpoint(lab.controlPlaneEndpoint).host];
   const sans = [...endpoint, ...(lab.tlsSans ?? [])];
   return {
     apiserver: {
-      dnsNames: sans.filter((name) => isIP(name) === 0),
+      dnsNames: [
+        `kubernetes.default.svc.${lab.serviceDnsDomain ?? "cluster.local"}`,
+        ...sans.filter((name) => isIP(name) === 0),
+      ],
       ipAddresses: [
         kubernetesIp,
         ...both(inside.apiserver(1), outside.apiserver(1)),

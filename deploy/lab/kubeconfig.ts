@@ -7,7 +7,7 @@ import type { LabPaths } from "./paths.ts";
 
 /** The administrator's way in, as one file with the certificates in it: it works wherever it is copied to. */
 export function writeKubeconfig(lab: LabFile, paths: LabPaths): void {
-  const { outside } = addressesOf(lab.mode, lab.slot);
+  const { outside } = addressesOf(lab);
   const data = (file: string) => readFileSync(join(paths.certs, file)).toString("base64");
   const name = `kubelab-${lab.name}`;
   const config = {

@@ -19,6 +19,10 @@ export interface LabFile {
   tlsSans?: string[] | undefined;
   /** `host:port` under which the API is reached from outside, as behind a TCP balancer. */
   controlPlaneEndpoint?: string | undefined;
+  /** Ranges of the Services' and Pods' addresses, and the cluster's domain, where they are not the usual ones. */
+  serviceCidr?: string | undefined;
+  podNetworkCidr?: string | undefined;
+  serviceDnsDomain?: string | undefined;
 }
 
 export const formatVersion = 1;
@@ -32,6 +36,9 @@ export interface LabRequest {
   preset?: PresetName | undefined;
   tlsSans?: string[] | undefined;
   controlPlaneEndpoint?: string | undefined;
+  serviceCidr?: string | undefined;
+  podNetworkCidr?: string | undefined;
+  serviceDnsDomain?: string | undefined;
 }
 
 /** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
@@ -63,9 +70,20 @@ function isWhole(lab: Partial<LabFile>): lab is LabFile {
   );
 }
 
+const fixed = [
+  "members",
+  "mode",
+  "preset",
+  "tlsSans",
+  "controlPlaneEndpoint",
+  "serviceCidr",
+  "podNetworkCidr",
+  "serviceDnsDomain",
+] as const;
+
 /** What a lab that exists becomes under a new `up`: the same, or a StartError that says what cannot change. */
 export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
-  for (const key of ["members", "mode", "preset", "tlsSans", "controlPlaneEndpoint"] as const) {
+  for (const key of fixed) {
     if (asked[key] !== undefined && String(asked[key]) !== String(lab[key])) {
       throw new StartError(
         `lab ${lab.name} was made with ${key} ${lab[key]}, which is fixed for its life; ` +

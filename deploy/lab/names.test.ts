@@ -21,12 +21,13 @@ test("the API has the names that were asked for, and the kubeconfig leads to the
       name: "x",
       tlsSans: ["*.lab.example", "192.0.2.7"],
       controlPlaneEndpoint: "api.example.org:8443",
+      serviceDnsDomain: "lab.example.com",
     });
-    const named = { ...lab, tlsSans: asked.tlsSans, controlPlaneEndpoint: asked.controlPlaneEndpoint };
+    const named = { ...lab, ...asked, mode: lab.mode, members: 1, nodes: 0, preset: lab.preset };
     await writeCerts(named, paths);
     writeKubeconfig(named, paths);
     const certificate = new X509Certificate(readFileSync(join(paths.certs, "apiserver.crt")));
-    for (const name of ["kubernetes.default.svc", "a.lab.example", "api.example.org"])
+    for (const name of ["kubernetes.default.svc.lab.example.com", "a.lab.example", "api.example.org"])
       assert.ok(certificate.checkHost(name), name);
     for (const ip of ["192.0.2.7", "127.107.0.221"]) assert.ok(certificate.checkIP(ip), ip);
     const { clusters } = parse(readFileSync(paths.kubeconfig, "utf8"));
@@ -43,6 +44,26 @@ const refused: [string, Partial<Parameters<typeof checkedRequest>[0]>, RegExp][]
     { controlPlaneEndpoint: "api" },
     /--control-plane-endpoint must be HOST:PORT, not "api"/,
   ],
+  ["a range that is none", { serviceCidr: "10.1" }, /--service-cidr must be a range such as 10.96.0.0\/12, not "10.1"/],
+  [
+    "a range within",
+    { serviceCidr: "10.96.0.1/16" },
+    /must begin at its first address: 10.96.0.0\/16, not 10.96.0.1\/16/,
+  ],
+  ["a Service range without end", { serviceCidr: "10.0.0.0/8" }, /must have 4 to 1048576 addresses/],
+  [
+    "too few Pods",
+    { podNetworkCidr: "10.50.0.0/24", nodes: 2 },
+    /must have 512 to 16777216 addresses, 10.50.0.0\/24 has 256/,
+  ],
+  [
+    "Pods among the Services",
+    { podNetworkCidr: "10.100.0.0/16" },
+    /--pod-network-cidr 10.100.0.0\/16 overlaps with --service-cidr 10.96.0.0\/12/,
+  ],
+  ["Services in the lab's network", { serviceCidr: "192.168.0.0/16" }, /overlaps with 192.168.77.0\/24, the lab's own/],
+  ["ranges where the slot has them", { mode: "host", serviceCidr: "10.9.0.0/16" }, /need --mode netns/],
+  ["a domain with a blank", { serviceDnsDomain: "a b" }, /must be a DNS name such as cluster.local, not "a b"/],
   ["a port that there is not", { controlPlaneEndpoint: "api:70000" }, /must be HOST:PORT/],
 ];
 for (const [name, asked, text] of refused)

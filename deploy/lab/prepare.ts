@@ -6,6 +6,7 @@ import { writeKubeconfig } from "./kubeconfig.ts";
 import { formatVersion, type LabFile, type LabRequest, readLabFile, reconcileLab, writeLabFile } from "./lab-file.ts";
 import { chooseMode } from "./mode.ts";
 import { type LabPaths, labPaths, runtimeDir } from "./paths.ts";
+import { checkedRequest } from "./request.ts";
 import { lockDir, lockSlot } from "./slots.ts";
 import { createNetnsWorld, hostWorld, type World } from "./world.ts";
 
@@ -33,9 +34,8 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
   const members = known?.members ?? asked.members ?? 3;
   const { slot } = await lockSlot(known?.slot, { members });
   const preset = asked.preset ?? "lan";
-  const { tlsSans, controlPlaneEndpoint } = asked;
-  const fresh = { formatVersion, name: asked.name, mode, slot, members, nodes: asked.nodes ?? 2, preset };
-  const lab = known ?? { ...fresh, tlsSans, controlPlaneEndpoint };
+  const lab = known ?? { ...asked, formatVersion, mode, slot, members, nodes: asked.nodes ?? 2, preset };
+  checkedRequest(lab); // which ranges may be depends on the mode and the nodes
   const paths = labPaths(dir);
   let world: World | undefined;
   try {

@@ -48,7 +48,7 @@ export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): 
 }
 
 function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
-  const { inside, outside } = addressesOf(lab.mode, lab.slot);
+  const { inside, outside } = addressesOf(lab);
   const name = `etcd-${i}`;
   const { heartbeatMs, electionMs } = presets[lab.preset];
   const peerUrl = (k: number) => `https://${inside.member(k)}:${ports.peer}`;
@@ -83,7 +83,7 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
 }
 
 function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
-  const { inside, outside, serviceCidr } = addressesOf(lab.mode, lab.slot);
+  const { inside, outside, serviceCidr } = addressesOf(lab);
   const { tolerationSeconds } = presets[lab.preset];
   const cert = (file: string) => join(paths.certs, file);
   return {
@@ -105,7 +105,7 @@ function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
       `--kubelet-client-certificate=${cert("apiserver-kubelet-client.crt")}`,
       `--kubelet-client-key=${cert("apiserver-kubelet-client.key")}`,
       `--kubelet-certificate-authority=${cert("ca.crt")}`,
-      "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+      `--service-account-issuer=https://kubernetes.default.svc.${lab.serviceDnsDomain ?? "cluster.local"}`,
       `--service-account-key-file=${cert("sa.pub")}`,
       `--service-account-signing-key-file=${cert("sa.key")}`,
       "--enable-bootstrap-token-auth=true",
@@ -123,7 +123,7 @@ function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
 }
 
 function controllerManager(lab: LabFile, paths: LabPaths): ProcessSpec {
-  const { inside, clusterCidr, reservedCidr } = addressesOf(lab.mode, lab.slot);
+  const { inside, clusterCidr, reservedCidr } = addressesOf(lab);
   const { nodeMonitorPeriodMs, nodeMonitorGraceSeconds } = presets[lab.preset];
   return {
     name: "controller-manager",
@@ -146,7 +146,7 @@ function controllerManager(lab: LabFile, paths: LabPaths): ProcessSpec {
 }
 
 function scheduler(lab: LabFile, paths: LabPaths): ProcessSpec {
-  const { inside } = addressesOf(lab.mode, lab.slot);
+  const { inside } = addressesOf(lab);
   return {
     name: "scheduler",
     place: "scheduler",
@@ -161,7 +161,7 @@ function scheduler(lab: LabFile, paths: LabPaths): ProcessSpec {
 }
 
 function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): ProcessSpec {
-  const { inside } = addressesOf(lab.mode, lab.slot);
+  const { inside } = addressesOf(lab);
   return {
     name: `node-${n}/runtime`,
     place: `node-${n}`,
@@ -180,7 +180,7 @@ function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): 
 }
 
 function agent(lab: LabFile, paths: LabPaths, n: number): ProcessSpec {
-  const { inside } = addressesOf(lab.mode, lab.slot);
+  const { inside } = addressesOf(lab);
   const { nodeLeaseSeconds, nodeStatusUpdateSeconds } = presets[lab.preset];
   return {
     name: `node-${n}/agent`,
@@ -205,7 +205,7 @@ function agent(lab: LabFile, paths: LabPaths, n: number): ProcessSpec {
 }
 
 function proxy(lab: LabFile, paths: LabPaths, n: number, name: string): ProcessSpec {
-  const { inside, outside, serviceCidr } = addressesOf(lab.mode, lab.slot);
+  const { inside, outside, serviceCidr } = addressesOf(lab);
   const host = lab.mode === "host";
   return {
     name,
@@ -237,7 +237,7 @@ function leaderElection(lab: LabFile): string[] {
 
 /** Where the API is and who is calling. */
 function identity(lab: LabFile, paths: LabPaths, who: string): string[] {
-  const { inside } = addressesOf(lab.mode, lab.slot);
+  const { inside } = addressesOf(lab);
   return [
     `--apiserver=${inside.apiserver(1)}:${ports.grpc}`,
     `--ca-file=${join(paths.certs, "ca.crt")}`,

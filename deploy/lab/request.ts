@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
+import { type Cidr, formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
 import { StartError } from "../../base/process.ts";
-import { maxNodes } from "./addresses.ts";
+import { maxNodes, switchCidr } from "./addresses.ts";
 import { splitEndpoint } from "./kubeconfig.ts";
 import type { LabRequest, Mode } from "./lab-file.ts";
 import { type PresetName, presetNames } from "./presets.ts";
@@ -14,8 +15,12 @@ export function checkedRequest(asked: {
   mode?: string | undefined;
   tlsSans?: string[] | undefined;
   controlPlaneEndpoint?: string | undefined;
+  serviceCidr?: string | undefined;
+  podNetworkCidr?: string | undefined;
+  serviceDnsDomain?: string | undefined;
 }): LabRequest {
   const { name, members, nodes, preset, mode, tlsSans, controlPlaneEndpoint } = asked;
+  const { serviceCidr, podNetworkCidr, serviceDnsDomain } = asked;
   const refuse = (line: string): never => {
     throw new StartError(line);
   };
@@ -37,6 +42,10 @@ export function checkedRequest(asked: {
     if (!isName(host) || !(Number.isInteger(port) && port > 0 && port < 65_536))
       refuse(`--control-plane-endpoint must be HOST:PORT, not "${controlPlaneEndpoint}"`);
   }
+  const wrongRange = rangeProblem({ ...asked, nodes: nodes ?? 1 });
+  if (wrongRange !== undefined) refuse(wrongRange);
+  if (serviceDnsDomain !== undefined && (!isName(serviceDnsDomain) || isIP(serviceDnsDomain) !== 0))
+    refuse(`--service-dns-domain must be a DNS name such as cluster.local, not "${serviceDnsDomain}"`);
   return {
     name,
     members,
@@ -45,9 +54,48 @@ export function checkedRequest(asked: {
     mode: mode as Mode | undefined,
     tlsSans,
     controlPlaneEndpoint,
+    serviceCidr,
+    podNetworkCidr,
+    serviceDnsDomain,
   };
 }
 
 const isName = (text: string): boolean =>
   isIP(text) !== 0 ||
   (text.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(text));
+
+/** Why these ranges cannot be: each well formed and large enough, none in another or in what the lab itself uses. */
+function rangeProblem({ mode, nodes, ...asked }: LabRanges): string | undefined {
+  if (mode === "host" && (asked.serviceCidr ?? asked.podNetworkCidr) !== undefined)
+    return "--service-cidr and --pod-network-cidr need --mode netns: in mode host a lab has the ranges of its slot";
+  const taken: [string, Cidr][] = [
+    ["127.0.0.0/8, the machine's own", parseCidr("127.0.0.0/8")],
+    [`${switchCidr}, the lab's own network`, parseCidr(switchCidr)],
+  ];
+  const wanted = [
+    ["--service-cidr", asked.serviceCidr ?? "10.96.0.0/12", 2 ** 2, 2 ** 20],
+    ["--pod-network-cidr", asked.podNetworkCidr ?? "10.244.0.0/16", 256 * Math.max(1, nodes), 2 ** 24],
+  ] as const;
+  for (const [flag, text, least, most] of wanted) {
+    let range: Cidr;
+    try {
+      range = parseCidr(text);
+    } catch {
+      return `${flag} must be a range such as 10.96.0.0/12, not "${text}"`;
+    }
+    if (formatCidr(range) !== text) return `${flag} must begin at its first address: ${formatCidr(range)}, not ${text}`;
+    if (range.size < least || range.size > most)
+      return `${flag} must have ${least} to ${most} addresses, ${text} has ${range.size}`;
+    const other = taken.find(([, one]) => overlap(one, range));
+    if (other) return `${flag} ${text} overlaps with ${other[0]}`;
+    taken.push([`${flag} ${text}`, range]);
+  }
+  return undefined;
+}
+
+interface LabRanges {
+  mode?: string | undefined;
+  nodes: number;
+  serviceCidr?: string | undefined;
+  podNetworkCidr?: string | undefined;
+}

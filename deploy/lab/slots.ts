@@ -74,7 +74,7 @@ export async function lockSlot(
 
 /** Opens and closes what the lab will listen on from the start. */
 async function tryAddresses(slot: number, { members }: { members: number }): Promise<void> {
-  const { outside } = addressesOf("netns", slot);
+  const { outside } = addressesOf({ mode: "netns", slot });
   const wanted: [string, number][] = [
     [outside.apiserver(1), ports.secure],
     [outside.apiserver(1), ports.grpc],

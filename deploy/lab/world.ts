@@ -38,7 +38,7 @@ export const hostWorld = (): World => {
  * of the lab, and that one ends when its stdin does: whatever happens to the supervisor, nothing outlives it.
  */
 export async function createNetnsWorld(lab: LabFile): Promise<World> {
-  const addresses = addressesOf("netns", lab.slot);
+  const addresses = addressesOf(lab);
   const pins = join(runtimeDir(lab.slot), "net");
   mkdirSync(pins, { recursive: true, mode: 0o700 });
   const whole = await boot(["unshare", ...unshareFlags()], labScript(placesOf(lab, addresses), addresses, pins), 1);

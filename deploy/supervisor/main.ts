@@ -33,6 +33,9 @@ const flagSpec = {
   mode: { type: "string", optional: true, help: "netns or host; found out without it" },
   "tls-sans": { type: "strings", help: "more names and addresses of the apiserver's certificate" },
   "control-plane-endpoint": { type: "string", optional: true, help: "HOST:PORT that the kubeconfig names" },
+  "service-cidr": { type: "string", optional: true, help: "range of the ClusterIPs" },
+  "pod-network-cidr": { type: "string", optional: true, help: "range of the Pods' addresses" },
+  "service-dns-domain": { type: "string", optional: true, help: "the cluster's domain" },
   "started-at": { type: "number", default: 0, help: "wall time in ms at which `up` was called" },
   foreground: { type: "boolean", default: false, help: "end with stdin" },
   restart: { type: "boolean", default: true, help: "bring back processes that die by themselves" },
@@ -137,12 +140,19 @@ async function serve(
 function adminClient({ lab, paths }: PreparedLab): ReturnType<typeof createGrpcClient> {
   const file = (name: string) => join(paths.certs, name);
   return createGrpcClient({
-    servers: [`${addressesOf(lab.mode, lab.slot).outside.apiserver(1)}:${ports.grpc}`],
+    servers: [`${addressesOf(lab).outside.apiserver(1)}:${ports.grpc}`],
     tls: readTls({ certFile: file("admin.crt"), keyFile: file("admin.key"), caFile: file("ca.crt") }),
   });
 }
 
 function requestOf(flags: Flags<typeof flagSpec>): Parameters<typeof checkedRequest>[0] {
-  const { "tls-sans": sans, "control-plane-endpoint": controlPlaneEndpoint } = flags;
-  return { ...flags, tlsSans: sans.length > 0 ? [...sans] : undefined, controlPlaneEndpoint };
+  const { "tls-sans": sans } = flags;
+  return {
+    ...flags,
+    tlsSans: sans.length > 0 ? [...sans] : undefined,
+    controlPlaneEndpoint: flags["control-plane-endpoint"],
+    serviceCidr: flags["service-cidr"],
+    podNetworkCidr: flags["pod-network-cidr"],
+    serviceDnsDomain: flags["service-dns-domain"],
+  };
 }

@@ -24,7 +24,7 @@ export class Members {
   readonly #clients: { name: string; clientUrl: string; client: GrpcClient }[];
 
   constructor(lab: LabFile, paths: LabPaths) {
-    const { outside } = addressesOf(lab.mode, lab.slot);
+    const { outside } = addressesOf(lab);
     const file = (name: string) => join(paths.certs, "etcd", name);
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
     this.#clients = memberNames(lab).map((name, i) => {

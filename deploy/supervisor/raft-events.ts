@@ -17,7 +17,7 @@ export class RaftEvents {
   readonly #changes = new Map<string, LeaderChanges>();
 
   constructor(lab: LabFile, paths: LabPaths, events: EventLog, clock: Clock, signal: AbortSignal) {
-    const { outside } = addressesOf(lab.mode, lab.slot);
+    const { outside } = addressesOf(lab);
     const file = (name: string) => join(paths.certs, "etcd", name);
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
     for (const [i, name] of memberNames(lab).entries()) {

@@ -149,7 +149,7 @@ export class Supervisor {
 
   async status(): Promise<LabStatus> {
     const { lab, paths, modeReason, members } = this.#options;
-    const { outside } = addressesOf(lab.mode, lab.slot);
+    const { outside } = addressesOf(lab);
     const asked = await members.status(1000);
     const processes = this.#manager.status();
     const find = (name: string) => processes.find((process) => process.name === name)!;
