@@ -10,6 +10,7 @@ import { aborted, runProcess, StartError } from "../base/process.ts";
 import { EtcdClient } from "../etcd-raft/client/client.ts";
 import { GrpcServer } from "../net/grpc-server.ts";
 import { readTls } from "../net/tls.ts";
+import { imagePolicyOf } from "./admission/image-policy.ts";
 import { HttpServer } from "./http/server.ts";
 import { auditAndEncryption, securityFlags, securityOptions } from "./security-flags.ts";
 import { Apiserver } from "./server.ts";
@@ -59,6 +60,7 @@ runProcess(log, async (signal) => {
         default: [],
         help: "plug-ins besides those that are on by default",
       },
+      "admission-control-config-file": { type: "string", optional: true, help: "configuration of plug-ins" },
       "disable-admission-plugins": { type: "strings", default: [], help: "plug-ins to leave out" },
       ...securityFlags,
       "listen-outside": {
@@ -130,7 +132,13 @@ runProcess(log, async (signal) => {
           notReady: flags["default-not-ready-toleration-seconds"],
           unreachable: flags["default-unreachable-toleration-seconds"],
         },
-        admissionPlugins: { enable: flags["enable-admission-plugins"], disable: flags["disable-admission-plugins"] },
+        admissionPlugins: {
+          enable: flags["enable-admission-plugins"],
+          disable: flags["disable-admission-plugins"],
+          imagePolicy: flags["admission-control-config-file"]
+            ? imagePolicyOf(flags["admission-control-config-file"])
+            : undefined,
+        },
         advertise: { address: advertised, port: securePort },
         security: securityOptions(flags, flags["client-ca-file"]),
         flowControl: {

@@ -9,7 +9,7 @@ import type { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
-import { admissionPlugins } from "./admission/plugins.ts";
+import { admissionPlugins, type PluginOptions } from "./admission/plugins.ts";
 import { ApiServicesController } from "./aggregation/controller.ts";
 import { RemoteApis } from "./aggregation/remote-apis.ts";
 import { Audit } from "./audit/audit.ts";
@@ -56,7 +56,7 @@ export interface ApiserverOptions {
   serviceClusterIPRange: string;
   serviceNodePortRange: string;
   tolerationSeconds: { notReady: number; unreachable: number };
-  admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
+  admissionPlugins?: Pick<PluginOptions, "enable" | "disable" | "imagePolicy">;
   advertise: { address: string; port: number };
   security?: SecurityOptions;
   flowControl?: FlowControlOptions;
@@ -115,7 +115,7 @@ export class Apiserver {
     table.addSource(new Definitions(this.#cache, webhookConverter(webhookContext)));
     const remotes = new RemoteApis(this.#cache, below, options.proxyClient);
     const cluster = clusterOf(this.#cache, storage, () => table.all);
-    const { tolerationSeconds, admissionPlugins: { enable, disable } = {} } = options;
+    const { tolerationSeconds } = options;
     const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand, log });
     const { authenticator, authorizer, rbac, tokens, makers } = security;
     const plugins = admissionPlugins({
@@ -125,8 +125,7 @@ export class Apiserver {
       metrics,
       clock,
       rand,
-      enable,
-      disable,
+      ...options.admissionPlugins,
     });
     const admission = admissionChain([escalationCheck(rbac, authorizer), ...plugins], cluster);
     const context = {

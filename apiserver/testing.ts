@@ -56,7 +56,7 @@ export interface TestApiserverOptions {
   allowLoopbackEndpoints?: boolean;
   tolerationSeconds?: number;
   /** Without ServiceAccount, which would wait for a controller, unless asked for. */
-  admissionPlugins?: { enable?: readonly string[]; disable?: readonly string[] };
+  admissionPlugins?: ConstructorParameters<typeof Apiserver>[0]["admissionPlugins"];
   serviceClusterIPRange?: string;
   log?: Logger;
   security?: SecurityOptions;

@@ -93,6 +93,12 @@ describe("--enable-admission-plugins and --disable-admission-plugins", () => {
   });
 
   test.each([
+    [
+      "what has no configuration",
+      ["ImagePolicyWebhook"],
+      [],
+      'couldn\'t init admission plugin "ImagePolicyWebhook": no config specified',
+    ],
     ["a name that there is not", ["X"], [], 'enable-admission-plugins plugin "X" is unknown'],
     [
       "both at once",

@@ -7,6 +7,7 @@ import type { Plugin } from "./chain.ts";
 import { defaultIngressClass, defaultStorageClass, persistentVolumeClaimResize } from "./default-classes.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
 import { Expressions } from "./expressions.ts";
+import { type ImagePolicy, imagePolicyWebhook } from "./image-policy.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
@@ -30,6 +31,8 @@ export interface PluginOptions {
   /** Beside those that are on by default. */
   enable?: readonly string[] | undefined;
   disable?: readonly string[] | undefined;
+  /** Of ImagePolicyWebhook, which is nothing without it. */
+  imagePolicy?: ImagePolicy | undefined;
 }
 
 /** The plug-ins that are on, in upstream's order. Throws RangeError for a name that there is not. */
@@ -44,6 +47,7 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
     nodeRestriction,
     taintNodesByCondition,
     alwaysPullImages,
+    imagePolicyWebhook(options.imagePolicy, { ...options, call: options.callWebhook }),
     podSecurity,
     priority,
     defaultTolerationSeconds(options.tolerationSeconds),
@@ -67,7 +71,13 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
   const both = enable.filter((name) => disable.includes(name));
   if (both.length > 0)
     throw new RangeError(`[${both.join(" ")}] in enable-admission-plugins and disable-admission-plugins overlapped`);
+  if (enable.includes("ImagePolicyWebhook") && options.imagePolicy === undefined)
+    throw new RangeError('couldn\'t init admission plugin "ImagePolicyWebhook": no config specified');
   return all.filter(({ name }) => !disable.includes(name) && (!offByDefault.has(name) || enable.includes(name)));
 }
 
-const offByDefault: ReadonlySet<string> = new Set(["AlwaysPullImages", "ExtendedResourceToleration"]);
+const offByDefault: ReadonlySet<string> = new Set([
+  "AlwaysPullImages",
+  "ExtendedResourceToleration",
+  "ImagePolicyWebhook",
+]);

@@ -101,7 +101,7 @@ function specOf(attributes: Attributes): SubjectAccessReview["spec"] {
 }
 
 /** Answers are kept for as long as they say, by the JSON of the question. */
-function remembering<Q, A>(clock: Clock, ask: (question: Q) => Promise<{ value: A; ms: number }>) {
+export function remembering<Q, A>(clock: Clock, ask: (question: Q) => Promise<{ value: A; ms: number }>) {
   const known = new LRUCache<string, { value: A; until: number }>({ max: 4096 });
   return async (question: Q): Promise<A> => {
     const key = JSON.stringify(question);
