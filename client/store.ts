@@ -1,15 +1,8 @@
-import type { KubernetesObject, ObjectKey } from "../apimachinery/object.ts";
+import type { KubernetesObject } from "../apimachinery/object.ts";
 
 /** `namespace/name`, or `name` for cluster-scoped objects: how stores and workqueues name an object. */
 export function keyOf({ metadata }: KubernetesObject): string {
   return metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
-}
-
-export function splitKey(key: string): ObjectKey & { namespace: string | undefined } {
-  const slash = key.indexOf("/");
-  return slash < 0
-    ? { namespace: undefined, name: key }
-    : { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
 }
 
 /** What readers of an informer see. The objects are shared: never change one. */
