@@ -5,6 +5,8 @@ export interface Example {
   columns: readonly string[];
   /** What kubectl says when it is applied again; `unchanged` without it. */
   again?: "configured";
+  /** What to wait for (kubectl wait --for) before it is looked at: a controller of the server has its say. */
+  until?: string;
 }
 
 const selector = { matchLabels: { app: "web" } };
@@ -266,7 +268,7 @@ export const examples: Record<string, Example> = {
         expirationSeconds: 3600,
       },
     },
-    columns: ["AGE", "example.com/signer", "60m", "Pending"],
+    columns: ["AGE", "example.com/signer", "kubernetes-admin", "60m", "Pending"],
   },
   "flowcontrol.apiserver.k8s.io/v1 FlowSchema": {
     body: {
@@ -338,7 +340,8 @@ export const examples: Record<string, Example> = {
         insecureSkipTLSVerify: true,
       },
     },
-    columns: ["kube-system/metrics", "Unknown", "AGE"],
+    until: "condition=Available=False",
+    columns: ["kube-system/metrics", "False (ServiceNotFound)", "AGE"],
   },
   "networking.k8s.io/v1 IPAddress": {
     body: {

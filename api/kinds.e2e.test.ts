@@ -60,7 +60,7 @@ describe.skipIf(kubectls.length === 0).each(kubectls)("%s", (binary) => {
       );
     });
 
-  test.each(Object.entries(examples))("%s", async (title, { body, columns, again = "unchanged" }) => {
+  test.each(Object.entries(examples))("%s", async (title, { body, columns, again = "unchanged", until }) => {
     const [apiVersion, kind] = title.split(" ") as [string, string];
     const row = resources().find(
       (r) => r.kind === kind && apiVersion === (r.group ? `${r.group}/${r.version}` : r.version),
@@ -74,6 +74,7 @@ describe.skipIf(kubectls.length === 0).each(kubectls)("%s", (binary) => {
     // Old ones compare the lists of kinds that they do not know as a whole, and find defaults in them.
     if (binary === kubectls[0]) expect(await run("apply", "-f", path)).toBe(`${id} ${again}\n`);
     expect(await run("get", resource, name, "-o", "jsonpath={.kind} {.apiVersion}")).toBe(`${kind} ${apiVersion}`);
+    if (until) await run("wait", `--for=${until}`, resource, name);
     const [head = "", line = ""] = (await run("get", resource, name, "-o", "wide")).split("\n");
     const cells = (text: string) => text.trim().split(/ {2,}/);
     expect(cells(head)).toEqual(row.columns.map((c) => c.name.toUpperCase()));
