@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { KubernetesObject } from "../apimachinery/object.ts";
+import { sameJson } from "../apimachinery/same-json.ts";
 
 /** What most rows need for prepareForCreate and its like: who owns status, and when `generation` counts. */
 type WithStatus = KubernetesObject & { status?: unknown };
@@ -39,7 +39,7 @@ export function startGeneration(object: KubernetesObject): void {
 /** One more when anything but metadata and status changed, or when deletion began. */
 export function countGeneration(object: KubernetesObject, old: KubernetesObject): void {
   const generation = old.metadata.generation ?? 0;
-  const changed = !isDeepStrictEqual(withoutMeta(object), withoutMeta(old));
+  const changed = !sameJson(withoutMeta(object), withoutMeta(old));
   if (changed || generation > 0) object.metadata.generation = changed ? generation + 1 : generation;
   else delete object.metadata.generation;
 }

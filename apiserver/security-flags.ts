@@ -4,9 +4,9 @@ import type { FlagSpec, Flags } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
 import { AuditLog } from "./audit/log.ts";
 import { parsePolicy } from "./audit/policy.ts";
-import { webhookOf } from "./authn/webhooks.ts";
 import type { SecurityOptions } from "./security.ts";
 import { Encryption } from "./storage/encryption.ts";
+import { webhookOf } from "./webhook-client.ts";
 
 /** The flags of authentication, authorization, audit and encryption, and the files that they name. */
 export const securityFlags = {

@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { createdColumn, nameColumn } from "../columns.ts";
 import type {
   CustomResourceDefinition,
@@ -36,7 +36,7 @@ export const customResourceDefinitions: Resource<CustomResourceDefinition> = def
   prepareForUpdate(definition, old) {
     keepStatus(definition, old);
     const generation = old.metadata.generation ?? 0;
-    definition.metadata.generation = isDeepStrictEqual(definition.spec, old.spec) ? generation : generation + 1;
+    definition.metadata.generation = sameJson(definition.spec, old.spec) ? generation : generation + 1;
     addStorageVersion(definition);
   },
   prepareForStatusUpdate: keepAllButStatus,

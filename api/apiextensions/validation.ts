@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   child,
   type FieldError,
@@ -10,6 +9,7 @@ import {
 } from "../../apimachinery/field-error.ts";
 import { compileJsonPath } from "../../apimachinery/json-path.ts";
 import { dns1035Label, dns1123Subdomain } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonSchema } from "../../apimachinery/schema/structural.ts";
 import { validateClient, validateVersions } from "../admissionregistration/webhook-configuration.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -110,7 +110,7 @@ function* validateNames(names: CustomResourceDefinitionNames, at: string): Probl
 function* validateVersionParts(versions: CustomResourceDefinitionVersion[], old?: CustomResourceDefinition): Problems {
   const [first] = versions;
   function* each<K extends keyof CustomResourceDefinitionVersion>(key: K, top: string = key) {
-    const same = first?.[key] !== undefined && versions.every((v) => isDeepStrictEqual(v[key], first[key]));
+    const same = first?.[key] !== undefined && versions.every((v) => sameJson(v[key], first[key]));
     for (const [i, version] of same ? [[0, first!] as const] : versions.entries())
       yield [version[key], same ? `spec.${top}` : `spec.versions[${i}].${key}`, version.name] as const;
   }
@@ -118,7 +118,7 @@ function* validateVersionParts(versions: CustomResourceDefinitionVersion[], old?
     const schema = value?.openAPIV3Schema as JsonSchema | undefined;
     const before = old?.spec.versions.find(({ name }) => name === version)?.schema;
     if (schema === undefined) yield required(`${at}.openAPIV3Schema`, "schemas are required");
-    else if (!isDeepStrictEqual(value, before)) yield* validateSchema(schema, `${at}.openAPIV3Schema`);
+    else if (!sameJson(value, before)) yield* validateSchema(schema, `${at}.openAPIV3Schema`);
   }
   for (const [value, at] of each("subresources")) if (value?.scale) yield* validateScale(value.scale, `${at}.scale`);
   for (const [columns = [], at] of each("additionalPrinterColumns"))

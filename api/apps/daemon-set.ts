@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import { invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { DaemonSet } from "../generated/apps-v1.ts";
@@ -34,7 +34,7 @@ export const daemonSets: Resource<DaemonSet> = defineResource(DaemonSets, {
   prepareForUpdate(set, old) {
     keepStatus(set, old);
     countGeneration(set, old);
-    const changed = !isDeepStrictEqual(set.spec.template, old.spec.template);
+    const changed = !sameJson(set.spec.template, old.spec.template);
     count(set, generationOf(old) + (changed ? 1 : 0));
   },
   prepareForStatusUpdate: keepAllButStatus,

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
@@ -33,7 +33,7 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
     keepStatus(deployment, old);
     countGeneration(deployment, old);
     // Annotations reach the ReplicaSets, so they count too.
-    if (!isDeepStrictEqual(deployment.metadata.annotations ?? {}, old.metadata.annotations ?? {}))
+    if (!sameJson(deployment.metadata.annotations ?? {}, old.metadata.annotations ?? {}))
       deployment.metadata.generation = (old.metadata.generation ?? 0) + 1;
   },
   prepareForStatusUpdate(deployment, old) {

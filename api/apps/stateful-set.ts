@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   forbiddenField,
   invalidValue,
@@ -8,6 +7,7 @@ import {
   shaped,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { StatefulSet } from "../generated/apps-v1.ts";
@@ -112,7 +112,7 @@ const mutable = [
 function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): Problems {
   const fixed = (whole: StatefulSet["spec"]) =>
     Object.fromEntries(Object.entries(whole).filter(([key]) => !mutable.includes(key as never)));
-  if (isDeepStrictEqual(fixed(spec), fixed(old.spec))) return;
+  if (sameJson(fixed(spec), fixed(old.spec))) return;
   const list = mutable.map((key) => `'${key}'`);
   const text = `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
   yield forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`);

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   type FieldError,
   forbiddenField,
@@ -9,6 +8,7 @@ import {
 } from "../../apimachinery/field-error.ts";
 import type { LabelSelector } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject, ObjectMeta } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatSelector, labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
@@ -60,9 +60,7 @@ export function* validateLongRunning(template: PodTemplateSpec | undefined, kind
 }
 
 export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): FieldError[] =>
-  isDeepStrictEqual(spec.selector, old.spec.selector)
-    ? []
-    : [invalidValue("spec.selector", spec.selector ?? null, immutable)];
+  sameJson(spec.selector, old.spec.selector) ? [] : [invalidValue("spec.selector", spec.selector ?? null, immutable)];
 
 /** What a Scale shows of its object's metadata. */
 export function scaleMetadata({ name, namespace, uid, resourceVersion, creationTimestamp }: ObjectMeta): ObjectMeta {

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
 import { ageColumn, column, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
@@ -85,7 +85,7 @@ function* validateGeneratedSelector({ metadata, spec }: Job): Problems {
 /** While a Job is suspended and never started, where its Pods may run can still be said. */
 function* onlySome({ spec }: Job, old: Job): Problems {
   const before = old.spec;
-  if (!isDeepStrictEqual(spec.completions, before.completions)) {
+  if (!sameJson(spec.completions, before.completions)) {
     const elastic = spec.completionMode === "Indexed" && spec.completions !== undefined;
     if (!elastic) yield* immutableField("spec.completions", spec.completions, before.completions);
     else if (spec.completions !== spec.parallelism)
@@ -94,7 +94,7 @@ function* onlySome({ spec }: Job, old: Job): Problems {
   const steerable = before.suspend === true && old.status?.startTime === undefined;
   const fixed = (template: PodTemplateSpec) => (steerable ? withoutPlacement(template) : template);
   yield* immutableField("spec.selector", spec.selector, before.selector);
-  if (!isDeepStrictEqual(fixed(spec.template), fixed(before.template)))
+  if (!sameJson(fixed(spec.template), fixed(before.template)))
     yield* immutableField("spec.template", spec.template, before.template);
   const keys = ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] as const;
   for (const key of keys) yield* immutableField(`spec.${key}`, spec[key], before[key]);

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import { forbiddenField, invalidValue, type Problems, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import type { ConfigMap } from "../generated/core-v1.ts";
 import { ConfigMaps } from "../generated/resources.ts";
@@ -34,7 +34,7 @@ export function* frozen<T extends { immutable?: boolean }>(
   if (!old.immutable) return;
   const text = "field is immutable when `immutable` is set";
   if (!object.immutable) yield forbiddenField("immutable", text);
-  for (const key of keys) if (!isDeepStrictEqual(object[key] ?? {}, old[key] ?? {})) yield forbiddenField(key, text);
+  for (const key of keys) if (!sameJson(object[key] ?? {}, old[key] ?? {})) yield forbiddenField(key, text);
 }
 
 function* validateData({ data = {}, binaryData = {} }: ConfigMap): Problems {

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import { forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { compareQuantities } from "../../apimachinery/quantity.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from "../generated/core-v1.ts";
@@ -109,7 +109,7 @@ function* onlySome({ spec = {}, status }: PersistentVolumeClaim, { spec: old = {
     resources: status?.phase === "Bound" ? withoutStorage(whole.resources) : whole.resources,
   });
   // Differs: upstream adds Go's diff of the two specs.
-  if (!isDeepStrictEqual(fixed(rest, spec), fixed(oldRest, old)))
+  if (!sameJson(fixed(rest, spec), fixed(oldRest, old)))
     yield forbiddenField(
       "spec",
       "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",

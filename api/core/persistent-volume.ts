@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import { forbiddenField, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
 import { PersistentVolumes } from "../generated/resources.ts";
@@ -105,7 +105,7 @@ function* validatePlace(spec: PersistentVolumeSpec): Problems {
 
 function* onlySome({ spec }: PersistentVolume, old: PersistentVolume): Problems {
   // Differs: upstream adds Go's diff of the two sources.
-  if (!isDeepStrictEqual(sourceOf(spec), sourceOf(old.spec)))
+  if (!sameJson(sourceOf(spec), sourceOf(old.spec)))
     yield forbiddenField("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
   yield* immutableField("spec.volumeMode", spec.volumeMode, old.spec.volumeMode);
   if (old.spec.nodeAffinity) yield* immutableField("spec.nodeAffinity", spec.nodeAffinity, old.spec.nodeAffinity);

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import { forbiddenField, invalidValue, notFoundValue, type Problems } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Container, Pod } from "../generated/core-v1.ts";
 import { validateObjectMetaUpdate } from "../metadata.ts";
 import type { Part } from "../resource.ts";
@@ -32,7 +32,7 @@ export const ephemeralContainers: Part<Pod> = {
       const refused = (what: string) =>
         forbiddenField("spec.ephemeralContainers", `existing ephemeral containers ${name} may not be ${what}\n`);
       if (after === undefined) yield refused("removed");
-      else if (!isDeepStrictEqual(after, before)) yield refused("changed");
+      else if (!sameJson(after, before)) yield refused("changed");
     }
   },
 };
@@ -85,7 +85,7 @@ export const resize: Part<Pod> = {
     yield* validatePodSpec(pod.spec, "spec");
     if (qosClass(pod.spec) !== qosClass(old.spec))
       yield invalidValue("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing");
-    if (!isDeepStrictEqual(unresized(pod), unresized(old)))
+    if (!sameJson(unresized(pod), unresized(old)))
       yield forbiddenField("spec", "only cpu and memory resources are mutable");
     for (const list of ["containers", "initContainers"] as const)
       for (const [i, { resources = {} }] of (old.spec[list] ?? []).entries())

@@ -1,5 +1,4 @@
 import { isIP } from "node:net";
-import { isDeepStrictEqual } from "node:util";
 import {
   duplicate,
   type FieldError,
@@ -11,6 +10,7 @@ import {
 } from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
 import type { Service, ServicePort, ServiceSpec } from "../generated/core-v1.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
@@ -22,7 +22,7 @@ import { endpointAddress } from "./endpoints.ts";
 export function dropTypeDependentFields({ spec }: Service, { spec: old }: Service): void {
   const went = (needed: (spec: ServiceSpec) => unknown) => needed(old) && !needed(spec);
   const drop = (...keys: (keyof ServiceSpec)[]) => {
-    if (keys.every((key) => isDeepStrictEqual(spec[key], old[key]))) for (const key of keys) delete spec[key];
+    if (keys.every((key) => sameJson(spec[key], old[key]))) for (const key of keys) delete spec[key];
   };
   if (went(({ type }) => type !== "ExternalName")) {
     drop("clusterIP", "clusterIPs");

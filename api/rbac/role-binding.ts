@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   invalidValue,
   notSupported,
@@ -8,6 +7,7 @@ import {
   shaped,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, wide } from "../columns.ts";
 import type { ClusterRoleBinding, RoleBinding, RoleRef, Subject } from "../generated/rbac-v1.ts";
 import { ClusterRoleBindings, RoleBindings } from "../generated/resources.ts";
@@ -48,7 +48,7 @@ const row = (namespaced: boolean) => ({
       for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, namespaced, `subjects[${i}]`);
     },
     ({ roleRef }, old) =>
-      isDeepStrictEqual(roleRef, old.roleRef) ? [] : [invalidValue("roleRef", roleRef, "cannot change roleRef")],
+      sameJson(roleRef, old.roleRef) ? [] : [invalidValue("roleRef", roleRef, "cannot change roleRef")],
   ),
   columns,
 });

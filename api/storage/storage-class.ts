@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   forbiddenField,
   invalidValue,
@@ -8,6 +7,7 @@ import {
   tooMany,
 } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, boolean, column, nameColumn, unset } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
@@ -36,7 +36,7 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
     ],
     (storage, old) => [
       ...(["parameters", "provisioner", "reclaimPolicy"] as const)
-        .filter((key) => !isDeepStrictEqual(storage[key], old[key]))
+        .filter((key) => !sameJson(storage[key], old[key]))
         .map((key) => forbiddenField(key, `updates to ${key} are forbidden.`)),
       ...immutableField("volumeBindingMode", storage.volumeBindingMode, old.volumeBindingMode),
     ],

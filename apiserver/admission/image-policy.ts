@@ -4,8 +4,7 @@ import type { Pod } from "../../api/generated/core-v1.ts";
 import { parseYaml } from "../../apimachinery/schema/yaml.ts";
 import { forbidden } from "../../apimachinery/status.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
-import { remembering, webhookOf } from "../authn/webhooks.ts";
-import type { ClientConfig } from "../webhook-client.ts";
+import { type ClientConfig, remembering, webhookOf } from "../webhook-client.ts";
 import type { Plugin } from "./chain.ts";
 import type { WebhookOptions } from "./webhooks.ts";
 

@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import type { TokenRequest } from "../../api/generated/authentication-v1.ts";
 import type { Node, Pod } from "../../api/generated/core-v1.ts";
 import { Pods } from "../../api/generated/resources.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { forbidden, notFound } from "../../apimachinery/status.ts";
 import { nodeName } from "../authz/node.ts";
 import type { Attributes, Plugin } from "./chain.ts";
@@ -20,11 +20,7 @@ export const nodeRestriction: Plugin = {
     const who = `node ${JSON.stringify(node)}`;
     if (resource.resource === "nodes" && operation !== "CONNECT" && (name || object!.metadata.name) !== node)
       throw refuse(`${who} is not allowed to modify node ${JSON.stringify(name || object!.metadata.name)}`);
-    if (
-      resource.resource === "nodes" &&
-      operation === "UPDATE" &&
-      !isDeepStrictEqual(taintsOf(object), taintsOf(oldObject))
-    )
+    if (resource.resource === "nodes" && operation === "UPDATE" && !sameJson(taintsOf(object), taintsOf(oldObject)))
       throw refuse(`${who} is not allowed to modify taints`);
     if (resource.resource === "nodes" && (operation === "CREATE" || operation === "UPDATE")) {
       const labels = forbiddenLabels(object!.metadata.labels, oldObject?.metadata.labels).join(", ");

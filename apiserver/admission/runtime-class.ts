@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Pod, Toleration } from "../../api/generated/core-v1.ts";
 import type { RuntimeClass } from "../../api/generated/node-v1.ts";
 import { RuntimeClasses } from "../../api/generated/resources.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { forbidden } from "../../apimachinery/status.ts";
 import { type Attributes, isFor, type Plugin } from "./chain.ts";
 
@@ -29,7 +29,7 @@ function apply({ resource, name, object }: Attributes, found: RuntimeClass | und
   if (spec.overhead !== undefined && Object.keys(spec.overhead).length > 0) {
     if (fixed === undefined)
       throw refuse("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
-    if (!isDeepStrictEqual(spec.overhead, fixed))
+    if (!sameJson(spec.overhead, fixed))
       throw refuse("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
   } else if (fixed !== undefined) spec.overhead = { ...fixed };
   const { nodeSelector = {}, tolerations = [] } = found?.scheduling ?? {};
@@ -41,7 +41,7 @@ function apply({ resource, name, object }: Attributes, found: RuntimeClass | und
       );
     spec.nodeSelector = { ...spec.nodeSelector, [key]: value };
   }
-  const isNew = (wanted: Toleration) => !(spec.tolerations ?? []).some((own) => isDeepStrictEqual(own, wanted));
+  const isNew = (wanted: Toleration) => !(spec.tolerations ?? []).some((own) => sameJson(own, wanted));
   const added = tolerations.filter(isNew);
   if (added.length > 0) spec.tolerations = [...(spec.tolerations ?? []), ...added];
   return false;

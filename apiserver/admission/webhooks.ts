@@ -1,10 +1,10 @@
-import { isDeepStrictEqual } from "node:util";
 import type { MutatingWebhook, ValidatingWebhook } from "../../api/generated/admissionregistration-v1.ts";
 import { MutatingWebhookConfigurations, ValidatingWebhookConfigurations } from "../../api/generated/resources.ts";
 import type { Resource } from "../../api/resource.ts";
 import { Budget } from "../../apimachinery/cel/environment.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { jsonPatch } from "../../apimachinery/patch/json.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { badRequest, internalError, type Status, StatusError } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Counter, Histogram, type Registry as Metrics } from "../../base/metrics.ts";
@@ -85,13 +85,13 @@ class Asker {
     let changed = false;
     for (const [configuration, hook] of hooks) {
       const key = `${configuration}/${hook.name}`;
-      const unseen = seen.has(key) && !isDeepStrictEqual(seen.get(key), attributes.object);
+      const unseen = seen.has(key) && !sameJson(seen.get(key), attributes.object);
       if (attributes.again && !unseen) continue;
       const asked = await this.#ask("admit", hook, attributes, cluster);
       if (asked?.response.patch !== undefined && attributes.object !== undefined) {
         const before = attributes.object;
         attributes.object = this.#patched(hook, attributes, asked.version, asked.response);
-        if (!isDeepStrictEqual(before, attributes.object)) changed = true;
+        if (!sameJson(before, attributes.object)) changed = true;
       }
       if (asked && hook.reinvocationPolicy === "IfNeeded") seen.set(key, structuredClone(attributes.object));
     }

@@ -1,10 +1,10 @@
-import { isDeepStrictEqual } from "node:util";
 import { apiServices, availability, availableLocally } from "../../api/apiregistration/api-service.ts";
 import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import type { EndpointSlice } from "../../api/generated/discovery-v1.ts";
 import { APIServices, EndpointSlices, Services } from "../../api/generated/resources.ts";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
@@ -36,7 +36,7 @@ export class ApiServicesController {
   readonly #cluster: Cluster;
   readonly #log: Logger;
   /** By uid. */
-  #probes = new Map<string, { of: string; finding: Finding; failures: number; due: number }>();
+  #probes = new Map<string, Probe>();
   #seen: readonly unknown[] = [];
 
   constructor(registry: Registry, table: ResourceTable, remotes: RemoteApis, cluster: Cluster, log: Logger) {
@@ -70,7 +70,7 @@ export class ApiServicesController {
     if (seen.some((one, i) => one !== this.#seen[i])) await this.#register(all);
     this.#seen = seen;
     const remote = all.filter(({ spec }) => spec.service);
-    const probes = new Map<string, { of: string; finding: Finding; failures: number; due: number }>();
+    const probes = new Map<string, Probe>();
     await Promise.all(
       remote.map(async (service) => {
         const uid = service.metadata.uid!;
@@ -103,13 +103,13 @@ export class ApiServicesController {
         await remove(this.#registry.context, resource, targetOf(name), {}, { ...systemWrite() } as never).catch(
           unlessGone,
         );
-      else if (!isDeepStrictEqual(own.spec, service.spec))
+      else if (!sameJson(own.spec, service.spec))
         await this.#change(service, "", (object) => void Object.assign(object, { spec: own.spec }));
     }
     await Promise.all(Array.from(wanted.values(), (own) => ensure(this.#registry, APIServices, own, false)));
   }
 
-  async #look(service: APIService, known: { of: string; finding: Finding; failures: number; due: number } | undefined) {
+  async #look(service: APIService, known: Probe | undefined): Promise<Probe> {
     const { clock } = this.#registry.context;
     const reference = service.spec.service!;
     const behind = this.#cluster.get(Services, reference);
@@ -177,6 +177,14 @@ export class ApiServicesController {
     };
     await modify(context, resource, target, modifier).catch(unlessGone);
   }
+}
+
+/** What was found of a server when it and its Service were like `of`, and when to look again. */
+interface Probe {
+  of: string;
+  finding: Finding;
+  failures: number;
+  due: number;
 }
 
 function get(location: ReturnType<RemoteApis["location"]>, clock: Clock): Promise<{ code: number; text: string }> {

@@ -70,6 +70,8 @@ export class RemoteApis {
       this.#seen = changes;
       this.#all = Array.from(objects.values(), (stored) => stored.parse() as APIService);
       const remote = this.#all.filter(({ spec }) => spec.service);
+      const uids = new Set(remote.map(({ metadata }) => metadata.uid));
+      for (const uid of this.#discovered.keys()) if (!uids.has(uid)) this.#discovered.delete(uid);
       if (remote.length + this.#versions.length > 0)
         this.#versions = remote.map((service) => {
           return { service, discovered: this.#discovered.get(service.metadata.uid!) };

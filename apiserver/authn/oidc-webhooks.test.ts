@@ -10,9 +10,9 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import { createAuthority } from "../../pki/authority.ts";
-import { callWebhook } from "../webhook-client.ts";
+import { callWebhook, webhookOf } from "../webhook-client.ts";
 import { type OidcOptions, oidcTokens, userOf } from "./oidc.ts";
-import { webhookAuthorizer, webhookOf, webhookTokens } from "./webhooks.ts";
+import { webhookAuthorizer, webhookTokens } from "./webhooks.ts";
 
 /** One server that is an OIDC issuer and both webhooks. */
 const dir = mkdtempSync(join(tmpdir(), "oidc-"));

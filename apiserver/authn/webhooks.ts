@@ -1,13 +1,9 @@
-import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { LRUCache } from "lru-cache";
 import type { TokenReview } from "../../api/generated/authentication-v1.ts";
 import type { SubjectAccessReview } from "../../api/generated/authorization-v1.ts";
-import { parseYaml } from "../../apimachinery/schema/yaml.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { type Attributes, type Authorizer, type Decision, noOpinion } from "../authz/authorizer.ts";
-import type { ClientConfig } from "../webhook-client.ts";
+import { remembering } from "../webhook-client.ts";
 import type { TokenAuthenticator } from "./authenticator.ts";
 
 /** Sends an object to a webhook and gives back what it answers. Throws Error. */
@@ -17,31 +13,6 @@ interface Options {
   post: Post;
   clock: Clock;
   log: Logger;
-}
-
-/**
- * Where a webhook is, from a file in the form of a kubeconfig: server, authority, and the client certificate or token of
- * the current context. Throws RangeError when it names no https server.
- */
-export function webhookOf(file: string): ClientConfig {
-  const config = parseYaml(readFileSync(file, "utf8")).value as Kubeconfig;
-  const context = config.contexts?.find(({ name }) => name === config["current-context"])?.context;
-  const cluster = config.clusters?.find(({ name }) => name === context?.cluster)?.cluster;
-  const user = config.users?.find(({ name }) => name === context?.user)?.user ?? {};
-  const url = cluster?.["server"];
-  if (!url?.startsWith("https://")) throw new RangeError(`${file}: the current context names no https server`);
-  const pem = (of: Record<string, string>, name: string): string | undefined =>
-    of[`${name}-data`] ?? (of[name] && readFileSync(resolve(dirname(file), of[name])).toString("base64"));
-  const caBundle = pem(cluster!, "certificate-authority");
-  const credentials = { cert: pem(user, "client-certificate"), key: pem(user, "client-key"), token: user["token"] };
-  return { url, ...(caBundle ? { caBundle } : {}), credentials };
-}
-
-interface Kubeconfig {
-  clusters?: { name: string; cluster: Record<string, string> }[];
-  users?: { name: string; user: Record<string, string> }[];
-  contexts?: { name: string; context: { cluster: string; user: string } }[];
-  "current-context"?: string;
 }
 
 /** `--authentication-token-webhook-config-file`: whose a token is, asked with a TokenReview. Good answers are kept. */
@@ -98,19 +69,6 @@ function specOf(attributes: Attributes): SubjectAccessReview["spec"] {
       : { resourceAttributes: { ...attributes.target, verb } };
   const more = extra && { extra: Object.fromEntries(Object.entries(extra).map(([key, values]) => [key, [...values]])) };
   return { ...about, user: name, groups: [...groups], ...(uid ? { uid } : {}), ...more };
-}
-
-/** Answers are kept for as long as they say, by the JSON of the question. */
-export function remembering<Q, A>(clock: Clock, ask: (question: Q) => Promise<{ value: A; ms: number }>) {
-  const known = new LRUCache<string, { value: A; until: number }>({ max: 4096 });
-  return async (question: Q): Promise<A> => {
-    const key = JSON.stringify(question);
-    const found = known.get(key);
-    if (found !== undefined && clock.monotonic() < found.until) return found.value;
-    const { value, ms } = await ask(question);
-    if (ms > 0) known.set(key, { value, until: clock.monotonic() + ms });
-    return value;
-  };
 }
 
 /** Upstream's defaults. */

@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ClusterRole, ClusterRoleBinding, RoleBinding } from "../../api/generated/rbac-v1.ts";
 import { ClusterRoleBindings, ClusterRoles, RoleBindings, Roles } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { bootstrapPolicy } from "./bootstrap-policy.ts";
 import { uncovered } from "./rules.ts";
 
@@ -39,7 +39,7 @@ export function reconcileRole(existing: ClusterRole, expected: ClusterRole): Clu
   const missing = uncovered(existing.rules ?? [], expected.rules ?? []);
   const own = existing.aggregationRule?.clusterRoleSelectors ?? [];
   const wanted = expected.aggregationRule?.clusterRoleSelectors ?? [];
-  const selectors = wanted.filter((selector) => !own.some((other) => isDeepStrictEqual(other, selector)));
+  const selectors = wanted.filter((selector) => !own.some((other) => sameJson(other, selector)));
   const rules = expected.aggregationRule ? existing.rules! : [...(existing.rules ?? []), ...missing];
   return changed(existing, {
     ...withMetadata(existing, expected),
@@ -66,7 +66,7 @@ const autoupdate = "rbac.authorization.kubernetes.io/autoupdate";
 
 function changed<T extends KubernetesObject>(existing: T, next: T): T | undefined {
   if (existing.metadata.annotations?.[autoupdate] === "false") return undefined;
-  return isDeepStrictEqual(next, existing) ? undefined : next;
+  return sameJson(next, existing) ? undefined : next;
 }
 
 function withMetadata<T extends KubernetesObject>(existing: T, { metadata }: T): T {

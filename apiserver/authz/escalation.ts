@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ClusterRole, PolicyRule, RoleBinding } from "../../api/generated/rbac-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { forbidden } from "../../apimachinery/status.ts";
 import type { Attributes, Plugin } from "../admission/chain.ts";
 import { type Authorizer, fullAuthority, isSuperuser } from "./authorizer.ts";
@@ -28,7 +28,7 @@ export async function refuseEscalation(
   const { user, resource, oldObject: old } = attributes;
   const object = attributes.object!;
   if (isSuperuser(user)) return;
-  if (old !== undefined && isDeepStrictEqual(withoutGcFields(object), withoutGcFields(old))) return;
+  if (old !== undefined && sameJson(withoutGcFields(object), withoutGcFields(old))) return;
   const { name, namespace = "" } = object.metadata;
   const may = async (verb: string, kinds: string, what: string) => {
     const target = { group, version: "v1", namespace, resource: kinds, name: what, subresource: "" };

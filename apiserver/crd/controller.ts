@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import {
   cleanupFinalizer,
   customResourceDefinitions,
@@ -8,6 +7,7 @@ import {
 import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import type { Logger } from "../../base/logger.ts";
 import { timestamp } from "../registry/context.ts";
@@ -48,7 +48,7 @@ export class DefinitionsController {
       const now = timestamp(clock.now());
       if (definition.metadata.deletionTimestamp === undefined) {
         const status = statusOfDefinition(definition, all, now);
-        if (isDeepStrictEqual(status, definition.status)) continue;
+        if (sameJson(status, definition.status)) continue;
         await this.#update(definition, "status", (object) => (object.status = statusOfDefinition(object, all, now)!));
         Object.assign(definition, { status }); // the next of the same group sees what was given
       } else if (definition.metadata.finalizers?.includes(cleanupFinalizer)) {

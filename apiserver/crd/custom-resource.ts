@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { hasCondition } from "../../api/apiextensions/custom-resource-definition.ts";
 import { ageColumn, nameColumn } from "../../api/columns.ts";
 import type {
@@ -13,6 +12,7 @@ import { setStruct } from "../../apimachinery/apply/atom.ts";
 import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
 import { compileJsonPath } from "../../apimachinery/json-path.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isObject } from "../../apimachinery/schema/normalize.ts";
 import { checkRules, hasRules } from "../../apimachinery/schema/rules.ts";
 import {
@@ -95,7 +95,7 @@ export function customResource(
       prepareForUpdate(object, old) {
         if (hasStatus) putBack(object, "status", old["status"]);
         const generation = old.metadata.generation ?? 0;
-        const same = isDeepStrictEqual({ ...object, metadata: 0 }, { ...old, metadata: 0 });
+        const same = sameJson({ ...object, metadata: 0 }, { ...old, metadata: 0 });
         object.metadata.generation = same ? generation : generation + 1;
       },
       prepareForStatusUpdate(object, old) {

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import type {
   FlowSchema,
   PriorityLevelConfiguration,
@@ -7,6 +6,7 @@ import type {
 } from "../../api/generated/flowcontrol-v1.ts";
 import { FlowSchemas, PriorityLevelConfigurations } from "../../api/generated/resources.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Wanted } from "../authz/bootstrap.ts";
 
 /** Upstream's bootstrap objects: two of each kind are mandatory, the others are suggested. Names carry over as facts. */
@@ -167,5 +167,5 @@ export function reconcile(existing: KubernetesObject, expected: KubernetesObject
     ...(keep ? { spec: (expected as FlowSchema).spec } : {}),
     metadata: { ...existing.metadata, annotations: { ...annotations, [autoupdate]: annotation } },
   };
-  return isDeepStrictEqual(next, existing) ? undefined : next;
+  return sameJson(next, existing) ? undefined : next;
 }

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Endpoints } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { type EtcdClient, prefixEnd } from "../../etcd-raft/client/client.ts";
@@ -84,7 +84,7 @@ export class EndpointLeases {
     for (const [type, object] of kubernetesEndpoints(addresses, this.#advertise.port)) {
       const stored = await context.storage.get(keyOf(this.#registry.resource(type), object.metadata as never));
       const found = stored?.parse() as Endpoints | undefined;
-      if (found !== undefined && isDeepStrictEqual(partOf(found), partOf(object))) continue;
+      if (found !== undefined && sameJson(partOf(found), partOf(object))) continue;
       await ensure(this.#registry, type, object, true);
     }
   }

@@ -54,9 +54,14 @@ export async function connect(location: Location, request: HttpRequest, response
       }
       try {
         const connection = acceptWebSocket(request, protocol);
-        if (protocol === tunnelled) void tunnel(connection, agent, first);
-        else
-          void translateStreams(connection, new SpdySession(agent, { client: true, head: first }), streams!, protocol);
+        const work =
+          protocol === tunnelled
+            ? tunnel(connection, agent, first)
+            : translateStreams(connection, new SpdySession(agent, { client: true, head: first }), streams!, protocol);
+        work.catch(() => {
+          agent.destroy();
+          connection.socket.destroy();
+        });
         resolve(101);
       } catch (error) {
         agent.destroy();

@@ -51,6 +51,7 @@ describe("a WebSocket", () => {
     ["a control frame in parts", 1002, [frame(0x09, "a")]],
     ["a part of nothing", 1002, [frame(0x80, "a")]],
     ["a message within a message", 1002, [frame(0x01, "a"), frame(0x81, "b")]],
+    ["a message in parts without end", 1009, [Buffer.concat([frame(0x01, "a"), ...Array(70_000).fill(frame(0, ""))])]],
     ["a message that is too long", 1009, [Buffer.from([0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4])]],
   ])("with %s is closed with %i", async (_, code, frames) => {
     assert.deepEqual(await talk(...frames), { messages: [], back: closed(code) });

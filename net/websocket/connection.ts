@@ -46,6 +46,7 @@ export class WebSocketConnection implements AsyncIterable<Message> {
   async *[Symbol.asyncIterator](): AsyncIterator<Message> {
     const reader = new FrameReader();
     let parts: Buffer[] = [];
+    let bytes = 0;
     let kind: Message["kind"] = "binary";
     try {
       for await (const chunk of chunksOf(this.socket, this.#head))
@@ -56,10 +57,12 @@ export class WebSocketConnection implements AsyncIterable<Message> {
           if ((opcode === 0) === (parts.length === 0)) throw new ProtocolError(1002);
           if (opcode > 0) kind = opcode === 1 ? "text" : "binary";
           parts.push(data);
-          if (parts.reduce((sum, { length }) => sum + length, 0) > maxMessageBytes) throw new ProtocolError(1009);
+          bytes += data.length + fragmentBytes;
+          if (bytes > maxMessageBytes + fragmentBytes) throw new ProtocolError(1009);
           if (!fin) continue;
           const whole = parts.length === 1 ? data : Buffer.concat(parts);
           parts = [];
+          bytes = 0;
           yield { kind, data: whole };
         }
     } catch (error) {
@@ -131,4 +134,6 @@ function frame(opcode: number, data: Uint8Array): Buffer {
 }
 
 const maxMessageBytes = 4 * 1024 * 1024;
+/** What a fragment costs besides its bytes: of empty ones there could be any number. */
+const fragmentBytes = 64;
 const closeMs = 10_000;
