@@ -8,10 +8,9 @@ import { createRegistry } from "../base/metrics.ts";
 import { listenHere, listenOutside } from "../base/outside.ts";
 import { aborted, runProcess, StartError } from "../base/process.ts";
 import { EtcdClient } from "../etcd-raft/client/client.ts";
-import { GrpcServer } from "../net/grpc-server.ts";
 import { readTls } from "../net/tls.ts";
 import { imagePolicyOf } from "./admission/image-policy.ts";
-import { HttpServer } from "./http/server.ts";
+import { frontsOf } from "./fronts.ts";
 import { auditAndEncryption, securityFlags, securityOptions } from "./security-flags.ts";
 import { Apiserver } from "./server.ts";
 
@@ -93,21 +92,14 @@ runProcess(log, async (signal) => {
   const securePort = (secure.address() as AddressInfo).port;
   const frontProxyCa = flags["requestheader-client-ca-file"];
   const apiserver = createApiserver();
-  const httpServer = new HttpServer(
-    tls,
-    apiserver.httpHandler,
-    log,
-    frontProxyCa ? readFileSync(frontProxyCa) : undefined,
-  );
-  const grpcServer = new GrpcServer({ tls, clientCertificates: "require" });
-  apiserver.addTo(grpcServer);
-  httpServer.serve(secure);
+  const fronts = frontsOf(apiserver, tls, log, frontProxyCa ? readFileSync(frontProxyCa) : undefined);
+  fronts.http.serve(secure);
   const grpc = await listen(flags["grpc-port"]);
-  grpcServer.serve(grpc);
+  fronts.grpc.serve(grpc);
   const outside = flags["listen-outside"];
   if (outside !== undefined) {
-    httpServer.serve(await listenOutside(outside, securePort).catch(asStartError));
-    grpcServer.serve(await listenOutside(outside, flags["grpc-port"]).catch(asStartError));
+    fronts.http.serve(await listenOutside(outside, securePort).catch(asStartError));
+    fronts.grpc.serve(await listenOutside(outside, flags["grpc-port"]).catch(asStartError));
   }
   log.info({ host, securePort, grpcPort: (grpc.address() as AddressInfo).port }, "Serving securely");
 
@@ -116,8 +108,8 @@ runProcess(log, async (signal) => {
   });
   await Promise.race([aborted(signal), started.then(() => aborted(signal))]);
   await apiserver.stop();
-  httpServer.close();
-  await grpcServer.close(200);
+  fronts.http.close();
+  await fronts.grpc.close(200);
   etcd.close();
 
   function createApiserver(): Apiserver {

@@ -1,3 +1,4 @@
+import { requestEntityTooLarge } from "../apimachinery/status.ts";
 import type { Attributes } from "./authz/authorizer.ts";
 
 /**
@@ -26,12 +27,13 @@ export interface ApiRequest {
   check?: (verb: Verb) => Promise<void>;
 }
 
-/** Who sends a request, and from where; fronts without impersonation leave it out. */
+/** Who sends a request, and from where. */
 export interface Caller {
   user: User;
   /** What he must be allowed when he acts as someone else. */
   needs: readonly Attributes[];
-  uri: string;
+  /** Over gRPC there is none. */
+  uri?: string;
   sourceIPs: readonly string[];
   auditID: string | undefined;
 }
@@ -83,3 +85,7 @@ export interface Body {
   contentType: string;
   bytes: Buffer;
 }
+
+/** Upstream's limit for what a client may send. */
+export const maxBodyBytes = 3 * 1024 * 1024;
+export const bodyTooLarge = () => requestEntityTooLarge(`limit is ${maxBodyBytes}`);

@@ -4,8 +4,8 @@ import type { Logger } from "../base/logger.ts";
 import { Counter, Gauge, Histogram, type Registry as Metrics } from "../base/metrics.ts";
 import { type Rand, systemRand } from "../base/rand.ts";
 import type { EtcdClient } from "../etcd-raft/client/client.ts";
+import type { GrpcFront } from "../net/grpc-front.ts";
 import { HealthService, healthHandlers } from "../net/grpc-health.ts";
-import type { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
 import { clusterOf } from "./admission/cluster.ts";
@@ -14,6 +14,8 @@ import { ApiServicesController } from "./aggregation/controller.ts";
 import { RemoteApis } from "./aggregation/remote-apis.ts";
 import { Audit } from "./audit/audit.ts";
 import type { Policy as AuditPolicy } from "./audit/policy.ts";
+import { identify } from "./authn/identify.ts";
+import type { Peers } from "./authn/peers.ts";
 import type { Attributes } from "./authz/authorizer.ts";
 import { wantedPolicy } from "./authz/bootstrap.ts";
 import { escalationCheck } from "./authz/escalation.ts";
@@ -78,6 +80,7 @@ export interface ApiserverOptions {
 export class Apiserver {
   readonly httpHandler: HttpHandler;
   readonly #chain: Chain;
+  readonly #callers: Parameters<typeof identify>[0];
   readonly #registry: Registry;
   readonly #options: ApiserverOptions;
   readonly #cache: WatchCache;
@@ -180,10 +183,10 @@ export class Apiserver {
         },
       ],
     });
+    this.#callers = { authenticator, anonymous: options.security?.anonymous ?? false };
     this.httpHandler = httpHandler({
       chain: this.#chain,
-      authenticator,
-      anonymous: options.security?.anonymous ?? false,
+      ...this.#callers,
       paths,
       remotes,
       clock,
@@ -192,8 +195,8 @@ export class Apiserver {
     });
   }
 
-  addTo(server: GrpcServer): void {
-    addApiService(server, this.#chain);
+  addTo(server: GrpcFront, peers: Peers): void {
+    addApiService(server, this.#chain, peers, (credentials) => identify(this.#callers, credentials, ""));
     server.addService(
       HealthService,
       healthHandlers(() => this.#systemObjects && this.#cache.synced, this.#clock),

@@ -8,11 +8,10 @@ import { createRegistry } from "../base/metrics.ts";
 import { listenHere } from "../base/outside.ts";
 import { EtcdClient } from "../etcd-raft/client/client.ts";
 import { startTestMember } from "../etcd-raft/server/testing.ts";
-import { GrpcServer } from "../net/grpc-server.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { type Authority, createAuthority } from "../pki/authority.ts";
 import { defaultFlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
-import { HttpServer } from "./http/server.ts";
+import { frontsOf } from "./fronts.ts";
 import type { SecurityOptions } from "./security.ts";
 import { Apiserver, type ApiserverOptions } from "./server.ts";
 import type { Encryption } from "./storage/encryption.ts";
@@ -138,11 +137,9 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     metrics: createRegistry(),
     log,
   });
-  const httpServer = new HttpServer(serving, apiserver.httpHandler, log, options.frontProxyCa);
-  const grpcServer = new GrpcServer({ tls: serving, clientCertificates: "require" });
-  apiserver.addTo(grpcServer);
-  httpServer.serve(https);
-  grpcServer.serve(grpc);
+  const fronts = frontsOf(apiserver, serving, log, options.frontProxyCa);
+  fronts.http.serve(https);
+  fronts.grpc.serve(grpc);
   const stopping = new AbortController();
   await apiserver.start(stopping.signal);
 
@@ -170,8 +167,8 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     async close() {
       stopping.abort();
       await apiserver.stop();
-      httpServer.close();
-      await grpcServer.close(0);
+      fronts.http.close();
+      await fronts.grpc.close(0);
       etcd.close();
       await store?.close();
       rmSync(dir, { recursive: true, force: true });

@@ -14,7 +14,7 @@ import { systemClock } from "../base/clock.ts";
 import { silentLogger } from "../base/logger.ts";
 import { listenHere } from "../base/outside.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
-import { GrpcServer } from "../net/grpc-server.ts";
+import { GrpcFront } from "../net/grpc-front.ts";
 import { ApiService } from "../proto/generated/api.ts";
 import { createGrpcClient } from "./grpc-client.ts";
 import { Informer } from "./informer.ts";
@@ -35,7 +35,7 @@ afterEach(async () => {
 
 /** The API in memory behind real sockets: what an apiserver's gRPC front does, without the apiserver. */
 async function serve(api: MemoryApi, host = "127.0.0.1", port = 0) {
-  const server = new GrpcServer();
+  const server = new GrpcFront();
   const bytes = (object: unknown) => ({ object: Buffer.from(JSON.stringify(object)) });
   const parse = (object: Uint8Array) => JSON.parse(Buffer.from(object).toString());
   const requests: unknown[] = [];

@@ -1,15 +1,16 @@
 import type { KubernetesObject, ObjectKey, ResourceType } from "../apimachinery/object.ts";
 import { internalError, type Status, StatusError, serviceUnavailable } from "../apimachinery/status.ts";
-import { GrpcClient } from "../net/grpc-client.ts";
+import { type ClientTls, GrpcClient } from "../net/grpc-client.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
-import type { TlsMaterial } from "../net/tls.ts";
 import { ApiService } from "../proto/generated/api.ts";
 import type { CallOptions, Client, DeleteOptions, PatchType, WatchEvent } from "./types.ts";
 
 export interface GrpcApiClientOptions {
   /** `host:port` each. With several, all are IPv4 addresses; one is used, the next ones when it cannot be reached. */
   servers: readonly string[];
-  tls?: TlsMaterial;
+  tls?: ClientTls;
+  /** Bearer token, asked for at each call: those of service accounts are renewed. */
+  token?: () => string;
   /** The name to look for in the server's certificate; every apiserver's certificate carries `kubernetes`. */
   serverName?: string;
 }
@@ -30,7 +31,7 @@ const contentTypes: Record<PatchType, string> = {
  * noticed by keepalive pings within 4 s. Writes are never repeated here: whether a lost one took effect is for the
  * caller to find out.
  */
-export function createGrpcClient({ servers, tls, serverName = "kubernetes" }: GrpcApiClientOptions): Client & {
+export function createGrpcClient({ servers, tls, serverName = "kubernetes", token }: GrpcApiClientOptions): Client & {
   close(): void;
 } {
   const target = servers.length === 1 ? servers[0]! : `ipv4:${servers.join(",")}`;
@@ -38,6 +39,11 @@ export function createGrpcClient({ servers, tls, serverName = "kubernetes" }: Gr
     ...(tls && { tls, serverName }),
     channelOptions: { "grpc.keepalive_time_ms": 2000, "grpc.keepalive_timeout_ms": 2000 },
   });
+
+  const metadata = () => (token ? { metadata: { authorization: `Bearer ${token()}` } } : {});
+  const deadline = ({ signal, timeoutMs = defaultTimeoutMs }: MaybeOptions = {}) => {
+    return { ...metadata(), ...(signal && { signal }), timeoutMs };
+  };
 
   async function call<R>(start: () => Promise<R>): Promise<R> {
     try {
@@ -75,7 +81,7 @@ export function createGrpcClient({ servers, tls, serverName = "kubernetes" }: Gr
         allowBookmarks: true,
       };
       try {
-        const stream = grpc.serverStream(ApiService.Watch, request, signal ? { signal } : {});
+        const stream = grpc.serverStream(ApiService.Watch, request, { ...metadata(), ...(signal && { signal }) });
         for await (const { events } of stream) yield events.map((event) => decodeEvent<T>(event));
       } catch (error) {
         throw toStatusError(error);
@@ -132,12 +138,7 @@ function targetOf(
   return { group, version, resource, namespace: namespace ?? "", name: name ?? "" };
 }
 
-function deadline({
-  signal,
-  timeoutMs = defaultTimeoutMs,
-}: { [K in keyof CallOptions]?: CallOptions[K] | undefined } = {}) {
-  return { ...(signal && { signal }), timeoutMs };
-}
+type MaybeOptions = { [K in keyof CallOptions]?: CallOptions[K] | undefined };
 
 function toBytes(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));

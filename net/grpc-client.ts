@@ -11,8 +11,11 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Milliseconds from now; without it a call waits for ever. */
   timeoutMs?: number;
-  metadata?: Record<string, string>;
+  metadata?: Record<string, string | readonly string[]>;
 }
+
+/** Who the server must be signed by; a certificate of one's own is not always asked for. */
+export type ClientTls = Pick<TlsMaterial, "ca"> & Partial<TlsMaterial>;
 
 export interface ServerStream<R> extends AsyncIterable<R> {
   cancel(): void;
@@ -31,10 +34,10 @@ export class GrpcClient {
   /** `target` as gRPC names it: `host:port`, `ipv4:a:p,b:p`, `unix:/path`. */
   constructor(
     target: string,
-    options: { tls?: TlsMaterial; serverName?: string; channelOptions?: grpc.ClientOptions } = {},
+    options: { tls?: ClientTls; serverName?: string; channelOptions?: grpc.ClientOptions } = {},
   ) {
     const credentials = options.tls
-      ? grpc.credentials.createSsl(options.tls.ca, options.tls.key, options.tls.cert)
+      ? grpc.credentials.createSsl(options.tls.ca, options.tls.key ?? null, options.tls.cert ?? null)
       : grpc.credentials.createInsecure();
     this.#client = new grpc.Client(target, credentials, {
       "grpc.max_receive_message_length": -1,
@@ -127,7 +130,7 @@ async function* iterate<R>(call: ReadableCall<R>, signal: AbortSignal | undefine
 
 function metadataOf({ metadata = {} }: CallOptions): grpc.Metadata {
   const result = new grpc.Metadata();
-  for (const [key, value] of Object.entries(metadata)) result.set(key, value);
+  for (const [key, values] of Object.entries(metadata)) for (const value of [values].flat()) result.add(key, value);
   return result;
 }
 

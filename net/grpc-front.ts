@@ -11,8 +11,8 @@ import type { TlsMaterial } from "./tls.ts";
 import { fixedTls, type TlsSource, tlsAcceptor } from "./tls-source.ts";
 
 /**
- * The lean gRPC server: same services and contract as `GrpcServer`, on our own HTTP/2 front. A unary call costs one
- * decode, one handler and one buffer of answer; answers of one turn of the event loop leave in one write a connection.
+ * The gRPC server, on our own HTTP/2 front. A unary call costs one decode, one handler and one buffer of answer; answers
+ * of one turn of the event loop leave in one write a connection.
  * Source: "gRPC over HTTP2" (grpc.io), RFC 9113. Absent: message compression.
  */
 export interface GrpcFrontOptions {
@@ -181,7 +181,7 @@ export class GrpcFront {
     };
     const { maxStreams, keepalive } = this.#options;
     const open = (stream: Http2Stream, headers: readonly Header[], ended: boolean) =>
-      this.#open(connection, stream, headers, ended, peer);
+      this.#open(connection, stream, headers, ended, { socket, peer });
     const pings = keepalive && { minTimeMs: keepalive.minTimeMs, now: () => keepalive.clock.monotonic() };
     const connection: Http2Connection = new Http2Connection(output, open, {
       ...(maxStreams === undefined ? {} : { maxStreams }),
@@ -201,7 +201,7 @@ export class GrpcFront {
     stream: Http2Stream,
     headers: readonly Header[],
     ended: boolean,
-    peer: CallContext["peer"],
+    caller: Pick<FrontContext, "socket" | "peer">,
   ) {
     const path = headerOf(headers, ":path") ?? "";
     const route = this.#routes.get(path);
@@ -210,7 +210,7 @@ export class GrpcFront {
       connection.sendHeaders(stream, encodeHeaders([[":status", "415"]]), true);
       return;
     }
-    const context = new FrontContext(headers, peer);
+    const context = new FrontContext(headers, caller);
     const call = new Call(connection, stream, context, this.#options.maxMessageBytes ?? 2.5 * 1024 * 1024);
     stream.events = call;
     if (route === undefined) call.fail(new GrpcError(Code.Unimplemented, this.#unknown(path)));
@@ -438,13 +438,15 @@ const framed = new Framed();
 class FrontContext implements CallContext {
   readonly #headers: readonly Header[];
   readonly peer: CallContext["peer"];
+  readonly socket: Socket;
   #metadata: Record<string, string> | undefined;
   #controller: AbortController | undefined;
   #aborted = false;
 
-  constructor(headers: readonly Header[], peer: CallContext["peer"]) {
+  constructor(headers: readonly Header[], { socket, peer }: Pick<FrontContext, "socket" | "peer">) {
     this.#headers = headers;
     this.peer = peer;
+    this.socket = socket;
   }
 
   get metadata(): Record<string, string> {
@@ -452,6 +454,10 @@ class FrontContext implements CallContext {
     this.#metadata = {};
     for (const [name, value] of this.#headers) if (!name.startsWith(":")) this.#metadata[name] ??= value;
     return this.#metadata;
+  }
+
+  get rawMetadata(): string[] {
+    return this.#headers.flat();
   }
 
   /** Made when somebody asks: most calls end before anyone would listen. */

@@ -7,17 +7,14 @@ import { KVService, LeaseService, MaintenanceService, WatchService } from "../pr
 import { GrpcClient } from "./grpc-client.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import { GrpcFront } from "./grpc-front.ts";
-import { type CallContext, GrpcServer } from "./grpc-server.ts";
+import type { CallContext } from "./grpc-server.ts";
 import type { TlsMaterial } from "./tls.ts";
 
 const wideId = 0xfedcba9876543210n;
 
-/** Both servers keep one contract, seen through grpc-js as the client; with mutual TLS as our processes use it. */
-describe.each([
-  ["GrpcServer (grpc-js)", GrpcServer],
-  ["GrpcFront (our HTTP/2)", GrpcFront],
-] as const)("%s", (_, Server) => {
-  let server: GrpcServer | GrpcFront;
+/** Seen through grpc-js as the client; with mutual TLS as our processes use it. */
+describe("GrpcFront", () => {
+  let server: GrpcFront;
   let client: GrpcClient;
   let target: string;
   let caller: { peer: CallContext["peer"]; token: string | undefined };
@@ -41,7 +38,7 @@ describe.each([
       });
       return { cert: Buffer.from(pair.cert), key: Buffer.from(pair.key), ca: Buffer.from(authority.cert) };
     };
-    server = new Server({ tls: await issue("server"), clientCertificates: "require" });
+    server = new GrpcFront({ tls: await issue("server"), clientCertificates: "require" });
     server.addService(KVService, {
       Put: (request, context) => {
         caller = { peer: context.peer, token: context.metadata["token"] };

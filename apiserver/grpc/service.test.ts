@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import type { Pod } from "../../api/generated/core-v1.ts";
-import { ConfigMaps, Namespaces, Pods } from "../../api/generated/resources.ts";
+import { ConfigMaps, Namespaces, Pods, ServiceAccounts } from "../../api/generated/resources.ts";
 import { isConflict, isExpired, isForbidden, isNotFound, type StatusError } from "../../apimachinery/status.ts";
 import { createGrpcClient } from "../../client/grpc-client.ts";
 import type { Client, WatchEvent } from "../../client/types.ts";
@@ -151,7 +151,55 @@ describe("the gRPC front", () => {
     }
   });
 
-  test("nobody comes in without a certificate of our authority", async () => {
+  test("a bearer token does beside a certificate, with the rights of its user; a bad one is 401", async () => {
+    const request = { apiVersion: "authentication.k8s.io/v1", kind: "TokenRequest", spec: { audiences: [] } };
+    await client.create(ServiceAccounts, { metadata: { namespace: "default", name: "robot" } });
+    const { status } = (await client.createSubresource(ServiceAccounts, key("robot"), "token", request)) as {
+      status: { token: string };
+    };
+    let token = status.token;
+    const { ca } = server.certs.admin;
+    const bearer = createGrpcClient({ servers: [server.grpcAddress], tls: { ca }, token: () => token });
+    try {
+      await assert.rejects(bearer.get(ConfigMaps, key("x")), (error: StatusError) => {
+        assert.match(error.message, /User "system:serviceaccount:default:robot" cannot get resource "configmaps"/);
+        return error.code === 403;
+      });
+      token = "nonsense";
+      await assert.rejects(bearer.get(ConfigMaps, key("x")), (error: StatusError) => error.code === 401);
+    } finally {
+      bearer.close();
+    }
+  });
+
+  test("a caller acts as someone else who may, in several groups", async () => {
+    const grpc = new GrpcClient(server.grpcAddress, { tls: server.certs.admin, serverName: "kubernetes" });
+    try {
+      const target = { version: "v1", resource: "nodes" };
+      const as = (metadata: Record<string, string | string[]>) => grpc.unary(ApiService.List, { target }, { metadata });
+      await as({ "impersonate-user": "jane", "impersonate-group": ["dev", "system:masters"] });
+      await assert.rejects(as({ "impersonate-user": "jane" }), { code: Code.PermissionDenied });
+      const anonymous = { "impersonate-user": "kubernetes-admin" };
+      const scheduler = new GrpcClient(server.grpcAddress, { tls: server.certs.scheduler, serverName: "kubernetes" });
+      await assert
+        .rejects(scheduler.unary(ApiService.List, { target }, { metadata: anonymous }), { code: Code.PermissionDenied })
+        .finally(() => scheduler.close());
+    } finally {
+      grpc.close();
+    }
+  });
+
+  test("an object above the limit of REST is refused with its Status", async () => {
+    const large = client.create(ConfigMaps, map("large", { a: "x".repeat(3 * 1024 * 1024) }));
+    await assert.rejects(large, (error: StatusError) => error.status.reason === "RequestEntityTooLarge");
+  });
+
+  test("who has no credential is 401, and so is a certificate of another authority", async () => {
+    const { ca } = server.certs.admin;
+    const nobody = createGrpcClient({ servers: [server.grpcAddress], tls: { ca } });
+    await assert
+      .rejects(nobody.get(ConfigMaps, key("x")), (error: StatusError) => error.code === 401)
+      .finally(() => nobody.close());
     const issued = await (await createAuthority("stranger")).issue({
       commonName: "x",
       organizations: ["system:masters"],
@@ -165,7 +213,7 @@ describe("the gRPC front", () => {
     try {
       await assert.rejects(
         stranger.get(ConfigMaps, key("x"), { timeoutMs: 2000 }),
-        (error: StatusError) => error.code === 503,
+        (error: StatusError) => error.code === 401,
       );
     } finally {
       stranger.close();

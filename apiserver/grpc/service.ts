@@ -1,6 +1,8 @@
+import type { TLSSocket } from "node:tls";
 import { type StatusError, statusOf } from "../../apimachinery/status.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import type { CallContext, GrpcServer, Send } from "../../net/grpc-server.ts";
+import type { GrpcFront } from "../../net/grpc-front.ts";
+import type { CallContext, Send } from "../../net/grpc-server.ts";
 import {
   ApiService,
   type ObjectResponse,
@@ -9,18 +11,35 @@ import {
 } from "../../proto/generated/api.ts";
 import type { Init } from "../../proto/wire.ts";
 import type { Answer } from "../answer.ts";
-import { userOfCertificate } from "../authn/x509.ts";
+import type { Credentials } from "../authn/identify.ts";
+import type { Peers } from "../authn/peers.ts";
 import type { Chain } from "../chain.ts";
 import { listBytes } from "../http/respond.ts";
 import { apiVersionOf } from "../registry/decode.ts";
-import type { ApiRequest, Body, Options, Target, Verb } from "../request.ts";
+import {
+  type ApiRequest,
+  type Body,
+  bodyTooLarge,
+  type Caller,
+  maxBodyBytes,
+  type Options,
+  type Target,
+  type User,
+  type Verb,
+} from "../request.ts";
 import type { WatchSink } from "../watchcache/watcher.ts";
 
 /**
- * The gRPC front (proto/kubelab/api/v1): the same chain as REST. Objects are the JSON bytes that REST would send; a
- * failure carries its Status in the trailer `kubernetes-status-bin`; the events of a turn travel in one message.
+ * The gRPC front (proto/kubelab/api/v1): the same authentication and chain as REST, with metadata for headers. Objects are
+ * the JSON bytes that REST would send; a failure carries its Status in the trailer `kubernetes-status-bin`; the events of
+ * a turn travel in one message.
  */
-export function addApiService(server: GrpcServer, chain: Chain): void {
+export function addApiService(
+  server: GrpcFront,
+  chain: Chain,
+  peers: Peers,
+  identify: (credentials: Credentials) => Promise<{ user: User; caller: Caller }>,
+): void {
   const call = async (
     context: CallContext,
     verb: Verb,
@@ -28,19 +47,22 @@ export function addApiService(server: GrpcServer, chain: Chain): void {
     options: Options,
     body?: Body,
   ): Promise<Answer> => {
-    const user = userOfCertificate(context.peer && { CN: context.peer.commonName, O: context.peer.organizations });
-    if (user === undefined) throw new GrpcError(Code.Unauthenticated, "Unauthorized");
-    const request: ApiRequest = {
-      user,
-      verb,
-      target: targetOf(target),
-      options,
-      body,
-      signal: context.signal,
-      warnings: [],
-      userAgent: componentOf(user.name),
-    };
+    const { metadata, rawMetadata, socket } = context;
     try {
+      const peer = peers.of(socket as TLSSocket);
+      const { user, caller } = await identify({ peer, headers: metadata, rawHeaders: rawMetadata! });
+      if (body && body.bytes.length > maxBodyBytes) throw bodyTooLarge();
+      const request: ApiRequest = {
+        user,
+        caller,
+        verb,
+        target: targetOf(target),
+        options,
+        body,
+        signal: context.signal,
+        warnings: [],
+        userAgent: componentOf(user.name),
+      };
       return await chain.handle(request);
     } catch (error) {
       throw toGrpcError(error);
@@ -155,6 +177,7 @@ const codes: Record<string, Code> = {
   Expired: Code.OutOfRange,
   Gone: Code.OutOfRange,
   TooManyRequests: Code.ResourceExhausted,
+  RequestEntityTooLarge: Code.ResourceExhausted,
   Timeout: Code.DeadlineExceeded,
   ServiceUnavailable: Code.Unavailable,
   MethodNotAllowed: Code.Unimplemented,

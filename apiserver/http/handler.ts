@@ -1,14 +1,13 @@
 import type { APIService } from "../../api/generated/apiregistration-v1.ts";
-import { requestEntityTooLarge, StatusError, statusOf, timeout, unauthorized } from "../../apimachinery/status.ts";
+import { StatusError, statusOf, timeout } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/flags.ts";
 import type { RemoteApis } from "../aggregation/remote-apis.ts";
-import { type Authenticator, distinct, valuesOf } from "../authn/authenticator.ts";
-import { impersonation } from "../authn/impersonation.ts";
-import { anonymous } from "../authn/x509.ts";
-import { type Chain, isAlwaysAllowed } from "../chain.ts";
+import type { Authenticator } from "../authn/authenticator.ts";
+import { identify } from "../authn/identify.ts";
+import type { Chain } from "../chain.ts";
 import { isStream } from "../flowcontrol/flow-control.ts";
-import type { ApiRequest, Body, Caller, User, Verb } from "../request.ts";
+import { type ApiRequest, type Body, bodyTooLarge, maxBodyBytes, type Verb } from "../request.ts";
 import { connect } from "../streams/connect.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
@@ -58,22 +57,10 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
 
 const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Method Not Allowed\n" };
 
-/** Who the request is from, and whom it acts as (`kubectl --as`). Throws 401. */
-async function identify(
-  { authenticator, anonymous: allowed }: HandlerOptions,
-  request: HttpRequest,
-  path: string,
-): Promise<{ user: User; caller: Caller; userAgent: string | undefined }> {
-  const { peer, url: uri } = request;
-  const apart = peer.proxy !== undefined || request.headers["impersonate-group"] !== undefined;
-  const headers = apart ? distinct(request.rawHeaders) : request.headers;
-  const found = await authenticator.authenticate(peer, headers);
-  const user = found ?? (allowed || isAlwaysAllowed(path) ? anonymous : undefined);
-  if (user === undefined) throw unauthorized();
-  const acting = impersonation(user, headers);
-  const sourceIPs = [...valuesOf(headers, "x-forwarded-for"), ...(peer.address ? [peer.address] : [])];
-  const caller = { user, needs: acting?.needs ?? [], uri, sourceIPs, auditID: header(request, "audit-id") };
-  return { user: acting?.as ?? user, caller, userAgent: header(request, "user-agent") };
+async function asker(options: HandlerOptions, request: HttpRequest, response: HttpResponse, path: string) {
+  const { user, caller } = await identify(options, request, path);
+  const userAgent = header(request, "user-agent");
+  return Object.assign(answering(response), { user, caller: { ...caller, uri: request.url }, userAgent });
 }
 
 async function servePath(
@@ -82,7 +69,7 @@ async function servePath(
   response: HttpResponse,
   info: RequestInfo & { type: "Path" },
 ): Promise<void> {
-  const identity = Object.assign(answering(response), await identify(options, request, info.path));
+  const identity = await asker(options, request, response, info.path);
   await options.chain.handlePath(identity, info, async () => {
     await options.paths.serve(request, response, info);
     return response.statusCode;
@@ -97,7 +84,7 @@ async function serveRemote(
   response: HttpResponse,
   info: NotBad,
 ): Promise<number> {
-  const identity = Object.assign(answering(response), await identify(options, request, ""));
+  const identity = await asker(options, request, response, "");
   let code = 0;
   await options.chain.handlePath(identity, info, async () => {
     code = await options.remotes.serve(remote, identity.user, request, response);
@@ -117,7 +104,7 @@ async function serveResource(
   deadline: Deadline,
 ): Promise<number> {
   const { chain, clock } = options;
-  const identity = await identify(options, request, "");
+  const identity = await asker(options, request, response, "");
   const { subresource } = info.target;
   const form: Form | undefined =
     subresource === "log" || subresource === "proxy" ? { as: "Object" } : negotiate(header(request, "accept"));
@@ -125,8 +112,7 @@ async function serveResource(
   const body =
     withBody.has(info.verb) && subresource !== "proxy" ? await deadline.within(readBody(request)) : undefined;
   const { verb, target, options: query } = info;
-  const apiRequest: ApiRequest = Object.assign(answering(response), {
-    ...identity,
+  const apiRequest: ApiRequest = Object.assign(identity, {
     verb,
     target,
     options: query,
@@ -198,16 +184,12 @@ class Deadline {
 
 const withBody = new Set<Verb>(["create", "update", "patch", "delete", "deletecollection"]);
 
-/** Upstream's limit for what a client may send. */
-const maxBodyBytes = 3 * 1024 * 1024;
-
 async function readBody(request: HttpRequest): Promise<Body> {
-  const tooLarge = () => requestEntityTooLarge(`limit is ${maxBodyBytes}`);
-  if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) throw tooLarge();
+  if (Number(header(request, "content-length") ?? 0) > maxBodyBytes) throw bodyTooLarge();
   const bytes = await request.body(maxBodyBytes).catch((cause: unknown) => {
     throw new StatusError({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", code: 400 }, { cause });
   });
-  if (bytes === undefined) throw tooLarge();
+  if (bytes === undefined) throw bodyTooLarge();
   return { contentType: header(request, "content-type") ?? "", bytes };
 }
 

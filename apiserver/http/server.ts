@@ -1,14 +1,13 @@
-import { X509Certificate } from "node:crypto";
 import { type IncomingMessage, ServerResponse } from "node:http";
 import http2 from "node:http2";
-import type { Server as NetServer, Socket } from "node:net";
+import type { Server as NetServer } from "node:net";
 import type { Duplex, Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { badRequest } from "../../apimachinery/status.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import type { Peer } from "../authn/authenticator.ts";
-import { userOfCertificate } from "../authn/x509.ts";
+import type { Peers } from "../authn/peers.ts";
 
 /**
  * The HTTPS front: HTTP/2 and HTTP/1.1 on one port, client certificates asked for but not demanded (who has none gets a
@@ -52,16 +51,11 @@ export class HttpServer {
   readonly #server: http2.Http2SecureServer;
   readonly #listeners: NetServer[] = [];
   readonly #sockets = new Set<TLSSocket>();
-  readonly #peers = new WeakMap<object, Peer>();
-  readonly #frontProxyCa: X509Certificate | undefined;
 
-  /** `frontProxyCa` signs the certificates of proxies that have authenticated their users themselves. */
-  constructor(tls: TlsMaterial, handler: HttpHandler, log: Logger, frontProxyCa?: Buffer) {
-    this.#frontProxyCa = frontProxyCa && new X509Certificate(frontProxyCa);
+  constructor(tls: TlsMaterial, handler: HttpHandler, log: Logger, peers: Peers) {
     this.#server = http2.createSecureServer(
       {
         ...tls,
-        ca: [tls.ca, ...(frontProxyCa ? [frontProxyCa] : [])],
         allowHTTP1: true,
         requestCert: true,
         rejectUnauthorized: false,
@@ -69,9 +63,8 @@ export class HttpServer {
         maxSessionMemory: 64,
       },
       (request, response) => {
-        // Over HTTP/1.1 there is no stream; `request.socket` of HTTP/2 is made anew for each request.
-        const connection = (request.stream as http2.Http2Stream | undefined)?.session ?? request.socket;
-        const incoming = toRequest(request, this.#peerOf(connection));
+        const session = (request.stream as http2.Http2Stream | undefined)?.session; // none over HTTP/1.1
+        const incoming = toRequest(request, peers.of((session?.socket ?? request.socket) as TLSSocket, session));
         handler(incoming, response as unknown as HttpResponse).catch((err) => {
           log.error({ err, url: request.url }, "A request handler failed");
           (response as unknown as HttpResponse).destroy();
@@ -93,7 +86,7 @@ export class HttpServer {
       };
       const { method = "", url = "", headers, rawHeaders } = request;
       const body = (maxBytes: number) => bodyBehind(request, socket, head, maxBytes);
-      const incoming = { method, url, headers, rawHeaders, peer: this.#peerOf(socket), body, upgrade };
+      const incoming = { method, url, headers, rawHeaders, peer: peers.of(socket), body, upgrade };
       handler(incoming, response).catch((err) => {
         log.error({ err, url }, "A request handler failed");
         socket.destroy();
@@ -122,28 +115,6 @@ export class HttpServer {
   close(): void {
     for (const listener of this.#listeners) listener.close();
     for (const socket of this.#sockets) socket.destroy();
-  }
-
-  /** Looked up once a connection. */
-  #peerOf(connection: http2.Http2Session | Socket): Peer {
-    const known = this.#peers.get(connection);
-    if (known !== undefined) return known;
-    const socket = ("socket" in connection ? connection.socket : connection) as TLSSocket;
-    const address = socket.remoteAddress?.replace(/^::ffff:/, "");
-    const peer = { ...this.#peerOfCertificate(socket), address };
-    this.#peers.set(connection, peer);
-    return peer;
-  }
-
-  #peerOfCertificate(socket: TLSSocket): Peer {
-    const certificate = socket.getPeerCertificate();
-    if (!certificate || Object.keys(certificate).length === 0) return { user: undefined };
-    if (!socket.authorized) return { user: "invalid" };
-    const user = userOfCertificate(certificate.subject as never) ?? "invalid";
-    const ca = this.#frontProxyCa;
-    const presented = ca && socket.getPeerX509Certificate();
-    if (!ca || !presented?.checkIssued(ca) || !presented.verify(ca.publicKey)) return { user };
-    return { user: undefined, proxy: user === "invalid" ? "" : user.name };
   }
 }
 

@@ -5,7 +5,6 @@ import { systemClock } from "../../base/clock.ts";
 import { listenHere } from "../../base/outside.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { GrpcFront } from "../../net/grpc-front.ts";
-import { GrpcServer } from "../../net/grpc-server.ts";
 import {
   KVService,
   LeaseKeepAliveRequest,
@@ -28,8 +27,8 @@ class Store {
   delay: () => Promise<void> | undefined = () => undefined;
   #watchers: ((value: Uint8Array) => void)[] = [];
 
-  async serve(Server: typeof GrpcFront | typeof GrpcServer) {
-    const server = new Server();
+  async serve() {
+    const server = new GrpcFront();
     server.addService(KVService, {
       Put: async ({ key, value }) => {
         await this.delay();
@@ -74,16 +73,13 @@ function job(target: string, rest: Partial<LoadJob> = {}): LoadJob {
   return { ...fixed, arrivals: { type: "closed", inFlight: 20 }, warmupMs: 50, measureMs: 200, ...rest };
 }
 
-describe.each([
-  ["our HTTP/2 front", GrpcFront],
-  ["grpc-js", GrpcServer],
-] as const)("against %s", (_, Server) => {
+describe("against our HTTP/2 front", () => {
   let served: { target: string; close(): Promise<void> } | undefined;
   afterEach(() => served?.close());
 
   test("a closed loop counts what the server did, over several connections and many keys", async () => {
     const store = new Store();
-    served = await store.serve(Server);
+    served = await store.serve();
     const result = await generate(job(served.target), systemClock);
     assert.deepEqual([result.errors, result.unanswered], [{}, 0]);
     assert.equal(result.answered, store.keys.length);
@@ -94,7 +90,7 @@ describe.each([
 
   test("an open loop sends on while the server stalls, and every request that was due meanwhile is late", async () => {
     const store = new Store();
-    served = await store.serve(Server);
+    served = await store.serve();
     let calls = 0;
     let stall: Promise<void> | undefined;
     store.delay = () => {
@@ -111,7 +107,7 @@ describe.each([
   });
 
   test("answers on one long call are matched in order", async () => {
-    served = await new Store().serve(Server);
+    served = await new Store().serve();
     const bodies = [1n, 2n].map((ID) => base64(LeaseKeepAliveRequest.encode({ ID })));
     const path = LeaseService.LeaseKeepAlive.path;
     const result = await generate(job(served.target, { path, bodies, streaming: true }), systemClock);
@@ -120,7 +116,7 @@ describe.each([
   });
 
   test("every watcher's every event is waited for and timed from the put's intended time", async () => {
-    served = await new Store().serve(Server);
+    served = await new Store().serve();
     const body = PutRequest.encode({ key: Buffer.from("k"), value: Buffer.from(stampMark) });
     const create = base64(WatchRequest.encode({ createRequest: { key: Buffer.from("k") } }));
     const watch = { targets: [served.target], streams: 2, watchersPerStream: 5, path: WatchService.Watch.path, create };
@@ -133,7 +129,7 @@ describe.each([
 
   test("a body larger than every window arrives whole", async () => {
     const store = new Store();
-    served = await store.serve(Server);
+    served = await store.serve();
     const body = PutRequest.encode({ key: Buffer.from("large"), value: Buffer.alloc(300_000, 1) });
     const rest = { bodies: [base64(body)], arrivals: { type: "closed", inFlight: 4 } as const };
     const result = await generate(job(served.target, rest), systemClock);
@@ -142,7 +138,7 @@ describe.each([
   });
 
   test("refusals and answers that are too short are told as errors", async () => {
-    served = await new Store().serve(Server);
+    served = await new Store().serve();
     const bad = base64(PutRequest.encode({ key: Buffer.from("bad") }));
     const refused = await generate(job(served.target, { bodies: [bad] }), systemClock);
     assert.deepEqual(Object.keys(refused.errors), ["gRPC 5: no such thing"]);

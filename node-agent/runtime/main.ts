@@ -8,7 +8,7 @@ import { createRegistry } from "../../base/metrics.ts";
 import { startOpsServer } from "../../base/ops-server.ts";
 import { aborted, runProcess, StartError } from "../../base/process.ts";
 import { systemRand } from "../../base/rand.ts";
-import { GrpcServer } from "../../net/grpc-server.ts";
+import { GrpcFront } from "../../net/grpc-front.ts";
 import { ImageServiceService, RuntimeServiceService } from "../../proto/generated/runtime.v1.ts";
 import { probeAbilities } from "./abilities.ts";
 import { Cgroups } from "./cgroup.ts";
@@ -57,7 +57,7 @@ runProcess(log, async (signal) => {
   const runtime = new Runtime({ ...common, rootDir, mode, nodeIp: flags["node-ip"] });
   runtime.adopt();
 
-  const server = new GrpcServer();
+  const server = new GrpcFront({ maxMessageBytes: criMessageBytes });
   server.addService(RuntimeServiceService, {
     ...nodeHandlers(runtime),
     ...sandboxHandlers(runtime),
@@ -120,3 +120,6 @@ async function listenUnix(path: string): Promise<net.Server> {
     process.umask(umask);
   });
 }
+
+/** As the kubelet and containerd have it. */
+const criMessageBytes = 16 * 1024 * 1024;

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import { GrpcServer, type Send } from "../../net/grpc-server.ts";
+import { GrpcFront } from "../../net/grpc-front.ts";
+import type { Send } from "../../net/grpc-server.ts";
 import {
   type ContainerConfig,
   type ContainerEventResponse,
@@ -36,7 +37,7 @@ export class ScriptedRuntime {
   sendsEvents = true;
   readonly #clock: Clock;
   readonly #subscribers = new Set<Send<Partial<ContainerEventResponse>>>();
-  #server: GrpcServer | undefined;
+  #server: GrpcFront | undefined;
   #sequence = 0;
 
   constructor(clock: Clock) {
@@ -44,7 +45,7 @@ export class ScriptedRuntime {
   }
 
   async start(): Promise<void> {
-    this.#server = new GrpcServer();
+    this.#server = new GrpcFront();
     this.#server.addService(RuntimeServiceService, this.#runtimeHandlers() as never);
     this.#server.addService(ImageServiceService, this.#imageHandlers() as never);
     const listener = net.createServer();
