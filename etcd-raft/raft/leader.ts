@@ -260,11 +260,11 @@ function sendAppend(raft: Raft, p: Progress): void {
     sendSnapshot(raft, p);
     return;
   }
-  const full = isFull(p, config.maxInflightMessages);
+  const full = isFull(p, config);
   const entries = full ? [] : entriesFrom(log, p.nextIndex, config.maxSizePerMessage);
   p.commitSent = toldCommit(raft);
   send(raft, "App", p.id, { index, logTerm: termAt(log, index)!, entries, commit: p.commitSent });
-  sent(p, entries.at(-1)?.index, config.maxInflightMessages);
+  sent(p, entries, config);
 }
 
 /** Nobody waits for a member that may be gone: only one that was heard of lately is worth the whole state. */

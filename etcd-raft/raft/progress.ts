@@ -1,11 +1,11 @@
-import type { NodeId } from "./types.ts";
+import type { Entry, NodeId } from "./types.ts";
 
 /**
  * What the leader knows of one member's log.
  *
  * - `probe`: where the logs agree is not known; one append at a time, the next after its answer or a heartbeat's.
  * - `replicate`: they agree; appends are sent ahead of their answers (`nextIndex` moves when sending), at most
- *   `maxInflight` of them, the rest waits.
+ *   so many of them and so many bytes (`Window`), the rest waits.
  * - `snapshot`: it needs entries that are compacted, and the state is on its way to it; nothing else is sent until it has
  *   arrived, or failed to.
  */
@@ -18,7 +18,14 @@ export interface Progress {
   awaits: number; // the last entry that it proposed itself: somebody there waits for its commit
   paused: boolean; // until an answer arrives
   recentActive: boolean; // heard of since the last quorum check
-  inflight: number[]; // last index of each unanswered append, ascending
+  inflight: { last: number; bytes: number }[]; // each unanswered append: its last index, ascending, and its entries' bytes
+  inflightBytes: number; // their sum
+}
+
+/** What may be on the way to one member. A window in bytes keeps what one turn has to write small: a heartbeat waits behind it. */
+export interface Window {
+  maxInflightMessages: number;
+  maxInflightBytes: number; // the append that passes it is still sent
 }
 
 export function createProgress(id: NodeId, nextIndex: number): Progress {
@@ -32,6 +39,7 @@ export function createProgress(id: NodeId, nextIndex: number): Progress {
     paused: false,
     recentActive: false,
     inflight: [],
+    inflightBytes: 0,
   };
 }
 
@@ -39,13 +47,18 @@ export function becomeProbe(p: Progress): void {
   p.state = "probe";
   p.nextIndex = p.matchIndex + 1;
   p.paused = false;
+  forgetInflight(p);
+}
+
+function forgetInflight(p: Progress): void {
   p.inflight = [];
+  p.inflightBytes = 0;
 }
 
 export function becomeSnapshot(p: Progress): void {
   p.state = "snapshot";
   p.paused = true;
-  p.inflight = [];
+  forgetInflight(p);
 }
 
 /** It holds the state up to `index` (undefined: it does not); the log goes on from there, after its next sign of life. */
@@ -60,24 +73,28 @@ function becomeReplicate(p: Progress): void {
   p.state = "replicate";
   p.nextIndex = p.matchIndex + 1;
   p.paused = false;
-  p.inflight = [];
+  forgetInflight(p);
 }
 
-export function isFull(p: Progress, maxInflight: number): boolean {
-  return p.state === "replicate" && p.inflight.length >= maxInflight;
+export function isFull(p: Progress, { maxInflightMessages, maxInflightBytes }: Window): boolean {
+  return p.state === "replicate" && (p.inflight.length >= maxInflightMessages || p.inflightBytes >= maxInflightBytes);
 }
 
-/** An append with entries up to `last` is on its way (`last` undefined: without entries). */
-export function sent(p: Progress, last: number | undefined, maxInflight: number): void {
+/** An append with these entries is on its way. */
+export function sent(p: Progress, entries: readonly Entry[], window: Window): void {
   if (p.state === "probe") {
     p.paused = true;
     return;
   }
-  if (last !== undefined) {
+  if (entries.length > 0) {
+    const last = entries[entries.length - 1]!.index;
+    let bytes = 0;
+    for (const { data } of entries) bytes += data.length;
     p.nextIndex = last + 1;
-    p.inflight.push(last);
+    p.inflight.push({ last, bytes });
+    p.inflightBytes += bytes;
   }
-  p.paused = isFull(p, maxInflight);
+  p.paused = isFull(p, window);
 }
 
 /** The member holds everything up to `index`. Returns whether that is news. `start`: of the leader's log. */
@@ -90,7 +107,8 @@ export function acknowledged(p: Progress, index: number, start: number): boolean
   p.paused = false;
   if (p.state !== "replicate") becomeReplicate(p);
   let answered = 0;
-  while (answered < p.inflight.length && p.inflight[answered]! <= index) answered++;
+  for (; answered < p.inflight.length && p.inflight[answered]!.last <= index; answered++)
+    p.inflightBytes -= p.inflight[answered]!.bytes;
   if (answered > 0) p.inflight.splice(0, answered);
   return true;
 }

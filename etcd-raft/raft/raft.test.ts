@@ -19,6 +19,7 @@ function raft(config: Partial<RaftConfig> = {}) {
     checkQuorum: false,
     maxSizePerMessage: 1 << 20,
     maxInflightMessages: 512,
+    maxInflightBytes: 2 ** 30,
     ...config,
   });
 }

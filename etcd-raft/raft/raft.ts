@@ -42,7 +42,7 @@ export function step(raft: Raft, input: Input): Ready {
 export function createRaft(config: RaftConfig): Raft {
   assert(config.id !== none, "a member has an id");
   assert(config.electionTicks > config.heartbeatTicks, "election ticks must be greater than heartbeat ticks");
-  assert(config.maxInflightMessages > 0, "at least one message in flight");
+  assert(config.maxInflightMessages > 0 && config.maxInflightBytes > 0, "at least one message in flight");
   const hardState = config.hardState ?? { term: 0, vote: none, commit: 0 };
   const raft: Raft = {
     config,

@@ -24,6 +24,7 @@ export interface RaftConfig {
   checkQuorum: boolean;
   maxSizePerMessage: number; // bytes of entry data in one App
   maxInflightMessages: number; // Apps on the way to one follower
+  maxInflightBytes: number; // of entry data in them
   packEntries?: number; // applied entries that are packed together; 512 unless said otherwise
 }
 

@@ -185,6 +185,7 @@ export class Member {
         checkQuorum: true,
         maxSizePerMessage: 1024 * 1024,
         maxInflightMessages: 512,
+        maxInflightBytes: 8 * 1024 * 1024,
       }),
       wal,
       clock,

@@ -22,6 +22,7 @@ function start() {
     checkQuorum: true,
     maxSizePerMessage: 1 << 20,
     maxInflightMessages: 512,
+    maxInflightBytes: 2 ** 30,
   });
   const saves: { hardState: HardState | undefined; sync: boolean | undefined; done: () => void }[] = [];
   const notes: (() => void)[] = [];

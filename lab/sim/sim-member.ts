@@ -158,6 +158,7 @@ export class SimMember {
     Object.assign(raft.config, {
       maxSizePerMessage: 2000,
       maxInflightMessages: 4,
+      maxInflightBytes: 2048,
       packEntries: 3,
       checkQuorum: preVote,
     });

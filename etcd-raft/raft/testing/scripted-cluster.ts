@@ -10,7 +10,7 @@ import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from
  * A cluster for scenario files (`testdata/*.txt`): nothing moves unless the script says so. Each command prints what
  * came of it: changes of role, messages (when delivered one by one), commits, answered reads, refusals.
  *
- *     start 1 2 3 [learner=N] [no-prevote] [no-checkquorum] [inflight=N] [bytes=N] [quiet-commit]
+ *     start 1 2 3 [learner=N] [no-prevote] [no-checkquorum] [inflight=N] [inflight-bytes=N] [bytes=N] [quiet-commit]
  *     tick N [times]         timeout N              tick until it campaigns
  *     join N                 a new member: it knows only how the cluster began
  *     change N +4 ~5 -2 [implicit|explicit]    propose voters, learners and removals;  leave N    the joint configuration
@@ -30,7 +30,10 @@ export class ScriptedCluster {
   #network: Message[] = [];
   readonly #cut = new Set<string>();
   #config:
-    | Pick<RaftConfig, "preVote" | "checkQuorum" | "maxInflightMessages" | "maxSizePerMessage" | "packEntries">
+    | Pick<
+        RaftConfig,
+        "preVote" | "checkQuorum" | "maxInflightMessages" | "maxInflightBytes" | "maxSizePerMessage" | "packEntries"
+      >
     | undefined;
   #quietCommit = false;
   #first = confOf([]); // of an empty log
@@ -148,6 +151,7 @@ export class ScriptedCluster {
       preVote: !args.includes("no-prevote"),
       checkQuorum: !args.includes("no-checkquorum"),
       maxInflightMessages: option("inflight", 512),
+      maxInflightBytes: option("inflight-bytes", 2 ** 30),
       maxSizePerMessage: option("bytes", 1 << 20),
       packEntries: 1,
     };
