@@ -1,6 +1,6 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type tls from "node:tls";
-import type { Cancel, Clock } from "../base/clock.ts";
+import { type Cancel, type Clock, systemClock } from "../base/clock.ts";
 import { type Method, Writer } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { BidiHandler, CallContext, Handlers, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
@@ -131,19 +131,19 @@ export class GrpcFront {
   async close(graceMs = 500): Promise<void> {
     this.#stopPinging();
     for (const listener of this.#listeners) listener.close();
-    for (const connection of this.#connections.values()) connection.goaway();
-    await new Promise<void>((resolve) => {
-      const check = setInterval(() => {
-        if ([...this.#connections.values()].some(({ streams }) => streams > 0)) return;
-        done();
-      }, 10);
-      const timer = setTimeout(() => done(), graceMs);
-      const done = () => {
-        clearInterval(check);
-        clearTimeout(timer);
-        resolve();
-      };
+    const ended = [...this.#connections].map(
+      ([socket, connection]) =>
+        new Promise<unknown>((resolve) => {
+          socket.once("finish", resolve).once("close", resolve);
+          connection.goaway();
+        }),
+    );
+    let cancel: Cancel = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = systemClock.after(graceMs, resolve);
     });
+    await Promise.race([Promise.all(ended), late]);
+    cancel();
     for (const socket of [...this.#silent, ...this.#connections.keys()]) socket.destroy();
   }
 

@@ -168,6 +168,50 @@ describe("GrpcFront", () => {
   });
 });
 
+test("close lets running calls end, tells their callers all of it, and waits for nothing else", async () => {
+  const front = new GrpcFront();
+  let begun = () => {};
+  let go = () => {};
+  const running = new Promise<void>((resolve) => {
+    begun = resolve;
+  });
+  const gate = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  front.addService(KVService, {
+    Range: async ({ limit }) => {
+      begun();
+      await gate;
+      return { header: undefined, kvs: [], more: false, count: limit };
+    },
+    DeleteRange: () => ({ header: undefined, deleted: 0, prevKvs: [] }),
+  });
+  const listener = await listenHere("127.0.0.1", 0);
+  front.serve(listener);
+  const address = `127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  const [busy, idle] = [new GrpcClient(address), new GrpcClient(address)];
+  try {
+    await idle.unary(KVService.DeleteRange, { key: Buffer.from("k") });
+    const answer = busy.unary(KVService.Range, { key: Buffer.from("k"), limit: 7 });
+    await running;
+    let closed = false;
+    const closing = front.close(2 ** 31 - 1).then(() => {
+      closed = true;
+    });
+    await assert.rejects(
+      new GrpcClient(address).unary(KVService.DeleteRange, { key: Buffer.from("k") }, { timeoutMs: 5000 }),
+      (e: GrpcError) => e.code === Code.Unavailable,
+    );
+    assert.ok(!closed);
+    go();
+    assert.equal((await answer).count, 7);
+    await closing;
+  } finally {
+    busy.close();
+    idle.close();
+  }
+});
+
 async function waitUntil(condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {

@@ -1,10 +1,13 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SupervisorClient } from "../../cli/supervisor-client.ts";
 import { EtcdClient } from "../../etcd-raft/client/client.ts";
+import { within } from "../../etcd-raft/server/testing.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
-import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import { eventually, TestLab } from "../testing/lab.ts";
+import { KVService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
+import type { LabEvent } from "../supervisor/events.ts";
+import { TestLab } from "../testing/lab.ts";
 
 /** Kill -9 of raft members under a constant stream of writes from outside, against the members' own addresses. */
 describe("the store under failures", () => {
@@ -33,6 +36,7 @@ describe("the store under failures", () => {
     readonly acknowledged = new Set<string>();
     readonly #prefix: string;
     #next = 0;
+    #told = () => {};
     #stopping = false;
     readonly #done: Promise<unknown>;
 
@@ -47,20 +51,43 @@ describe("the store under failures", () => {
         try {
           await etcd.put({ key, value: key }, { timeoutMs: 2000 });
           this.acknowledged.add(key);
+          this.#told();
         } catch {} // unknown whether it happened: promises nothing
       }
     }
 
     /** More acknowledged writes than before, by this many. */
     async more(count: number): Promise<void> {
-      const before = this.acknowledged.size;
-      await eventually(`${count} more acknowledged writes`, () => this.acknowledged.size >= before + count);
+      const wanted = this.acknowledged.size + count;
+      await within<void>(60_000, `${count} more acknowledged writes`, (found) => {
+        this.#told = () => this.acknowledged.size >= wanted && found();
+      });
     }
 
     async stop(): Promise<void> {
       this.#stopping = true;
       await this.#done;
     }
+  }
+
+  const supervisor = () => new SupervisorClient(join(lab.dir, "run", "supervisor.sock"));
+
+  /** Resolves when the lab has told something that `fits` of each of `subjects`, after its first `from` events. */
+  async function told(
+    what: string,
+    subjects: string[],
+    from: number,
+    fits: (event: LabEvent) => boolean,
+  ): Promise<void> {
+    const missing = new Set(subjects);
+    await within<void>(60_000, what, async (found) => {
+      let at = 0;
+      for await (const event of supervisor().events()) {
+        if (at++ < from || !fits(event)) continue;
+        missing.delete(event.subject);
+        if (missing.size === 0) return found();
+      }
+    });
   }
 
   async function missing(prefix: string, writes: Writes): Promise<string[]> {
@@ -73,15 +100,16 @@ describe("the store under failures", () => {
   async function untilAllAlike(): Promise<void> {
     const clients = endpoints.map((url) => new GrpcClient(new URL(url).host, { tls: tls() }));
     try {
-      await eventually("three members alike", async () => {
-        const { header } = await etcd.range({ key: "a" });
-        const revision = header!.revision;
-        const hashes = await Promise.all(
-          clients.map((client) => client.unary(MaintenanceService.HashKV, { revision }, { timeoutMs: 1000 })),
-        );
-        const distinct = new Set(hashes.map(({ hash, compactRevision }) => `${hash} ${compactRevision}`));
-        return distinct.size === 1 && hashes.every((each) => each.header!.revision >= revision);
-      });
+      const { revision } = (await etcd.range({ key: "a" })).header!;
+      const hashes = await Promise.all(
+        clients.map(async (client) => {
+          await client.ready(60_000);
+          await client.unary(KVService.Range, { key: Buffer.from("a") }, { timeoutMs: 60_000 }); // as far as the others
+          return client.unary(MaintenanceService.HashKV, { revision }, { timeoutMs: 10_000 });
+        }),
+      );
+      const distinct = new Set(hashes.map(({ hash, compactRevision }) => `${hash} ${compactRevision}`));
+      expect([...distinct]).toHaveLength(1);
     } finally {
       for (const client of clients) client.close();
     }
@@ -91,16 +119,19 @@ describe("the store under failures", () => {
     const writes = new Writes("leader/");
     await writes.more(200);
     const old = (await lab.status()).members.find(({ role }) => role === "leader")!.name;
+    const before = (await supervisor().eventsSoFar()).length;
     await lab.must("kill", "leader");
     await writes.more(200);
     const now = (await lab.status()).members;
     expect(now.find(({ name }) => name === old)).toMatchObject({ role: "down", pid: null });
     expect(now.filter(({ role }) => role === "leader")).toHaveLength(1);
-    await eventually("both survivors say why there is another leader", async () => {
-      const survivors = (await lab.status()).members.filter(({ name }) => name !== old);
-      const why = new RegExp(`^etcd-\\d leads in term \\d+; before: lost the leader ${old}: .`);
-      return survivors.every(({ lastLeaderChange }) => why.test(lastLeaderChange?.message ?? ""));
+    const survivors = now.map(({ name }) => name).filter((name) => name !== old);
+    await told("both survivors know another leader", survivors, before, ({ type, message }) => {
+      return type === "Raft" && /^etcd-\d leads in term/.test(message) && !message.startsWith(old);
     });
+    const why = new RegExp(`^etcd-\\d leads in term \\d+; before: lost the leader ${old}: .`);
+    for (const { name, lastLeaderChange } of (await lab.status()).members)
+      if (name !== old) expect(lastLeaderChange?.message).toMatch(why);
     expect(await lab.must("status")).toMatch(new RegExp(`before: lost the leader ${old}: `));
     // The killed member's own history outlives it.
     expect(await lab.must("status", "--events")).toMatch(new RegExp(`${old}: was candidate, is leader in term`));
@@ -115,10 +146,11 @@ describe("the store under failures", () => {
     const writes = new Writes("all/");
     await writes.more(200);
     const { members } = await lab.status();
+    const before = (await supervisor().eventsSoFar()).length;
     for (const { pid } of members) process.kill(pid!, "SIGKILL");
-    await eventually("new processes", async () =>
-      (await lab.status()).members.every(({ pid }, i) => pid !== null && pid !== members[i]!.pid),
-    );
+    const names = members.map(({ name }) => name);
+    await told("three new processes", names, before, ({ type }) => type === "Spawned");
+    for (const [i, { pid }] of (await lab.status()).members.entries()) expect(pid).not.toBe(members[i]!.pid);
     await writes.more(200);
     await writes.stop();
     expect(await missing("all/", writes)).toEqual([]);

@@ -125,10 +125,6 @@ export class Http2Connection {
     this.#write(uint32Frame(FrameType.windowUpdate, 0, receiveWindow - 65_535));
   }
 
-  get streams(): number {
-    return this.#streams.size;
-  }
-
   /** Has anything come since this was asked last? */
   heard(): boolean {
     const received = this.#received;
@@ -163,10 +159,11 @@ export class Http2Connection {
     this.#streams.clear();
   }
 
-  /** GOAWAY without error: running streams may end, new ones are refused. */
+  /** GOAWAY without error: new streams are refused, and with the last one that runs the output ends. */
   goaway(): void {
     this.#closing = true;
     this.#write(goawayFrame(this.#lastStreamId, ErrorCode.none, ""));
+    this.#endIfIdle();
   }
 
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
@@ -247,6 +244,14 @@ export class Http2Connection {
     this.#streams.delete(stream.id >>> 1);
     this.#blocked.delete(stream);
     if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
+    if (this.#closing) this.#endIfIdle();
+  }
+
+  #endIfIdle(): void {
+    if (this.#streams.size > 0 || this.#failed) return;
+    this.#failed = true; // nothing that still comes counts
+    this.#flush();
+    this.#output.end();
   }
 
   #onFrame(type: number, flags: number, streamId: number, payload: Buffer): void {
@@ -394,6 +399,7 @@ export class Http2Connection {
     this.#blocked.delete(stream);
     stream.onDrain?.();
     stream.events?.onAbort();
+    if (this.#closing) this.#endIfIdle();
   }
 
   #countPing(): void {
