@@ -8,6 +8,7 @@
  *   same time counts as simultaneous.
  * - Every value put is put once in the whole history (a checker relies on it to know which attempt a log entry is).
  *
+ *     {"type":"base","index":3,"revision":1,"compacted":0,"kvs":[],"leases":[]}
  *     {"type":"operation","client":"c1","member":"m0","called":1,"returned":2,
  *      "request":{"op":"put","key":"a","value":"c1-1"},"response":{"op":"put","revision":2}}
  *     {"type":"operation","client":"c1","member":"m0","called":3,"request":{"op":"range","key":"a"}}
@@ -18,7 +19,19 @@
  *     {"type":"commit","index":4,"term":2,"at":2,"request":{"op":"put","key":"a","value":"c1-1"}}
  *     {"type":"hash","member":"m0","point":"revision 2","hash":"1234567"}
  */
-export type HistoryLine = Operation | WatchLine | Commit | MemberHash;
+export type HistoryLine = Base | Operation | WatchLine | Commit | MemberHash;
+
+/** What was there before a history that does not begin with an empty store: its first line, if any. */
+export interface Base {
+  type: "base";
+  /** The last entry of the log that is in it. */
+  index: number;
+  revision: number;
+  compacted: number;
+  /** Of others' keys without values. */
+  kvs: KeyValue[];
+  leases: string[];
+}
 
 /** One request of a client, and how it ended. */
 export interface Operation {
@@ -27,6 +40,8 @@ export interface Operation {
   /** Whom it was asked of. */
   member: string;
   called: number;
+  /** When it should have been sent, where that was fixed beforehand (open loop). */
+  intended?: number;
   /** Absent: it never ended for the client. */
   returned?: number;
   request: Request;
@@ -123,7 +138,7 @@ export interface WatchEvent {
   prev?: KeyValue;
 }
 
-/** A committed entry of the log, from any member's WAL or as it was applied. All of them, in order, from the first. */
+/** A committed entry of the log, from any member's WAL or as it was applied. All of them, in order, from the first after the base. */
 export interface Commit {
   type: "commit";
   index: number;

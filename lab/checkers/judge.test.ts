@@ -374,3 +374,63 @@ describe("condemned is", () => {
     ).toBe(true);
   });
 });
+
+describe("a history that begins with a store in use", () => {
+  const base: HistoryLine = {
+    type: "base",
+    index: 9,
+    revision: 20,
+    compacted: 5,
+    kvs: [
+      { key: "/registry/a", create: 3, mod: 7, version: 2 },
+      { key: "t1", value: "before", create: 12, mod: 12, version: 1, lease: "77" },
+    ],
+    leases: ["77"],
+  };
+  const head = { type: "operation", client: "c", member: "m0" } as const;
+  const lines = (): HistoryLine[] => [
+    base,
+    { type: "commit", index: 10, term: 2, request: { op: "put", key: "/registry/a", value: "" } },
+    { type: "commit", index: 11, term: 2, request: put("t2", "x") },
+    { type: "commit", index: 12, term: 2, request: { op: "revoke", id: "77" } },
+    { ...head, called: 1, returned: 2, request: put("t2", "x"), response: { op: "put", revision: 22 } },
+    {
+      ...head,
+      called: 3,
+      returned: 4,
+      request: { op: "range", key: "t", end: "u" },
+      response: {
+        op: "range",
+        revision: 23,
+        count: 1,
+        kvs: [{ key: "t2", value: "x", create: 22, mod: 22, version: 1 }],
+      },
+    },
+    {
+      ...head,
+      called: 5,
+      returned: 6,
+      request: { op: "range", key: "t", end: "u", revision: 15 },
+      response: { op: "range", revision: 23, count: 0, kvs: [] },
+    },
+  ];
+  const own = (key: string) => key >= "r";
+
+  test("is judged from there on; what others write counts, and nobody knows what was before", () => {
+    expect(judge(lines(), { own })).toEqual([]);
+  });
+
+  test("others' writes are phantoms where all keys are ours", () => {
+    expect(judge(lines()).join()).toMatch(/phantom write: nobody asked for .*registry/);
+  });
+
+  test("a write of our own that nobody asked for is a phantom", () => {
+    const history: HistoryLine[] = [...lines(), { type: "commit", index: 13, term: 2, request: put("t3", "y") }];
+    expect(judge(history, { own }).join()).toMatch(/phantom write: nobody asked for .*t3/);
+  });
+
+  test("a write that is not in the log is lost", () => {
+    const history = lines().filter((line) => line.type !== "commit" || line.index < 11);
+    expect(judge(history, { own }).join()).toMatch(/lost write/);
+  });
+});

@@ -11,14 +11,20 @@ export interface JudgeOptions {
   /** See `leases.ts`. */
   fastestClock?: number;
   overlapMs?: number;
+  /** Whose keys only those whom the history tells of write; without it all are. */
+  own?(key: string): boolean;
 }
 
 /** All that can be said of a history, by all checkers. Empty: every promise was kept. */
 export function judge(history: readonly HistoryLine[], options: JudgeOptions = {}): string[] {
-  const truth = replayLog(history.filter((line) => line.type === "commit"));
+  const base = history.find((line) => line.type === "base");
+  const truth = replayLog(
+    history.filter((line) => line.type === "commit"),
+    base,
+  );
   const registers = checkLinearizable(registersOf(history));
   return [
-    ...checkReplay(history, truth),
+    ...checkReplay(history, truth, options.own),
     ...checkWatches(history, truth, options),
     ...checkLeases(history, options),
     ...checkHashes(history),

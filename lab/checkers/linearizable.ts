@@ -21,8 +21,13 @@ export interface RegisterOperation {
 export type Verdict = { verdict: "ok" } | { verdict: "violation" | "unknown"; key: string; message: string };
 
 export function checkLinearizable(history: readonly RegisterOperation[], maxSteps = 1_000_000): Verdict {
-  for (const key of new Set(history.map((operation) => operation.key))) {
-    const operations = history.filter((operation) => operation.key === key);
+  const keys = new Map<string, RegisterOperation[]>();
+  for (const operation of history) {
+    const known = keys.get(operation.key);
+    if (known) known.push(operation);
+    else keys.set(operation.key, [operation]);
+  }
+  for (const [key, operations] of keys) {
     const result = checkRegister(operations, maxSteps);
     if (result.verdict !== "ok") return { ...result, key };
   }
@@ -42,15 +47,16 @@ export function registersOf(history: readonly HistoryLine[]): RegisterOperation[
     }
     return false;
   };
-  const others: { key: string; end?: string }[] = [];
+  const others = new Map<string, { key: string; end?: string }>();
   const collect = (request: Request, alone: boolean): void => {
     if (request.op === "txn") {
-      others.push(...request.compare);
+      for (const compare of request.compare) others.set(`${compare.key} ${compare.end}`, compare);
       for (const inner of [...request.success, ...request.failure]) collect(inner, false);
-    } else if ("key" in request && !(alone && plain(request))) others.push(request);
+    } else if ("key" in request && !(alone && plain(request)))
+      others.set(`${request.key} ${"end" in request ? request.end : ""}`, request);
   };
   for (const { request } of operations) collect(request, true);
-  const shared = (key: string) => others.some((other) => inRange(key, other.key, other.end));
+  const shared = (key: string) => [...others.values()].some((other) => inRange(key, other.key, other.end));
   const keys = new Map<string, boolean>();
   const registers: RegisterOperation[] = [];
   for (const operation of operations) {

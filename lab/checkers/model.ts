@@ -1,4 +1,4 @@
-import type { Compare, KeyValue, RangeRequest, Request, Response, WatchEvent } from "./history.ts";
+import type { Base, Compare, KeyValue, RangeRequest, Request, Response, WatchEvent } from "./history.ts";
 
 /**
  * A tiny etcd, written for checkers from the description of its semantics alone: slow, plain, and without forgetting (what
@@ -13,6 +13,20 @@ export class Model {
   readonly #versions = new Map<string, { mod: number; kv: KeyValue | undefined }[]>();
   /** The keys that hang on each lease. */
   readonly #leases = new Map<string, Set<string>>();
+
+  constructor(base?: Base) {
+    if (base === undefined) return;
+    this.revision = base.revision;
+    this.compacted = base.compacted;
+    this.events.length = base.revision + 1;
+    for (const id of base.leases) this.#leases.set(id, new Set());
+    for (const kv of base.kvs) {
+      this.#versions.set(kv.key, [{ mod: kv.mod, kv }]);
+      if (!kv.lease) continue;
+      const keys = this.#leases.get(kv.lease) ?? new Set();
+      this.#leases.set(kv.lease, keys.add(kv.key));
+    }
+  }
 
   /** Does what an entry of the log asks for. Undefined: it is refused and changes nothing. */
   execute(request: Request): Response | undefined {

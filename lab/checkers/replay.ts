@@ -1,4 +1,5 @@
 import {
+  type Base,
   brief,
   type Commit,
   canonical,
@@ -25,6 +26,8 @@ import { Model } from "./model.ts";
  */
 export interface Truth {
   model: Model;
+  /** The revision that the history begins after: nothing is known of earlier ones. */
+  begin: number;
   /** What was compacted when each revision began. */
   compactedAt: number[];
   /** When each revision was seen to be committed, if it was. */
@@ -38,11 +41,12 @@ export interface Truth {
   }[];
 }
 
-export function replayLog(commits: readonly Commit[]): Truth {
-  const model = new Model();
-  const truth: Truth = { model, compactedAt: [0, 0], at: [], entries: [] };
+export function replayLog(commits: readonly Commit[], base?: Base): Truth {
+  const model = new Model(base);
+  const truth: Truth = { model, begin: base?.revision ?? 0, compactedAt: [0, 0], at: [], entries: [] };
+  const first = (base?.index ?? 0) + 1;
   for (const [i, { index, request, at }] of commits.entries()) {
-    if (index !== i + 1) throw new Error(`the history's log has entry ${index} in place ${i + 1}`);
+    if (index !== first + i) throw new Error(`the history's log has entry ${index} in place ${first + i}`);
     if (request === undefined) continue;
     const before = model.revision;
     const response = model.execute(request);
@@ -56,12 +60,16 @@ export function replayLog(commits: readonly Commit[]): Truth {
   return truth;
 }
 
-export function checkReplay(history: readonly HistoryLine[], truth: Truth): string[] {
+export function checkReplay(
+  history: readonly HistoryLine[],
+  truth: Truth,
+  own: (key: string) => boolean = () => true,
+): string[] {
   const operations = history.filter((line) => line.type === "operation");
-  return [...checkWrites(operations, truth), ...checkReads(operations, truth), ...checkRealTime(history)];
+  return [...checkWrites(operations, truth, own), ...checkReads(operations, truth), ...checkRealTime(history)];
 }
 
-function checkWrites(operations: readonly Operation[], truth: Truth): string[] {
+function checkWrites(operations: readonly Operation[], truth: Truth, own: (key: string) => boolean): string[] {
   const violations: string[] = [];
   const attempts = group(
     operations.filter(({ request }) => isWrite(request)),
@@ -71,6 +79,7 @@ function checkWrites(operations: readonly Operation[], truth: Truth): string[] {
   for (const [key, found] of entries) {
     const asked = attempts.get(key) ?? [];
     const { request } = found[0]!;
+    if (asked.length === 0 && !mayBeOurs(request, own)) continue;
     if (request.op === "revoke") continue; // also what the store itself does when a lease expires
     const count = (kind: string) => asked.filter((operation) => outcome(operation) === kind).length;
     const effective = found.filter(({ response }) => response !== undefined).length;
@@ -103,11 +112,12 @@ function checkWrites(operations: readonly Operation[], truth: Truth): string[] {
   return violations;
 }
 
-function checkReads(operations: readonly Operation[], { model, compactedAt }: Truth): string[] {
+function checkReads(operations: readonly Operation[], { model, compactedAt, begin }: Truth): string[] {
   const violations: string[] = [];
   for (const { request, response, error } of operations) {
     if (isWrite(request) || request.op === "keepalive") continue;
     const asked = request.op === "range" ? (request.revision ?? 0) : 0;
+    if ((asked > 0 && asked < begin) || (response?.revision ?? begin) < begin) continue; // nobody knows
     if (error?.message.includes("compacted") && asked >= model.compacted) {
       violations.push(`wrong read: ${brief(request)} was refused as compacted, but never was`);
     }
@@ -125,6 +135,12 @@ function checkReads(operations: readonly Operation[], { model, compactedAt }: Tr
     }
   }
   return violations;
+}
+
+/** Others use the store as well: what they ask for is not in the history, but is in the log. */
+function mayBeOurs(request: Request, own: (key: string) => boolean): boolean {
+  if (request.op === "txn") return [...request.success, ...request.failure].some((inner) => mayBeOurs(inner, own));
+  return "key" in request ? own(request.key) : own("");
 }
 
 /** One sweep over time: `floor` is the latest revision that somebody is known to have seen. */

@@ -1,6 +1,8 @@
 import type { Rand } from "../../base/rand.ts";
 import type { Compare, KeyValue, Request, Response } from "../checkers/history.ts";
 
+export type Role = "writer" | "reader" | "transaction" | "lease";
+
 /**
  * What one client asks for next. Keys `r` are plain registers; `t` are written in transactions and ranges, and with leases.
  * It remembers what it has seen, so that compares and historic reads are of something.
@@ -31,6 +33,15 @@ export class Workload {
     if (dice < 84) return { op: "delete", key: "t2", end: "t4", prevKv: rand.below(2) === 0 };
     if (dice < 86) return { op: "compact", revision: Math.max(1, this.#revision - rand.below(20)) };
     return this.#lease();
+  }
+
+  /** The same, as one kind of client alone. Many registers: with one, the search for an order would take too long. */
+  as(role: Role): Request {
+    const key = `r${this.#rand.below(16)}`;
+    const dice = this.#rand.below(10);
+    if (role === "reader") return dice < 7 ? { op: "range", key } : this.#range();
+    if (role === "writer") return dice < 9 ? { op: "put", key, value: this.#value() } : { op: "delete", key };
+    return role === "lease" ? this.#lease() : this.#txn();
   }
 
   saw(response: Response | undefined): void {

@@ -7,6 +7,7 @@ import { askFaults, type Fault } from "../../base/faults.ts";
 import { listenHere } from "../../base/outside.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { KVService, MaintenanceService, type StatusResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { StoreMember } from "../clients/members.ts";
 
 /**
  * Members as processes of `dist/etcd-raft.mjs` on the loopback, each with its fault socket, made to be hurt. They have
@@ -86,31 +87,13 @@ export class SoakCluster {
       await client.unary(MaintenanceService.Alarm, { action: 2, ...raised }, { timeoutMs: 10_000 });
   }
 
-  /** The state of all at one revision, which all must have come to. */
-  async hashes(timeoutMs: number): Promise<{ member: string; point: string; hash: string }[]> {
-    const key = Buffer.from("x");
-    const { header } = await this.members[0]!.client.unary(KVService.Range, { key }, { timeoutMs });
-    const { revision } = header!;
-    return Promise.all(
-      this.members.map(async ({ name, client }) => {
-        await client.unary(KVService.Range, { key }, { timeoutMs }); // linearizable: it has come that far
-        const answer = await client.unary(MaintenanceService.HashKV, { revision }, { timeoutMs });
-        return {
-          member: name,
-          point: `revision ${revision} compacted ${answer.compactRevision}`,
-          hash: `${answer.hash}`,
-        };
-      }),
-    );
-  }
-
   async close(): Promise<void> {
     await Promise.all(this.members.map((member) => member.close()));
     rmSync(this.#socketDir, { recursive: true, force: true });
   }
 }
 
-export class SoakMember {
+export class SoakMember implements StoreMember {
   readonly name: string;
   readonly dir: string;
   readonly url: string;

@@ -5,12 +5,13 @@ import type { Rand } from "../../base/rand.ts";
 import type { HistoryEvent } from "../../etcd-raft/server/history.ts";
 import type { HistoryLine, MemberHash, Operation } from "../checkers/history.ts";
 import { judge } from "../checkers/judge.ts";
+import { CommittedLog } from "../clients/commits.ts";
+import { Load } from "../clients/load.ts";
+import { memberHashes } from "../clients/members.ts";
+import { StoreWatcher } from "../clients/watcher.ts";
 import { Recorder } from "../sim/recorder.ts";
 import { SoakCluster } from "./cluster.ts";
-import { CommittedLog } from "./commits.ts";
 import { type DeedName, deeds } from "./faults.ts";
-import { Load } from "./load.ts";
-import { SoakWatcher } from "./watcher.ts";
 
 /**
  * Real members under load, hurt in one way a round, healed, and judged by the checkers of `lab/checkers` over everything
@@ -95,7 +96,7 @@ class Epoch {
   readonly #cluster: SoakCluster;
   readonly #recorder: Recorder;
   readonly #load: Load;
-  readonly #watchers: SoakWatcher[];
+  readonly #watchers: StoreWatcher[];
   readonly #log: CommittedLog;
   readonly #hashes: MemberHash[] = [];
   readonly #told = new Map<string, number>(); // by life of a member: the last event that was read
@@ -114,12 +115,16 @@ class Epoch {
     this.#recorder = new Recorder(clock);
     this.#log = new CommittedLog(clock);
     const tools = { recorder: this.#recorder, rand, clock };
-    this.#load = new Load(cluster, this.#recorder, rand, clock, clients);
+    this.#load = new Load(
+      cluster.members,
+      tools,
+      Array.from({ length: clients }, (_, i) => ({ name: `c${i}` })),
+    );
     this.#watchers = [
-      new SoakWatcher("all", { key: "\0", end: "\0" }, cluster, tools),
-      new SoakWatcher("all with what was before", { key: "\0", end: "\0", prevKv: true }, cluster, tools),
-      new SoakWatcher("registers", { key: "r", end: "s" }, cluster, tools),
-      new SoakWatcher("deletions", { key: "t", end: "u", noPut: true, prevKv: true }, cluster, tools),
+      new StoreWatcher("all", { key: "\0", end: "\0" }, cluster.members, tools),
+      new StoreWatcher("all with what was before", { key: "\0", end: "\0", prevKv: true }, cluster.members, tools),
+      new StoreWatcher("registers", { key: "r", end: "s" }, cluster.members, tools),
+      new StoreWatcher("deletions", { key: "t", end: "u", noPut: true, prevKv: true }, cluster.members, tools),
     ];
   }
 
@@ -159,16 +164,16 @@ class Epoch {
     const problems = [...cluster.unexpected];
     let seen = 0; // lines: what a watcher hears later (a lease ends) may be in nobody's log yet
     try {
-      const hashes = await cluster.hashes(10_000);
-      this.#hashes.push(...hashes.map((hash): MemberHash => ({ type: "hash", ...hash })));
+      const hashes = await memberHashes(cluster.members, 10_000);
+      this.#hashes.push(...hashes);
       const revision = Number(/^revision (\d+)/.exec(hashes[0]!.point)![1]);
       for (const watcher of this.#watchers) {
         if (await watcher.comesTo(revision, 10_000)) continue;
         problems.push(`watch ${watcher.name}: is at ${watcher.next} and does not come to revision ${revision}`);
       }
       seen = this.#recorder.lines.length;
-      await cluster.hashes(10_000); // every member has come as far as any watcher has heard
-      await this.#log.read(cluster, (at) => this.#watchers[0]!.heard.get(at));
+      await memberHashes(cluster.members, 10_000); // every member has come as far as any watcher has heard
+      await this.#log.read(cluster.members, (at) => this.#watchers[0]!.heard.get(at));
     } catch (error) {
       return [...problems, `no verdict: ${(error as Error).message}`];
     }

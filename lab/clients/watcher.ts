@@ -6,18 +6,18 @@ import { bytesOf, ofEvent } from "../checkers/etcd-messages.ts";
 import type { WatchLine } from "../checkers/history.ts";
 import type { Recorder } from "../sim/recorder.ts";
 import type { Watched } from "../sim/watchers.ts";
-import type { SoakCluster, SoakMember } from "./cluster.ts";
+import type { StoreMember } from "./members.ts";
 
 /** A watcher that goes on at any member when its stream breaks, or when it is told to move. */
-export class SoakWatcher {
+export class StoreWatcher {
   readonly name: string;
   readonly #watched: Watched;
-  readonly #cluster: SoakCluster;
+  readonly #members: readonly StoreMember[];
   readonly #recorder: Recorder;
   readonly #rand: Rand;
   readonly #clock: Clock;
   /** The first revision that it has not heard all of; 0: from now on. */
-  next = 0;
+  next: number;
   /** When it first heard of each revision. */
   readonly heard = new Map<number, number>();
   #stream: BidiStream<WatchRequest, WatchResponse> | undefined;
@@ -27,12 +27,14 @@ export class SoakWatcher {
   constructor(
     name: string,
     watched: Watched,
-    cluster: SoakCluster,
+    members: readonly StoreMember[],
     { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
+    from = 0,
   ) {
     this.name = name;
+    this.next = from;
     this.#watched = watched;
-    this.#cluster = cluster;
+    this.#members = members;
     this.#recorder = recorder;
     this.#rand = rand;
     this.#clock = clock;
@@ -62,7 +64,7 @@ export class SoakWatcher {
 
   async #run(): Promise<void> {
     while (!this.#closed) {
-      const member = this.#cluster.members[this.#rand.below(this.#cluster.members.length)]!;
+      const member = this.#members[this.#rand.below(this.#members.length)]!;
       const there = await member.client.ready(200).then(
         () => true,
         () => false,
@@ -72,7 +74,7 @@ export class SoakWatcher {
     }
   }
 
-  async #follow({ name, client }: SoakMember): Promise<void> {
+  async #follow({ name, client }: StoreMember): Promise<void> {
     const note = (line: Partial<WatchLine>) => {
       const head = { type: "watch", watch: this.name, member: name, at: this.#recorder.now() };
       this.#recorder.add({ ...head, ...line } as WatchLine);

@@ -3,11 +3,11 @@ import type { Entry } from "../../etcd-raft/raft/types.ts";
 import { costOfTxn } from "../../etcd-raft/server/quota.ts";
 import { nodeDisk } from "../../etcd-raft/wal/disk.ts";
 import { readWal, WalError } from "../../etcd-raft/wal/reader.ts";
-import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import { InternalRaftRequest, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { requestOfEntry } from "../checkers/etcd-messages.ts";
-import type { Commit, Request } from "../checkers/history.ts";
+import type { Base, Commit, Request } from "../checkers/history.ts";
 import { Model } from "../checkers/model.ts";
-import type { SoakCluster, SoakMember } from "./cluster.ts";
+import type { StoreMember } from "./members.ts";
 
 /**
  * The log of a cluster that is at rest, read off its members' disks bit by bit: what is committed of it, from the first entry.
@@ -15,27 +15,35 @@ import type { SoakCluster, SoakMember } from "./cluster.ts";
  */
 export class CommittedLog {
   readonly commits: Commit[] = [];
-  readonly #model = new Model();
+  readonly #model: Model;
+  readonly #begin: number;
   readonly #full = new Set<bigint>();
   readonly #clock: Clock;
 
-  constructor(clock: Clock) {
+  readonly #own: (key: string) => boolean;
+
+  /** `own`: whose values matter; those of others, which may be large, are left out. */
+  constructor(clock: Clock, base?: Base, own: (key: string) => boolean = () => true) {
     this.#clock = clock;
+    this.#model = new Model(base);
+    this.#begin = base?.index ?? 0;
+    this.#own = own;
   }
 
   /** Reads on. `heard`: when each revision was first heard of by a watcher. Throws when no member has all of it. */
-  async read(cluster: SoakCluster, heard: (revision: number) => number | undefined): Promise<void> {
-    const statuses = await Promise.all(cluster.members.map((member) => member.status(10_000)));
-    if (statuses.some((status) => status === undefined)) throw new Error("a member does not tell how far it is");
-    const applied = Math.min(...statuses.map((status) => status!.raftAppliedIndex));
-    for (const member of cluster.members) {
-      const next = this.commits.length + 1;
+  async read(members: readonly StoreMember[], heard: (revision: number) => number | undefined): Promise<void> {
+    const statuses = await Promise.all(
+      members.map(({ client }) => client.unary(MaintenanceService.Status, {}, { timeoutMs: 10_000 })),
+    );
+    const applied = Math.min(...statuses.map(({ raftAppliedIndex }) => raftAppliedIndex));
+    for (const member of members) {
+      const next = this.#begin + this.commits.length + 1;
       const entries = (await this.#entries(member)).filter(({ index }) => index >= next && index <= applied);
       if (entries.length < applied - next + 1) continue;
       for (const entry of entries) this.#take(entry, heard);
       return;
     }
-    throw new Error(`no member's log has all entries from ${this.commits.length + 1} to ${applied}`);
+    throw new Error(`no member's log has all entries from ${this.#begin + this.commits.length + 1} to ${applied}`);
   }
 
   #take({ index, term, type, data }: Entry, heard: (revision: number) => number | undefined): void {
@@ -51,11 +59,19 @@ export class CommittedLog {
     if (entry.alarm?.action === 1) this.#full.add(entry.alarm.memberID);
     if (entry.alarm?.action === 2) this.#full.delete(entry.alarm.memberID);
     const adds = entry.put || entry.leaseGrant || (entry.txn && costOfTxn(entry.txn) > 0);
-    return adds && this.#full.size > 0 ? undefined : requestOfEntry(entry);
+    if (adds && this.#full.size > 0) return undefined;
+    const request = requestOfEntry(entry);
+    return request && this.#withoutForeignValues(request);
+  }
+
+  #withoutForeignValues(request: Request): Request {
+    const all = (requests: Request[]) => requests.map((inner) => this.#withoutForeignValues(inner));
+    if (request.op === "txn") return { ...request, success: all(request.success), failure: all(request.failure) };
+    return request.op === "put" && !this.#own(request.key) ? { ...request, value: "" } : request;
   }
 
   /** The member still runs, and may be writing (a lease that ends): a record that is half there is looked at again. */
-  async #entries({ dir }: SoakMember): Promise<Entry[]> {
+  async #entries({ dir }: StoreMember): Promise<Entry[]> {
     for (let attempt = 0; ; attempt++) {
       try {
         const all: Entry[] = [];

@@ -1,0 +1,143 @@
+import { type Clock, sleep } from "../../base/clock.ts";
+import type { Rand } from "../../base/rand.ts";
+import type { GrpcClient } from "../../net/grpc-client.ts";
+import { Code, GrpcError } from "../../net/grpc-error.ts";
+import { KVService, LeaseService } from "../../proto/generated/etcdserverpb.ts";
+import { ofResponse, toMessage } from "../checkers/etcd-messages.ts";
+import type { Operation, Request, Response } from "../checkers/history.ts";
+import type { Recorder } from "../sim/recorder.ts";
+import { type Role, Workload } from "../sim/workload.ts";
+import type { StoreMember } from "./members.ts";
+
+/** `role`: without it, a mix of all. `rate`: requests a second that are due, in an open loop; without it one at a time. */
+export interface LoadClient {
+  name: string;
+  role?: Role;
+  rate?: number;
+}
+
+/**
+ * Clients that write down what they see. Each has a member that it asks, and another only while that one is not there:
+ * those whose member hangs must not hide how the others fare. Nothing is sent twice: an operation without an answer may
+ * happen, or not.
+ *
+ * In a closed loop a client asks one thing at a time. In an open one requests are due at times of a Poisson process and
+ * leave whether earlier ones were answered or not, up to `maxInFlight`; each keeps the time at which it was due.
+ */
+export class Load {
+  readonly #members: readonly StoreMember[];
+  readonly #recorder: Recorder;
+  readonly #rand: Rand;
+  readonly #clock: Clock;
+  readonly #clients: (LoadClient & { workload: Workload })[];
+  #running: Promise<unknown> = Promise.resolve();
+  #stop = new AbortController();
+
+  constructor(
+    members: readonly StoreMember[],
+    { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
+    clients: readonly LoadClient[],
+  ) {
+    this.#members = members;
+    this.#recorder = recorder;
+    this.#rand = rand;
+    this.#clock = clock;
+    this.#clients = clients.map((client) => ({ ...client, workload: new Workload(rand, client.name) }));
+  }
+
+  /** `round`: registers are new in each, so that the search for an order stays small. */
+  start(round: number | (() => number)): void {
+    this.#stop = new AbortController();
+    const now = typeof round === "number" ? () => round : round;
+    this.#running = Promise.all(
+      this.#clients.map(({ rate }, n) =>
+        rate === undefined ? this.#closedLoop(n, now) : this.#openLoop(n, rate, now),
+      ),
+    );
+  }
+
+  /** Resolves when every operation has ended for its client. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #closedLoop(n: number, round: () => number): Promise<void> {
+    let at = n % this.#members.length;
+    while (!this.#stop.signal.aborted) {
+      const there = await isThere(this.#members[at]!);
+      if (there) await this.#ask(n, this.#members[at]!, round());
+      at = there ? n % this.#members.length : (at + 1) % this.#members.length;
+      await sleep(this.#clock, 2 + this.#rand.below(16));
+    }
+  }
+
+  async #openLoop(n: number, rate: number, round: () => number): Promise<void> {
+    const { signal } = this.#stop;
+    const running = new Set<Promise<void>>();
+    let due = this.#clock.monotonic();
+    for (;;) {
+      due += (-Math.log(1 - this.#rand.next()) * 1000) / rate;
+      await sleep(this.#clock, Math.max(0, due - this.#clock.monotonic()), signal);
+      if (running.size >= maxInFlight) await Promise.race(running);
+      if (signal.aborted) break;
+      const one: Promise<void> = this.#whenThere(n, round(), due).finally(() => running.delete(one));
+      running.add(one);
+    }
+    await Promise.all(running);
+  }
+
+  async #whenThere(n: number, round: number, intended: number): Promise<void> {
+    for (let i = n; !this.#stop.signal.aborted; i++) {
+      const member = this.#members[i % this.#members.length]!;
+      if (await isThere(member)) return this.#ask(n, member, round, intended);
+    }
+  }
+
+  async #ask(n: number, member: StoreMember, round: number, intended?: number): Promise<void> {
+    const { name, role, workload } = this.#clients[n]!;
+    const request = ofRound(role ? workload.as(role) : workload.next(), round);
+    const called = this.#recorder.now();
+    const due = intended === undefined ? {} : { intended };
+    const operation: Operation = { type: "operation", client: name, member: member.name, called, ...due, request };
+    this.#recorder.add(operation);
+    try {
+      operation.response = await call(member.client, request);
+    } catch (error) {
+      const { code, message } = error instanceof GrpcError ? error : { code: Code.Unknown, message: `${error}` };
+      operation.error = { code, message };
+    }
+    operation.returned = this.#recorder.now();
+    workload.saw(operation.response);
+  }
+}
+
+/** Who is not there is not asked: that would be an operation of which nothing is known. */
+const isThere = ({ client }: StoreMember): Promise<boolean> =>
+  client.ready(connectMs).then(
+    () => true,
+    () => false,
+  );
+
+const ofRound = (request: Request, round: number): Request =>
+  "key" in request && request.key.startsWith("r") ? { ...request, key: `${request.key}/${round}` } : request;
+
+async function call(client: GrpcClient, request: Request): Promise<Response> {
+  const { put, deleteRange, range, txn, compaction, leaseGrant, leaseRevoke, keepAlive } = toMessage(request);
+  const options = { timeoutMs: answerMs };
+  if (put) return ofResponse("put", await client.unary(KVService.Put, put, options));
+  if (deleteRange) return ofResponse("delete", await client.unary(KVService.DeleteRange, deleteRange, options));
+  if (range) return ofResponse("range", await client.unary(KVService.Range, range, options));
+  if (txn) return ofResponse("txn", await client.unary(KVService.Txn, txn, options));
+  if (compaction) return ofResponse("compact", await client.unary(KVService.Compact, compaction, options));
+  if (leaseGrant) return ofResponse("grant", await client.unary(LeaseService.LeaseGrant, leaseGrant, options));
+  if (leaseRevoke) return ofResponse("revoke", await client.unary(LeaseService.LeaseRevoke, leaseRevoke, options));
+  const stream = client.bidi(LeaseService.LeaseKeepAlive, options);
+  stream.send(keepAlive!);
+  for await (const answer of stream) return ofResponse("keepalive", answer);
+  throw new GrpcError(Code.Unavailable, "the stream ended without an answer");
+}
+
+const connectMs = 100;
+const answerMs = 1500;
+const maxInFlight = 100;

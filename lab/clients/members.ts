@@ -1,0 +1,63 @@
+import type { GrpcClient } from "../../net/grpc-client.ts";
+import { KVService, LeaseService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
+import { bytesOf, ofResponse } from "../checkers/etcd-messages.ts";
+import type { Base, KeyValue, MemberHash } from "../checkers/history.ts";
+
+/** A member as its clients and judges see it. */
+export interface StoreMember {
+  readonly name: string;
+  readonly client: GrpcClient;
+  /** Its data directory, where its log is read. */
+  readonly dir: string;
+}
+
+/** Keys of the clients here (`Workload`). Kubernetes has all of its own below "/". */
+export const isOwnKey = (key: string): boolean => key >= "r";
+
+/** The state of all at one revision, which all must have come to. */
+export async function memberHashes(members: readonly StoreMember[], timeoutMs: number): Promise<MemberHash[]> {
+  const key = bytesOf("x");
+  const { header } = await members[0]!.client.unary(KVService.Range, { key }, { timeoutMs });
+  const { revision } = header!;
+  return Promise.all(
+    members.map(async ({ name, client }) => {
+      await client.unary(KVService.Range, { key }, { timeoutMs }); // linearizable: it has come that far
+      const answer = await client.unary(MaintenanceService.HashKV, { revision }, { timeoutMs });
+      const point = `revision ${revision} compacted ${answer.compactRevision}`;
+      return { type: "hash", member: name, point, hash: `${answer.hash}` };
+    }),
+  );
+}
+
+/** What a member holds now: where a history of a store that is in use begins. */
+export async function readBase({ client }: StoreMember): Promise<Base> {
+  const options = { timeoutMs: 10_000 };
+  const { index, revision } = await restingPoint(client);
+  const all = { key: bytesOf("\0"), rangeEnd: bytesOf("\0"), revision, keysOnly: true };
+  const ours = { key: bytesOf("r"), rangeEnd: bytesOf("\0"), revision };
+  const kvs = async (range: typeof ours): Promise<KeyValue[]> => {
+    const answer = ofResponse("range", await client.unary(KVService.Range, range, options));
+    return answer.op === "range" ? answer.kvs : [];
+  };
+  const { leases } = await client.unary(LeaseService.LeaseLeases, {}, options);
+  const { compactRevision } = await client.unary(MaintenanceService.HashKV, { revision }, options);
+  return {
+    type: "base",
+    index,
+    revision,
+    compacted: compactRevision,
+    kvs: [...(await kvs(all)).filter(({ key }) => !isOwnKey(key)), ...(await kvs(ours))],
+    leases: leases.map(({ ID }) => `${ID}`),
+  };
+}
+
+/** Revision and index that belong together. A member of etcd itself may apply an entry while it tells them. */
+async function restingPoint(client: GrpcClient): Promise<{ index: number; revision: number }> {
+  let last = { index: -1, revision: -1 };
+  for (let attempt = 0; ; attempt++) {
+    const status = await client.unary(MaintenanceService.Status, {}, { timeoutMs: 10_000 });
+    const now = { index: status.raftAppliedIndex, revision: status.header!.revision };
+    if ((now.index === last.index && now.revision === last.revision) || attempt === 100) return now;
+    last = now;
+  }
+}
