@@ -1,0 +1,264 @@
+import { isMap, isScalar, isSeq, LineCounter, type Node, type ParsedNode, parseDocument } from "yaml";
+import { parseDuration } from "../../base/flags.ts";
+import { presetNames } from "../../deploy/lab/presets.ts";
+
+/**
+ * An experiment as its YAML declares it (README.md has the fields). `parseExperiment` says everything that is wrong at
+ * once, one line each: file, line, path, what is allowed. Durations are milliseconds here, Go's text ("300ms") there.
+ */
+export interface Experiment {
+  description: string;
+  cluster: { members?: number; nodes?: number; preset?: string; mode?: string };
+  workload: {
+    store?: {
+      writers?: number;
+      readers?: number;
+      transactions?: number;
+      leases?: number;
+      watchers?: number;
+      /** Requests a second of all clients together, in an open loop. Without it each asks one thing at a time. */
+      rate?: number;
+    };
+    /** `demo`, or a file of manifests beside the experiment; applied and waited for before the load begins. */
+    apply?: string;
+    /** Requests a second (ConfigMaps), and how many watches. */
+    api?: { creates?: number; updates?: number; lists?: number; watches?: number };
+    /** Requests a second against the node port of a Service, over all nodes in turn. */
+    http?: { service: string; rate: number };
+  };
+  schedule: Step[];
+  duration: number;
+  repetitions: number;
+  seed?: number;
+  expect: Partial<Record<ExpectationName, number>>;
+}
+
+export type Step = FaultStep | RandomStep | PatchStep | ReplaceStep;
+
+/** Whatever else a fault takes stands beside it (lab/faults). `for`: how long until it is healed; else at the end. */
+export interface FaultStep extends Injury {
+  at: number;
+}
+export interface Injury {
+  fault: string;
+  for?: number;
+  [parameter: string]: unknown;
+}
+/** Every so often one of the choices, drawn from the seed by weight. */
+export interface RandomStep {
+  random: { from: number; until: number; every: number };
+  choices: (Injury & { weight?: number })[];
+}
+/** A merge patch of an object, as `kubectl patch` sends it: `deployments/web`. */
+export interface PatchStep {
+  at: number;
+  patch: string;
+  with: Record<string, unknown>;
+}
+/** Takes a member out of the cluster with its data, and adds a new one in its place. */
+export interface ReplaceStep {
+  at: number;
+  replace: string;
+}
+
+/** name -> what is compared with the limit. */
+export const expectationNames = {
+  lostWrites: "acknowledged writes and objects that are gone",
+  failoverMaxMs: "the longest time without an acknowledged write around a fault",
+  recoveryMaxMs: "from a node's death to the first answer of what replaced its Pods",
+  errorsMax: "requests that failed or whose outcome is unknown",
+  p50Ms: "median latency of requests that were answered, from when they were due",
+  p99Ms: "99th percentile of it",
+  throughputMin: "answered requests a second",
+  readyMax: "Pods of one workload ready at a time, at most",
+  readyMin: "Pods of one workload ready at a time, at least, once all were",
+} as const;
+export type ExpectationName = keyof typeof expectationNames;
+
+export class ExperimentError extends Error {
+  override name = "ExperimentError";
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join("\n"));
+    this.problems = problems;
+  }
+}
+
+type Shape = { required?: true } & (
+  | { is: "text"; oneOf?: readonly string[] }
+  | { is: "integer" | "number"; min: number; max: number }
+  | { is: "duration" }
+  | { is: "any" }
+  | { is: "list"; of: Shape }
+  /** `others`: names that are not among the fields are kept as they are. */
+  | { is: "fields"; fields: Record<string, Shape>; others?: true }
+);
+
+const clients = (max: number): Shape => ({ is: "integer", min: 0, max });
+const rate: Shape = { is: "number", min: 0.1, max: 10_000 };
+const duration: Shape = { is: "duration" };
+const needed = <S extends Shape>(shape: S): S => ({ ...shape, required: true });
+const text: Shape = { is: "text" };
+const fields = (all: Record<string, Shape>): Shape => ({ is: "fields", fields: all });
+
+const injury: Record<string, Shape> = { fault: needed(text), for: duration };
+const steps: Record<string, Shape> = {
+  fault: { is: "fields", fields: { at: needed(duration), ...injury }, others: true },
+  random: fields({
+    random: fields({ from: needed(duration), until: needed(duration), every: needed(duration) }),
+    choices: needed({
+      is: "list",
+      of: { is: "fields", fields: { ...injury, weight: { is: "number", min: 0, max: 1000 } }, others: true },
+    }),
+  }),
+  patch: fields({ at: needed(duration), patch: text, with: needed({ is: "fields", fields: {}, others: true }) }),
+  replace: fields({ at: needed(duration), replace: text }),
+};
+
+const experiment = fields({
+  description: needed(text),
+  cluster: fields({
+    members: { is: "integer", min: 1, max: 5 },
+    nodes: clients(199),
+    preset: { is: "text", oneOf: presetNames },
+    mode: { is: "text", oneOf: ["netns", "host"] },
+  }),
+  workload: needed(
+    fields({
+      store: fields({
+        ...Object.fromEntries(
+          ["writers", "readers", "transactions", "leases", "watchers"].map((name) => [name, clients(1000)]),
+        ),
+        rate,
+      }),
+      apply: text,
+      api: fields({ creates: rate, updates: rate, lists: rate, watches: clients(1000) }),
+      http: fields({ service: needed(text), rate: needed(rate) }),
+    }),
+  ),
+  schedule: { is: "list", of: { is: "any" } },
+  duration: needed(duration),
+  repetitions: { is: "integer", min: 1, max: 10_000 },
+  seed: { is: "integer", min: 0, max: 2 ** 32 - 1 },
+  expect: fields(
+    Object.fromEntries(Object.keys(expectationNames).map((name) => [name, { is: "number", min: 0, max: 1e9 }])),
+  ),
+});
+
+/** `checkFault`: what is wrong with the parameters of a fault; each line begins with the name of the field. */
+export function parseExperiment(source: string, file: string, checkFault: (fault: Injury) => string[]): Experiment {
+  const lines = new LineCounter();
+  const document = parseDocument(source, { lineCounter: lines });
+  const reader = new Reader(file, lines);
+  for (const { message, pos } of document.errors) reader.refuse(pos[0], "", message.split("\n")[0]!);
+  if (reader.problems.length > 0) throw new ExperimentError(reader.problems);
+  const read = reader.read(document.contents, experiment, "") as Experiment | undefined;
+  const schedule = document.get("schedule", true);
+  const list = isSeq(schedule) ? (schedule.items as ParsedNode[]) : [];
+  const parsed = list.map((node, i) => reader.step(node, `schedule[${i}]`, checkFault));
+  const last = parsed.map((step) => (step && "at" in step ? step.at : 0));
+  for (const [i, at] of last.entries())
+    if (read?.duration !== undefined && at >= read.duration)
+      reader.refuse(list[i]!.range[0], `schedule[${i}].at`, "is not before the end of the experiment (`duration`)");
+  if (reader.problems.length > 0 || read === undefined) throw new ExperimentError(reader.problems);
+  const { cluster = {}, expect = { lostWrites: 0 }, repetitions = 1 } = read;
+  return { ...read, cluster, repetitions, expect, schedule: parsed as Step[] };
+}
+
+class Reader {
+  readonly problems: string[] = [];
+  readonly #file: string;
+  readonly #lines: LineCounter;
+
+  constructor(file: string, lines: LineCounter) {
+    this.#file = file;
+    this.#lines = lines;
+  }
+
+  refuse(offset: number, path: string, problem: string): undefined {
+    const { line } = this.#lines.linePos(offset);
+    this.problems.push(`${this.#file}:${line}: ${path}${path && " "}${problem}`);
+    return undefined;
+  }
+
+  /** A step is of the kind whose name it has. */
+  step(node: ParsedNode, path: string, checkFault: (fault: Injury) => string[]): Step | undefined {
+    const kinds = Object.keys(steps).filter((kind) => isMap(node) && node.has(kind));
+    if (kinds.length !== 1)
+      return this.refuse(node.range[0], path, `must have one of ${Object.keys(steps).join(", ")}, and only one`);
+    const before = this.problems.length;
+    const step = this.read(node, steps[kinds[0]!]!, path) as Step | undefined;
+    if (step === undefined || this.problems.length > before) return undefined;
+    const check = (fault: Injury, where: Node, at: string) => {
+      const { at: _, for: __, weight: ___, ...rest } = fault as Injury & { at?: number };
+      for (const problem of checkFault(rest as Injury)) this.refuse(where.range![0], at, problem);
+    };
+    if ("fault" in step) check(step as FaultStep, node, path);
+    if ("choices" in step) {
+      const choices = isMap(node) ? node.get("choices", true) : undefined;
+      const { choices: read, random } = step as RandomStep;
+      for (const [i, one] of read.entries())
+        check(one, isSeq(choices) ? (choices.items[i] as Node) : node, `${path}.choices[${i}]`);
+      if (random.every <= 0 || random.until <= random.from || read.length === 0)
+        this.refuse(node.range[0], path, "must have choices, `every` above 0 and `until` after `from`");
+    }
+    return step;
+  }
+
+  read(node: Node | null | undefined, shape: Shape, path: string): unknown {
+    const at = node?.range?.[0] ?? 0;
+    switch (shape.is) {
+      case "any":
+        return (node as ParsedNode | null)?.toJSON();
+      case "fields":
+        return isMap(node)
+          ? this.#fields(node.items as never, at, shape, path)
+          : this.refuse(at, path, "must be fields");
+      case "list":
+        if (!isSeq(node)) return this.refuse(at, path, "must be a list");
+        return node.items.map((item, i) => this.read(item as Node, shape.of, `${path}[${i}]`));
+    }
+    const value = isScalar(node) ? node.value : undefined;
+    switch (shape.is) {
+      case "text":
+        if (typeof value !== "string") return this.refuse(at, path, "must be text");
+        if (shape.oneOf && !shape.oneOf.includes(value))
+          return this.refuse(at, path, `must be one of ${shape.oneOf.join(", ")}, not "${value}"`);
+        return value;
+      case "duration":
+        try {
+          return parseDuration("", String(value));
+        } catch {
+          return this.refuse(at, path, `must be a duration such as 500ms or 4s, not ${JSON.stringify(value)}`);
+        }
+      default: {
+        const { min, max, is } = shape;
+        const fits = typeof value === "number" && value >= min && value <= max;
+        if (fits && (is === "number" || Number.isInteger(value))) return value;
+        const what = is === "integer" ? "a whole number" : "a number";
+        return this.refuse(at, path, `must be ${what} from ${min} to ${max}, not ${JSON.stringify(value)}`);
+      }
+    }
+  }
+
+  #fields(
+    items: readonly { key: ParsedNode; value: ParsedNode | null }[],
+    at: number,
+    { fields, others }: Extract<Shape, { is: "fields" }>,
+    path: string,
+  ): Record<string, unknown> {
+    const result: Record<string, unknown> = {};
+    const full = (name: string) => (path === "" ? name : `${path}.${name}`);
+    for (const { key, value } of items) {
+      const name = String(isScalar(key) ? key.value : key);
+      const shape = fields[name] ?? (others ? ({ is: "any" } as const) : undefined);
+      if (shape === undefined)
+        this.refuse(key.range[0], full(name), `is not known; allowed: ${Object.keys(fields).join(", ")}`);
+      else result[name] = this.read(value, shape, full(name));
+    }
+    for (const [name, { required }] of Object.entries(fields))
+      if (required && !(name in result)) this.refuse(at, full(name), "is required");
+    return result;
+  }
+}
