@@ -49,8 +49,11 @@ async function send(method: string, path: string, body?: object, code?: number, 
 
 /** Waits until the object that has this name satisfies `done`; it need not be there yet. */
 // biome-ignore lint/suspicious/noExplicitAny: tests look where they like
-async function until(list: string, name: string, done: (object: any) => boolean) {
-  const watch = new TestWatch(server, `${list}?watch=true&fieldSelector=metadata.name%3D${name}`);
+async function until(list: string, name: string, done: (object: any) => boolean, since = "") {
+  const watch = new TestWatch(
+    server,
+    `${list}?watch=true&resourceVersion=${since}&fieldSelector=metadata.name%3D${name}`,
+  );
   await watch.until(() => {
     const last = watch.events.at(-1);
     return last !== undefined && done(last.type === "DELETED" ? undefined : last.object);
@@ -127,6 +130,31 @@ describe("namespaces", () => {
       assert.deepEqual(paths, mounted ? [token] : [], `${serviceAccountName}, ${ofPod}`);
     }
   });
+});
+
+test("a claim in use and a Bound volume stay until nobody uses them", async () => {
+  const ns = await namespace("protecting");
+  const claims = `${ns}/persistentvolumeclaims`;
+  const resources = { requests: { storage: "1Gi" } };
+  for (const name of ["used", "unused"])
+    await send("POST", claims, { metadata: { name }, spec: { accessModes: ["ReadWriteOnce"], resources } });
+  const volumes = [{ name: "v", persistentVolumeClaim: { claimName: "used" } }];
+  await send("POST", `${ns}/pods`, pod("user", undefined, { volumes, nodeName: "n" }));
+  const isGone = (object?: object) => object === undefined;
+  const [used, unused] = [await send("DELETE", `${claims}/used`), await send("DELETE", `${claims}/unused`)];
+  await until(claims, "unused", isGone, unused.metadata.resourceVersion);
+  assert.deepEqual((await send("GET", `${claims}/used`)).metadata.finalizers, ["kubernetes.io/pvc-protection"]);
+  await send("DELETE", `${ns}/pods/user?gracePeriodSeconds=0`);
+  await until(claims, "used", isGone, used.metadata.resourceVersion);
+
+  const spec = { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], hostPath: { path: "/x" } };
+  await send("POST", "/api/v1/persistentvolumes", { metadata: { name: "v" }, spec });
+  const say = (phase: string) =>
+    send("PATCH", "/api/v1/persistentvolumes/v/status", { status: { phase } }, undefined, "merge-patch+json");
+  await say("Bound");
+  const { metadata } = await send("DELETE", "/api/v1/persistentvolumes/v");
+  await say("Released");
+  await until("/api/v1/persistentvolumes", "v", isGone, metadata.resourceVersion);
 });
 
 describe("ResourceQuota", () => {

@@ -15,6 +15,7 @@ import { replicaSetController } from "./replicaset/controller.ts";
 import { resourceQuotaController } from "./resourcequota/controller.ts";
 import { serviceAccountController } from "./serviceaccount/controller.ts";
 import { taintEvictionController } from "./tainteviction/controller.ts";
+import { volumeProtectionControllers } from "./volumeprotection/controller.ts";
 
 export interface ControllerOptions extends NodeIpamOptions, NodeLifecycleOptions, SigningOptions {
   rootCa: string;
@@ -46,6 +47,7 @@ export async function startControllers(
     serviceAccountController(context, options.rootCa),
     clusterRoleAggregationController(context),
     certificatesController(context, options),
+    ...volumeProtectionControllers(context),
     garbageCollector(context, collectable),
   ];
   const { synced, ended } = context.startInformers(signal);

@@ -23,6 +23,7 @@ import { violations } from "./pod-security-checks.ts";
 import { priority } from "./priority.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
+import { storageObjectInUseProtection } from "./storage-object-in-use-protection.ts";
 import { attributes, clusterWith } from "./testing.ts";
 
 const pod = (spec: object = {}, container: object = {}): Pod => ({
@@ -258,6 +259,20 @@ describe("RuntimeClass", () => {
     const { overhead, nodeSelector } = given.spec;
     assert.deepEqual({ overhead, nodeSelector }, expected);
   });
+});
+
+test.each([
+  ["persistentvolumes", "", "kubernetes.io/pv-protection"],
+  ["persistentvolumeclaims", "", "kubernetes.io/pvc-protection"],
+  ["volumeattributesclasses", "", "kubernetes.io/vac-protection"],
+  ["persistentvolumeclaims", "status", undefined],
+  ["pods", "", undefined],
+])("StorageObjectInUseProtection: %s/%s get %s, once", async (resource, subresource, expected) => {
+  const object = { metadata: { name: "x", finalizers: ["own"] } };
+  const given = attributes(resource, object, { subresource });
+  await refusal(storageObjectInUseProtection, given, clusterWith());
+  await refusal(storageObjectInUseProtection, given, clusterWith());
+  assert.deepEqual(object.metadata.finalizers, expected ? ["own", expected] : ["own"]);
 });
 
 describe("classes of storage", () => {

@@ -17,6 +17,7 @@ import { priority } from "./priority.ts";
 import { resourceQuota } from "./resource-quota.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
+import { storageObjectInUseProtection } from "./storage-object-in-use-protection.ts";
 import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
 import { validatingAdmissionPolicy } from "./validating-admission-policy.ts";
 import { type WebhookOptions, webhookPlugins } from "./webhooks.ts";
@@ -53,6 +54,7 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
     defaultTolerationSeconds(options.tolerationSeconds),
     extendedResourceToleration,
     defaultStorageClass,
+    storageObjectInUseProtection,
     persistentVolumeClaimResize,
     runtimeClass,
     certificateApproval(authorizer),
