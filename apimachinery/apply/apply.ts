@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ManagedFieldsEntry } from "../object.ts";
+import { sameJson } from "../same-json.ts";
 import { isObject, type JsonObject } from "../schema/normalize.ts";
 import type { Message, Schema } from "../schema/table.ts";
 import { badRequest, failure } from "../status.ts";
@@ -80,7 +80,7 @@ export function apply(
   }
   const object = writer.manager === "kubectl" ? withLastApplied(result.object, config) : result.object;
   const managedFields = writeManaged(result.managed);
-  const unchanged = isDeepStrictEqual(object, before) && sameManaged(managedFields, entries);
+  const unchanged = sameJson(object, before) && sameManaged(managedFields, entries);
   return { object, managedFields: unchanged ? entries : managedFields };
 }
 
@@ -106,7 +106,7 @@ function applyTo(
   const conflicts = force ? [] : conflictsOf(managed, identity, (set) => intersection(set, taken));
   takeAway(managed, changes, taken, identity);
   const own = difference(fields, neverTracked);
-  const same = last !== undefined && isEmpty(taken) && isEmpty(changes.removed) && isDeepStrictEqual(last.fields, own);
+  const same = last !== undefined && isEmpty(taken) && isEmpty(changes.removed) && sameJson(last.fields, own);
   putFields(managed, identity, { ...entryOf(mine), fields: own, time: same ? last.time : now });
   return { object, managed, conflicts };
 }

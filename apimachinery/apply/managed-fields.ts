@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ManagedFieldsEntry } from "../object.ts";
+import { sameJson } from "../same-json.ts";
 import { parseTime } from "../time.ts";
 import { emptySet, type FieldSet, isEmpty, parseFieldsV1, sorted, union } from "./field-set.ts";
 
@@ -117,6 +117,6 @@ export function putFields(managed: Managed, identity: string, entry: Manager): v
 export function sameManaged(a: ManagedFieldsEntry[] = [], b: ManagedFieldsEntry[] = []): boolean {
   if (a === b) return true;
   const same = (entry: ManagedFieldsEntry, other: ManagedFieldsEntry) =>
-    entry === other || isDeepStrictEqual({ ...entry, time: "" }, { ...other, time: "" });
+    entry === other || sameJson({ ...entry, time: "" }, { ...other, time: "" });
   return a.length === b.length && a.every((entry, i) => same(entry, b[i]!));
 }

@@ -1,4 +1,4 @@
-import { isDeepStrictEqual } from "node:util";
+import { sameJson } from "../same-json.ts";
 import { set as assign, isObject, type JsonObject } from "../schema/normalize.ts";
 import { type AssociativeList, type Atom, elementOf, resolve, type Struct } from "./atom.ts";
 import { emptySet, type FieldSet, isEmpty, isMember, nodeOf } from "./field-set.ts";
@@ -96,7 +96,7 @@ export function compare(declared: Atom, before: unknown, after: unknown): Compar
       const container = item || inner.kind === "map" || inner.kind === "list";
       added[element] = nodeOf(container || isEmpty(parts), parts)!;
     } else if (inner.kind === "leaf") {
-      if (!isDeepStrictEqual(one, other)) modified[element] = emptySet;
+      if (!sameJson(one, other)) modified[element] = emptySet;
     } else {
       const result = compare(inner, one, other);
       if (!isEmpty(result.added)) added[element] = result.added;
@@ -105,7 +105,7 @@ export function compare(declared: Atom, before: unknown, after: unknown): Compar
     }
   };
   if (atom.kind === "list") {
-    if (isDeepStrictEqual(before, after)) return nothing;
+    if (sameJson(before, after)) return nothing;
     const [old, next] = [itemsOf(atom, before), itemsOf(atom, after)];
     for (const element of new Set([...old.keys(), ...next.keys()])) {
       const [one, other] = [old.get(element), next.get(element)];

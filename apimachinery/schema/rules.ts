@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from "node:util";
 import { LRUCache } from "lru-cache";
 import { Budget, Environment, type Program } from "../cel/environment.ts";
 import { jsonToCel, type Shape, tagged } from "../cel/values.ts";
 import { duplicate, type FieldError, forbiddenField, invalidValue, required } from "../field-error.ts";
+import { sameJson } from "../same-json.ts";
 import { isObject } from "./normalize.ts";
 import { type JsonSchema, schemaOfField } from "./structural.ts";
 import { correlated } from "./validate.ts";
@@ -63,7 +63,7 @@ export function checkRules(schema: JsonSchema, value: unknown, old: unknown): Fi
       const bound = { self: bind(self), old: oldSelf === undefined ? undefined : bind(oldSelf) };
       for (const rule of rules) {
         if (budget.spent) return;
-        const unchanged = oldSelf !== undefined && isDeepStrictEqual(self, oldSelf) && !isTransition(rule);
+        const unchanged = oldSelf !== undefined && sameJson(self, oldSelf) && !isTransition(rule);
         const error = unchanged ? undefined : check(rule, bound, level, at, budget);
         if (error !== undefined) errors.push(error);
       }

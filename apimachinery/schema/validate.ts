@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import { RE2JS } from "@bufbuild/re2";
 import { LRUCache } from "lru-cache";
 import { duplicate, type FieldError, invalidValue, notSupported, required, tooLong, tooMany } from "../field-error.ts";
+import { sameJson } from "../same-json.ts";
 import { formats } from "./formats.ts";
 import { isObject, type JsonObject } from "./normalize.ts";
 import { isEmbedded, type JsonSchema, schemaOfField } from "./structural.ts";
@@ -11,13 +11,13 @@ import { isEmbedded, type JsonSchema, schemaOfField } from "./structural.ts";
  * apiextensions' texts around it). With `old`, what has not changed is not looked at again (KEP-4008, ratcheting).
  */
 export function validateValue(value: unknown, schema: JsonSchema, at = "", old?: unknown): FieldError[] {
-  if (old !== undefined && at !== "" && isDeepStrictEqual(value, old)) return [];
+  if (old !== undefined && at !== "" && sameJson(value, old)) return [];
   if (value === null && schema.nullable) return [];
   const body = `${at} in body`;
   const bad = (text: string) => invalidValue(at, value, `${body} ${text}`);
   const errors = validateType(value, schema, at);
   if (errors.length > 0) return errors;
-  if (schema.enum && !schema.enum.some((one) => isDeepStrictEqual(one, value)))
+  if (schema.enum && !schema.enum.some((one) => sameJson(one, value)))
     errors.push(notSupportedAmong(at, value, schema.enum));
   if (typeof value === "string") {
     const { maxLength, minLength, pattern, format = "" } = schema;

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { ClusterRole, PolicyRule } from "../../api/generated/rbac-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 
 export interface State {
@@ -21,8 +21,8 @@ export function reconcile({ clusterRole, others }: State): Action[] {
     const wanted = labelSelector(selector);
     for (const { metadata, rules: own = [] } of others) {
       if (metadata.name === clusterRole.metadata.name || !matches(wanted, metadata.labels)) continue;
-      for (const rule of own) if (!rules.some((known) => isDeepStrictEqual(known, rule))) rules.push(rule);
+      for (const rule of own) if (!rules.some((known) => sameJson(known, rule))) rules.push(rule);
     }
   }
-  return isDeepStrictEqual(rules, clusterRole.rules ?? []) ? [] : [{ type: "SetRules", rules }];
+  return sameJson(rules, clusterRole.rules ?? []) ? [] : [{ type: "SetRules", rules }];
 }

@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Deployment, ReplicaSet } from "../../api/generated/apps-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Action, State } from "./reconcile.ts";
 import { byCreation, findNew, sizeAnnotations } from "./revision.ts";
 import { replicasOf } from "./sizes.ts";
@@ -85,7 +85,7 @@ export class Plan {
     if (this.#created) actions.push({ type: "CreateReplicaSet", replicaSet: this.#created });
     for (const replicaSet of this.#replicaSets) {
       const before = this.#before.get(replicaSet.metadata.name);
-      if (before === undefined || isDeepStrictEqual(before, replicaSet)) continue;
+      if (before === undefined || sameJson(before, replicaSet)) continue;
       const from = replicasOf(before);
       actions.push({ type: "UpdateReplicaSet", replicaSet, from: from === replicasOf(replicaSet) ? undefined : from });
     }

@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import { isPodTerminal } from "../../api/core/pod-status.ts";
 import type { Deployment, DeploymentStatus, ReplicaSet } from "../../api/generated/apps-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { claim } from "../ownership.ts";
 import type { RequeueAfter } from "../runner.ts";
 import { cleanUp, makeNewReplicaSet } from "./history.ts";
@@ -49,7 +49,7 @@ export function reconcile(state: State): (Action | RequeueAfter)[] {
   const newOne = plan.newOne;
   let status = countStatus(deployment, plan.all, newOne, plan.conditions, state.collisionCount, nowMs);
   if (progress) status = progressConditions(deployment, status, plan.all, newOne, nowMs);
-  const update: Action[] = isDeepStrictEqual(status, deployment.status) ? [] : [{ type: "UpdateStatus", status }];
+  const update: Action[] = sameJson(status, deployment.status) ? [] : [{ type: "UpdateStatus", status }];
   // Where creating has failed before, the status tells so first.
   if (state.failure === undefined) actions.push(...plan.actions(), ...update);
   else actions.push(...update, ...plan.actions());

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Deployment, ReplicaSet } from "../../api/generated/apps-v1.ts";
 import type { PodTemplateSpec } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { parseTime } from "../../apimachinery/time.ts";
 import { maxSurge } from "./sizes.ts";
 
@@ -30,7 +30,7 @@ export function findNew({ spec }: Deployment, replicaSets: readonly ReplicaSet[]
 
 /** Equal but for the hash label. */
 export function sameTemplate(a: PodTemplateSpec | undefined, b: PodTemplateSpec | undefined): boolean {
-  return isDeepStrictEqual(withoutHash(a), withoutHash(b));
+  return sameJson(withoutHash(a), withoutHash(b));
 }
 
 function withoutHash(template: PodTemplateSpec | undefined): unknown {

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import { isPodReady } from "../../api/core/pod-status.ts";
 import type { EndpointAddress, EndpointSubset, Endpoints, Pod, Service } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { hasAddress, hasEndpoints, hostnameIn, isHeadless, type PodPort, podPorts } from "../service-pods.ts";
 
 export interface State {
@@ -33,8 +33,7 @@ export function reconcile({ service, pods, endpoints }: State): Action[] {
     const created = { apiVersion: "v1", kind: "Endpoints", metadata, ...(subsets.length > 0 && { subsets }) };
     return [{ type: "CreateEndpoints", endpoints: created }];
   }
-  const isSame =
-    isDeepStrictEqual(endpoints.subsets ?? [], subsets) && isDeepStrictEqual(endpoints.metadata.labels ?? {}, labels);
+  const isSame = sameJson(endpoints.subsets ?? [], subsets) && sameJson(endpoints.metadata.labels ?? {}, labels);
   const { subsets: _, ...rest } = endpoints;
   const updated = { ...rest, metadata: { ...endpoints.metadata, labels }, ...(subsets.length > 0 && { subsets }) };
   return isSame ? [] : [{ type: "UpdateEndpoints", endpoints: updated }];

@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from "node:util";
 import { isPodReady } from "../../api/core/pod-status.ts";
 import type { Pod, Service } from "../../api/generated/core-v1.ts";
 import type { Endpoint, EndpointPort, EndpointSlice } from "../../api/generated/discovery-v1.ts";
 import { Services } from "../../api/generated/resources.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { controllerRef } from "../ownership.ts";
 import { hasAddress, hasEndpoints, hostnameIn, isHeadless, podPorts } from "../service-pods.ts";
 
@@ -114,7 +114,7 @@ function fill(slices: EndpointSlice[], ports: EndpointPort[], wanted: ReadonlyMa
     });
     return { old, ports, endpoints };
   });
-  const isChanged = ({ old, endpoints }: Filled) => !isDeepStrictEqual(old?.endpoints, endpoints);
+  const isChanged = ({ old, endpoints }: Filled) => !sameJson(old?.endpoints, endpoints);
   // Slices that are written anyway come first, then the fullest: fewest writes, fewest slices.
   const byPreference = [...result].sort(
     (a, b) => Number(isChanged(b)) - Number(isChanged(a)) || b.endpoints.length - a.endpoints.length,
@@ -142,7 +142,7 @@ function write(
   if (old !== undefined) {
     const slice = { ...old, metadata: { ...old.metadata, labels }, endpoints, ports };
     const before = { ...old, ports: old.ports ?? [] };
-    return isDeepStrictEqual(before, slice) ? [] : [{ type: "UpdateSlice", slice }];
+    return sameJson(before, slice) ? [] : [{ type: "UpdateSlice", slice }];
   }
   const slice: EndpointSlice = {
     apiVersion: "discovery.k8s.io/v1",

@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from "node:util";
 import { LRUCache } from "lru-cache";
 import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
 import { CustomResourceDefinitions } from "../../api/generated/resources.ts";
 import type { KubernetesObject, OwnerReference, ResourceType } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import type { Informer } from "../../client/informer.ts";
 import { keyOf } from "../../client/store.ts";
@@ -169,7 +169,7 @@ export function garbageCollector(
       },
       onUpdate(old, object) {
         const began = isGoing(object) && !isGoing(old);
-        const isMoved = !isDeepStrictEqual(old.metadata.ownerReferences, object.metadata.ownerReferences);
+        const isMoved = !sameJson(old.metadata.ownerReferences, object.metadata.ownerReferences);
         if (began || isMoved) queue.add(keyIn(kind, object));
         if (began) enqueueDependents(object);
         if (isMoved) enqueueOwners(old); // it may block them no longer
@@ -189,7 +189,7 @@ export function garbageCollector(
 
   function define(definition: CustomResourceDefinition): void {
     const type = customType(definition);
-    if (alive.some((known) => type && isDeepStrictEqual(known.type, type))) return;
+    if (alive.some((known) => type && sameJson(known.type, type))) return;
     forget(definition);
     if (type === undefined) return;
     const { informer, stop } = context.lateInformer(type);

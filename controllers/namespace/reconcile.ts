@@ -1,5 +1,5 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Namespace, NamespaceCondition } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import type { RequeueAfter } from "../runner.ts";
 
@@ -41,8 +41,7 @@ export function reconcile({ namespace, remaining, isFresh, nowMs }: State): (Act
     return [{ type: "Finalize", finalizers: finalizers.filter((finalizer) => finalizer !== namespaceFinalizer) }];
   const conditions = conditionsOf(namespace.status?.conditions ?? [], remaining, nowMs);
   const actions: (Action | RequeueAfter)[] = [];
-  if (!isDeepStrictEqual(conditions, namespace.status?.conditions ?? []))
-    actions.push({ type: "UpdateConditions", conditions });
+  if (!sameJson(conditions, namespace.status?.conditions ?? [])) actions.push({ type: "UpdateConditions", conditions });
   actions.push(isFresh ? { type: "RequeueAfter", ms: againMs } : { type: "DeleteContents" });
   return actions;
 }

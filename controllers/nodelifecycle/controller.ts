@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Node } from "../../api/generated/core-v1.ts";
 import { Leases, Nodes, Pods } from "../../api/generated/resources.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound, StatusError } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
@@ -138,7 +138,7 @@ export function nodeLifecycleController(
       const { name } = node.metadata;
       const before = old.status?.conditions ?? [];
       const after = node.status?.conditions ?? [];
-      if (isDeepStrictEqual(before, after)) queue.add(name);
+      if (sameJson(before, after)) queue.add(name);
       else if (isHeartbeat(node)) alive(name);
       else queue.add(name);
       if (readyStatus(before) !== readyStatus(after)) enqueueAll(); // "no node is ready" may have changed for all

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import { isPodReady } from "../../api/core/pod-status.ts";
 import type { Node, NodeCondition, Pod, Taint } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import type { RequeueAfter } from "../runner.ts";
 
@@ -37,10 +37,9 @@ export function reconcile(state: State): (Action | RequeueAfter)[] {
   const isStale = silentMs >= graceMs;
   const conditions = isStale ? unknown(node, nowMs) : (node.status?.conditions ?? []);
   const actions: (Action | RequeueAfter)[] = [];
-  if (!isDeepStrictEqual(conditions, node.status?.conditions ?? []))
-    actions.push({ type: "UpdateConditions", conditions });
+  if (!sameJson(conditions, node.status?.conditions ?? [])) actions.push({ type: "UpdateConditions", conditions });
   const taints = taintsFor(state, conditions);
-  if (!isDeepStrictEqual(taints, node.spec?.taints ?? [])) actions.push({ type: "SetTaints", taints });
+  if (!sameJson(taints, node.spec?.taints ?? [])) actions.push({ type: "SetTaints", taints });
   // The proxies must stop sending to Pods that nobody watches any more. A node that speaks answers for its Pods itself.
   // Differs: upstream also marks the Pods of a node that says it is not ready, and the kubelet puts them right again.
   if (isStale) for (const pod of state.pods) if (isPodReady(pod)) actions.push({ type: "MarkPodNotReady", pod });

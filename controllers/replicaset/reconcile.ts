@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import { isPodActive, isPodAvailable, isPodReady } from "../../api/core/pod-status.ts";
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "../../api/generated/apps-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import { claim } from "../ownership.ts";
 import { availableAtMs } from "../pods.ts";
@@ -40,7 +40,7 @@ export function reconcile(state: State): (Action | RequeueAfter)[] {
   ];
   const manage = replicaSet.metadata.deletionTimestamp === undefined ? scale(state, owned) : [];
   const status = statusOf(state, owned);
-  const update: Action[] = isDeepStrictEqual(status, replicaSet.status) ? [] : [{ type: "UpdateStatus", status }];
+  const update: Action[] = sameJson(status, replicaSet.status) ? [] : [{ type: "UpdateStatus", status }];
   // Creating comes first as someone waits for it, except where it has failed: the failure is to be seen.
   const actions = failure === undefined ? [...changes, ...manage, ...update] : [...changes, ...update, ...manage];
   const waitMs = nextAvailableMs(owned, replicaSet.spec.minReadySeconds ?? 0, nowMs);

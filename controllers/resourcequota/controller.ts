@@ -1,9 +1,9 @@
-import { isDeepStrictEqual } from "node:util";
 import { isPodTerminal } from "../../api/core/pod-status.ts";
 import { countsFor } from "../../api/core/quota-usage.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { Pods, ResourceQuotas } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isConflict } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
@@ -59,7 +59,7 @@ export function resourceQuotaController(
 
   quotas.on({
     onAdd: (quota) => queue.add(keyOf(quota)),
-    onUpdate: (old, quota) => !isDeepStrictEqual(old.spec, quota.spec) && queue.add(keyOf(quota)),
+    onUpdate: (old, quota) => !sameJson(old.spec, quota.spec) && queue.add(keyOf(quota)),
   });
   for (const { kind, informer } of kinds) {
     informer.on({ onDelete: (object) => released(kind, object) });

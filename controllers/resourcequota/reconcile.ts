@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import { type Amounts, addAmounts, countsFor, quotaIsFor, takesQuota, usageOf } from "../../api/core/quota-usage.ts";
 import type { ResourceQuota } from "../../api/generated/core-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { RequeueAfter } from "../runner.ts";
 
 export interface State {
@@ -28,7 +28,7 @@ export function reconcile({ quota, objects, nowMs }: State): (Action | RequeueAf
   }
   const status = { hard, used };
   const again: RequeueAfter = { type: "RequeueAfter", ms: resyncMs };
-  return isDeepStrictEqual(status, quota.status) ? [again] : [{ type: "UpdateStatus", status }, again];
+  return sameJson(status, quota.status) ? [again] : [{ type: "UpdateStatus", status }, again];
 }
 
 /** As upstream's --resource-quota-sync-period: what nobody told of is found sooner or later. */

@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Node, Pod } from "../../api/generated/core-v1.ts";
 import { Nodes, Pods } from "../../api/generated/resources.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
@@ -71,13 +71,13 @@ export function taintEvictionController(context: ControllerContext): Runner<Stat
   nodes.on({
     onAdd: enqueuePods,
     onUpdate(old, node) {
-      if (!isDeepStrictEqual(noExecute(old), noExecute(node))) enqueuePods(node);
+      if (!sameJson(noExecute(old), noExecute(node))) enqueuePods(node);
     },
   });
   pods.on({
     onAdd: (pod) => queue.add(keyOf(pod)),
     onUpdate(old, pod) {
-      if (old.spec.nodeName !== pod.spec.nodeName || !isDeepStrictEqual(old.spec.tolerations, pod.spec.tolerations))
+      if (old.spec.nodeName !== pod.spec.nodeName || !sameJson(old.spec.tolerations, pod.spec.tolerations))
         queue.add(keyOf(pod));
     },
     onDelete: (pod) => taintedSinceMs.delete(pod.metadata.uid!),
