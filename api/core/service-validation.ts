@@ -1,12 +1,14 @@
 import { isIP } from "node:net";
 import {
   duplicate,
-  type FieldError,
   forbiddenField,
   invalidValue,
   notSupported,
   type Problems,
   required,
+  requiredName,
+  shaped,
+  uniqueName,
 } from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
@@ -18,6 +20,33 @@ import { cidrText } from "../networking/network-policy.ts";
 import { oneOf, validateTargetPort } from "./container-validation.ts";
 import { endpointAddress } from "./endpoints.ts";
 
+/** Whether a Service has (or is to get) node ports. */
+export const needsNodePorts = ({ type, allocateLoadBalancerNodePorts: balanced }: ServiceSpec): boolean =>
+  type === "NodePort" || (type === "LoadBalancer" && balanced !== false);
+
+/** What was allocated stays when a client leaves it out (upstream: patchAllocatedValues). */
+export function keepAllocated({ spec }: Service, { spec: old }: Service): void {
+  if (spec.type !== "ExternalName" && old.type !== "ExternalName") {
+    const kept = spec.clusterIP || spec.clusterIPs?.length ? [] : (["clusterIP", "clusterIPs"] as const);
+    for (const key of [...kept, "ipFamilies", "ipFamilyPolicy"] as const)
+      if (!spec[key] && old[key]) Object.assign(spec, { [key]: structuredClone(old[key]) });
+  }
+  // Clients that know only clusterIP, or only clusterIPs, move the other along.
+  if (spec.clusterIP !== old.clusterIP && sameJson(spec.clusterIPs ?? [], old.clusterIPs ?? [])) {
+    if (spec.clusterIP) spec.clusterIPs = [spec.clusterIP];
+    else delete spec.clusterIPs;
+  } else if (spec.clusterIP === old.clusterIP && spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
+  if (needsHealthCheck(spec) && needsHealthCheck(old)) spec.healthCheckNodePort ||= old.healthCheckNodePort!;
+  if (!needsNodePorts(spec) || !needsNodePorts(old)) return;
+  const before = new Map(old.ports?.map(({ name = "", nodePort }) => [name, nodePort]));
+  const used = new Set(spec.ports?.map(({ nodePort }) => nodePort));
+  for (const port of spec.ports ?? []) {
+    const kept = before.get(port.name ?? "");
+    if (!port.nodePort && kept && !used.has(kept)) port.nodePort = kept;
+    used.add(port.nodePort);
+  }
+}
+
 /** What went with the type that a Service had goes with it, unless the client changed it (upstream: dropTypeDependentFields). */
 export function dropTypeDependentFields({ spec }: Service, { spec: old }: Service): void {
   const went = (needed: (spec: ServiceSpec) => unknown) => needed(old) && !needed(spec);
@@ -28,6 +57,10 @@ export function dropTypeDependentFields({ spec }: Service, { spec: old }: Servic
     drop("clusterIP", "clusterIPs");
     drop("ipFamilies");
     drop("ipFamilyPolicy");
+  }
+  if (went(needsNodePorts)) {
+    const before = new Map(old.ports?.map(({ name = "", nodePort }) => [name, nodePort]));
+    for (const port of spec.ports ?? []) if (before.get(port.name ?? "") === port.nodePort) delete port.nodePort;
   }
   if (went(isExternal)) drop("externalTrafficPolicy");
   if (went(needsHealthCheck)) drop("healthCheckNodePort");
@@ -55,139 +88,114 @@ const onlyBalancers = "may only be used when `type` is 'LoadBalancer'";
 const rangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
 /** In upstream's order (ValidateService). */
-function validateSpec({ spec, metadata: { annotations = {} } }: Service): FieldError[] {
-  const errors: FieldError[] = [];
+function* validateSpec({ spec, metadata: { annotations = {} } }: Service): Problems {
   const { type, ports = [] } = spec;
   const headless = spec.clusterIP === "None";
   const balances = type === "LoadBalancer";
-  const check = (at: string, value: string | number, problems: readonly string[]) =>
-    errors.push(...problems.map((p) => invalidValue(at, value, p)));
   const [mode, hints] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"] as const;
-  if (annotations[mode] && annotations[hints] && annotations[mode] !== annotations[hints])
-    check(`metadata.annotations[${mode}]`, annotations[mode], [
-      `must match annotations[${hints}] when both are specified`,
-    ]);
-  if (ports.length === 0 && !headless && type !== "ExternalName") errors.push(required("spec.ports"));
+  if (annotations[mode] && annotations[hints] && annotations[mode] !== annotations[hints]) {
+    const text = `must match annotations[${hints}] when both are specified`;
+    yield invalidValue(`metadata.annotations[${mode}]`, annotations[mode], text);
+  }
+  if (ports.length === 0 && !headless && type !== "ExternalName") yield required("spec.ports");
   if (headless && (balances || type === "NodePort"))
-    check("spec.clusterIPs[0]", "None", [`may not be set to 'None' for ${type} services`]);
+    yield invalidValue("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`);
   if (type === "ExternalName") {
     for (const key of ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] as const)
-      if (spec[key]?.length) errors.push(forbiddenField(`spec.${key}`, "may not be set for ExternalName services"));
-    const name = (spec.externalName ?? "").replace(/\.$/, "");
-    if (name) check("spec.externalName", name, dns1123Subdomain(name));
-    else errors.push(required("spec.externalName"));
+      if (spec[key]?.length) yield forbiddenField(`spec.${key}`, "may not be set for ExternalName services");
+    yield* requiredName("spec.externalName", spec.externalName?.replace(/\.$/, ""), dns1123Subdomain);
   }
-  errors.push(...validatePorts(ports));
-  errors.push(...validateLabels(spec.selector, "spec.selector"));
-  errors.push(...validateAffinity(spec), ...validateClusterIps(spec));
-  for (const [i, ip] of (spec.externalIPs ?? []).entries())
-    errors.push(...endpointAddress(ip, `spec.externalIPs[${i}]`, false));
-  errors.push(...oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true));
-  if (type === "ClusterIP")
-    for (const [i, { nodePort }] of ports.entries())
-      if (nodePort)
-        errors.push(forbiddenField(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'"));
-  errors.push(...duplicates(ports));
+  yield* validatePorts(ports);
+  yield* validateLabels(spec.selector, "spec.selector");
+  yield* validateAffinity(spec);
+  yield* validateClusterIps(spec);
+  for (const [i, ip] of (spec.externalIPs ?? []).entries()) yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
+  yield* oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
+  for (const [i, { nodePort }] of ports.entries())
+    if (nodePort && type === "ClusterIP")
+      yield forbiddenField(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'");
+  yield* duplicates(ports);
 
   const ranges = spec.loadBalancerSourceRanges ?? [];
   const annotated = annotations[rangesAnnotation];
   const at = ranges.length ? "spec.LoadBalancerSourceRanges" : `metadata.annotations[${rangesAnnotation}]`;
-  if ((ranges.length || annotated !== undefined) && !balances) errors.push(forbiddenField(at, onlyBalancers));
+  if ((ranges.length || annotated !== undefined) && !balances) yield forbiddenField(at, onlyBalancers);
   for (const [i, range] of (ranges.length ? ranges : ((annotated?.trim() || undefined)?.split(",") ?? [])).entries())
-    if (!parseCidr(range.trim())) check(ranges.length ? `${at}[${i}]` : at, range.trim(), [cidrText]);
-  if (balances && spec.allocateLoadBalancerNodePorts === undefined)
-    errors.push(required("allocateLoadBalancerNodePorts"));
+    if (!parseCidr(range.trim())) yield invalidValue(ranges.length ? `${at}[${i}]` : at, range.trim(), cidrText);
+  if (balances && spec.allocateLoadBalancerNodePorts === undefined) yield required("allocateLoadBalancerNodePorts");
   for (const key of ["allocateLoadBalancerNodePorts", "loadBalancerClass"] as const)
-    if (spec[key] !== undefined && !balances) errors.push(forbiddenField(`spec.${key}`, onlyBalancers));
+    if (spec[key] !== undefined && !balances) yield forbiddenField(`spec.${key}`, onlyBalancers);
   if (balances && spec.loadBalancerClass !== undefined)
-    check("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName(spec.loadBalancerClass));
+    yield* shaped("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName);
 
   const traffic = spec.externalTrafficPolicy;
-  if (isExternal(spec)) errors.push(...oneOf("spec.externalTrafficPolicy", traffic, policies, true));
+  if (isExternal(spec)) yield* oneOf("spec.externalTrafficPolicy", traffic, policies, true);
   else if (traffic)
-    check("spec.externalTrafficPolicy", traffic, ["may only be set for externally-accessible services"]);
-  const health = spec.healthCheckNodePort ?? 0;
+    yield invalidValue("spec.externalTrafficPolicy", traffic, "may only be set for externally-accessible services");
+  const health = spec.healthCheckNodePort;
   const healthAt = "spec.healthCheckNodePort";
-  if (!needsHealthCheck(spec)) {
-    if (health)
-      check(healthAt, health, ["may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"]);
-  } else if (health === 0) errors.push(required(healthAt));
-  else check(healthAt, health, portNumber(health));
+  if (needsHealthCheck(spec)) yield* requiredName(healthAt, health, portNumber);
+  else if (health) yield invalidValue(healthAt, health, onlyLocal);
   if (spec.internalTrafficPolicy || ["ClusterIP", "NodePort", "LoadBalancer"].includes(type ?? ""))
-    errors.push(...oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true));
+    yield* oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true);
   if (spec.trafficDistribution !== undefined)
-    errors.push(...oneOf("spec.trafficDistribution", spec.trafficDistribution, distributions, false));
-  return errors;
+    yield* oneOf("spec.trafficDistribution", spec.trafficDistribution, distributions, false);
 }
 
+const onlyLocal = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
 const distributions = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 
-function validatePorts(ports: readonly ServicePort[]): FieldError[] {
+function* validatePorts(ports: readonly ServicePort[]): Problems {
   const names = new Set<string>();
-  return ports.flatMap(({ name, port = 0, protocol, targetPort, appProtocol }, i) => {
+  for (const [i, { name, port = 0, protocol, targetPort, appProtocol }] of ports.entries()) {
     const at = `spec.ports[${i}]`;
-    const errors: FieldError[] = [];
-    if (!name) {
-      if (ports.length > 1) errors.push(required(`${at}.name`));
-    } else {
-      for (const p of dns1123Label(name)) errors.push(invalidValue(`${at}.name`, name, p));
-      if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
-      names.add(name);
-    }
-    for (const p of portNumber(port)) errors.push(invalidValue(`${at}.port`, port, p));
-    errors.push(...oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true));
-    errors.push(...validateTargetPort(targetPort, `${at}.targetPort`));
-    if (appProtocol !== undefined)
-      for (const p of qualifiedName(appProtocol)) errors.push(invalidValue(`${at}.appProtocol`, appProtocol, p));
-    return errors;
-  });
+    if (name || ports.length > 1) yield* uniqueName(`${at}.name`, name, dns1123Label, names);
+    yield* shaped(`${at}.port`, port, portNumber);
+    yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
+    yield* validateTargetPort(targetPort, `${at}.targetPort`);
+    if (appProtocol !== undefined) yield* shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
+  }
 }
 
 function* duplicates(ports: readonly ServicePort[]): Problems {
   const seen = new Set<string>();
   const again = (key: string) => seen.size === seen.add(key).size;
-  yield* ports.flatMap(({ protocol, nodePort }, i) =>
-    nodePort && again(`node ${protocol} ${nodePort}`) ? [duplicate(`spec.ports[${i}].nodePort`, nodePort)] : [],
-  );
-  yield* ports.flatMap(({ protocol, port }, i) =>
-    again(`${protocol} ${port}`) ? [duplicate(`spec.ports[${i}]`, { protocol, port })] : [],
-  );
+  for (const [i, { protocol, nodePort }] of ports.entries())
+    if (nodePort && again(`node ${protocol} ${nodePort}`)) yield duplicate(`spec.ports[${i}].nodePort`, nodePort);
+  for (const [i, { protocol, port }] of ports.entries())
+    if (again(`${protocol} ${port}`)) yield duplicate(`spec.ports[${i}]`, { protocol, port });
 }
 
 const clusterIpsOf = ({ clusterIP, clusterIPs }: ServiceSpec): string[] => clusterIPs ?? (clusterIP ? [clusterIP] : []);
 
 /** What addresses and families have to do with one another; looked at before any is allocated, too. */
-export function validateClusterIps(spec: ServiceSpec): FieldError[] {
+export function* validateClusterIps(spec: ServiceSpec): Problems {
   const { type, clusterIP, ipFamilies = [], ipFamilyPolicy: policy } = spec;
-  if (type === "ExternalName") return [];
+  if (type === "ExternalName") return;
   const at = "spec.clusterIPs";
   const ips = clusterIpsOf(spec);
-  const errors: FieldError[] = [];
-  const wrong = (detail: string) => errors.push(invalidValue(at, ips, detail));
-  if (clusterIP) {
-    if (ips[0] !== clusterIP) wrong("first value must match `clusterIP`");
-  } else if (ips.length) wrong("must be empty when `clusterIP` is not specified");
+  const wrong = (detail: string) => invalidValue(at, ips, detail);
+  if (clusterIP && ips[0] !== clusterIP) yield wrong("first value must match `clusterIP`");
+  if (!clusterIP && ips.length) yield wrong("must be empty when `clusterIP` is not specified");
   for (const [i, family] of ipFamilies.entries()) {
-    if (family !== "IPv4" && family !== "IPv6")
-      errors.push(notSupported(`spec.ipFamilies[${i}]`, family, ["IPv4", "IPv6"]));
-    if (ipFamilies.indexOf(family) < i) errors.push(duplicate(`spec.ipFamilies[${i}]`, family));
+    yield* oneOf(`spec.ipFamilies[${i}]`, family, ["IPv4", "IPv6"], false);
+    if (ipFamilies.indexOf(family) < i) yield duplicate(`spec.ipFamilies[${i}]`, family);
   }
   if (policy !== undefined)
-    errors.push(...oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false));
+    yield* oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false);
   const none = ips[0] === "None";
-  if (none && ips.length > 1) wrong("'None' must be the first and only value");
+  if (none && ips.length > 1) yield wrong("'None' must be the first and only value");
   const bad = ips.flatMap((ip, i) => ((i === 0 && none) || isIP(ip) ? [] : [invalidValue(`${at}[${i}]`, ip, ipText)]));
-  errors.push(...bad);
-  if (ips.length > 2) wrong("may only hold up to 2 values");
-  if (bad.length || (none && ips.length > 1)) return errors;
+  yield* bad;
+  if (ips.length > 2) yield wrong("may only hold up to 2 values");
+  if (bad.length || none) return;
   const both = new Set(ips.map((ip) => isIP(ip))).size === 2;
-  if (ips.length > 1 && !both) wrong("may specify no more than one IP for each IP family");
-  for (const [i, ip] of none ? [] : ips.entries())
-    if (ipFamilies[i] && ipFamilies[i] !== `IPv${isIP(ip)}`)
-      errors.push(
-        invalidValue(`${at}[${i}]`, ip, `expected an ${ipFamilies[i]} value as indicated by \`ipFamilies[${i}]\``),
-      );
-  return errors;
+  if (ips.length > 1 && !both) yield wrong("may specify no more than one IP for each IP family");
+  for (const [i, ip] of ips.entries())
+    if (ipFamilies[i] && ipFamilies[i] !== `IPv${isIP(ip)}`) {
+      const text = `expected an ${ipFamilies[i]} value as indicated by \`ipFamilies[${i}]\``;
+      yield invalidValue(`${at}[${i}]`, ip, text);
+    }
 }
 
 function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): Problems {
@@ -214,34 +222,24 @@ export function* validateServiceUpdate(service: Service, old: Service): Problems
   const [headless, was] = [spec, before].map(({ clusterIP }) => clusterIP === "None") as [boolean, boolean];
   if (!named && !(headless && was)) yield* stays(spec, before, "clusterIPs", "clusterIP");
   if (!named && !headless && !was) yield* stays(spec, before, "ipFamilies", "ipFamily");
-  const classAt = "spec.loadBalancerClass";
-  if (
-    spec.type === "LoadBalancer" &&
-    before.type === "LoadBalancer" &&
-    spec.loadBalancerClass !== before.loadBalancerClass
-  )
-    yield invalidValue(classAt, spec.loadBalancerClass ?? null, "may not change once set");
+  const balanced = spec.type === "LoadBalancer" && before.type === "LoadBalancer";
+  if (balanced && spec.loadBalancerClass !== before.loadBalancerClass)
+    yield invalidValue("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set");
   if (needsHealthCheck(spec) && needsHealthCheck(before) && spec.healthCheckNodePort !== before.healthCheckNodePort)
     yield forbiddenField("spec.healthCheckNodePort", "field is immutable");
   yield* validateSpec(service);
 }
 
-function stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): FieldError[] {
+function* stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): Problems {
   const of = (given: ServiceSpec): string[] => (key === "clusterIPs" ? clusterIpsOf(given) : (given.ipFamilies ?? []));
   const [now, then] = [of(spec), of(before)];
-  const errors: FieldError[] = [];
-  const refuse = (i: number, detail: string) => errors.push(invalidValue(`spec.${key}[${i}]`, now, detail));
-  if (then.length > 0 && now.length === 0) refuse(0, `primary ${one} can not be unset`);
+  const refuse = (i: number, detail: string) => invalidValue(`spec.${key}[${i}]`, now, detail);
+  if (then.length > 0 && now.length === 0) yield refuse(0, `primary ${one} can not be unset`);
   // Upstream says [0] of both families.
   for (const [i, value] of (now.length === then.length ? then : then.slice(0, Math.min(1, now.length))).entries())
-    if (now[i] !== value) refuse(key === "ipFamilies" ? 0 : i, "may not change once set");
-  if (then.length > 1 && now.length === 1 && spec.ipFamilyPolicy !== "SingleStack")
-    errors.push(
-      invalidValue(
-        "spec.ipFamilyPolicy",
-        spec.ipFamilyPolicy ?? null,
-        `must be set to 'SingleStack' when releasing the secondary ${one}`,
-      ),
-    );
-  return errors;
+    if (now[i] !== value) yield refuse(key === "ipFamilies" ? 0 : i, "may not change once set");
+  if (then.length > 1 && now.length === 1 && spec.ipFamilyPolicy !== "SingleStack") {
+    const text = `must be set to 'SingleStack' when releasing the secondary ${one}`;
+    yield invalidValue("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, text);
+  }
 }

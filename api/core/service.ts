@@ -3,7 +3,12 @@ import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
-import { dropTypeDependentFields, validateService, validateServiceUpdate } from "./service-validation.ts";
+import {
+  dropTypeDependentFields,
+  keepAllocated,
+  validateService,
+  validateServiceUpdate,
+} from "./service-validation.ts";
 
 /**
  * Services. Cluster IPs, node ports and IP families are allocated by the registry after `prepareForCreate` and
@@ -39,12 +44,6 @@ export const services: Resource<Service> = defineResource(Services, {
   ],
 });
 
-/** Whether the Service has (or is to get) a cluster IP; headless ones say `None`. */
-export const needsClusterIp = ({ spec }: Service): boolean => spec.type !== "ExternalName";
-
-export const needsNodePort = ({ spec }: Service): boolean =>
-  spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
-
 function defaults({ spec, status }: Service): void {
   spec.sessionAffinity ||= "None";
   if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
@@ -61,35 +60,6 @@ function defaults({ spec, status }: Service): void {
   if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
   for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
 }
-
-/** What was allocated stays when a client leaves it out (upstream: patchAllocatedValues). */
-function keepAllocated(service: Service, old: Service): void {
-  const { spec } = service;
-  if (needsClusterIp(service) && needsClusterIp(old)) {
-    if (!spec.clusterIP && !spec.clusterIPs?.length) {
-      if (old.spec.clusterIP !== undefined) spec.clusterIP = old.spec.clusterIP;
-      if (old.spec.clusterIPs !== undefined) spec.clusterIPs = [...old.spec.clusterIPs];
-    }
-    if (!spec.ipFamilies && old.spec.ipFamilies) spec.ipFamilies = [...old.spec.ipFamilies];
-    if (!spec.ipFamilyPolicy && old.spec.ipFamilyPolicy) spec.ipFamilyPolicy = old.spec.ipFamilyPolicy;
-  }
-  // Clients that know only clusterIP, or only clusterIPs, move the other along.
-  if (spec.clusterIP !== old.spec.clusterIP && sameList(spec.clusterIPs, old.spec.clusterIPs)) {
-    if (spec.clusterIP) spec.clusterIPs = [spec.clusterIP];
-    else delete spec.clusterIPs;
-  } else if (spec.clusterIP === old.spec.clusterIP && spec.clusterIPs?.[0] !== spec.clusterIP && spec.clusterIPs?.[0])
-    spec.clusterIP = spec.clusterIPs[0];
-  if (!needsNodePort(service) || !needsNodePort(old)) return;
-  const key = (port: ServicePort) => `${port.protocol}/${port.port}`;
-  const before = new Map((old.spec.ports ?? []).map((port) => [key(port), port.nodePort]));
-  const used = new Set((spec.ports ?? []).map((p) => p.nodePort));
-  for (const port of spec.ports ?? []) {
-    const kept = before.get(key(port));
-    if (!port.nodePort && kept && !used.has(kept)) port.nodePort = kept;
-  }
-}
-
-const sameList = (a: string[] = [], b: string[] = []) => a.join() === b.join();
 
 function externalIp({ spec, status }: Service): string {
   if (spec.type === "ExternalName") return spec.externalName ?? "";

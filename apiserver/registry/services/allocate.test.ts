@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
+import { services } from "../../../api/core/service.ts";
 import type { Service, ServiceSpec } from "../../../api/generated/core-v1.ts";
 import { errorText } from "../../../apimachinery/field-error.ts";
 import { type Allocations, allocate } from "./allocate.ts";
@@ -150,7 +151,9 @@ describe("an update of a Service", () => {
     ["moves to another node port", { type: "NodePort", ports: [port(30006)] }, [9], [6]],
     ["gives all back when it is deleted", undefined, [], []],
   ])("%s", (_name, spec, ips, ports) => {
-    const result = allocate(old, spec && service(spec), taken());
+    const wanted = spec && service(spec);
+    if (wanted) services.prepareForUpdate(wanted, old);
+    const result = allocate(old, wanted, taken());
     assert.deepEqual(result.errors, []);
     assert.deepEqual(
       [...Array(300).keys()].filter((offset) => result.ips.has(offset)),

@@ -1,4 +1,4 @@
-import { needsHealthCheck, validateClusterIps } from "../../../api/core/service-validation.ts";
+import { needsHealthCheck, needsNodePorts, validateClusterIps } from "../../../api/core/service-validation.ts";
 import type { Service, ServiceSpec } from "../../../api/generated/core-v1.ts";
 import { type FieldError, invalidValue } from "../../../apimachinery/field-error.ts";
 import { internalError } from "../../../apimachinery/status.ts";
@@ -24,7 +24,7 @@ export interface Allocated {
  *
  *   previous   service      outcome
  *   undefined  new          create
- *   old        new          update; numbers of `old` that `service` leaves out stay
+ *   old        new          update; what `service` keeps of `old` it says (keepAllocated)
  *   old        undefined    delete
  *
  * Throws 500 when a range is full.
@@ -32,7 +32,6 @@ export interface Allocated {
 export function allocate(previous: Service | undefined, wanted: Service | undefined, state: Allocations): Allocated {
   const errors: FieldError[] = [];
   const service = structuredClone(wanted ?? previous!);
-  if (wanted !== undefined && previous !== undefined) keep(service.spec!, previous.spec!);
   const before = held(previous, state);
   const { spec } = service as { spec: ServiceSpec };
 
@@ -61,7 +60,7 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
   /** A node port may serve one port in several protocols. */
   const own = new Map<number, Set<string>>();
   for (const [i, port] of (spec.ports ?? []).entries()) {
-    if (!hasNodePorts(spec)) break;
+    if (!needsNodePorts(spec)) break;
     const protocol = port.protocol ?? "TCP";
     if (!port.nodePort) continue;
     const offset = state.ports.range.toOffset(port.nodePort);
@@ -76,7 +75,7 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
     }
   }
   for (const port of spec.ports ?? []) {
-    if (!hasNodePorts(spec) || port.nodePort) continue;
+    if (!needsNodePorts(spec) || port.nodePort) continue;
     const sibling = spec.ports!.find((other) => other.nodePort && other.port === port.port);
     if (sibling) {
       port.nodePort = sibling.nodePort!;
@@ -145,25 +144,3 @@ export function held(service: Service | undefined, { ips, ports }: Allocations):
 const valid = (offset: number) => offset >= 0;
 
 const needsIP = (spec: ServiceSpec) => spec.type !== "ExternalName" && spec.clusterIP !== "None";
-
-const hasNodePorts = (spec: ServiceSpec) =>
-  spec.type === "NodePort" || (spec.type === "LoadBalancer" && spec.allocateLoadBalancerNodePorts !== false);
-
-/** Clients that send a whole Service back without its allocated values do not mean to change them. */
-function keep(spec: ServiceSpec, old: ServiceSpec): void {
-  if (spec.type !== "ExternalName" && old.type !== "ExternalName") {
-    if (!spec.clusterIP) spec.clusterIP = old.clusterIP!;
-    if (!spec.clusterIPs?.length && old.clusterIPs) spec.clusterIPs = old.clusterIPs;
-  }
-  if (needsHealthCheck(spec) && needsHealthCheck(old)) spec.healthCheckNodePort ||= old.healthCheckNodePort!;
-  const ports = spec.ports ?? [];
-  const same = (a: { port: number; protocol?: string }, b: { port: number; protocol?: string }) =>
-    a.port === b.port && (a.protocol ?? "TCP") === (b.protocol ?? "TCP");
-  const taken = new Set(ports.map(({ nodePort }) => nodePort));
-  for (const port of ports) {
-    const before = old.ports?.find((other) => same(other, port));
-    if (hasNodePorts(spec)) {
-      if (!port.nodePort && before?.nodePort && !taken.has(before.nodePort)) port.nodePort = before.nodePort;
-    } else if (port.nodePort && port.nodePort === before?.nodePort) delete port.nodePort; // went with its type
-  }
-}
