@@ -174,8 +174,8 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
       yield required(path, "at least one of succeededCount or succeededIndexes must be specified");
     if (indexes !== undefined) {
       if (indexes.length > maxIndexesBytes) yield tooLong(`${path}.succeededIndexes`, maxIndexesBytes);
-      const parsed = countIndexes(indexes, completions);
-      total = typeof parsed === "number" ? parsed : 0;
+      const parsed = indexIntervals(indexes, completions);
+      total = typeof parsed === "string" ? 0 : parsed.reduce((sum, [from, to]) => sum + to - from + 1, 0);
       if (typeof parsed === "string")
         yield invalidValue(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
     }
@@ -189,10 +189,9 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
   }
 }
 
-/** How many indexes `1,3-5` names, or what is wrong with it. */
-function countIndexes(text: string, completions: number): number | string {
-  let total = 0;
-  let last = -1;
+/** The intervals that `1,3-5` names, or what is wrong with it. */
+export function indexIntervals(text: string, completions: number): [from: number, to: number][] | string {
+  const intervals: [number, number][] = [];
   for (const part of text === "" ? [] : text.split(",")) {
     const limits = part.split("-");
     if (limits.length > 2)
@@ -202,12 +201,12 @@ function countIndexes(text: string, completions: number): number | string {
       if (Number(limit) >= completions) return `too large index: ${JSON.stringify(limit)}`;
     }
     const [x = 0, y = x] = limits.map(Number);
+    const last = intervals.at(-1)?.[1] ?? -1;
     if (x >= y && limits.length === 2) return `non-increasing order, previous: ${x}, current: ${y}`;
     if (last >= x) return `non-increasing order, previous: ${last}, current: ${x}`;
-    total += y - x + 1;
-    last = y;
+    intervals.push([x, y]);
   }
-  return total;
+  return intervals;
 }
 
 export function* noSelector({ selector, manualSelector }: JobSpec, at: string): Problems {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { errorText } from "../../apimachinery/field-error.ts";
-import type { Job, JobSpec } from "../generated/batch-v1.ts";
+import type { Job, JobSpec, JobStatus } from "../generated/batch-v1.ts";
 import { jobs } from "./job.ts";
 
 const make = (spec: Partial<JobSpec>): Job => {
@@ -101,4 +101,90 @@ describe("a Job is refused with upstream's words", () => {
       [success(`succeededIndexes: Invalid value: "${text}": error parsing succeededIndexes: ${detail}`)],
     ]),
   ])("%s", (_, spec, problems) => expect(jobs.validate(make(spec)).map(errorText)).toEqual(problems));
+});
+
+const on = (...types: string[]): Partial<JobStatus> => ({
+  conditions: types.map((type) => ({ type, status: "True" })) as never,
+});
+const [start, end] = ["2024-01-01T00:00:00Z", "2024-01-01T00:01:00Z"];
+const succeeded = { ...on("SuccessCriteriaMet", "Complete"), startTime: start, completionTime: end };
+
+describe("the status of a Job", () => {
+  test.each<[string, JobStatus, JobStatus, string[], Partial<JobSpec>?]>([
+    ["of one that succeeds", succeeded, { startTime: start }, []],
+    ["of one that fails", { ...on("FailureTarget", "Failed"), startTime: start, failed: 1 }, {}, []],
+    [
+      "counts nothing below zero and no Pod twice",
+      { active: -1, uncountedTerminatedPods: { succeeded: ["a", ""], failed: ["a"] } },
+      {},
+      [
+        "active: Invalid value: -1: must be greater than or equal to 0",
+        'uncountedTerminatedPods.succeeded[1]: Invalid value: "": must not be empty',
+        'uncountedTerminatedPods.failed[0]: Duplicate value: "a"',
+      ],
+    ],
+    [
+      "says one end, in its order and with its times",
+      { ...on("Complete", "Failed"), active: 1, terminating: 1 },
+      {},
+      [
+        "conditions: Invalid value: cannot set Complete=True and Failed=true conditions",
+        "completionTime: Required value: completionTime is required for Complete jobs",
+        "conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition",
+        "conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true condition",
+        "active: Invalid value: 1: active>0 is invalid for finished job",
+        "startTime: Required value: startTime is required for finished job",
+        "terminating: Invalid value: 1: terminating>0 is invalid for finished job",
+      ],
+    ],
+    [
+      "takes no end back",
+      { succeeded: 1, failed: 1 },
+      { ...succeeded, succeeded: 2, failed: 2 },
+      [
+        "conditions: Invalid value: cannot disable the terminal Complete=True condition",
+        "failed: Invalid value: 1: cannot decrease the failed counter",
+        "succeeded: Invalid value: 1: cannot decrease the succeeded counter",
+        "startTime: Required value: startTime cannot be removed for unsuspended job",
+        "conditions: Invalid value: cannot disable the SuccessCriteriaMet=True condition",
+      ],
+    ],
+    [
+      "does not end before it begins, nor twice",
+      { ...succeeded, completionTime: "2023-01-01T00:00:00Z" },
+      succeeded,
+      [
+        'completionTime: Invalid value: "2023-01-01T00:00:00Z": must be equal to or after `startTime`',
+        'completionTime: Invalid value: "2023-01-01T00:00:00Z": field is immutable',
+      ],
+    ],
+    [
+      "names its indexes, each in one list",
+      { completedIndexes: "0-2", failedIndexes: "2,4" },
+      {},
+      ['failedIndexes: Invalid value: "2,4": failedIndexes and completedIndexes overlap at index: 2'],
+      { ...indexed, backoffLimitPerIndex: 1 },
+    ],
+    [
+      "names no indexes that there are not",
+      { completedIndexes: "0,9", failedIndexes: "1" },
+      {},
+      [
+        'completedIndexes: Invalid value: "0,9": error parsing completedIndexes: too large index: "9"',
+        'completedIndexes: Invalid value: "0,9": cannot set non-empty completedIndexes when non-indexed completion mode',
+        'failedIndexes: Invalid value: "1": cannot set non-null failedIndexes when backoffLimitPerIndex is null',
+      ],
+    ],
+    ["that was wrong may stay", { ...on("Failed") }, { ...on("Failed") }, []],
+    [
+      "has more ready Pods than active ones",
+      { ready: 1 },
+      {},
+      ["ready: Invalid value: 1: cannot set more ready pods than active"],
+    ],
+  ])("%s", (_, status, old, problems, spec = {}) => {
+    const job = make(spec);
+    const texts = jobs.validateStatusUpdate({ ...job, status }, { ...job, status: old }).map(errorText);
+    expect(texts).toEqual(problems.map((text) => `status.${text}`));
+  });
 });

@@ -6,10 +6,11 @@ import { ageColumn, column, nameColumn, selectorText, templateColumns, wide } fr
 import type { Job } from "../generated/batch-v1.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { Jobs } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
+import { immutableField, namespaced, rules, validateObjectMetaUpdate } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { specAndStatus, startGeneration } from "../strategy.ts";
 import { defaultJobSpec, defaultJobTemplate } from "./job-defaults.ts";
+import { jobCondition, validateJobStatus } from "./job-status.ts";
 import { validateJobSpec } from "./job-validation.ts";
 
 export const jobs: Resource<Job> = defineResource(Jobs, {
@@ -31,6 +32,10 @@ export const jobs: Resource<Job> = defineResource(Jobs, {
     defaultLabels(job);
   },
   ...rules(namespaced, (job) => [...validateGeneratedSelector(job), ...validateJobSpec(job.spec, "spec")], onlySome),
+  *validateStatusUpdate(job, old) {
+    yield* validateObjectMetaUpdate(job.metadata, old.metadata);
+    yield* validateJobStatus(job, old);
+  },
   columns: [
     nameColumn,
     column("Status", jobStatus, "Where the Job is in its life."),
@@ -100,18 +105,18 @@ function* onlySome({ spec }: Job, old: Job): Problems {
   for (const key of keys) yield* immutableField(`spec.${key}`, spec[key], before[key]);
 }
 
+/** Where Pods may run: their labels, and of the affinity what names nodes. */
 function withoutPlacement({ metadata, spec }: PodTemplateSpec): unknown {
   const { labels: _, annotations: __, ...meta } = metadata ?? {};
-  const { nodeSelector: ___, affinity: ____, tolerations: _____, schedulingGates: ______, ...rest } = spec;
-  return { metadata: meta, spec: rest };
+  const { nodeSelector: ___, affinity = {}, tolerations: ____, schedulingGates: _____, ...rest } = spec;
+  const { nodeAffinity: ______, ...others } = affinity;
+  return { metadata: meta, spec: { ...rest, affinity: others } };
 }
 
 function jobStatus({ metadata, status }: Job): string {
-  const holds = (type: string) => status?.conditions?.some((c) => c.type === type && c.status === "True");
-  if (holds("Complete")) return "Complete";
-  if (holds("Failed")) return "Failed";
-  if (metadata.deletionTimestamp) return "Terminating";
-  return ["Suspended", "FailureTarget", "SuccessCriteriaMet"].find(holds) ?? "Running";
+  const word = (...types: string[]) => types.find((type) => jobCondition(status, type));
+  const ended = word("Complete", "Failed") ?? (metadata.deletionTimestamp && "Terminating");
+  return ended ?? word("Suspended", "FailureTarget", "SuccessCriteriaMet") ?? "Running";
 }
 
 function completions({ spec, status }: Job): string {
