@@ -17,7 +17,7 @@ import { RbacAuthorizer } from "./authz/rbac.ts";
 import { authorizationMakers } from "./authz/reviews.ts";
 import type { Maker } from "./registry/context.ts";
 import type { WatchCache } from "./watchcache/watch-cache.ts";
-import { type ClientConfig, callWebhook } from "./webhook-client.ts";
+import type { ClientConfig, Webhooks } from "./webhook-client.ts";
 
 /** Who may come in, and who decides what they may do: the flags of authentication and authorization. */
 export interface SecurityOptions {
@@ -51,12 +51,11 @@ export interface Security {
 /** Throws RangeError for an unknown mode or a bad file. */
 export function securityOf(
   options: SecurityOptions,
-  known: { cluster: Cluster; cache: WatchCache; clock: Clock; rand: Rand; log: Logger },
+  known: { cluster: Cluster; cache: WatchCache; webhooks: Webhooks; clock: Clock; rand: Rand; log: Logger },
 ): Security {
-  const { cluster, cache, clock, rand, log } = known;
+  const { cluster, cache, webhooks, clock, log } = known;
   const hook = (config: ClientConfig) => {
-    const context = { cache, clock, below: (bound: number) => rand.below(bound) };
-    return { post: (body: object) => callWebhook(context, config, body, webhookSeconds), clock, log };
+    return { post: (body: object) => webhooks.call(config, body, webhookSeconds), clock, log };
   };
   const tokens = options.serviceAccounts && new ServiceAccountTokens(options.serviceAccounts, cluster, clock);
   const authenticators: TokenAuthenticator[] = [

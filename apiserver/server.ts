@@ -21,7 +21,7 @@ import { wantedPolicy } from "./authz/bootstrap.ts";
 import { escalationCheck } from "./authz/escalation.ts";
 import { Chain } from "./chain.ts";
 import { DefinitionsController } from "./crd/controller.ts";
-import { webhookConverter } from "./crd/conversion.ts";
+import { type Converter, conversionSeconds } from "./crd/conversion.ts";
 import { Definitions } from "./crd/definitions.ts";
 import { wantedFlowControl } from "./flowcontrol/bootstrap.ts";
 import { defaultFlowControl, FlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
@@ -48,7 +48,7 @@ import { Progress } from "./storage/progress.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
 import { WatchTimes } from "./watchcache/watch-times.ts";
-import { callWebhook } from "./webhook-client.ts";
+import { Webhooks } from "./webhook-client.ts";
 
 export interface ApiserverOptions {
   etcd: EtcdClient;
@@ -88,6 +88,7 @@ export class Apiserver {
   readonly #clock: Clock;
   readonly #leases: EndpointLeases;
   readonly #apiServices: ApiServicesController;
+  readonly #webhooks: Webhooks;
   #systemObjects = false;
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
@@ -114,17 +115,19 @@ export class Apiserver {
     );
     const table = new ResourceTable(resources);
     const below = (bound: number) => rand.below(bound);
-    const webhookContext = { cache: this.#cache, clock, below };
-    table.addSource(new Definitions(this.#cache, webhookConverter(webhookContext)));
+    const webhooks = new Webhooks({ cache: this.#cache, clock, below });
+    this.#webhooks = webhooks;
+    const convert: Converter = (client, review) => webhooks.call(client, review, conversionSeconds);
+    table.addSource(new Definitions(this.#cache, convert));
     const remotes = new RemoteApis(this.#cache, below, options.proxyClient);
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     const { tolerationSeconds } = options;
-    const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, clock, rand, log });
+    const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, webhooks, clock, rand, log });
     const { authenticator, authorizer, rbac, tokens, makers } = security;
     const plugins = admissionPlugins({
       tolerationSeconds,
       authorizer,
-      callWebhook: (client, review, seconds) => callWebhook(webhookContext, client, review, seconds),
+      callWebhook: (client, review, seconds) => webhooks.call(client, review, seconds),
       metrics,
       clock,
       rand,
@@ -161,7 +164,7 @@ export class Apiserver {
     const paths = new Paths({
       discovery: new DiscoveryDocuments(table, remotes),
       remotes,
-      openapi: new OpenApi(table),
+      openapi: new OpenApi(table, remotes),
       metrics,
       tokens: tokens && { tokens, base: `https://${advertise.address}:${advertise.port}` },
       checks: [
@@ -235,6 +238,7 @@ export class Apiserver {
   /** Watches end at once; the own endpoint goes as soon as the store lets it. */
   async stop(): Promise<void> {
     this.#cache.stop();
+    this.#webhooks.close();
     await this.#leases.stop();
   }
 }

@@ -8,6 +8,7 @@ import { EndpointSlices, Services } from "../api/generated/resources.ts";
 import { parseYaml } from "../apimachinery/schema/yaml.ts";
 import type { Clock } from "../base/clock.ts";
 import { registryRoot } from "./storage/storage.ts";
+import { exchange } from "./streams/dial.ts";
 import type { WatchCache } from "./watchcache/watch-cache.ts";
 
 /** Where a webhook or an aggregated API is: by URL, or a Service of which a ready endpoint is dialled. */
@@ -53,28 +54,26 @@ export function endpointOf(
   return addresses[below(addresses.length)]!;
 }
 
-export interface WebhookContext {
-  cache: WatchCache;
-  clock: Clock;
-  below: (bound: number) => number;
-}
+/** POSTs to webhooks, over connections that are kept for the next call as client-go keeps them. */
+export class Webhooks {
+  readonly #agent = new https.Agent({ keepAlive: true, maxFreeSockets: 25, timeout: 90_000 });
+  readonly #from: { cache: WatchCache; clock: Clock; below: (bound: number) => number };
 
-/** POSTs JSON and gives back the JSON of a 200 or 201; throws an Error in the words of Go's client. */
-export async function callWebhook(
-  { cache, clock, below }: WebhookContext,
-  { url: given, service, caBundle, credentials: { cert, key, token } = {} }: ClientConfig,
-  body: object,
-  timeoutSeconds: number,
-): Promise<unknown> {
-  const url = new URL(
-    given ?? `https://${service!.name}.${service!.namespace}.svc:${service!.port ?? 443}${service!.path ?? "/"}`,
-  );
-  url.searchParams.set("timeout", `${timeoutSeconds}s`);
-  const address = service ? endpointOf(cache, service, below) : { host: url.hostname, port: Number(url.port || 443) };
-  const bytes = Buffer.from(JSON.stringify(body));
-  const failed = (cause: Error) => new Error(`Post ${JSON.stringify(url.href)}: ${cause.message}`, { cause });
-  const text = await new Promise<string>((resolve, reject) => {
-    const request = https.request({
+  constructor(from: { cache: WatchCache; clock: Clock; below: (bound: number) => number }) {
+    this.#from = from;
+  }
+
+  /** The answer's JSON. Throws an Error in upstream's words. */
+  async call(config: ClientConfig, body: object, timeoutSeconds: number): Promise<unknown> {
+    const { url: given, service, caBundle, credentials: { cert, key, token } = {} } = config;
+    const { cache, clock, below } = this.#from;
+    const url = new URL(
+      given ?? `https://${service!.name}.${service!.namespace}.svc:${service!.port ?? 443}${service!.path ?? "/"}`,
+    );
+    url.searchParams.set("timeout", `${timeoutSeconds}s`);
+    const address = service ? endpointOf(cache, service, below) : { host: url.hostname, port: Number(url.port || 443) };
+    const bytes = Buffer.from(JSON.stringify(body));
+    const options = {
       ...address,
       method: "POST",
       path: url.pathname + url.search,
@@ -86,34 +85,27 @@ export async function callWebhook(
         "content-length": bytes.length,
         ...(token ? { authorization: `Bearer ${token}` } : {}),
       },
-      agent: false,
+      agent: this.#agent,
       ...(caBundle ? { ca: Buffer.from(caBundle, "base64") } : {}),
       ...(cert && key ? { cert: Buffer.from(cert, "base64"), key: Buffer.from(key, "base64") } : {}),
-    });
-    const cancel = clock.after(timeoutSeconds * 1000, () => request.destroy(new Error("context deadline exceeded")));
-    request.on("close", cancel);
-    request.on("error", (error) => reject(failed(error)));
-    request.on("response", (response) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on("data", (chunk: Buffer) => {
-        length += chunk.length;
-        if (length > maxAnswerBytes) request.destroy(new Error("the answer is too large"));
-        else chunks.push(chunk);
+    };
+    const limits = { clock, timeoutMs: timeoutSeconds * 1000, maxBytes: maxAnswerBytes };
+    const post = (): ReturnType<typeof exchange> => {
+      const call = https.request(options);
+      return exchange(call, limits, bytes).catch((error: NodeJS.ErrnoException) => {
+        // Kept open by us, closed by the other side meanwhile: nobody has heard us.
+        if (call.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE")) return post();
+        throw new Error(`Post ${JSON.stringify(url.href)}: ${error.message}`, { cause: error });
       });
-      response.on("error", (error) => reject(failed(error)));
-      response.on("end", () => {
-        const answer = Buffer.concat(chunks).toString("utf8");
-        if (response.statusCode === 200 || response.statusCode === 201) resolve(answer);
-        else
-          reject(
-            new Error(`the server responded with the status code ${response.statusCode}: ${answer.slice(0, 200)}`),
-          );
-      });
-    });
-    request.end(bytes);
-  });
-  return JSON.parse(text) as unknown;
+    };
+    const { code, text } = await post();
+    if (code === 200 || code === 201) return JSON.parse(text) as unknown;
+    throw new Error(`the server responded with the status code ${code}: ${text.slice(0, 200)}`);
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
 }
 
 /**

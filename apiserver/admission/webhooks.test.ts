@@ -15,6 +15,7 @@ let answer: (request: any, path: string) => object | "silence" | number;
 const configurations = "/apis/admissionregistration.k8s.io/v1";
 const configmaps = "/api/v1/namespaces/default/configmaps";
 let count = 0;
+let connections = 0;
 
 beforeAll(async () => {
   server = await startTestApiserver();
@@ -39,6 +40,7 @@ beforeAll(async () => {
       );
     });
   });
+  hook.on("secureConnection", () => connections++);
   await new Promise<void>((resolve) => hook.listen(0, "127.0.0.1", resolve));
 });
 
@@ -286,4 +288,16 @@ test("what webhooks did is counted", async () => {
     /apiserver_admission_webhook_rejection_count\{name="0\.w\d+\.example\.com",type="validating",operation="CREATE",error_type="no_error",rejection_code="400"\} 1/,
   );
   assert.match(text, /apiserver_admission_webhook_fail_open_count/);
+});
+
+test("calls one after the other share a connection, and one that the webhook has closed is replaced", async () => {
+  await register("validating", {});
+  const create = (name: string) => call(server, configmaps, { method: "POST", body: { metadata: { name } } });
+  assert.equal((await create("kept-first")).code, 201);
+  const before = connections;
+  for (const name of ["kept-a", "kept-b", "kept-c"]) assert.equal((await create(name)).code, 201);
+  assert.equal(connections, before);
+  hook.closeAllConnections();
+  assert.equal((await create("kept-d")).code, 201);
+  assert.equal(connections, before + 1);
 });

@@ -31,6 +31,23 @@ const resources = [
   { name: "flunders/status", singularName: "", namespaced: true, kind: "Flunder", verbs: ["get"] },
 ];
 
+/** As servers of today write it: parameters that many share are apart. */
+const openapiV2 = {
+  swagger: "2.0",
+  paths: {
+    [`${base}/namespaces/{namespace}/flunders`]: {
+      get: { responses: { 200: { description: "OK", schema: { $ref: "#/definitions/example.Flunder" } } } },
+      parameters: [{ $ref: "#/parameters/namespace-vgWSWtn3" }],
+    },
+    "/apis/apps/v1/nothing": { get: { description: "not its own", responses: {} } },
+  },
+  definitions: {
+    "example.Flunder": { type: "object", description: "What flunders." },
+    "io.k8s.api.core.v1.Pod": { description: "not its own" },
+  },
+  parameters: { "namespace-vgWSWtn3": { name: "namespace", in: "path", type: "string", required: true } },
+};
+
 beforeAll(async () => {
   const [frontProxy, own] = [await createAuthority("front-proxy-ca"), await createAuthority("extension")];
   extensionCa = own.cert;
@@ -49,6 +66,7 @@ beforeAll(async () => {
         : send(500, {});
     if (url === "/openapi/v3")
       return send(200, { paths: { [base.slice(1)]: { serverRelativeURL: `/openapi/v3${base}?hash=A` } } });
+    if (url === "/openapi/v2") return send(200, openapiV2);
     if (url.startsWith("/openapi/v3/apis/")) return send(200, { openapi: "3.0.0", paths: {} });
     const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject;
     if (url.includes("/flunders/one")) return send(200, flunder);
@@ -199,6 +217,12 @@ test("its group is in discovery of every form, in the order of priorities", asyn
   const index = await call(server, "/openapi/v3");
   const { serverRelativeURL } = index.json.paths[base.slice(1)];
   assert.equal((await call(server, serverRelativeURL)).json.openapi, "3.0.0");
+  const v2 = (await call(server, "/openapi/v2")).json;
+  const { parameters } = v2.paths[`${base}/namespaces/{namespace}/flunders`];
+  assert.deepEqual(parameters, [{ name: "namespace", in: "path", type: "string", required: true }]);
+  assert.equal(v2.definitions["example.Flunder"].description, "What flunders.");
+  assert.equal(v2.paths["/apis/apps/v1/nothing"], undefined);
+  assert.equal(v2.definitions["io.k8s.api.core.v1.Pod"].description, undefined);
 });
 
 test("an upgraded connection passes through, with who it is from", async () => {

@@ -6,7 +6,6 @@ import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
-import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Cluster } from "../admission/cluster.ts";
 import { definitionsPrefix } from "../crd/definitions.ts";
@@ -19,7 +18,7 @@ import { ensure, systemWrite } from "../registry/system-objects.ts";
 import { next } from "../registry/update.ts";
 import type { ResourceTable } from "../resource-table.ts";
 import { registryRoot } from "../storage/storage.ts";
-import { dial, dialText, hostOf } from "../streams/dial.ts";
+import { dial, dialText, exchange, hostOf, timeoutText } from "../streams/dial.ts";
 import { type Finding, missing, passed } from "./available.ts";
 import { isBuiltIn, prioritiesOf } from "./priorities.ts";
 import { apiServicesPrefix, type Discovered, type RemoteApis } from "./remote-apis.ts";
@@ -133,7 +132,8 @@ export class ApiServicesController {
       const { resources } = JSON.parse(await Promise.any(attempts)) as Discovered;
       const index = await this.#get(service, "/openapi/v3").then(JSON.parse, () => undefined);
       const openapiUrl = index?.paths?.[path.slice(1)]?.serverRelativeURL as string | undefined;
-      this.#remotes.discover(service, { resources: resources ?? [], openapiUrl });
+      const openapiV2 = await this.#get(service, "/openapi/v2").catch(() => undefined);
+      this.#remotes.discover(service, { resources: resources ?? [], openapiUrl, openapiV2 });
       return passed;
     } catch (error) {
       const last = error instanceof AggregateError ? (error.errors.at(-1) as Error) : (error as Error);
@@ -144,7 +144,9 @@ export class ApiServicesController {
   async #get(service: APIService, path: string): Promise<string> {
     const location = this.#remotes.location(service, aggregator, path, false);
     const url = `https://${hostOf(location)}${path}`;
-    const { code, text } = await get(location, this.#registry.context.clock).catch((error: Error) => {
+    const headers = { accept: "application/json", ...location.headers };
+    const limits = { clock: this.#registry.context.clock, timeoutMs: discoveryMs, maxBytes: maxAnswerBytes };
+    const { code, text } = await exchange(dial(location, { method: "GET", headers }), limits).catch((error: Error) => {
       const cause = error.message === timeoutText ? error.message : dialText(location, error);
       throw new Error(`failing or missing response from ${url}: Get ${JSON.stringify(url)}: ${cause}`);
     });
@@ -187,27 +189,6 @@ interface Probe {
   due: number;
 }
 
-function get(location: ReturnType<RemoteApis["location"]>, clock: Clock): Promise<{ code: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const call = dial(location, { method: "GET", headers: { accept: "application/json", ...location.headers } });
-    const cancel = clock.after(discoveryMs, () => call.destroy(new Error(timeoutText)));
-    call.on("close", cancel);
-    call.on("error", reject);
-    call.on("response", (answer) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      answer.on("error", reject);
-      answer.on("data", (chunk: Buffer) => {
-        length += chunk.length;
-        if (length > maxAnswerBytes) call.destroy(new Error("the answer is too large"));
-        else chunks.push(chunk);
-      });
-      answer.on("end", () => resolve({ code: answer.statusCode ?? 500, text: Buffer.concat(chunks).toString() }));
-    });
-    call.end();
-  });
-}
-
 const resource = apiServices as unknown as Resource;
 const targetOf = (name: string) => ({ ...APIServices, namespace: "", name, subresource: "" });
 
@@ -218,7 +199,6 @@ function unlessGone(error: unknown): void {
 const managedLabel = "kube-aggregator.kubernetes.io/automanaged";
 /** Whoever it is behind, it may not say no. */
 const aggregator = { name: "system:kube-aggregator", groups: ["system:masters"] };
-const timeoutText = "context deadline exceeded";
 const discoveryMs = 5000;
 const resyncMs = 30_000;
 const firstRetryMs = 250;

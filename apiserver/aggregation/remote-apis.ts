@@ -1,6 +1,7 @@
 import { apiServices, availability } from "../../api/apiregistration/api-service.ts";
 import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import type { Resource } from "../../api/resource.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { StatusError } from "../../apimachinery/status.ts";
 import type { RequestInfo } from "../http/request-info.ts";
 import { respondText } from "../http/respond.ts";
@@ -25,6 +26,8 @@ export interface Discovered {
   resources: readonly LegacyResource[];
   /** Of its OpenAPI v3 document, when it has one. */
   openapiUrl: string | undefined;
+  /** Its OpenAPI v2 document, JSON. */
+  openapiV2: string | undefined;
 }
 
 export interface LegacyResource {
@@ -86,6 +89,7 @@ export class RemoteApis {
   }
 
   discover({ metadata }: APIService, discovered: Discovered): void {
+    if (sameJson(discovered, this.#discovered.get(metadata.uid!))) return;
     this.#discovered.set(metadata.uid!, discovered);
     this.#seen = -1;
   }

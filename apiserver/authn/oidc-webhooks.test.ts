@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import { createAuthority } from "../../pki/authority.ts";
-import { callWebhook, webhookOf } from "../webhook-client.ts";
+import { Webhooks, webhookOf } from "../webhook-client.ts";
 import { type OidcOptions, oidcTokens, userOf } from "./oidc.ts";
 import { webhookAuthorizer, webhookTokens } from "./webhooks.ts";
 
@@ -124,9 +124,15 @@ current-context: x
 `,
     );
     const hook = webhookOf(file);
-    return (body: object) => callWebhook({ cache: {} as never, clock: systemClock, below: () => 0 }, hook, body, 10);
+    const webhooks = new Webhooks({ cache: {} as never, clock: systemClock, below: () => 0 });
+    closers.push(() => webhooks.close());
+    return (body: object) => webhooks.call(hook, body, 10);
   }
   const known = { clock: systemClock, log: silentLogger };
+  const closers: (() => void)[] = [];
+  afterAll(() => {
+    for (const close of closers) close();
+  });
 
   test("tell whose a token is, and are not asked twice", async () => {
     const tokens = webhookTokens({ post: post(), ...known });

@@ -5,18 +5,9 @@ import type {
 } from "../../api/generated/apiextensions-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { internalError } from "../../apimachinery/status.ts";
-import { callWebhook, type WebhookContext } from "../webhook-client.ts";
 
 /** Asks a conversion webhook; throws when it cannot be reached or does not answer with JSON. */
 export type Converter = (client: WebhookClientConfig, review: ConversionReview) => Promise<unknown>;
-
-/** Over HTTPS, to where the definition says. */
-export const webhookConverter =
-  (context: WebhookContext): Converter =>
-  (client, review) =>
-    callWebhook(context, client, review, timeoutSeconds);
-
-const timeoutSeconds = 30;
 
 /**
  * Objects of any versions of a definition in version `name`. Without a webhook only apiVersion changes; with one, those
@@ -78,3 +69,6 @@ function checked(
   const { labels: _, annotations: __, ...kept } = before.metadata;
   return { ...after, metadata: { ...kept, ...(labels ? { labels } : {}), ...(annotations ? { annotations } : {}) } };
 }
+
+/** What a conversion may take. */
+export const conversionSeconds = 30;

@@ -14,7 +14,7 @@ import type { Paths } from "./paths.ts";
 import { parseRequest, type RequestInfo } from "./request-info.ts";
 import { respond, respondError, respondText, unacceptable } from "./respond.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "./server.ts";
-import { acceptWebSocket, isWebSocket, protocolsOf } from "./web-socket.ts";
+import { acceptWebSocket, hasOrigin, isWebSocket, protocolsOf } from "./web-socket.ts";
 
 export interface HandlerOptions {
   chain: Chain;
@@ -119,6 +119,10 @@ async function serveResource(
     body,
     warnings,
   });
+  if (verb === "watch" && isWebSocket(request) && !hasOrigin(request)) {
+    respondText(response, 403, "");
+    return 403;
+  }
   const isLong = verb === "watch" || isStream(target);
   const answer = await (isLong ? chain.handle(apiRequest) : deadline.within(chain.handle(apiRequest)));
   if (answer.type === "Connect") {

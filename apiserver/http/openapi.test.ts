@@ -81,6 +81,23 @@ describe("OpenAPI v2", () => {
     assert.equal(value.patch.parameters[0].parameter.bodyParameter.in, "body");
   });
 
+  test("it is made in slices: much else has its turn meanwhile", async () => {
+    const change = patchAs("json-patch+json", [
+      { op: "add", path: "/spec/versions/0/schema/openAPIV3Schema/description", value: "Sliced." },
+    ]);
+    await call(server, `${definitionsPath}/foos.example.com`, change);
+    let turns = 0;
+    let done = false;
+    const turn = () => {
+      turns++;
+      if (!done) setImmediate(turn);
+    };
+    turn();
+    await call(server, "/openapi/v2");
+    done = true;
+    assert.ok(turns > 500, `${turns} turns`);
+  });
+
   test("it is gzipped when asked, kept by its ETag, and new after each change of a definition", async () => {
     const plain = await raw(server, { accept: protobufType });
     const zipped = await raw(server, { accept: protobufType, "accept-encoding": "gzip" });

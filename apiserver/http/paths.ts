@@ -1,4 +1,5 @@
-import { gzipSync } from "node:zlib";
+import { promisify } from "node:util";
+import { gzip } from "node:zlib";
 import type { Registry as Metrics } from "prom-client";
 import type { RemoteApis } from "../aggregation/remote-apis.ts";
 import type { ServiceAccountTokens } from "../authn/service-account-tokens.ts";
@@ -55,7 +56,7 @@ export class Paths {
     return this.#discovery(request, response, path);
   }
 
-  #discovery(request: HttpRequest, response: HttpResponse, path: string): void {
+  async #discovery(request: HttpRequest, response: HttpResponse, path: string): Promise<void> {
     const { legacy, aggregated } = this.#options.discovery.current;
     const form = negotiate(header(request, "accept"));
     const grouped = aggregated.get(path);
@@ -69,7 +70,7 @@ export class Paths {
     const text = legacy.get(path) ?? (path === "" || path === "/" ? this.#rootText() : undefined);
     if (text === undefined) return respondText(response, 404, "404 page not found\n");
     if (form === undefined) throw unacceptable();
-    sendText(request, response, text);
+    return sendText(request, response, text);
   }
 
   #rootText(): string {
@@ -88,21 +89,21 @@ export class Paths {
   }
 
   /** kubectl keeps what it has fetched and asks with its ETag; the hash is in the address, so it may keep it for ever. */
-  #openapi(request: HttpRequest, response: HttpResponse, path: string): void {
+  async #openapi(request: HttpRequest, response: HttpResponse, path: string): Promise<void> {
     const { openapi } = this.#options;
     if (path === "/openapi/v2") {
       const types = parseMediaTypes(header(request, "accept") || "*/*").map(({ type }) => type);
       const wanted = types.find((type) => protobufTypes.includes(type) || jsonTypes.has(type));
       if (wanted === undefined) throw unacceptable();
-      const { json, protobuf, hash } = openapi.v2;
+      const { json, protobuf, hash } = await openapi.v2;
       const asJson = jsonTypes.has(wanted);
       const type = asJson ? "application/json" : protobufTypes[0];
       return sendText(request, response, asJson ? json : protobuf, type, `"${hash}${asJson ? "" : "-P"}"`);
     }
     if (path === "/openapi/v3") {
       const paths: Record<string, object> = {};
-      for (const name of openapi.groupVersions)
-        paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${openapi.document(name)!.hash}` };
+      for (const [name, { hash }] of await openapi.documents())
+        paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` };
       for (const { service, discovered } of this.#options.remotes.versions)
         if (discovered?.openapiUrl)
           paths[`apis/${service.spec.group}/${service.spec.version}`] = { serverRelativeURL: discovered.openapiUrl };
@@ -110,7 +111,7 @@ export class Paths {
     }
     const document = openapi.document(path.slice("/openapi/v3/".length));
     if (document === undefined) return respondText(response, 404, "404 page not found\n");
-    sendText(request, response, document.text, "application/json", `"${document.hash}"`);
+    return sendText(request, response, document.text, "application/json", `"${document.hash}"`);
   }
 
   async #health(
@@ -143,13 +144,13 @@ const protobufTypes = [
   "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
 ];
 
-function sendText(
+async function sendText(
   request: HttpRequest,
   response: HttpResponse,
   text: string | Buffer,
   contentType = "application/json",
   etag?: string,
-): void {
+): Promise<void> {
   const cache = etag ? { etag, vary: "Accept", "cache-control": "public" } : { "cache-control": "no-cache, private" };
   if (etag !== undefined && header(request, "if-none-match") === etag) {
     response.writeHead(304, cache);
@@ -157,7 +158,7 @@ function sendText(
   }
   const whole = Buffer.from(text);
   const zip = whole.length > gzipFrom && /(?:^|[ ,])gzip/.test(header(request, "accept-encoding") ?? "");
-  const bytes = zip ? gzipSync(whole, { level: 1 }) : whole;
+  const bytes = zip ? await promisify(gzip)(whole, { level: 1 }) : whole;
   const encoding = zip ? { "content-encoding": "gzip", vary: "Accept-Encoding" } : {};
   response.writeHead(200, { ...cache, ...encoding, "content-type": contentType, "content-length": bytes.length });
   response.end(bytes);

@@ -157,6 +157,16 @@ function hasBody({ stream, headers }: http2.Http2ServerRequest): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
+function woken(socket: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    const wake = () => {
+      socket.off("readable", wake).off("close", wake);
+      resolve();
+    };
+    socket.on("readable", wake).on("close", wake);
+  });
+}
+
 /** The body of a request that asked for another protocol, which Node leaves on the connection. Undefined: too long. */
 async function bodyBehind(
   { headers }: IncomingMessage,
@@ -173,7 +183,7 @@ async function bodyBehind(
     if (!socket.readable) throw badRequest("unexpected EOF");
     const more = socket.read() as Buffer | null;
     if (more) body = Buffer.concat([body, more]);
-    else await new Promise((resolve) => socket.once("readable", resolve).once("close", resolve));
+    else await woken(socket);
   }
   return body.subarray(0, length);
 }

@@ -16,7 +16,8 @@ beforeAll(async () => {
 });
 afterAll(() => server?.close());
 
-function open(query: string, protocols: string[] = [], options: object = server.certs.admin) {
+function open(query: string, protocols: string[] = [], more: object = server.certs.admin) {
+  const options = { origin: "https://page.example.com", ...more };
   const socket = new WebSocket(server.url.replace("https", "wss") + path + query, protocols, options);
   const messages: { text: boolean; event: { type: string; object: { metadata: { name: string } } } }[] = [];
   const waiting: (() => void)[] = [];
@@ -59,6 +60,16 @@ describe("a watch on a WebSocket", () => {
     const { socket } = open("?watch=true&fieldSelector=spec.nope%3Da");
     const [, response] = await once(socket, "unexpected-response");
     assert.equal(response.statusCode, 400);
+    response.resume();
+  });
+
+  test.each([
+    ["without an Origin", undefined],
+    ["from a page without an origin of its own", "null"],
+  ])("%s is 403, as upstream has it", async (_name, origin) => {
+    const { socket } = open("?watch=true", [], { ...server.certs.admin, origin });
+    const [, response] = await once(socket, "unexpected-response");
+    assert.equal(response.statusCode, 403);
     response.resume();
   });
 

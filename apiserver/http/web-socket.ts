@@ -6,6 +6,11 @@ import type { HttpRequest } from "./server.ts";
 export const isWebSocket = ({ upgrade, headers }: HttpRequest): boolean =>
   upgrade !== undefined && String(headers["upgrade"]).toLowerCase() === "websocket";
 
+/** A watch is for pages that say where they are from, as x/net/websocket has it; exec and its like ask nobody. */
+export function hasOrigin({ headers: { origin } }: Pick<HttpRequest, "headers">): boolean {
+  return typeof origin === "string" && (origin.startsWith("/") || URL.canParse(origin));
+}
+
 /** Without what browsers hide their token in. */
 export function protocolsOf({ headers }: Pick<HttpRequest, "headers">): string[] {
   const offered = String(headers["sec-websocket-protocol"] ?? "").split(",");

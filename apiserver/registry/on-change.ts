@@ -20,17 +20,24 @@ export async function onChange(
     dirty = true;
     wake();
   };
+  const sinks = new Map<string, WatchSink>();
   const follow = (prefix: string): void => {
-    const end = () => void (signal.aborted || clock.after(retryMs, () => follow(prefix)));
+    if (signal.aborted) return;
+    const end = () => void clock.after(retryMs, () => follow(prefix));
     const send = () => {
       changed();
       return true;
     };
     const sink: WatchSink = { send, end };
+    sinks.set(prefix, sink);
     cache.watch(prefix, { scope: { prefix, exact: false }, selects: undefined, from: "now", sink });
   };
   for (const prefix of prefixes) follow(prefix);
-  signal.addEventListener("abort", changed, { once: true });
+  const stop = () => {
+    for (const sink of sinks.values()) sink.onClose?.();
+    changed();
+  };
+  signal.addEventListener("abort", stop, { once: true });
   let cancel: Cancel = () => {};
   while (!signal.aborted) {
     if (!dirty) await new Promise<void>((resolve) => (wake = resolve));

@@ -209,6 +209,9 @@ describe("a stream of a Pod", () => {
 test("other requests that would like an upgrade are answered as if they had not", async () => {
   const { code, json } = await call(server, pods, { headers: { connection: "Upgrade", upgrade: "h2c" } });
   assert.deepEqual([code, json.kind], [200, "PodList"]);
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error) => void warnings.push(warning);
+  process.on("warning", onWarning);
   const { hostname: host, port } = new URL(server.url);
   const body = JSON.stringify({ metadata: { name: "upgrading" }, data: { text: "x".repeat(300_000) } });
   const headers = {
@@ -223,4 +226,6 @@ test("other requests that would like an upgrade are answered as if they had not"
   const [answer] = await once(request, "response");
   assert.equal(answer.statusCode, 201);
   assert.equal(JSON.parse(await text(answer)).data.text.length, 300_000);
+  process.off("warning", onWarning);
+  assert.deepEqual(warnings, []); // of listeners that are left behind
 });

@@ -1,6 +1,7 @@
 import http, { type ClientRequest } from "node:http";
 import https from "node:https";
 import type { Readable } from "node:stream";
+import type { Clock } from "../../base/clock.ts";
 import type { HttpRequest, HttpResponse } from "../http/server.ts";
 import { protocolsOf } from "../http/web-socket.ts";
 import type { Location } from "./location.ts";
@@ -16,6 +17,35 @@ export function dial({ host, port, path, tls }: Location, options: https.Request
   });
   return call;
 }
+
+/** Sends `body`, and takes the whole answer into memory. */
+export function exchange(
+  call: ClientRequest,
+  limits: { clock: Clock; timeoutMs: number; maxBytes: number },
+  body?: Buffer,
+): Promise<{ code: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    call.on(
+      "close",
+      limits.clock.after(limits.timeoutMs, () => void call.destroy(new Error(timeoutText))),
+    );
+    call.on("error", reject);
+    call.on("response", (answer) => {
+      const chunks: Buffer[] = [];
+      let length = 0;
+      answer.on("error", reject);
+      answer.on("data", (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > limits.maxBytes) call.destroy(new Error("the answer is too large"));
+        else chunks.push(chunk);
+      });
+      answer.on("end", () => resolve({ code: answer.statusCode ?? 500, text: Buffer.concat(chunks).toString() }));
+    });
+    call.end(body);
+  });
+}
+
+export const timeoutText = "context deadline exceeded";
 
 export const hostOf = ({ host, port, tls }: Location): string =>
   `${host.includes(":") ? `[${host}]` : host}:${port ?? (tls ? 443 : 80)}`;
