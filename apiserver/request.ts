@@ -89,3 +89,10 @@ export interface Body {
 /** Upstream's limit for what a client may send. */
 export const maxBodyBytes = 3 * 1024 * 1024;
 export const bodyTooLarge = () => requestEntityTooLarge(`limit is ${maxBodyBytes}`);
+
+/** `/apis/apps/v1/namespaces/default/deployments/web/status` */
+export function pathOf({ group, version, resource, namespace, name, subresource }: Target): string {
+  const scope = namespace && resource !== "namespaces" ? ["namespaces", namespace] : [];
+  const parts = [...(group ? ["apis", group] : ["api"]), version, ...scope, resource, name, subresource];
+  return ["", ...parts.filter((part) => part !== "")].join("/");
+}

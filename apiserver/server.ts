@@ -25,7 +25,7 @@ import { type Converter, conversionSeconds } from "./crd/conversion.ts";
 import { Definitions } from "./crd/definitions.ts";
 import { wantedFlowControl } from "./flowcontrol/bootstrap.ts";
 import { defaultFlowControl, FlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
-import { addApiService } from "./grpc/service.ts";
+import { addApiService, type GrpcParts } from "./grpc/service.ts";
 import { DiscoveryDocuments } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
 import { OpenApi } from "./http/openapi.ts";
@@ -80,6 +80,7 @@ export interface ApiserverOptions {
 export class Apiserver {
   readonly httpHandler: HttpHandler;
   readonly #chain: Chain;
+  readonly #grpcParts: Omit<GrpcParts, "peers" | "identify">;
   readonly #callers: Parameters<typeof identify>[0];
   readonly #registry: Registry;
   readonly #options: ApiserverOptions;
@@ -161,8 +162,10 @@ export class Apiserver {
     const flow = new FlowControl(flowControl, { cache: this.#cache, clock, metrics, count });
     const audit = options.audit && new Audit({ ...options.audit, clock, rand });
     this.#chain = new Chain(this.#registry, authorizer, audit, flow);
+    const discovery = new DiscoveryDocuments(table, remotes);
+    this.#grpcParts = { chain: this.#chain, remotes, discovery, clock };
     const paths = new Paths({
-      discovery: new DiscoveryDocuments(table, remotes),
+      discovery,
       remotes,
       openapi: new OpenApi(table, remotes),
       metrics,
@@ -199,7 +202,11 @@ export class Apiserver {
   }
 
   addTo(server: GrpcFront, peers: Peers): void {
-    addApiService(server, this.#chain, peers, (credentials) => identify(this.#callers, credentials, ""));
+    addApiService(server, {
+      ...this.#grpcParts,
+      peers,
+      identify: (credentials) => identify(this.#callers, credentials, ""),
+    });
     server.addService(
       HealthService,
       healthHandlers(() => this.#systemObjects && this.#cache.synced, this.#clock),

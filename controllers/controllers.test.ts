@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import type { Pod } from "../api/generated/core-v1.ts";
 import {
+  APIServices,
   CustomResourceDefinitions,
   Deployments,
   EndpointSlices,
@@ -257,6 +258,43 @@ describe("All controllers", () => {
     await api.delete(Namespaces, { name: "default" });
     await cluster.settle();
     expect((await api.list(foos)).items).toEqual([]);
+    expect((await api.list(Namespaces)).items).toEqual([]);
+  });
+
+  test("a namespace goes with what another server serves in it, and stays while that cannot be asked", async () => {
+    const { api } = await startCluster();
+    const flunders = {
+      group: "wardle.example.com",
+      version: "v1alpha1",
+      resource: "flunders",
+      kind: "Flunder",
+      namespaced: true,
+    };
+    const service = { namespace: "wardle", name: "api" };
+    await api.create(APIServices, {
+      metadata: { name: "v1alpha1.wardle.example.com" },
+      spec: { group: flunders.group, version: flunders.version, groupPriorityMinimum: 1, versionPriority: 1, service },
+      status: {},
+    });
+    await api.create(Namespaces, { metadata: { name: "default" }, spec: { finalizers: ["kubernetes"] } });
+    await api.create(flunders, { metadata: { name: "one", namespace: "default" } });
+    api.lists.set("wardle.example.com/v1alpha1", undefined);
+    await api.delete(Namespaces, { name: "default" });
+    await cluster.settle();
+    const { status } = await api.get(Namespaces, { name: "default" });
+    const failure = status!.conditions!.find(({ type }) => type === "NamespaceDeletionDiscoveryFailure")!;
+    expect([failure.status, failure.reason]).toEqual(["True", "DiscoveryFailed"]);
+    expect(failure.message).toBe(
+      "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: wardle.example.com/v1alpha1: stale GroupVersion discovery: wardle.example.com/v1alpha1",
+    );
+    const verbs = ["delete", "list"];
+    api.lists.set("wardle.example.com/v1alpha1", [
+      { name: "flunders", kind: "Flunder", namespaced: true, verbs },
+      { name: "flunders/status", kind: "Flunder", namespaced: true, verbs: ["get"] },
+    ]);
+    await cluster.clock.advance(1000);
+    await cluster.settle();
+    expect((await api.list(flunders)).items).toEqual([]);
     expect((await api.list(Namespaces)).items).toEqual([]);
   });
 

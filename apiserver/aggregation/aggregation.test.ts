@@ -9,6 +9,8 @@ import type { TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { apiServices } from "../../api/apiregistration/api-service.ts";
+import { isForbidden, isNotFound } from "../../apimachinery/status.ts";
+import { createGrpcClient } from "../../client/grpc-client.ts";
 import { createAuthority } from "../../pki/authority.ts";
 import { peer } from "../../tools/peers.ts";
 import { define, definition } from "../crd/testing.ts";
@@ -22,6 +24,7 @@ let server: TestApiserver;
 let extension: https.Server;
 let extensionCa: string;
 let healthy = true;
+const asked: string[] = [];
 const services = "/apis/apiregistration.k8s.io/v1/apiservices";
 const group = "wardle.example.com";
 const base = `/apis/${group}/v1alpha1`;
@@ -56,6 +59,7 @@ beforeAll(async () => {
   extension = https.createServer({ ...pair, ca: frontProxy.cert, requestCert: true, rejectUnauthorized: true });
   extension.on("request", async (request, response) => {
     const { url = "", method, headers } = request;
+    asked.push(`${method} ${url}`);
     const send = (code: number, body: object) => {
       response.writeHead(code, { "content-type": "application/json" });
       response.end(JSON.stringify(body));
@@ -70,7 +74,8 @@ beforeAll(async () => {
     if (url.startsWith("/openapi/v3/apis/")) return send(200, { openapi: "3.0.0", paths: {} });
     const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject;
     if (url.includes("/flunders/one")) return send(200, flunder);
-    if (url.includes("/echo")) return send(200, { method, url, headers, by: CN, body: await text(request) });
+    if (url.includes("/echo"))
+      return send(200, { method, url, headers, by: CN, body: await text(request), metadata: {} });
     if (url.includes("/flunders"))
       return send(200, { kind: "FlunderList", apiVersion: flunder.apiVersion, metadata: {}, items: [flunder] });
     send(404, { kind: "Status", apiVersion: "v1", status: "Failure", code: 404, reason: "NotFound", message: "none" });
@@ -168,7 +173,7 @@ test("a group behind a Service is served through us once its server answers", as
     body: "text",
     headers: { "x-remote-user": "forged", "x-remote-extra-a": "b" },
   });
-  const { headers, ...rest } = own.json;
+  const { headers, metadata: _, ...rest } = own.json;
   assert.deepEqual(rest, {
     method: "POST",
     url: `${base}/namespaces/default/echo?a=b`,
@@ -178,6 +183,38 @@ test("a group behind a Service is served through us once its server answers", as
   assert.equal(headers["x-remote-user"], "kubernetes-admin");
   assert.equal(headers["x-remote-group"], "system:masters, system:authenticated");
   assert.equal(headers["x-remote-extra-a"], undefined);
+});
+
+test("it is served over gRPC, too, as discovery is, but for watches", async () => {
+  const flunders = { group, version: "v1alpha1", resource: "flunders", kind: "Flunder", namespaced: true };
+  const client = createGrpcClient({ servers: [server.grpcAddress], tls: server.certs.admin });
+  const stranger = createGrpcClient({ servers: [server.grpcAddress], tls: server.certs.proxy });
+  try {
+    const list = { ...flunders, resource: "" };
+    const discovered = (await client.get(list, { name: "" })) as unknown as { resources: object[] };
+    assert.deepEqual(discovered.resources, resources);
+    const apps = await client.get({ ...list, group: "apps", version: "v1" }, { name: "" });
+    assert.equal(apps.kind, "APIResourceList");
+    await assert.rejects(client.get({ ...list, version: "v9" }, { name: "" }), isNotFound);
+    assert.deepEqual((await client.list(flunders, { namespace: "default" })).items, [flunder]);
+    assert.deepEqual(await client.get(flunders, { namespace: "default", name: "one" }), flunder);
+    const echo = { ...flunders, resource: "echo" };
+    const labelSelector = "a=b";
+    const sent = (await client.list(echo, { namespace: "default", labelSelector })) as never as { items: null };
+    assert.deepEqual(sent.items, []);
+    await client.delete(flunders, { namespace: "default", name: "one" });
+    assert.deepEqual(asked.slice(-2), [
+      `GET ${base}/namespaces/default/echo?labelSelector=a%3Db`,
+      `DELETE ${base}/namespaces/default/flunders/one?`,
+    ]);
+    await assert.rejects(client.get({ ...flunders, resource: "nope" }, { name: "a" }), isNotFound);
+    const watch = client.watch(flunders, { resourceVersion: "1" })[Symbol.asyncIterator]();
+    await assert.rejects(watch.next(), /no watch of this group/);
+    await assert.rejects(stranger.list(flunders), isForbidden);
+  } finally {
+    client.close();
+    stranger.close();
+  }
 });
 
 test("its group is in discovery of every form, in the order of priorities", async () => {

@@ -1,14 +1,18 @@
 import { apiServices, availability } from "../../api/apiregistration/api-service.ts";
 import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import type { Resource } from "../../api/resource.ts";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { StatusError } from "../../apimachinery/status.ts";
+import { badRequest, failure, type Status, StatusError, serviceUnavailable } from "../../apimachinery/status.ts";
+import type { Clock } from "../../base/clock.ts";
+import type { Answer } from "../answer.ts";
 import type { RequestInfo } from "../http/request-info.ts";
 import { respondText } from "../http/respond.ts";
 import type { HttpRequest, HttpResponse } from "../http/server.ts";
 import { prefixOfResource } from "../registry/context.ts";
-import type { User } from "../request.ts";
+import { type ApiRequest, pathOf, type User } from "../request.ts";
 import { connect } from "../streams/connect.ts";
+import { dial, dialText, exchange } from "../streams/dial.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
 import { endpointOf } from "../webhook-client.ts";
 
@@ -94,15 +98,18 @@ export class RemoteApis {
     this.#seen = -1;
   }
 
+  version(group: string | undefined, version: string | undefined): RemoteVersion | undefined {
+    return this.versions.find(({ service: { spec } }) => spec.group === group && spec.version === version);
+  }
+
   /** Who is asked for this; undefined: ourselves. */
   of(info: RequestInfo): APIService | undefined {
-    const { versions } = this;
-    if (versions.length === 0 || info.type === "Bad") return undefined;
+    if (this.versions.length === 0 || info.type === "Bad") return undefined;
     const [, group, version] =
       info.type === "Resource"
         ? ["", info.target.group, info.target.version]
         : (/^\/(?:openapi\/v3\/)?apis\/([^/]+)\/([^/]+)\/?$/.exec(info.path) ?? []);
-    return versions.find(({ service: { spec } }) => spec.group === group && spec.version === version)?.service;
+    return this.version(group, version)?.service;
   }
 
   /** Throws an Error without an endpoint. */
@@ -115,6 +122,34 @@ export class RemoteApis {
       rejectUnauthorized: verify && !insecureSkipTLSVerify,
     };
     return { ...endpointOf(this.#cache, service!, this.#below), path, prefix: "", tls, headers: remoteUser(user) };
+  }
+
+  /** What came over gRPC, sent on as a request of REST. Throws what the other server says. */
+  async ask(service: APIService, request: ApiRequest, clock: Clock): Promise<Answer> {
+    const { user, verb, target, options, body, signal } = request;
+    if (verb === "watch") throw badRequest("no watch of this group travels over this front");
+    const query = Object.entries(options).flatMap(([key, values]) =>
+      [values].flat().map((value) => [key, String(value)] as [string, string]),
+    );
+    let location: ReturnType<RemoteApis["location"]>;
+    try {
+      if (availability(service)?.status !== "True") throw new Error("not available");
+      location = this.location(service, user, `${pathOf(target)}?${new URLSearchParams(query)}`);
+    } catch (cause) {
+      throw serviceUnavailable("service unavailable", cause);
+    }
+    const sent = body && { "content-type": body.contentType, "content-length": String(body.bytes.length) };
+    const headers = { accept: "application/json", ...sent, ...location.headers };
+    const call = dial(location, { method: methods[verb], headers, signal });
+    const limits = { clock, timeoutMs: askMs, maxBytes: maxAnswerBytes };
+    const { code, text } = await exchange(call, limits, body?.bytes).catch((error: Error) => {
+      throw serviceUnavailable(`error trying to reach service: ${dialText(location, error)}`, error);
+    });
+    const bytes = Buffer.from(text);
+    const parse = () => JSON.parse(text) as KubernetesObject;
+    if (code >= 200 && code < 300) return { type: "Object", code, resource: undefined, object: { bytes, parse } };
+    if (!text.startsWith("{")) throw failure(code, "", text);
+    throw new StatusError(parse() as unknown as Status);
   }
 
   async serve(service: APIService, user: User, request: HttpRequest, response: HttpResponse): Promise<number> {
@@ -135,6 +170,18 @@ export class RemoteApis {
     });
   }
 }
+
+const methods = {
+  get: "GET",
+  list: "GET",
+  create: "POST",
+  update: "PUT",
+  patch: "PATCH",
+  delete: "DELETE",
+  deletecollection: "DELETE",
+};
+const askMs = 30_000;
+const maxAnswerBytes = 64 * 1024 * 1024;
 
 /** Who asks, in the headers that --requestheader-* names by default; bytes of UTF-8 as Node sends them. */
 export function remoteUser({ name, uid, groups, extra = {} }: User): Record<string, string | string[]> {

@@ -7,7 +7,7 @@ import type { Answer } from "../answer.ts";
 import { userInfoOf } from "../authn/reviews.ts";
 import type { Attributes } from "../authz/authorizer.ts";
 import { apiVersionOf } from "../registry/decode.ts";
-import type { ApiRequest, Body, Caller, User } from "../request.ts";
+import { type ApiRequest, type Body, type Caller, pathOf, type User } from "../request.ts";
 import { type Decided, decide, type Policy, type Stage } from "./policy.ts";
 
 interface AuditOptions {
@@ -155,14 +155,7 @@ function objectRefOf(attributes: Attributes): object {
 }
 
 /** What came over gRPC has no address: the one that it would have over REST. */
-function uriOf(attributes: Attributes): string {
-  if ("path" in attributes) return attributes.path;
-  const { group, version, resource, namespace, name, subresource } = attributes.target;
-  const scope = namespace && resource !== "namespaces" ? ["namespaces", namespace] : [];
-  return ["", ...(group ? ["apis", group] : ["api"]), version, ...scope, resource, name, subresource]
-    .filter((part, i) => i === 0 || part !== "")
-    .join("/");
-}
+const uriOf = (attributes: Attributes): string => ("path" in attributes ? attributes.path : pathOf(attributes.target));
 
 function jsonOf({ contentType, bytes }: Body): unknown {
   if (bytes.length === 0 || contentType.includes("protobuf")) return undefined;

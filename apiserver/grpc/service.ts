@@ -1,5 +1,7 @@
 import type { TLSSocket } from "node:tls";
-import { type StatusError, statusOf } from "../../apimachinery/status.ts";
+import type { APIService } from "../../api/generated/apiregistration-v1.ts";
+import { failure, type StatusError, serviceUnavailable, statusOf } from "../../apimachinery/status.ts";
+import type { Clock } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { GrpcFront } from "../../net/grpc-front.ts";
 import type { CallContext, Send } from "../../net/grpc-server.ts";
@@ -10,10 +12,12 @@ import {
   type WatchResponse,
 } from "../../proto/generated/api.ts";
 import type { Init } from "../../proto/wire.ts";
+import type { RemoteApis } from "../aggregation/remote-apis.ts";
 import type { Answer } from "../answer.ts";
 import type { Credentials } from "../authn/identify.ts";
 import type { Peers } from "../authn/peers.ts";
 import type { Chain } from "../chain.ts";
+import { type DiscoveryDocuments, isCurrent } from "../http/discovery.ts";
 import { listBytes } from "../http/respond.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import {
@@ -23,6 +27,7 @@ import {
   type Caller,
   maxBodyBytes,
   type Options,
+  pathOf,
   type Target,
   type User,
   type Verb,
@@ -34,12 +39,49 @@ import type { WatchSink } from "../watchcache/watcher.ts";
  * the JSON bytes that REST would send; a failure carries its Status in the trailer `kubernetes-status-bin`; the events of
  * a turn travel in one message.
  */
+export interface GrpcParts {
+  chain: Chain;
+  peers: Peers;
+  identify(credentials: Credentials): Promise<{ user: User; caller: Caller }>;
+  remotes: RemoteApis;
+  discovery: DiscoveryDocuments;
+  clock: Clock;
+}
+
 export function addApiService(
   server: GrpcFront,
-  chain: Chain,
-  peers: Peers,
-  identify: (credentials: Credentials) => Promise<{ user: User; caller: Caller }>,
+  { chain, peers, identify, remotes, discovery, clock }: GrpcParts,
 ): void {
+  /** The APIResourceList of a version of a group. */
+  const resourcesOf = async (request: ApiRequest): Promise<Answer> => {
+    const path = pathOf(request.target);
+    const { group, version } = request.target;
+    let answer: Answer | undefined;
+    await chain.handlePath(request, { method: "GET", path }, async () => {
+      const remote = remotes.version(group, version);
+      if (remote && !isCurrent(remote)) throw serviceUnavailable("service unavailable");
+      const list = { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${group}/${version}` };
+      const text = remote
+        ? JSON.stringify({ ...list, resources: remote.discovered!.resources })
+        : discovery.current.legacy.get(path);
+      if (text === undefined) throw failure(404, "NotFound", "the server could not find the requested resource");
+      const object = { bytes: Buffer.from(text), parse: () => JSON.parse(text) };
+      answer = { type: "Object", code: 200, resource: undefined, object };
+      return 200;
+    });
+    return answer!;
+  };
+
+  /** What another server serves. */
+  const ask = async (service: APIService, request: ApiRequest): Promise<Answer> => {
+    let answer: Answer | undefined;
+    await chain.handlePath(request, request, async () => {
+      answer = await remotes.ask(service, request, clock);
+      return 200;
+    });
+    return answer!;
+  };
+
   const call = async (
     context: CallContext,
     verb: Verb,
@@ -63,7 +105,10 @@ export function addApiService(
         warnings: [],
         userAgent: componentOf(user.name),
       };
-      return await chain.handle(request);
+      if (verb === "get" && request.target.resource === "" && request.target.version !== "")
+        return await resourcesOf(request);
+      const remote = remotes.version(request.target.group, request.target.version);
+      return await (remote ? ask(remote.service, request) : chain.handle(request));
     } catch (error) {
       throw toGrpcError(error);
     }

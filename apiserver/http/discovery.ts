@@ -105,7 +105,7 @@ function inOrder(served: Map<string, Map<string, Served>>): Map<string, Map<stri
   return new Map(names.map((group) => [group, versionsOf(group)]));
 }
 
-const isCurrent = ({ service, discovered }: RemoteVersion) =>
+export const isCurrent = ({ service, discovered }: RemoteVersion) =>
   discovered !== undefined && availability(service)?.status === "True";
 
 /** An APIResourceList as aggregated discovery has it: subresources with their resource. */

@@ -40,6 +40,9 @@ export class MemoryApi implements Client {
   /** What is gone, in order: `<group>/<resource>/<namespace>/<name>`. */
   readonly deletions: string[] = [];
 
+  /** What versions of groups have beside that; undefined: nobody answers for it. */
+  readonly lists = new Map<string, object[] | undefined>();
+
   constructor(clock: Clock) {
     this.#clock = clock;
   }
@@ -64,7 +67,10 @@ export class MemoryApi implements Client {
 
   async get<T extends KubernetesObject>(type: ResourceType<T>, key: ObjectKey): Promise<T> {
     this.#check();
-    return structuredClone(this.#find(type, key));
+    if (type.resource !== "") return structuredClone(this.#find(type, key));
+    const resources = this.lists.get(`${type.group}/${type.version}`);
+    if (resources === undefined) throw serviceUnavailable("service unavailable");
+    return { metadata: {}, resources } as unknown as T;
   }
 
   async list<T extends KubernetesObject>(type: ResourceType<T>, options: ListOptions = {}): Promise<ListResult<T>> {

@@ -1,6 +1,6 @@
-import { CustomResourceDefinitions, Namespaces, Pods } from "../../api/generated/resources.ts";
+import { APIServices, CustomResourceDefinitions, Namespaces, Pods } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
-import { isConflict, isNotFound, StatusError } from "../../apimachinery/status.ts";
+import { isConflict, isNotFound, isServiceUnavailable, StatusError } from "../../apimachinery/status.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
@@ -65,14 +65,35 @@ export function namespaceController(
     return items.map(customType).filter((type) => type?.namespaced) as ResourceType<KubernetesObject>[];
   }
 
+  /** Of what other servers serve. Those that cannot be asked hold the namespace, as upstream: nobody knows what is there. */
+  async function remoteTypes(signal: AbortSignal, failed: string[]): Promise<ResourceType<KubernetesObject>[]> {
+    const { items } = await client.list(APIServices, { signal });
+    const remote = items.filter(({ spec }) => spec.service);
+    const lists = remote.map(async ({ spec: { group = "", version = "" } }) => {
+      const discovery = { group, version, resource: "", kind: "APIResourceList", namespaced: false };
+      try {
+        const { resources } = (await client.get(discovery, { name: "" }, { signal })) as never as APIResourceList;
+        return resources
+          .filter(({ name, namespaced, verbs }) => namespaced && !name.includes("/") && verbs.includes("delete"))
+          .map(({ name, kind }) => ({ group, version, resource: name, kind, namespaced: true }));
+      } catch (error) {
+        if (!isServiceUnavailable(error)) throw error;
+        failed.push(`${group}/${version}`);
+        return [];
+      }
+    });
+    return (await Promise.all(lists)).flat();
+  }
+
   async function deleteContents(namespace: string, signal: AbortSignal): Promise<Remaining> {
     const left = {
       resources: new Map<string, number>(),
       finalizers: new Map<string, number>(),
       errors: [] as string[],
+      undiscovered: [] as string[],
     };
     // Pods take longest, and go on their own: what would make new ones goes first.
-    const all = [...types, ...(await customTypes(signal))];
+    const all = [...types, ...(await customTypes(signal)), ...(await remoteTypes(signal, left.undiscovered))];
     const ordered = all.sort((a, b) => Number(a.resource === "pods") - Number(b.resource === "pods"));
     for (const type of ordered) {
       const name = `${type.resource}.${type.group}`;
@@ -118,4 +139,8 @@ export function namespaceController(
     },
   });
   return runner;
+}
+
+interface APIResourceList {
+  resources: { name: string; kind: string; namespaced: boolean; verbs: string[] }[];
 }

@@ -11,6 +11,7 @@ const left = (pods: number, finalizers: [string, number][] = []): Remaining => (
   resources: new Map(pods > 0 ? [["pods.", pods]] : []),
   finalizers: new Map(finalizers),
   errors: [],
+  undiscovered: [],
 });
 
 function decide(namespace: Namespace, more: Partial<State> = {}) {

@@ -10,6 +10,8 @@ export interface Remaining {
   finalizers: ReadonlyMap<string, number>;
   /** Resources that could not be listed or deleted. */
   errors: readonly string[];
+  /** `wardle.example.com/v1alpha1`: what the group has could not be asked. */
+  undiscovered: readonly string[];
 }
 
 export interface State {
@@ -37,7 +39,7 @@ export function reconcile({ namespace, remaining, isFresh, nowMs }: State): (Act
   const finalizers = spec?.finalizers ?? [];
   if (metadata.deletionTimestamp === undefined || !finalizers.includes(namespaceFinalizer)) return [];
   if (remaining === undefined) return [{ type: "DeleteContents" }];
-  if (remaining.resources.size === 0 && remaining.errors.length === 0)
+  if (remaining.resources.size + remaining.errors.length + remaining.undiscovered.length === 0)
     return [{ type: "Finalize", finalizers: finalizers.filter((finalizer) => finalizer !== namespaceFinalizer) }];
   const conditions = conditionsOf(namespace.status?.conditions ?? [], remaining, nowMs);
   const actions: (Action | RequeueAfter)[] = [];
@@ -47,7 +49,8 @@ export function reconcile({ namespace, remaining, isFresh, nowMs }: State): (Act
 }
 
 function conditionsOf(old: readonly NamespaceCondition[], remaining: Remaining, nowMs: number): NamespaceCondition[] {
-  const { resources, finalizers, errors } = remaining;
+  const { resources, finalizers, errors, undiscovered } = remaining;
+  const stale = undiscovered.map((version) => `${version}: stale GroupVersion discovery: ${version}`).join(", ");
   const list = (map: ReadonlyMap<string, number>, what: (name: string, count: number) => string) =>
     [...map]
       .sort()
@@ -58,9 +61,9 @@ function conditionsOf(old: readonly NamespaceCondition[], remaining: Remaining, 
   const wanted: [type: string, isTrue: boolean, reason: string, message: string, otherwise: string, fine: string][] = [
     [
       "NamespaceDeletionDiscoveryFailure",
-      false,
-      "",
-      "",
+      undiscovered.length > 0,
+      "DiscoveryFailed",
+      `Discovery failed for some groups, ${undiscovered.length} failing: unable to retrieve the complete list of server APIs: ${stale}`,
       "ResourcesDiscovered",
       "All resources successfully discovered",
     ],
