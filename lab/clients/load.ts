@@ -8,6 +8,7 @@ import type { Operation, Request, Response } from "../checkers/history.ts";
 import type { Recorder } from "../sim/recorder.ts";
 import { type Role, Workload } from "../sim/workload.ts";
 import type { StoreMember } from "./members.ts";
+import { openLoop } from "./open-loop.ts";
 
 /** `role`: without it, a mix of all. `rate`: requests a second that are due, in an open loop; without it one at a time. */
 export interface LoadClient {
@@ -21,14 +22,15 @@ export interface LoadClient {
  * those whose member hangs must not hide how the others fare. Nothing is sent twice: an operation without an answer may
  * happen, or not.
  *
- * In a closed loop a client asks one thing at a time. In an open one requests are due at times of a Poisson process and
- * leave whether earlier ones were answered or not, up to `maxInFlight`; each keeps the time at which it was due.
+ * In a closed loop a client asks one thing at a time. In an open one (`openLoop`) each request keeps the time at which it was
+ * due.
  */
 export class Load {
   readonly #members: readonly StoreMember[];
   readonly #recorder: Recorder;
   readonly #rand: Rand;
   readonly #clock: Clock;
+  readonly #tools: { rand: Rand; clock: Clock };
   readonly #clients: (LoadClient & { workload: Workload })[];
   #running: Promise<unknown> = Promise.resolve();
   #stop = new AbortController();
@@ -42,6 +44,7 @@ export class Load {
     this.#recorder = recorder;
     this.#rand = rand;
     this.#clock = clock;
+    this.#tools = { rand, clock };
     this.#clients = clients.map((client) => ({ ...client, workload: new Workload(rand, client.name) }));
   }
 
@@ -51,7 +54,9 @@ export class Load {
     const now = typeof round === "number" ? () => round : round;
     this.#running = Promise.all(
       this.#clients.map(({ rate }, n) =>
-        rate === undefined ? this.#closedLoop(n, now) : this.#openLoop(n, rate, now),
+        rate === undefined
+          ? this.#closedLoop(n, now)
+          : openLoop(rate, { ...this.#tools, signal: this.#stop.signal }, (due) => this.#whenThere(n, now(), due)),
       ),
     );
   }
@@ -70,21 +75,6 @@ export class Load {
       at = there ? n % this.#members.length : (at + 1) % this.#members.length;
       await sleep(this.#clock, 2 + this.#rand.below(16));
     }
-  }
-
-  async #openLoop(n: number, rate: number, round: () => number): Promise<void> {
-    const { signal } = this.#stop;
-    const running = new Set<Promise<void>>();
-    let due = this.#clock.monotonic();
-    for (;;) {
-      due += (-Math.log(1 - this.#rand.next()) * 1000) / rate;
-      await sleep(this.#clock, Math.max(0, due - this.#clock.monotonic()), signal);
-      if (running.size >= maxInFlight) await Promise.race(running);
-      if (signal.aborted) break;
-      const one: Promise<void> = this.#whenThere(n, round(), due).finally(() => running.delete(one));
-      running.add(one);
-    }
-    await Promise.all(running);
   }
 
   async #whenThere(n: number, round: number, intended: number): Promise<void> {
@@ -140,4 +130,3 @@ async function call(client: GrpcClient, request: Request): Promise<Response> {
 
 const connectMs = 100;
 const answerMs = 1500;
-const maxInFlight = 100;

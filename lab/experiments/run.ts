@@ -7,6 +7,7 @@ import type { HistoryLine } from "../checkers/history.ts";
  *     history.jsonl   HistoryLine: every operation of the store's clients, watches, commits, hashes
  *     calls.jsonl     Call: every request of the other workloads (API, HTTP through Services)
  *     events.jsonl    RunEvent, in the order of time
+ *     objects.jsonl   ObjectEvent: what watches of the API told
  *     metrics.jsonl   MetricSample
  *     report.html     made from the above
  *
@@ -92,6 +93,42 @@ export interface Call {
   outcome: "ok" | "failed" | "unknown";
   /** Of a failed one. */
   error?: string;
+  /** Of an answered create, update, delete: which object, as which it is acknowledged. */
+  object?: string;
+  uid?: string;
+  resourceVersion?: number;
+  /** Of `http`: the Pod. */
+  answeredBy?: string;
+}
+
+/** `open`: a stream begins, after a list whose objects came as `listed`; they and what follows are of one resource. */
+export interface ObjectEvent {
+  atMs: number;
+  watch: string;
+  type: "open" | "listed" | "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
+  resourceVersion: number;
+  object?: SeenObject;
+}
+
+/** What the checkers need to know of an object. */
+export interface SeenObject {
+  kind: string;
+  /** `namespace/name`; of what has no namespace, the name. */
+  name: string;
+  uid: string;
+  /** uid of the controller. */
+  owner?: string;
+  /** Is being deleted. */
+  terminating?: true;
+  /** Of Pods and Nodes. */
+  ready?: boolean;
+  /** Of Pods. */
+  node?: string;
+  phase?: string;
+  /** Of Deployments and ReplicaSets; the latter two in Pods. */
+  replicas?: number;
+  surge?: number;
+  unavailable?: number;
 }
 
 /** `type`: the supervisor's (`Exited`, `Spawned`, ...), `Raft`, `Fault`, `Healed`, or the runner's (`Phase`, `NodeNotReady`, ...). */

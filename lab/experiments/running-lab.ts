@@ -1,0 +1,178 @@
+import { execFile } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import https from "node:https";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { type Clock, sleep } from "../../base/clock.ts";
+import { StartError } from "../../base/process.ts";
+import { adminClient } from "../../cli/demo.ts";
+import { findLab, isRunning } from "../../cli/lab-ref.ts";
+import { SupervisorClient } from "../../cli/supervisor-client.ts";
+import type { Client } from "../../client/types.ts";
+import { labPaths, labsHome } from "../../deploy/lab/paths.ts";
+import type { LabStatus } from "../../deploy/supervisor/status.ts";
+import { GrpcClient } from "../../net/grpc-client.ts";
+import { readTls } from "../../net/tls.ts";
+import { KVService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
+import type { StoreMember } from "../clients/members.ts";
+import type { MetricSample } from "./run.ts";
+import type { Experiment } from "./schema.ts";
+
+/** A lab that an experiment uses: brought up for it and removed after, or one that runs and stays. */
+export class RunningLab {
+  readonly status: LabStatus;
+  readonly supervisor: SupervisorClient;
+  readonly members: StoreMember[];
+  readonly api: Client & { close(): void };
+  readonly #remove: () => Promise<void>;
+  readonly #clock: Clock;
+
+  /** Throws StartError when it does not come up, or is not what the experiment asks for. */
+  static async start(experiment: Experiment, lab: string | undefined, clock: Clock): Promise<RunningLab> {
+    const own = lab === undefined;
+    const name = lab ?? `experiment-${process.pid}`;
+    const dir = own ? join(labsHome(), name) : undefined;
+    const remove = async () => {
+      if (dir === undefined) return;
+      await kubelab(["down", "--dir", dir]).catch(() => {});
+      rmSync(dir, { recursive: true, force: true });
+    };
+    try {
+      if (own) await kubelab(["up", "--detach", "--name", name, ...flagsOf(experiment)]);
+      const ref = await findLab({ name });
+      if (!(await isRunning(ref))) throw new StartError(`lab ${name} is not running: start it with \`kubelab up\``);
+      const supervisor = new SupervisorClient(ref.socket);
+      const status = await supervisor.status();
+      if (!own) requireFit(experiment, status);
+      return new RunningLab(status, supervisor, remove, clock);
+    } catch (error) {
+      await remove();
+      throw error;
+    }
+  }
+
+  private constructor(status: LabStatus, supervisor: SupervisorClient, remove: () => Promise<void>, clock: Clock) {
+    this.status = status;
+    this.supervisor = supervisor;
+    this.#remove = remove;
+    this.#clock = clock;
+    const { certs, members } = labPaths(status.dir);
+    const file = (name: string) => join(certs, "etcd", name);
+    const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
+    const channelOptions = { "grpc.max_reconnect_backoff_ms": 100 };
+    this.members = status.members.map(({ name, clientUrl }) => ({
+      name,
+      dir: join(members, name),
+      client: new GrpcClient(new URL(clientUrl).host, { tls, serverName: name, channelOptions }),
+    }));
+    this.api = adminClient(status);
+  }
+
+  /** Resolves when every member answers a linearizable read and no alarm is left; says what is missing if that takes too long. */
+  async healthy(timeoutMs: number): Promise<string | undefined> {
+    const deadline = this.#clock.monotonic() + timeoutMs;
+    for (;;) {
+      const missing = (await Promise.all(this.members.map(problemOf))).filter((text) => text !== undefined);
+      if (missing.length === 0) break;
+      if (this.#clock.monotonic() > deadline) return missing.join("; ");
+      await sleep(this.#clock, 50);
+    }
+    const { client } = this.members[0]!;
+    const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
+    for (const raised of alarms)
+      await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, { timeoutMs: 10_000 });
+    return undefined;
+  }
+
+  /** What members and apiservers say of themselves now; nothing of who does not answer. */
+  async metrics(now: () => number): Promise<MetricSample[]> {
+    const { certs } = labPaths(this.status.dir);
+    const file = (...names: string[]) => readFileSync(join(certs, ...names));
+    const etcd = { ca: file("etcd", "ca.crt"), cert: file("etcd", "client.crt"), key: file("etcd", "client.key") };
+    const admin = { ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key"), servername: "kubernetes" };
+    const { members, apiservers } = this.status;
+    const all = [
+      ...members.map(({ name, clientUrl }) => ({ name, url: clientUrl, tls: { ...etcd, servername: name } })),
+      ...apiservers.map(({ name, url }) => ({ name, url, tls: admin })),
+    ];
+    const samples = await Promise.all(
+      all.map(async ({ name, url, tls }) => {
+        const text = await get(`${url}/metrics`, tls).catch(() => "");
+        const atMs = now();
+        return [...summed(text)].map(([metric, value]) => ({ atMs, subject: name, name: metric, value }));
+      }),
+    );
+    return samples.flat();
+  }
+
+  processes(): string[] {
+    const { members, apiservers, components, nodes } = this.status;
+    return [...members, ...apiservers, ...components, ...nodes.flatMap((node) => node.processes)].map((p) => p.name);
+  }
+
+  async close(): Promise<void> {
+    for (const { client } of this.members) client.close();
+    this.api.close();
+    await this.#remove();
+  }
+}
+
+function requireFit({ cluster }: Experiment, status: LabStatus): void {
+  const has = { members: status.members.length, nodes: status.nodes.length, preset: status.preset, mode: status.mode };
+  for (const [field, wanted] of Object.entries(cluster)) {
+    const there = has[field as keyof typeof has];
+    const enough = field === "nodes" ? there >= wanted : there === wanted;
+    if (!enough) throw new StartError(`the experiment needs ${field} ${wanted}, lab ${status.name} has ${there}`);
+  }
+}
+
+const flagsOf = ({ cluster }: Experiment): string[] =>
+  Object.entries(cluster).map(([flag, value]) => `--${flag}=${value}`);
+
+/** The same command as this one, as a process of its own: a lab must not hang on whoever experiments with it. */
+function kubelab(args: string[]): Promise<void> {
+  mkdirSync(labsHome(), { recursive: true, mode: 0o700 });
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [process.argv[1]!, ...args], { cwd: labsHome() }, (error, _, stderr) => {
+      if (error) reject(new StartError(stderr.trim().replace(/^kubelab: /, "") || error.message));
+      else resolve();
+    });
+  });
+}
+
+const problemOf = ({ name, client }: StoreMember): Promise<string | undefined> =>
+  client.unary(KVService.Range, { key: Buffer.from("health") }, { timeoutMs: 1000 }).then(
+    () => undefined,
+    (error: Error) => `${name}: ${error.message}`,
+  );
+
+function get(url: string, tls: https.RequestOptions): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const request = https.get(url, { ...tls, agent: false, timeout: 900 }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.on("end", () => resolve(text)).on("error", reject);
+    });
+    request.on("timeout", () => request.destroy(new Error("no answer")));
+    request.on("error", reject);
+  });
+}
+
+/** Of Prometheus' text form, the metrics that a run keeps, each summed over its labels. */
+export function summed(text: string): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const line of text.split("\n")) {
+    const [, name, value] = /^(\w+)(?:\{.*\})? (\S+)/.exec(line) ?? [];
+    if (name === undefined || !kept.test(name) || name.endsWith("_bucket")) continue;
+    sums.set(name, (sums.get(name) ?? 0) + Number(value));
+  }
+  return sums;
+}
+
+const kept =
+  /^(process_cpu_seconds_total|process_resident_memory_bytes|nodejs_eventloop_lag_p99_seconds|etcd_server_|etcd_disk_|etcd_mvcc_db_|etcd_network_peer_(sent|received)_bytes|apiserver_request_(total|duration_seconds_(sum|count))|apiserver_current_inflight)/;
+
+/** One line: what it ran on. */
+export function machineOf(cpus: { model: string }[], memoryBytes: number, kernel: string): string {
+  return `${hostname()}: ${cpus.length} x ${cpus[0]?.model ?? "unknown"}, ${Math.round(memoryBytes / 2 ** 30)} GB, Linux ${kernel}`;
+}

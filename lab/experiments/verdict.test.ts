@@ -1,0 +1,106 @@
+import { describe, expect, test } from "vitest";
+import type { Operation } from "../checkers/history.ts";
+import { expectationsOf, type Outcome } from "./expectations.ts";
+import { junit } from "./folder.ts";
+import type { Call, ObjectEvent, RunFile } from "./run.ts";
+import { summed } from "./running-lab.ts";
+
+const put = (at: number, took: number | undefined, error?: number): Operation => ({
+  ...{
+    type: "operation",
+    client: "c",
+    member: "m",
+    called: at + 5,
+    intended: at,
+    request: { op: "put", key: "r", value: `${at}` },
+  },
+  ...(took !== undefined && { returned: at + took }),
+  ...(took !== undefined && error === undefined && { response: { op: "put", revision: 1 } }),
+  ...(error !== undefined && { error: { code: error, message: "" } }),
+});
+const ready = (uid: string, owner: string, is: boolean): ObjectEvent => ({
+  ...{ atMs: 0, watch: "w", type: "MODIFIED", resourceVersion: 1 },
+  object: { kind: "Pod", name: uid, uid, owner, ready: is },
+});
+const call: Call = { kind: "http web", client: "h", intended: 0, called: 0, returned: 100, outcome: "failed" };
+const outcome: Outcome = {
+  history: [put(0, 10), put(10, 20), put(20, 30), put(30, undefined), put(40, 50, 14), put(50, 1, 5)],
+  calls: [call],
+  objects: [
+    { ...ready("d", "", true), object: { kind: "ReplicaSet", name: "s", uid: "S", owner: "D" } },
+    ...[ready("a", "S", true), ready("b", "S", true), ready("c", "R", true), ready("a", "S", false)],
+  ],
+  failovers: [
+    { fault: "kill", target: "etcd-1", atMs: 0, gapMs: 300, steps: [] },
+    {
+      fault: "kill",
+      target: "node-1",
+      atMs: 10,
+      gapMs: 20,
+      steps: [
+        { name: "node dead", atMs: 10 },
+        { name: "first answer", atMs: 910 },
+      ],
+    },
+  ],
+  violations: [
+    { checker: "lost write", message: "lost write: x", operations: [] },
+    { checker: "stale answer", message: "stale answer: x", operations: [] },
+  ],
+  durationMs: 2000,
+};
+
+describe("expectations", () => {
+  const rows: [name: string, limit: number, value: number | null, met: boolean][] = [
+    ["lostWrites", 0, 1, false],
+    ["failoverMaxMs", 300, 300, true],
+    ["recoveryMaxMs", 800, 900, false],
+    ["errorsMax", 2, 3, false],
+    ["p50Ms", 10, 10, true],
+    ["p99Ms", 29, 30, false],
+    ["throughputMin", 2, 2, true],
+    ["readyMax", 1, 2, false],
+    ["readyMin", 1, 1, true],
+  ];
+  for (const [name, limit, value, met] of rows)
+    test(`${name} is ${value}`, () =>
+      expect(expectationsOf({ [name]: limit }, outcome)).toEqual([{ name, limit, value, met }]));
+
+  test("what cannot be had is not met", () => {
+    const nothing = { ...outcome, history: [], calls: [], failovers: [], objects: [] };
+    for (const name of ["p99Ms", "failoverMaxMs", "readyMin"])
+      expect(expectationsOf({ [name]: 1 }, nothing)).toEqual([{ name, limit: 1, value: null, met: false }]);
+  });
+});
+
+test("JUnit has a case an expectation and one for the checkers", () => {
+  const run = {
+    ...{ experiment: "x<y", repetition: 1, startedAt: "2026-01-01T00:00:00Z", durationMs: 1500 },
+    expectations: [{ name: "p99Ms", limit: 5, value: 7, met: false }],
+    violations: [],
+  } as unknown as RunFile;
+  expect(junit([run])).toBe(`<?xml version="1.0" encoding="UTF-8"?>
+<testsuites tests="2" failures="1">
+  <testsuite name="x&lt;y" tests="2" failures="1" timestamp="2026-01-01T00:00:00Z">
+    <testcase classname="x&lt;y" name="p99Ms 5" time="1.5">
+      <failure message="is 7">is 7</failure>
+    </testcase>
+    <testcase classname="x&lt;y" name="checkers" time="1.5"/>
+  </testsuite>
+</testsuites>
+`);
+});
+
+test("metrics are summed over their labels, buckets and what nobody asked for left out", () => {
+  const text = `# HELP apiserver_request_total x
+apiserver_request_total{verb="GET",code="200"} 3
+apiserver_request_total{verb="PUT",code="200"} 4
+apiserver_request_duration_seconds_bucket{le="1"} 9
+process_resident_memory_bytes 1.5e6
+nodejs_version_info{version="v20"} 1
+`;
+  expect([...summed(text)]).toEqual([
+    ["apiserver_request_total", 7],
+    ["process_resident_memory_bytes", 1_500_000],
+  ]);
+});
