@@ -14,31 +14,31 @@ afterAll(() => rmSync(out, { recursive: true }));
 const both = peer("etcd") !== undefined;
 const stores = both ? ["ours", "etcd"] : ["ours"];
 
+/** Runs it at a small size: nothing failed, every value is a number, and table and chart were drawn. */
 async function bench(name: string, ...flags: string[]): Promise<Results> {
   await promisify(execFile)(process.execPath, [`dist/bench/${name}.mjs`, `--out=${out}`, ...flags]);
-  return JSON.parse(readFileSync(join(out, `${name}.json`), "utf8")) as Results;
+  const results = JSON.parse(readFileSync(join(out, `${name}.json`), "utf8")) as Results;
+  assert.deepEqual(results.failures, []);
+  for (const { id, metric, values } of results.series)
+    assert.ok(values.length > 0 && values.every(Number.isFinite), `${id} ${metric}: ${values}`);
+  assert.match(readFileSync(join(out, `${name}.svg`), "utf8"), /^<svg /);
+  return results;
 }
 
+const idsOf = ({ series }: Results, store: string) =>
+  new Set(series.filter((one) => one.store === store).map(({ id }) => id));
+
 test("bench store measures every workload on each store, and what it writes can be compared", async () => {
-  const results = await bench("store", "--seconds=0.1", "--rounds=1", "--startup-mb=4", "--startup-trials=1");
-  assert.deepEqual(results.failures, []);
-  const h2load = peer("h2load") !== undefined;
+  const results = await bench("store", "--seconds=0.1", "--rounds=1");
   for (const store of stores) {
-    const ids = new Set(results.series.filter((one) => one.store === store).map(({ id }) => id));
+    const ids = idsOf(results, store);
     for (const id of ["put/1", "put/1000", "range/10", "serializable/100", "txn/1000", "scan/1000", "watch/fan-out"])
       assert.ok(ids.has(id), `${store} ${id}`);
-    for (const id of ["watch/latency", "lease/keepalive", "open-put/50", "open-range/75", "startup/all", "member/pss"])
+    for (const id of ["watch/latency", "lease/keepalive", "open-put/50", "open-range/75", "member/pss"])
       assert.ok(ids.has(id), `${store} ${id}`);
-    assert.equal(ids.has("h2load-put/100"), h2load);
-  }
-  for (const { id, metric, values } of results.series) {
-    assert.ok(
-      values.every((value) => Number.isFinite(value)),
-      `${id} ${metric}: ${values}`,
-    );
+    assert.equal(ids.has("h2load-put/100"), peer("h2load") !== undefined);
   }
   assert.match(readFileSync(join(out, "store.md"), "utf8"), /\| put, 100 in flight \| requests\/s \|/);
-  assert.match(readFileSync(join(out, "store.svg"), "utf8"), /^<svg /);
   const file = join(out, "store.json");
   const { stdout } = await promisify(execFile)(process.execPath, ["dist/bench/compare.mjs", file, file]);
   assert.match(stdout, /^0 worse, 0 better, /m);
@@ -46,9 +46,25 @@ test("bench store measures every workload on each store, and what it writes can 
 
 test("bench failover finds no acknowledged write lost, whatever happens to the leader", async () => {
   const results = await bench("failover", "--trials=1", "--defaults=false");
-  assert.deepEqual(results.failures, []);
   for (const store of stores) {
     const gaps = results.series.filter((one) => one.store === store && one.metric === "gap");
     assert.deepEqual(gaps.map(({ id }) => id).sort(), ["SIGSTOP", "SIGTERM", "kill -9", "partition"]);
   }
+});
+
+test("bench memory loads members, has one catch up, and restarts all", async () => {
+  const results = await bench("memory", "--megabytes=2", "--sizes=256", "--restarts=1", "--only=ours");
+  const ids = idsOf(results, "ours");
+  for (const stage of ["load", "a follower takes over the state", "restart after SIGKILL"])
+    assert.ok(ids.has(`256/${stage}`), stage);
+});
+
+test("bench api measures what it is asked for", async () => {
+  const results = await bench("api", "--quick", "--seconds=0.2", "--parts=get,list");
+  assert.ok(idsOf(results, "ours").has("list/10000"));
+});
+
+test("bench start has the times of a lab's first steps", async () => {
+  const results = await bench("start", "--quick", "--members=1", "--nodes=1");
+  assert.equal(idsOf(results, "ours").size, 5);
 });

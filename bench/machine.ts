@@ -1,8 +1,8 @@
 import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { availableParallelism, cpus, release, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
-import { scratch } from "./members.ts";
+import { scratch } from "./process.ts";
 import { percentile } from "./stats.ts";
 
 /** What numbers were measured on; two files with different ones are not to be compared. */
@@ -13,6 +13,8 @@ export interface Machine {
   kernel: string;
   node: string;
   filesystem: string;
+  /** Of the minute before the run: what others did. */
+  load: number;
   /** Of 4 KiB written to a file that has its length already, ms. */
   fdatasyncP50: number;
   fdatasyncP99: number;
@@ -28,15 +30,16 @@ export function describeMachine(): Machine {
     kernel: release(),
     node: process.version,
     filesystem: filesystemOf(scratch),
+    load: loadavg()[0]!,
     fdatasyncP50: percentile(syncs, 0.5),
     fdatasyncP99: percentile(syncs, 0.99),
   };
 }
 
 export function machineText(machine: Machine): string {
-  const { cores, cpu, memoryGb, kernel, node, filesystem, fdatasyncP50, fdatasyncP99 } = machine;
+  const { cores, cpu, memoryGb, kernel, node, filesystem, load, fdatasyncP50, fdatasyncP99 } = machine;
   const disk = `${filesystem}, fdatasync ${fdatasyncP50.toFixed(2)} ms (p99 ${fdatasyncP99.toFixed(2)})`;
-  return `${cores} x ${cpu}, ${memoryGb} GB, Linux ${kernel}, Node ${node}, ${disk}`;
+  return `${cores} x ${cpu}, ${memoryGb} GB, Linux ${kernel}, Node ${node}, ${disk}, load ${load.toFixed(1)} before`;
 }
 
 function probeDisk(count: number): number[] {

@@ -1,11 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
+import { type FlagSpec, type Flags, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { runProcess, StartError } from "../base/process.ts";
 import { Histogram, type HistogramJson } from "./load/histogram.ts";
-import { type Machine, machineText } from "./machine.ts";
+import { describeMachine, type Machine, machineText } from "./machine.ts";
 import type { Store } from "./members.ts";
+import { charts, type Layout, numberText, tables } from "./report.ts";
 
 /** What a run measured, as it is kept in `results/*.json` and read by `bench compare`. */
 export interface Results {
@@ -38,6 +40,24 @@ export type Sample = Omit<Series, "store" | "values"> & { value: number };
 export class Recorder {
   readonly series: Series[] = [];
   readonly failures: string[] = [];
+  readonly #began = systemClock.monotonic();
+
+  get elapsedMs(): number {
+    return systemClock.monotonic() - this.#began;
+  }
+
+  /** Progress, with the time since the run began. */
+  tell(text: string): void {
+    const seconds = Math.floor(this.elapsedMs / 1000);
+    console.error(`${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")} ${text}`);
+  }
+
+  /** All of one thing done, and told. */
+  addAll(store: string, what: string, samples: readonly Sample[]): void {
+    for (const sample of samples) this.add(store, sample);
+    const told = samples.map(({ metric, value, unit }) => `${metric} ${numberText(value)} ${unit}`);
+    this.tell(`${what}: ${told.join(", ")}`);
+  }
 
   add(store: string, { value, ...rest }: Sample): void {
     const known = this.find(store, rest.id, rest.metric);
@@ -93,41 +113,75 @@ export function percentiles(
   }));
 }
 
-/** Full runs of the default go where the repository keeps them; what is shorter or partial does not replace those. */
-export function resultsDir(out: string, full: boolean): string {
-  if (out !== "") return out;
-  return full ? "bench/results" : ".cache/bench/results";
-}
+/** What every bench takes. */
+const sharedFlags = {
+  quick: { type: "boolean", default: false, help: "a short run, that shows the order of magnitude" },
+  only: { type: "string", default: "", help: "ours or etcd: measure one store only" },
+  out: { type: "string", default: "", help: "folder for the results" },
+} as const;
 
-export interface Run {
-  bench: string;
-  machine: Machine;
+/** One run of a bench; `measure` fills in what it knows as it goes, and what is there is written however it ends. */
+export interface Run<S extends FlagSpec> {
+  flags: Flags<typeof sharedFlags & S>;
+  signal: AbortSignal;
+  recorder: Recorder;
   stores: readonly Store[];
+  /** Sentences for the report. */
   conditions: string[];
-  tls?: string;
+  /** Of the default size: goes where the repository keeps results; what is shorter or partial does not replace those. */
+  full: boolean;
 }
 
-/** Writes what a run has measured, if anything; with failures the process will end with 1. */
-export function writeRun(
-  { bench, machine, stores, conditions, tls = "no TLS" }: Run,
-  { series, failures }: Recorder,
-  dir: string,
-  report: { table(results: Results): string[]; svg?(results: Results): string },
-): void {
+export interface Bench<S extends FlagSpec> extends Layout {
+  name: string;
+  flags: S;
+  tls?: string;
+  measure(run: Run<S>): Promise<void>;
+}
+
+/** As every process of ours; Ctrl-C is no error. What was measured is written; with failures the exit code is 1. */
+export function runBench<const S extends FlagSpec>(bench: Bench<S>): void {
+  runProcess(createLogger("bench"), async (signal) => {
+    const flags = parseFlags({ ...sharedFlags, ...bench.flags }, process.argv.slice(2)) as Run<S>["flags"];
+    const recorder = new Recorder();
+    const run: Run<S> = {
+      flags,
+      signal,
+      recorder,
+      stores: [],
+      conditions: [],
+      full: !flags.quick && flags.only === "",
+    };
+    const machine = describeMachine();
+    try {
+      await bench.measure(run);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      console.error("bench: interrupted; members and fresh folders are gone");
+      process.exitCode = 130;
+    } finally {
+      const took = `took ${Math.round(recorder.elapsedMs / 1000)} s${signal.aborted ? ", interrupted" : ""}`;
+      const { out } = flags as Flags<typeof sharedFlags>;
+      const dir = out || (run.full && !signal.aborted ? "bench/results" : ".cache/bench/results");
+      writeRun(bench, { ...run, conditions: [...run.conditions, took] }, machine, dir);
+    }
+    if (process.exitCode !== undefined) process.exit();
+  });
+}
+
+function writeRun<S extends FlagSpec>(bench: Bench<S>, run: Run<S>, machine: Machine, dir: string): void {
+  const { series, failures } = run.recorder;
   if (failures.length > 0) process.exitCode = 1;
   if (series.length === 0) return;
   const when = new Date(systemClock.now()).toISOString();
-  const told = stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls }));
-  const results: Results = { bench, when, machine, conditions, stores: told, series, failures };
-  const markdown = markdownOf(results, report.table(results));
-  const files = {
-    json: `${JSON.stringify(results, rounded, 1)}\n`,
-    md: markdown,
-    ...(report.svg && { svg: report.svg(results) }),
-  };
+  const { name, tls = "no TLS" } = bench;
+  const stores = run.stores.map(({ name, version, timers }) => ({ name, version, ...timers, tls }));
+  const results: Results = { bench: name, when, machine, conditions: run.conditions, stores, series, failures };
+  const markdown = markdownOf(results, tables(results, bench));
+  const files = { json: `${JSON.stringify(results, rounded, 1)}\n`, md: markdown, svg: charts(results, bench) };
   mkdirSync(dir, { recursive: true });
-  for (const [ending, text] of Object.entries(files)) writeFileSync(join(dir, `${bench}.${ending}`), text);
-  console.log(`${markdown}\nWritten: ${join(dir, bench)}.${Object.keys(files).join(", .")}`);
+  for (const [ending, text] of Object.entries(files)) writeFileSync(join(dir, `${name}.${ending}`), text);
+  console.log(`${markdown}\nWritten: ${join(dir, name)}.json, .md, .svg`);
 }
 
 /** A table below what was measured on what, and above what could not be. */
@@ -161,25 +215,4 @@ export function readResults(file: string): Results {
 /** Four digits are more than any run is good for. */
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
-}
-
-/** `12,345`, `123`, `1.23`. */
-export function numberText(value: number): string {
-  if (!Number.isFinite(value)) return "-";
-  if (Math.abs(value) >= 100) return Math.round(value).toLocaleString("en-US");
-  return Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
-}
-
-/** As every process of ours; Ctrl-C is no error, and what `main` left in `process.exitCode` counts. */
-export function runBench(main: (signal: AbortSignal) => Promise<void>): void {
-  runProcess(createLogger("bench"), async (signal) => {
-    try {
-      await main(signal);
-    } catch (error) {
-      if (!signal.aborted) throw error;
-      console.error("bench: interrupted; members and fresh folders are gone");
-      process.exitCode = 130;
-    }
-    if (process.exitCode !== undefined) process.exit();
-  });
 }

@@ -1,4 +1,4 @@
-import { numberText } from "./results.ts";
+import { numberText } from "./report.ts";
 import { spread } from "./stats.ts";
 
 /**
@@ -16,6 +16,16 @@ export interface Chart {
   limits?: { value: number; text: string }[];
 }
 
+/** Lines through the medians, a dot for each value, both axes logarithmic. */
+export interface Curve {
+  title: string;
+  subtitle: string;
+  unit: string;
+  /** What the horizontal axis counts. */
+  over: string;
+  lines: { label: string; points: { x: number; values: number[] }[] }[];
+}
+
 export interface Row {
   label: string;
   /** By series, in their order; empty where there is none. */
@@ -31,7 +41,9 @@ const laneHeight = 14;
 const rowGap = 8;
 const chartGap = 34;
 /** Told apart with every kind of colour vision, and on white and black. */
-const colours = ["#1f83d0", "#d55e00", "#009e73", "#cc79a7"];
+const colours = ["#1f83d0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+const colourOf = (i: number) => colours[i % colours.length]!;
+const curveHeight = 220;
 
 const style = `<style>
 text { font: 12px system-ui, sans-serif; fill: #1f2328; }
@@ -51,11 +63,12 @@ text { fill: #e6edf3; }
 }
 </style>`;
 
-export function drawCharts(charts: readonly Chart[]): string {
+export function drawCharts(charts: readonly (Chart | Curve)[]): string {
   const parts: string[] = [];
   let y = 10;
-  for (const chart of charts.filter(({ rows }) => rows.length > 0)) {
-    const { svg, height } = drawChart(chart, y);
+  for (const chart of charts) {
+    if (("lines" in chart ? chart.lines : chart.rows).length === 0) continue;
+    const { svg, height } = "lines" in chart ? drawCurve(chart, y) : drawChart(chart, y);
     parts.push(svg);
     y += height + chartGap;
   }
@@ -79,7 +92,7 @@ function drawChart({ title, subtitle, unit, series, rows, limits = [] }: Chart, 
   const out = [text(10, top + 14, title, "title"), text(10, top + 32, subtitle, "quiet")];
   let legendX = 10;
   for (const [i, name] of series.entries()) {
-    out.push(`<circle cx="${legendX + 5}" cy="${top + 47}" r="5" fill="${colours[i % colours.length]}"/>`);
+    out.push(`<circle cx="${legendX + 5}" cy="${top + 47}" r="5" fill="${colourOf(i)}"/>`);
     out.push(text(legendX + 15, top + 51, name));
     legendX += 40 + name.length * 7;
   }
@@ -96,7 +109,7 @@ function drawChart({ title, subtitle, unit, series, rows, limits = [] }: Chart, 
       const shown = values.filter((value) => value > 0);
       if (shown.length === 0) continue;
       const cy = y + i * laneHeight + laneHeight / 2;
-      const colour = colours[i % colours.length];
+      const colour = colourOf(i);
       for (const value of shown) {
         out.push(`<circle cx="${x(value)}" cy="${cy}" r="3" fill="${colour}" fill-opacity="0.45"/>`);
       }
@@ -112,6 +125,33 @@ function drawChart({ title, subtitle, unit, series, rows, limits = [] }: Chart, 
     out.push(text(x(value), bottom + 16, word, "middle"));
   }
   return { svg: out.join("\n"), height: bottom - top + (limits.length > 0 ? 16 : 0) };
+}
+
+function drawCurve({ title, subtitle, unit, over, lines }: Curve, top: number) {
+  const points = lines.flatMap((line) => line.points);
+  const across = logAxis(points.map((point) => point.x));
+  const up = logAxis(points.flatMap(({ values }) => values).filter((value) => value > 0));
+  const [first, bottom, legend] = [top + 54, top + 54 + curveHeight, width - left];
+  const x = (value: number) => (90 + across.at(value) * (legend - 130)).toFixed(1);
+  const y = (value: number) => (bottom - up.at(value) * curveHeight).toFixed(1);
+  const out = [text(10, top + 14, title, "title"), text(10, top + 32, subtitle, "quiet")];
+  for (const tick of up.ticks) {
+    out.push(`<line class="grid" x1="90" x2="${legend - 40}" y1="${y(tick)}" y2="${y(tick)}"/>`);
+    out.push(text(82, Number(y(tick)) + 4, tick.toLocaleString("en-US"), "quiet end"));
+  }
+  for (const tick of across.ticks) out.push(text(x(tick), bottom + 18, tick.toLocaleString("en-US"), "quiet middle"));
+  out.push(text(legend - 30, bottom + 18, over, "quiet"), text(82, first - 10, unit, "quiet end"));
+  for (const [i, line] of lines.entries()) {
+    const shown = line.points.filter(({ values }) => values.some((value) => value > 0)).sort((a, b) => a.x - b.x);
+    const path = shown.map((point) => `${x(point.x)} ${y(spread(point.values).median)}`).join("L");
+    out.push(`<path d="M${path}" fill="none" stroke="${colourOf(i)}" stroke-width="2"/>`);
+    for (const { x: at, values } of shown)
+      for (const value of values.filter((one) => one > 0))
+        out.push(`<circle cx="${x(at)}" cy="${y(value)}" r="3" fill="${colourOf(i)}" fill-opacity="0.6"/>`);
+    out.push(`<circle cx="${legend}" cy="${first + i * 18}" r="5" fill="${colourOf(i)}"/>`);
+    out.push(text(legend + 12, first + 4 + i * 18, line.label));
+  }
+  return { svg: out.join("\n"), height: Math.max(bottom - top + 20, 54 + lines.length * 18) };
 }
 
 /** From the 1, 2 or 5 times a power of ten below the least value to the one above the greatest. */

@@ -3,75 +3,68 @@
  * from a process of its own, all on this machine. Each line stands beside what is asked of it.
  */
 import { sleep, systemClock } from "../../base/clock.ts";
-import { parseFlags } from "../../base/flags.ts";
+import { ControlPlane } from "../control-plane.ts";
 import { Histogram } from "../load/histogram.ts";
 import { type Arrivals, keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
 import { runLoad } from "../load/start.ts";
-import { describeMachine } from "../machine.ts";
 import { Cluster, defaultTimers, ourStore } from "../members.ts";
-import {
-  numberText,
-  percentiles,
-  Recorder,
-  type Results,
-  rate,
-  resultsDir,
-  runBench,
-  type Series,
-  writeRun,
-} from "../results.ts";
-import { drawCharts } from "../svg.ts";
-import { BenchApiserver } from "./apiserver.ts";
+import { percentiles, type Run, rate, runBench } from "../results.ts";
 
 const parts = ["write", "get", "paced", "list", "watch", "memory"] as const;
 const flagSpec = {
-  seconds: { type: "number", default: 5, help: "length of one measurement" },
-  quick: { type: "boolean", default: false, help: "measurements of a second" },
-  only: { type: "strings", help: `some of ${parts.join(", ")}` },
+  seconds: { type: "number", default: 5, help: "length of one measurement (--quick: 1)" },
+  parts: { type: "strings", help: `some of ${parts.join(", ")}` },
   connections: { type: "number", default: 100, help: "that 1,000 watchers share, HTTP/2 streams" },
   profile: { type: "string", default: "", help: "folder for a CPU profile of the apiserver" },
-  out: { type: "string", default: "", help: "folder for the results" },
 } as const;
-
-/** What issue 4 asks for on two cores: `rate` at least, the rest at most. */
-const musts: Record<string, [metric: string, limit: number]> = {
-  "create/100": ["rate", 1000],
-  "get/100": ["rate", 5000],
-  "list/10000": ["p50", 150],
-  "watch/1000": ["event p99", 100],
-  "mutate/500": ["p99", 100],
-};
 
 const cached = 30_000;
 const lists = [1, 500, 10_000];
 const updateRates = [20, 30, 40, 50, 60, 80];
 
-runBench(async (signal) => {
-  const flags = parseFlags(flagSpec, process.argv.slice(2));
+runBench({
+  name: "api",
+  tls: "TLS to clients",
+  flags: flagSpec,
+  sections: [
+    { title: "requests and events", keep: ({ unit }) => unit === "1/s" },
+    { title: "latency", keep: ({ unit }) => unit === "ms" },
+    { title: "memory", keep: ({ unit }) => unit === "MB" },
+  ],
+  /** What issue 4 asks for on two cores. */
+  limits: {
+    "create/100 rate": { median: 1000 },
+    "get/100 rate": { median: 5000 },
+    "list/10000 p50": { median: 150 },
+    "watch/1000 event p99": { median: 100 },
+    "mutate/500 p99": { median: 100 },
+  },
+  measure,
+});
+
+async function measure(bench: Run<typeof flagSpec>): Promise<void> {
+  const { flags, signal, recorder } = bench;
   const seconds = flags.quick ? 1 : flags.seconds;
-  const wanted = (part: (typeof parts)[number]) => flags.only.length === 0 || flags.only.includes(part);
-  const machine = describeMachine();
-  const recorder = new Recorder();
+  const wanted = (part: (typeof parts)[number]) => flags.parts.length === 0 || flags.parts.includes(part);
   const store = ourStore(defaultTimers);
+  bench.stores = [store];
+  bench.full &&= flags.parts.length === 0 && seconds >= 5;
+  bench.conditions.push(
+    `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
+    `watchers share ${flags.connections} connections when they are 1,000, else each has its own`,
+  );
   const cluster = await Cluster.start(store, { signal });
   let runs = 0;
-  let apiserver: BenchApiserver | undefined;
+  let apiserver: ControlPlane | undefined;
   try {
-    apiserver = await BenchApiserver.start(cluster.targets, signal, flags.profile);
-    await measure(apiserver);
+    apiserver = await ControlPlane.start(cluster.targets, signal, flags.profile);
+    await measureOn(apiserver);
   } finally {
     await apiserver?.stop();
     await cluster.stop();
-    const conditions = [
-      `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
-      `watchers share ${flags.connections} connections when they are 1,000, else each has its own`,
-    ];
-    const full = !flags.quick && flags.only.length === 0 && seconds >= 5 && !signal.aborted;
-    const run = { bench: "api", machine, stores: [store], conditions, tls: "TLS to clients" };
-    writeRun(run, recorder, resultsDir(flags.out, full), { table, svg });
   }
 
-  async function measure(server: BenchApiserver): Promise<void> {
+  async function measureOn(server: ControlPlane): Promise<void> {
     const namespaces = ["bench", "many", ...lists.map((n) => `of-${n}`)];
     for (const name of namespaces) {
       await server.call("POST", "/api/v1/namespaces", { metadata: { name } });
@@ -132,14 +125,14 @@ runBench(async (signal) => {
         if (events!.missing > 0 || Histogram.fromJson(events!.latency).percentile(0.99) > 250_000) break;
         highest = events!.perSecond;
       }
-      add("watch/highest", "deliveries/s to 1,000 watchers with p99 below 250 ms", "rate", highest, "1/s", "higher");
+      add("watch/highest", "deliveries/s to 1,000 watchers with p99 below 250 ms", "rate", highest, "1/s");
     }
     if (wanted("memory")) {
       await fill("many", cached - next);
       await sleep(systemClock, 3000, signal);
       const { pssMb } = server.usage();
-      add("memory/fresh", "apiserver after its start (PSS)", "value", fresh, "MB", "lower");
-      add("memory/30000", `apiserver with ${next} Pods cached (PSS)`, "value", pssMb, "MB", "lower");
+      add("memory/fresh", "apiserver after its start (PSS)", "value", fresh);
+      add("memory/30000", `apiserver with ${next} Pods cached (PSS)`, "value", pssMb);
     }
 
     async function fill(namespace: string, count: number): Promise<void> {
@@ -180,23 +173,17 @@ runBench(async (signal) => {
       ...(events ? [{ ...rate(id, title, events.perSecond, "1/s"), metric: "event rate" }] : []),
       ...(events ? percentiles(id, title, events.latency, [0.5, 0.99], "event ") : []),
     ];
-    for (const sample of samples) recorder.add(store.name, sample);
+    recorder.addAll(store.name, `${id} (load ${result.cores.toFixed(1)} cores)`, samples);
     if (events && events.missing > 0) recorder.fail(id, new Error(`${events.missing} events are missing`));
-    console.error(
-      `${id}: ${recorder.series
-        .filter((one) => one.id === id)
-        .map(text)
-        .join(", ")} (load ${numberText(result.cores)} cores)`,
-    );
     return result;
   }
 
-  function add(id: string, title: string, metric: string, value: number, unit: string, better: Series["better"]): void {
-    recorder.add(store.name, { id, title, metric, value, unit, better });
+  function add(id: string, title: string, metric: string, value: number, unit = "MB"): void {
+    const better = unit === "MB" ? "lower" : "higher";
+    recorder.addAll(store.name, id, [{ id, title, metric, value, unit, better }]);
   }
-});
+}
 
-const text = ({ metric, values, unit }: Series) => `${metric} ${numberText(values.at(-1)!)} ${unit}`;
 const open = (perSecond: number): Arrivals => ({ type: "open", perSecond });
 const base64 = (bytes: string) => Buffer.from(bytes).toString("base64");
 
@@ -213,31 +200,4 @@ function podText(): string {
     spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "kubelab/echo", env }] },
   };
   return base64(JSON.stringify(pod));
-}
-
-function table(results: Results): string[] {
-  const ids = [...new Set(results.series.map(({ id }) => id))];
-  const rows = ids.map((id) => {
-    const series = results.series.filter((one) => one.id === id);
-    const must = musts[id];
-    const found = must && series.find(({ metric }) => metric === must[0]);
-    const met = found && (found.better === "higher" ? found.values[0]! >= must[1] : found.values[0]! <= must[1]);
-    const asked = must ? `${must[0]} ${numberText(must[1])} ${found?.unit ?? ""}: ${met ? "met" : "**not met**"}` : "";
-    return `| ${series[0]!.title} | ${series.map(text).join(", ")} | ${asked} |`;
-  });
-  return ["| what | measured | asked for |", "|---|---|---|", ...rows];
-}
-
-function svg(results: Results): string {
-  const chart = (title: string, unit: string, keep: (one: Series) => boolean) => ({
-    title,
-    subtitle: `${results.stores[0]!.version} | ${results.machine.cores} cores`,
-    unit,
-    series: ["ours"],
-    rows: results.series.filter(keep).map(({ id, metric, values }) => ({ label: `${id} ${metric}`, values: [values] })),
-  });
-  return drawCharts([
-    chart("Requests or events a second (more is better)", "1/s", ({ unit }) => unit === "1/s"),
-    chart("Latency (less is better)", "ms", ({ unit }) => unit === "ms"),
-  ]);
 }

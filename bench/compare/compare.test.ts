@@ -45,6 +45,7 @@ test("the report names machines that differ and what is worse first", () => {
       kernel: "k",
       node: "v",
       filesystem: "f",
+      load: cores,
       fdatasyncP50: cores,
       fdatasyncP99: 1,
     },

@@ -1,4 +1,5 @@
-import { numberText, type Results, type Series } from "../results.ts";
+import { numberText } from "../report.ts";
+import type { Results, Series } from "../results.ts";
 import { mannWhitney, spread } from "../stats.ts";
 
 const chance = 0.01;
@@ -22,7 +23,7 @@ export function verdict(a: Series, b: Series): { change: number; p: number; verd
 export function compareResults(a: Results, b: Results): string {
   const lines = [`# ${a.bench}, ${a.when} and ${b.bench}, ${b.when}`, ""];
   for (const key of Object.keys(a.machine) as (keyof Results["machine"])[]) {
-    if (key.startsWith("fdatasync") || a.machine[key] === b.machine[key]) continue;
+    if (/^(fdatasync|load)/.test(key) || a.machine[key] === b.machine[key]) continue;
     lines.push(`Not the same machine: ${key} is ${a.machine[key]} and ${b.machine[key]}.`, "");
   }
   for (const store of b.stores) {

@@ -2,11 +2,12 @@
  * `npm run bench -- compare A.json B.json`: what differs between two runs by more than noise. Two sets of rounds are
  * told apart when a Mann-Whitney test finds less than 1 % of chance in it and the medians are more than 2 % apart.
  */
-import { StartError } from "../../base/process.ts";
-import { readResults, runBench } from "../results.ts";
+import { createLogger } from "../../base/logger.ts";
+import { runProcess, StartError } from "../../base/process.ts";
+import { readResults } from "../results.ts";
 import { compareResults } from "./compare.ts";
 
-runBench(async () => {
+runProcess(createLogger("bench"), async () => {
   const [a, b, ...rest] = process.argv.slice(2);
   if (a === undefined || b === undefined || rest.length > 0) throw new StartError("usage: compare A.json B.json");
   console.log(compareResults(readResults(a), readResults(b)));

@@ -2,44 +2,50 @@
  * `npm run bench -- store`: three members of ours beside three of Debian's etcd-server on the same machine, in alternating
  * rounds with fresh data directories; every number is kept for every round, the result is a ratio. README.md says how.
  */
-import { systemClock } from "../../base/clock.ts";
-import { parseFlags } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
-import { describeMachine } from "../machine.ts";
 import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
-import { numberText, Recorder, resultsDir, runBench, writeRun } from "../results.ts";
+import { Recorder, runBench, type Series } from "../results.ts";
 import { crossCheck } from "./cross-check.ts";
-import { svg, tables } from "./report.ts";
-import { measureStartup } from "./startup.ts";
 import { type Case, type Context, cases, prepare, workloads } from "./workloads.ts";
 
-const flagSpec = {
-  rounds: { type: "number", default: 5, help: "rounds a store that count; a shorter one before them does not" },
-  seconds: { type: "number", default: 1.2, help: "length of one measurement" },
-  quick: { type: "boolean", default: false, help: "2 rounds of 0.4 s, start-up with 64 MB" },
-  "value-size": { type: "number", default: 256, help: "bytes of a value" },
-  only: { type: "string", default: "", help: "ours or etcd: measure one store only" },
-  workload: { type: "strings", help: `some of ${workloads.join(", ")}, startup` },
-  "startup-mb": { type: "number", default: 1024, help: "live data at start-up" },
-  "startup-trials": { type: "number", default: 3, help: "starts of each store" },
-  out: { type: "string", default: "", help: "folder for the results" },
-} as const;
+const isUsage = ({ id }: Series) => id.startsWith("member/");
+const isPaced = ({ id }: Series) => /^open-|^watch\/(latency|fan-out-paced)$/.test(id);
+/** About the load process itself: in the JSON only. */
+const isAside = ({ metric }: Series) => metric.startsWith("late ") || metric === "load cores";
 
-runBench(async (signal) => {
-  const flags = parseFlags(flagSpec, process.argv.slice(2));
-  const known = [...workloads, "startup"];
-  const unknown = flags.workload.find((name) => !(known as string[]).includes(name));
-  if (unknown !== undefined) throw new StartError(`flag --workload: "${unknown}" is none of ${known.join(", ")}`);
-  const wanted = (name: string) => flags.workload.length === 0 || flags.workload.includes(name);
-  const [rounds, seconds] = flags.quick ? [2, 0.4] : [flags.rounds, flags.seconds];
-  const startupMb = flags.quick ? 64 : flags["startup-mb"];
-  const stores = storesFor(flags.only, defaultTimers);
-  const recorder = new Recorder();
-  const started = systemClock.monotonic();
-  const machine = describeMachine();
-  const all = [...cases(), ...crossCheck()];
-  const chosen = all.filter(({ workload }) => wanted(workload));
-  try {
+runBench({
+  name: "store",
+  sections: [
+    { title: "closed loop", keep: (one) => ![isUsage, isPaced, isAside].some((is) => is(one)) },
+    { title: "due at fixed times", keep: (one) => isPaced(one) && !isAside(one) },
+    { title: "a member", keep: isUsage },
+  ],
+  flags: {
+    rounds: {
+      type: "number",
+      default: 5,
+      help: "rounds a store that count (--quick: 2); a shorter one before does not",
+    },
+    seconds: { type: "number", default: 1.2, help: "length of one measurement (--quick: 0.4)" },
+    "value-size": { type: "number", default: 256, help: "bytes of a value" },
+    workload: { type: "strings", help: `some of ${workloads.join(", ")}` },
+  },
+  async measure(run) {
+    const { flags, signal, recorder } = run;
+    const unknown = flags.workload.find((name) => !workloads.some((known) => known === name));
+    if (unknown !== undefined) throw new StartError(`flag --workload: "${unknown}" is none of ${workloads.join(", ")}`);
+    const wanted = (name: string) => flags.workload.length === 0 || flags.workload.includes(name);
+    const [rounds, seconds] = flags.quick ? [2, 0.4] : [flags.rounds, flags.seconds];
+    const stores = storesFor(flags.only, defaultTimers);
+    run.stores = stores;
+    run.full &&= flags.workload.length === 0 && rounds >= 5;
+    run.conditions.push(
+      `three members on one machine that carries the load as well, ${rounds} alternating rounds of ${seconds} s, fresh directories, fsync on`,
+      `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,
+      `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
+    );
+    const all = [...cases(), ...crossCheck()];
+    const chosen = all.filter(({ workload }) => wanted(workload));
     if (chosen.length > 0) {
       // The open loops need to know what each store can take; few rounds have no time to warm the machine as well.
       const probes = wanted("open") ? all.filter(({ id }) => isProbe(id)) : [];
@@ -53,23 +59,10 @@ runBench(async (signal) => {
       for (let round = 1; round <= rounds; round++) {
         const times = { measureMs: seconds * 1000, warmupMs: Math.min(300, seconds * 500) };
         const long = { ...options, ...times, seed: round, capacity };
-        for (const store of stores) await measure(store, chosen, long, recorder, `round ${round}`);
+        for (const store of stores) await measure(store, chosen, long, recorder, `round ${round} of ${rounds}`);
       }
     }
-    if (wanted("startup")) {
-      await measureStartup(stores, { mb: startupMb, trials: flags["startup-trials"], signal }, recorder);
-    }
-  } finally {
-    const conditions = [
-      `three members on one machine that carries the load as well, ${rounds} alternating rounds of ${seconds} s, fresh directories, fsync on`,
-      `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,
-      `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
-      `took ${Math.round((systemClock.monotonic() - started) / 1000)} s${signal.aborted ? ", interrupted" : ""}`,
-    ];
-    const full = !flags.quick && flags.only === "" && flags.workload.length === 0 && rounds >= 5 && !signal.aborted;
-    const run = { bench: "store", machine, stores, conditions };
-    writeRun(run, recorder, resultsDir(flags.out, full), { table: tables, svg });
-  }
+  },
 });
 
 /** One store, started fresh, through all cases. A case that fails is told, and the next one has its turn. */
@@ -93,8 +86,7 @@ async function measure(
         await recorder.attempt(signal, `${round} ${store.name} ${one.id}`, async () => {
           context.leader = await context.cluster.leader();
           const samples = await one.run(context);
-          for (const sample of samples ?? []) recorder.add(store.name, sample);
-          if (samples) console.error(`${round} ${store.name} ${one.id}: ${samples.map(sampleText).join(", ")}`);
+          if (samples) recorder.addAll(store.name, `${round} ${store.name} ${one.id}`, samples);
         });
       for (const { pssMb, rssMb, cpuSeconds } of cluster.usage()) {
         for (const [metric, title, value, unit] of [
@@ -117,8 +109,4 @@ function isProbe(id: string): boolean {
 function least(plan: Recorder, id: string): number {
   const rates = plan.series.filter((one) => one.id === id && one.metric === "rate").flatMap(({ values }) => values);
   return rates.length > 0 ? Math.max(400, Math.min(...rates)) : 1000;
-}
-
-function sampleText({ metric, value, unit }: { metric: string; value: number; unit: string }): string {
-  return `${metric} ${numberText(value)} ${unit}`;
 }

@@ -12,6 +12,7 @@ import type { Init } from "../../proto/wire.ts";
 import { keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
 import { runLoad } from "../load/start.ts";
 import type { Cluster } from "../members.ts";
+import { preload } from "../preload.ts";
 import { percentiles, rate, type Sample } from "../results.ts";
 
 /** What is measured, each on the same running cluster of one store. All load goes to the leader unless a case says else. */
@@ -40,7 +41,7 @@ export interface Case {
 }
 
 export const workloads = ["put", "range", "serializable", "txn", "scan", "watch", "lease", "open", "h2load"] as const;
-export type Workload = (typeof workloads)[number] | "startup";
+export type Workload = (typeof workloads)[number];
 
 export const inFlights = [1, 10, 100, 1000];
 /** As many as a benchmark with 1000 clients over shared connections has. */
@@ -73,34 +74,10 @@ export function cases(): Case[] {
 
 /** Fills the keys that are read, and three seconds of puts that count nowhere: both stores are measured warm. */
 export async function prepare(context: Context): Promise<void> {
-  await preload(context.cluster, context.leader, "many/", preloadedKeys, context.valueSize, context.signal);
+  const { cluster, leader, valueSize, signal } = context;
+  await preload(cluster, leader, { prefix: "many/", keys: preloadedKeys, valueSize, signal });
   await load(context, { ...putJob(context, 100), arrivals: { type: "closed", inFlight: 100 }, measureMs: 1000 });
   await load(context, { ...putJob(context, 1), arrivals: { type: "closed", inFlight: 1 }, measureMs: 2000 });
-}
-
-/** Keys `prefix00000000` and on, in transactions of 100 puts, a few at a time. */
-export async function preload(
-  cluster: Cluster,
-  leader: number,
-  prefix: string,
-  keys: number,
-  valueSize: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const value = Buffer.alloc(valueSize, "v");
-  let next = 0;
-  const writer = async () => {
-    while (next < keys) {
-      signal.throwIfAborted();
-      const from = next;
-      next += 100;
-      const success = Array.from({ length: Math.min(100, keys - from) }, (_, i) => ({
-        requestPut: { key: key(`${prefix}${String(from + i).padStart(keyMark.length, "0")}`), value },
-      }));
-      await cluster.client(leader).unary(KVService.Txn, { success }, { timeoutMs: 30_000 });
-    }
-  };
-  await Promise.all(Array.from({ length: 8 }, writer));
 }
 
 type Request = Pick<LoadJob, "path" | "bodies" | "keys"> & Partial<LoadJob> & { writes?: boolean };
