@@ -1,4 +1,6 @@
 import https from "node:https";
+import v8 from "node:v8";
+import vm from "node:vm";
 import type { TlsMaterial } from "../net/tls.ts";
 import type { TestApiserver } from "./testing.ts";
 
@@ -129,3 +131,13 @@ export const pod = (name: string, extra: object = {}) => ({
   metadata: { name },
   spec: { containers: [{ name: "c", image: "kubelab/echo" }], ...extra },
 });
+
+/** Live bytes: what two collections leave. */
+export function liveBytes(): number {
+  v8.setFlagsFromString("--expose-gc");
+  const gc = vm.runInNewContext("gc") as () => void;
+  gc();
+  gc();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}

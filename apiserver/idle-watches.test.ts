@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
 import { setMaxListeners } from "node:events";
-import v8 from "node:v8";
-import vm from "node:vm";
 import { Worker } from "node:worker_threads";
 import { afterEach, beforeEach, describe, test } from "vitest";
 import { ConfigMaps } from "../api/generated/resources.ts";
 import { createGrpcClient } from "../client/grpc-client.ts";
 import { ApiService, WatchRequest } from "../proto/generated/api.ts";
+import { liveBytes } from "./http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "./testing.ts";
 
 const count = 3000;
@@ -33,16 +32,6 @@ const opener = `
     stream.on("error", (error) => { throw error; });
     stream.resume();
   }`;
-
-/** Live bytes: what two collections leave. */
-function liveBytes(): number {
-  v8.setFlagsFromString("--expose-gc");
-  const gc = vm.runInNewContext("gc") as () => void;
-  gc();
-  gc();
-  const { heapUsed, external } = process.memoryUsage();
-  return heapUsed + external;
-}
 
 function framed(message: Uint8Array): Buffer {
   const prefix = Buffer.alloc(5);

@@ -11,7 +11,7 @@ export interface Scan {
   error: string | undefined;
 }
 
-const maxDepth = 1000;
+export const maxDepth = 1000;
 const maxDuplicates = 1000;
 
 interface Frame {

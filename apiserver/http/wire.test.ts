@@ -3,7 +3,7 @@ import http2 from "node:http2";
 import tls from "node:tls";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { createAuthority } from "../../pki/authority.ts";
-import { call, configMap, pod, type TestRequest } from "../http.testing.ts";
+import { call, configMap, liveBytes, pod, type TestRequest } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
 
 let server: TestApiserver;
@@ -352,12 +352,27 @@ describe("bindings and namespaces", () => {
 });
 
 describe("nothing that comes in takes it down", () => {
+  const nested = (levels: number) => `${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`;
   const big = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"big"},"data":{"a":"${"x".repeat(3.5 * 1024 * 1024)}"}}`;
   test.each<[string, string, TestRequest, number, RegExp]>([
     ["an empty body", maps, post(""), 400, /./],
     ["truncated JSON", maps, post('{"kind":"ConfigMap"'), 400, /unexpected end of JSON input|json parse error/],
     ["a body that is no object", maps, post("[]"), 400, /./],
     ["nesting without end", maps, post("[".repeat(100_000)), 400, /./],
+    ["nesting that ends", maps, post(`{"data":${nested(100_000)}}`), 400, /exceeded max depth/],
+    [
+      "nesting in a merge patch",
+      `${maps}/x`,
+      patch("merge-patch+json", `{"data":${nested(100_000)}}`),
+      400,
+      /max depth/,
+    ],
+    ...[nested(100_000), "- ".repeat(100_000), "? ".repeat(100_000), "[".repeat(1_000_000), nested(1000)].map(
+      (text): [string, string, TestRequest, number, RegExp] => {
+        const name = `nesting in YAML, ${text.slice(0, 6)} ${text.length}`;
+        return [name, maps, post(text, { "content-type": "application/yaml" }), 400, /exceeded max depth of 250/];
+      },
+    ),
     ["another kind", maps, post(pod("p")), 400, /cannot be handled as a ConfigMap/],
     ["a wrong type inside", maps, post({ ...configMap("t"), data: { a: 1 } }), 400, /cannot unmarshal number/],
     ["bad UTF-8", maps, { method: "POST", body: Buffer.from([0x7b, 0xff, 0xfe, 0x7d]) }, 400, /./],
@@ -419,6 +434,32 @@ describe("nothing that comes in takes it down", () => {
     const answer = await call(server, path, request);
     assert.equal(answer.code, code, answer.text);
     assert.match(answer.text, message);
+  });
+
+  test("hundreds of hostile bodies leave nothing behind in memory", async () => {
+    const deep = "[".repeat(1_000_000);
+    const wide = `{"metadata":{"name":"w"},"data":{${Array.from({ length: 50_000 }, (_, i) => `"k${i}":1`).join()}}}`;
+    const bodies: [TestRequest, number][] = [
+      [post(big), 413],
+      [post(deep), 400],
+      [post(wide), 400],
+      [post(big.slice(0, 2_000_000)), 400],
+      [post(deep, { "content-type": "application/yaml" }), 400],
+      [post(big.slice(0, 2_000_000), { "content-type": "application/vnd.kubernetes.protobuf" }), 400],
+      [{ ...patch("json-patch+json", deep), method: "PATCH" }, 400],
+    ];
+    const round = async () => {
+      for (const [request, code] of bodies) {
+        const path = request.method === "PATCH" ? `${maps}/kube-root-ca.crt` : maps;
+        const answer = await call(server, path, request);
+        assert.ok(answer.code === code || answer.code === 404, `${answer.code} ${answer.text.slice(0, 200)}`);
+      }
+    };
+    await round();
+    const before = liveBytes();
+    for (let i = 0; i < 30; i++) await round();
+    const grown = liveBytes() - before;
+    assert.ok(grown < 8 * 1024 * 1024, `${grown} bytes`);
   });
 
   test("__proto__ in a body stays data or goes, and harms nobody", async () => {

@@ -64,11 +64,11 @@ async function node(name: string, port: number): Promise<void> {
 
 describe("a Pod's log", () => {
   test("comes from the agent of its node, which is asked with the kubelet client certificate", async () => {
-    const { code, text, headers } = await call(server, `${pods}/told/log?tailLines=5&timestamps=true&nope=1`);
+    const options =
+      "follow=true&previous=true&sinceTime=2026-01-01T00%3A00%3A00Z&timestamps=true&tailLines=5&limitBytes=9";
+    const { code, text, headers } = await call(server, `${pods}/told/log?${options}&nope=1`);
     assert.deepEqual([code, text, headers["content-type"]], [200, "one\ntwo\n", "text/plain"]);
-    assert.deepEqual(asked, [
-      "kube-apiserver-kubelet-client /containerLogs/default/told/c?timestamps=true&tailLines=5",
-    ]);
+    assert.deepEqual(asked, [`kube-apiserver-kubelet-client /containerLogs/default/told/c?${options}`]);
   });
 
   test("of a container that has not started is a 400 with the agent's words", async () => {
@@ -94,8 +94,19 @@ describe("a Pod's log", () => {
 
   test.each([
     ["nope", 400, /container nope is not valid for pod told/],
-    ["c&tailLines=x", 400, /tailLines/],
-    ["c&limitBytes=-1", 400, /limitBytes/],
+    ["c&tailLines=x", 400, /^strconv.ParseInt: parsing "x": invalid syntax$/],
+    [
+      "c&tailLines=-1",
+      422,
+      /^PodLogOptions "told" is invalid: tailLines: Invalid value: -1: must be greater than or equal/,
+    ],
+    ["c&limitBytes=0", 422, /limitBytes: Invalid value: 0: must be greater than 0$/],
+    ["c&sinceSeconds=0", 422, /sinceSeconds: Invalid value: 0: must be greater than 0$/],
+    [
+      "c&sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z",
+      422,
+      /at most one of `sinceTime` or `sinceSeconds` may be spec/,
+    ],
   ])("with container=%s is refused", async (query, code, message) => {
     const answer = await call(server, `${pods}/told/log?container=${query}`);
     assert.equal(answer.code, code);

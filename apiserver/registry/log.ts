@@ -1,11 +1,14 @@
-import https from "node:https";
+import type { IncomingMessage } from "node:http";
 import type { Node, Pod } from "../../api/generated/core-v1.ts";
 import { Nodes } from "../../api/generated/resources.ts";
-import { badRequest, internalError, notFound } from "../../apimachinery/status.ts";
+import { type FieldError, forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import { badRequest, internalError, invalid, notFound } from "../../apimachinery/status.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import type { Target } from "../request.ts";
 import { registryRoot } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
+import { dial, dialText } from "../streams/dial.ts";
+import type { Location } from "../streams/location.ts";
 import type { Context } from "./context.ts";
 
 /**
@@ -29,11 +32,7 @@ export async function podLog(
 ): Promise<AsyncIterable<Uint8Array>> {
   const pod = stored.parse() as Pod;
   const container = chooseContainer(pod, query.get("container") ?? "");
-  for (const name of ["sinceSeconds", "tailLines", "limitBytes"]) {
-    const value = query.get(name);
-    if (value !== null && !/^\d{1,15}$/.test(value))
-      throw badRequest(`invalid value for ${name}: ${JSON.stringify(value)}`);
-  }
+  checkLogOptions(target.name, query);
   const nodeName = pod.spec?.nodeName;
   if (!nodeName) return empty(); // upstream: nothing has run, so nothing was said
   const { host, port } = agentAddress(context, nodeName);
@@ -41,7 +40,23 @@ export async function podLog(
   for (const name of passed) if (query.has(name)) parameters.set(name, query.get(name)!);
   const path = `/containerLogs/${target.namespace}/${target.name}/${container}?${parameters}`;
   if (kubelet === undefined) throw internalError(new Error("no kubelet client certificate is configured"));
-  return request({ host, port, path, tls: kubelet.tls, signal });
+  return request({ host, port, path, tls: kubelet.tls }, signal);
+}
+
+/** Upstream's ValidatePodLogOptions. */
+function checkLogOptions(pod: string, query: URLSearchParams): void {
+  const errors: FieldError[] = [];
+  for (const [name, least] of Object.entries({ tailLines: 0, limitBytes: 1, sinceSeconds: 1 })) {
+    const value = query.get(name);
+    if (value === null) continue;
+    if (!/^-?\d{1,15}$/.test(value))
+      throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
+    const detail = `must be greater than ${least === 0 ? "or equal to " : ""}0`;
+    if (Number(value) < least) errors.push(invalidValue(name, Number(value), detail));
+  }
+  if (query.has("sinceSeconds") && query.has("sinceTime"))
+    errors.push(forbiddenField("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+  if (errors.length > 0) throw invalid({ group: "", kind: "PodLogOptions" }, pod, errors);
 }
 
 /** Throws 400 unless the name stands for exactly one container. */
@@ -74,20 +89,12 @@ export function agentAddress({ cache }: Context, name: string): { host: string; 
 
 async function* empty(): AsyncGenerator<Uint8Array> {}
 
-interface AgentRequest {
-  host: string;
-  port: number;
-  path: string;
-  tls: TlsMaterial;
-  signal: AbortSignal;
-}
-
 /** Resolves at the agent's 200; what else it says is the client's error. */
-function request({ host, port, path, tls, signal }: AgentRequest): Promise<AsyncIterable<Uint8Array>> {
-  const url = `https://${host}:${port}${path.replace(/\?$/, "")}`;
+function request(location: Location, signal: AbortSignal): Promise<IncomingMessage> {
+  const url = `https://${location.host}:${location.port}${location.path.replace(/\?$/, "")}`;
   return new Promise((resolve, reject) => {
-    const call = https.get(url, { ...tls, signal, agent: false, timeout: dialMs }, (response) => {
-      call.setTimeout(0); // a followed log may be silent for as long as it likes
+    const call = dial(location, { signal });
+    call.on("response", (response: IncomingMessage) => {
       if (response.statusCode === 200) return resolve(response);
       response.setEncoding("utf8");
       let text = "";
@@ -97,11 +104,10 @@ function request({ host, port, path, tls, signal }: AgentRequest): Promise<Async
       response.on("end", () => reject(agentError(response.statusCode ?? 500, text.trim(), url)));
       response.on("error", reject);
     });
-    call.on("timeout", () => call.destroy(new Error("i/o timeout")));
-    call.on("error", (error: NodeJS.ErrnoException) => {
-      const reason = error.code === "ECONNREFUSED" ? "connect: connection refused" : error.message;
-      reject(internalError(new Error(`Get "${url}": dial tcp ${host}:${port}: ${reason}`, { cause: error })));
-    });
+    call.on("error", (error) =>
+      reject(internalError(new Error(`Get "${url}": ${dialText(location, error)}`, { cause: error }))),
+    );
+    call.end();
   });
 }
 
@@ -111,5 +117,3 @@ function agentError(code: number, text: string, url: string): Error {
   if (code === 404) return badRequest(text || `the server could not find the requested resource (${url})`);
   return internalError(new Error(text || `unexpected status ${code} from ${url}`));
 }
-
-const dialMs = 10_000;

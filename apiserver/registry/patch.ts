@@ -3,7 +3,7 @@ import { forbiddenField } from "../../apimachinery/field-error.ts";
 import { jsonPatch } from "../../apimachinery/patch/json.ts";
 import { mergePatch } from "../../apimachinery/patch/merge.ts";
 import { goValue, strategicMergePatch } from "../../apimachinery/patch/strategic.ts";
-import { scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
+import { maxDepth, scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
@@ -37,7 +37,11 @@ const typeOf = (body: Body | undefined): string => (body?.contentType ?? "").spl
 const strategic = "application/strategic-merge-patch+json";
 
 const types: Record<string, (kind: Kind, current: object, patch: unknown) => unknown> = {
-  "application/json-patch+json": (_kind, current, patch) => jsonPatch(current, patch),
+  "application/json-patch+json": (_kind, current, patch) => {
+    const patched = jsonPatch(current, patch); // which alone can make an object deeper than it and the patch are
+    if (isDeeperThan(maxDepth, patched)) throw badRequest("exceeded max depth");
+    return patched;
+  },
   "application/merge-patch+json": (_kind, current, patch) => {
     if (typeof patch !== "object" || patch === null || Array.isArray(patch)) throw badRequest("invalid JSON document");
     return mergePatch(current, patch);
@@ -45,6 +49,11 @@ const types: Record<string, (kind: Kind, current: object, patch: unknown) => unk
   [strategic]: (kind, current, patch) =>
     strategicMergePatch(schema, schema.kind(apiVersionOf(kind), kind.kind)!, current as JsonObject, patch),
 };
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
+}
 
 function parse(text: string, validation: string, warnings: string[]): unknown {
   const { error, duplicates } = scanJson(text);

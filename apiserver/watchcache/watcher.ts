@@ -11,6 +11,9 @@ export class Watcher {
   readonly #selects: ((object: StoredObject) => boolean) | undefined;
   readonly #sink: WatchSink;
   #queue: Frame[] = [];
+  /** How many at the head of the queue are initial objects, and how large what follows them is. */
+  #initial = 0;
+  #bytes = 0;
   #blocked = false;
   /** Everything up to this revision has been queued or is not wanted. */
   #revision: number;
@@ -37,6 +40,7 @@ export class Watcher {
     if (frame === undefined) return false;
     this.#revision = object.revision;
     this.#queue.push(frame);
+    this.#bytes += frame.object.bytes.length;
     return true;
   }
 
@@ -44,7 +48,7 @@ export class Watcher {
   initial(objects: Iterable<StoredObject>): void {
     for (const object of objects) {
       if (inScope(object.key, this.scope) && (this.#selects?.(object) ?? true))
-        this.#queue.push(new Frame("ADDED", object));
+        this.#initial = this.#queue.push(new Frame("ADDED", object));
     }
   }
 
@@ -55,6 +59,7 @@ export class Watcher {
 
   push(frame: Frame): void {
     this.#queue.push(frame);
+    this.#bytes += frame.object.bytes.length;
     this.flush();
   }
 
@@ -68,9 +73,11 @@ export class Watcher {
     while (!this.#ended && !this.#blocked && this.#queue.length > 0) {
       const batch = this.#queue.length <= maxBatch ? this.#queue : this.#queue.slice(0, maxBatch);
       this.#queue = this.#queue.length <= maxBatch ? [] : this.#queue.slice(maxBatch);
+      for (const { object } of batch.slice(this.#initial)) this.#bytes -= object.bytes.length;
+      this.#initial = Math.max(0, this.#initial - batch.length);
       this.#blocked = !this.#sink.send(batch);
     }
-    if (this.#queue.length > maxQueue) this.end();
+    if (this.#queue.length - this.#initial > maxQueue || this.#bytes > maxQueueBytes) this.end();
   }
 
   /** An ERROR event with this Status, if any, then the end. */
@@ -110,5 +117,6 @@ export interface WatchSink {
 
 /** Frames a write: enough to fill a pipe, little enough not to fill the memory. */
 const maxBatch = 500;
-/** A reader that is so many frames behind is cut off. Initial objects are not counted: they are in the cache anyway. */
-const maxQueue = 50_000;
+/** A reader that is so far behind is cut off. Initial objects are not counted: they are in the cache anyway. */
+export const maxQueue = 50_000;
+export const maxQueueBytes = 64 * 1024 * 1024;
