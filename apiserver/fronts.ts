@@ -1,3 +1,4 @@
+import type { Faults } from "../base/faults.ts";
 import type { Logger } from "../base/logger.ts";
 import { GrpcFront } from "../net/grpc-front.ts";
 import type { TlsMaterial } from "../net/tls.ts";
@@ -14,10 +15,11 @@ export function frontsOf(
   serving: TlsMaterial,
   log: Logger,
   frontProxyCa?: Buffer,
+  faults?: Faults,
 ): { http: HttpServer; grpc: GrpcFront } {
   const tls = frontProxyCa ? { ...serving, ca: Buffer.concat([serving.ca, Buffer.from("\n"), frontProxyCa]) } : serving;
   const peers = new Peers(frontProxyCa);
-  const grpc = new GrpcFront({ tls, clientCertificates: "request", maxMessageBytes });
+  const grpc = new GrpcFront({ tls, clientCertificates: "request", maxMessageBytes, faults });
   apiserver.addTo(grpc, peers);
   return { http: new HttpServer(tls, apiserver.httpHandler, log, peers), grpc };
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { resources } from "../api/resources.ts";
 import { systemClock } from "../base/clock.ts";
+import { faultFlags, takeFaults } from "../base/faults.ts";
 import { parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
@@ -67,9 +68,11 @@ runProcess(log, async (signal) => {
         optional: true,
         help: "listen on both ports of this address outside the lab as well",
       },
+      ...faultFlags,
     },
     process.argv.slice(2),
   );
+  const { clock, faults } = await takeFaults(flags["fault-socket"]).catch(asStartError);
   const files = (caFile?: string, certFile?: string, keyFile?: string) =>
     caFile && certFile && keyFile ? readTls({ caFile, certFile, keyFile }) : undefined;
   const tls = readTls({
@@ -92,7 +95,7 @@ runProcess(log, async (signal) => {
   const securePort = (secure.address() as AddressInfo).port;
   const frontProxyCa = flags["requestheader-client-ca-file"];
   const apiserver = createApiserver();
-  const fronts = frontsOf(apiserver, tls, log, frontProxyCa ? readFileSync(frontProxyCa) : undefined);
+  const fronts = frontsOf(apiserver, tls, log, frontProxyCa ? readFileSync(frontProxyCa) : undefined, faults);
   fronts.http.serve(secure);
   const grpc = await listen(flags["grpc-port"]);
   fronts.grpc.serve(grpc);
@@ -155,6 +158,7 @@ runProcess(log, async (signal) => {
             : undefined,
         metrics: createRegistry(),
         log,
+        clock,
       });
     } catch (error) {
       if (error instanceof RangeError || (error as NodeJS.ErrnoException).code)

@@ -3,26 +3,32 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "vitest";
-import { askFaults, type Fault, Faults, serveFaults } from "./faults.ts";
+import { type Clock, systemClock } from "./clock.ts";
+import { askFaults, type Fault, Faults, faultyClock, type LinkState, serveFaults } from "./faults.ts";
 
 describe("what a link suffers", () => {
   const cut = (direction: "in" | "out" | "both", peer = "m2"): Fault => ({ type: "block", peer, direction });
   const slow = (ms: number, peer = "m2"): Fault => ({ type: "delay", peer, direction: "both", ms });
-  const cases: [string, Fault[], "in" | "out", { blocked: boolean; delayMs: number }][] = [
-    ["nothing, when nothing is set", [], "out", { blocked: false, delayMs: 0 }],
-    ["a block of its direction", [cut("out")], "out", { blocked: true, delayMs: 0 }],
-    ["not a block of the other direction", [cut("in")], "out", { blocked: false, delayMs: 0 }],
-    ["a block of both directions", [cut("both")], "in", { blocked: true, delayMs: 0 }],
-    ["a block of everybody", [cut("both", "*")], "in", { blocked: true, delayMs: 0 }],
-    ["a block by its id", [cut("both", "a1b2")], "in", { blocked: true, delayMs: 0 }],
-    ["not a block of another peer", [cut("both", "m3")], "in", { blocked: false, delayMs: 0 }],
-    ["the sum of all delays", [slow(20), slow(5, "*"), slow(100, "m3")], "in", { blocked: false, delayMs: 25 }],
-    ["not what a disk suffers", [{ type: "slow-sync", ms: 7 }], "in", { blocked: false, delayMs: 0 }],
+  const narrow = (bytesPerSecond: number): Fault => {
+    return { type: "throttle", peer: "m2", direction: "out", bytesPerSecond };
+  };
+  const cases: [string, Fault[], "in" | "out", Partial<LinkState>][] = [
+    ["nothing, when nothing is set", [], "out", {}],
+    ["a block of its direction", [cut("out")], "out", { blocked: true }],
+    ["not a block of the other direction", [cut("in")], "out", {}],
+    ["a block of both directions", [cut("both")], "in", { blocked: true }],
+    ["a block of everybody", [cut("both", "*")], "in", { blocked: true }],
+    ["a block by its id", [cut("both", "a1b2")], "in", { blocked: true }],
+    ["not a block of another peer", [cut("both", "m3")], "in", {}],
+    ["the sum of all delays", [slow(20), slow(5, "*"), slow(100, "m3")], "in", { delayMs: 25 }],
+    ["the narrowest of all throttles", [narrow(50), narrow(9), narrow(20)], "out", { bytesPerSecond: 9 }],
+    ["a stall, which is no block", [{ type: "stall", peer: "*", direction: "in" }], "in", { stalled: true }],
+    ["not what a disk suffers", [{ type: "slow-sync", ms: 7 }], "in", {}],
   ];
   test.each(cases)("%s", (_, set, direction, wanted) => {
     const faults = new Faults();
     for (const [i, fault] of set.entries()) faults.set(`${i}`, fault);
-    assert.deepEqual(faults.link(["m2", "a1b2"], direction), wanted);
+    assert.deepEqual(faults.link(["m2", "a1b2"], direction), { ...new Faults().link([], "in"), ...wanted });
   });
 });
 
@@ -72,4 +78,19 @@ test("over the socket: set, replace, list, clear; only the user may open it; wha
     rmSync(dir, { recursive: true });
   }
   await assert.rejects(askFaults(path, { list: true }), /ENOENT/);
+});
+
+test("a wall clock jumps and drifts, durations do not, and clearing sets it right", () => {
+  let monotonic = 1000;
+  const real: Clock = { ...systemClock, now: () => 50_000 + monotonic, monotonic: () => monotonic };
+  const faults = new Faults(() => monotonic);
+  const clock = faultyClock(real, faults);
+  faults.set("jump", { type: "clock", offsetMs: -7000, rate: 1 });
+  assert.equal(clock.now(), 44_000);
+  faults.set("drift", { type: "clock", offsetMs: 0, rate: 1.5 });
+  monotonic += 200;
+  assert.equal(clock.now(), 44_200 + 100);
+  assert.equal(clock.monotonic(), 1200);
+  faults.clear("*");
+  assert.equal(clock.now(), 51_200);
 });

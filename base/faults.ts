@@ -1,5 +1,6 @@
 import { chmodSync, rmSync } from "node:fs";
 import net from "node:net";
+import { type Clock, systemClock } from "./clock.ts";
 
 /**
  * Faults that a process takes on request, over a unix socket that only its user may open (`--fault-socket=PATH`; without
@@ -17,35 +18,70 @@ import net from "node:net";
 export type Fault =
   /** Nothing passes, and nobody is told: a cable that is cut. `peer`: a name or id, or `*`. */
   | { type: "block"; peer: string; direction: Direction }
-  /** Everything passes in order, so much later. */
-  | { type: "delay"; peer: string; direction: Direction; ms: number }
+  /** Everything passes in order, so much later, and by chance up to `jitterMs` more. */
+  | { type: "delay"; peer: string; direction: Direction; ms: number; jitterMs?: number }
+  /** Everything passes in order, so many bytes a second. */
+  | { type: "throttle"; peer: string; direction: Direction; bytesPerSecond: number }
+  /** Nothing passes until it is cleared; then all of it, in order. */
+  | { type: "stall"; peer: string; direction: Direction }
   /** Every sync takes so much longer. */
   | { type: "slow-sync"; ms: number }
   /** Every sync fails (EIO). */
   | { type: "fail-sync" }
   /** What would make a file longer fails (ENOSPC). */
-  | { type: "full-disk" };
+  | { type: "full-disk" }
+  /** The wall clock is off by `offsetMs`, and from now on runs at `rate` (1: as it should). */
+  | { type: "clock"; offsetMs: number; rate: number };
 
 /** As seen from this process. */
 export type Direction = "in" | "out" | "both";
 
+/** How one way to or from a peer is. */
+export interface LinkState {
+  blocked: boolean;
+  stalled: boolean;
+  delayMs: number;
+  jitterMs: number;
+  bytesPerSecond: number;
+}
+
+const freeLink: LinkState = {
+  blocked: false,
+  stalled: false,
+  delayMs: 0,
+  jitterMs: 0,
+  bytesPerSecond: Number.POSITIVE_INFINITY,
+};
+
 export class Faults {
+  readonly #monotonic: () => number;
+  /** When each was set. */
+  readonly #since = new Map<string, number>();
   #set: ReadonlyMap<string, Fault> = new Map();
-  #listeners: ((faults: ReadonlyMap<string, Fault>) => void)[] = [];
+  readonly #listeners = new Set<(faults: ReadonlyMap<string, Fault>) => void>();
+
+  constructor(monotonic: () => number = () => systemClock.monotonic()) {
+    this.#monotonic = monotonic;
+  }
 
   get size(): number {
     return this.#set.size;
   }
 
-  /** Blocked wins over delayed; delays add up. `names`: all that the peer is called. */
-  link(names: readonly string[], direction: "in" | "out"): { blocked: boolean; delayMs: number } {
-    const result = { blocked: false, delayMs: 0 };
+  /** Blocked wins over stalled, and that over late; delays add up. `names`: all that the peer is called. */
+  link(names: readonly string[], direction: "in" | "out"): LinkState {
+    const result = { ...freeLink };
     for (const fault of this.#set.values()) {
-      if (fault.type !== "block" && fault.type !== "delay") continue;
+      if (!("peer" in fault)) continue;
       if (fault.direction !== direction && fault.direction !== "both") continue;
       if (fault.peer !== "*" && !names.includes(fault.peer)) continue;
       if (fault.type === "block") result.blocked = true;
-      else result.delayMs += fault.ms;
+      else if (fault.type === "stall") result.stalled = true;
+      else if (fault.type === "throttle") result.bytesPerSecond = Math.min(result.bytesPerSecond, fault.bytesPerSecond);
+      else {
+        result.delayMs += fault.ms;
+        result.jitterMs += fault.jitterMs ?? 0;
+      }
     }
     return result;
   }
@@ -59,7 +95,16 @@ export class Faults {
     };
   }
 
+  /** What the faulty wall clock shows when the right one shows `now` and the monotonic one `monotonic`. */
+  wallClock(now: number, monotonic: number): number {
+    for (const [name, fault] of this.#set)
+      if (fault.type === "clock")
+        now += fault.offsetMs + (fault.rate - 1) * (monotonic - (this.#since.get(name) ?? monotonic));
+    return now;
+  }
+
   set(name: string, fault: Fault): void {
+    this.#since.set(name, this.#monotonic());
     this.#change(new Map([...this.#set, [name, fault]]));
   }
 
@@ -68,8 +113,10 @@ export class Faults {
     this.#change(new Map([...this.#set].filter(([each]) => name !== "*" && each !== name)));
   }
 
-  onChange(listener: (faults: ReadonlyMap<string, Fault>) => void): void {
-    this.#listeners.push(listener);
+  /** Returns the way to stop. */
+  onChange(listener: (faults: ReadonlyMap<string, Fault>) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
   }
 
   #change(set: ReadonlyMap<string, Fault>): void {
@@ -94,10 +141,12 @@ export class Faults {
 export type FaultAnswer = { ok: true; faults: Record<string, Fault> } | { ok: false; error: string };
 
 function checkedFault(value: unknown): Fault {
-  const { type, peer, direction = "both", ms } = (value ?? {}) as Record<string, unknown>;
-  const long = () => {
-    if (typeof ms === "number" && ms >= 0 && ms <= maxMs) return ms;
-    throw new Error(`"ms" is a number from 0 to ${maxMs}`);
+  const fields = (value ?? {}) as Record<string, unknown>;
+  const { type, peer, direction = "both" } = fields;
+  const number = (field: string, min: number, max: number, absent?: number) => {
+    const given = fields[field] ?? absent;
+    if (typeof given === "number" && given >= min && given <= max) return given;
+    throw new Error(`"${field}" is a number from ${min} to ${max}`);
   };
   const link = () => {
     if (typeof peer !== "string" || peer === "") throw new Error('"peer" is a name, an id or "*"');
@@ -107,11 +156,16 @@ function checkedFault(value: unknown): Fault {
   };
   switch (type) {
     case "block":
+    case "stall":
       return { type, ...link() };
     case "delay":
-      return { type, ...link(), ms: long() };
+      return { type, ...link(), ms: number("ms", 0, maxMs), jitterMs: number("jitterMs", 0, maxMs, 0) };
+    case "throttle":
+      return { type, ...link(), bytesPerSecond: number("bytesPerSecond", 1, 1e12) };
     case "slow-sync":
-      return { type, ms: long() };
+      return { type, ms: number("ms", 0, maxMs) };
+    case "clock":
+      return { type, offsetMs: number("offsetMs", -maxClockMs, maxClockMs), rate: number("rate", 0, 100) };
     case "fail-sync":
     case "full-disk":
       return { type };
@@ -121,6 +175,26 @@ function checkedFault(value: unknown): Fault {
 }
 
 const maxMs = 3_600_000;
+/** A century. */
+const maxClockMs = 3.2e12;
+
+/** Of every process of ours. */
+export const faultFlags = {
+  "fault-socket": { type: "string", optional: true, help: "unix socket at which faults are set and cleared" },
+} as const;
+
+/** The faults of this process and the clock that they bend; without a path there are none. Throws what `listen` throws. */
+export async function takeFaults(path: string | undefined): Promise<{ clock: Clock; faults: Faults | undefined }> {
+  if (path === undefined) return { clock: systemClock, faults: undefined };
+  const faults = new Faults();
+  await serveFaults(path, faults);
+  return { clock: faultyClock(systemClock, faults), faults };
+}
+
+/** Only the wall clock lies: waits and durations are right. What happened when (logs, events) is not asked of it. */
+export function faultyClock(clock: Clock, faults: Faults): Clock {
+  return { ...clock, now: () => (faults.size === 0 ? clock.now() : faults.wallClock(clock.now(), clock.monotonic())) };
+}
 
 /** Serves the socket; a file that a killed process left at `path` is replaced. Throws what `listen` throws. */
 export async function serveFaults(path: string, faults: Faults): Promise<{ close(): void }> {

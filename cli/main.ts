@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { StartError } from "../base/process.ts";
 import { addressesOf, ports } from "../deploy/lab/addresses.ts";
 import { presetNames } from "../deploy/lab/presets.ts";
+import { type FaultRequest, faultKinds } from "../lab/faults/types.ts";
 import { findLab, isRunning, type LabOptions, type LabRef, nameFlag } from "./lab-ref.ts";
 import { SupervisorClient } from "./supervisor-client.ts";
 import type { UpOptions } from "./up.ts";
@@ -78,6 +79,41 @@ command(
     console.log(`${options.signal} sent to ${names.join(", ")}`);
   });
 
+command(
+  "fault [kind] [target] [peer] [parameters...]",
+  "hurt the lab: fault delay leader etcd-2 ms=80; without a kind: what there is",
+)
+  .option("--json", "the report as JSON")
+  .action(async (kind: string, target: string, peer: string, parameters: string[], options: FaultOptions) => {
+    const { describeFaults, faultRequest } = await import("./faults.ts");
+    if (kind === undefined) return console.log(describeFaults());
+    await fault(faultRequest(kind, target, [peer, ...parameters]), options);
+  });
+
+for (const kind of ["pause", "resume", "restart"] as const)
+  command(`${kind} <target>`, faultKinds[kind].does)
+    .option("--json", "the report as JSON")
+    .action((target: string, options: FaultOptions) => fault({ fault: kind, target }, options));
+
+command("faults", "what is wrong with the lab now, as far as `heal` can undo it")
+  .option("--json", "as JSON")
+  .action(async (options: FaultOptions) => {
+    const faults = await (await supervisorOf(options)).faults();
+    if (options.json) console.log(JSON.stringify(faults, null, 2));
+    else for (const { id, kind, message } of faults) console.log(`${id}  ${kind}  ${message}`);
+  });
+
+command("heal [id]", "undo one fault, or all")
+  .option("--json", "as JSON")
+  .action(async (id: string | undefined, options: FaultOptions) => {
+    const healed = await (await supervisorOf(options)).heal(id);
+    if (options.json) console.log(JSON.stringify(healed, null, 2));
+    else
+      for (const { id, kind, targets, message } of healed)
+        console.log(`${id}  ${kind} of ${targets.join(", ")}: ${message}`);
+    if (healed.length === 0 && !options.json) console.log("nothing is to be healed");
+  });
+
 command("start <process>", "start a process, or all of a node").action(async (process: string, options: LabOptions) => {
   const names = await (await supervisorOf(options)).start(process);
   console.log(names.length > 0 ? `started ${names.join(", ")}` : `${process} is already running`);
@@ -90,6 +126,15 @@ command("kubeconfig", "print the path of the kubeconfig").action(async (options:
 command("etcdctl-env", "print the variables that point etcdctl at the members").action(async (options: LabOptions) => {
   console.log(etcdctlEnv(await findLab(options)));
 });
+
+type FaultOptions = LabOptions & { json?: boolean };
+
+async function fault(request: FaultRequest, options: FaultOptions): Promise<void> {
+  const report = await (await supervisorOf(options)).fault(request);
+  if (options.json) return console.log(JSON.stringify(report, null, 2));
+  const { id, mechanism, message, undo } = report;
+  console.log(`${id}  ${message} (${mechanism})${undo === null ? "" : `; heal: ${undo}`}`);
+}
 
 async function supervisorOf(options: LabOptions): Promise<SupervisorClient> {
   const ref = await findLab(options);

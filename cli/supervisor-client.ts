@@ -2,6 +2,7 @@ import http from "node:http";
 import { StartError } from "../base/process.ts";
 import type { LabEvent } from "../deploy/supervisor/events.ts";
 import type { LabStatus } from "../deploy/supervisor/status.ts";
+import type { FaultReport, FaultRequest, HealReport } from "../lab/faults/types.ts";
 
 /** Talks to the supervisor of a lab (deploy/supervisor/api.ts). What it refuses becomes a StartError: one line. */
 export class SupervisorClient {
@@ -21,6 +22,20 @@ export class SupervisorClient {
 
   async start(process: string): Promise<string[]> {
     return (await this.#call<{ processes: string[] }>("POST", "/v1/start", { process })).processes;
+  }
+
+  fault(request: FaultRequest): Promise<FaultReport> {
+    return this.#call("POST", "/v1/fault", request);
+  }
+
+  /** Those that can still be undone. */
+  faults(): Promise<FaultReport[]> {
+    return this.#call("GET", "/v1/faults");
+  }
+
+  /** Without an id all, the last first. */
+  heal(id?: string): Promise<HealReport[]> {
+    return this.#call("POST", "/v1/heal", { id });
   }
 
   /** Resolves when all of the lab is gone. */

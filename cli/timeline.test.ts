@@ -8,6 +8,9 @@ const event = (atMs: number, type: LabEvent["type"], subject: string, message: s
   type,
   subject,
   message,
+  monotonicMs: atMs,
+  bootId: "b",
+  details: {},
 });
 
 test("the timeline joins starts that follow one another and leaves out listeners", () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import os from "node:os";
 import { parseCidr } from "../base/cidr.ts";
-import { systemClock } from "../base/clock.ts";
+import { faultFlags, takeFaults } from "../base/faults.ts";
 import { FlagError, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
@@ -24,6 +24,7 @@ const flags = {
   "bind-address": { type: "string", default: "127.0.0.1", help: "Address of /healthz, /readyz and /metrics" },
   "secure-port": { type: "number", default: 10257, help: "Port of /healthz, /readyz and /metrics" },
   ...leaderElectionFlags,
+  ...faultFlags,
   "cluster-cidr": { type: "string", default: "10.244.0.0/16", help: "Range of the Pods' addresses" },
   "node-cidr-mask-size": { type: "number", default: 24, help: "Mask size of a node's part of the range" },
   "reserved-cidrs": { type: "strings", help: "Ranges never given to a node" },
@@ -39,6 +40,7 @@ const log = createLogger("kube-controller-manager");
 
 runProcess(log, async (signal) => {
   const options = parseFlags(flags, process.argv.slice(2));
+  const { clock } = await takeFaults(options["fault-socket"]);
   const clusterCidr = cidr("cluster-cidr", options["cluster-cidr"]);
   const reserved = options["reserved-cidrs"].map((text) => cidr("reserved-cidrs", text));
   const tls = readTls({
@@ -66,7 +68,7 @@ runProcess(log, async (signal) => {
     registry: createRegistry(),
     notReady: () => missing,
   });
-  const context = new ControllerContext({ client, clock: systemClock, rand: systemRand, log });
+  const context = new ControllerContext({ client, clock, rand: systemRand, log });
   const lead = (leading: AbortSignal) => {
     missing = "informers have not synced";
     return startControllers(
@@ -95,7 +97,7 @@ runProcess(log, async (signal) => {
         name: "kube-controller-manager",
         identity,
         ...leaderElectionTimings(options),
-        clock: systemClock,
+        clock,
         rand: systemRand,
         log,
       },

@@ -1,7 +1,9 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type tls from "node:tls";
 import { type Cancel, type Clock, systemClock } from "../base/clock.ts";
+import type { Faults } from "../base/faults.ts";
 import { type Method, Writer } from "../proto/wire.ts";
+import { FaultyLink } from "./faulty-link.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { BidiHandler, CallContext, Handlers, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
 import { Http2Connection, type Http2Stream, type Payload } from "./http2/connection.ts";
@@ -28,6 +30,8 @@ export interface GrpcFrontOptions {
   maxMessageBytes?: number;
   /** Gets the connections that do not begin as HTTP/2; their first bytes are still to be read. */
   http1?: (socket: Socket) => void;
+  /** What callers suffer on request, by the common name of their certificate, or `NAME@ADDRESS`. */
+  faults?: Faults | undefined;
 }
 
 /** As gRPC servers in Go have it. */
@@ -175,11 +179,15 @@ export class GrpcFront {
   }
 
   #attach(socket: Socket, peer: CallContext["peer"], received?: Buffer): void {
-    const output = {
-      write: (bytes: Buffer) => void socket.write(bytes),
-      end: () => void socket.end(),
-    };
-    const { maxStreams, keepalive } = this.#options;
+    const { maxStreams, keepalive, faults } = this.#options;
+    const name = peer?.commonName;
+    const names = name === undefined ? [] : [name, `${name}@${socket.remoteAddress}`];
+    const link = faults && new FaultyLink(faults, names, systemClock);
+    const write = (bytes: Buffer) => void socket.write(bytes);
+    const end = () => void socket.end();
+    const output = link
+      ? { write: (bytes: Buffer) => link.pass("out", bytes, write), end: () => link.pass("out", undefined, end) }
+      : { write, end };
     const open = (stream: Http2Stream, headers: readonly Header[], ended: boolean) =>
       this.#open(connection, stream, headers, ended, { socket, peer });
     const pings = keepalive && { minTimeMs: keepalive.minTimeMs, now: () => keepalive.clock.monotonic() };
@@ -188,12 +196,15 @@ export class GrpcFront {
       ...(pings ? { pings } : {}),
     });
     this.#connections.set(socket, connection);
-    socket.on("data", (chunk: Buffer) => connection.receive(chunk));
+    const receive = (chunk: Buffer) => connection.receive(chunk);
+    const onData = link ? (chunk: Buffer) => link.pass("in", chunk, receive) : receive;
+    socket.on("data", onData);
     socket.on("close", () => {
+      link?.close();
       this.#connections.delete(socket);
       connection.closed();
     });
-    if (received !== undefined) connection.receive(received);
+    if (received !== undefined) onData(received);
   }
 
   #open(

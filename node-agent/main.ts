@@ -1,5 +1,5 @@
 import { mkdirSync } from "node:fs";
-import { systemClock } from "../base/clock.ts";
+import { faultFlags, takeFaults } from "../base/faults.ts";
 import { FlagError, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry, Gauge } from "../base/metrics.ts";
@@ -34,11 +34,13 @@ runProcess(log, async (signal) => {
       "node-lease-duration": { type: "duration", help: "how long a renewed Lease is good for", default: 40_000 },
       "node-status-update-frequency": { type: "duration", help: "how often status is posted", default: 10_000 },
       mode: { type: "string", help: "netns or host", default: "netns" },
+      ...faultFlags,
     },
     process.argv.slice(2),
   );
   const { mode } = flags;
   if (mode !== "netns" && mode !== "host") throw new FlagError(`flag --mode takes netns or host, not "${mode}"`);
+  const { clock } = await takeFaults(flags["fault-socket"]);
   const client = createGrpcClient({
     servers: flags.apiserver,
     tls: readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] }),
@@ -49,7 +51,7 @@ runProcess(log, async (signal) => {
   const agent = new Agent({
     client,
     runtime,
-    clock: systemClock,
+    clock,
     log,
     nodeName: flags["node-name"],
     nodeIP: flags["node-ip"],
@@ -83,7 +85,7 @@ runProcess(log, async (signal) => {
     pods: agent.pods,
     registry,
     notReady: () => agent.notReady(),
-    clock: systemClock,
+    clock,
     log,
   });
   await agent.run(signal);

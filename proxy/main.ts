@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { EndpointSlices, Services } from "../api/generated/resources.ts";
-import { systemClock } from "../base/clock.ts";
+import { faultFlags, takeFaults } from "../base/faults.ts";
 import { FlagError, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
@@ -35,6 +35,7 @@ runProcess(log, async (signal) => {
       "nodeport-addresses": { type: "strings", help: "addresses or CIDRs where NodePorts listen (default: node-ip)" },
       "listen-outside": { type: "string", help: "address outside the lab where NodePorts listen too", optional: true },
       mode: { type: "string", help: "netns or host", default: "netns" },
+      ...faultFlags,
     },
     process.argv.slice(2),
   );
@@ -48,7 +49,7 @@ runProcess(log, async (signal) => {
   } as const;
   if (mode === "netns") await ownServiceRange(flags["service-cluster-ip-range"]);
 
-  const clock = systemClock;
+  const { clock } = await takeFaults(flags["fault-socket"]);
   const client = createGrpcClient({
     servers: flags.apiserver,
     tls: readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] }),

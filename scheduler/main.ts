@@ -1,5 +1,5 @@
 import os from "node:os";
-import { systemClock } from "../base/clock.ts";
+import { faultFlags, takeFaults } from "../base/faults.ts";
 import { parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
@@ -19,12 +19,14 @@ const flags = {
   "bind-address": { type: "string", default: "127.0.0.1", help: "Address of /healthz, /readyz and /metrics" },
   "secure-port": { type: "number", default: 10259, help: "Port of /healthz, /readyz and /metrics" },
   ...leaderElectionFlags,
+  ...faultFlags,
 } as const;
 
 const log = createLogger("kube-scheduler");
 
 runProcess(log, async (signal) => {
   const options = parseFlags(flags, process.argv.slice(2));
+  const { clock } = await takeFaults(options["fault-socket"]);
   const tls = readTls({ caFile: options["ca-file"], certFile: options["cert-file"], keyFile: options["key-file"] });
   const client = createGrpcClient({ servers: options.apiserver, tls });
   let missing: string | undefined; // one that stands by is ready, too
@@ -36,7 +38,7 @@ runProcess(log, async (signal) => {
   });
   const lead = async (leading: AbortSignal) => {
     missing = "informers have not synced";
-    const scheduler = new Scheduler({ client, clock: systemClock, rand: systemRand, log });
+    const scheduler = new Scheduler({ client, clock, rand: systemRand, log });
     scheduler.synced.then(() => {
       missing = undefined;
     });
@@ -48,7 +50,7 @@ runProcess(log, async (signal) => {
     name: "kube-scheduler",
     identity: `${os.hostname()}_${systemRand.uuid()}`,
     ...leaderElectionTimings(options),
-    clock: systemClock,
+    clock,
     rand: systemRand,
     log,
   };

@@ -34,7 +34,7 @@ export function nodeLifecycleController(
   const aliveMs = new Map<string, number>();
   const writes = new OwnWrites();
   /** While we could not read Leases, nodes may have been unable to renew them: that time does not count. */
-  let blindUntilMs = 0;
+  let blindUntilMs = clock.monotonic();
 
   const runner = new Runner<State, Action>(
     {

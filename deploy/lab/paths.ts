@@ -52,6 +52,11 @@ export function runtimeSocket(slot: number, node: string): string {
   return checked(join(runtimeDir(slot), `${node}.sock`));
 }
 
+/** Where a process of ours takes faults: `node-1/agent` -> `faults/node-1-agent`. */
+export function faultSocket(slot: number, process: string): string {
+  return checked(join(runtimeDir(slot), "faults", process.replace("/", "-")));
+}
+
 /** The kernel's `sun_path` holds 107 bytes and a zero; Node silently cuts longer paths, so they are refused here. */
 export function checked(path: string): string {
   if (Buffer.byteLength(path) > 107) {

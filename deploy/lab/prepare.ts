@@ -1,5 +1,5 @@
 import { lstatSync, mkdirSync, rmSync, symlinkSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { StartError } from "../../base/process.ts";
 import { writeCerts } from "./certs.ts";
 import { writeKubeconfig } from "./kubeconfig.ts";
@@ -61,7 +61,7 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
 /** Below /tmp somebody else may have made it before us, to read our sockets. */
 function makeRuntimeDir(slot: number): void {
   const dir = runtimeDir(slot);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  mkdirSync(join(dir, "faults"), { recursive: true, mode: 0o700 });
   const owner = lstatSync(dirname(dir)).uid;
   if (owner !== process.getuid!())
     throw new StartError(`${dirname(dir)} belongs to user ${owner}: remove it, or set XDG_RUNTIME_DIR`);

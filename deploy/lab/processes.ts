@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { addressesOf, nodePortRange, ports } from "./addresses.ts";
 import type { LabFile } from "./lab-file.ts";
-import { type LabPaths, runtimeRoot, runtimeSocket } from "./paths.ts";
+import { faultSocket, type LabPaths, runtimeRoot, runtimeSocket } from "./paths.ts";
 import { presets } from "./presets.ts";
 
 /** One process of a lab: what the supervisor calls it, which network it lives in, and how it is started. */
@@ -33,7 +33,7 @@ export const nodeNames = (lab: LabFile): string[] => count(lab.nodes, (n) => `no
  */
 export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): ProcessSpec[] {
   const host = lab.mode === "host";
-  return [
+  const all = [
     ...count(lab.members, (i) => member(lab, paths, i)),
     apiserver(lab, paths),
     controllerManager(lab, paths),
@@ -45,6 +45,7 @@ export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): 
     ]),
     ...(host && lab.nodes > 0 ? [proxy(lab, paths, 1, "proxy")] : []),
   ];
+  return all.map((spec) => ({ ...spec, args: [...spec.args, `--fault-socket=${faultSocket(lab.slot, spec.name)}`] }));
 }
 
 function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {

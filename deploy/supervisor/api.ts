@@ -3,6 +3,7 @@ import http from "node:http";
 import { dirname } from "node:path";
 import type { Registry } from "../../base/metrics.ts";
 import { handle as handleOps } from "../../base/ops-server.ts";
+import { FaultRefused, type FaultReport, type HealReport } from "../../lab/faults/types.ts";
 import type { LabEvent } from "./events.ts";
 import type { LabStatus } from "./status.ts";
 
@@ -14,6 +15,9 @@ import type { LabStatus } from "./status.ts";
  *   GET  /v1/events?follow=false          LabEvents so far, as an array
  *   POST /v1/kill   {process, signal}     stays down until start; `process` may be a role (`leader`) or a node
  *   POST /v1/start  {process}
+ *   POST /v1/fault  FaultRequest          FaultReport (lab/faults/types.ts)
+ *   GET  /v1/faults                       FaultReports of those that can still be undone
+ *   POST /v1/heal   {id?}                 HealReports; without an id all
  *   POST /v1/stop                         takes the lab down; answers when all is gone
  *   GET  /healthz /livez /readyz /metrics  as on every process; ready when the lab is up
  *
@@ -26,6 +30,9 @@ export interface SupervisorApi {
   /** Both return the names of the processes that were meant. */
   kill(process: string, signal: string): Promise<string[]>;
   start(process: string): Promise<string[]>;
+  fault(request: Record<string, unknown>): Promise<FaultReport>;
+  faults(): Promise<FaultReport[]>;
+  heal(id: string | undefined): Promise<HealReport[]>;
   stop(): Promise<void>;
   /** What the lab still waits for; undefined once it is up. */
   notReady(): string | undefined;
@@ -51,7 +58,9 @@ export async function serveApi(path: string, api: SupervisorApi): Promise<Door> 
   const server = http.createServer((request, response) => {
     handle(api, streams, request, response).catch((error: Error) => {
       if (response.headersSent) return response.destroy();
-      respond(response, error instanceof RequestError ? 400 : 500, { error: error.message });
+      respond(response, error instanceof RequestError || error instanceof FaultRefused ? 400 : 500, {
+        error: error.message,
+      });
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -94,12 +103,20 @@ async function handle(
     case "GET /v1/events?follow=false":
       return respond(response, 200, api.events());
     case "POST /v1/kill": {
-      const { process, signal } = await readBody(request);
-      return respond(response, 200, { processes: await api.kill(text(process, "process"), signal ?? "SIGKILL") });
+      const { process, signal = "SIGKILL" } = await readBody(request);
+      return respond(response, 200, { processes: await api.kill(text(process, "process"), text(signal, "signal")) });
     }
     case "POST /v1/start": {
       const { process } = await readBody(request);
       return respond(response, 200, { processes: await api.start(text(process, "process")) });
+    }
+    case "POST /v1/fault":
+      return respond(response, 200, await api.fault(await readBody(request)));
+    case "GET /v1/faults":
+      return respond(response, 200, await api.faults());
+    case "POST /v1/heal": {
+      const { id } = await readBody(request);
+      return respond(response, 200, await api.heal(id === undefined ? undefined : text(id, "id")));
     }
     case "GET /healthz":
     case "GET /livez":
@@ -115,20 +132,20 @@ async function handle(
   }
 }
 
-async function readBody(request: http.IncomingMessage): Promise<Record<string, string | undefined>> {
+async function readBody(request: http.IncomingMessage): Promise<Record<string, unknown>> {
   let body = "";
   for await (const chunk of request) {
     body += chunk;
     if (body.length > 65_536) throw new RequestError("the request is too long");
   }
   try {
-    return JSON.parse(body || "{}") as Record<string, string | undefined>;
+    return Object(JSON.parse(body || "{}")) as Record<string, unknown>;
   } catch {
     throw new RequestError("the request is not JSON");
   }
 }
 
-function text(value: string | undefined, field: string): string {
+function text(value: unknown, field: string): string {
   if (typeof value !== "string" || value === "") throw new RequestError(`"${field}" is required`);
   return value;
 }

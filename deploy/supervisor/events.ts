@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
 
 /** What happened in the lab and when: the timeline of `up`, and the stream behind `GET /v1/events`. */
@@ -6,6 +7,10 @@ export interface LabEvent {
   atMs: number;
   /** RFC 3339. */
   time: string;
+  /** CLOCK_MONOTONIC of the machine; no fault touches it. */
+  monotonicMs: number;
+  /** Of the machine: tells apart its lives. */
+  bootId: string;
   type:
     | "Spawned"
     | "Listening"
@@ -17,10 +22,20 @@ export interface LabEvent {
     | "Failed"
     | "Stopping"
     | "Info"
-    | "Raft";
+    | "Raft"
+    | "Fault"
+    | "Healed";
   /** `Raft`: the member that says it. Else a process, a node, or a part of the lab such as `store`. */
   subject: string;
   message: string;
+  /** Of `Raft`: kind, term, index, life, and what the kind has. Of `Fault`, `Healed`: the report. Else empty. */
+  details: object;
+}
+
+/** When something happened, if not now. */
+export interface When {
+  wallMs: number;
+  monotonicMs: number;
 }
 
 export class EventLog {
@@ -28,6 +43,7 @@ export class EventLog {
   readonly #listeners = new Set<(event: LabEvent) => void>();
   readonly #clock: Clock;
   readonly #startedAt: number;
+  readonly #bootId = bootId();
 
   /** `startedAt`: wall time of the command that began it all. */
   constructor(clock: Clock, startedAt: number) {
@@ -35,14 +51,22 @@ export class EventLog {
     this.#startedAt = startedAt;
   }
 
-  /** `now`: when it happened, in wall time. */
-  add(type: LabEvent["type"], subject: string, message: string, now = this.#clock.now()): void {
+  now(): { atMs: number; time: string; monotonicMs: number } {
+    return this.#stamp({ wallMs: this.#clock.now(), monotonicMs: this.#clock.monotonic() });
+  }
+
+  #stamp({ wallMs, monotonicMs }: When): { atMs: number; time: string; monotonicMs: number } {
+    return { atMs: Math.max(0, wallMs - this.#startedAt), time: new Date(wallMs).toISOString(), monotonicMs };
+  }
+
+  add(type: LabEvent["type"], subject: string, message: string, details: object = {}, when?: When): void {
     const event = {
-      atMs: Math.max(0, now - this.#startedAt),
-      time: new Date(now).toISOString(),
+      ...(when === undefined ? this.now() : this.#stamp(when)),
+      bootId: this.#bootId,
       type,
       subject,
       message,
+      details,
     };
     this.#events.push(event);
     if (this.#events.length > keep) this.#events.shift();
@@ -66,3 +90,12 @@ export class EventLog {
 }
 
 const keep = 10_000;
+
+/** Where the kernel does not tell, nothing is compared over machines either. */
+function bootId(): string {
+  try {
+    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+  } catch {
+    return "unknown";
+  }
+}

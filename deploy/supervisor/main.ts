@@ -111,6 +111,9 @@ async function serve(
     follow: (listener) => events.follow(listener),
     kill: (name, signal) => supervisor.kill(name, signal),
     start: (name) => supervisor.start(name),
+    fault: (request) => supervisor.faults.fault(request),
+    faults: () => supervisor.faults.list(),
+    heal: (id) => supervisor.faults.heal(id),
     stop: () => {
       stop();
       return allGone;

@@ -73,10 +73,16 @@ export class ProcessManager {
     });
   }
 
-  /** The process of that name, or all on the node of that name; empty when there is none. */
-  resolve(name: string): string[] {
-    if (this.#processes.has(name)) return [name];
-    return [...this.#processes.keys()].filter((known) => known.startsWith(`${name}/`));
+  /** From its next start on. */
+  addArgs(name: string, args: string[]): void {
+    const managed = this.#processes.get(name)!;
+    const old = managed.spec.args.filter((arg) => !args.includes(arg));
+    managed.spec = { ...managed.spec, args: [...old, ...args] };
+  }
+
+  /** Which network each process lives in. */
+  places(): [process: string, place: string][] {
+    return [...this.#processes.values()].map(({ spec }) => [spec.name, spec.place]);
   }
 
   status(): ProcessStatus[] {

@@ -27,7 +27,9 @@ export class RaftEvents {
       const onEvent = (event: HistoryEvent) => {
         if (!seen.isNew(event)) return;
         changes.take(event);
-        events.add("Raft", name, event.message, Date.parse(event.time));
+        const { kind, term, index, life, monotonicMs, details } = event;
+        const when = { wallMs: Date.parse(event.time), monotonicMs };
+        events.add("Raft", name, event.message, { ...details, kind, term, index, life, monotonicMs }, when);
       };
       const url = `https://${outside.member(i + 1)}:${ports.client}/debug/raft/events?follow=true`;
       void followForever(url, { ...tls, servername: name }, onEvent, clock, signal);

@@ -2,7 +2,10 @@ import { existsSync, realpathSync, rmSync } from "node:fs";
 import { constants } from "node:os";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
+import { systemRand } from "../../base/rand.ts";
 import type { Client } from "../../client/types.ts";
+import { FaultDesk } from "../../lab/faults/desk.ts";
+import { type Target, targetsOf } from "../../lab/faults/targets.ts";
 import { removeCgroups } from "../../node-agent/runtime/cgroup.ts";
 import { hostView } from "../../node-agent/runtime/skeleton.ts";
 import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
@@ -12,6 +15,7 @@ import { memberNames, nodeNames, type Programs, processesOf } from "../lab/proce
 import type { World } from "../lab/world.ts";
 import { RequestError } from "./api.ts";
 import type { EventLog } from "./events.ts";
+import { FaultHands } from "./fault-hands.ts";
 import { leaderOf, type MemberStatus, type Members } from "./members.ts";
 import { type NodesObserver, type NodesWatch, watchNodes } from "./nodes.ts";
 import { ProcessManager } from "./process-manager.ts";
@@ -36,6 +40,9 @@ export interface SupervisorOptions {
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #manager: ProcessManager;
+  readonly faults: FaultDesk;
+  readonly #hands: FaultHands;
+  readonly #podCidrs = new Map<string, string>();
   readonly #nodes: NodesWatch;
   readonly #raft: RaftEvents;
   readonly #stopped = new AbortController();
@@ -59,6 +66,17 @@ export class Supervisor {
       onRefused: (process, message) => this.#refused?.(new Error(`${process} does not start: ${message}`)),
     });
     for (const spec of processesOf(lab, paths, programs)) this.#manager.add(spec);
+    this.#hands = new FaultHands({
+      ...{ lab, paths, world, events, manager: this.#manager },
+      leader: async () => leaderOf(await options.members.status(1000))?.name,
+      podCidrOf: (node) => this.#podCidrs.get(node),
+      pullPlug: (node, names) => this.#pullPlug(node, names),
+    });
+    this.faults = new FaultDesk(this.#hands, clock, () => systemRand.below(2 ** 32));
+    const places = new Map(this.#manager.places());
+    events.follow(({ type, subject }) => {
+      if (type === "Spawned") void this.faults.reborn(subject, places.get(subject)!);
+    });
     this.#raft = new RaftEvents(lab, paths, events, clock, this.#stopped.signal);
     const observer: NodesObserver = {
       onConnected: () => {
@@ -125,6 +143,7 @@ export class Supervisor {
 
   async #route(node: string, cidr: string): Promise<void> {
     const { world, events } = this.#options;
+    this.#podCidrs.set(node, cidr);
     if (!nodeNames(this.#options.lab).includes(node)) return; // registered by hand, or of an earlier size of the lab
     try {
       await world.route(cidr, node);
@@ -189,11 +208,15 @@ export class Supervisor {
   }
 
   async kill(process: string, signal: string): Promise<string[]> {
-    const name = signalName(signal);
-    const meant = await this.#resolve(process);
-    if (name === "SIGKILL" && this.#isNode(process)) await this.#pullPlug(process, meant);
-    else await Promise.all(meant.map((each) => this.#manager.kill(each, name)));
-    return meant;
+    const number = signalName(signal);
+    const targets = await this.#resolve(process);
+    await Promise.all(
+      targets.map(async ({ name, node, processes }) => {
+        if (number === "SIGKILL" && node) await this.#pullPlug(name, processes);
+        else await Promise.all(processes.map((each) => this.#manager.kill(each, number)));
+      }),
+    );
+    return targets.flatMap(({ processes }) => processes);
   }
 
   /** A node that dies takes its containers along; without namespaces that is left to its runtime, which ends them at SIGTERM. */
@@ -208,7 +231,7 @@ export class Supervisor {
 
   /** Starts or wakes what is meant; returns those that did not run before. */
   async start(process: string): Promise<string[]> {
-    const meant = await this.#resolve(process);
+    const meant = (await this.#resolve(process)).flatMap(({ processes }) => processes);
     const running = this.#manager.status().filter(({ state }) => state === "Running");
     const idle = meant.filter((name) => running.every((each) => each.name !== name));
     await Promise.all(idle.map((each) => this.#manager.start(each)));
@@ -219,6 +242,7 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#options.events.add("Stopping", "lab", "going down");
     this.#stopped.abort();
+    await this.#hands.close();
     if (this.#options.lab.mode === "host") await this.#reviveRuntimes();
     const names = this.#manager.names();
     const kept = (name: string) => memberNames(this.#options.lab).includes(name);
@@ -258,20 +282,8 @@ export class Supervisor {
     );
   }
 
-  #isNode(name: string): boolean {
-    return nodeNames(this.#options.lab).includes(name);
-  }
-
-  /** A process, a node (all its processes), or the role `leader`. */
-  async #resolve(name: string): Promise<string[]> {
-    if (name === "leader") {
-      const leader = leaderOf(await this.#options.members.status(1000));
-      if (leader === undefined) throw new RequestError("no member leads at the moment");
-      return [leader.name];
-    }
-    const meant = this.#manager.resolve(name);
-    if (meant.length > 0) return meant;
-    throw new RequestError(`no process is named ${name}; there are: leader, ${this.#manager.names().join(", ")}`);
+  async #resolve(name: string): Promise<Target[]> {
+    return targetsOf(name, { ...(await this.#hands.facts(name)), rand: systemRand });
   }
 }
 

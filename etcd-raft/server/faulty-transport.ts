@@ -1,5 +1,5 @@
-import type { Clock } from "../../base/clock.ts";
 import type { Faults } from "../../base/faults.ts";
+import { FaultyLane } from "../../net/faulty-link.ts";
 import { etcdError } from "../errors.ts";
 import type { Message } from "../raft/types.ts";
 import type { PeerTransport, PeerTransportOptions } from "./transport.ts";
@@ -15,26 +15,37 @@ export function faultyTransport(
   make: (options: PeerTransportOptions) => PeerTransport,
 ): PeerTransport {
   const { clock, handlers } = options;
-  const lines = new Map<string, DelayLine>();
-  const pass = (id: bigint, direction: "in" | "out", act: () => void): void => {
+  const lanes = new Map<string, { id: bigint; direction: "in" | "out"; lane: FaultyLane }>();
+  const pass = (message: Message, id: bigint, direction: "in" | "out", act: () => void): void => {
     const key = `${direction} ${id}`;
-    const line = lines.get(key);
-    if (faults.size === 0 && !line?.busy) return act();
-    const { blocked, delayMs } = faults.link(namesOf(id), direction);
-    if (blocked) return;
-    if (delayMs === 0 && !line?.busy) return act();
-    const used = line ?? new DelayLine(clock);
-    lines.set(key, used);
-    used.push(delayMs, act);
+    if (faults.size === 0 && !lanes.get(key)?.lane.busy) return act();
+    const state = faults.link(namesOf(id), direction);
+    if (state.blocked) return;
+    let known = lanes.get(key);
+    if (known === undefined) {
+      known = { id, direction, lane: new FaultyLane(clock) };
+      lanes.set(key, known);
+      known.lane.update(state, state.stalled);
+    }
+    known.lane.push(state, sizeOf(message), act);
   };
+  faults.onChange(() => {
+    for (const { id, direction, lane } of lanes.values()) {
+      const state = faults.link(namesOf(id), direction);
+      lane.update(state, state.stalled);
+    }
+  });
   /** A call has an answer: either way being blocked is enough. */
   const cut = (id: bigint) => blocked(id, "in") || blocked(id, "out");
-  const blocked = (id: bigint, direction: "in" | "out") => faults.link(namesOf(id), direction).blocked;
+  const blocked = (id: bigint, direction: "in" | "out") => {
+    const { blocked, stalled } = faults.link(namesOf(id), direction);
+    return blocked || stalled;
+  };
   const inner = make({
     ...options,
     handlers: {
       ...handlers,
-      onMessage: (message) => pass(message.from, "in", () => handlers.onMessage(message)),
+      onMessage: (message) => pass(message, message.from, "in", () => handlers.onMessage(message)),
       onState(message) {
         if (blocked(message.from, "in")) throw new Error("blocked by a fault");
         return handlers.onState(message);
@@ -53,9 +64,9 @@ export function faultyTransport(
     connectedSince: (id) => inner.connectedSince(id),
     close: () => inner.close(),
     send(messages) {
-      if (faults.size === 0 && lines.size === 0) return inner.send(messages);
+      if (faults.size === 0 && lanes.size === 0) return inner.send(messages);
       const stuck: Message[] = [];
-      for (const message of messages) pass(message.to, "out", () => void stuck.push(...inner.send([message])));
+      for (const message of messages) pass(message, message.to, "out", () => void stuck.push(...inner.send([message])));
       return stuck;
     },
     async call(to, kind, request, timeoutMs) {
@@ -70,26 +81,9 @@ export function faultyTransport(
   };
 }
 
-/** Late, but in order, also when the delay becomes less. */
-class DelayLine {
-  readonly #clock: Clock;
-  readonly #queue: { due: number; act: () => void }[] = [];
-  #lastDue = 0;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
-  get busy(): boolean {
-    return this.#queue.length > 0;
-  }
-
-  push(delayMs: number, act: () => void): void {
-    const now = this.#clock.monotonic();
-    this.#lastDue = Math.max(this.#lastDue, now + delayMs);
-    this.#queue.push({ due: this.#lastDue, act });
-    this.#clock.after(this.#lastDue - now, () => {
-      while (this.#queue.length > 0 && this.#queue[0]!.due <= this.#clock.monotonic()) this.#queue.shift()!.act();
-    });
-  }
+/** About what it takes on the wire. */
+function sizeOf({ entries, context }: Message): number {
+  let bytes = 64 + context.length;
+  for (const { data } of entries) bytes += 16 + data.length;
+  return bytes;
 }

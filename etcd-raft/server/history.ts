@@ -12,7 +12,7 @@ export interface HistoryEvent {
   seq: number;
   /** RFC 3339; the wall clock may jump. */
   time: string;
-  /** Milliseconds of a clock that does not; comparable within one life only. */
+  /** Milliseconds of a clock that does not: CLOCK_MONOTONIC, the same for all processes of a machine. */
   monotonicMs: number;
   /** Drawn anew at each start of the process. */
   life: string;

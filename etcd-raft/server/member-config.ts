@@ -45,6 +45,8 @@ export interface MemberConfig {
   segmentBytes?: number;
   transport(options: PeerTransportOptions): PeerTransport;
   clock: Clock;
+  /** When events happened, also while `clock` is made to lie. */
+  eventClock?: Clock;
   rand: Rand;
   disk: Disk;
   log: Logger;

@@ -90,7 +90,7 @@ export class Member {
     this.#soft = { role: "follower", leader: none, term: hardState?.term ?? 0 };
     this.applier = applier;
     this.history = new History({
-      clock,
+      clock: config.eventClock ?? clock,
       rand,
       id: self,
       name: config.name,

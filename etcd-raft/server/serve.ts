@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
+import type { Faults } from "../../base/faults.ts";
 import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront, type Keepalive } from "../../net/grpc-front.ts";
 import { HealthService, healthHandlers } from "../../net/grpc-health.ts";
@@ -57,6 +58,7 @@ export function serveClients(
     registry: Registry;
     maxStreams: number;
     keepalive: Keepalive;
+    faults?: Faults | undefined;
     /** HTTP/1.1 has URLs of its own: where gRPC is served there is nothing else. */
     separateHttp: boolean;
   },
@@ -98,7 +100,8 @@ export function serveClients(
   const onRefused = ({ remoteAddress }: Socket, reason: string) =>
     member.config.log.warn({ remote: remoteAddress, reason }, "Rejected a client connection");
   const { maxStreams, keepalive } = options;
-  const limits = { maxMessageBytes: options.maxRequestBytes + 512 * 1024, maxStreams, keepalive };
+  const { faults } = options;
+  const limits = { maxMessageBytes: options.maxRequestBytes + 512 * 1024, maxStreams, keepalive, faults };
   const secure =
     options.tls &&
     withServices(new GrpcFront({ tls: options.tls, clientCertificates, onRefused, ...limits, ...http1 }));

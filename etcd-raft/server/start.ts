@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import type { Server as HttpServer } from "node:http";
 import type { AddressInfo, Server as NetServer, Socket } from "node:net";
 import { type Clock, sleep } from "../../base/clock.ts";
-import { Faults, serveFaults } from "../../base/faults.ts";
+import { Faults, faultyClock, serveFaults } from "../../base/faults.ts";
 import type { Logger } from "../../base/logger.ts";
 import { createRegistry } from "../../base/metrics.ts";
 import { listenHere, listenOutside } from "../../base/outside.ts";
@@ -116,6 +116,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       },
       metrics: createMetrics(registry),
       ...machine,
+      clock: faults ? faultyClock(machine.clock, faults) : machine.clock,
+      eventClock: machine.clock,
       disk: faults ? faultyDisk(machine.disk, faults, machine.clock) : machine.disk,
     });
     nameOf = (id) => member.applier.members.get(id)?.name ?? "";
@@ -124,6 +126,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       member.history.server({ kind: "FaultsChanged", faults: all });
     });
     const server = serveClients(member, {
+      faults,
       tls: clientTLS,
       requireClientCertificate: config.clientTLS.requireCertificate,
       clientCertAuth: flags["client-cert-auth"],

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { dirname, resolve } from "node:path";
-import { systemClock } from "../../base/clock.ts";
+import { faultFlags, takeFaults } from "../../base/faults.ts";
 import { FlagError, parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { createRegistry } from "../../base/metrics.ts";
@@ -34,12 +34,14 @@ runProcess(log, async (signal) => {
       mode: { type: "string", default: "netns", help: "netns: namespaces; host: plain processes, 127.0.0.0/8" },
       "images-file": { type: "string", optional: true, help: "host programs as images (deploy/images.yaml)" },
       "images-dir": { type: "string", help: "bundles of the built-in images (dist/images)" },
+      ...faultFlags,
       "metrics-address": { type: "string", optional: true, help: "HOST:PORT of /healthz /livez /readyz /metrics" },
     },
     process.argv.slice(2),
   );
   const { mode } = flags;
   if (mode !== "netns" && mode !== "host") throw new FlagError(`flag --mode takes netns or host, not "${mode}"`);
+  const { clock } = await takeFaults(flags["fault-socket"]);
   const socket = socketPath(flags.listen);
   mkdirSync(flags["root-dir"], { recursive: true, mode: 0o755 });
   const rootDir = realpathSync(flags["root-dir"]);
@@ -47,13 +49,13 @@ runProcess(log, async (signal) => {
 
   const abilities = await probeAbilities(mode);
   if (mode === "netns" && !enableForwarding()) abilities.missing.push("IP forwarding (Pods reach only their node)");
-  const cgroups = new Cgroups(hostView().mounts, rootDir, systemClock);
+  const cgroups = new Cgroups(hostView().mounts, rootDir, clock);
   for (const missing of [...abilities.missing, ...cgroups.missing]) log.warn({ missing }, "Not possible here");
 
   const imagesFile = flags["images-file"];
   const hostPrograms = imagesFile === undefined ? [] : parseImagesFile(readFileSync(imagesFile, "utf8"), imagesFile);
   const images = new ImageCatalog([...builtInImages(imagesDir, mode), ...hostPrograms], imageHost);
-  const common = { clock: systemClock, rand: systemRand, log, abilities, cgroups, images };
+  const common = { clock, rand: systemRand, log, abilities, cgroups, images };
   const runtime = new Runtime({ ...common, rootDir, mode, nodeIp: flags["node-ip"] });
   runtime.adopt();
 

@@ -1,0 +1,214 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { askFaults } from "../../base/faults.ts";
+import type { Hands } from "../../lab/faults/desk.ts";
+import { corrupt } from "../../lab/faults/files.ts";
+import { type Deed, type Facts, keyOf } from "../../lab/faults/plan.ts";
+import type { FaultReport, HealReport } from "../../lab/faults/types.ts";
+import { addressesOf } from "../lab/addresses.ts";
+import type { LabFile } from "../lab/lab-file.ts";
+import { placesOf } from "../lab/network.ts";
+import { faultSocket, type LabPaths } from "../lab/paths.ts";
+import { memberNames, nodeNames } from "../lab/processes.ts";
+import { childOf, type World } from "../lab/world.ts";
+import type { EventLog } from "./events.ts";
+import type { ProcessManager } from "./process-manager.ts";
+
+export interface FaultHandsOptions {
+  lab: LabFile;
+  paths: LabPaths;
+  world: World;
+  manager: ProcessManager;
+  events: EventLog;
+  leader(): Promise<string | undefined>;
+  podCidrOf(node: string): string | undefined;
+  pullPlug(node: string, processes: string[]): Promise<void>;
+}
+
+/** Does the deeds of faults in a lab (`lab/faults/plan.ts`), and undoes them. */
+export class FaultHands implements Hands {
+  readonly #options: FaultHandsOptions;
+  readonly #children = new Map<string, ChildProcess[]>();
+
+  constructor(options: FaultHandsOptions) {
+    this.#options = options;
+  }
+
+  async facts(about: string): Promise<Facts> {
+    const { lab, manager, leader, podCidrOf } = this.#options;
+    const addresses = addressesOf(lab);
+    const places = new Map(manager.places());
+    const nodes = nodeNames(lab).map((name, i) => ({ name, ip: addresses.inside.node(i + 1) }));
+    const ips = new Map([...placesOf(lab, addresses), ...nodes].map(({ name, ip }) => [name, ip]));
+    return {
+      mode: lab.mode,
+      processes: manager.names(),
+      members: memberNames(lab),
+      nodes: nodes.map(({ name }) => name),
+      leader: /leader|follower/.test(about) ? await leader() : undefined,
+      running: (name) => manager.status().some((each) => each.name === name && each.state === "Running"),
+      placeOf: (process) => places.get(process)!,
+      addressOf: (place) => ips.get(place)!,
+      podCidrOf,
+      callerOf(process) {
+        const place = places.get(process)!;
+        if (process.startsWith("apiserver-")) return "kube-apiserver-etcd-client";
+        if (process.endsWith("/agent")) return `system:node:${place}`;
+        if (process.endsWith("/proxy")) return `system:kube-proxy@${ips.get(place)}`;
+        return process === "proxy" ? "system:kube-proxy" : process.includes("/") ? undefined : `system:kube-${process}`;
+      },
+      noNftables: lab.mode === "netns" && about.includes("drop") ? await this.#noNftables() : undefined,
+      freeMegabytes: Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))![1]) / 1024,
+    };
+  }
+
+  async act(deed: Deed): Promise<string | undefined> {
+    const { manager, lab, paths, pullPlug } = this.#options;
+    switch (deed.type) {
+      case "Signal":
+        return void (await manager.kill(deed.process, deed.signal));
+      case "PullPlug":
+        return void (await pullPlug(deed.node, deed.processes));
+      case "Restart":
+        await manager.stop([deed.process], graceMs);
+        await manager.start(deed.process);
+        return undefined;
+      case "Hook": {
+        const { pid, state } = manager.status().find(({ name }) => name === deed.process)!;
+        if (pid === null) return `${deed.process} is down and takes it when it starts`;
+        if (state === "Stopped") throw new Error(`${deed.process} is paused: its socket hooks do not answer`);
+        await askFaults(faultSocket(lab.slot, deed.process), { set: keyOf(deed), fault: deed.fault });
+        return undefined;
+      }
+      case "Unreach":
+        return this.#run(deed.place, "ip neigh replace", deed.address, `lladdr ${nobody} dev eth0 nud permanent`);
+      case "Blackhole":
+        return this.#run(deed.place, "ip route replace blackhole", deed.cidr);
+      case "Lose":
+        await this.#run(deed.place, "nft add table ip", tableOf(deed));
+        await this.#run(
+          deed.place,
+          "nft add chain ip",
+          tableOf(deed),
+          "out { type filter hook postrouting priority 0 ; }",
+        );
+        await this.#run(
+          ...[deed.place, "nft add rule ip", tableOf(deed)],
+          `out ip daddr ${deed.address} numgen random mod 10000 < ${Math.round(deed.percent * 100)} drop`,
+        );
+        return;
+      case "Corrupt":
+        return corrupt(join(paths.members, deed.member), deed.file, deed.at, deed.bits);
+      case "Wipe":
+        rmSync(join(paths.members, deed.member), { recursive: true, force: true });
+        manager.addArgs(deed.member, ["--initial-cluster-state=existing"]);
+        return undefined;
+      case "Press":
+        return this.#press(deed);
+    }
+  }
+
+  async undo(deed: Deed): Promise<void> {
+    const { manager, lab } = this.#options;
+    switch (deed.type) {
+      case "Signal":
+        return manager.start(deed.process);
+      case "PullPlug":
+        await Promise.all(deed.processes.map((process) => manager.start(process)));
+        return;
+      case "Hook":
+        // It ends with its process.
+        await askFaults(faultSocket(lab.slot, deed.process), { clear: keyOf(deed) }).catch(() => {});
+        return;
+      case "Unreach":
+        return this.#run(deed.place, "ip neigh del", deed.address, "dev eth0").catch(() => {}); // a new place has none
+      case "Blackhole":
+        return this.#run(deed.place, "ip route del blackhole", deed.cidr).catch(() => {});
+      case "Lose":
+        return this.#run(deed.place, "nft delete table ip", tableOf(deed)).catch(() => {});
+      case "Press":
+        return this.#relieve(keyOf(deed));
+    }
+  }
+
+  stamp(): ReturnType<EventLog["now"]> {
+    return this.#options.events.now();
+  }
+
+  tell(type: "Fault" | "Healed", report: FaultReport | HealReport): void {
+    const { id, kind, targets, message } = report;
+    this.#options.events.add(type, targets.join(", "), `${id} ${kind}: ${message}`, report);
+  }
+
+  /** With the lab: what runs in a node would end with it, what runs on the machine would not. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#children.keys()].map((key) => this.#relieve(key)));
+  }
+
+  async #run(place: string, ...words: string[]): Promise<undefined> {
+    const command = [...(await this.#options.world.enter(place)), ...words.join(" ").split(" ")];
+    await promisify(execFile)(command[0]!, command.slice(1));
+  }
+
+  async #noNftables(): Promise<string | undefined> {
+    const { lab } = this.#options;
+    try {
+      await this.#run(memberNames(lab)[0]!, "nft list tables");
+      return undefined;
+    } catch (error) {
+      const { code, stderr } = error as { code?: string; stderr?: string };
+      const why = code === "ENOENT" || /No such file/.test(stderr ?? "") ? "nft is not installed" : stderr?.trim();
+      return `packets cannot be dropped here: ${why}; \`stall\`, \`delay\` and \`partition\` work without it`;
+    }
+  }
+
+  async #press(deed: Deed & { type: "Press" }): Promise<undefined> {
+    const prefix = await this.#options.world.enter(deed.place);
+    const count = deed.what === "cpu" ? deed.amount : 1;
+    const children = Array.from({ length: count }, () => {
+      const script = deed.what === "cpu" ? burn : fill(deed.amount);
+      const command = [...prefix, process.execPath, "-e", script];
+      return spawn(command[0]!, command.slice(1), { stdio: ["pipe", "pipe", "ignore"] });
+    });
+    this.#children.set(keyOf(deed), children);
+    await Promise.all(
+      children.map(async (child) => {
+        child.stdin.on("error", () => {});
+        await Promise.race([once(child.stdout, "data"), once(child, "close")]);
+        if (child.exitCode === null && child.signalCode === null) return;
+        await this.#relieve(keyOf(deed));
+        throw new Error(`cannot put ${deed.what} pressure on ${deed.place}: the process ended at once`);
+      }),
+    );
+    return undefined;
+  }
+
+  async #relieve(key: string): Promise<void> {
+    const children = this.#children.get(key) ?? [];
+    this.#children.delete(key);
+    await Promise.all(
+      children.map(async (child) => {
+        if (child.exitCode !== null || child.signalCode !== null) return;
+        const closed = once(child, "close");
+        const pid = this.#options.world.wrapped ? childOf(child.pid!) : child.pid;
+        if (pid !== undefined) process.kill(pid, "SIGKILL");
+        await closed;
+      }),
+    );
+  }
+}
+
+const graceMs = 5000;
+/** A hardware address that no interface of a lab has: frames to it reach everybody, and nobody takes them. */
+const nobody = "02:00:00:00:0d:ed";
+
+const tableOf = ({ address }: { address: string }) => `kubelab_fault_${address.replaceAll(".", "_")}`;
+
+/** Both say one byte when they are at it, and end when whoever holds the other end of stdin is gone. */
+const untilStdinEnds = "process.stdin.resume().on('close',()=>process.exit());process.stdout.write('.');";
+const burn = `${untilStdinEnds}(function turn(){for(const end=Date.now()+50;Date.now()<end;);setImmediate(turn)})()`;
+const fill = (megabytes: number) =>
+  `const held=[];for(let i=0;i<${megabytes};i++)held.push(Buffer.alloc(1<<20,1));${untilStdinEnds}setInterval(()=>held.length,1e9)`;

@@ -1,0 +1,234 @@
+import { describe, expect, test } from "vitest";
+import { seededRand } from "../../base/rand.ts";
+import { type Facts, planFault } from "./plan.ts";
+import { targetsOf } from "./targets.ts";
+import { type FaultRequest, faultProblems } from "./types.ts";
+
+const processes = [
+  "etcd-1",
+  "etcd-2",
+  "etcd-3",
+  "apiserver-1",
+  "scheduler",
+  "node-1/runtime",
+  "node-1/agent",
+  "node-2/agent",
+];
+const facts: Facts = {
+  mode: "netns",
+  processes,
+  members: ["etcd-1", "etcd-2", "etcd-3"],
+  nodes: ["node-1", "node-2"],
+  leader: "etcd-2",
+  running: () => true,
+  placeOf: (process) => process.replace(/\/.*/, ""),
+  addressOf: (place) => `ip-of-${place}`,
+  podCidrOf: (node) => `pods-of-${node}`,
+  callerOf: (process) => `name-of-${process}`,
+  noNftables: "nft is not installed",
+  freeMegabytes: 4000,
+};
+const plan = (request: object, change: Partial<Facts> = {}, seed = 1) =>
+  planFault(request as FaultRequest, { ...facts, ...change }, seededRand(seed));
+
+describe("whom a text means", () => {
+  const cases: [string, string, string[]][] = [
+    ["a process by its name", "node-1/agent", ["node-1/agent"]],
+    ["a node by its name", "node-2", ["node-2"]],
+    ["the leader of now", "leader", ["etcd-2"]],
+    ["all followers", "followers", ["etcd-1", "etcd-3"]],
+    ["all members", "members", ["etcd-1", "etcd-2", "etcd-3"]],
+    ["the only one of a program", "apiserver", ["apiserver-1"]],
+    ["all of a program", "agents", ["node-1/agent", "node-2/agent"]],
+    ["several, each once", "etcd-1, leader,members", ["etcd-1", "etcd-2", "etcd-3"]],
+  ];
+  test.each(cases)("%s", (_, text, wanted) => {
+    expect(targetsOf(text, { ...facts, rand: seededRand(1) }).map(({ name }) => name)).toEqual(wanted);
+  });
+
+  test("what is drawn is in its set, is the same for the same seed, and differs over seeds", () => {
+    const sets = {
+      follower: ["etcd-1", "etcd-3"],
+      random: facts.members,
+      node: facts.nodes,
+      agent: ["node-1/agent", "node-2/agent"],
+    };
+    for (const [word, set] of Object.entries(sets)) {
+      const draws = Array.from({ length: 40 }, (_, seed) => {
+        const draw = () => targetsOf(word, { ...facts, rand: seededRand(seed) }).map(({ name }) => name);
+        expect(draw()).toEqual(draw());
+        return draw()[0]!;
+      });
+      expect([...new Set(draws)].sort()).toEqual([...set]);
+    }
+  });
+
+  test.each([
+    ["minority", 1],
+    ["majority", 2],
+  ] as const)("a %s of three is %i", (word, count) => {
+    expect(targetsOf(word, { ...facts, rand: seededRand(3) })).toHaveLength(count);
+  });
+
+  test("nobody of that name, and nobody leads", () => {
+    expect(() => targetsOf("etcd-9", { ...facts, rand: seededRand(1) })).toThrow(
+      "no process is named etcd-9; there are: leader, etcd-1",
+    );
+    expect(() => targetsOf("leader", { ...facts, leader: undefined, rand: seededRand(1) })).toThrow(
+      "no member leads at the moment",
+    );
+  });
+});
+
+describe("by which means", () => {
+  const cases: [string, object, Partial<Facts>, string, number][] = [
+    ["a kill of two processes: two signals", { fault: "kill", target: "members" }, {}, "signal", 3],
+    ["a kill of a node: its plug", { fault: "kill", target: "node-1" }, {}, "signal", 1],
+    [
+      "a partition of members in namespaces: both ways",
+      { fault: "partition", target: "etcd-1", peer: "etcd-2" },
+      {},
+      "namespaces",
+      2,
+    ],
+    ["one way", { fault: "partition", target: "etcd-1", peer: "etcd-2", direction: "in" }, {}, "namespaces", 1],
+    [
+      "a node's Pods belong to it",
+      { fault: "partition", target: "etcd-1", peer: "node-1", direction: "out" },
+      {},
+      "namespaces",
+      2,
+    ],
+    [
+      "an isolated member: four others and two nodes with Pods",
+      { fault: "isolate", target: "etcd-1" },
+      {},
+      "namespaces",
+      2 * 6 + 2,
+    ],
+    [
+      "one process of a node: not its network",
+      { fault: "partition", target: "node-1/agent", peer: "apiserver-1" },
+      {},
+      "socket hooks",
+      2,
+    ],
+    [
+      "in mode host: hooks",
+      { fault: "partition", target: "etcd-1", peer: "etcd-2" },
+      { mode: "host" },
+      "socket hooks",
+      2,
+    ],
+    [
+      "a delay: hooks, also in namespaces",
+      { fault: "delay", target: "etcd-1", peer: "etcd-2", ms: 5 },
+      {},
+      "socket hooks",
+      2,
+    ],
+    [
+      "a delay of a node: of those processes of it that call the apiserver",
+      { fault: "delay", target: "node-2", ms: 5 },
+      {},
+      "socket hooks",
+      2,
+    ],
+    [
+      "dropped packets: nftables",
+      { fault: "drop", target: "etcd-1", peer: "etcd-2", percent: 5 },
+      { noNftables: undefined },
+      "nftables",
+      2,
+    ],
+    ["a slow disk: the member itself", { fault: "slow-disk", target: "leader", ms: 5 }, {}, "fault socket", 1],
+    ["a wiped disk: files", { fault: "wipe", target: "leader" }, { running: () => false }, "files", 1],
+    ["pressure: children", { fault: "memory-pressure", target: "node-1", megabytes: 3000 }, {}, "children", 1],
+  ];
+  test.each(cases)("%s", (_, request, change, mechanism, deeds) => {
+    const planned = plan(request, change);
+    expect([planned.mechanism, planned.deeds.length]).toEqual([mechanism, deeds]);
+  });
+
+  test("the server of a connection takes the fault, named after its caller", () => {
+    expect(
+      plan({ fault: "throttle", target: "apiserver", peer: "etcd-1", bytesPerSecond: 9, direction: "out" }).deeds,
+    ).toEqual([
+      {
+        type: "Hook",
+        process: "etcd-1",
+        fault: { type: "throttle", peer: "name-of-apiserver-1", direction: "in", bytesPerSecond: 9 },
+      },
+    ]);
+  });
+
+  test("the byte to corrupt follows from the seed", () => {
+    const deeds = (seed: number) => plan({ fault: "corrupt", target: "etcd-1" }, { running: () => false }, seed).deeds;
+    expect(deeds(5)).toEqual(deeds(5));
+    expect(deeds(5)).not.toEqual(deeds(6));
+  });
+});
+
+describe("refused", () => {
+  const cases: [string, object, Partial<Facts>, string][] = [
+    ["packets without nft", { fault: "drop", target: "etcd-1", percent: 5 }, {}, "nft is not installed"],
+    ["packets in mode host", { fault: "drop", target: "etcd-1", percent: 5 }, { mode: "host" }, "mode host has none"],
+    [
+      "the disk of what has none",
+      { fault: "slow-disk", target: "scheduler", ms: 5 },
+      {},
+      "scheduler is not a member of the store",
+    ],
+    ["the data of one that runs", { fault: "wipe", target: "etcd-1" }, {}, "etcd-1 runs: `kubelab kill etcd-1` first"],
+    [
+      "pressure on what is no node",
+      { fault: "cpu-pressure", target: "etcd-1", processes: 1 },
+      {},
+      "etcd-1 is not a node",
+    ],
+    [
+      "more memory than there is",
+      { fault: "memory-pressure", target: "nodes", megabytes: 2000 },
+      {},
+      "4000 MB is more than three quarters",
+    ],
+    [
+      "a link between two that do not talk",
+      { fault: "delay", target: "node-1", peer: "etcd-1", ms: 5 },
+      {},
+      "nothing with a socket hook connects node-1, etcd-1",
+    ],
+    [
+      "a partition from oneself",
+      { fault: "partition", target: "etcd-1", peer: "etcd-1" },
+      {},
+      "etcd-1 has no other side in etcd-1",
+    ],
+  ];
+  test.each(cases)("%s", (_, request, change, why) => {
+    expect(() => plan(request, change)).toThrow(why);
+  });
+});
+
+describe("a request that is none", () => {
+  const cases: [object, string[]][] = [
+    [{ fault: "kill", target: "leader", seed: 3 }, []],
+    [
+      { fault: "murder", target: "leader" },
+      [expect.stringMatching(/^fault must be one of kill, stop, .*, not "murder"$/) as never],
+    ],
+    [{ fault: "kill" }, ["target is required: a name or a role such as leader"]],
+    [{ fault: "delay", target: "etcd-1" }, ["ms is required: a number from 1 to 3600000"]],
+    [
+      { fault: "delay", target: "etcd-1", ms: "5", direction: "up", speed: 1 },
+      [
+        "speed is not known for delay; allowed: target, seed, peer, direction, ms, jitterMs",
+        'direction must be in or out or both, not "up"',
+        'ms must be a number from 1 to 3600000, not "5"',
+      ],
+    ],
+  ];
+  test.each(cases)("%o", (request, problems) => {
+    expect(faultProblems(request as Record<string, unknown>)).toEqual(problems);
+  });
+});

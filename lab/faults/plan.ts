@@ -1,0 +1,305 @@
+import type { Fault } from "../../base/faults.ts";
+import type { Rand } from "../../base/rand.ts";
+import { type Cast, type Target, targetsOf } from "./targets.ts";
+import { FaultRefused, type FaultRequest, type Mechanism } from "./types.ts";
+
+/** The lab as a fault sees it. */
+export interface Facts extends Omit<Cast, "rand"> {
+  mode: "netns" | "host";
+  running: (process: string) => boolean;
+  /** The network that a process lives in: its own, or its node's. */
+  placeOf: (process: string) => string;
+  /** Of places, inside the lab. */
+  addressOf: (place: string) => string;
+  /** Range of a node's Pods, once it has one. */
+  podCidrOf: (node: string) => string | undefined;
+  /** What the certificate of a process says to whom it calls (`NAME`, or `NAME@ADDRESS` where several share it). */
+  callerOf: (process: string) => string | undefined;
+  /** Why packets cannot be dropped in the lab's namespaces; undefined: they can. */
+  noNftables: string | undefined;
+  freeMegabytes: number;
+}
+
+/** One thing to do, and how it is undone (desk.ts). Two faults may need the same: it stays until neither does. */
+export type Deed =
+  | { type: "Signal"; process: string; signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT" }
+  | { type: "PullPlug"; node: string; processes: string[] }
+  | { type: "Restart"; process: string }
+  /** A fault in a process of ours, over its fault socket. */
+  | { type: "Hook"; process: string; fault: Fault }
+  /** What `place` sends to `address` gets a hardware address that nobody has: it vanishes, and nobody is told. */
+  | { type: "Unreach"; place: string; address: string }
+  | { type: "Blackhole"; place: string; cidr: string }
+  /** Loses so many percent of what `place` sends to `address`. */
+  | { type: "Lose"; place: string; address: string; percent: number }
+  | { type: "Corrupt"; member: string; file: "wal" | "snapshot"; at: number; bits: number }
+  | { type: "Wipe"; member: string }
+  | { type: "Press"; place: string; what: "cpu" | "memory"; amount: number };
+
+/** The same deed of two faults is one. */
+export const keyOf = (deed: Deed): string => JSON.stringify(deed);
+
+export interface Plan {
+  targets: string[];
+  peers: string[];
+  mechanism: Mechanism;
+  message: string;
+  undo: string | null;
+  deeds: Deed[];
+  /** Of `flap`. */
+  period?: { onMs: number; offMs: number };
+}
+
+/** Decides whom and what; throws FaultRefused with the reason when it cannot be done in this lab. */
+export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan {
+  const targets = targetsOf(request.target, { ...facts, rand });
+  const names = targets.map(({ name }) => name);
+  const plan = (mechanism: Mechanism, message: string, undo: string | null, deeds: Deed[]): Plan => ({
+    ...{ targets: names, peers: [], mechanism, message, undo, deeds },
+  });
+  const all = targets.flatMap(({ processes }) => processes);
+  const who = names.join(", ");
+  const signal = (name: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT", undo: string | null) =>
+    plan(
+      "signal",
+      `${name} sent to ${who}`,
+      undo,
+      all.map((process) => ({ type: "Signal", process, signal: name })),
+    );
+  const hooks = (fault: Fault, message: string) =>
+    plan(
+      "fault socket",
+      message,
+      "cleared in the process",
+      all.map((process) => ({ type: "Hook", process, fault })),
+    );
+  switch (request.fault) {
+    case "kill": {
+      const kill = (process: string): Deed => ({ type: "Signal", process, signal: "SIGKILL" });
+      const deeds = targets.flatMap(({ name, node, processes }): Deed[] =>
+        node ? [{ type: "PullPlug", node: name, processes }] : processes.map(kill),
+      );
+      return { ...signal("SIGKILL", "started again"), deeds };
+    }
+    case "stop":
+      return signal("SIGTERM", "started again");
+    case "pause":
+      return signal("SIGSTOP", "SIGCONT");
+    case "resume":
+      return signal("SIGCONT", null);
+    case "restart":
+      return plan(
+        "signal",
+        `${who} restarted`,
+        null,
+        all.map((process) => ({ type: "Restart", process })),
+      );
+    case "partition":
+    case "isolate":
+    case "stall":
+    case "flap":
+    case "delay":
+    case "throttle":
+    case "drop":
+      return planLink(request, targets, facts, rand);
+    case "slow-disk":
+      needMembers(names, facts);
+      return hooks({ type: "slow-sync", ms: request.ms }, `every sync of ${who} takes ${request.ms} ms longer`);
+    case "fail-fsync":
+      needMembers(names, facts);
+      return hooks({ type: "fail-sync" }, `every sync of ${who} fails with EIO`);
+    case "fill-disk":
+      needMembers(names, facts);
+      return hooks({ type: "full-disk" }, `what makes a file of ${who} longer fails with ENOSPC`);
+    case "jump":
+      return hooks(
+        { type: "clock", offsetMs: request.ms, rate: 1 },
+        `the wall clock of ${who} is ${request.ms} ms off`,
+      );
+    case "skew":
+      return hooks(
+        { type: "clock", offsetMs: 0, rate: request.rate },
+        `the wall clock of ${who} runs at ${request.rate}`,
+      );
+    case "corrupt":
+    case "wipe": {
+      needMembers(names, facts);
+      const alive = names.filter((name) => facts.running(name));
+      if (alive.length > 0) throw new FaultRefused(`${alive.join(", ")} runs: \`kubelab kill ${alive[0]}\` first`);
+      const file = request.fault === "corrupt" ? (request.file ?? "wal") : "wal";
+      const deeds = names.map(
+        (member): Deed =>
+          request.fault === "wipe"
+            ? { type: "Wipe", member }
+            : { type: "Corrupt", member, file, at: rand.next(), bits: 1 + rand.below(255) },
+      );
+      const done = request.fault === "wipe" ? `the data of ${who} is deleted` : `a byte of ${who} was changed`;
+      return plan("files", `${done}; this cannot be undone: ${whatHelps}`, null, deeds);
+    }
+    case "cpu-pressure":
+    case "memory-pressure":
+      return planPressure(request, targets, facts);
+  }
+}
+
+const whatHelps = "take the member out of the cluster (etcdctl member remove), add it anew (member add), then start it";
+
+function needMembers(names: string[], { members }: Facts): void {
+  const other = names.find((name) => !members.includes(name));
+  if (other !== undefined)
+    throw new FaultRefused(`${other} is not a member of the store: only members take faults of the disk`);
+}
+
+function planPressure(
+  request: FaultRequest & { fault: "cpu-pressure" | "memory-pressure" },
+  targets: Target[],
+  { mode, freeMegabytes }: Facts,
+): Plan {
+  const other = targets.find(({ node }) => !node);
+  if (other) throw new FaultRefused(`${other.name} is not a node`);
+  const names = targets.map(({ name }) => name);
+  const cpu = request.fault === "cpu-pressure";
+  const amount = cpu ? request.processes : request.megabytes;
+  const most = Math.floor((freeMegabytes * 3) / 4);
+  if (!cpu && amount * names.length > most)
+    throw new FaultRefused(
+      `${amount * names.length} MB is more than three quarters of the memory that is free, ${most} MB`,
+    );
+  const where = mode === "netns" ? names.join(", ") : `the machine, which in mode host is ${names.join(" and ")}`;
+  return {
+    targets: names,
+    peers: [],
+    mechanism: "children",
+    message: cpu ? `${amount} processes use a CPU each on ${where}` : `${amount} MB are in use on ${where}`,
+    undo: "the processes end",
+    deeds: names.map((place) => ({ type: "Press", place, what: cpu ? "cpu" : "memory", amount })),
+  };
+}
+
+type LinkRequest = FaultRequest & {
+  fault: "partition" | "isolate" | "stall" | "flap" | "delay" | "throttle" | "drop";
+  peer?: string;
+};
+
+function planLink(request: LinkRequest, targets: Target[], facts: Facts, rand: Rand): Plan {
+  const { peer = "others", direction = "both", fault } = request;
+  const mine = new Set(targets.flatMap(({ processes }) => processes));
+  const others = peer === "others" || peer === "*" ? everybodyElse(mine, facts) : targetsOf(peer, { ...facts, rand });
+  const peers = others.filter(({ processes }) => !processes.some((process) => mine.has(process)));
+  if (peers.length === 0) throw new FaultRefused(`${request.target} has no other side in ${peer}`);
+  const ways = targets.flatMap((a) =>
+    peers.flatMap((b): [Target, Target][] => [
+      ...(direction === "in" ? [] : [[a, b] as [Target, Target]]),
+      ...(direction === "out" ? [] : [[b, a] as [Target, Target]]),
+    ]),
+  );
+  const [mechanism, deeds] = deedsOf(request, ways, [...targets, ...peers], facts);
+  const side = (list: Target[]) => list.map(({ name }) => name).join(", ");
+  const arrow = { both: "<->", in: "<-", out: "->" }[direction];
+  return {
+    targets: targets.map(({ name }) => name),
+    peers: peers.map(({ name }) => name),
+    mechanism,
+    message: `${effect(request)}: ${side(targets)} ${arrow} ${side(peers)}`,
+    undo: "everything passes again",
+    deeds,
+    ...(fault === "flap" ? { period: { onMs: request.onMs, offMs: request.offMs } } : {}),
+  };
+}
+
+function effect(request: LinkRequest): string {
+  switch (request.fault) {
+    case "delay":
+      return `delayed by ${request.ms} ms${request.jitterMs ? ` and up to ${request.jitterMs} ms more` : ""}`;
+    case "throttle":
+      return `at most ${request.bytesPerSecond} bytes a second`;
+    case "flap":
+      return `cut for ${request.onMs} ms, whole for ${request.offMs} ms, in turn`;
+    case "drop":
+      return `${request.percent} % of the packets dropped`;
+    case "stall":
+      return "stalled";
+    default:
+      return "cut";
+  }
+}
+
+/** Whole machines where there are some: their Pods belong to them. */
+function everybodyElse(mine: Set<string>, { processes, nodes }: Facts): Target[] {
+  const onNodes = nodes.map((name) => ({
+    ...{ name, node: true, processes: processes.filter((each) => each.startsWith(`${name}/`)) },
+  }));
+  const alone = processes.filter((name) => !onNodes.some((node) => node.processes.includes(name)));
+  return [...alone.map((name) => ({ name, node: false, processes: [name] })), ...onNodes].filter(
+    (target) => !target.processes.some((process) => mine.has(process)),
+  );
+}
+
+/**
+ * Packets where the lab has networks of its own and whole places are meant; else the bytes and messages in our own
+ * processes, which alone can be late.
+ */
+function deedsOf(request: LinkRequest, ways: [Target, Target][], all: Target[], facts: Facts): [Mechanism, Deed[]] {
+  const { fault } = request;
+  const shared = all.find(({ name, node }) => !node && facts.placeOf(name) !== name);
+  if (fault === "drop") {
+    if (facts.mode === "host")
+      throw new FaultRefused("packets are dropped in the lab's own networks: mode host has none");
+    if (facts.noNftables !== undefined) throw new FaultRefused(facts.noNftables);
+    if (shared) throw new FaultRefused(`${shared.name} shares the network of its node: name the node instead`);
+    const { percent } = request;
+    return [
+      "nftables",
+      ways.map(([a, b]) => ({ type: "Lose", place: a.name, address: facts.addressOf(b.name), percent })),
+    ];
+  }
+  const slow = fault === "delay" || fault === "throttle";
+  if (facts.mode === "netns" && !slow && shared === undefined)
+    return [
+      "namespaces",
+      ways.flatMap(([a, b]): Deed[] => {
+        const cidr = b.node ? facts.podCidrOf(b.name) : undefined;
+        return [
+          { type: "Unreach", place: a.name, address: facts.addressOf(b.name) },
+          ...(cidr === undefined ? [] : [{ type: "Blackhole", place: a.name, cidr } as const]),
+        ];
+      }),
+    ];
+  const deeds = ways.flatMap(([a, b]) =>
+    a.processes.flatMap((from) => b.processes.flatMap((to) => hooksOf(request, from, to, facts))),
+  );
+  const sides = all.map(({ name }) => name).join(", ");
+  if (deeds.length === 0) throw new FaultRefused(`nothing with a socket hook connects ${sides} with one another`);
+  return ["socket hooks", deeds];
+}
+
+/** Of one way. Between members the sender takes it; of a client and its server, the server. */
+function hooksOf(request: LinkRequest, from: string, to: string, facts: Facts): Deed[] {
+  const hook = (process: string, peer: string, direction: "in" | "out"): Deed => {
+    return { type: "Hook", process, fault: faultOf(request, peer, direction) };
+  };
+  const isMember = (name: string) => facts.members.includes(name);
+  if (isMember(from) && isMember(to)) return [hook(from, to, "out")];
+  const serves = (server: string, client: string) =>
+    isMember(server) ? isApiserver(client) : isApiserver(server) && !isMember(client);
+  if (serves(to, from)) return many(facts.callerOf(from), (name) => hook(to, name, "in"));
+  if (serves(from, to)) return many(facts.callerOf(to), (name) => hook(from, name, "out"));
+  return [];
+}
+
+const isApiserver = (name: string) => name.startsWith("apiserver-");
+const many = <T>(name: string | undefined, make: (name: string) => T): T[] => (name === undefined ? [] : [make(name)]);
+
+function faultOf(request: LinkRequest, peer: string, direction: "in" | "out"): Fault {
+  const way = { peer, direction };
+  switch (request.fault) {
+    case "delay":
+      return { type: "delay", ...way, ms: request.ms, jitterMs: request.jitterMs ?? 0 };
+    case "throttle":
+      return { type: "throttle", ...way, bytesPerSecond: request.bytesPerSecond };
+    case "stall":
+      return { type: "stall", ...way };
+    default:
+      return { type: "block", ...way };
+  }
+}

@@ -1,0 +1,90 @@
+import type { Rand } from "../../base/rand.ts";
+import { FaultRefused } from "./types.ts";
+
+/** What targets are looked up in. */
+export interface Cast {
+  /** All processes, as the supervisor calls them: `etcd-1`, `node-2/agent`. */
+  processes: readonly string[];
+  members: readonly string[];
+  nodes: readonly string[];
+  /** The member that leads now. */
+  leader: string | undefined;
+  rand: Rand;
+}
+
+/** `name`: as it was asked. `node`: a whole machine was meant, not its processes one by one. */
+export interface Target {
+  name: string;
+  node: boolean;
+  processes: string[];
+}
+
+/**
+ * Whom a text means; several with commas. Each is the name of a process or of a node, or a role:
+ *
+ *     leader, follower, followers      of the store, as it is now; `follower` is one that is drawn
+ *     member, random, members          one of all, drawn; all
+ *     minority, majority               so many members, drawn
+ *     node, nodes                      a drawn one; all
+ *     apiserver, controller-manager, scheduler, agent, runtime, proxy     one that is drawn; with an s: all
+ */
+export function targetsOf(text: string, cast: Cast): Target[] {
+  const all = text.split(",").flatMap((word) => one(word.trim(), cast));
+  return all.filter(({ name }, i) => all.findIndex((other) => other.name === name) === i);
+}
+
+function one(word: string, { processes, members, nodes, leader, rand }: Cast): Target[] {
+  const drawn = <T>(list: readonly T[]): T[] => (list.length === 0 ? [] : [list[rand.below(list.length)]!]);
+  const some = (count: number) => shuffled(members, rand).slice(0, count).sort();
+  const followers = members.filter((name) => name !== leader);
+  const quorum = (members.length >> 1) + 1;
+  const named = (): readonly string[] => {
+    switch (word) {
+      case "leader":
+        if (leader === undefined) throw new FaultRefused("no member leads at the moment");
+        return [leader];
+      case "follower":
+      case "followers":
+        if (leader === undefined) throw new FaultRefused("no member leads at the moment, so none follows");
+        return word === "follower" ? drawn(followers) : followers;
+      case "random":
+      case "member":
+        return drawn(members);
+      case "members":
+        return members;
+      case "minority":
+        return some(members.length - quorum);
+      case "majority":
+        return some(quorum);
+      case "node":
+        return drawn(nodes);
+      case "nodes":
+        return nodes;
+    }
+    if (processes.includes(word) || nodes.includes(word)) return [word];
+    const ofProgram = (program: string) =>
+      processes.filter((name) => name === program || name.endsWith(`/${program}`) || isNumbered(name, program));
+    const exact = ofProgram(word);
+    return exact.length > 0 ? drawn(exact) : word.endsWith("s") ? ofProgram(word.slice(0, -1)) : [];
+  };
+  const names = named();
+  if (names.length === 0)
+    throw new FaultRefused(`no process is named ${word}; there are: leader, ${processes.join(", ")}`);
+  return names.map((name) => {
+    const node = nodes.includes(name);
+    return { name, node, processes: node ? processes.filter((each) => each.startsWith(`${name}/`)) : [name] };
+  });
+}
+
+const isNumbered = (name: string, program: string) =>
+  name.startsWith(`${program}-`) && /^\d+$/.test(name.slice(program.length + 1));
+
+/** Fisher and Yates. */
+function shuffled<T>(list: readonly T[], rand: Rand): T[] {
+  const result = [...list];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = rand.below(i + 1);
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}
