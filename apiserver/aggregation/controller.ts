@@ -6,10 +6,10 @@ import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Cluster } from "../admission/cluster.ts";
 import { definitionsPrefix } from "../crd/definitions.ts";
-import { timestamp } from "../registry/context.ts";
 import { remove } from "../registry/delete.ts";
 import { modify } from "../registry/modify.ts";
 import { onChange } from "../registry/on-change.ts";
@@ -158,7 +158,7 @@ export class ApiServicesController {
   async #tell(service: APIService, { status, reason, message }: Finding): Promise<void> {
     const before = availability(service);
     if (before?.status === status && before.reason === reason && before.message === message) return;
-    const now = timestamp(this.#registry.context.clock.now());
+    const now = formatTime(this.#registry.context.clock.now());
     await this.#change(service, "status", (object) => {
       const old = availability(object);
       const lastTransitionTime = old?.status === status ? (old.lastTransitionTime ?? now) : now;

@@ -9,8 +9,8 @@ import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Logger } from "../../base/logger.ts";
-import { timestamp } from "../registry/context.ts";
 import { deleteCollection } from "../registry/delete-collection.ts";
 import { modify } from "../registry/modify.ts";
 import { onChange } from "../registry/on-change.ts";
@@ -45,7 +45,7 @@ export class DefinitionsController {
     const all = stored.map((one) => one.parse() as CustomResourceDefinition);
     let pending = false;
     for (const definition of all) {
-      const now = timestamp(clock.now());
+      const now = formatTime(clock.now());
       if (definition.metadata.deletionTimestamp === undefined) {
         const status = statusOfDefinition(definition, all, now);
         if (sameJson(status, definition.status)) continue;

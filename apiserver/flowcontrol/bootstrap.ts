@@ -1,9 +1,4 @@
-import type {
-  FlowSchema,
-  PriorityLevelConfiguration,
-  ResourcePolicyRule,
-  Subject,
-} from "../../api/generated/flowcontrol-v1.ts";
+import type { FlowSchema, PriorityLevelConfiguration, Subject } from "../../api/generated/flowcontrol-v1.ts";
 import { FlowSchemas, PriorityLevelConfigurations } from "../../api/generated/resources.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
@@ -28,117 +23,71 @@ function levels(): PriorityLevelConfiguration[] {
   const exempt = { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } };
   return [
     { metadata: { name: "exempt" }, spec: exempt },
-    ...Object.entries(limited).map(([name, [nominalConcurrencyShares, lendablePercent, queues, handSize]]) => ({
-      metadata: { name },
-      spec: {
-        type: "Limited",
-        limited: {
-          nominalConcurrencyShares,
-          lendablePercent,
-          limitResponse: queues
-            ? { type: "Queue", queuing: { queues, handSize: handSize!, queueLengthLimit: 50 } }
-            : { type: "Reject" },
-        },
-      },
-    })),
+    ...Object.entries(limited).map(([name, [nominalConcurrencyShares, lendablePercent, queues, handSize]]) => {
+      const queuing = { queues: queues!, handSize: handSize!, queueLengthLimit: 50 };
+      const limitResponse = queues ? { type: "Queue", queuing } : { type: "Reject" };
+      return {
+        metadata: { name },
+        spec: { type: "Limited", limited: { nominalConcurrencyShares, lendablePercent, limitResponse } },
+      };
+    }),
   ];
 }
 
-const user = (name: string): Subject => ({ kind: "User", user: { name } });
-const group = (name: string): Subject => ({ kind: "Group", group: { name } });
-const account = (name: string): Subject => ({
-  kind: "ServiceAccount",
-  serviceAccount: { name, namespace: "kube-system" },
-});
-const everyone = [group("system:unauthenticated"), group("system:authenticated")];
-const on = (verbs: string[], apiGroup: string, resources: string[], clusterScope = false): ResourcePolicyRule => ({
-  verbs,
-  apiGroups: [apiGroup],
-  resources,
-  namespaces: ["*"],
-  ...(clusterScope ? { clusterScope } : {}),
-});
-const all = { ...on(["*"], "*", ["*"], true) };
-const elections = ["get", "create", "update"];
-const leases = on(elections, "coordination.k8s.io", ["leases"]);
+/**
+ * A line a schema: name, level, precedence, what distinguishes flows, subjects (`g:` a group, `u:` a user, `sa:` an account
+ * in kube-system), and behind a bar its rules, as verbs, group and resources; without, it takes everything.
+ */
+const schemas = `
+probes exempt 2 - g:system:unauthenticated,g:system:authenticated | get url /healthz,/readyz,/livez
+exempt exempt 1 - g:system:masters
+system-leader-election leader-election 100 ByUser u:system:kube-controller-manager,u:system:kube-scheduler,sa:* | get,create,update coordination.k8s.io leases
+endpoint-controller workload-high 150 ByUser u:system:kube-controller-manager,sa:endpoint-controller,sa:endpointslicemirroring-controller | get,create,update core endpoints
+workload-leader-election leader-election 200 ByUser sa:* | get,create,update core endpoints,configmaps; get,create,update coordination.k8s.io leases
+system-node-high node-high 400 ByUser g:system:nodes | * core nodes,nodes/status cluster; * coordination.k8s.io leases
+system-nodes system 500 ByUser g:system:nodes
+kube-controller-manager workload-high 800 ByNamespace u:system:kube-controller-manager
+kube-scheduler workload-high 800 ByNamespace u:system:kube-scheduler
+kube-system-service-accounts workload-high 900 ByNamespace sa:*
+service-accounts workload-low 9000 ByUser g:system:serviceaccounts
+global-default global-default 9900 ByUser g:system:unauthenticated,g:system:authenticated
+catch-all catch-all 10000 ByUser g:system:unauthenticated,g:system:authenticated`;
 
-/** Name, level, precedence, what distinguishes flows, subjects; resource rules unless it takes everything. */
-const schemas: [string, string, number, "ByUser" | "ByNamespace" | "", Subject[], ResourcePolicyRule[]?][] = [
-  ["exempt", "exempt", 1, "", [group("system:masters")]],
-  [
-    "system-leader-election",
-    "leader-election",
-    100,
-    "ByUser",
-    [user("system:kube-controller-manager"), user("system:kube-scheduler"), account("*")],
-    [leases],
-  ],
-  [
-    "endpoint-controller",
-    "workload-high",
-    150,
-    "ByUser",
-    [
-      user("system:kube-controller-manager"),
-      account("endpoint-controller"),
-      account("endpointslicemirroring-controller"),
-    ],
-    [on(elections, "", ["endpoints"])],
-  ],
-  [
-    "workload-leader-election",
-    "leader-election",
-    200,
-    "ByUser",
-    [account("*")],
-    [on(elections, "", ["endpoints", "configmaps"]), leases],
-  ],
-  [
-    "system-node-high",
-    "node-high",
-    400,
-    "ByUser",
-    [group("system:nodes")],
-    [on(["*"], "", ["nodes", "nodes/status"], true), on(["*"], "coordination.k8s.io", ["leases"])],
-  ],
-  ["system-nodes", "system", 500, "ByUser", [group("system:nodes")]],
-  ["kube-controller-manager", "workload-high", 800, "ByNamespace", [user("system:kube-controller-manager")]],
-  ["kube-scheduler", "workload-high", 800, "ByNamespace", [user("system:kube-scheduler")]],
-  ["kube-system-service-accounts", "workload-high", 900, "ByNamespace", [account("*")]],
-  ["service-accounts", "workload-low", 9000, "ByUser", [group("system:serviceaccounts")]],
-  ["global-default", "global-default", 9900, "ByUser", everyone],
-  ["catch-all", "catch-all", 10_000, "ByUser", everyone],
-];
+const everything = "* * * cluster; * url *";
 
-function flowSchemas(): FlowSchema[] {
-  const probes = { verbs: ["get"], nonResourceURLs: ["/healthz", "/readyz", "/livez"] };
-  return [
-    {
-      metadata: { name: "probes" },
-      spec: {
-        priorityLevelConfiguration: { name: "exempt" },
-        matchingPrecedence: 2,
-        rules: [{ subjects: everyone, nonResourceRules: [probes] }],
-      },
+function flowSchemaOf(line: string): FlowSchema {
+  const [head, rules = everything] = line.split(" | ") as [string, string?];
+  const [name, level, precedence, type, subjects] = head.split(" ") as [string, string, string, string, string];
+  const lists = rules.split("; ").map((rule) => rule.split(" ").map((word) => word.split(",")));
+  const resourceRules = lists.flatMap(([verbs, group, resources, cluster]) => {
+    if (group![0] === "url") return [];
+    const apiGroups = group!.map((name) => (name === "core" ? "" : name));
+    return { verbs, apiGroups, resources, namespaces: ["*"], ...(cluster ? { clusterScope: true } : {}) };
+  });
+  const nonResourceRules = lists.flatMap(([verbs, group, nonResourceURLs]) =>
+    group![0] === "url" ? { verbs, nonResourceURLs } : [],
+  );
+  const rule = {
+    subjects: subjects.split(",").map(subjectOf),
+    ...(resourceRules.length > 0 ? { resourceRules } : {}),
+    ...(nonResourceRules.length > 0 ? { nonResourceRules } : {}),
+  };
+  return {
+    metadata: { name },
+    spec: {
+      priorityLevelConfiguration: { name: level },
+      matchingPrecedence: Number(precedence),
+      ...(type === "-" ? {} : { distinguisherMethod: { type } }),
+      rules: [rule],
     },
-    ...schemas.map(([name, level, matchingPrecedence, type, subjects, resourceRules]) => ({
-      metadata: { name },
-      spec: {
-        priorityLevelConfiguration: { name: level },
-        matchingPrecedence,
-        ...(type ? { distinguisherMethod: { type } } : {}),
-        rules: [
-          resourceRules
-            ? { subjects, resourceRules }
-            : {
-                subjects,
-                resourceRules: [all],
-                nonResourceRules: [{ verbs: ["*"], nonResourceURLs: ["*"] }],
-              },
-        ],
-      },
-    })),
-  ];
+  } as FlowSchema;
+}
+
+function subjectOf(text: string): Subject {
+  const name = text.slice(text.indexOf(":") + 1);
+  if (text.startsWith("g:")) return { kind: "Group", group: { name } };
+  if (text.startsWith("u:")) return { kind: "User", user: { name } };
+  return { kind: "ServiceAccount", serviceAccount: { name, namespace: "kube-system" } };
 }
 
 /** Levels first: schemas name them. */
@@ -150,7 +99,8 @@ export function wantedFlowControl(): Wanted[] {
       const annotated = { ...object, metadata: { ...metadata, annotations: { [autoupdate]: "true" } } };
       return { type, object: annotated, reconcile: (existing) => reconcile(existing, annotated) };
     };
-  return [...levels().map(wanted(PriorityLevelConfigurations)), ...flowSchemas().map(wanted(FlowSchemas))];
+  const flowSchemas = schemas.trim().split("\n").map(flowSchemaOf);
+  return [...levels().map(wanted(PriorityLevelConfigurations)), ...flowSchemas.map(wanted(FlowSchemas))];
 }
 
 /**

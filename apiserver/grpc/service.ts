@@ -1,5 +1,4 @@
 import type { TLSSocket } from "node:tls";
-import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import { failure, type StatusError, serviceUnavailable, statusOf } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
@@ -52,34 +51,30 @@ export function addApiService(
   server: GrpcFront,
   { chain, peers, identify, remotes, discovery, clock }: GrpcParts,
 ): void {
-  /** The APIResourceList of a version of a group. */
-  const resourcesOf = async (request: ApiRequest): Promise<Answer> => {
-    const path = pathOf(request.target);
-    const { group, version } = request.target;
+  /** What is not the registry's to answer, once the chain lets it through. */
+  const beside = async (
+    request: ApiRequest,
+    what: Parameters<Chain["handlePath"]>[1],
+    serve: () => Answer | Promise<Answer>,
+  ): Promise<Answer> => {
     let answer: Answer | undefined;
-    await chain.handlePath(request, { method: "GET", path }, async () => {
-      const remote = remotes.version(group, version);
-      if (remote && !isCurrent(remote)) throw serviceUnavailable("service unavailable");
-      const list = { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${group}/${version}` };
-      const text = remote
-        ? JSON.stringify({ ...list, resources: remote.discovered!.resources })
-        : discovery.current.legacy.get(path);
-      if (text === undefined) throw failure(404, "NotFound", "the server could not find the requested resource");
-      const object = { bytes: Buffer.from(text), parse: () => JSON.parse(text) };
-      answer = { type: "Object", code: 200, resource: undefined, object };
+    await chain.handlePath(request, what, async () => {
+      answer = await serve();
       return 200;
     });
     return answer!;
   };
-
-  /** What another server serves. */
-  const ask = async (service: APIService, request: ApiRequest): Promise<Answer> => {
-    let answer: Answer | undefined;
-    await chain.handlePath(request, request, async () => {
-      answer = await remotes.ask(service, request, clock);
-      return 200;
-    });
-    return answer!;
+  /** The APIResourceList of a version of a group. */
+  const resourcesOf = ({ group, version }: Target, path: string): Answer => {
+    const remote = remotes.version(group, version);
+    if (remote && !isCurrent(remote)) throw serviceUnavailable("service unavailable");
+    const list = { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${group}/${version}` };
+    const text = remote
+      ? JSON.stringify({ ...list, resources: remote.discovered!.resources })
+      : discovery.current.legacy.get(path);
+    if (text === undefined) throw failure(404, "NotFound", "the server could not find the requested resource");
+    const object = { bytes: Buffer.from(text), parse: () => JSON.parse(text) };
+    return { type: "Object", code: 200, resource: undefined, object };
   };
 
   const call = async (
@@ -105,10 +100,14 @@ export function addApiService(
         warnings: [],
         userAgent: componentOf(user.name),
       };
-      if (verb === "get" && request.target.resource === "" && request.target.version !== "")
-        return await resourcesOf(request);
-      const remote = remotes.version(request.target.group, request.target.version);
-      return await (remote ? ask(remote.service, request) : chain.handle(request));
+      const { group, version, resource } = request.target;
+      if (verb === "get" && resource === "" && version !== "") {
+        const path = pathOf(request.target);
+        return await beside(request, { method: "GET", path }, () => resourcesOf(request.target, path));
+      }
+      const remote = remotes.version(group, version)?.service;
+      if (remote) return await beside(request, request, () => remotes.ask(remote, request, clock));
+      return await chain.handle(request);
     } catch (error) {
       throw toGrpcError(error);
     }

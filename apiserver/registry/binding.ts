@@ -2,9 +2,10 @@ import type { Binding, Pod } from "../../api/generated/core-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import { forbiddenField, required } from "../../apimachinery/field-error.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Target } from "../request.ts";
 import { attributesOf } from "./admit.ts";
-import { type Context, timestamp } from "./context.ts";
+import type { Context } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
 
@@ -52,7 +53,7 @@ export async function bind(
       const scheduled = {
         type: "PodScheduled",
         status: "True" as const,
-        lastTransitionTime: timestamp(context.clock.now()),
+        lastTransitionTime: formatTime(context.clock.now()),
       };
       const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
       pod.status = { ...pod.status, conditions: [...others, scheduled] };

@@ -58,11 +58,6 @@ export async function live(context: Context, resource: Resource, target: Target)
   return stored;
 }
 
-/** RFC 3339 in seconds, as metav1.Time is written. */
-export function timestamp(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}
-
 export const withoutRevision = (object: KubernetesObject): KubernetesObject => {
   const { resourceVersion: _, ...metadata } = object.metadata;
   return { ...object, metadata };

@@ -1,11 +1,12 @@
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { alreadyExists, badRequest, generateNameConflict, invalid } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { type Asking, attributesOf } from "./admit.ts";
 import { commit } from "./commit.ts";
-import { type Context, keyOf, timestamp } from "./context.ts";
+import { type Context, keyOf } from "./context.ts";
 import { type FieldOwner, ownFields } from "./field-manager.ts";
 
 export interface WriteOptions extends FieldOwner, Asking {}
@@ -28,7 +29,7 @@ export async function create(
     let next = structuredClone(object);
     if (generated !== undefined) next.metadata.name = generateName(generated, (bound) => context.rand.below(bound));
     next.metadata.uid = context.rand.uuid();
-    next.metadata.creationTimestamp = timestamp(context.clock.now());
+    next.metadata.creationTimestamp = formatTime(context.clock.now());
     delete next.metadata.deletionTimestamp;
     delete next.metadata.deletionGracePeriodSeconds;
     delete next.metadata.generation;

@@ -3,10 +3,11 @@ import { forbiddenField, invalidValue, notSupported } from "../../apimachinery/f
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Body, Options, Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { type Asking, attributesOf } from "./admit.ts";
-import { type Context, timestamp } from "./context.ts";
+import type { Context } from "./context.ts";
 import { decodeObject, isDryRun, parseInteger } from "./decode.ts";
 import { hasFinalizers, isNamespace, withPropagation } from "./finalizers.ts";
 import { gone, modify } from "./modify.ts";
@@ -58,7 +59,7 @@ export function nextOfDelete(
   checkPreconditions(resource, old, options);
   const next = structuredClone(old);
   const { metadata } = next;
-  if (metadata.deletionTimestamp === undefined) resource.prepareForDelete?.(next, timestamp(now));
+  if (metadata.deletionTimestamp === undefined) resource.prepareForDelete?.(next, formatTime(now));
   const finalizers = withPropagation(metadata.finalizers ?? [], propagationPolicy(options));
   if (finalizers.length > 0) metadata.finalizers = finalizers;
   else delete metadata.finalizers;
@@ -77,12 +78,12 @@ function marked(object: KubernetesObject, graceSeconds: number, now: number): Ku
   const { metadata } = object;
   if (isNamespace(object)) {
     // As upstream: a Namespace has no grace period; it stays until its content is gone.
-    metadata.deletionTimestamp ??= timestamp(now);
+    metadata.deletionTimestamp ??= formatTime(now);
     object.status = { ...object.status, phase: "Terminating" };
     return object;
   }
   if (metadata.deletionTimestamp === undefined) metadata.generation = (metadata.generation ?? 0) + 1;
-  metadata.deletionTimestamp = timestamp(now + graceSeconds * 1000);
+  metadata.deletionTimestamp = formatTime(now + graceSeconds * 1000);
   metadata.deletionGracePeriodSeconds = graceSeconds;
   return object;
 }

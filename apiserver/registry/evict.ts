@@ -6,9 +6,10 @@ import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { badRequest, failure, forbidden, isConflict, tooManyRequests } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Body, Target } from "../request.ts";
 import { attributesOf } from "./admit.ts";
-import { type Context, live, prefixOfList, prefixOfResource, timestamp } from "./context.ts";
+import { type Context, live, prefixOfList, prefixOfResource } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
 import { isDryRun } from "./decode.ts";
 import { checkPreconditions, remove } from "./delete.ts";
@@ -39,7 +40,7 @@ export async function evict(
   /** Marks the Pod as disrupted, for whoever counts failures, and deletes it. */
   const removeAt = async (resourceVersion: string | undefined) => {
     const preconditions = { ...(resourceVersion ? { resourceVersion } : {}), ...options.preconditions };
-    const now = timestamp(context.clock.now());
+    const now = formatTime(context.clock.now());
     const mark = (pod: KubernetesObject) => {
       checkPreconditions(pods, pod, { preconditions });
       return disrupted(pod as Pod, now);
@@ -112,7 +113,7 @@ async function evictRunning(
     }
   }
   const target: Target = { ...budgets, namespace, name, subresource: "status" };
-  const now = timestamp(context.clock.now());
+  const now = formatTime(context.clock.now());
   await modify(context, budgets, target, (old) => charged(old as PodDisruptionBudget, pod.metadata.name, now), dryRun);
   await removeAt(undefined);
 }

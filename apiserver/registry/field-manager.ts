@@ -8,8 +8,9 @@ import type { KubernetesObject, ManagedFieldsEntry } from "../../apimachinery/ob
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import type { Message } from "../../apimachinery/schema/table.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { ApiRequest } from "../request.ts";
-import { type Context, timestamp } from "./context.ts";
+import type { Context } from "./context.ts";
 import { apiVersionOf } from "./decode.ts";
 import { fromStored } from "./versions.ts";
 
@@ -47,7 +48,7 @@ export function messageOf(resource: Resource): Message {
 
 export function writerOf({ clock }: Context, resource: Resource, subresource: string, manager: string): Writer {
   const resetFields = resetFieldsOf(resource, subresource);
-  return { manager, apiVersion: apiVersionOf(resource), subresource, now: timestamp(clock.now()), resetFields };
+  return { manager, apiVersion: apiVersionOf(resource), subresource, now: formatTime(clock.now()), resetFields };
 }
 
 /** Sets managedFields of what is about to replace `old`, which is undefined for a new object. */

@@ -2,10 +2,11 @@ import type { Resource } from "../../api/resource.ts";
 import { invalidValue } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
+import { formatTime } from "../../apimachinery/time.ts";
 import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { attributesOf } from "./admit.ts";
-import { type Context, timestamp } from "./context.ts";
+import type { Context } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { keepTimes, ownFields } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
@@ -73,7 +74,7 @@ export async function next(
   const part = resource.parts?.[target.subresource];
   const prepare = () => {
     resource.defaults(object);
-    if (part) part.prepare(object, old, timestamp(context.clock.now()));
+    if (part) part.prepare(object, old, formatTime(context.clock.now()));
     else if (status) resource.prepareForStatusUpdate(object, old);
     else resource.prepareForUpdate(object, old);
   };
