@@ -42,6 +42,18 @@ export const createdColumn: Column<KubernetesObject> = column(
   { type: "date" },
 );
 
+interface Replicated {
+  spec: { replicas?: number };
+  status?: { readyReplicas?: number };
+}
+
+export const readyColumn = <T extends Replicated>(): Column<T> =>
+  column(
+    "Ready",
+    ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
+    "Ready of those wanted.",
+  );
+
 /** Containers and images of a template, for `-o wide`. */
 export const templateColumns = <T extends { spec: { template?: PodTemplateSpec } }>(): Column<T>[] =>
   containerColumns((o) => o.spec.template);
@@ -74,6 +86,10 @@ export const labelsText = (labels: Record<string, string> | undefined): string =
   );
 
 export const join = (list: readonly string[] | undefined): string => list?.join(",") ?? "";
+
+/** Where a balancer is reached. */
+export const pointsOf = (balancer: { ingress?: { ip?: string; hostname?: string }[] } | undefined): string[] =>
+  [...new Set(balancer?.ingress?.map(({ ip, hostname }) => ip || hostname || ""))].filter(Boolean).sort();
 
 /** Upstream's word for nothing. */
 export const orNone = (text: string | undefined): string => text || "<none>";

@@ -7,9 +7,16 @@ import { resources } from "./resources.ts";
 
 /** The example of a kind with its spec changed: what upstream says to it. */
 const row = (kind: string) => resources().find((r) => r.kind === kind)!;
+const spec = { containers: [{ name: "c", image: "i" }] };
+const labels = { app: "a" };
+const templated = { spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec } } };
+const plain: Record<string, object> = {
+  ...{ Pod: { spec }, Deployment: templated, ReplicaSet: templated, Service: { spec: { ports: [{ port: 80 }] } } },
+  ...{ Node: { spec: {} }, Namespace: { spec: {} }, Secret: {}, EndpointSlice: {} },
+};
 const make = (kind: string, change: object = {}): KubernetesObject => {
-  const [, example] = Object.entries(examples).find(([title]) => title.endsWith(` ${kind}`))!;
-  const { spec, ...rest } = structuredClone(example.body) as { spec?: object };
+  const [, example] = Object.entries(examples).find(([title]) => title.endsWith(` ${kind}`)) ?? [];
+  const { spec, ...rest } = structuredClone(example?.body ?? plain[kind]) as { spec?: object };
   const metadata = { name: "x", uid: "u", ...(row(kind).namespaced ? { namespace: "default" } : {}) };
   const changed = spec ? { ...rest, spec: { ...spec, ...change } } : { ...rest, ...change };
   const object = { metadata, ...changed } as KubernetesObject;
@@ -69,7 +76,150 @@ describe("every problem is told, with its path", () => {
       [
         'spec.limits[0].min[cpu]: Invalid value: "2": min value 2 is greater than max value 1',
         'spec.limits[0].defaultRequest[cpu]: Invalid value: "1": min value 2 is greater than default request value 1',
-        'spec.limits[0].default[cpu]: Invalid value: "1": min value 2 is greater than default value 1',
+        'spec.limits[0].default[cpu]: Invalid value: "2": min value 2 is greater than default value 1',
+      ],
+    ],
+    [
+      "limits of what there is not, and a ratio that no Pod can have",
+      "LimitRange",
+      {
+        limits: [
+          { type: "Nodes", max: { gpus: "1" } },
+          { type: "Pod", min: { cpu: "1" }, max: { cpu: "2" }, maxLimitRequestRatio: { cpu: "3" } },
+          { type: "Container", default: { "a.io/gpu": "2" }, defaultRequest: { "a.io/gpu": "1" } },
+        ],
+      },
+      [
+        'spec.limits[0].type: Invalid value: "Nodes": must be a standard limit type or fully qualified',
+        'spec.limits[0].max[gpus]: Invalid value: "gpus": must be a standard resource type or fully qualified',
+        'spec.limits[1].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000',
+        'spec.limits[2].defaultRequest[a.io/gpu]: Invalid value: "1": default value 2 must equal to defaultRequest value 1 in a.io/gpu',
+      ],
+    ],
+    [
+      "scopes that say nothing about what is limited",
+      "ResourceQuota",
+      {
+        hard: { cpu: "1", things: "1" },
+        scopes: ["BestEffort"],
+        scopeSelector: { matchExpressions: [{ scopeName: "Terminating", operator: "In", values: [] }] },
+      },
+      [
+        'spec.hard[things]: Invalid value: "things": must be a standard resource type or fully qualified',
+        'spec.hard[things]: Invalid value: "things": must be a standard resource for quota',
+        'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+        expect.stringContaining(
+          "spec.scopeSelector.matchExpressions.operator: Invalid value: \"In\": must be 'Exists' when",
+        ),
+        "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+      ],
+    ],
+    [
+      "containers that share devices, and pages that are none",
+      "Pod",
+      {
+        containers: [
+          {
+            name: "c",
+            image: "i",
+            resources: {
+              requests: { "a.io/gpu": "1", "b.io/gpu": "1500m", "hugepages-2Mi": "3Mi", gpu: "1" },
+              limits: { "a.io/gpu": "2", "hugepages-2Mi": "3Mi", gpu: "1" },
+            },
+          },
+        ],
+      },
+      [
+        ...["limits", "requests"].flatMap((kind) => [
+          `${kind}[hugepages-2Mi]: Invalid value: "3Mi": 3Mi is not positive integer multiple of hugepages-2Mi`,
+          `${kind}[gpu]: Invalid value: "gpu": must be a standard resource type or fully qualified`,
+          `${kind}[gpu]: Invalid value: "gpu": must be a standard resource for containers`,
+          ...(kind === "requests" ? ['requests[b.io/gpu]: Invalid value: "1500m": must be an integer'] : []),
+        ]),
+        'requests: Invalid value: "1": must be equal to a.io/gpu limit of 2',
+        "limits: Required value: Limit must be set for non overcommitable resources",
+      ]
+        .map((text) => `spec.containers[0].resources.${text}`)
+        .concat("spec.containers[0].resources: Forbidden: HugePages require cpu or memory"),
+    ],
+    [
+      "a node with one taint twice, and half a Pod's room",
+      "Node",
+      {
+        taints: [
+          { key: "a", effect: "NoSchedule" },
+          { key: "a", effect: "NoSchedule" },
+          { key: "b", effect: "Never" },
+        ],
+      },
+      [
+        'metadata.taints[1]: Duplicate value: {"key":"a","effect":"NoSchedule"}: taints must be unique by key and effect pair',
+        'metadata.taints[2].effect: Unsupported value: "Never": supported values: "NoSchedule", "PreferNoSchedule", "NoExecute"',
+      ],
+    ],
+    [
+      "addresses of another family, and ports of one name",
+      "EndpointSlice",
+      {
+        addressType: "IPv6",
+        ports: [{ port: 1 }, { port: 2 }],
+        endpoints: [{ addresses: ["10.0.0.1"], hints: { forZones: [{ name: "a" }, { name: "a" }] } }],
+      },
+      [
+        'ports[1].name: Duplicate value: ""',
+        'endpoints[0].addresses[0]: Invalid value: "10.0.0.1": must be a valid IPv6 address',
+        'endpoints[0].hints.forZones[1].name: Duplicate value: "a"',
+      ],
+    ],
+    [
+      "a class for a place twice",
+      "StorageClass",
+      {
+        allowedTopologies: [
+          {
+            matchLabelExpressions: [
+              { key: "zone", values: ["a", "a"] },
+              { key: "zone", values: [] },
+            ],
+          },
+        ],
+      },
+      [
+        'allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: "a"',
+        "allowedTopologies[0].matchLabelExpressions[1].values: Required value",
+        'allowedTopologies[0].matchLabelExpressions[1].key: Duplicate value: "zone"',
+      ],
+    ],
+    [
+      "a volume that is attached to nothing by nobody",
+      "VolumeAttachment",
+      { attacher: "", source: { persistentVolumeName: "" } },
+      [
+        "spec.attacher: Required value",
+        "spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName",
+        "spec.attacher: Required value",
+        expect.stringMatching(/^spec.source.persistentVolumeName: Invalid value: "": a lowercase RFC 1123 subdomain/),
+      ] as string[],
+    ],
+    [
+      "a claim of two sources",
+      "PersistentVolumeClaim",
+      {
+        dataSource: { kind: "PersistentVolumeClaim", name: "a" },
+        dataSourceRef: { kind: "PersistentVolumeClaim", name: "b" },
+        volumeAttributesClassName: "A",
+      },
+      [
+        'spec: Invalid value: "spec.dataSource": must match dataSourceRef',
+        expect.stringMatching(/^spec.volumeAttributesClassName: Invalid value: "A": a lowercase/) as string,
+      ],
+    ],
+    [
+      "a login that is no JSON",
+      "Secret",
+      { type: "kubernetes.io/dockerconfigjson", data: { ".dockerconfigjson": Buffer.from("[]").toString("base64") } },
+      [
+        'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": json: cannot unmarshal array into Go value of type map[string]interface {}',
       ],
     ],
     [
@@ -122,7 +272,7 @@ describe("every problem is told, with its path", () => {
       { rules: [{ http: { paths: [{ path: "/a/../b", pathType: "Prefix", backend: {} }] } }] },
       [
         `spec.rules[0].http.paths[0].path: Invalid value: "/a/../b": must not contain '/../'`,
-        "spec.rules[0].http.paths[0].backend: Required value: resource or service backend is required",
+        `spec.rules[0].http.paths[0].backend: Invalid value: "": resource or service backend is required`,
       ],
     ],
     [
@@ -225,6 +375,147 @@ describe("what may not change", () => {
     ],
   ])("%s", (_, kind, change, expected) => {
     expect(row(kind).validateUpdate(make(kind, change), make(kind)).map(errorText)).toEqual([expected]);
+  });
+});
+
+describe("a status", () => {
+  const replicas = "cannot be greater than status.replicas";
+  test.each<[string, string, object, object, string[]]>([
+    [
+      "counts no more ready Pods than there are",
+      "Deployment",
+      { replicas: 1, readyReplicas: 2, availableReplicas: 3, collisionCount: 1 },
+      { collisionCount: 2 },
+      [
+        `readyReplicas: Invalid value: 2: ${replicas}`,
+        `availableReplicas: Invalid value: 3: ${replicas}`,
+        "availableReplicas: Invalid value: 3: cannot be greater than readyReplicas",
+        "collisionCount: Invalid value: 1: cannot be decremented",
+      ],
+    ],
+    [
+      "counts nothing below zero",
+      "ReplicaSet",
+      { replicas: 1, fullyLabeledReplicas: -1 },
+      {},
+      ["fullyLabeledReplicas: Invalid value: -1: must be greater than or equal to 0"],
+    ],
+    [
+      "of a StatefulSet has its own words",
+      "StatefulSet",
+      { replicas: 2, availableReplicas: 1 },
+      {},
+      ["availableReplicas: Invalid value: 1: cannot be greater than status.readyReplicas"],
+    ],
+    [
+      "is Active as long as nobody deletes",
+      "Namespace",
+      { phase: "Terminating" },
+      {},
+      ["Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"],
+    ],
+    [
+      "has balancers where there are some",
+      "Service",
+      { loadBalancer: { ingress: [{ ip: "1.2.3.4", ipMode: "VIP" }] } },
+      {},
+      ["loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'"],
+    ],
+    [
+      "names hosts by their names",
+      "Ingress",
+      { loadBalancer: { ingress: [{ ip: "x", hostname: "1.2.3.4" }] } },
+      {},
+      [
+        'loadBalancer.ingress[0].ip: Invalid value: "x": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+        'loadBalancer.ingress[0].hostname: Invalid value: "1.2.3.4": must be a DNS name, not an IP address',
+      ],
+    ],
+    [
+      "says what of a quota is used, in whole Pods",
+      "ResourceQuota",
+      { used: { pods: "1500m" } },
+      {},
+      ['used[pods]: Invalid value: "1500m": must be an integer'],
+    ],
+    [
+      "of a node names each address once",
+      "Node",
+      {
+        addresses: [
+          { type: "InternalIP", address: "a" },
+          { type: "InternalIP", address: "a" },
+        ],
+        capacity: { pods: "0.5" },
+      },
+      {},
+      [
+        'capacity.pods: Invalid value: "0.5": must be an integer',
+        'addresses[1]: Duplicate value: {"type":"InternalIP","address":"a"}',
+      ],
+    ],
+    [
+      "of a Pod has one address a family, and ends once",
+      "Pod",
+      {
+        podIPs: [{ ip: "10.0.0.1" }, { ip: "10.0.0.2" }],
+        hostIPs: [{ ip: "10.0.0.3" }],
+        conditions: [{ type: "my ready", status: "True" }],
+        ephemeralContainerStatuses: [{ name: "e", state: { running: {} } }],
+      },
+      { ephemeralContainerStatuses: [{ name: "e", state: { terminated: { exitCode: 0 } } }] },
+      [
+        expect.stringMatching(/^conditions\[0\].Type: Invalid value: "my ready": name part must consist/) as string,
+        "ephemeralContainerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state",
+        'podIPs: Invalid value: [{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]: may specify no more than one IP for each IP family',
+        'hostIPs[0].ip: Invalid value: "10.0.0.3": must be equal to `hostIP`',
+      ],
+    ],
+  ])("%s", (_, kind, status, before, expected) => {
+    const [object, old] = [status, before].map((given) => ({ ...make(kind), status: given }) as KubernetesObject);
+    const texts = row(kind).validateStatusUpdate(object!, old!).map(errorText);
+    expect(texts.map((text) => text.replace(/^status\./, ""))).toEqual(expected);
+  });
+});
+
+describe("a gated Pod may be steered, but only narrower", () => {
+  const gate = { schedulingGates: [{ name: "a.io/gate" }] };
+  const onto = (...keys: string[]) => ({
+    affinity: {
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [{ matchExpressions: keys.map((key) => ({ key, operator: "Exists" })) }],
+        },
+      },
+    },
+  });
+  test.each<[string, object, object, string[]]>([
+    ["a label more", { nodeSelector: { a: "b" } }, { nodeSelector: { a: "b", c: "d" } }, []],
+    [
+      "another label",
+      { nodeSelector: { a: "b" } },
+      { nodeSelector: { a: "c" } },
+      [
+        'spec.nodeSelector: Invalid value: {"a":"c"}: only additions to spec.nodeSelector are allowed (no mutations or deletions)',
+      ],
+    ],
+    ["a demand more", onto("a"), onto("a", "b"), []],
+    ["where there was none", {}, onto("a"), []],
+    [
+      "another demand",
+      onto("a"),
+      onto("b"),
+      [expect.stringContaining("only additions are allowed (no mutations or deletions)") as string],
+    ],
+    [
+      "a gate more",
+      {},
+      { schedulingGates: [{ name: "a.io/gate" }, { name: "a.io/new" }] },
+      ["spec.schedulingGates[1].name: Forbidden: only deletion is allowed, but found new scheduling gate 'a.io/new'"],
+    ],
+  ])("%s", (_, before, after, expected) => {
+    const [pod, old] = [after, before].map((change) => make("Pod", { ...gate, ...change }));
+    expect(row("Pod").validateUpdate(pod!, old!).map(errorText)).toEqual(expected);
   });
 });
 

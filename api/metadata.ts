@@ -57,21 +57,19 @@ export function* validateMetaParts(meta: Partial<ObjectMeta>, path = "metadata")
       `Only one reference can have Controller set to true. Found "true" in references for ${controllers[0]} and ${controllers[1]}`,
     );
   const finalizers = meta.finalizers ?? [];
-  for (const finalizer of finalizers) {
-    yield* shaped(child(path, "finalizers"), finalizer, qualifiedName);
-    if (!finalizer.includes("/") && !standardFinalizers.has(finalizer))
-      yield invalidValue(
-        child(path, "finalizers"),
-        finalizer,
-        "name is neither a standard finalizer name nor is it fully qualified",
-      );
-  }
+  for (const finalizer of finalizers) yield* validateFinalizer(finalizer, child(path, "finalizers"));
   if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion"))
     yield invalidValue(
       child(path, "finalizers"),
       finalizers,
       "finalizer orphan and foregroundDeletion cannot be both set",
     );
+}
+
+export function* validateFinalizer(name: string, at: string): Problems {
+  yield* shaped(at, name, qualifiedName);
+  if (!name.includes("/") && !standardFinalizers.has(name))
+    yield invalidValue(at, name, "name is neither a standard finalizer name nor is it fully qualified");
 }
 
 const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
@@ -108,11 +106,12 @@ export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, pat
 export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
   sameJson(value, old) ? [] : [invalidValue(path, value ?? null, immutable)];
 
-/** The three validations of a kind, from the rules of its metadata and its own: of an object, and of a change. */
+/** The three validations of a kind, from the rules of its metadata and its own: of an object, of a change, of a status. */
 export const rules = <T extends KubernetesObject>(
   meta: MetaRules,
   own: (object: T) => Iterable<FieldError> = () => [],
   change: (object: T, old: T) => Iterable<FieldError> = () => [],
+  status: (object: T, old: T) => Iterable<FieldError> = () => [],
 ) => ({
   *validate(object: T): Problems {
     yield* validateObjectMeta(object.metadata, meta);
@@ -123,7 +122,10 @@ export const rules = <T extends KubernetesObject>(
     yield* own(object);
     yield* change(object, old);
   },
-  validateStatusUpdate: (object: T, old: T): Problems => validateObjectMetaUpdate(object.metadata, old.metadata),
+  *validateStatusUpdate(object: T, old: T): Problems {
+    yield* validateObjectMetaUpdate(object.metadata, old.metadata);
+    yield* status(object, old);
+  },
 });
 
 export const namespaced: MetaRules = { namespaced: true };

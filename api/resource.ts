@@ -139,6 +139,7 @@ export function defineResource<T extends KubernetesObject>(type: ResourceType<T>
     categories: [],
     storagePrefix: type.resource,
     selectableFields: [],
+    defaults: () => {},
     fields: () => ({}),
     unconditionalUpdate: true,
     createOnUpdate: false,
@@ -163,6 +164,7 @@ type Shared =
   | "categories"
   | "storagePrefix"
   | "selectableFields"
+  | "defaults"
   | "fields"
   | "unconditionalUpdate"
   | "createOnUpdate"

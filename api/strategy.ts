@@ -71,12 +71,15 @@ export const startingStatus = (make: (object: KubernetesObject) => object) => ({
   },
 });
 
-/** Kinds with a status that count no generation. */
-export const statusOnly = {
-  prepareForCreate: resetStatus<WithStatus>,
-  prepareForUpdate: keepStatus<WithStatus>,
-  prepareForStatusUpdate: keepAllButStatus<WithStatus>,
-};
+/** Kinds with a status that count no generation; it is never absent if `make` gives a new object's. */
+export const statusOnly = <T extends WithStatus>(make?: (object: T) => NonNullable<T["status"]>) => ({
+  prepareForCreate(object: T): void {
+    if (make) object.status = make(object);
+    else resetStatus(object);
+  },
+  prepareForUpdate: keepStatus<T>,
+  prepareForStatusUpdate: keepAllButStatus<T>,
+});
 
 /** Kinds without a status whose `generation` counts all but metadata. */
 export const generationOnly = { prepareForCreate: startGeneration, prepareForUpdate: countGeneration };

@@ -112,9 +112,16 @@ export const validatingAdmissionPolicyBindings: Resource<ValidatingAdmissionPoli
   },
 );
 
-function paramText(ref: ParamRef | undefined): string {
-  if (!ref) return unset;
-  return ref.namespace ? `${ref.namespace}/${ref.name ?? "*"}` : (ref.name ?? "*");
+/** Selectors as Go prints them. */
+function paramText({ name, namespace, selector }: Partial<ParamRef> = {}): string {
+  if (name) return `${namespace || "*"}/${name}`;
+  if (!selector) return unset;
+  const labels = Object.entries(selector.matchLabels ?? {}).map(([key, value]) => `${key}: ${value},`);
+  const expressions = (selector.matchExpressions ?? []).map(
+    ({ key, operator, values = [] }) =>
+      `LabelSelectorRequirement{Key:${key},Operator:${operator},Values:[${values.join(" ")}],},`,
+  );
+  return `&LabelSelector{MatchLabels:map[string]string{${labels.sort().join("")}},MatchExpressions:[]LabelSelectorRequirement{${expressions.join("")}},}`;
 }
 
 const actions = ["Audit", "Deny", "Warn"];

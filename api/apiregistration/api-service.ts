@@ -5,7 +5,7 @@ import type { APIService, APIServiceCondition } from "../generated/apiregistrati
 import { APIServices } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { statusOnly } from "../strategy.ts";
 
 /** A group and version, and who serves it: ourselves, or a Service behind apiserver/aggregation. */
 export const apiServices: Resource<APIService> = defineResource(APIServices, {
@@ -16,12 +16,9 @@ export const apiServices: Resource<APIService> = defineResource(APIServices, {
   defaults({ spec }) {
     if (spec.service) spec.service.port ??= 443;
   },
-  prepareForCreate(service) {
-    const { creationTimestamp } = service.metadata;
-    service.status = service.spec.service ? {} : { conditions: [availableLocally(creationTimestamp!)] };
-  },
-  prepareForUpdate: keepStatus,
-  prepareForStatusUpdate: keepAllButStatus,
+  ...statusOnly<APIService>(({ metadata, spec }) =>
+    spec.service ? {} : { conditions: [availableLocally(metadata.creationTimestamp!)] },
+  ),
   validate,
   *validateUpdate(service, old) {
     yield* validateObjectMetaUpdate(service.metadata, old.metadata);

@@ -1,5 +1,5 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ControllerRevision } from "../generated/apps-v1.ts";
 import { ControllerRevisions } from "../generated/resources.ts";
 import { immutableField, namespaced, rules } from "../metadata.ts";
@@ -14,7 +14,7 @@ export const controllerRevisions: Resource<ControllerRevision> = defineResource(
   columns: [
     nameColumn,
     column("Controller", controller, "Whose revision it is."),
-    column("Revision", ({ revision }) => revision, "Its number.", integer),
+    column("Revision", ({ revision }) => revision, "Its number."),
     ageColumn,
   ],
 });

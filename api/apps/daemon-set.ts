@@ -9,7 +9,7 @@ import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
-import { validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { validateCollisions, validateCounts, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 /** Counts changes of the template; apps/v1 carries it as an annotation. */
 const templateGeneration = "deprecated.daemonset.template.generation";
@@ -38,7 +38,11 @@ export const daemonSets: Resource<DaemonSet> = defineResource(DaemonSets, {
     count(set, generationOf(old) + (changed ? 1 : 0));
   },
   prepareForStatusUpdate: keepAllButStatus,
-  ...rules(namespaced, validateSpec, validateSelectorUpdate),
+  ...rules(namespaced, validateSpec, validateSelectorUpdate, function* ({ status }, old) {
+    const nodes = "currentNumberScheduled numberMisscheduled desiredNumberScheduled numberReady observedGeneration";
+    yield* validateCounts(status, `${nodes} updatedNumberScheduled numberAvailable numberUnavailable`);
+    yield* validateCollisions(status, old.status);
+  }),
   columns: [
     nameColumn,
     column("Desired", ({ status }) => status?.desiredNumberScheduled ?? 0, "Nodes that should have a Pod.", integer),

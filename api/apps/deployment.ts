@@ -1,14 +1,20 @@
 import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { ageColumn, column, nameColumn, readyColumn, selectorText, templateColumns, wide } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
 import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
-import { countGeneration, keepAllButStatus, keepStatus, resetStatus, startGeneration } from "../strategy.ts";
-import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { countGeneration, keepAllButStatus, keepStatus, specAndStatus } from "../strategy.ts";
+import {
+  templatedScale,
+  validateCollisions,
+  validateCounts,
+  validateSelectorUpdate,
+  validateTemplated,
+} from "./template-rules.ts";
 
 export const deployments: Resource<Deployment> = defineResource(Deployments, {
   shortNames: ["deploy"],
@@ -25,10 +31,7 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
     spec.progressDeadlineSeconds ??= 600;
     defaultTemplate(spec);
   },
-  prepareForCreate(deployment) {
-    resetStatus(deployment);
-    startGeneration(deployment);
-  },
+  prepareForCreate: specAndStatus.prepareForCreate,
   prepareForUpdate(deployment, old) {
     keepStatus(deployment, old);
     countGeneration(deployment, old);
@@ -41,16 +44,16 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
     if (old.metadata.labels) deployment.metadata.labels = old.metadata.labels;
     else delete deployment.metadata.labels;
   },
-  ...rules(namespaced, validateSpec, validateSelectorUpdate),
+  ...rules(namespaced, validateSpec, validateSelectorUpdate, function* ({ status }, old) {
+    const parts = "updatedReplicas readyReplicas availableReplicas";
+    yield* validateCounts(status, `observedGeneration replicas ${parts} unavailableReplicas`, parts, "readyReplicas");
+    yield* validateCollisions(status, old.status);
+  }),
   columns: [
     nameColumn,
-    column(
-      "Ready",
-      ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
-      "Ready Pods out of those wanted.",
-    ),
-    column("Up-to-date", ({ status }) => status?.updatedReplicas ?? 0, "Pods of the newest template.", integer),
-    column("Available", ({ status }) => status?.availableReplicas ?? 0, "Pods ready for minReadySeconds.", integer),
+    readyColumn<Deployment>(),
+    column("Up-to-date", ({ status }) => status?.updatedReplicas ?? 0, "Pods of the newest template."),
+    column("Available", ({ status }) => status?.availableReplicas ?? 0, "Pods ready for minReadySeconds."),
     ageColumn,
     ...templateColumns<Deployment>(),
     column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),

@@ -5,8 +5,8 @@ import { ReplicaSets } from "../generated/resources.ts";
 import { notNegative } from "../int-or-percent.ts";
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
-import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
-import { templatedScale, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { startingStatus } from "../strategy.ts";
+import { templatedScale, validateReplicas, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
   shortNames: ["rs"],
@@ -19,15 +19,7 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
     spec.replicas ??= 1;
     defaultTemplate(spec);
   },
-  prepareForCreate(set) {
-    set.status = { replicas: 0 };
-    startGeneration(set);
-  },
-  prepareForUpdate(set, old) {
-    keepStatus(set, old);
-    countGeneration(set, old);
-  },
-  prepareForStatusUpdate: keepAllButStatus,
+  ...startingStatus(() => ({ replicas: 0 })),
   ...rules(
     namespaced,
     function* (set: ReplicaSet) {
@@ -35,6 +27,7 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
       yield* validateTemplated(set, "ReplicaSet");
     },
     validateSelectorUpdate,
+    ({ status }) => validateReplicas(status),
   ),
   columns: [
     nameColumn,

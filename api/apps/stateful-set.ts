@@ -8,15 +8,18 @@ import {
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, templateColumns } from "../columns.ts";
+import { ageColumn, nameColumn, readyColumn, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { StatefulSet } from "../generated/apps-v1.ts";
 import { StatefulSets } from "../generated/resources.ts";
 import { atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
+import { rules } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
-import { templatedScale, validateTemplated } from "./template-rules.ts";
+import { templatedScale, validateCollisions, validateCounts, validateTemplated } from "./template-rules.ts";
+
+/** Its name is in its Pods' hostnames. */
+const named = { namespaced: true, name: dns1123Label };
 
 export const statefulSets: Resource<StatefulSet> = defineResource(StatefulSets, {
   shortNames: ["sts"],
@@ -49,17 +52,12 @@ export const statefulSets: Resource<StatefulSet> = defineResource(StatefulSets, 
     }
   },
   ...startingStatus(() => ({ replicas: 0 })),
-  ...rules(namespaced, validateSpec, onlySomeChange),
-  columns: [
-    nameColumn,
-    column(
-      "Ready",
-      ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
-      "Ready Pods out of those wanted.",
-    ),
-    ageColumn,
-    ...templateColumns<StatefulSet>(),
-  ],
+  ...rules(named, validateSpec, onlySomeChange, function* ({ status }, old) {
+    const parts = "readyReplicas currentReplicas updatedReplicas availableReplicas";
+    yield* validateCounts(status, `replicas ${parts} observedGeneration`, parts, "status.readyReplicas");
+    yield* validateCollisions(status, old.status);
+  }),
+  columns: [nameColumn, readyColumn<StatefulSet>(), ageColumn, ...templateColumns<StatefulSet>()],
 });
 
 function* validateSpec(set: StatefulSet): Problems {

@@ -62,6 +62,28 @@ export function* validateLongRunning(template: PodTemplateSpec | undefined, kind
 export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): FieldError[] =>
   sameJson(spec.selector, old.spec.selector) ? [] : [invalidValue("spec.selector", spec.selector ?? null, immutable)];
 
+/** Counters of a status: none is below zero, and none of `parts` above the Pods that there are. */
+export function* validateCounts(status: object | undefined, counters: string, parts = "", ready = ""): Problems {
+  const of = (key: string) => (status as Record<string, number | undefined> | undefined)?.[key] ?? 0;
+  for (const key of counters.split(" ")) yield* notNegative(of(key), `status.${key}`);
+  for (const key of parts.split(" ").filter((part) => of(part) > of("replicas")))
+    yield invalidValue(`status.${key}`, of(key), "cannot be greater than status.replicas");
+  if (ready && of("availableReplicas") > of("readyReplicas"))
+    yield invalidValue("status.availableReplicas", of("availableReplicas"), `cannot be greater than ${ready}`);
+}
+
+/** Of ReplicaSets and ReplicationControllers. */
+export const validateReplicas = (status: object | undefined): Problems => {
+  const parts = "fullyLabeledReplicas readyReplicas availableReplicas";
+  return validateCounts(status, `replicas ${parts} observedGeneration`, parts, "readyReplicas");
+};
+
+export function* validateCollisions(now: { collisionCount?: number } = {}, old: typeof now = {}): Problems {
+  const { collisionCount: count = 0 } = now;
+  yield* notNegative(count, "status.collisionCount");
+  if (count < (old.collisionCount ?? 0)) yield invalidValue("status.collisionCount", count, "cannot be decremented");
+}
+
 /** What a Scale shows of its object's metadata. */
 export function scaleMetadata({ name, namespace, uid, resourceVersion, creationTimestamp }: ObjectMeta): ObjectMeta {
   const given = Object.entries({ namespace, uid, resourceVersion, creationTimestamp }).filter(

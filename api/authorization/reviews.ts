@@ -15,7 +15,6 @@ const review = <T extends KubernetesObject>(type: ResourceType<T>): Resource<T> 
   defineResource(type, {
     verbs: ["create"],
     virtual: true,
-    defaults: () => {},
     validate: () => [],
     validateUpdate: () => [],
     columns: [nameColumn, createdColumn],

@@ -1,4 +1,5 @@
-import { ageColumn, column, integer, nameColumn, unset } from "../columns.ts";
+import { validateCounts } from "../apps/template-rules.ts";
+import { ageColumn, column, nameColumn, unset } from "../columns.ts";
 import type {
   HorizontalPodAutoscaler,
   HPAScalingRules,
@@ -11,7 +12,7 @@ import { AutoscalingV2HorizontalPodAutoscalers } from "../generated/resources.ts
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
-import { validateAutoscaler } from "./validation.ts";
+import { sources, validateAutoscaler } from "./validation.ts";
 
 /** autoscaling/v2, which is also how they are stored. */
 export const horizontalPodAutoscalers: Resource<HorizontalPodAutoscaler> = defineResource(
@@ -40,18 +41,17 @@ export const horizontalPodAutoscalers: Resource<HorizontalPodAutoscaler> = defin
         policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
       });
     },
-    ...statusOnly,
-    prepareForCreate(autoscaler) {
-      autoscaler.status = { desiredReplicas: 0 };
-    },
-    ...rules(namespaced, validateAutoscaler),
+    ...statusOnly<HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 })),
+    ...rules(namespaced, validateAutoscaler, undefined, ({ status }) =>
+      validateCounts(status, "currentReplicas desiredReplicas"),
+    ),
     columns: [
       nameColumn,
       column("Reference", ({ spec: { scaleTargetRef: r } }) => `${r?.kind ?? ""}/${r?.name ?? ""}`, "What it scales."),
       column("Targets", targets, "Measured values, and those aimed at."),
       column("MinPods", ({ spec }) => String(spec.minReplicas ?? unset), "The fewest Pods."),
-      column("MaxPods", ({ spec }) => spec.maxReplicas ?? 0, "The most Pods.", integer),
-      column("Replicas", ({ status }) => status?.currentReplicas ?? 0, "Pods there are.", integer),
+      column("MaxPods", ({ spec }) => spec.maxReplicas ?? 0, "The most Pods."),
+      column("Replicas", ({ status }) => status?.currentReplicas ?? 0, "Pods there are."),
       ageColumn,
     ],
   },
@@ -74,28 +74,19 @@ function targets({ spec, status }: HorizontalPodAutoscaler): string {
   return `${texts.join(", ")}${more}`;
 }
 
-function metricText(metric: MetricSpec, status: MetricStatus | undefined): string {
-  switch (metric.type) {
-    case "Resource":
-      return `${metric.resource?.name}: ${valueText(metric.resource?.target, status?.resource?.current)}`;
-    case "ContainerResource":
-      return `${metric.containerResource?.name}: ${valueText(metric.containerResource?.target, status?.containerResource?.current)}`;
-    case "Pods":
-      return valueText(metric.pods?.target, status?.pods?.current);
-    case "Object":
-      return valueText(metric.object?.target, status?.object?.current);
-    case "External":
-      return valueText(metric.external?.target, status?.external?.current);
-    default:
-      return "<unknown type>";
-  }
+function metricText({ type, ...metric }: MetricSpec, status: MetricStatus | undefined): string {
+  const key = sources[type];
+  const { target, ...source } = metric[key] ?? {};
+  if (!target) return "<unknown type>";
+  const { current } = status?.[key] ?? {};
+  if ("name" in source) return `${source.name}: ${valueText(target, current, "")}`;
+  return valueText(target, current, type === "Pods" ? "" : " (avg)");
 }
 
-function valueText(target: MetricTarget | undefined, current: MetricValueStatus | undefined): string {
-  if (target?.averageUtilization !== undefined) {
-    const now = current?.averageUtilization;
-    return `${now === undefined ? "<unknown>" : `${now}%`}/${target.averageUtilization}%`;
-  }
-  if (target?.averageValue !== undefined) return `${current?.averageValue ?? "<unknown>"}/${target.averageValue}`;
-  return `${current?.value ?? "<unknown>"}/${target?.value ?? "<auto>"}`;
+function valueText(target: MetricTarget, current: MetricValueStatus | undefined, average: string): string {
+  const percent = (value: number | undefined, none: string) => (value === undefined ? none : `${value}%`);
+  if (target.averageValue !== undefined)
+    return `${current?.averageValue ?? "<unknown>"}/${target.averageValue}${average}`;
+  if (target.value !== undefined) return `${current?.value ?? "<unknown>"}/${target.value}`;
+  return `${percent(current?.averageUtilization, "<unknown>")}/${percent(target.averageUtilization, "<auto>")}`;
 }

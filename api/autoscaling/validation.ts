@@ -41,7 +41,7 @@ function* validateReference(reference: CrossVersionObjectReference | undefined, 
   for (const key of ["kind", "name"] as const) yield* requiredName(`${at}.${key}`, reference?.[key], pathSegmentName);
 }
 
-const sources = {
+export const sources = {
   Object: "object",
   Pods: "pods",
   Resource: "resource",

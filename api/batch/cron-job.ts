@@ -1,4 +1,5 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { age } from "../../apimachinery/time.ts";
 import {
   ageColumn,
@@ -16,7 +17,7 @@ import { oneOf } from "../core/container-validation.ts";
 import type { CronJob } from "../generated/batch-v1.ts";
 import { CronJobs } from "../generated/resources.ts";
 import { notNegative } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
+import { rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
 import { parseSchedule } from "./cron-schedule.ts";
@@ -40,7 +41,7 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
     defaultJobTemplate(spec.jobTemplate.spec);
   },
   ...startingStatus(() => ({})),
-  ...rules(namespaced, (job) => [...validateSpec(job), ...validateName(job)]),
+  ...rules({ namespaced: true, name: cronJobName }, validateSpec),
   columns: [
     nameColumn,
     column("Schedule", ({ spec }) => spec.schedule ?? "", "When it runs."),
@@ -63,8 +64,8 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
   ],
 });
 
-function* validateName({ metadata: { name = "" } }: CronJob): Problems {
-  if (name.length > maxName) yield invalidValue("metadata.name", name, "must be no more than 52 characters");
+function cronJobName(name: string): string[] {
+  return [...dns1123Subdomain(name), ...(name.length > maxName ? [`must be no more than ${maxName} bytes`] : [])];
 }
 
 function* validateSpec({ spec }: CronJob): Problems {

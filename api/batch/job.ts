@@ -6,7 +6,7 @@ import { ageColumn, column, nameColumn, selectorText, templateColumns, wide } fr
 import type { Job } from "../generated/batch-v1.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { Jobs } from "../generated/resources.ts";
-import { immutableField, namespaced, rules, validateObjectMetaUpdate } from "../metadata.ts";
+import { immutableField, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { specAndStatus, startGeneration } from "../strategy.ts";
 import { defaultJobSpec, defaultJobTemplate } from "./job-defaults.ts";
@@ -31,11 +31,7 @@ export const jobs: Resource<Job> = defineResource(Jobs, {
     generateSelector(job);
     defaultLabels(job);
   },
-  ...rules(namespaced, (job) => [...validateGeneratedSelector(job), ...validateJobSpec(job.spec, "spec")], onlySome),
-  *validateStatusUpdate(job, old) {
-    yield* validateObjectMetaUpdate(job.metadata, old.metadata);
-    yield* validateJobStatus(job, old);
-  },
+  ...rules(namespaced, validate, onlySome, validateJobStatus),
   columns: [
     nameColumn,
     column("Status", jobStatus, "Where the Job is in its life."),
@@ -65,6 +61,11 @@ function generateSelector({ metadata, spec }: Job): void {
 function defaultLabels({ metadata, spec }: Job): void {
   const labels = spec.template.metadata?.labels;
   if (labels && !Object.keys(metadata.labels ?? {}).length) metadata.labels = { ...labels };
+}
+
+function* validate(job: Job): Problems {
+  yield* validateGeneratedSelector(job);
+  yield* validateJobSpec(job.spec, "spec");
 }
 
 function* validateGeneratedSelector({ metadata, spec }: Job): Problems {

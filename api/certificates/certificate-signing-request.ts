@@ -20,7 +20,6 @@ export const certificateSigningRequests: Resource<CertificateSigningRequest> = d
     parts: { approval, status: statusPart },
     selectableFields: ["spec.signerName"],
     fields: ({ spec }) => ({ "spec.signerName": spec.signerName ?? "" }),
-    defaults: () => {},
     prepareForCreate(request, creator) {
       request.status = {};
       for (const key of ["username", "uid", "groups", "extra"] as const) delete request.spec[key];

@@ -8,7 +8,6 @@ import { defineResource, type Resource } from "../resource.ts";
 export const leases: Resource<Lease> = defineResource(Leases, {
   createOnUpdate: true,
   unconditionalUpdate: false,
-  defaults: () => {},
   ...rules(namespaced, validateSpec),
   columns: [nameColumn, column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it."), ageColumn],
 });

@@ -4,7 +4,7 @@ import { ComponentStatuses } from "../generated/resources.ts";
 import { defineResource, type Resource } from "../resource.ts";
 
 /** Kinds that are asked or told, and never stored. */
-const virtual = { virtual: true, defaults: () => {}, validate: () => [], validateUpdate: () => [] } as const;
+const virtual = { virtual: true, validate: () => [], validateUpdate: () => [] } as const;
 
 const healthy = ({ conditions }: ComponentStatus): ComponentCondition | undefined =>
   conditions?.find(({ type }) => type === "Healthy");

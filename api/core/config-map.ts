@@ -1,10 +1,10 @@
 import { forbiddenField, invalidValue, type Problems, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ConfigMap } from "../generated/core-v1.ts";
 import { ConfigMaps } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 
 /** Of all values together, for ConfigMaps and Secrets. */
@@ -15,14 +15,8 @@ const count = ({ data, binaryData }: ConfigMap) =>
 
 export const configMaps: Resource<ConfigMap> = defineResource(ConfigMaps, {
   shortNames: ["cm"],
-  defaults: () => {},
-  validate: (map) => [...validateObjectMeta(map.metadata, { namespaced: true }), ...validateData(map)],
-  validateUpdate: (map, old) => [
-    ...validateObjectMetaUpdate(map.metadata, old.metadata),
-    ...frozen(map, old, ["data", "binaryData"]),
-    ...validateData(map),
-  ],
-  columns: [nameColumn, column("Data", count, "How many keys it has.", integer), ageColumn],
+  ...rules(namespaced, validateData, (map, old) => frozen(map, old, ["data", "binaryData"])),
+  columns: [nameColumn, column("Data", count, "How many keys it has."), ageColumn],
 });
 
 /** Once `immutable` is set, it and the data stay. */

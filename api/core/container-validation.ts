@@ -10,15 +10,8 @@ import {
   shaped,
   uniqueName,
 } from "../../apimachinery/field-error.ts";
-import {
-  configMapKey,
-  dns1123Label,
-  envVarName,
-  portName,
-  portNumber,
-  qualifiedName,
-} from "../../apimachinery/names.ts";
-import { compareQuantities, parseQuantity } from "../../apimachinery/quantity.ts";
+import { configMapKey, dns1123Label, envVarName, portName, portNumber } from "../../apimachinery/names.ts";
+import { compareQuantities } from "../../apimachinery/quantity.ts";
 import type {
   Container,
   ContainerPort,
@@ -29,6 +22,7 @@ import type {
   ResourceRequirements,
 } from "../generated/core-v1.ts";
 import { validateContainerSecurity } from "./pod-rules.ts";
+import { isOvercommitAllowed, validateAmount, validateContainerResource, validateHugePages } from "./resource-names.ts";
 import { relativePath } from "./volume-sources.ts";
 
 /** The rules of a Pod's containers: upstream's validateContainers and validateInitContainers. */
@@ -178,20 +172,28 @@ const fieldPath = new RegExp(
   `^(${fieldPaths.map((p) => p.replace(".", "\\.")).join("|")}|metadata\\.(labels|annotations)\\['.+'\\])$`,
 );
 
-function* validateResources(resources: ResourceRequirements | undefined, path: string): Problems {
-  for (const kind of ["limits", "requests"] as const)
-    for (const [name, quantity] of Object.entries(resources?.[kind] ?? {})) {
+function* validateResources({ limits = {}, requests = {} }: ResourceRequirements = {}, path: string): Problems {
+  for (const [kind, amounts] of Object.entries({ limits, requests }))
+    for (const [name, quantity] of Object.entries(amounts)) {
       const at = `${path}.${kind}[${name}]`;
-      yield* shaped(at, name, qualifiedName);
-      if (!name.includes("/") && !/^(cpu|memory|ephemeral-storage|hugepages-.+)$/.test(name))
-        yield invalidValue(at, name, "must be a standard resource for containers");
-      if (parseQuantity(quantity).nano < 0n) yield invalidValue(at, quantity, "must be greater than or equal to 0");
+      yield* validateContainerResource(name, at);
+      yield* validateAmount(name, quantity, at);
+      yield* validateHugePages(name, quantity, at);
     }
-  for (const [name, request] of Object.entries(resources?.requests ?? {})) {
-    const limit = resources?.limits?.[name];
-    if (limit !== undefined && compareQuantities(request, limit) > 0)
-      yield invalidValue(`${path}.requests`, request, `must be less than or equal to ${name} limit of ${limit}`);
+  for (const [name, request] of Object.entries(requests)) {
+    const limit = limits[name];
+    const wrong = (text: string) =>
+      invalidValue(`${path}.requests`, request, `must be ${text} ${name} limit of ${limit}`);
+    if (limit === undefined) {
+      if (!isOvercommitAllowed(name))
+        yield required(`${path}.limits`, "Limit must be set for non overcommitable resources");
+    } else if (!isOvercommitAllowed(name)) {
+      if (compareQuantities(request, limit) !== 0) yield wrong("equal to");
+    } else if (compareQuantities(request, limit) > 0) yield wrong("less than or equal to");
   }
+  const names = Object.keys({ ...limits, ...requests });
+  if (names.some((name) => name.startsWith("hugepages-")) && !names.includes("cpu") && !names.includes("memory"))
+    yield forbiddenField(path, "HugePages require cpu or memory");
 }
 
 function* validateProbe(probe: Probe | undefined, at: string): Problems {

@@ -1,10 +1,10 @@
 import { isIP } from "node:net";
 import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
-import { dns1123Label, portNumber } from "../../apimachinery/names.ts";
+import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
 import { Endpoints } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { oneOf } from "./container-validation.ts";
 import { ipText } from "./service-validation.ts";
@@ -17,14 +17,7 @@ export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
     defaults({ subsets = [] }) {
       for (const { ports = [] } of subsets) for (const port of ports) port.protocol ||= "TCP";
     },
-    validate: (object) => [
-      ...validateObjectMeta(object.metadata, { namespaced: true }),
-      ...validateSubsets(object, allowLoopback),
-    ],
-    validateUpdate: (object, old) => [
-      ...validateObjectMetaUpdate(object.metadata, old.metadata),
-      ...validateSubsets(object, allowLoopback),
-    ],
+    ...rules(namespaced, (object) => validateSubsets(object, allowLoopback)),
     columns: [nameColumn, column("Endpoints", endpointsText, "Addresses and ports behind the Service."), ageColumn],
   });
 
@@ -37,13 +30,20 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
       ["addresses", addresses],
       ["notReadyAddresses", notReadyAddresses],
     ] as const)
-      for (const [j, { ip }] of entries.entries()) yield* endpointAddress(ip, `${at}.${list}[${j}].ip`, allowLoopback);
-    for (const [j, { name, port, protocol }] of ports.entries()) {
+      for (const [j, { ip, hostname, nodeName }] of entries.entries()) {
+        const p = `${at}.${list}[${j}]`;
+        if (isIP(ip) === 0) yield invalidValue(`${p}.ip`, ip, ipText);
+        if (hostname) yield* shaped(`${p}.hostname`, hostname, dns1123Label);
+        if (nodeName !== undefined) yield* shaped(`${p}.nodeName`, nodeName, dns1123Subdomain);
+        yield* endpointAddress(ip, `${p}.ip`, allowLoopback);
+      }
+    for (const [j, { name, port, protocol, appProtocol }] of ports.entries()) {
       const p = `${at}.ports[${j}]`;
       if (!name && ports.length > 1) yield required(`${p}.name`);
       else if (name) yield* shaped(`${p}.name`, name, dns1123Label);
       yield* shaped(`${p}.port`, port, portNumber);
       yield* oneOf(`${p}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
+      if (appProtocol !== undefined) yield* shaped(`${p}.appProtocol`, appProtocol, qualifiedName);
     }
   }
 }
@@ -53,9 +53,9 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
  * Differs: loopback addresses pass when `allowLoopback`, for labs whose Pods live on 127.0.0.0/8.
  */
 export function* endpointAddress(ip: string, path: string, allowLoopback: boolean): Problems {
-  if (isIP(ip) === 0) return yield invalidValue(path, ip, ipText);
+  if (isIP(ip) === 0) return yield invalidValue(path, ip, "must be a valid IP address");
   const special: [RegExp, string][] = [
-    [/^(0\.0\.0\.0|::)$/, "may not be unspecified (0.0.0.0 or ::)"],
+    [/^(0\.0\.0\.0|::)$/, `may not be unspecified (${ip})`],
     [/^(127\.|::1$)/, "may not be in the loopback range (127.0.0.0/8, ::1/128)"],
     [/^(169\.254\.|fe[89ab])/i, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"],
     [/^224\.0\.0\.|^ff02:/i, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"],

@@ -1,7 +1,7 @@
 import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
-import { age, humanDuration, parseTime } from "../../apimachinery/time.ts";
-import { column, integer, wide } from "../columns.ts";
+import { age, parseTime } from "../../apimachinery/time.ts";
+import { column, wide } from "../columns.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
@@ -37,8 +37,11 @@ export const events: Resource<Event> = defineResource(Events, {
     column("Source", source, "Who tells.", wide),
     column("Message", ({ message }) => (message ?? "").trim(), "What happened."),
     column("First Seen", firstSeen, "When it happened first.", wide),
-    column("Count", ({ series, count }) => series?.count ?? (count || 1), "How often.", { ...wide, ...integer }),
-    column("Name", ({ metadata }) => metadata.name, "Unique among its kind and namespace.", wide),
+    column("Count", ({ series, count }) => series?.count ?? (count || 1), "How often.", wide),
+    column("Name", ({ metadata }) => metadata.name, "Unique among its kind and namespace.", {
+      ...wide,
+      format: "name",
+    }),
   ],
 });
 
@@ -50,14 +53,8 @@ function firstSeen(event: Event, now: number): string {
   return age(known(event.firstTimestamp, event.eventTime), now);
 }
 
-function lastSeen(event: Event, now: number): string {
-  const { series, lastTimestamp } = event;
-  const first = known(event.firstTimestamp, event.eventTime);
-  const last = known(series?.lastObservedTime, lastTimestamp, first);
-  if (series) return `${age(last, now)} (x${series.count} over ${firstSeen(event, now)})`;
-  if ((event.count ?? 0) > 1 && first)
-    return `${age(last, now)} (x${event.count} over ${humanDuration(now - parseTime(first))})`;
-  return age(last, now);
+function lastSeen({ series, lastTimestamp, firstTimestamp, eventTime }: Event, now: number): string {
+  return age(series?.lastObservedTime ?? known(lastTimestamp, firstTimestamp, eventTime), now);
 }
 
 function source({ source, reportingComponent, reportingInstance }: Event): string {

@@ -1,18 +1,12 @@
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  type Problems,
-  required,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import { duplicate, forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
-import { compareQuantities } from "../../apimachinery/quantity.ts";
+import { compareQuantities, parseQuantity } from "../../apimachinery/quantity.ts";
 import { createdColumn, nameColumn } from "../columns.ts";
 import type { LimitRange, LimitRangeItem } from "../generated/core-v1.ts";
 import { LimitRanges } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
+import { isOvercommitAllowed, validateContainerResource, validateResourceName } from "./resource-names.ts";
 
 export const limitRanges: Resource<LimitRange> = defineResource(LimitRanges, {
   shortNames: ["limits"],
@@ -25,52 +19,68 @@ export const limitRanges: Resource<LimitRange> = defineResource(LimitRanges, {
     }
   },
   ...rules(namespaced, function* ({ spec }: LimitRange) {
-    const types = new Set<string>();
+    const seen = new Set<string>();
     for (const [i, item] of (spec.limits ?? []).entries()) {
       const at = `spec.limits[${i}]`;
-      yield* shaped(`${at}.type`, item.type ?? "", qualifiedName);
-      if (types.has(item.type)) yield duplicate(`${at}.type`, item.type);
-      types.add(item.type);
+      const problems = qualifiedName(item.type ?? "");
+      if (problems.length === 0 && !item.type.includes("/") && !types.includes(item.type))
+        problems.push("must be a standard limit type or fully qualified");
+      for (const problem of problems) yield invalidValue(`${at}.type`, item.type ?? "", problem);
+      if (seen.has(item.type)) yield duplicate(`${at}.type`, item.type);
+      seen.add(item.type);
       yield* validateItem(item, at);
     }
   }),
   columns: [nameColumn, createdColumn],
 });
 
-/** What must not exceed what; the first names the field. */
+/** What must not exceed what: the field that is blamed, and the value that is shown. */
 const order = [
-  ["min", "max", "min value", "max value", "min"],
-  ["min", "defaultRequest", "min value", "default request value", "defaultRequest"],
-  ["min", "default", "min value", "default value", "default"],
-  ["defaultRequest", "max", "default request value", "max value", "defaultRequest"],
-  ["defaultRequest", "default", "default request value", "default limit value", "defaultRequest"],
-  ["default", "max", "default value", "max value", "default"],
+  ["min", "max", "min value", "max value", "min", "min"],
+  ["min", "defaultRequest", "min value", "default request value", "defaultRequest", "defaultRequest"],
+  ["defaultRequest", "max", "default request value", "max value", "defaultRequest", "defaultRequest"],
+  ["defaultRequest", "default", "default request value", "default limit value", "defaultRequest", "defaultRequest"],
+  ["min", "default", "min value", "default value", "default", "min"],
+  ["default", "max", "default value", "max value", "default", "max"],
 ] as const;
+const types = ["Container", "Pod", "PersistentVolumeClaim"];
 
 function* validateItem(item: LimitRangeItem, at: string): Problems {
-  const keys = new Set(
-    (["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] as const).flatMap((part) =>
-      Object.keys(item[part] ?? {}),
-    ),
-  );
-  if (item.type === "Pod") {
-    for (const part of ["default", "defaultRequest"] as const)
-      if (Object.keys(item[part] ?? {}).length)
-        yield forbiddenField(`${at}.${part}`, "may not be specified when `type` is 'Pod'");
-  } else if (item.type === "PersistentVolumeClaim" && !item.min?.["storage"] && !item.max?.["storage"])
+  const { type, min = {}, max = {}, maxLimitRequestRatio: ratios = {} } = item;
+  const isPod = type === "Pod";
+  const parts = [
+    "max",
+    "min",
+    ...(isPod ? [] : (["default", "defaultRequest"] as const)),
+    "maxLimitRequestRatio",
+  ] as const;
+  for (const part of isPod ? (["default", "defaultRequest"] as const) : [])
+    if (Object.keys(item[part] ?? {}).length)
+      yield forbiddenField(`${at}.${part}`, "may not be specified when `type` is 'Pod'");
+  const validateName = isPod || type === "Container" ? validateContainerResource : validateResourceName;
+  for (const part of parts)
+    for (const name of Object.keys(item[part] ?? {})) yield* validateName(name, `${at}.${part}[${name}]`);
+  if (type === "PersistentVolumeClaim" && !min["storage"] && !max["storage"])
     yield required(`${at}.limits`, "either minimum or maximum storage value is required, but neither was provided");
-  for (const key of keys) {
-    for (const [low, high, lowName, highName, field] of order) {
+  for (const key of new Set(parts.flatMap((part) => Object.keys(item[part] ?? {})))) {
+    for (const [low, high, lowName, highName, field, shown] of order) {
       const [a, b] = [item[low]?.[key], item[high]?.[key]];
-      if (a !== undefined && b !== undefined && compareQuantities(a, b) > 0)
-        yield invalidValue(
-          `${at}.${field}[${key}]`,
-          item[field]![key],
-          `${lowName} ${a} is greater than ${highName} ${b}`,
-        );
+      if (a !== undefined && b !== undefined && compareQuantities(a, b) > 0) {
+        const text = `${lowName} ${a} is greater than ${highName} ${b}`;
+        yield invalidValue(`${at}.${field}[${key}]`, item[shown]![key], text);
+      }
     }
-    const ratio = item.maxLimitRequestRatio?.[key];
-    if (ratio !== undefined && compareQuantities(ratio, "1") < 0)
-      yield invalidValue(`${at}.maxLimitRequestRatio[${key}]`, ratio, `ratio ${ratio} is less than 1`);
+    const [ratio, amount, asked] = [ratios[key], item.default?.[key], item.defaultRequest?.[key]];
+    const wrong = (text: string) =>
+      invalidValue(`${at}.maxLimitRequestRatio[${key}]`, ratio, `ratio ${ratio} is ${text}`);
+    if (ratio !== undefined && compareQuantities(ratio, "1") < 0) yield wrong("less than 1");
+    if (ratio !== undefined && min[key] !== undefined && max[key] !== undefined) {
+      const limit = Number(parseQuantity(max[key]).nano) / Number(parseQuantity(min[key]).nano);
+      if (Number(parseQuantity(ratio).nano) / 1e9 > limit) yield wrong(`greater than max/min = ${limit.toFixed(6)}`);
+    }
+    if (!isOvercommitAllowed(key) && amount !== undefined && asked !== undefined && compareQuantities(amount, asked)) {
+      const text = `default value ${amount} must equal to defaultRequest value ${asked} in ${key}`;
+      yield invalidValue(`${at}.defaultRequest[${key}]`, asked, text);
+    }
   }
 }

@@ -1,8 +1,9 @@
+import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Namespace } from "../generated/core-v1.ts";
 import { Namespaces } from "../generated/resources.ts";
-import { rules } from "../metadata.ts";
+import { rules, validateFinalizer } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 
@@ -31,9 +32,20 @@ export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
     keepStatus(namespace, old);
   },
   prepareForStatusUpdate: keepAllButStatus,
-  ...rules({ namespaced: false, name: dns1123Label }),
+  ...rules({ namespaced: false, name: dns1123Label }, validateFinalizers, undefined, validatePhase),
   columns: [nameColumn, column("Status", ({ status }) => status?.phase ?? "", "Active or Terminating."), ageColumn],
 });
+
+function* validateFinalizers({ spec }: Namespace): Problems {
+  for (const finalizer of spec?.finalizers ?? []) yield* validateFinalizer(finalizer, "spec.finalizers");
+}
+
+function* validatePhase({ metadata, status }: Namespace): Problems {
+  const deleted = metadata.deletionTimestamp !== undefined;
+  const phase = deleted ? "Terminating" : "Active";
+  const text = `may only be '${phase}' if \`deletionTimestamp\` is ${deleted ? "not " : ""}empty`;
+  if (status?.phase !== phase) yield invalidValue("status.Phase", status?.phase ?? "", text);
+}
 
 function keepFinalizers(namespace: Namespace, old: Namespace): void {
   if (old.spec?.finalizers) namespace.spec.finalizers = old.spec.finalizers;

@@ -1,23 +1,21 @@
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import { duplicate, forbiddenField, invalidValue, type Problems, shaped } from "../../apimachinery/field-error.ts";
+import { parseCidr } from "../../apimachinery/ip.ts";
 import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { Node } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
+import { cidrText } from "../networking/network-policy.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { oneOf } from "./container-validation.ts";
+import { validateAmount } from "./resource-names.ts";
 
 const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
 const info = (key: "osImage" | "kernelVersion" | "containerRuntimeVersion") => (node: Node) =>
   node.status?.nodeInfo?.[key] || "<unknown>";
+
+const nodeRules = rules(clusterWide, validateNode, onlySome);
 
 export const nodes: Resource<Node> = defineResource(Nodes, {
   shortNames: ["no"],
@@ -30,7 +28,8 @@ export const nodes: Resource<Node> = defineResource(Nodes, {
   },
   prepareForUpdate: keepStatus,
   prepareForStatusUpdate: keepAllButStatus,
-  ...rules(clusterWide, validateTaints, onlySome),
+  ...nodeRules,
+  validateStatusUpdate: nodeRules.validateUpdate,
   columns: [
     nameColumn,
     column("Status", status, "Whether it takes Pods."),
@@ -61,6 +60,10 @@ function roles({ metadata }: Node): string {
 }
 
 function* onlySome(node: Node, old: Node): Problems {
+  const addresses = new Set<string>();
+  for (const [i, address] of (node.status?.addresses ?? []).entries())
+    if (addresses.size === addresses.add(`${address.type} ${address.address}`).size)
+      yield duplicate(`status.addresses[${i}]`, address);
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
     yield forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
@@ -70,16 +73,25 @@ function* onlySome(node: Node, old: Node): Problems {
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-function* validateTaints({ spec }: Node): Problems {
+function* validateNode({ spec, status = {} }: Node): Problems {
   const seen = new Set<string>();
   for (const [i, taint] of (spec.taints ?? []).entries()) {
-    const at = `spec.taints[${i}]`;
+    const at = `metadata.taints[${i}]`; // upstream's path
     yield* shaped(`${at}.key`, taint.key, qualifiedName);
-    for (const p of labelValue(taint.value ?? "")) yield invalidValue(`${at}.value`, taint.value, p);
-    if (!taint.effect) yield required(`${at}.effect`);
-    else if (!effects.includes(taint.effect)) yield notSupported(`${at}.effect`, taint.effect, effects);
+    const wrong = labelValue(taint.value ?? "").join(";");
+    if (wrong) yield invalidValue(`${at}.value`, taint.value, wrong);
+    yield* oneOf(`${at}.effect`, taint.effect, effects, true);
     const key = `${taint.key}:${taint.effect}`;
-    if (seen.has(key)) yield duplicate(at, taint);
+    if (seen.has(key)) yield { ...duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
     seen.add(key);
   }
+  for (const part of ["capacity", "allocatable"] as const)
+    for (const [name, amount] of Object.entries(status[part] ?? {}))
+      yield* validateAmount(name, amount, `status.${part}.${name}`);
+  const cidrs = spec.podCIDRs ?? [];
+  const families = cidrs.map((cidr) => parseCidr(cidr)?.bits);
+  for (const [i, cidr] of cidrs.entries())
+    if (families[i] === undefined) yield invalidValue(`spec.podCIDRs[${i}]`, cidr, cidrText);
+  if (new Set(families).size !== cidrs.length)
+    yield invalidValue("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family");
 }

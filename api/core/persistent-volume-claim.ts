@@ -1,16 +1,26 @@
-import { forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
-import { compareQuantities } from "../../apimachinery/quantity.ts";
+import {
+  forbiddenField,
+  invalidValue,
+  notSupported,
+  type Problems,
+  required,
+  shaped,
+} from "../../apimachinery/field-error.ts";
+import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
+import { compareQuantities, quantityToNumber } from "../../apimachinery/quantity.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from "../generated/core-v1.ts";
 import { PersistentVolumeClaims } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
+import { immutable, immutableField, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { keepStatus, statusOnly } from "../strategy.ts";
+import { keepAllButStatus, keepStatus } from "../strategy.ts";
 import {
   accessModesText,
+  classAnnotation,
   classOf,
+  keepsAttributes,
   validateAccessModes,
   validateClassName,
   validatePositive,
@@ -26,7 +36,7 @@ export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineRes
     claim.spec ??= {};
     claim.spec.volumeMode ??= "Filesystem";
   },
-  ...statusOnly,
+  prepareForStatusUpdate: keepAllButStatus,
   prepareForCreate(claim) {
     claim.status = { phase: "Pending" };
     levelSources(claim.spec!);
@@ -35,7 +45,7 @@ export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineRes
     keepStatus(claim, old);
     levelSources(claim.spec!);
   },
-  ...rules(namespaced, ({ spec }) => validateClaimSpec(spec ?? {}, "spec"), onlySome),
+  ...rules(namespaced, ({ spec }) => validateClaimSpec(spec ?? {}, "spec"), onlySome, validateStatus),
   columns: [
     nameColumn,
     column(
@@ -87,22 +97,47 @@ export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string):
     if (!source) continue;
     if (!source.name) yield required(`${at}.${key}.name`);
     if (!source.kind) yield required(`${at}.${key}.kind`);
-    if (!source.apiGroup && source.kind !== "PersistentVolumeClaim")
+    if (source.apiGroup) yield* shaped(`${at}.${key}.apiGroup`, source.apiGroup, dns1123Subdomain);
+    else if (source.kind !== "PersistentVolumeClaim")
       yield invalidValue(
         `${at}.${key}`,
         source.kind,
         "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
       );
   }
+  const { dataSource, dataSourceRef: { namespace, ...ref } = {}, volumeAttributesClassName: attributes } = spec;
+  if (namespace) yield* shaped(`${at}.dataSourceRef.namespace`, namespace, dns1123Label);
+  const wrong = (text: string) => invalidValue(at, `${at}.dataSource`, text);
+  if (dataSource && namespace) yield wrong("may not be specified when dataSourceRef.namespace is specified");
+  else if (dataSource && spec.dataSourceRef && !sameJson(dataSource, ref)) yield wrong("must match dataSourceRef");
+  yield* validateClassName(attributes, `${at}.volumeAttributesClassName`);
 }
 
+function* validateStatus({ spec, status = {} }: PersistentVolumeClaim): Problems {
+  if (!spec?.accessModes?.length) yield required("Spec.accessModes"); // upstream's path
+  for (const [name, amount] of Object.entries(status.capacity ?? {}))
+    if (compareQuantities(amount, "0") < 0)
+      yield invalidValue(`status.capacity[${name}]`, quantityToNumber(amount), "must be a valid resource quantity");
+  for (const [name, what] of Object.entries(status.allocatedResourceStatuses ?? {}))
+    if (!resizes.includes(what)) yield notSupported("status.allocatedResourceStatus", name, resizes);
+}
+
+const resizes = [
+  ...["ControllerResizeInProgress", "ControllerResizeInfeasible"],
+  ...["NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"],
+];
+
 /** A claim is bound once; later only more may be asked for. */
-function* onlySome({ spec = {}, status }: PersistentVolumeClaim, { spec: old = {} }: PersistentVolumeClaim): Problems {
+function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: PersistentVolumeClaim): Problems {
+  const { spec = {}, status } = claim;
   const { resources, ...rest } = spec;
   const { resources: before, ...oldRest } = old;
+  const given = claim.metadata.annotations?.[classAnnotation];
+  if (given !== metadata.annotations?.[classAnnotation])
+    yield invalidValue(`metadata.annotations.${classAnnotation}`, given ?? "", immutable);
   const fixed = (given: PersistentVolumeClaimSpec, whole: PersistentVolumeClaimSpec) => ({
     ...given,
-    volumeAttributesClassName: undefined,
+    ...(status?.phase === "Bound" && spec.volumeAttributesClassName ? { volumeAttributesClassName: undefined } : {}),
     ...(old.volumeName ? {} : { volumeName: undefined }),
     // A class given to a claim that had none: a new default class.
     ...(old.storageClassName === undefined ? { storageClassName: undefined } : {}),
@@ -119,7 +154,10 @@ function* onlySome({ spec = {}, status }: PersistentVolumeClaim, { spec: old = {
   if (now !== undefined && then !== undefined && compareQuantities(now, then) < 0)
     if (has === undefined || compareQuantities(now, has) <= 0)
       yield forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity");
-  yield* immutableField("spec.volumeMode", spec.volumeMode, old.volumeMode);
+  yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode); // upstream's path
+  yield* keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
+  if (old.volumeAttributesClassName && spec.volumeAttributesClassName === "")
+    yield forbiddenField("spec.volumeAttributesClassName", "update from non-nil value to an empty string is forbidden");
 }
 
 function withoutStorage(resources: PersistentVolumeClaimSpec["resources"]): unknown {

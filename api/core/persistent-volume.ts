@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { forbiddenField, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
@@ -7,9 +8,11 @@ import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
 import { oneOf } from "./container-validation.ts";
+import { validateNodeSelector } from "./pod-rules.ts";
 import {
   accessModesText,
   classOf,
+  keepsAttributes,
   validateAccessModes,
   validateClassName,
   validatePositive,
@@ -29,13 +32,11 @@ export const persistentVolumes: Resource<PersistentVolume> = defineResource(Pers
     if (spec.hostPath) spec.hostPath.type ??= "";
     if (spec.iscsi) spec.iscsi.iscsiInterface ||= "default";
   },
-  ...statusOnly,
-  prepareForCreate(volume) {
-    volume.status = { phase: "Pending" };
-    // The phase begins with the volume.
-    const { creationTimestamp } = volume.metadata;
-    if (creationTimestamp) volume.status.lastPhaseTransitionTime = creationTimestamp;
-  },
+  // The phase begins with the volume.
+  ...statusOnly<PersistentVolume>(({ metadata: { creationTimestamp: since } }) => ({
+    phase: "Pending",
+    ...(since ? { lastPhaseTransitionTime: since } : {}),
+  })),
   ...rules(clusterWide, validateSpec, onlySome),
   columns: [
     nameColumn,
@@ -91,22 +92,36 @@ function* validateSpec({ spec }: PersistentVolume): Problems {
   yield* validatePlace(spec);
   yield* validateClassName(spec.storageClassName, "spec.storageClassName");
   yield* validateVolumeMode(spec.volumeMode, "spec.volumeMode");
+  const { volumeAttributesClassName: attributes } = spec;
+  if (attributes === undefined) return;
+  if (attributes === "") yield required("spec.volumeAttributesClassName", "an empty string is disallowed");
+  else yield* validateClassName(attributes, "spec.volumeAttributesClassName");
+  if (!spec.csi) yield required("spec.csi", "has to be specified when using volumeAttributesClassName");
 }
 
 function* validatePlace(spec: PersistentVolumeSpec): Problems {
   const { hostPath, local, nodeAffinity, persistentVolumeReclaimPolicy: policy } = spec;
   yield* validateSources(sourceOf(spec), "spec", true);
-  if (hostPath?.path === "/" && policy === "Recycle")
+  if (hostPath && posix.normalize(hostPath.path) === "/" && policy === "Recycle")
     yield forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
   if (local && !nodeAffinity) yield required("spec.nodeAffinity", "Local volume requires node affinity");
   if (nodeAffinity && !nodeAffinity.required)
     yield required("spec.nodeAffinity.required", "must specify required node constraints");
+  else if (nodeAffinity?.required) yield* validateNodeSelector(nodeAffinity.required, "spec.nodeAffinity.required");
 }
 
-function* onlySome({ spec }: PersistentVolume, old: PersistentVolume): Problems {
+function* onlySome({ spec }: PersistentVolume, { spec: old }: PersistentVolume): Problems {
+  const [now, then] = [sourceOf(spec), sourceOf(old)];
+  // A driver's secret for growing may be added later.
+  if (then["csi"] && now["csi"] && !old.csi?.controllerExpandSecretRef) {
+    const { controllerExpandSecretRef: _, ...csi } = spec.csi!;
+    now["csi"] = csi;
+  }
   // Differs: upstream adds Go's diff of the two sources.
-  if (!sameJson(sourceOf(spec), sourceOf(old.spec)))
+  if (!sameJson(now, then))
     yield forbiddenField("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
-  yield* immutableField("spec.volumeMode", spec.volumeMode, old.spec.volumeMode);
-  if (old.spec.nodeAffinity) yield* immutableField("spec.nodeAffinity", spec.nodeAffinity, old.spec.nodeAffinity);
+  // Upstream's paths.
+  yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode);
+  if (old.nodeAffinity) yield* immutableField("nodeAffinity", spec.nodeAffinity, old.nodeAffinity);
+  yield* keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
 }

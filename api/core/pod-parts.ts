@@ -8,7 +8,7 @@ import { qosClass } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
 
 /** What `pods/ephemeralcontainers` and `pods/resize` write: one part of the spec, and nothing else. */
-const mirror = "kubernetes.io/config.mirror";
+export const mirror = "kubernetes.io/config.mirror";
 
 export const ephemeralContainers: Part<Pod> = {
   owns: [["spec", "ephemeralContainers"]],

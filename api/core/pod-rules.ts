@@ -11,6 +11,7 @@ import { dns1123Label, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type {
   Container,
+  NodeSelector,
   NodeSelectorTerm,
   PodAffinityTerm,
   PodSpec,
@@ -24,11 +25,8 @@ const demanded = "requiredDuringSchedulingIgnoredDuringExecution";
 export function* validateAffinity({ affinity = {} }: PodSpec, path: string): Problems {
   const { nodeAffinity, podAffinity, podAntiAffinity } = affinity;
   const at = `${path}.nodeAffinity`;
-  const terms = nodeAffinity?.[demanded]?.nodeSelectorTerms;
-  if (nodeAffinity?.[demanded] && !terms?.length)
-    yield required(`${at}.${demanded}.nodeSelectorTerms`, "must have at least one node selector term");
-  for (const [i, term] of (terms ?? []).entries())
-    yield* validateTerm(term, `${at}.${demanded}.nodeSelectorTerms[${i}]`);
+  const selector = nodeAffinity?.[demanded];
+  if (selector) yield* validateNodeSelector(selector, `${at}.${demanded}`);
   for (const [i, { weight, preference }] of (nodeAffinity?.[preferred] ?? []).entries()) {
     yield* validateWeight(weight, `${at}.${preferred}[${i}]`);
     yield* validateTerm(preference, `${at}.${preferred}[${i}].preference`);
@@ -41,6 +39,11 @@ export function* validateAffinity({ affinity = {} }: PodSpec, path: string): Pro
       yield* validatePodTerm(podAffinityTerm, `${path}.${name}.${preferred}[${i}].podAffinityTerm`);
     }
   }
+}
+
+export function* validateNodeSelector({ nodeSelectorTerms: terms = [] }: NodeSelector, at: string): Problems {
+  if (terms.length === 0) yield required(`${at}.nodeSelectorTerms`, "must have at least one node selector term");
+  for (const [i, term] of terms.entries()) yield* validateTerm(term, `${at}.nodeSelectorTerms[${i}]`);
 }
 
 function* validateWeight(weight = 0, at: string): Problems {

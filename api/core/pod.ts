@@ -1,14 +1,14 @@
-import { forbiddenField, type Problems } from "../../apimachinery/field-error.ts";
-import { sameJson } from "../../apimachinery/same-json.ts";
-import type { Pod, PodSpec, Toleration } from "../generated/core-v1.ts";
+import { forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import type { Pod } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { validateObjectMeta } from "../metadata.ts";
 import { defineResource, proxySubresource, type Resource, type Subresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
-import { ephemeralContainers, resize } from "./pod-parts.ts";
+import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
 import { qosClass } from "./pod-status.ts";
+import { validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
 import { validatePodSpec } from "./pod-validation.ts";
 
 export const pods: Resource<Pod> = defineResource(Pods, {
@@ -73,27 +73,20 @@ export const pods: Resource<Pod> = defineResource(Pods, {
     else delete pod.metadata.ownerReferences;
     if (pod.status && old.status?.qosClass) pod.status.qosClass = old.status.qosClass;
   },
-  validate: (pod) => [
-    ...validateObjectMeta(pod.metadata, { namespaced: true }),
-    ...validatePodSpec(pod.spec, "spec"),
-    ...(pod.spec.ephemeralContainers?.length
-      ? [forbiddenField("spec.ephemeralContainers", "cannot be set on create")]
-      : []),
-  ],
-  validateUpdate: (pod, old) => [
-    ...validateObjectMetaUpdate(pod.metadata, old.metadata),
-    ...validatePodSpec(pod.spec, "spec"),
-    ...validateSpecUpdate(pod.spec, old.spec),
-  ],
-  *validateStatusUpdate(pod, old) {
-    yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
-    for (const [i, status] of (pod.status?.containerStatuses ?? []).entries()) {
-      const before = old.status?.containerStatuses?.find((s) => s.name === status.name);
-      if (old.spec.restartPolicy === "Always" || !before?.state?.terminated || status.state?.terminated) continue;
-      if (old.spec.restartPolicy === "OnFailure" && before.state.terminated.exitCode !== 0) continue;
-      yield forbiddenField(`status.containerStatuses[${i}].state`, "may not be transitioned to non-terminated state");
+  *validate(pod) {
+    const { metadata, spec } = pod;
+    yield* validateObjectMeta(metadata, { namespaced: true });
+    yield* validatePodSpec(spec, "spec");
+    if (metadata.annotations?.[mirror] !== undefined && !spec.nodeName) {
+      const text = "must set spec.nodeName if mirror pod annotation exists";
+      yield invalidValue(`metadata.annotations[${mirror}]`, metadata.annotations[mirror], text);
     }
+    if (spec.ephemeralContainers?.length) yield forbiddenField("spec.ephemeralContainers", "cannot be set on create");
+    if (spec.nodeName && spec.schedulingGates?.length)
+      yield forbiddenField("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
   },
+  validateUpdate: validatePodUpdate,
+  validateStatusUpdate: validatePodStatusUpdate,
   columns: podColumns,
 });
 
@@ -102,61 +95,6 @@ function gracePeriodSeconds(pod: Pod, requested: number | undefined): number {
   let period = requested ?? pod.spec.terminationGracePeriodSeconds ?? 30;
   if (!pod.spec.nodeName || /^(Succeeded|Failed)$/.test(pod.status?.phase ?? "")) period = 0;
   return period < 0 ? 1 : period;
-}
-
-/** A Pod's spec is what runs: only these may change. */
-const updateText =
-  "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
-
-function* validateSpecUpdate(spec: PodSpec, old: PodSpec): Problems {
-  for (const key of ["containers", "initContainers"] as const)
-    if ((spec[key]?.length ?? 0) !== (old[key]?.length ?? 0))
-      return yield forbiddenField(`spec.${key}`, "pod updates may not add or remove containers");
-  const before = old.tolerations ?? [];
-  const kept = before.every((t) => spec.tolerations?.some((n) => sameToleration(n, t)));
-  if (!kept)
-    yield forbiddenField("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
-  if (old.activeDeadlineSeconds !== undefined && (spec.activeDeadlineSeconds ?? Infinity) > old.activeDeadlineSeconds)
-    yield spec.activeDeadlineSeconds === undefined
-      ? {
-          type: "FieldValueInvalid",
-          field: "spec.activeDeadlineSeconds",
-          badValue: null,
-          detail: "must not update from a positive integer to nil value",
-        }
-      : {
-          type: "FieldValueInvalid",
-          field: "spec.activeDeadlineSeconds",
-          badValue: spec.activeDeadlineSeconds,
-          detail: "must be less than or equal to previous value",
-        };
-  const gates = (spec.schedulingGates ?? []).filter((g) => !old.schedulingGates?.some((o) => o.name === g.name));
-  if (gates.length)
-    yield forbiddenField(
-      "spec.schedulingGates",
-      `only deletion is allowed, but found new scheduling gate '${gates[0]!.name}'`,
-    );
-  // Differs: upstream adds Go's diff of the two specs.
-  if (!sameJson(fixed(spec, old), fixed(old, old))) yield forbiddenField("spec", updateText);
-}
-
-const sameToleration = (a: Toleration, b: Toleration): boolean =>
-  a.key === b.key && a.operator === b.operator && a.value === b.value && a.effect === b.effect;
-
-/** The spec with all that may change taken from `old`. */
-function fixed(spec: PodSpec, old: PodSpec): unknown {
-  const images = (key: "containers" | "initContainers") =>
-    spec[key]?.map((c, i) => ({ ...c, image: old[key]?.[i]?.image }));
-  const { activeDeadlineSeconds: _, tolerations: __, schedulingGates: ___, ...rest } = spec;
-  const grace = (old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1;
-  return {
-    ...rest,
-    containers: images("containers"),
-    initContainers: images("initContainers"),
-    terminationGracePeriodSeconds: grace ? old.terminationGracePeriodSeconds : spec.terminationGracePeriodSeconds,
-    // Gated Pods may still be steered.
-    ...(old.schedulingGates?.length ? { nodeSelector: null, affinity: null } : {}),
-  };
 }
 
 /** GET and POST, since SPDY begins with the one and WebSocket with the other. */

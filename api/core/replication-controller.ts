@@ -1,12 +1,12 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { labelsSelector, matches } from "../../apimachinery/selectors.ts";
-import { validateLongRunning } from "../apps/template-rules.ts";
+import { templatedScale, validateLongRunning, validateReplicas } from "../apps/template-rules.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, templateColumns, wide } from "../columns.ts";
 import type { ReplicationController } from "../generated/core-v1.ts";
 import { ReplicationControllers } from "../generated/resources.ts";
 import { notNegative } from "../int-or-percent.ts";
 import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
+import { defineResource, type Resource, type ScaleAccess, scaleSubresource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
 import { defaultTemplate } from "./pod-defaults.ts";
 import { validateTemplate } from "./pod-validation.ts";
@@ -19,21 +19,9 @@ export const replicationControllers: Resource<ReplicationController> = defineRes
   selectableFields: ["status.replicas"],
   fields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
   scale: {
-    get({ metadata, spec, status }) {
-      const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
-      const given = Object.entries({ namespace, uid, resourceVersion, creationTimestamp }).filter(([, v]) => v);
-      const selector = labelsText(spec.selector);
-      return {
-        kind: "Scale",
-        apiVersion: "autoscaling/v1",
-        metadata: { name, ...Object.fromEntries(given) },
-        spec: spec.replicas ? { replicas: spec.replicas } : {},
-        status: { replicas: status?.replicas ?? 0, ...(spec.selector ? { selector } : {}) },
-      };
-    },
-    set(object, replicas) {
-      object.spec.replicas = replicas;
-    },
+    get: ({ spec, ...controller }) =>
+      templatedScale.get({ ...controller, spec: { ...spec, selector: { matchLabels: spec.selector ?? {} } } }),
+    set: templatedScale.set as ScaleAccess<ReplicationController>["set"],
   },
   defaults({ metadata, spec }) {
     const labels = spec.template?.metadata?.labels;
@@ -45,7 +33,7 @@ export const replicationControllers: Resource<ReplicationController> = defineRes
     if (spec.template) defaultTemplate(spec);
   },
   ...startingStatus(() => ({ replicas: 0 })),
-  ...rules(namespaced, validateSpec),
+  ...rules(namespaced, validateSpec, undefined, ({ status }) => validateReplicas(status)),
   columns: [
     nameColumn,
     column("Desired", ({ spec }) => spec.replicas ?? 0, "Pods wanted.", integer),

@@ -1,22 +1,26 @@
-import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
-import { qualifiedName } from "../../apimachinery/names.ts";
-import { parseQuantity } from "../../apimachinery/quantity.ts";
+import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ResourceQuota } from "../generated/core-v1.ts";
 import { ResourceQuotas } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
+import { immutable, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
+import { isQuotaResource, validateAmount, validateQuotaResource } from "./resource-names.ts";
 
 export const resourceQuotas: Resource<ResourceQuota> = defineResource(ResourceQuotas, {
   shortNames: ["quota"],
   subresources: ["status"],
-  defaults: () => {},
-  ...statusOnly,
-  prepareForCreate(quota) {
-    quota.status = {};
-  },
-  ...rules(namespaced, validateSpec, ({ spec }, old) => immutableField("spec.scopes", spec.scopes, old.spec.scopes)),
+  ...statusOnly<ResourceQuota>(() => ({})),
+  ...rules(
+    namespaced,
+    validateSpec,
+    ({ spec }, old) =>
+      sameJson([...new Set(spec.scopes)].sort(), [...new Set(old.spec.scopes)].sort())
+        ? []
+        : [invalidValue("spec.scopes", spec.scopes ?? [], immutable)],
+    ({ status }) => [...validateAmounts(status?.hard, "status.hard"), ...validateAmounts(status?.used, "status.used")],
+  ),
   columns: [
     nameColumn,
     column("Request", (quota) => used(quota, false), "What is asked for, out of what may be."),
@@ -34,58 +38,66 @@ function used({ status }: ResourceQuota, limits: boolean): string {
     .join(", ");
 }
 
-const standard = new Set([
-  ..."cpu memory ephemeral-storage requests.cpu requests.memory requests.storage requests.ephemeral-storage".split(" "),
-  ..."limits.cpu limits.memory limits.ephemeral-storage pods resourcequotas services replicationcontrollers".split(" "),
-  ..."secrets persistentvolumeclaims configmaps services.nodeports services.loadbalancers".split(" "),
-]);
-const integers = new Set(
-  "pods resourcequotas services replicationcontrollers secrets persistentvolumeclaims configmaps services.nodeports services.loadbalancers".split(
-    " ",
-  ),
-);
-
-function* validateSpec({ spec }: ResourceQuota): Problems {
-  for (const [name, quantity] of Object.entries(spec.hard ?? {})) {
-    const at = `spec.hard[${name}]`;
-    yield* shaped(at, name, qualifiedName);
-    if (!name.includes("/") && !standard.has(name) && !/^(requests\.)?hugepages-/.test(name))
-      yield invalidValue(at, name, "must be a standard resource for quota");
-    const { nano } = parseQuantity(quantity);
-    if (nano < 0n) yield invalidValue(at, quantity, "must be greater than or equal to 0");
-    if ((integers.has(name) || name.startsWith("count/")) && nano % 1_000_000_000n !== 0n)
-      yield invalidValue(at, quantity, "must be an integer");
-  }
-  const scopes = spec.scopes ?? [];
-  if (scopes.some((scope) => !known.has(scope))) yield invalidValue("spec.scopes", scopes, "unsupported scope");
-  const conflict = exclusive.some((pair) => pair.every((scope) => scopes.includes(scope)));
-  if (conflict) yield invalidValue("spec.scopes", scopes, "conflicting scopes");
-  for (const [i, { scopeName, operator, values = [] }] of (spec.scopeSelector?.matchExpressions ?? []).entries()) {
-    const at = `spec.scopeSelector.matchExpressions[${i}]`;
-    if (!known.has(scopeName)) yield invalidValue(`${at}.scopeName`, scopeName, "unsupported scope");
-    if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0)
-        yield required(
-          `${at}.values`,
-          "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
-        );
-    } else if (operator !== "Exists" && operator !== "DoesNotExist")
-      yield invalidValue(`${at}.operator`, operator, "not a valid selector operator");
-    else if (values.length > 0)
-      yield invalidValue(
-        `${at}.values`,
-        values,
-        "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
-      );
+function* validateAmounts(amounts: Record<string, string> | undefined, path: string): Problems {
+  for (const [name, quantity] of Object.entries(amounts ?? {})) {
+    yield* validateQuotaResource(name, `${path}[${name}]`);
+    yield* validateAmount(name, quantity, `${path}[${name}]`);
   }
 }
 
-const known = new Set([
-  ..."Terminating NotTerminating BestEffort NotBestEffort PriorityClass".split(" "),
-  "CrossNamespacePodAffinity",
-  "VolumeAttributesClass",
-]);
-const exclusive = [
-  ["Terminating", "NotTerminating"],
-  ["BestEffort", "NotBestEffort"],
-];
+function* validateSpec({ spec }: ResourceQuota): Problems {
+  yield* validateAmounts(spec.hard, "spec.hard");
+  const { hard = {}, scopes = [], scopeSelector } = spec;
+  const at = "spec.scopes";
+  for (const scope of scopes) {
+    if (!(scope in resourcesOf)) yield invalidValue(at, scopes, "unsupported scope");
+    yield* applied(scope, hard).map(() => invalidValue(at, scopes, "unsupported scope applied to resource"));
+  }
+  yield* conflicts(scopes, scopes, at);
+  const path = "spec.scopeSelector.matchExpressions"; // upstream leaves the index out
+  const expressions = scopeSelector?.matchExpressions ?? [];
+  for (const { scopeName, operator, values = [] } of expressions) {
+    if (!(scopeName in resourcesOf)) yield invalidValue(`${path}.scopeName`, scopeName, "unsupported scope");
+    yield* applied(scopeName, hard).map(() =>
+      invalidValue(path, scopeSelector, "unsupported scope applied to resource"),
+    );
+    if (scopeName !== "PriorityClass" && scopeName !== "VolumeAttributesClass" && operator !== "Exists")
+      yield invalidValue(`${path}.operator`, operator, onlyExists);
+    if (operator === "In" || operator === "NotIn") {
+      if (values.length === 0) yield required(`${path}.values`, someValue);
+    } else if (operator !== "Exists" && operator !== "DoesNotExist")
+      yield invalidValue(`${path}.operator`, operator, "not a valid selector operator");
+    else if (values.length > 0) yield invalidValue(`${path}.values`, values, noValue);
+  }
+  const selected = expressions.map(({ scopeName }) => scopeName);
+  yield* conflicts(selected, scopes, path);
+}
+
+const onlyExists =
+  "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+const someValue = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+const noValue = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+
+const ofPods = "pods cpu memory requests.cpu requests.memory limits.cpu limits.memory";
+/** What each scope can narrow. */
+const resourcesOf: Record<string, string> = {
+  Terminating: ofPods,
+  NotTerminating: ofPods,
+  NotBestEffort: ofPods,
+  PriorityClass: ofPods,
+  CrossNamespacePodAffinity: ofPods,
+  BestEffort: "pods",
+  VolumeAttributesClass: "persistentvolumeclaims requests.storage",
+};
+
+/** The resources of a quota that a scope says nothing about. */
+const applied = (scope: string, hard: object): string[] =>
+  Object.keys(hard).filter((name) => isQuotaResource(name) && !(resourcesOf[scope] ?? name).split(" ").includes(name));
+
+function* conflicts(given: readonly string[], scopes: readonly string[], at: string): Problems {
+  for (const pair of [
+    ["BestEffort", "NotBestEffort"],
+    ["Terminating", "NotTerminating"],
+  ])
+    if (pair.every((scope) => given.includes(scope))) yield invalidValue(at, scopes, "conflicting scopes");
+}

@@ -1,9 +1,10 @@
 import { invalidValue, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { syntaxError } from "../../apimachinery/schema/json-scan.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Secret } from "../generated/core-v1.ts";
 import { Secrets } from "../generated/resources.ts";
-import { immutable, validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { immutableField, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { frozen, maxDataBytes } from "./config-map.ts";
 
@@ -17,17 +18,14 @@ export const secrets: Resource<Secret> = defineResource(Secrets, {
       secret.data = { ...secret.data, [key]: Buffer.from(value).toString("base64") };
     delete secret.stringData;
   },
-  validate: (secret) => [...validateObjectMeta(secret.metadata, { namespaced: true }), ...validateData(secret)],
-  validateUpdate: (secret, old) => [
-    ...validateObjectMetaUpdate(secret.metadata, old.metadata),
-    ...(secret.type === old.type ? [] : [invalidValue("type", secret.type, immutable)]),
+  ...rules(namespaced, validateData, (secret, old) => [
+    ...immutableField("type", secret.type, old.type),
     ...frozen(secret, old, ["data"]),
-    ...validateData(secret),
-  ],
+  ]),
   columns: [
     nameColumn,
     column("Type", ({ type }) => type ?? "", "What its data is for."),
-    column("Data", ({ data }) => Object.keys(data ?? {}).length, "How many keys it has.", integer),
+    column("Data", ({ data }) => Object.keys(data ?? {}).length, "How many keys it has."),
     ageColumn,
   ],
 });
@@ -46,11 +44,28 @@ function* validateData({ metadata, type = "", data = {} }: Secret): Problems {
     size += Math.floor((value.length * 3) / 4);
   }
   if (size > maxDataBytes) yield tooLong("data", maxDataBytes);
-  for (const key of needed[type] ?? []) if (data[key] === undefined) yield required(`data[${key}]`);
+  for (const key of needed[type] ?? [])
+    if (data[key] === undefined || (data[key] === "" && type.endsWith("ssh-auth"))) yield required(`data[${key}]`);
+  const [key = ""] = needed[type] ?? [];
+  const problem = key.startsWith(".docker") && data[key] !== undefined && notJson(data[key]);
+  if (problem) yield invalidValue(`data[${key}]`, "<secret contents redacted>", problem);
   if (type === "kubernetes.io/basic-auth" && data["username"] === undefined && data["password"] === undefined) {
     yield required("data[username]");
     yield required("data[password]");
   }
   if (type === "kubernetes.io/service-account-token" && !metadata.annotations?.["kubernetes.io/service-account.name"])
     yield required("metadata.annotations[kubernetes.io/service-account.name]");
+}
+
+/** What Go says to a text that is no JSON object. */
+function notJson(base64: string): string | undefined {
+  const text = Buffer.from(base64, "base64").toString();
+  try {
+    const value = JSON.parse(text) as unknown;
+    if (value === null || (typeof value === "object" && !Array.isArray(value))) return undefined;
+    const kind = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+    return `json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`;
+  } catch {
+    return syntaxError(text);
+  }
 }

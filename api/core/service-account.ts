@@ -1,4 +1,4 @@
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ServiceAccount } from "../generated/core-v1.ts";
 import { ServiceAccounts } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
@@ -9,11 +9,6 @@ export const serviceAccounts: Resource<ServiceAccount> = defineResource(ServiceA
   subresources: [
     { name: "token", kind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }, verbs: ["create"] },
   ],
-  defaults: () => {},
   ...rules(namespaced),
-  columns: [
-    nameColumn,
-    column("Secrets", ({ secrets }) => secrets?.length ?? 0, "How many it names.", integer),
-    ageColumn,
-  ],
+  columns: [nameColumn, column("Secrets", ({ secrets }) => secrets?.length ?? 0, "How many it names."), ageColumn],
 });

@@ -109,7 +109,9 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): Probl
   yield* validateLabels(spec.selector, "spec.selector");
   yield* validateAffinity(spec);
   yield* validateClusterIps(spec);
-  for (const [i, ip] of (spec.externalIPs ?? []).entries()) yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
+  for (const [i, ip] of (spec.externalIPs ?? []).entries())
+    if (isIP(ip) === 0) yield invalidValue(`spec.externalIPs[${i}]`, ip, ipText);
+    else yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
   yield* oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
   for (const [i, { nodePort }] of ports.entries())
     if (nodePort && type === "ClusterIP")
@@ -212,6 +214,30 @@ function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["
   if (seconds === undefined) return yield required(path);
   if (!(seconds > 0 && seconds <= 86400))
     yield invalidValue(path, seconds, "must be greater than 0 and less than 86400");
+}
+
+export function* validateServiceStatusUpdate({ metadata, spec, status }: Service, old: Service): Problems {
+  yield* validateObjectMetaUpdate(metadata, old.metadata);
+  const at = "status.loadBalancer.ingress";
+  const points = status?.loadBalancer?.ingress ?? [];
+  if (spec.type !== "LoadBalancer" && points.length > 0)
+    return yield forbiddenField(at, "may only be used when `spec.type` is 'LoadBalancer'");
+  for (const [i, { ip, ipMode }] of points.entries()) {
+    if (ip && !ipMode) yield required(`${at}[${i}].ipMode`, "must be specified when `ip` is set");
+    if (!ip && ipMode) yield forbiddenField(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
+    if (ip && ipMode) yield* oneOf(`${at}[${i}].ipMode`, ipMode, ["Proxy", "VIP"], false);
+  }
+  yield* validatePoints(points, at);
+}
+
+/** Where a balancer is reached. */
+export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): Problems {
+  for (const [i, { ip, hostname }] of points.entries()) {
+    const at = `${path}[${i}]`;
+    if (ip && isIP(ip) === 0) yield invalidValue(`${at}.ip`, ip, ipText);
+    if (hostname) yield* shaped(`${at}.hostname`, hostname, dns1123Subdomain);
+    if (isIP(hostname ?? "")) yield invalidValue(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
+  }
 }
 
 /** Addresses and families stay once they are given, but the second ones may come and go. */

@@ -1,4 +1,4 @@
-import { ageColumn, column, join, labelsText, nameColumn, orNone, wide } from "../columns.ts";
+import { ageColumn, column, join, labelsText, nameColumn, orNone, pointsOf, wide } from "../columns.ts";
 import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
@@ -7,6 +7,7 @@ import {
   dropTypeDependentFields,
   keepAllocated,
   validateService,
+  validateServiceStatusUpdate,
   validateServiceUpdate,
 } from "./service-validation.ts";
 
@@ -33,6 +34,7 @@ export const services: Resource<Service> = defineResource(Services, {
   prepareForStatusUpdate: keepAllButStatus,
   validate: validateService,
   validateUpdate: validateServiceUpdate,
+  validateStatusUpdate: validateServiceStatusUpdate,
   columns: [
     nameColumn,
     column("Type", ({ spec }) => spec.type ?? "", "How it is reached."),
@@ -65,8 +67,7 @@ function externalIp({ spec, status }: Service): string {
   if (spec.type === "ExternalName") return spec.externalName ?? "";
   const ips = spec.externalIPs ?? [];
   if (spec.type !== "LoadBalancer") return orNone(join(ips));
-  const ingress = (status?.loadBalancer?.ingress ?? []).map((i) => i.ip || i.hostname || "");
-  return join([...ingress, ...ips]) || "<pending>";
+  return join([...pointsOf(status?.loadBalancer), ...ips]) || "<pending>";
 }
 
 const portText = ({ port, nodePort, protocol }: ServicePort): string =>

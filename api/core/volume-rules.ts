@@ -36,6 +36,13 @@ export const validateClassName = (name: string | undefined, at: string): FieldEr
 export const validatePositive = (quantity: string, at: string): FieldError[] =>
   parseQuantity(quantity).nano > 0n ? [] : [invalidValue(at, quantity, "must be greater than zero")];
 
+/** A class of attributes is another's, or none to begin with. */
+export function* keepsAttributes(now: string | undefined, then: string | undefined): Problems {
+  const at = "spec.volumeAttributesClassName";
+  if (then !== undefined && now === undefined)
+    yield forbiddenField(at, "update from non-nil value to nil is forbidden");
+}
+
 /** `RWO,ROX`, in upstream's order. */
 export const accessModesText = (given: readonly string[] = []): string =>
   Object.keys(short)
@@ -43,10 +50,12 @@ export const accessModesText = (given: readonly string[] = []): string =>
     .map((mode) => short[mode]!)
     .join(",");
 
+export const classAnnotation = "volume.beta.kubernetes.io/storage-class";
+
 /** The class of a volume or claim; an annotation before it was a field. */
 export function classOf(
   annotations: Record<string, string> | undefined,
   { storageClassName }: { storageClassName?: string },
 ): string {
-  return annotations?.["volume.beta.kubernetes.io/storage-class"] ?? storageClassName ?? "";
+  return annotations?.[classAnnotation] ?? storageClassName ?? "";
 }

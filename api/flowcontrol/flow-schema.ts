@@ -7,7 +7,7 @@ import {
   shaped,
 } from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { FlowSchema, PolicyRulesWithSubjects, Subject } from "../generated/flowcontrol-v1.ts";
 import { FlowSchemas } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
@@ -27,7 +27,7 @@ export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
   columns: [
     nameColumn,
     column("PriorityLevel", ({ spec }) => spec.priorityLevelConfiguration?.name ?? "", "Where its requests go."),
-    column("MatchingPrecedence", ({ spec }) => spec.matchingPrecedence ?? 0, "Lower ones are tried first.", integer),
+    column("MatchingPrecedence", ({ spec }) => spec.matchingPrecedence ?? 0, "Lower ones are tried first."),
     column("DistinguisherMethod", ({ spec }) => spec.distinguisherMethod?.type ?? "<none>", "What makes a flow."),
     ageColumn,
     column(

@@ -44,11 +44,10 @@ export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> =
   },
 );
 
-const shares = ({ spec }: PriorityLevelConfiguration): string =>
-  String((spec.limited ?? spec.exempt)?.nominalConcurrencyShares ?? "<none>");
+const shares = ({ spec }: PriorityLevelConfiguration) => spec.limited?.nominalConcurrencyShares ?? "<none>";
 
-const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit"): string =>
-  String(spec.limited?.limitResponse?.queuing?.[key] ?? "<none>");
+const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit") =>
+  spec.limited?.limitResponse?.queuing?.[key] ?? "<none>";
 
 function* validateSpec({ metadata, spec }: PriorityLevelConfiguration): Problems {
   const { type, limited, exempt } = spec;

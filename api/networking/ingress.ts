@@ -1,7 +1,8 @@
 import { invalidValue, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
-import { ageColumn, column, join, nameColumn, orNone } from "../columns.ts";
+import { ageColumn, column, join, nameColumn, orNone, pointsOf } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
+import { validatePoints } from "../core/service-validation.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../generated/networking-v1.ts";
 import { Ingresses } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
@@ -9,18 +10,31 @@ import { defineResource, type Resource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
 import { validateReference } from "./ingress-class.ts";
 
+const classAnnotation = "kubernetes.io/ingress.class";
+const ingressRules = rules<Ingress>(namespaced, validateSpec, undefined, ({ status }) =>
+  validatePoints(status?.loadBalancer?.ingress ?? [], "status.loadBalancer.ingress"),
+);
+
 export const ingresses: Resource<Ingress> = defineResource(Ingresses, {
   shortNames: ["ing"],
   storagePrefix: "ingress",
   subresources: ["status"],
-  defaults: () => {},
   ...startingStatus(() => ({ loadBalancer: {} })),
-  ...rules(namespaced, validateSpec),
+  ...ingressRules,
+  *validate(ingress) {
+    yield* ingressRules.validate(ingress);
+    const given = ingress.metadata.annotations?.[classAnnotation];
+    const { ingressClassName: name } = ingress.spec;
+    if (given !== undefined && name !== undefined && given !== name) {
+      const text = "must match `ingressClassName` when both are specified";
+      yield invalidValue(`annotations.${classAnnotation}`, given, text);
+    }
+  },
   columns: [
     nameColumn,
     column("Class", ({ spec }) => orNone(spec.ingressClassName), "Which controller serves it."),
     column("Hosts", hosts, "Hosts it answers for."),
-    column("Address", address, "Where it is reached."),
+    column("Address", ({ status }) => join(pointsOf(status?.loadBalancer)), "Where it is reached."),
     column("Ports", ({ spec }) => (spec.tls?.length ? "80, 443" : "80"), "Ports that it answers on."),
     ageColumn,
   ],
@@ -32,11 +46,6 @@ function hosts({ spec }: Ingress): string {
   const named = (spec.rules ?? []).map((r) => r.host).filter(Boolean);
   const more = named.length > shownHosts ? ` + ${(spec.rules ?? []).length - shownHosts} more...` : "";
   return `${named.slice(0, shownHosts).join(",") || "*"}${more}`;
-}
-
-function address({ status }: Ingress): string {
-  const text = join((status?.loadBalancer?.ingress ?? []).map((i) => i.ip || i.hostname || "").filter(Boolean));
-  return text.length > 16 ? `${text.slice(0, 13)}...` : text;
 }
 
 function* validateSpec({ spec }: Ingress): Problems {
@@ -80,10 +89,11 @@ const badSequences = ["//", "/./", "/../", "%2f", "%2F"];
 const badSuffixes = ["/..", "/."];
 
 function* validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: string): Problems {
-  if (!pathType) yield required(`${at}.pathType`, "pathType must be specified");
-  else yield* oneOf(`${at}.pathType`, pathType, pathTypes, true);
+  if (!pathType) return yield required(`${at}.pathType`, "pathType must be specified");
+  yield* oneOf(`${at}.pathType`, pathType, pathTypes, true);
   const strict = pathType === "Exact" || pathType === "Prefix";
-  if ((strict || path) && !path.startsWith("/")) yield invalidValue(`${at}.path`, path, "must be an absolute path");
+  if ((strict || (path && pathType === "ImplementationSpecific")) && !path.startsWith("/"))
+    yield invalidValue(`${at}.path`, path, "must be an absolute path");
   if (strict) {
     for (const bad of badSequences)
       if (path.includes(bad)) yield invalidValue(`${at}.path`, path, `must not contain '${bad}'`);
@@ -97,12 +107,12 @@ function* validateBackend(backend: IngressBackend | undefined, at: string): Prob
   const { service, resource } = backend ?? {};
   if (service && resource) return yield invalidValue(at, "", "cannot set both resource and service backends");
   if (resource) return yield* validateReference(resource, `${at}.resource`);
-  if (!service) return yield required(at, "resource or service backend is required");
+  if (!service) return yield invalidValue(at, "", "resource or service backend is required");
   const path = `${at}.service`;
   yield* requiredName(`${path}.name`, service.name, dns1035Label);
   const { name, number } = service.port ?? {};
-  if (name && number) yield invalidValue(path, "", "cannot set both port name & port number");
+  if (name && number) yield invalidValue(at, "", "cannot set both port name & port number");
   else if (name) yield* shaped(`${path}.port.name`, name, portName);
   else if (number) yield* shaped(`${path}.port.number`, number, portNumber);
-  else yield required(path, "port name or number is required");
+  else yield required(at, "port name or number is required");
 }

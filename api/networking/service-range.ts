@@ -13,7 +13,6 @@ import { cidrText } from "./network-policy.ts";
 /** An address in use, named by itself. */
 export const ipAddresses: Resource<IPAddress> = defineResource(IPAddresses, {
   shortNames: ["ip"],
-  defaults: () => {},
   ...rules(
     { namespaced: false, name: addressProblems },
     ({ spec: { parentRef } }) => {
@@ -43,7 +42,6 @@ function parentText({ spec }: IPAddress): string {
 
 export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, {
   subresources: ["status"],
-  defaults: () => {},
   ...startingStatus(() => ({})),
   ...rules(clusterWide, validateRanges, ({ spec }, old) => immutableField("spec.cidrs", spec.cidrs, old.spec.cidrs)),
   columns: [nameColumn, column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges."), ageColumn],

@@ -10,7 +10,6 @@ import { defineResource, type Resource } from "../resource.ts";
 
 export const runtimeClasses: Resource<RuntimeClass> = defineResource(RuntimeClasses, {
   unconditionalUpdate: false,
-  defaults: () => {},
   ...rules(
     clusterWide,
     ({ handler, scheduling }) => [

@@ -1,5 +1,6 @@
 import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { validateCounts } from "../apps/template-rules.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
@@ -13,9 +14,10 @@ export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResourc
   shortNames: ["pdb"],
   unconditionalUpdate: false,
   subresources: ["status"],
-  defaults: () => {},
   ...startingStatus(() => ({ disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 })),
-  ...rules(namespaced, validateSpec),
+  ...rules(namespaced, validateSpec, undefined, ({ status }) =>
+    validateCounts(status, "disruptionsAllowed currentHealthy desiredHealthy expectedPods"),
+  ),
   columns: [
     nameColumn,
     column("Min Available", ({ spec }) => String(spec.minAvailable ?? "N/A"), "Pods that must stay."),

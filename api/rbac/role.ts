@@ -10,14 +10,12 @@ import { defineResource, type Resource } from "../resource.ts";
 /** Roles; whether a client may write them (escalation) is the authorizer's question. */
 export const roles: Resource<Role> = defineResource(Roles, {
   createOnUpdate: true,
-  defaults: () => {},
   ...rules({ namespaced: true, name: pathSegmentName }, (role: Role) => validateRules(role.rules, true)),
   columns: [nameColumn, createdColumn],
 });
 
 export const clusterRoles: Resource<ClusterRole> = defineResource(ClusterRoles, {
   createOnUpdate: true,
-  defaults: () => {},
   ...rules({ namespaced: false, name: pathSegmentName }, (role: ClusterRole) => [
     ...validateRules(role.rules, false),
     ...validateAggregation(role),

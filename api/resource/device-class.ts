@@ -8,7 +8,6 @@ import { generationOnly } from "../strategy.ts";
 
 export const deviceClasses: Resource<DeviceClass> = defineResource(DeviceClasses, {
   unconditionalUpdate: true,
-  defaults: () => {},
   ...generationOnly,
   ...rules(clusterWide, ({ spec }: DeviceClass) => [
     ...validateSelectors(spec.selectors, "spec.selectors"),

@@ -25,7 +25,7 @@ import { validateConfigs, validateSelectors } from "./device-class.ts";
 export const resourceClaims: Resource<ResourceClaim> = defineResource(ResourceClaims, {
   subresources: ["status"],
   defaults: ({ spec }) => defaultDevices(spec.devices),
-  ...statusOnly,
+  ...statusOnly(),
   ...rules(
     namespaced,
     ({ spec }: ResourceClaim) => validateDevices(spec.devices, "spec.devices"),

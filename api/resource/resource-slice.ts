@@ -1,6 +1,6 @@
 import { invalidValue, type Problems, required, requiredName } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
-import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ResourceSlice } from "../generated/resource-v1.ts";
 import { ResourceSlices } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
@@ -11,7 +11,6 @@ import { generationOnly } from "../strategy.ts";
 export const resourceSlices: Resource<ResourceSlice> = defineResource(ResourceSlices, {
   selectableFields: ["spec.nodeName", "spec.driver"],
   fields: ({ spec }) => ({ "spec.nodeName": spec.nodeName ?? "", "spec.driver": spec.driver ?? "" }),
-  defaults: () => {},
   ...generationOnly,
   ...rules(clusterWide, validate, ({ spec }, old) => [
     ...immutableField("spec.nodeName", spec.nodeName, old.spec.nodeName),
@@ -20,7 +19,7 @@ export const resourceSlices: Resource<ResourceSlice> = defineResource(ResourceSl
   ]),
   columns: [
     nameColumn,
-    column("Node", ({ spec }) => orNone(spec.nodeName), "Where they are."),
+    column("Node", ({ spec }) => spec.nodeName ?? "", "Where they are."),
     column("Driver", ({ spec }) => spec.driver, "Who offers them."),
     column("Pool", ({ spec }) => spec.pool?.name ?? "", "What they belong to."),
     ageColumn,

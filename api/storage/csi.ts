@@ -4,10 +4,9 @@ import {
   notSupported,
   type Problems,
   required,
-  requiredName,
   tooLong,
 } from "../../apimachinery/field-error.ts";
-import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
+import { dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, boolean, column, integer, join, nameColumn, unset } from "../columns.ts";
@@ -33,7 +32,7 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
     spec.seLinuxMount ??= false;
   },
   prepareForUpdate: countGeneration,
-  ...rules(clusterWide, validateDriver, ({ spec }, old) => [
+  ...rules({ namespaced: false, name: pathSegmentName }, validateDriver, ({ spec }, old) => [
     ...immutableField("spec.attachedRequired", spec.attachRequired, old.spec.attachRequired),
     ...immutableField("spec.volumeLifecycleModes", spec.volumeLifecycleModes, old.spec.volumeLifecycleModes),
   ]),
@@ -54,7 +53,7 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
 });
 
 function* validateDriver({ metadata, spec }: CSIDriver): Problems {
-  yield* validateDriverName(metadata.name, "metadata.name");
+  yield* validateDriverName(metadata.name, "name"); // upstream's path
   const policies = ["File", "None", "ReadWriteOnceWithFSType"];
   yield* oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
   for (const mode of spec.volumeLifecycleModes ?? [])
@@ -74,7 +73,7 @@ function* validateDriver({ metadata, spec }: CSIDriver): Problems {
   }
 }
 
-function* validateDriverName(name: string | undefined, at: string): Problems {
+export function* validateDriverName(name: string | undefined, at: string): Problems {
   if (!name) return yield required(at);
   if (name.length > maxDriverName) yield tooLong(at, maxDriverName);
   yield* dns1123Subdomain(name.toLowerCase()).map((p) => invalidValue(at, name, p));
@@ -86,9 +85,9 @@ export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
     spec.drivers ??= [];
   },
   ...rules(clusterWide, validateNode, ({ spec }, old) =>
-    (spec.drivers ?? []).flatMap((driver, i) => {
+    (spec.drivers ?? []).flatMap((driver) => {
       const before = old.spec.drivers?.find((d) => d.name === driver.name);
-      return before ? immutableField(`spec.drivers[${i}]`, driver, before) : [];
+      return before ? immutableField("CSINodeDriver", driver, before) : [];
     }),
   ),
   columns: [
@@ -110,9 +109,9 @@ function* validateNode({ spec }: CSINode): Problems {
       yield invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
     const keys = new Set<string>();
     for (const key of topologyKeys) {
-      yield* requiredName(`${at}.topologyKeys`, key, qualifiedName);
-      if (keys.has(key)) yield duplicate(`${at}.topologyKeys`, key);
-      keys.add(key);
+      if (!key) yield required(at);
+      if (keys.size === keys.add(key).size) yield duplicate(at, key);
+      for (const problem of qualifiedName(key)) yield invalidValue(at, topologyKeys, problem);
     }
     const count = allocatable?.count;
     if (count !== undefined && count < 0)
@@ -122,7 +121,6 @@ function* validateNode({ spec }: CSINode): Problems {
 
 export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource(CSIStorageCapacities, {
   unconditionalUpdate: false,
-  defaults: () => {},
   ...rules(
     namespaced,
     ({ storageClassName = "", nodeTopology, capacity, maximumVolumeSize }) => [

@@ -1,15 +1,17 @@
 import {
+  duplicate,
   forbiddenField,
   invalidValue,
   type Problems,
   required,
+  shaped,
   tooLong,
-  tooMany,
 } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, boolean, column, nameColumn, unset } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
+import type { TopologySelectorTerm } from "../generated/core-v1.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
 import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
@@ -33,6 +35,7 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
       ...validateParameters(storage.parameters),
       ...oneOf("reclaimPolicy", storage.reclaimPolicy, ["Delete", "Retain"], false),
       ...oneOf("volumeBindingMode", storage.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], true),
+      ...validateTopologies(storage.allowedTopologies, "allowedTopologies"),
     ],
     (storage, old) => [
       ...(["parameters", "provisioner", "reclaimPolicy"] as const)
@@ -45,20 +48,14 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
     { ...nameColumn, cell: (storage) => `${storage.metadata.name}${isDefault(storage) ? " (default)" : ""}` },
     column("Provisioner", ({ provisioner }) => provisioner ?? "", "Who makes its volumes."),
     column("ReclaimPolicy", ({ reclaimPolicy }) => reclaimPolicy ?? "Delete", "What becomes of them."),
-    column("VolumeBindingMode", (storage) => storage.volumeBindingMode ?? unset, "When they are bound."),
-    column(
-      "AllowVolumeExpansion",
-      ({ allowVolumeExpansion }) => allowVolumeExpansion ?? false,
-      "Whether they can grow.",
-      boolean,
-    ),
+    column("VolumeBindingMode", (storage) => storage.volumeBindingMode ?? "Immediate", "When they are bound."),
+    column("AllowVolumeExpansion", (storage) => storage.allowVolumeExpansion ?? false, "Whether they can grow."),
     ageColumn,
   ],
 });
 
 export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineResource(VolumeAttributesClasses, {
   shortNames: ["vac"],
-  defaults: () => {},
   ...rules(
     clusterWide,
     ({ driverName, parameters }) => [
@@ -85,8 +82,25 @@ function* validateProvisioner(name: string | undefined, at: string): Problems {
 
 function* validateParameters(parameters: Record<string, string> = {}): Problems {
   const entries = Object.entries(parameters);
-  if (entries.length > maxParameters) return yield tooMany("parameters", entries.length, maxParameters);
+  if (entries.length > maxParameters) return yield tooLong("parameters", maxParameters);
   if ("" in parameters) yield invalidValue("parameters", "", "field can not be empty.");
   if (entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0) > maxParameterBytes)
     yield tooLong("parameters", maxParameterBytes);
+}
+
+function* validateTopologies(terms: TopologySelectorTerm[] = [], path: string): Problems {
+  for (const [i, { matchLabelExpressions: expressions = [] }] of terms.entries()) {
+    for (const [j, { key, values = [] }] of expressions.entries()) {
+      const at = `${path}[${i}].matchLabelExpressions[${j}]`;
+      if (values.length === 0) yield required(`${at}.values`);
+      for (const [k, value] of values.entries())
+        if (values.indexOf(value) < k) yield duplicate(`${at}.values[${k}]`, value);
+      yield* shaped(`${at}.key`, key ?? "", qualifiedName);
+      if (expressions.findIndex((other) => other.key === key) < j) yield duplicate(`${at}.key`, key);
+    }
+    const text = (term: TopologySelectorTerm) =>
+      JSON.stringify(term.matchLabelExpressions?.map(({ key, values = [] }) => [key, [...values].sort()]).sort());
+    if (terms.slice(0, i).some((term) => text(term) === text(terms[i]!)))
+      yield duplicate(`${path}[${i}].matchLabelExpressions`, "");
+  }
 }

@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required, requiredName } from "../../apimachinery/field-error.ts";
+import { forbiddenField, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { ageColumn, boolean, column, nameColumn } from "../columns.ts";
 import { VolumeAttachments } from "../generated/resources.ts";
@@ -6,19 +6,25 @@ import type { VolumeAttachment } from "../generated/storage-v1.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
+import { validateDriverName } from "./csi.ts";
+
+const attachmentRules = rules<VolumeAttachment>(clusterWide, validateSpec, ({ spec }, old) =>
+  immutableField("spec", spec, old.spec),
+);
 
 export const volumeAttachments: Resource<VolumeAttachment> = defineResource(VolumeAttachments, {
   unconditionalUpdate: false,
   subresources: ["status"],
-  defaults: () => {},
-  ...statusOnly,
-  prepareForCreate(attachment) {
-    attachment.status = { attached: false };
+  ...statusOnly<VolumeAttachment>(() => ({ attached: false })),
+  ...attachmentRules,
+  *validate(attachment) {
+    yield* attachmentRules.validate(attachment);
+    yield* validateNew(attachment);
   },
-  ...rules(clusterWide, validateSpec, ({ spec }, old) => immutableField("spec", spec, old.spec)),
+  validateStatusUpdate: attachmentRules.validateUpdate,
   columns: [
     nameColumn,
-    column("Attacher", ({ spec }) => spec.attacher ?? "", "The driver that attaches."),
+    column("Attacher", ({ spec }) => spec.attacher ?? "", "The driver that attaches.", { format: "name" }),
     column("PV", ({ spec }) => spec.source?.persistentVolumeName ?? "", "The volume."),
     column("Node", ({ spec }) => spec.nodeName ?? "", "Where to."),
     column("Attached", ({ status }) => status?.attached ?? false, "Whether it is.", boolean),
@@ -26,16 +32,29 @@ export const volumeAttachments: Resource<VolumeAttachment> = defineResource(Volu
   ],
 });
 
-function* validateSpec({ spec }: VolumeAttachment): Problems {
+function* validateSpec({ spec, status }: VolumeAttachment): Problems {
   if (!spec.attacher) yield required("spec.attacher");
-  yield* requiredName("spec.nodeName", spec.nodeName, dns1123Subdomain);
   const { persistentVolumeName: name, inlineVolumeSpec } = spec.source ?? {};
-  if (!name && !inlineVolumeSpec)
-    yield required("spec.source", "must specify exactly one of inlineVolumeSpec and persistentVolumeName");
-  if (name !== undefined && inlineVolumeSpec)
-    yield invalidValue(
-      "spec.source",
-      spec.source,
-      "must specify exactly one of inlineVolumeSpec and persistentVolumeName",
-    );
+  const choice = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+  if (name === undefined && !inlineVolumeSpec) yield required("spec.source", choice);
+  else if (name !== undefined && inlineVolumeSpec) yield forbiddenField("spec.source", choice);
+  else if (name === "")
+    yield required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName");
+  yield* shaped("spec.nodeName", spec.nodeName ?? "", dns1123Subdomain);
+  const metadata = Object.entries(status?.attachmentMetadata ?? {}).flat();
+  if (metadata.reduce((sum, text) => sum + Buffer.byteLength(text), 0) > maxMetadataBytes)
+    yield tooLong("status.attachmentMetadata", maxMetadataBytes);
+  for (const key of ["attachError", "detachError"] as const)
+    if (Buffer.byteLength(status?.[key]?.message ?? "") > maxMessageBytes)
+      yield tooLong(`status.${key}.message`, maxMetadataBytes); // upstream's number
+}
+
+const maxMetadataBytes = 256 * 1024;
+const maxMessageBytes = 1024;
+
+/** What v1 asks for besides. */
+function* validateNew({ spec }: VolumeAttachment): Problems {
+  yield* validateDriverName(spec.attacher, "spec.attacher");
+  const name = spec.source?.persistentVolumeName;
+  if (name !== undefined) yield* shaped("spec.source.persistentVolumeName", name, dns1123Subdomain);
 }
