@@ -1,4 +1,8 @@
-import type { StatusError } from "../apimachinery/status.ts";
+import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
+import { StatusError } from "../apimachinery/status.ts";
+import type { Informer } from "../client/informer.ts";
+import type { OwnWrites } from "../client/own-writes.ts";
+import type { Client } from "../client/types.ts";
 
 /**
  * Calls `create` `count` times in batches of 1, 2, 4, ..., each batch at once; the first batch with a failure is the last.
@@ -18,4 +22,30 @@ export async function all(work: readonly Promise<void>[]): Promise<void> {
 /** Creating in a namespace that goes away will never succeed: not worth another try. */
 export function isNamespaceTerminating({ status }: StatusError): boolean {
   return status.details?.causes?.some(({ reason }) => reason === "NamespaceTerminating") ?? false;
+}
+
+/** Does what was decided for `key` with an object that is the controller's own, and notes it among its writes. */
+export async function writeOwn<T extends KubernetesObject>(
+  verb: string,
+  {
+    client,
+    type,
+    informer,
+    writes,
+  }: { client: Client; type: ResourceType<T>; informer: Informer<T>; writes: OwnWrites },
+  key: string,
+  object: T,
+  signal: AbortSignal,
+): Promise<void> {
+  if (verb.startsWith("Delete")) {
+    await client.delete(type, object.metadata, { preconditions: { uid: object.metadata.uid! }, signal });
+    return writes.deleted(key, informer, object);
+  }
+  const write = verb.startsWith("Create")
+    ? client.create(type, object, { signal })
+    : client.update(type, object, { signal });
+  const written = await write.catch((error: unknown) => {
+    if (!(error instanceof StatusError) || !isNamespaceTerminating(error)) throw error;
+  });
+  if (written) writes.wrote(key, informer, written);
 }

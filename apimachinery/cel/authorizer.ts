@@ -1,6 +1,7 @@
-import { type CelFunc, type CelInput, type CelMap, CelScalar, celMethod, mapType } from "@bufbuild/cel";
+import type { CelInput, CelMap } from "@bufbuild/cel";
 import { Environment } from "./environment.ts";
-import { tagged, untag } from "./values.ts";
+import type { Library } from "./overloads.ts";
+import { tagged } from "./values.ts";
 
 /**
  * The environment of match conditions and admission policies, with the variable `authorizer`:
@@ -8,51 +9,37 @@ import { tagged, untag } from "./values.ts";
  */
 export function admissionEnvironment(decide: Decide): Environment {
   const variables = ["object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer"];
-  return new Environment(variables, authorizerLibrary(decide));
+  return new Environment(variables, library(decide));
 }
 
 /** `path` has what the expression named: `path`, or `group`, `resource`, `subresource`, `namespace`, `name`. */
 type Decide = (path: CelMap, verb: string) => { type: string; reason: string };
 
-export const authorizerOf = (path: Record<string, CelInput>) => tagged("authorizer", new Map(Object.entries(path)));
+export const authorizerOf = (path: Record<string, CelInput>, type = "Authorizer") =>
+  tagged(type, new Map(Object.entries(path)));
 
-function authorizerLibrary(decide: Decide): CelFunc[] {
-  const { BOOL, DYN, STRING } = CelScalar;
-  const tag = mapType(STRING, DYN);
-  const contentOf = (kind: string, value: unknown): CelMap => {
-    const content = untag(kind, value) as CelMap | undefined;
-    if (content === undefined) throw new Error("no such overload");
-    return content;
+function library(decide: Decide): Library {
+  const step = (name: string) => (path: CelMap, value: string) => {
+    if ((name === "path" || name === "resource") && value.trim() === "") throw new Error(`${name} must not be empty`);
+    return new Map<string, unknown>([...(path as Iterable<[string, unknown]>), [name, value]]);
   };
-  const step = (name: string) =>
-    celMethod(name, tag, [STRING], DYN, function (value) {
-      return tagged("authorizer", new Map([...contentOf("authorizer", this), [name, value]]));
-    });
-  const result = (name: string, type: typeof BOOL | typeof STRING, read: (decision: CelMap) => CelInput) =>
-    celMethod(name, tag, [], type, function () {
-      return read(contentOf("decision", this)) as never;
-    });
-  return [
-    ...["path", "group", "resource", "subresource", "namespace", "name", "fieldSelector", "labelSelector"].map(step),
-    celMethod("serviceAccount", tag, [STRING, STRING], DYN, function (namespace, name) {
-      return tagged(
-        "authorizer",
-        new Map([...contentOf("authorizer", this), ["serviceAccount", `${namespace}:${name}`]]),
-      );
-    }),
-    celMethod("check", tag, [STRING], DYN, function (verb) {
-      const { type, reason } = decide(contentOf("authorizer", this), verb);
-      return tagged(
-        "decision",
-        new Map<string, CelInput>([
-          ["allowed", type === "Allow"],
-          ["reason", reason],
-        ]),
-      );
-    }),
-    result("allowed", BOOL, (decision) => decision.get("allowed") as boolean),
-    result("reason", STRING, (decision) => decision.get("reason") as string),
-    result("errored", BOOL, () => false),
-    result("error", STRING, () => ""),
-  ];
+  const check = (path: CelMap, verb: string) => {
+    const { type, reason } = decide(path, verb);
+    return { allowed: type === "Allow", reason };
+  };
+  const selectors = ["subresource", "namespace", "name", "fieldSelector", "labelSelector"];
+  return {
+    "(Authorizer) path(string) PathCheck": step("path"),
+    "(Authorizer) group(string) GroupCheck": step("group"),
+    "(Authorizer) serviceAccount(string, string) Authorizer": (path: CelMap, namespace: string, name: string) =>
+      step("serviceAccount")(path, `${namespace}:${name}`),
+    "(GroupCheck) resource(string) ResourceCheck": step("resource"),
+    ...Object.fromEntries(selectors.map((name) => [`(ResourceCheck) ${name}(string) ResourceCheck`, step(name)])),
+    "(PathCheck) check(string) Decision": check,
+    "(ResourceCheck) check(string) Decision": check,
+    "(Decision) allowed() bool": (decision: CelMap) => decision.get("allowed"),
+    "(Decision) reason() string": (decision: CelMap) => decision.get("reason"),
+    "(Decision) errored() bool": () => false,
+    "(Decision) error() string": () => "",
+  };
 }

@@ -94,8 +94,11 @@ function check(
   try {
     if (compileRule(rule.rule).evaluate(variables, budget) === true) return undefined;
   } catch (error) {
-    const detail = budget.spent ? outOfBudget : `${(error as Error).message} evaluating rule: ${shown}`;
-    return invalidValue(at, type, detail);
+    const { message } = error as Error;
+    if (budget.spent) return invalidValue(at, type, outOfBudget);
+    if (message.startsWith("operation cancelled")) budget.left = -1;
+    const why = whys.find(([start]) => message.startsWith(start))?.[1];
+    return invalidValue(at, type, why ? `'${message}': ${why}: ${shown}` : `${message} evaluating rule: ${shown}`);
   }
   const message = spoken(rule, variables, budget) ?? (rule.message ? shown : `failed rule: ${shown}`);
   const field = `${at}${(rule.fieldPath ?? "").replace(/\['([^']*)'\]/g, "[$1]")}`.replace(/^\./, "");
@@ -115,6 +118,10 @@ function spoken({ messageExpression }: Rule, variables: Parameters<Program["eval
   }
 }
 
+const whys = [
+  ["operation cancelled", "no further validation rules will be run due to call cost exceeds limit for rule"],
+  ["no such overload", "call arguments did not match a supported operator, function or macro signature for rule"],
+] as const;
 const outOfBudget = "validation failed due to running out of cost budget, no further validation rules will be run";
 
 export const isTransition = ({ rule }: Rule): boolean => /\boldSelf\b/.test(rule.replace(/"[^"]*"|'[^']*'/g, ""));

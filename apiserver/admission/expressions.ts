@@ -110,7 +110,7 @@ export function scopeOf(user: User, budget: Budget, variables: Record<string, un
     subResource?: string;
   };
   const { group, resource } = gvr;
-  const requestResource = authorizerOf({ group, resource, subresource: subResource, namespace, name });
+  const requestResource = authorizerOf({ group, resource, subresource: subResource, namespace, name }, "ResourceCheck");
   const converted = Object.entries(variables).map(([key, value]) => [key, jsonToCel(value)]);
   return {
     user,

@@ -50,11 +50,8 @@ interface PluginConfig {
 }
 
 interface Configuration {
-  imagePolicy?: {
+  imagePolicy?: Partial<Record<"allowTTL" | "denyTTL" | "retryBackoff", number>> & {
     kubeConfigFile?: string;
-    allowTTL?: number;
-    denyTTL?: number;
-    retryBackoff?: number;
     defaultAllow?: boolean;
   };
 }

@@ -264,7 +264,6 @@ describe("RuntimeClass", () => {
 test.each([
   ["persistentvolumes", "", "kubernetes.io/pv-protection"],
   ["persistentvolumeclaims", "", "kubernetes.io/pvc-protection"],
-  ["volumeattributesclasses", "", "kubernetes.io/vac-protection"],
   ["persistentvolumeclaims", "status", undefined],
   ["pods", "", undefined],
 ])("StorageObjectInUseProtection: %s/%s get %s, once", async (resource, subresource, expected) => {

@@ -82,21 +82,13 @@ function mountToken(spec: PodSpec, rand: Rand): boolean {
   return true;
 }
 
-const tokenVolume = (name: string): Volume => ({
-  name,
-  projected: {
-    defaultMode: 0o644,
-    sources: [
-      { serviceAccountToken: { path: "token", expirationSeconds: 3607 } },
-      { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
-      {
-        downwardAPI: {
-          items: [{ path: "namespace", fieldRef: { apiVersion: "v1", fieldPath: "metadata.namespace" } }],
-        },
-      },
-    ],
-  },
-});
+function tokenVolume(name: string): Volume {
+  const token = { serviceAccountToken: { path: "token", expirationSeconds: 3607 } };
+  const authority = { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } };
+  const fieldRef = { apiVersion: "v1", fieldPath: "metadata.namespace" };
+  const namespace = { downwardAPI: { items: [{ path: "namespace", fieldRef }] } };
+  return { name, projected: { defaultMode: 0o644, sources: [token, authority, namespace] } };
+}
 
 interface Reference {
   name: string;
@@ -106,27 +98,17 @@ interface Reference {
 /** The Secrets that a Pod names, each with how upstream says that it may not. */
 function secretsOf({ spec }: Pod): Reference[] {
   const found: Reference[] = [];
-  for (const { secret } of spec.volumes ?? [])
-    if (secret)
-      found.push({ name: secret.secretName ?? "", text: `volume with secret.secretName="${secret.secretName}"` });
+  const add = (name: string | undefined, where: string) => {
+    if (name) found.push({ name, text: `${where} secret.secretName="${name}"` });
+  };
   const visit = (kind: string, containers: readonly Container[] = []) => {
     for (const { name: container, env = [], envFrom = [] } of containers) {
-      for (const { name, valueFrom } of env) {
-        const secret = valueFrom?.secretKeyRef?.name;
-        if (secret)
-          found.push({
-            name: secret,
-            text: `${kind} ${container} with env variable ${name} referencing secret.secretName="${secret}"`,
-          });
-      }
-      for (const { secretRef } of envFrom)
-        if (secretRef?.name)
-          found.push({
-            name: secretRef.name,
-            text: `${kind} ${container} with envFrom referencing secret.secretName="${secretRef.name}"`,
-          });
+      for (const { name, valueFrom } of env)
+        add(valueFrom?.secretKeyRef?.name, `${kind} ${container} with env variable ${name} referencing`);
+      for (const { secretRef } of envFrom) add(secretRef?.name, `${kind} ${container} with envFrom referencing`);
     }
   };
+  for (const { secret } of spec.volumes ?? []) add(secret?.secretName, "volume with");
   visit("init container", spec.initContainers);
   visit("container", spec.containers);
   return found;

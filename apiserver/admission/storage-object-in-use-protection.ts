@@ -4,7 +4,6 @@ import type { Plugin } from "./chain.ts";
 const finalizers: Record<string, string> = {
   "/persistentvolumes": "kubernetes.io/pv-protection",
   "/persistentvolumeclaims": "kubernetes.io/pvc-protection",
-  "storage.k8s.io/volumeattributesclasses": "kubernetes.io/vac-protection",
 };
 
 export const storageObjectInUseProtection: Plugin = {

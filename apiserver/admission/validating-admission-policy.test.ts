@@ -158,7 +158,7 @@ describe("a policy", () => {
       "fails on what does not compile",
       { validations: [{ expression: "range(0)", message: "m" }] },
       {},
-      "expression 'range(0)' resulted in error: ERROR: <input>:1:1: undeclared reference to 'range' (in container '')\n | range(0)\n | ^",
+      "expression 'range(0)' resulted in error: ERROR: <input>:1:6: undeclared reference to 'range' (in container '')\n | range(0)\n | .....^",
     ],
   ])("%s", async (_name, spec, binding, expected) => {
     assert.equal((await outcome(spec, binding)).text, expected);

@@ -22,8 +22,8 @@ import { matchedVersion, matcherOf } from "./matching.ts";
 
 /**
  * ValidatingAdmissionPolicy (KEP-3488): expressions that an object has to satisfy, bound to where they count and to the
- * parameters that they take. Differs: all expressions of one policy and binding share a budget of steps; status has no
- * typeChecking, since there are no static types.
+ * parameters that they take. Differs: status has no typeChecking, since there are no
+ * static types.
  */
 interface Problem {
   policy: string;
@@ -91,18 +91,14 @@ const codes: Record<string, number> = { Forbidden: 403, Unauthorized: 401, Reque
 class Check {
   readonly #problems: Problem[] = [];
 
-  readonly expressions: Expressions;
-  readonly policy: ValidatingAdmissionPolicy;
-  readonly binding: ValidatingAdmissionPolicyBinding;
-  readonly attributes: Attributes;
-  readonly cluster: Cluster;
+  declare readonly expressions: Expressions;
+  declare readonly policy: ValidatingAdmissionPolicy;
+  declare readonly binding: ValidatingAdmissionPolicyBinding;
+  declare readonly attributes: Attributes;
+  declare readonly cluster: Cluster;
 
   constructor(given: Pick<Check, "expressions" | "policy" | "binding" | "attributes" | "cluster">) {
-    this.expressions = given.expressions;
-    this.policy = given.policy;
-    this.binding = given.binding;
-    this.attributes = given.attributes;
-    this.cluster = given.cluster;
+    Object.assign(this, given);
   }
 
   async run(): Promise<Problem[]> {
@@ -217,15 +213,8 @@ class Check {
   }
 
   #report(message: string, index: number, reason?: string): void {
-    const { policy, binding } = this;
-    const actions = binding.spec.validationActions;
-    this.#problems.push({
-      policy: policy.metadata.name,
-      binding: binding.metadata.name,
-      message,
-      reason,
-      index,
-      actions,
-    });
+    const { metadata, spec } = this.binding;
+    const names = { policy: this.policy.metadata.name, binding: metadata.name };
+    this.#problems.push({ ...names, message, reason, index, actions: spec.validationActions });
   }
 }

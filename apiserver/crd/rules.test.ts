@@ -143,6 +143,11 @@ describe("rules", () => {
     const rule = "self.list.all(a, self.list.all(b, self.list.all(c, a + b + c >= 0)))";
     const value = { spec: { list: Array.from({ length: 1000 }, (_, i) => i) } };
     assert.deepEqual(checkRules(spec([{ rule }, { rule: "false" }], list), value, undefined).map(errorText), [
+      "spec: Invalid value: \"object\": 'operation cancelled: actual cost limit exceeded': no further validation rules will be run due to call cost exceeds limit for rule: self.list.all(a, self.list.all(b, self.list.all(c, a + b + c >= 0)))",
+    ]);
+    const dear = { rule: "self.list.all(a, self.list.all(b, b < 160))" };
+    const lesser = { spec: { list: Array.from({ length: 400 }, (_, i) => i % 160) } };
+    assert.deepEqual(checkRules(spec([dear, dear, dear, dear], list), lesser, undefined).map(errorText), [
       'spec: Invalid value: "object": validation failed due to running out of cost budget, no further validation rules will be run',
     ]);
   });

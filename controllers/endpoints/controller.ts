@@ -1,18 +1,17 @@
 import { Endpoints, Services } from "../../api/generated/resources.ts";
-import { StatusError } from "../../apimachinery/status.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
 import { keyOf } from "../../client/store.ts";
-import { isNamespaceTerminating } from "../batch.ts";
+import { writeOwn } from "../batch.ts";
 import type { ControllerContext } from "../context.ts";
 import { Runner } from "../runner.ts";
 import { watchServices } from "../service-pods.ts";
 import { type Action, managedBy, managedByLabel, reconcile, type State } from "./reconcile.ts";
 
 export function endpointsController(context: ControllerContext): Runner<State, Action> {
-  const { client } = context;
   const services = context.informer(Services);
   const endpoints = context.informer(Endpoints);
   const writes = new OwnWrites();
+  const own = { client: context.client, type: Endpoints, informer: endpoints, writes };
 
   const runner = new Runner<State, Action>(
     {
@@ -30,27 +29,7 @@ export function endpointsController(context: ControllerContext): Runner<State, A
         return { service, pods: podsOf(service), endpoints: existing };
       },
       reconcile,
-      async execute(action, _state, signal) {
-        const key = keyOf(action.endpoints);
-        switch (action.type) {
-          case "CreateEndpoints":
-            try {
-              writes.wrote(key, endpoints, await client.create(Endpoints, action.endpoints, { signal }));
-            } catch (error) {
-              if (!(error instanceof StatusError) || !isNamespaceTerminating(error)) throw error;
-            }
-            return;
-          case "UpdateEndpoints":
-            writes.wrote(key, endpoints, await client.update(Endpoints, action.endpoints, { signal }));
-            return;
-          case "DeleteEndpoints": {
-            const { metadata } = action.endpoints;
-            await client.delete(Endpoints, metadata, { preconditions: { uid: metadata.uid! }, signal });
-            writes.deleted(key, endpoints, action.endpoints);
-            return;
-          }
-        }
-      },
+      execute: ({ type, endpoints: object }, _state, signal) => writeOwn(type, own, keyOf(object), object, signal),
     },
     context,
   );

@@ -1,9 +1,8 @@
 import type { EndpointSlice } from "../../api/generated/discovery-v1.ts";
 import { EndpointSlices, Nodes, Services } from "../../api/generated/resources.ts";
-import { StatusError } from "../../apimachinery/status.ts";
 import { OwnWrites } from "../../client/own-writes.ts";
 import { keyOf } from "../../client/store.ts";
-import { isNamespaceTerminating } from "../batch.ts";
+import { writeOwn } from "../batch.ts";
 import type { ControllerContext } from "../context.ts";
 import { Runner } from "../runner.ts";
 import { watchServices } from "../service-pods.ts";
@@ -13,11 +12,11 @@ const zoneLabel = "topology.kubernetes.io/zone";
 
 /** Lists the Pods of each Service. Slices of a deleted Service go by garbage collection. */
 export function endpointSliceController(context: ControllerContext): Runner<State, Action> {
-  const { client } = context;
   const services = context.informer(Services);
   const slices = context.informer(EndpointSlices);
   const nodes = context.informer(Nodes);
   const writes = new OwnWrites();
+  const own = { client: context.client, type: EndpointSlices, informer: slices, writes };
   const slicesOf = slices.store.index((slice) => (isOurs(slice) ? [serviceKey(slice)] : []));
 
   const runner = new Runner<State, Action>(
@@ -35,29 +34,7 @@ export function endpointSliceController(context: ControllerContext): Runner<Stat
         return { service, pods: podsOf(service), slices: slicesOf(key), zones: new Map(zones) };
       },
       reconcile,
-      async execute(action, { service }, signal) {
-        const key = keyOf(service);
-        const { slice } = action;
-        switch (action.type) {
-          case "CreateSlice":
-            try {
-              writes.wrote(key, slices, await client.create(EndpointSlices, slice, { signal }));
-            } catch (error) {
-              if (!(error instanceof StatusError) || !isNamespaceTerminating(error)) throw error;
-            }
-            return;
-          case "UpdateSlice":
-            writes.wrote(key, slices, await client.update(EndpointSlices, slice, { signal }));
-            return;
-          case "DeleteSlice":
-            await client.delete(EndpointSlices, slice.metadata, {
-              preconditions: { uid: slice.metadata.uid! },
-              signal,
-            });
-            writes.deleted(key, slices, slice);
-            return;
-        }
-      },
+      execute: ({ type, slice }, { service }, signal) => writeOwn(type, own, keyOf(service), slice, signal),
     },
     context,
   );
