@@ -1,16 +1,13 @@
 import type { Cancel, Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { ConfState } from "../raft/conf.ts";
-import type { Entry, ProposedConfChange } from "../raft/types.ts";
+import type { Entry } from "../raft/types.ts";
 import type { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
 import type { History } from "./history.ts";
 import type { PeerTransport } from "./transport.ts";
 
-/**
- * What changes of configuration mean for a member that runs: raft is given them and may not take them yet, peers come and go,
- * and one day it is this member that goes.
- */
+/** What changes of configuration mean for a member that runs: peers come and go, and one day it is this member that goes. */
 export interface ConfChangesOptions {
   id: bigint;
   applier: Applier;
@@ -19,15 +16,12 @@ export interface ConfChangesOptions {
   clock: Clock;
   log: Logger;
   electionMs: number;
-  propose(change: ProposedConfChange): void;
   /** We are out, and nobody needs us any more. */
   onRemoved(): void;
 }
 
 export class ConfChanges {
   readonly #options: ConfChangesOptions;
-  /** Not taken by raft: no leader, or another change is pending. */
-  readonly #held = new Map<Uint8Array, ProposedConfChange>();
   #timers: Cancel[] = [];
   #removed = false;
   /** Known at once, since it is asked for at every request. */
@@ -36,24 +30,6 @@ export class ConfChanges {
   constructor(options: ConfChangesOptions, isLearner: boolean) {
     this.#options = options;
     this.isLearner = options.applier.members.get(options.id)?.isLearner ?? isLearner;
-  }
-
-  hold(change: ProposedConfChange): void {
-    this.#held.set(change.data, change);
-  }
-
-  holds(data: Uint8Array): boolean {
-    return this.#held.has(data);
-  }
-
-  forget(data: Uint8Array): void {
-    this.#held.delete(data);
-  }
-
-  /** Now and then, while there is a leader. */
-  tryAgain(): void {
-    for (const change of this.#held.values()) this.#options.propose(change);
-    this.#held.clear();
   }
 
   /** An entry of type 1 or 2. `outcome` throws what its proposer is to be told; then nothing has changed. */

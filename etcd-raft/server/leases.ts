@@ -24,6 +24,7 @@ export class Leases {
   /** How many may be revoked now: grows with the time. */
   #budget = maxBurst;
   #budgetAt = 0;
+  #keepsTime = false;
   /** Keep-alives that came too late: answered once the lease is gone. */
   #late: { id: bigint; done(): void }[] = [];
 
@@ -112,15 +113,29 @@ export class Leases {
     if (checkpoints.length > 0) this.#member.write({ leaseCheckpoint: { checkpoints } }).catch(() => {});
   }
 
-  /** The state machine moved on: late keep-alives whose lease is gone can be answered. */
+  /**
+   * The state machine moved on. A new leader's clock counts once everything of the terms before is applied: grants and what
+   * was noted of them by the leader before. Late keep-alives whose lease is gone can be answered.
+   */
   applied(): void {
+    const { isLeader, term, config, applier } = this.#member;
+    const { lessor } = applier;
+    if (isLeader && !this.#keepsTime && applier.applied.term === term) {
+      this.#keepsTime = true;
+      lessor.promote(config.clock.monotonic(), config.electionMs);
+    }
     if (this.#late.length === 0) return;
-    const { lessor } = this.#member.applier;
     this.#late = this.#late.filter(({ id, done }) => {
       if (lessor.has(id)) return true;
       done();
       return false;
     });
+  }
+
+  /** This member leads no more. */
+  demote(): void {
+    this.#keepsTime = false;
+    this.#member.applier.lessor.demote();
   }
 
   async #renewHere(id: bigint): Promise<number> {

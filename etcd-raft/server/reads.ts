@@ -1,10 +1,10 @@
+import type { Clock } from "../../base/clock.ts";
 import { Reply } from "../../net/reply.ts";
+import { type EtcdError, etcdError } from "../errors.ts";
 
 /**
  * Linearizable reads: a read may run once this member has applied everything that was committed when it was asked for
  * (ReadIndex, raft thesis §6.4). One question to the leader is out at a time; reads that come meanwhile share the next.
- *
- * Pure: `step`s with the time passed in, and says which context to ask raft for.
  */
 export class Read<R = unknown> extends Reply<R> {
   readonly deadline: number;
@@ -28,6 +28,8 @@ export class Read<R = unknown> extends Reply<R> {
 }
 
 export class Reads {
+  readonly #clock: Clock;
+  readonly #askRaft: (context: Uint8Array) => void;
   #collecting: Read[] = [];
   #asked: { context: number; reads: Read[]; askedAt: number } | undefined;
   /** Read points known, waiting for the state machine. Ascending index. */
@@ -35,31 +37,35 @@ export class Reads {
   #lastContext: number;
 
   /** `seed`: contexts never repeat, not over restarts either: an answer to an earlier life must not count. */
-  constructor(seed: number) {
+  constructor(clock: Clock, seed: number, askRaft: (context: Uint8Array) => void) {
+    this.#clock = clock;
     this.#lastContext = seed;
+    this.#askRaft = askRaft;
   }
 
   add(read: Read): void {
     this.#collecting.push(read);
+    this.ask();
   }
 
-  /** The context to ask for now, if it is time to ask. A question stays out for `retryMs`, then is put anew. */
-  ask(now: number, retryMs: number): Uint8Array | undefined {
+  /** Asks if there is something to ask for and no question is out; one that is out for long is put anew. */
+  ask(): void {
+    const now = this.#clock.monotonic();
     if (this.#asked) {
-      if (now - this.#asked.askedAt < retryMs) return undefined;
-      this.askAgain();
+      if (now - this.#asked.askedAt < retryMs) return;
+      this.takeBack();
     }
-    if (this.#collecting.length === 0) return undefined;
+    if (this.#collecting.length === 0) return;
     const context = ++this.#lastContext;
     this.#asked = { context, reads: this.#collecting, askedAt: now };
     this.#collecting = [];
     const bytes = Buffer.alloc(8);
     bytes.writeBigUInt64BE(BigInt(context));
-    return bytes;
+    this.#askRaft(bytes);
   }
 
-  /** Raft did not take the question, or the leader changed: the same reads, another context. */
-  askAgain(): void {
+  /** Raft did not take the question, or the leader changed: the same reads are to have another context. */
+  takeBack(): void {
     if (!this.#asked) return;
     this.#collecting = [...this.#asked.reads, ...this.#collecting];
     this.#asked = undefined;
@@ -79,23 +85,18 @@ export class Reads {
     }
   }
 
-  get idle(): boolean {
-    return !this.#asked && this.#collecting.length === 0 && this.#waiting.length === 0;
-  }
-
-  /** Takes out the reads whose time is over. */
-  takeExpired(now: number): Read[] {
-    if (this.idle) return [];
-    const expired: Read[] = [];
+  /** Those whose time is over by `now` fail. */
+  expire(now: number, error: EtcdError): void {
     const keep = (reads: Read[]) =>
       reads.filter((read) => {
         if (read.deadline > now) return true;
-        expired.push(read);
+        read.reject(etcdError(error));
         return false;
       });
     this.#collecting = keep(this.#collecting);
     if (this.#asked) this.#asked.reads = keep(this.#asked.reads);
     for (const point of this.#waiting) point.reads = keep(point.reads);
-    return expired;
   }
 }
+
+const retryMs = 500;

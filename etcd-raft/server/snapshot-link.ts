@@ -96,8 +96,8 @@ export class StateReceiver {
       await incoming.write(bytes);
     } else if (kind === FrameKind.snapshotEnd) {
       if (!this.#hash.digest().equals(bytes)) throw new Error("the state arrived damaged");
-      this.#ended = true;
       await incoming.end();
+      this.#ended = true;
       this.#done();
       this.#answer(Code.OK, "");
     }
@@ -106,8 +106,10 @@ export class StateReceiver {
   }
 
   async #close(): Promise<void> {
-    await this.#work.catch(() => {});
-    if (!this.#ended) await (await this.#incoming).abort();
+    try {
+      await this.#work.catch(() => {});
+      if (!this.#ended) await (await this.#incoming).abort();
+    } catch {} // there was no room to begin with; what is left goes at the next start
   }
 
   #answer(code: Code, text: string): void {

@@ -33,6 +33,7 @@ test("the same state may come twice at once", async () => {
       compact: () => {},
       transport: undefined as never,
       onSent: assert.fail,
+      onFull: assert.fail,
       onFatal: assert.fail,
     });
     const empty = { entries: [], commit: 0, reject: false, rejectHint: 0, context: new Uint8Array(0) };

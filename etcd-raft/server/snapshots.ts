@@ -1,15 +1,16 @@
 import { assert } from "../../base/assert.ts";
-import type { Clock } from "../../base/clock.ts";
+import type { Cancel, Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { Entry, Message } from "../raft/types.ts";
 import { planDb, withDb, writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
 import { decodeSnap, encodeSnap, parseSnapName, type SnapFile, snapName } from "../snap/snap-file.ts";
 import { readState, type State } from "../snap/state.ts";
-import type { Disk } from "../wal/disk.ts";
+import { type Disk, writeWhole } from "../wal/disk.ts";
 import type { Wal } from "../wal/wal.ts";
 import type { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
+import { spareBytes } from "./disk-space.ts";
 import type { ServerEvent } from "./history.ts";
 import type { LogMemory } from "./log-memory.ts";
 import type { PeerTransport } from "./transport.ts";
@@ -48,6 +49,8 @@ export interface SnapshotsOptions {
   transport: Pick<PeerTransport, "sendState">;
   /** The follower holds the state up to `index`; undefined: it does not. */
   onSent(id: bigint, index: number | undefined): void;
+  /** There is no room for a snapshot now; it is tried again. The log stays, so nothing is lost. */
+  onFull(error: Error): void;
   onFatal(error: Error): void;
   onEvent?(event: ServerEvent): void;
 }
@@ -61,6 +64,7 @@ export class Snapshots {
   #received = 0;
   /** One thing at a time happens to `db`. */
   #running: Promise<void> | undefined;
+  #cancelRetry: Cancel = () => {};
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
@@ -81,13 +85,23 @@ export class Snapshots {
     const [entries, bytes] = [memory.count - this.#at.count, memory.bytes - this.#at.bytes];
     const enough = entries >= this.#options.count || bytes >= manyBytes;
     const worthIt = bytes >= this.#lastSize || entries >= manyEntries;
-    if (!enough || !worthIt || this.#running || this.#closed) return;
-    this.#running = this.#take().catch((error: Error) => {
-      if (!this.#closed) this.#options.onFatal(error);
-    });
-    void this.#running.then(() => {
-      this.#running = undefined;
-    });
+    if (enough && worthIt) this.#start();
+  }
+
+  #start(): void {
+    const { clock, onFull, onFatal } = this.#options;
+    if (this.#running || this.#closed) return;
+    this.#cancelRetry();
+    this.#running = this.#take()
+      .catch((error: NodeJS.ErrnoException) => {
+        if (this.#closed) return;
+        if (error.code !== "ENOSPC") return onFatal(error);
+        onFull(error);
+        this.#cancelRetry = clock.after(retryMs, () => this.#start());
+      })
+      .then(() => {
+        this.#running = undefined;
+      });
   }
 
   /**
@@ -96,6 +110,7 @@ export class Snapshots {
    */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#cancelRetry();
     await this.#running;
     const { dir, disk, applier, log } = this.#options;
     try {
@@ -113,6 +128,9 @@ export class Snapshots {
     const begin = clock.monotonic();
     onEvent?.({ kind: "SnapshotBegun", at: state.consistentIndex });
     this.#begin();
+    // Not even begun: it would take what the log needs.
+    if ((await spareBytes(disk, [dir], applier.store)) < 0)
+      throw Object.assign(new Error("ENOSPC: no space left for a snapshot"), { code: "ENOSPC" });
     await wal.save(undefined, []);
     this.#lastSize = await writeDb(`${dir}/db`, state, view, disk, clock);
     await writeSnap(dir, state, disk);
@@ -214,6 +232,8 @@ export async function openSnapshot(
   applier: Applier,
   disk: Disk,
 ): Promise<{ index: number; term: number } | undefined> {
+  const left = ((await disk.list(dir)) ?? []).filter((name) => name.endsWith(".tmp"));
+  for (const name of left) await disk.remove(`${dir}/${name}`); // what never got ready
   const newest = notes.reduce((a, b) => (b.index > a.index ? b : a));
   const names = (await disk.list(dir)) ?? [];
   if (names.includes(receivedName(newest.index))) {
@@ -258,16 +278,11 @@ async function useReceived(dir: string, index: number, disk: Disk): Promise<void
 export async function writeSnap(dir: string, state: State, disk: Disk, part = ".tmp"): Promise<void> {
   const { consistentIndex: index, term, confState } = state;
   assert(confState !== undefined, "our own states know who votes");
-  const path = `${dir}/${snapName({ index, term })}`;
-  const file = await disk.open(path + part, "create");
-  await file.write(0, encodeSnap({ ...state, index, term, confState }));
-  await file.sync();
-  await file.close();
-  await disk.rename(path + part, path);
-  await disk.syncDir(dir);
+  const bytes = encodeSnap({ ...state, index, term, confState });
+  await writeWhole(`${dir}/${snapName({ index, term })}`, disk, (file) => file.write(0, bytes), part);
 }
 
-/** What came before the snapshot at `index`, and what never got ready. */
+/** What came before the snapshot at `index`. */
 async function removeOld(dir: string, index: number, disk: Disk): Promise<void> {
   for (const name of (await disk.list(dir)) ?? []) {
     const received = /^([0-9a-f]{16})\.snap\.db$/.exec(name);
@@ -277,6 +292,7 @@ async function removeOld(dir: string, index: number, disk: Disk): Promise<void> 
 }
 
 const receivedName = (index: number): string => `${index.toString(16).padStart(16, "0")}.snap.db`;
+const retryMs = 5000;
 const manyBytes = 64_000_000;
 /** A start has to apply those after the snapshot. */
 const manyEntries = 2_000_000;

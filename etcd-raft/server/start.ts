@@ -17,6 +17,7 @@ import { idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
 import { watchDisk } from "./disk-space.ts";
 import { faultyTransport } from "./faulty-transport.ts";
+import { handOver } from "./in-service.ts";
 import { askMembers, joinCluster } from "./join.ts";
 import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
@@ -176,7 +177,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
         stopCompacting();
         stopLooking();
         for (const listener of listeners) listener.close();
-        await member.handOver();
+        await handOver(member);
         // Clients go elsewhere now, not when the last snapshot is written; what they wait for is answered first.
         const served = server.close();
         await Promise.race([served, sleep(machine.clock, answerMs)]);

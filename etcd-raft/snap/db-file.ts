@@ -3,7 +3,7 @@ import { planBolt, sizeOf } from "../bolt/plan.ts";
 import { type Bolt, openBolt } from "../bolt/reader.ts";
 import { writeBolt } from "../bolt/writer.ts";
 import type { StoreView } from "../mvcc/store.ts";
-import type { Disk } from "../wal/disk.ts";
+import { type Disk, writeWhole } from "../wal/disk.ts";
 import { inSlices } from "./slices.ts";
 import { type State, stateBuckets } from "./state.ts";
 
@@ -17,12 +17,10 @@ export async function planDb(
   return { size: sizeOf(plan), chunks: () => writeBolt(plan) };
 }
 
-/** The file is whole and durable under its name, or it is not there. Returns its size. */
+/** Returns its size. */
 export async function writeDb(path: string, state: State, view: StoreView, disk: Disk, clock: Clock): Promise<number> {
   const { size, chunks } = await planDb(state, view, clock);
-  const temporary = `${path}.tmp`;
-  const file = await disk.open(temporary, "create");
-  try {
+  await writeWhole(path, disk, async (file) => {
     let at = 0;
     let synced = 0;
     for (const chunk of chunks()) {
@@ -32,12 +30,7 @@ export async function writeDb(path: string, state: State, view: StoreView, disk:
       await file.sync();
       synced = at;
     }
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await disk.rename(temporary, path);
-  await disk.syncDir(path.replace(/\/[^/]*$/, ""));
+  });
   return size;
 }
 

@@ -40,6 +40,27 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+/** The file is whole and durable under its name, or, when this fails, it is not there. */
+export async function writeWhole(
+  path: string,
+  disk: Disk,
+  write: (file: DiskFile) => Promise<void>,
+  part = ".tmp",
+): Promise<void> {
+  const file = await disk.open(path + part, "create");
+  try {
+    await write(file);
+    await file.sync();
+    await file.close();
+  } catch (error) {
+    await file.close();
+    await disk.remove(path + part);
+    throw error;
+  }
+  await disk.rename(path + part, path);
+  await disk.syncDir(dirname(path));
+}
+
 /** Files 0600, directories 0700. */
 export const nodeDisk: Disk = {
   async list(dir) {

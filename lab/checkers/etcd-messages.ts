@@ -72,7 +72,7 @@ function toCompare({ key, end = "", result, target, value }: Compare): Init<pb.C
 }
 
 /** What an entry of the log asks for; undefined when it changes neither keys nor leases. */
-export function requestOfEntry(entry: pb.InternalRaftRequest): Request | undefined {
+function requestOfEntry(entry: pb.InternalRaftRequest): Request | undefined {
   if (entry.put) return ofPut(entry.put);
   if (entry.deleteRange) return ofDelete(entry.deleteRange);
   if (entry.txn) return ofTxn(entry.txn);
@@ -81,6 +81,21 @@ export function requestOfEntry(entry: pb.InternalRaftRequest): Request | undefin
   if (entry.leaseRevoke) return { op: "revoke", id: `${entry.leaseRevoke.ID}` };
   return undefined;
 }
+
+/** Of entries in order: while there is an alarm NOSPACE what adds is refused, also of what is in the log already. */
+export function entryReader(): (entry: pb.InternalRaftRequest) => Request | undefined {
+  const full = new Set<bigint>();
+  return (entry) => {
+    const { alarm, put, leaseGrant, txn } = entry;
+    if (alarm?.action === 1) full.add(alarm.memberID);
+    if (alarm?.action === 2) full.delete(alarm.memberID);
+    const adds = put || leaseGrant || (txn && puts(txn));
+    return adds && full.size > 0 ? undefined : requestOfEntry(entry);
+  };
+}
+
+const puts = ({ success, failure }: pb.TxnRequest): boolean =>
+  [...success, ...failure].some(({ requestPut, requestTxn }) => requestPut || (requestTxn && puts(requestTxn)));
 
 const ofPut = ({ key, value, lease, prevKv }: pb.PutRequest): Request => ({
   op: "put",

@@ -1,10 +1,9 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Entry } from "../../etcd-raft/raft/types.ts";
-import { costOfTxn } from "../../etcd-raft/server/quota.ts";
 import { nodeDisk } from "../../etcd-raft/wal/disk.ts";
 import { readWal, WalError } from "../../etcd-raft/wal/reader.ts";
 import { InternalRaftRequest, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import { requestOfEntry } from "../checkers/etcd-messages.ts";
+import { entryReader } from "../checkers/etcd-messages.ts";
 import type { Base, Commit, Request } from "../checkers/history.ts";
 import { Model } from "../checkers/model.ts";
 import type { StoreMember } from "./members.ts";
@@ -17,7 +16,7 @@ export class CommittedLog {
   readonly commits: Commit[] = [];
   readonly #model: Model;
   readonly #begin: number;
-  readonly #full = new Set<bigint>();
+  readonly #requestOf = entryReader();
   readonly #clock: Clock;
 
   readonly #own: (key: string) => boolean;
@@ -47,21 +46,12 @@ export class CommittedLog {
   }
 
   #take({ index, term, type, data }: Entry, heard: (revision: number) => number | undefined): void {
-    const request = type === 0 && data.length > 0 ? this.#requestOf(InternalRaftRequest.decode(data)) : undefined;
+    const all = type === 0 && data.length > 0 ? this.#requestOf(InternalRaftRequest.decode(data)) : undefined;
+    const request = all && this.#withoutForeignValues(all);
     const before = this.#model.revision;
     if (request) this.#model.execute(request);
     const at = this.#model.revision > before ? heard(this.#model.revision) : undefined;
     this.commits.push({ type: "commit", index, term, ...(at !== undefined && { at }), ...(request && { request }) });
-  }
-
-  /** What adds is refused while there is an alarm NOSPACE, also of what is in the log. */
-  #requestOf(entry: InternalRaftRequest): Request | undefined {
-    if (entry.alarm?.action === 1) this.#full.add(entry.alarm.memberID);
-    if (entry.alarm?.action === 2) this.#full.delete(entry.alarm.memberID);
-    const adds = entry.put || entry.leaseGrant || (entry.txn && costOfTxn(entry.txn) > 0);
-    if (adds && this.#full.size > 0) return undefined;
-    const request = requestOfEntry(entry);
-    return request && this.#withoutForeignValues(request);
   }
 
   #withoutForeignValues(request: Request): Request {

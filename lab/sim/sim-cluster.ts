@@ -70,6 +70,15 @@ export class SimCluster {
     }
   }
 
+  /** Takes back the alarms of disks that have room again. */
+  disarm(): void {
+    const leader = this.members.find(({ isLeader }) => isLeader);
+    for (const { memberID, alarm } of leader?.member?.applier.alarms.list() ?? []) {
+      if (this.members.find(({ id }) => id === memberID)?.disk.full) continue;
+      leader!.life!.run(() => leader!.member!.write({ alarm: { action: 2, memberID, alarm } })).catch(() => {});
+    }
+  }
+
   /** For good. */
   stop(id: NodeId): void {
     const member = this.members.find((one) => one.id === id);

@@ -105,7 +105,8 @@ export class SimDisk {
   ): DiskFile {
     const none = () => {};
     const room = (size: number) => {
-      if (this.full && size > file.size) throw new Error("ENOSPC: no space left on device, write");
+      if (this.full && size > file.size)
+        throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
     };
     return {
       size: () => wait(0.01, () => file.size),

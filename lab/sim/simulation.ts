@@ -4,7 +4,7 @@ import { entriesOf } from "../../etcd-raft/raft/log.ts";
 import type { Entry } from "../../etcd-raft/raft/types.ts";
 import { createMetrics } from "../../etcd-raft/server/metrics.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
-import { requestOfEntry } from "../checkers/etcd-messages.ts";
+import { entryReader } from "../checkers/etcd-messages.ts";
 import type { HistoryLine } from "../checkers/history.ts";
 import { judge } from "../checkers/judge.ts";
 import { RaftSafety } from "../checkers/raft-safety.ts";
@@ -142,6 +142,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   });
   const whims = part();
   clock.every(200, () => cluster.reconcile());
+  clock.every(500, () => cluster.disarm());
 
   for (const member of cluster.members) member.start();
   clients.start(4);
@@ -175,8 +176,9 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
 
   const violations = [...safety.violations];
   if (violations.length === 0) {
+    const requestOf = entryReader();
     for (const { index, term, type, data } of safety.applied as Entry[]) {
-      const request = type === 0 && data.length > 0 ? requestOfEntry(InternalRaftRequest.decode(data)) : undefined;
+      const request = type === 0 && data.length > 0 ? requestOf(InternalRaftRequest.decode(data)) : undefined;
       recorder.add({ type: "commit", index, term, at: firstApplied[index]!, ...(request && { request }) });
     }
     // With CheckQuorum a leader that is cut off steps down within two election timeouts; without, never.
