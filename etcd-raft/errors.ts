@@ -4,7 +4,7 @@ import { Code, GrpcError } from "../net/grpc-error.ts";
  * The failures of the v3 API. Clients tell them apart by text first, then by code, so both are etcd's to the letter
  * (source: etcd `api/v3rpc/rpctypes`).
  */
-const table = {
+export const errorTable = {
   keyNotProvided: [Code.InvalidArgument, "key is not provided"],
   keyNotFound: [Code.InvalidArgument, "key not found"],
   valueProvided: [Code.InvalidArgument, "value is provided"],
@@ -65,9 +65,9 @@ const table = {
   invalidAuthToken: [Code.Unauthenticated, "invalid auth token"],
 } as const;
 
-export type EtcdError = keyof typeof table;
+export type EtcdError = keyof typeof errorTable;
 
 export function etcdError(name: EtcdError): GrpcError {
-  const [code, text] = table[name];
+  const [code, text] = errorTable[name];
   return new GrpcError(code, `etcdserver: ${text}`);
 }

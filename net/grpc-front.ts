@@ -304,7 +304,7 @@ class Call {
       const length = buffer.readUInt32BE(at + 1);
       if (buffer[at] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
       if (length > this.#maxMessageBytes) {
-        const text = `received message larger than max (${length} vs. ${this.#maxMessageBytes})`;
+        const text = `grpc: received message larger than max (${length} vs. ${this.#maxMessageBytes})`;
         throw new GrpcError(Code.ResourceExhausted, text);
       }
       const end = at + prefixBytes + length;

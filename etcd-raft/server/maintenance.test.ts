@@ -66,6 +66,27 @@ test("Defragment answers at once, without a header", async () => {
   assert.equal((await clients[0]!.unary(MaintenanceService.Defragment, {}, timeout)).header, undefined);
 });
 
+test("MoveLeader answers once the other leads, without a header", async () => {
+  const from = await cluster.leader();
+  const targetID = cluster.members[(from + 1) % 3]!.member.id;
+  assert.equal((await clients[from]!.unary(MaintenanceService.MoveLeader, { targetID }, timeout)).header, undefined);
+  assert.equal(cluster.members[from]!.member.leader, targetID);
+});
+
+const read = { requestRange: { key: b("a") } };
+test.each<[string, Init<TxnRequest>, number]>([
+  ["reads in both branches", { success: [read], failure: [read] }, 0],
+  ["nothing at all", {}, 0],
+  ["a nested one, though it only reads", { success: [{ requestTxn: { success: [read] } }] }, 1],
+  ["a deletion in the branch that is not taken", { failure: [{ requestDeleteRange: { key: b("no") } }] }, 1],
+])("what a Txn adds to the log: %s", async (_, request, entries) => {
+  const leader = await cluster.leader();
+  await caughtUp(leader);
+  const before = (await status(leader)).raftIndex;
+  await clients[leader]!.unary(KVService.Txn, request, timeout);
+  assert.equal((await status(leader)).raftIndex - before, entries);
+});
+
 test("Hash is of the whole state: alike on all members, another after every change", async () => {
   const hashes = async () => {
     const all = [];

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import { silentLogger } from "../../base/logger.ts";
+import { LeaseGrantRequest, TxnRequest } from "../../proto/generated/etcdserverpb.ts";
 import { Store } from "../mvcc/store.ts";
-import { liveBytes, Quota } from "./quota.ts";
+import { costOfGrant, costOfTxn, liveBytes, Quota } from "./quota.ts";
 
 function storeOf(bytes: number): Store {
   const store = new Store();
@@ -28,6 +29,20 @@ test("what would fill the quota is refused", () => {
   assert.equal(quota.allows(left - 1), true);
   assert.equal(quota.allows(left), false);
 });
+
+const put = (size: number) => ({ requestPut: { key: Buffer.from("key"), value: Buffer.alloc(size) } });
+test.each<[string, Parameters<typeof TxnRequest.encode>[0], number]>([
+  ["a put: 256 and its key and value", { success: [put(10)] }, 269],
+  ["both puts of a branch", { success: [put(10), put(0)] }, 269 + 259],
+  ["the dearer branch", { success: [put(10)], failure: [put(11)] }, 270],
+  ["nested ones", { success: [{ requestTxn: { failure: [put(10)] } }] }, 269],
+  ["what adds nothing", { success: [{ requestDeleteRange: {} }], failure: [{ requestRange: {} }] }, 0],
+])("the cost of a Txn: %s", (_, request, cost) => {
+  const txn = TxnRequest.decode(TxnRequest.encode(request));
+  assert.equal(costOfTxn(txn), cost);
+});
+
+test("a lease costs 64", () => assert.equal(costOfGrant(LeaseGrantRequest.decode(new Uint8Array(0))), 64));
 
 test("one warning at 70, 85 and 95 %, each once, saying what to do", () => {
   const lines: string[] = [];
