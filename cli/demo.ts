@@ -32,7 +32,8 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
   try {
     let port: number | undefined;
     for (const file of demoFiles()) {
-      for (const object of readObjects(file)) port = nodePortOf(await apply(client, object)) ?? port;
+      for (const object of readObjects(readFileSync(file, "utf8")))
+        port = nodePortOf(await apply(client, object)) ?? port;
     }
     note("applied deploy/demo");
     const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
@@ -58,12 +59,12 @@ export function adminClient({
   });
 }
 
-function readObjects(file: string): KubernetesObject[] {
-  return parseAllDocuments(readFileSync(file, "utf8")).map((document) => document.toJS() as KubernetesObject);
+export function readObjects(manifests: string): KubernetesObject[] {
+  return parseAllDocuments(manifests).map((document) => document.toJS() as KubernetesObject);
 }
 
 /** Creates it, or merges it into what is there. */
-async function apply(client: Client, object: KubernetesObject): Promise<KubernetesObject> {
+export async function apply(client: Client, object: KubernetesObject): Promise<KubernetesObject> {
   const type = typeOf(object);
   const namespaced = { ...object, metadata: { namespace: "default", ...object.metadata } };
   try {
@@ -74,8 +75,13 @@ async function apply(client: Client, object: KubernetesObject): Promise<Kubernet
   }
 }
 
+const all = Object.values(resources) as ResourceType<KubernetesObject>[];
+
+/** By its plural: `deployments`. */
+export const resourceNamed = (plural: string): ResourceType<KubernetesObject> | undefined =>
+  all.find(({ resource }) => resource === plural);
+
 function typeOf({ apiVersion, kind }: KubernetesObject): ResourceType<KubernetesObject> {
-  const all = Object.values(resources) as ResourceType<KubernetesObject>[];
   const found = all.find(
     (type) => type.kind === kind && [type.group, type.version].filter(Boolean).join("/") === apiVersion,
   );

@@ -3,7 +3,11 @@ import { Command, InvalidArgumentError } from "commander";
 import { StartError } from "../base/process.ts";
 import { addressesOf, ports } from "../deploy/lab/addresses.ts";
 import { presetNames } from "../deploy/lab/presets.ts";
+
 import { type FaultRequest, faultKinds } from "../lab/faults/types.ts";
+
+import type { ExperimentOptions } from "./experiment.ts";
+
 import { findLab, isRunning, type LabOptions, type LabRef, nameFlag } from "./lab-ref.ts";
 import { SupervisorClient } from "./supervisor-client.ts";
 import type { UpOptions } from "./up.ts";
@@ -135,6 +139,37 @@ async function fault(request: FaultRequest, options: FaultOptions): Promise<void
   const { id, mechanism, message, undo } = report;
   console.log(`${id}  ${message} (${mechanism})${undo === null ? "" : `; heal: ${undo}`}`);
 }
+const experiment = program
+  .command("experiment")
+  .description("fault experiments: run, judged, with a folder of all that was seen");
+
+experiment
+  .command("run <experiment>")
+  .description("a YAML file or a ready one; exit code 0 passed, 1 failed, 2 could not be run")
+  .option("--lab <name>", "use a lab that runs, and leave it running; without it one is made and removed")
+  .option("--out <dir>", "where the run's folder is made (default: experiments/ of the lab, or ~/.kubelab/experiments)")
+  .option("--seed <n>", "of what is drawn; without it that of the file, or a new one", integer)
+  .option("--repetitions <n>", "instead of the file's", integer)
+  .option("--json", "print run.json at the end")
+  .option("--junit <file>", "write the verdict as JUnit XML")
+  .action(async (name: string, options: ExperimentOptions) => {
+    const { runExperimentCommand } = await import("./experiment.ts");
+    process.exitCode = await runExperimentCommand(name, options).catch((error: unknown) => {
+      if (!(error instanceof StartError)) throw error;
+      console.error(`kubelab: ${error.message}`);
+      return 2;
+    });
+  });
+
+experiment
+  .command("list")
+  .description("the ready ones")
+  .action(async () => console.log((await import("./experiment.ts")).listExperiments()));
+
+experiment
+  .command("show <experiment>")
+  .description("print the YAML of a ready one")
+  .action(async (name: string) => console.log((await import("./experiment.ts")).showExperiment(name).trimEnd()));
 
 async function supervisorOf(options: LabOptions): Promise<SupervisorClient> {
   const ref = await findLab(options);

@@ -35,23 +35,25 @@ export class Load {
   #running: Promise<unknown> = Promise.resolve();
   #stop = new AbortController();
 
+  /** `run`: what values begin with, which must be new in a store that has those of earlier runs. */
   constructor(
     members: readonly StoreMember[],
     { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
     clients: readonly LoadClient[],
+    run = "",
   ) {
     this.#members = members;
     this.#recorder = recorder;
     this.#rand = rand;
     this.#clock = clock;
     this.#tools = { rand, clock };
-    this.#clients = clients.map((client) => ({ ...client, workload: new Workload(rand, client.name) }));
+    this.#clients = clients.map((client) => ({ ...client, workload: new Workload(rand, `${run}${client.name}`) }));
   }
 
   /** `round`: registers are new in each, so that the search for an order stays small. */
-  start(round: number | (() => number)): void {
+  start(round: number | (() => string)): void {
     this.#stop = new AbortController();
-    const now = typeof round === "number" ? () => round : round;
+    const now = typeof round === "number" ? () => `${round}` : round;
     this.#running = Promise.all(
       this.#clients.map(({ rate }, n) =>
         rate === undefined
@@ -67,7 +69,7 @@ export class Load {
     await this.#running;
   }
 
-  async #closedLoop(n: number, round: () => number): Promise<void> {
+  async #closedLoop(n: number, round: () => string): Promise<void> {
     let at = n % this.#members.length;
     while (!this.#stop.signal.aborted) {
       const there = await isThere(this.#members[at]!);
@@ -77,14 +79,14 @@ export class Load {
     }
   }
 
-  async #whenThere(n: number, round: number, intended: number): Promise<void> {
+  async #whenThere(n: number, round: string, intended: number): Promise<void> {
     for (let i = n; !this.#stop.signal.aborted; i++) {
       const member = this.#members[i % this.#members.length]!;
       if (await isThere(member)) return this.#ask(n, member, round, intended);
     }
   }
 
-  async #ask(n: number, member: StoreMember, round: number, intended?: number): Promise<void> {
+  async #ask(n: number, member: StoreMember, round: string, intended?: number): Promise<void> {
     const { name, role, workload } = this.#clients[n]!;
     const request = ofRound(role ? workload.as(role) : workload.next(), round);
     const called = this.#recorder.now();
@@ -109,7 +111,7 @@ const isThere = ({ client }: StoreMember): Promise<boolean> =>
     () => false,
   );
 
-const ofRound = (request: Request, round: number): Request =>
+const ofRound = (request: Request, round: string): Request =>
   "key" in request && request.key.startsWith("r") ? { ...request, key: `${request.key}/${round}` } : request;
 
 async function call(client: GrpcClient, request: Request): Promise<Response> {

@@ -19,6 +19,7 @@ export class ApiLoad {
   readonly #created: string[] = [];
   #running: Promise<unknown> = Promise.resolve();
   #next = 0;
+  #made = false;
 
   constructor(client: Client, namespace: string, tools: { rand: Rand; clock: Clock }) {
     this.#client = client;
@@ -27,6 +28,7 @@ export class ApiLoad {
   }
 
   async makeNamespace(): Promise<void> {
+    this.#made = true;
     await this.#client.create(Namespaces, {
       apiVersion: "v1",
       kind: "Namespace",
@@ -35,8 +37,9 @@ export class ApiLoad {
     });
   }
 
+  /** If it was made. */
   async removeNamespace(): Promise<void> {
-    await this.#client.delete(Namespaces, { name: this.namespace });
+    if (this.#made) await this.#client.delete(Namespaces, { name: this.namespace }).catch(() => {});
   }
 
   /** `urls`: where the Service of `http` answers, one a node. */

@@ -64,11 +64,10 @@ export function requestsOf({ history, calls }: Pick<Outcome, "history" | "calls"
   ];
 }
 
-/** Ascending. */
-function latencies(all: Outcome): number[] {
-  const answered = requestsOf(all).filter(({ outcome }) => outcome === "ok");
-  return answered.map(({ due, returned }) => returned! - due).sort((a, b) => a - b);
-}
+/** Of those that were answered, ascending. */
+export const latenciesOf = (sent: readonly Sent[]): number[] =>
+  sent.flatMap(({ due, returned, outcome }) => (outcome === "ok" ? [returned! - due] : [])).sort((a, b) => a - b);
+const latencies = (all: Outcome): number[] => latenciesOf(requestsOf(all));
 
 /** How many Pods of the workload that has most of them were ready, after each change. */
 function readyCounts(objects: readonly ObjectEvent[]): number[] {

@@ -19,53 +19,65 @@ export interface Evidence {
   endMs: number;
 }
 
-/** What each fault did to the clients, until the next fault began; with the steps that were seen of it. */
+/** What each fault did to the clients until some time after it was undone, or the next began; with the steps that were seen.
+ * The gap is the longest in which a leader was elected, else the longest of all. */
 export function failoversOf(evidence: Evidence): Failover[] {
   const { faults, acks, endMs } = evidence;
-  return faults.map(({ name, targets, atMs }, i) => {
-    const until = faults.slice(i + 1).find((next) => next.atMs > atMs)?.atMs ?? endMs;
+  return faults.map(({ name, targets, atMs, untilMs }, i) => {
+    const next = faults.slice(i + 1).find((one) => one.atMs > atMs)?.atMs ?? endMs;
+    const until = Math.min(next, untilMs + recoveryMs);
     // Who feels it first: of a member the clients of the store, of anything else those of the API and of Services.
     const order = targets.some((target) => target.startsWith("etcd-")) ? storeFirst : apiFirst;
     const felt = order.find((kind) => acks[kind].length > 0);
-    const gap = felt && longestGap(acks[felt], atMs, until);
+    const gaps = felt ? gapsOf(acks[felt], atMs, until) : [];
+    const elections = evidence.events.filter((event) => {
+      return event.details["kind"] === "RoleChanged" && event.details["to"] === "leader" && event.atMs >= atMs;
+    });
+    const elected = (gap: Gap) => elections.find(({ atMs }) => atMs >= gap.from && atMs <= gap.to);
+    const changed = gaps.filter(elected);
+    const gap = longestOf(changed.length > 0 ? changed : gaps);
     const node = targets.map((target) => target.split("/")[0]!).find((target) => /^node-\d+$/.test(target));
     const whole = node !== undefined && targets.some((target) => target === node || target === `${node}/runtime`);
-    const steps = whole ? nodeSteps(evidence, node, atMs, until) : storeSteps(evidence, gap, atMs);
+    const ofGap = gap ? gapSteps(evidence, gap, elected(gap)?.atMs, atMs) : [];
+    const steps = whole ? nodeSteps(evidence, node, atMs, until) : ofGap;
     return { fault: name, target: targets.join(", "), atMs, gapMs: gap ? gap.to - gap.from : 0, steps };
   });
 }
 
+const recoveryMs = 10_000;
 const storeFirst = ["store", "api", "http"] as const;
 const apiFirst = ["api", "http", "store"] as const;
 
-/** Of those that reach into the time: one that has not ended by then counts as far as it goes. */
-function longestGap(acks: readonly number[], from: number, to: number): Gap {
-  let last = acks.findLast((at) => at <= from) ?? from;
-  let longest: Gap = { from: last, to: last, ended: true };
-  for (const at of [...acks.filter((at) => at > from && at <= to), to]) {
-    if (at - last > longest.to - longest.from) longest = { from: last, to: at, ended: at < to };
-    last = at;
-  }
-  return longest;
-}
 interface Gap {
   from: number;
   to: number;
   ended: boolean;
 }
 
+/** All that reach into the time; one that has not ended by then counts as far as it goes. */
+function gapsOf(acks: readonly number[], from: number, to: number): Gap[] {
+  let last = acks.findLast((at) => at <= from) ?? from;
+  return [...acks.filter((at) => at > from && at <= to), to].map((at) => {
+    const gap = { from: last, to: at, ended: at < to };
+    last = at;
+    return gap;
+  });
+}
+
+function longestOf(gaps: readonly Gap[]): Gap | undefined {
+  return gaps.reduce<Gap | undefined>((a, b) => (a && a.to - a.from >= b.to - b.from ? a : b), undefined);
+}
+
 /** A gap in which no election was is none of raft's: it has its two ends alone. */
-function storeSteps({ events }: Evidence, gap: Gap | undefined, faultMs: number): Failover["steps"] {
-  if (gap === undefined) return [];
-  const elected = events.find(({ type, atMs, details: { kind, to } }) => {
-    return type === "Raft" && kind === "RoleChanged" && to === "leader" && atMs >= gap.from && atMs <= gap.to;
-  });
-  const lost = events.findLast(({ type, atMs, details }) => {
-    return type === "Raft" && details["kind"] === "LeaderLost" && atMs >= faultMs && atMs <= (elected?.atMs ?? 0);
-  });
+function gapSteps({ events }: Evidence, gap: Gap, electedMs: number | undefined, faultMs: number): Failover["steps"] {
   const steps = [{ name: "last ack", atMs: gap.from }];
-  if (lost) steps.push({ name: "death noticed", atMs: lost.atMs });
-  if (elected) steps.push({ name: "election", atMs: elected.atMs });
+  if (electedMs !== undefined) {
+    const lost = events.findLast(({ type, atMs, details }) => {
+      return type === "Raft" && details["kind"] === "LeaderLost" && atMs >= faultMs && atMs <= electedMs;
+    });
+    if (lost) steps.push({ name: "death noticed", atMs: lost.atMs });
+    steps.push({ name: "election", atMs: electedMs });
+  }
   if (gap.ended) steps.push({ name: "first ack", atMs: gap.to });
   return steps;
 }

@@ -49,7 +49,7 @@ export interface RandomStep {
   random: { from: number; until: number; every: number };
   choices: (Injury & { weight?: number })[];
 }
-/** A merge patch of an object, as `kubectl patch` sends it: `deployments/web`. */
+/** A merge patch of an object, as `kubectl patch` sends it: `deployments/web`. `{{run}}` in it is another text in each run. */
 export interface PatchStep {
   at: number;
   patch: string;

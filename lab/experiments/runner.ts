@@ -1,0 +1,419 @@
+import { readFileSync } from "node:fs";
+import { cpus, hostname, release, totalmem } from "node:os";
+import { stringify } from "yaml";
+import { type Clock, sleep } from "../../base/clock.ts";
+import { StartError } from "../../base/process.ts";
+import { seededRand } from "../../base/rand.ts";
+import type { LabEvent } from "../../deploy/supervisor/events.ts";
+import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
+import { brief, type HistoryLine } from "../checkers/history.ts";
+import { judge } from "../checkers/judge.ts";
+import { checkKubernetes } from "../checkers/kubernetes.ts";
+import { CommittedLog } from "../clients/commits.ts";
+import { Load, type LoadClient } from "../clients/load.ts";
+import { isOwnKey, memberHashes, readBase } from "../clients/members.ts";
+import { StoreWatcher } from "../clients/watcher.ts";
+import type { FaultReport } from "../faults/types.ts";
+import { Recorder } from "../sim/recorder.ts";
+import { ApiLoad } from "./api-load.ts";
+import { expectationsOf, latenciesOf, percentileOf, requestsOf, type Sent } from "./expectations.ts";
+import { type DoneFault, failoversOf } from "./failovers.ts";
+import type { Run } from "./folder.ts";
+import { ObjectWatches } from "./objects.ts";
+import { replaceMember } from "./replace.ts";
+import type { ClockReading, MetricSample, Phase, RunEvent, RunFile, Violation } from "./run.ts";
+import { machineOf, type RunningLab } from "./running-lab.ts";
+import { type Deed, deedsOf } from "./schedule.ts";
+import type { Experiment } from "./schema.ts";
+import { applyWorkload, httpUrls, patch } from "./workload.ts";
+
+export interface RunOptions {
+  name: string;
+  experiment: Experiment;
+  /** The experiment's YAML as data. */
+  source: Record<string, unknown>;
+  seed: number;
+  repetition: number;
+  lab: RunningLab;
+  version: string;
+  clock: Clock;
+  signal: AbortSignal;
+  say(line: string): void;
+}
+
+/**
+ * One repetition: load on, faults at their times, everything healed, and judged. Throws StartError when it could not be
+ * run or was interrupted; the lab is healed and nothing of the load is left all the same.
+ */
+export async function runExperiment(options: RunOptions): Promise<Run> {
+  await applyWorkload(options);
+  const sick = await options.lab.healthy(30_000);
+  if (sick) throw new StartError(`the store is not healthy: ${sick}`);
+  return new Runner(options).run();
+}
+
+class Runner {
+  readonly #options: RunOptions;
+  /** Counts from the beginning of the run. */
+  readonly #clock: Clock;
+  readonly #zero: number;
+  readonly #startedAt: string;
+  readonly #recorder: Recorder;
+  readonly #api: ApiLoad;
+  readonly #objects: ObjectWatches;
+  readonly #metrics: MetricSample[] = [];
+  readonly #clocks: ClockReading[] = [];
+  readonly #faults: DoneFault[] = [];
+  readonly #events: RunEvent[] = [];
+  readonly #violations: Violation[] = [];
+  readonly #over = new AbortController();
+  #lines: HistoryLine[] = [];
+
+  constructor(options: RunOptions) {
+    this.#options = options;
+    const { clock, lab, seed, repetition } = options;
+    this.#zero = clock.monotonic();
+    this.#clock = { ...clock, monotonic: () => clock.monotonic() - this.#zero };
+    this.#startedAt = new Date(clock.now()).toISOString();
+    this.#recorder = new Recorder(this.#clock);
+    const rand = seededRand(seed + repetition);
+    const stamp = this.#startedAt.replace(/\D/g, "").slice(4, 14);
+    this.#api = new ApiLoad(lab.api, `experiment-${stamp}-${repetition}`, { rand, clock: this.#clock });
+    this.#objects = new ObjectWatches(lab.api, this.#clock);
+  }
+
+  async run(): Promise<Run> {
+    this.#readClock("before");
+    const base = await readBase(this.#options.lab.members[0]!);
+    const watchers = this.#watchers(base.revision + 1);
+    try {
+      const { begun, ended } = await this.#underLoad(`${base.revision}.`);
+      await this.#judgeStore(base, watchers);
+      await this.#judgeKubernetes();
+      this.#readClock("after");
+      await this.#collectEvents();
+      return await this.#result(begun, ended);
+    } finally {
+      await Promise.all([this.#objects.close(), ...watchers.map((watcher) => watcher.close())]);
+      await this.#api.removeNamespace();
+    }
+  }
+
+  /** Resolves when all is healed and every client has its last answer. `run`: told from earlier ones in the same store. */
+  async #underLoad(run: string): Promise<{ begun: number; ended: number }> {
+    const { experiment, lab, say } = this.#options;
+    const { workload } = experiment;
+    const urls = await httpUrls(lab, experiment);
+    if (workload.apply !== undefined || workload.api || workload.http) await this.#objects.followWorkloads();
+    if (workload.api) {
+      await this.#api.makeNamespace();
+      this.#objects.followConfigMaps(this.#api.namespace, workload.api.watches ?? 0);
+    }
+    const load = this.#load(run);
+    const begun = this.#now();
+    load.start(() => `${run}${Math.floor(this.#now() / 1000)}`);
+    this.#api.start(workload, urls);
+    const sampling = this.#sample();
+    say(`load is on for ${experiment.duration / 1000} s`);
+    try {
+      await this.#schedule(begun);
+    } finally {
+      await this.#heal();
+      await Promise.all([load.stop(), this.#api.stop()]);
+      this.#over.abort();
+      await sampling;
+    }
+    say("healed; waiting until all is well, then judging");
+    return { begun, ended: this.#now() };
+  }
+
+  #now(): number {
+    return this.#clock.monotonic();
+  }
+
+  #load(run: string): Load {
+    const { store = {} } = this.#options.experiment.workload;
+    const { writers = 0, readers = 0, transactions = 0, leases = 0, rate } = store;
+    const roles = { writer: writers, reader: readers, transaction: transactions, lease: leases } as const;
+    const all = Object.entries(roles).flatMap(([role, count]) =>
+      Array.from({ length: count }, (_, i): LoadClient => ({ name: `${role}-${i + 1}`, role: role as never })),
+    );
+    const each = rate === undefined ? {} : { rate: rate / all.length };
+    const rand = seededRand(this.#options.seed + 1000 * this.#options.repetition);
+    const tools = { recorder: this.#recorder, rand, clock: this.#clock };
+    return new Load(
+      this.#options.lab.members,
+      tools,
+      all.map((client) => ({ ...client, ...each })),
+      run,
+    );
+  }
+
+  #watchers(from: number): StoreWatcher[] {
+    const { lab, seed, experiment } = this.#options;
+    const kinds = [
+      { key: "r", end: "\0", prevKv: true },
+      { key: "r", end: "s" },
+      { key: "t", end: "u", noPut: true, prevKv: true },
+    ];
+    const tools = { recorder: this.#recorder, rand: seededRand(seed), clock: this.#clock };
+    return Array.from({ length: experiment.workload.store?.watchers ?? 0 }, (_, i) => {
+      return new StoreWatcher(`w${i + 1}`, kinds[i % kinds.length]!, lab.members, tools, from);
+    });
+  }
+
+  /** Everything at its time; returns at the end of the experiment, or when it failed. */
+  async #schedule(begun: number): Promise<void> {
+    const { experiment, seed, repetition, signal } = this.#options;
+    const stop = AbortSignal.any([signal, this.#over.signal]);
+    let problem: Error | undefined;
+    const fail = (error: Error) => {
+      problem ??= error;
+      this.#over.abort();
+    };
+    const deeds = deedsOf(experiment, seed + repetition - 1);
+    const doing = deeds.map(async (deed) => {
+      await sleep(this.#clock, Math.max(0, begun + deed.atMs - this.#now()), stop);
+      if (!stop.aborted) await this.#do(deed, stop);
+    });
+    const all = Promise.all(doing.map((one) => one.catch(fail)));
+    await sleep(this.#clock, experiment.duration / 2, stop);
+    this.#readClock("during");
+    await sleep(this.#clock, Math.max(0, begun + experiment.duration - this.#now()), stop);
+    this.#over.abort();
+    await all;
+    if (signal.aborted) throw new StartError("interrupted; the lab is healed");
+    if (problem) throw problem;
+  }
+
+  async #do(deed: Deed, stop: AbortSignal): Promise<void> {
+    const { lab, say } = this.#options;
+    const at = () => `${(this.#now() / 1000).toFixed(1).padStart(6)} s  `;
+    if (deed.kind === "patch") {
+      const body = JSON.stringify(deed.with).replaceAll("{{run}}", this.#api.namespace);
+      await patch(lab.api, deed.patch, JSON.parse(body) as Record<string, unknown>);
+      this.#note("Patched", deed.patch, `${deed.patch} patched`);
+      return say(`${at()}${deed.patch} patched`);
+    }
+    if (deed.kind === "replace") {
+      const done: DoneFault = {
+        name: `replace ${deed.replace}`,
+        targets: [deed.replace],
+        atMs: this.#now(),
+        untilMs: 0,
+      };
+      this.#faults.push(done);
+      const member = await replaceMember(lab, deed.replace, this.#clock);
+      Object.assign(done, { name: `replace ${member}`, targets: [member], untilMs: this.#now() });
+      return say(`${at()}${member} has been replaced`);
+    }
+    const { id, kind, targets, message, monotonicMs } = await this.#inject(deed.fault, stop);
+    const done = { name: `${kind} ${targets.join(", ")}`, targets, atMs: monotonicMs - this.#zero, untilMs: Infinity };
+    this.#faults.push(done);
+    say(`${at()}${message}`);
+    if (deed.forMs === undefined) return;
+    await sleep(this.#clock, deed.forMs, stop);
+    for (const healed of await lab.supervisor.heal(id)) say(`${at()}${healed.message}`);
+    done.untilMs = this.#now();
+  }
+
+  /** What is refused is asked again for a while: right after a fault nobody may lead. */
+  async #inject(fault: Record<string, unknown>, stop: AbortSignal): Promise<FaultReport> {
+    const deadline = this.#now() + refusedForMs;
+    for (;;) {
+      try {
+        return await this.#options.lab.supervisor.fault(fault as never);
+      } catch (error) {
+        if (this.#now() > deadline || stop.aborted) throw error;
+      }
+      await sleep(this.#clock, 100, stop);
+    }
+  }
+
+  async #heal(): Promise<void> {
+    await this.#options.lab.supervisor.heal();
+    for (const fault of this.#faults) fault.untilMs = Math.min(fault.untilMs, this.#now());
+  }
+
+  async #sample(): Promise<void> {
+    const { lab } = this.#options;
+    while (!this.#over.signal.aborted) {
+      const next = this.#now() + 1000;
+      this.#metrics.push(...(await lab.metrics(() => this.#now())));
+      await sleep(this.#clock, Math.max(0, next - this.#now()), this.#over.signal);
+    }
+  }
+
+  async #judgeStore(base: Awaited<ReturnType<typeof readBase>>, watchers: StoreWatcher[]): Promise<void> {
+    const { lab } = this.#options;
+    const unwell = await lab.healthy(healthyWithinMs);
+    if (unwell)
+      return this.#condemn("health", `no verdict: not healthy ${healthyWithinMs / 1000} s after the end: ${unwell}`);
+    try {
+      const hashes = await memberHashes(lab.members, 10_000);
+      const revision = Number(/^revision (\d+)/.exec(hashes[0]!.point)![1]);
+      for (const watcher of watchers)
+        if (!(await watcher.comesTo(revision, 10_000)))
+          this.#condemn(
+            "watch",
+            `watch ${watcher.name} is at ${watcher.next} and does not come to revision ${revision}`,
+          );
+      const lines = this.#recorder.lines.slice(); // what is heard from here on may be in nobody's log yet
+      await memberHashes(lab.members, 10_000);
+      const log = new CommittedLog(this.#clock, base, isOwnKey);
+      await log.read(lab.members, (at) => watchers[0]?.heard.get(at));
+      this.#lines = [base, ...lines, ...log.commits, ...hashes];
+    } catch (error) {
+      this.#lines = [base, ...this.#recorder.lines];
+      return this.#condemn("log", `no verdict: ${(error as Error).message}`);
+    }
+    const operations = this.#lines.filter((line) => line.type === "operation");
+    for (const message of judge(this.#lines, { own: isOwnKey })) {
+      const told = operations.filter(({ request }) => message.includes(brief(request)));
+      this.#condemn(/^[\w ]+/.exec(message)![0], message, told.slice(0, 20));
+    }
+  }
+
+  async #judgeKubernetes(): Promise<void> {
+    const { experiment } = this.#options;
+    const { calls } = this.#api;
+    let final: Awaited<ReturnType<ApiLoad["final"]>> | undefined;
+    if (experiment.workload.api) {
+      try {
+        final = await this.#api.final();
+      } catch (error) {
+        this.#condemn("objects", `no verdict: ${(error as Error).message}`);
+      }
+    }
+    await this.#objects.close();
+    for (const message of checkKubernetes({ objects: this.#objects.events, calls, ...(final && { final }) }))
+      this.#condemn(message.split(":")[0]!, message);
+  }
+
+  #condemn(checker: string, message: string, operations: HistoryLine[] = []): void {
+    this.#violations.push({ checker, message, operations });
+  }
+
+  #note(type: string, subject: string, message: string, atMs = this.#now()): void {
+    const { bootId } = this.#clocks[0]!;
+    this.#events.push({ atMs, machine: hostname(), bootId, type, subject, message, details: {} });
+  }
+
+  /** The runner is on the machine of the lab: one clock. How exactly it is read is what can be wrong. */
+  #readClock(when: ClockReading["when"]): void {
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const machineMs = () => Number(process.hrtime.bigint()) / 1e6 - this.#zero;
+    const before = machineMs();
+    const atMs = this.#now();
+    const errorMs = Math.max(Math.abs(machineMs() - atMs), Math.abs(atMs - before));
+    this.#clocks.push({ machine: hostname(), bootId, when, atMs, offsetMs: 0, errorMs });
+  }
+
+  /** The supervisor's, and of what was before the run only the last of each member's state. */
+  async #collectEvents(): Promise<void> {
+    const all = (await this.#options.lab.supervisor.eventsSoFar()).map((event): RunEvent => {
+      const { type, subject, message, monotonicMs, bootId, details } = event as LabEvent;
+      return {
+        atMs: monotonicMs - this.#zero,
+        machine: hostname(),
+        bootId,
+        type,
+        subject,
+        message,
+        details: { ...details },
+      };
+    });
+    const before = new Map<string, RunEvent>();
+    for (const event of all)
+      if (event.atMs < 0 && event.type === "Raft") before.set(`${event.subject} ${event.details["kind"]}`, event);
+    this.#events.push(...before.values(), ...all.filter(({ atMs }) => atMs >= 0));
+    for (const { atMs, object } of this.#objects.events)
+      if (object?.kind === "Node")
+        this.#note(object.ready ? "NodeReady" : "NodeNotReady", object.name, object.ready ? "Ready" : "NotReady", atMs);
+    this.#events.sort((a, b) => a.atMs - b.atMs);
+  }
+
+  async #result(begun: number, ended: number): Promise<Run> {
+    const { name, experiment, source, seed, repetition, lab, version } = this.#options;
+    const { calls } = this.#api;
+    const history = this.#lines;
+    const objects = this.#objects.events;
+    const faults = this.#faults.sort((a, b) => a.atMs - b.atMs);
+    const times = (sent: Sent[]) =>
+      sent.flatMap(({ outcome, returned }) => (outcome === "ok" ? [returned!] : [])).sort((a, b) => a - b);
+    const ofCalls = (kind: RegExp) =>
+      times(requestsOf({ history: [], calls: calls.filter((call) => kind.test(call.kind)) }));
+    const acks = {
+      store: times(requestsOf({ history, calls: [] }).filter(({ write }) => write)),
+      api: ofCalls(/^(create|update|delete) /),
+      http: ofCalls(/^http /),
+    };
+    const answers = calls.flatMap(({ answeredBy, returned }) =>
+      answeredBy ? [{ atMs: returned!, by: answeredBy }] : [],
+    );
+    answers.sort((a, b) => a.atMs - b.atMs);
+    const failovers = failoversOf({ faults, acks, events: this.#events, objects, answers, endMs: ended });
+    const durationMs = ended - begun;
+    const violations = this.#violations;
+    const expectations = expectationsOf(experiment.expect, {
+      history,
+      calls,
+      objects,
+      failovers,
+      violations,
+      durationMs,
+    });
+    const doubt = violations.some(({ message }) => /^linearizability: unknown|^no verdict/.test(message));
+    const wrong = violations.length > 0 || expectations.some(({ met }) => !met);
+    const { version: store } = await lab.members[0]!.client.unary(MaintenanceService.Status, {}, { timeoutMs: 5000 });
+    const { mode, preset, members, nodes } = lab.status;
+    const file: RunFile = {
+      formatVersion: 1,
+      experiment: name,
+      description: experiment.description,
+      source: stringify({ ...source, seed, repetitions: 1, expect: experiment.expect }),
+      seed,
+      repetition,
+      startedAt: this.#startedAt,
+      durationMs,
+      versions: { kubelab: version, node: process.version, store },
+      machine: machineOf(cpus(), totalmem(), release()),
+      lab: {
+        mode,
+        preset,
+        members: members.map((member) => member.name),
+        processes: lab.processes(),
+        nodes: nodes.map((node) => node.name),
+      },
+      clocks: this.#clocks,
+      phases: phasesOf(faults, begun, ended),
+      failovers,
+      expectations,
+      violations,
+      verdict: doubt ? "unknown" : wrong ? "failed" : "passed",
+    };
+    return { file, history, calls, events: this.#events, objects, metrics: this.#metrics };
+  }
+}
+
+/** `before`, one a fault (until it is undone or the next begins), `after`. */
+function phasesOf(faults: readonly DoneFault[], fromMs: number, toMs: number): Phase[] {
+  const during = faults.map(({ name, atMs, untilMs }, i): Phase => {
+    return { name, fromMs: atMs, toMs: Math.min(untilMs, faults[i + 1]?.atMs ?? toMs) };
+  });
+  const first = during[0]?.fromMs ?? toMs;
+  const last = during.at(-1)?.toMs ?? toMs;
+  return [{ name: "before", fromMs, toMs: first }, ...during, { name: "after", fromMs: last, toMs }];
+}
+
+/** One line a run, for people. */
+export function summaryOf({ history, calls, file }: Run): string {
+  const sent = requestsOf({ history, calls });
+  const sorted = latenciesOf(sent);
+  const ms = (p: number) => `${percentileOf(sorted, p)?.toFixed(1) ?? "-"} ms`;
+  const counts = `${sent.length} requests, ${sent.length - sorted.length} not answered, ${file.violations.length} violations`;
+  return `${counts}, p50 ${ms(0.5)}, p99 ${ms(0.99)}`;
+}
+
+const healthyWithinMs = 60_000;
+const refusedForMs = 5000;
