@@ -40,18 +40,27 @@ export function endpointOf(
   if (service.spec.type === "ExternalName") return { host: service.spec.externalName!, port };
   const servicePort = service.spec.ports?.find((one) => one.port === port);
   if (servicePort === undefined) throw new Error(`no service port ${port} found for service ${JSON.stringify(name)}`);
-  const addresses: Address[] = [];
-  const prefix = `${registryRoot}${EndpointSlices.resource}/`;
-  for (const one of cache.resource(prefix).under(`${prefix}${namespace}/`)) {
-    const slice = one.parse() as EndpointSlice;
-    if (slice.metadata.labels?.["kubernetes.io/service-name"] !== name) continue;
-    const target = slice.ports?.find((own) => (own.name ?? "") === (servicePort.name ?? ""))?.port;
-    if (target === undefined) continue;
-    for (const { addresses: hosts, conditions } of slice.endpoints ?? [])
-      if (conditions?.ready !== false) addresses.push({ host: hosts[0]!, port: target });
-  }
+  const ready = [...readyEndpoints(cache, namespace, name, servicePort.name ?? "")];
+  const addresses = ready.map((one) => ({ host: one.endpoint.addresses[0]!, port: one.port }));
   if (addresses.length === 0) throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
   return addresses[below(addresses.length)]!;
+}
+
+/** The ready endpoints of what the Service calls `portName`, by its EndpointSlices. */
+export function* readyEndpoints(
+  cache: Pick<WatchCache, "resource">,
+  namespace: string,
+  service: string,
+  portName: string,
+): Generator<{ endpoint: EndpointSlice["endpoints"][0]; port: number }> {
+  const prefix = `${registryRoot}${EndpointSlices.resource}/`;
+  for (const one of cache.resource(prefix).under(`${prefix}${namespace}/`)) {
+    const { metadata, ports, endpoints } = one.parse() as EndpointSlice;
+    if (metadata.labels?.["kubernetes.io/service-name"] !== service) continue;
+    const port = ports?.find(({ name = "" }) => name === portName)?.port;
+    if (port === undefined) continue;
+    for (const endpoint of endpoints ?? []) if (endpoint.conditions?.ready !== false) yield { endpoint, port };
+  }
 }
 
 /** POSTs to webhooks, over connections that are kept for the next call as client-go keeps them. */

@@ -78,16 +78,19 @@ export function makeDiscovery(resources: readonly Resource[], remote: readonly R
           versions: [...versions].map(([version, list]) => ({
             version,
             ...(Array.isArray(list)
-              ? { freshness: "Current", resources: list.map(aggregatedResource) }
-              : { freshness: isCurrent(list) ? "Current" : "Stale", resources: aggregatedOfLegacy(list) }),
+              ? { freshness: "Current", resources: aggregated(list.flatMap(legacyResources), { group: name, version }) }
+              : {
+                  freshness: isCurrent(list) ? "Current" : "Stale",
+                  resources: aggregated(list.discovered?.resources ?? [], { group: name, version }),
+                }),
           })),
         })),
     });
-  const aggregated = new Map([
+  const byPath = new Map([
     ["/api", aggregatedOf(true)],
     ["/apis", aggregatedOf(false)],
   ]);
-  return { legacy, aggregated };
+  return { legacy, aggregated: byPath };
 }
 
 /** Groups by the highest of their versions' priorities, versions by their own; of the same priority as they came. */
@@ -109,12 +112,11 @@ export const isCurrent = ({ service, discovered }: RemoteVersion) =>
   discovered !== undefined && availability(service)?.status === "True";
 
 /** An APIResourceList as aggregated discovery has it: subresources with their resource. */
-function aggregatedOfLegacy({ service: { spec }, discovered }: RemoteVersion): object[] {
+function aggregated(all: readonly LegacyResource[], { group, version }: { group: string; version: string }): object[] {
   const made = (one: LegacyResource) => ({
-    responseKind: { group: one.group ?? spec.group, version: one.version ?? spec.version, kind: one.kind },
+    responseKind: { group: one.group ?? group, version: one.version ?? version, kind: one.kind },
     verbs: [...(one.verbs ?? [])].sort(),
   });
-  const all = discovered?.resources ?? [];
   return all
     .filter(({ name }) => !name.includes("/"))
     .map((one) => {
@@ -139,7 +141,7 @@ function apiGroup(name: string, versions: Map<string, unknown>) {
   return { name, versions: list, preferredVersion: list[0] };
 }
 
-function legacyResources(resource: Resource): object[] {
+function legacyResources(resource: Resource): LegacyResource[] {
   const { resource: name, singular, namespaced, kind, verbs, shortNames, categories } = resource;
   const own = {
     name,
@@ -147,8 +149,8 @@ function legacyResources(resource: Resource): object[] {
     namespaced,
     kind,
     verbs: [...verbs].sort(),
-    ...(shortNames.length > 0 ? { shortNames } : {}),
-    ...(categories.length > 0 ? { categories } : {}),
+    ...(shortNames.length > 0 ? { shortNames: [...shortNames] } : {}),
+    ...(categories.length > 0 ? { categories: [...categories] } : {}),
   };
   const foreign = (subresource: Subresource) =>
     apiVersionOf(subresource.kind) === apiVersionOf(resource)
@@ -163,36 +165,6 @@ function legacyResources(resource: Resource): object[] {
     verbs: [...subresource.verbs].sort(),
   }));
   return [own, ...others];
-}
-
-function aggregatedResource({
-  resource,
-  group,
-  version,
-  kind,
-  namespaced,
-  singular,
-  verbs,
-  ...rest
-}: Resource): object {
-  return {
-    resource,
-    responseKind: { group, version, kind },
-    scope: namespaced ? "Namespaced" : "Cluster",
-    singularResource: singular,
-    verbs: [...verbs].sort(),
-    ...(rest.shortNames.length > 0 ? { shortNames: rest.shortNames } : {}),
-    ...(rest.categories.length > 0 ? { categories: rest.categories } : {}),
-    ...(rest.subresources.length > 0
-      ? {
-          subresources: rest.subresources.map(({ name, kind: responseKind, verbs: own }) => ({
-            subresource: name,
-            responseKind,
-            verbs: [...own].sort(),
-          })),
-        }
-      : {}),
-  };
 }
 
 function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {

@@ -7,7 +7,7 @@ import type { Answer, List, Sendable } from "../answer.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import type { Frame } from "../watchcache/resource-cache.ts";
 import type { Form } from "./negotiate.ts";
-import type { HttpResponse } from "./server.ts";
+import { first, type HttpResponse } from "./server.ts";
 import { type IncludeObject, includeObject, listTable, objectTable, partialBytes } from "./table.ts";
 import { httpSink, webSocketSink } from "./watch-sink.ts";
 
@@ -58,14 +58,14 @@ export async function respond(
       const watching = watchForm(answer.resource, form, include, clock);
       if (wish.socket) return answer.watch.start(webSocketSink(wish.socket(), watching));
       response.writeHead(200, headers("application/json", wish.warnings));
-      (response as { flushHeaders?(): void }).flushHeaders?.();
+      response.flushHeaders?.();
       answer.watch.start(httpSink(response, watching));
       return;
     }
     case "Stream": {
       response.writeHead(200, headers(answer.contentType, wish.warnings));
-      (response as { flushHeaders?(): void }).flushHeaders?.();
-      for await (const chunk of answer.stream) if (!response.write(chunk)) await drained(response);
+      response.flushHeaders?.();
+      for await (const chunk of answer.stream) if (!response.write(chunk)) await first(response, "drain", "close");
       response.end();
     }
   }
@@ -166,10 +166,3 @@ export function respondText(
 
 export const unacceptable = () =>
   notAcceptable(["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]);
-
-function drained(response: HttpResponse): Promise<void> {
-  return new Promise((resolve) => {
-    response.on("drain", resolve);
-    response.on("close", resolve);
-  });
-}

@@ -42,6 +42,8 @@ export interface HttpResponse {
   write(bytes: Uint8Array): boolean;
   end(bytes?: Uint8Array | string): unknown;
   on(event: "drain" | "close" | "error", listener: () => void): unknown;
+  off(event: "drain" | "close" | "error", listener: () => void): unknown;
+  flushHeaders?(): void;
   destroy(): unknown;
 }
 
@@ -157,13 +159,17 @@ function hasBody({ stream, headers }: http2.Http2ServerRequest): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
-function woken(socket: Duplex): Promise<void> {
+/** Resolves at the first of some events, and leaves no listener behind. */
+export function first<E extends string>(
+  emitter: { on(event: E, listener: () => void): unknown; off(event: E, listener: () => void): unknown },
+  ...events: E[]
+): Promise<void> {
   return new Promise((resolve) => {
-    const wake = () => {
-      socket.off("readable", wake).off("close", wake);
+    const done = () => {
+      for (const event of events) emitter.off(event, done);
       resolve();
     };
-    socket.on("readable", wake).on("close", wake);
+    for (const event of events) emitter.on(event, done);
   });
 }
 
@@ -183,7 +189,7 @@ async function bodyBehind(
     if (!socket.readable) throw badRequest("unexpected EOF");
     const more = socket.read() as Buffer | null;
     if (more) body = Buffer.concat([body, more]);
-    else await woken(socket);
+    else await first(socket, "readable", "close");
   }
   return body.subarray(0, length);
 }

@@ -30,6 +30,7 @@ beforeAll(async () => {
         response.writeHead(400);
         return void response.end('container "c" in pod "waiting" is waiting to start: ContainerCreating');
       }
+      if (request.url!.includes("limitBytes=8000000")) return void response.end("x".repeat(8_000_000));
       response.write("one\n");
       response.end("two\n");
     },
@@ -69,6 +70,15 @@ describe("a Pod's log", () => {
     const { code, text, headers } = await call(server, `${pods}/told/log?${options}&nope=1`);
     assert.deepEqual([code, text, headers["content-type"]], [200, "one\ntwo\n", "text/plain"]);
     assert.deepEqual(asked, [`kube-apiserver-kubelet-client /containerLogs/default/told/c?${options}`]);
+  });
+
+  test("of any length comes piece by piece, and each leaves no listener behind", async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on("warning", onWarning);
+    const { text } = await call(server, `${pods}/told/log?limitBytes=8000000`);
+    process.off("warning", onWarning);
+    assert.deepEqual([text.length, warnings], [8_000_000, []]);
   });
 
   test("of a container that has not started is a 400 with the agent's words", async () => {

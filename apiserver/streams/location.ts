@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from "node:tls";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { badRequest } from "../../apimachinery/status.ts";
+import { isTrue } from "../http/request-info.ts";
 import { chooseContainer } from "../registry/log.ts";
 
 /** Where a connection or a request goes on to. */
@@ -44,15 +45,12 @@ export function streamOptions(kind: string, query: URLSearchParams): StreamOptio
     if (bad !== undefined) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(bad)}: invalid syntax`);
     return ports.length > 0 ? { ...options, ports: ports.map(Number) } : options;
   }
-  for (const name of ["stdin", "stdout", "stderr", "tty"] as const) if (isSet(query.get(name))) options[name] = true;
+  for (const name of ["stdin", "stdout", "stderr", "tty"] as const) if (isTrue(query.get(name))) options[name] = true;
   const container = query.get("container");
   if (container) options.container = container;
   const command = query.getAll("command");
   return kind === "PodExecOptions" && command.length > 0 ? { ...options, command } : options;
 }
-
-/** As upstream reads booleans of a query: whatever is neither 0 nor false. */
-const isSet = (text: string | null) => text !== null && text !== "0" && text.toLowerCase() !== "false";
 
 /**
  * Where the stream is at the agent of the Pod's node:

@@ -53,7 +53,7 @@ export function passRequest(
       const html = method === "HEAD" ? undefined : rewrittenHtml(answer, rewrite);
       if (html) for (const name of ["content-length", "content-encoding"]) delete told[name];
       response.writeHead(statusCode, told);
-      (response as { flushHeaders?(): void }).flushHeaders?.();
+      response.flushHeaders?.();
       copy(html ?? answer, response);
       resolve(statusCode);
     });

@@ -1,12 +1,11 @@
 import { endpointAddress } from "../../api/core/endpoints.ts";
 import type { Pod, Service } from "../../api/generated/core-v1.ts";
-import type { EndpointSlice } from "../../api/generated/discovery-v1.ts";
-import { EndpointSlices } from "../../api/generated/resources.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { badRequest, serviceUnavailable } from "../../apimachinery/status.ts";
 import type { Context } from "../registry/context.ts";
 import type { Target } from "../request.ts";
 import { registryRoot } from "../storage/storage.ts";
+import { readyEndpoints } from "../webhook-client.ts";
 import type { Address } from "./location.ts";
 
 /**
@@ -59,22 +58,13 @@ export async function proxyAddress(
  * whatever it reaches.
  */
 function readyPods({ cache }: Context, namespace: string, service: string, portName: string) {
-  const addresses: { host: string; port: number }[] = [];
   const { objects: pods } = cache.resource(`${registryRoot}pods/`);
-  const prefix = `${registryRoot}${EndpointSlices.resource}/`;
-  for (const one of cache.resource(prefix).under(`${prefix}${namespace}/`)) {
-    const slice = one.parse() as EndpointSlice;
-    if (slice.metadata.labels?.["kubernetes.io/service-name"] !== service) continue;
-    const port = slice.ports?.find(({ name = "" }) => name === portName)?.port;
-    if (port === undefined) continue;
-    for (const { addresses: hosts, conditions, targetRef } of slice.endpoints ?? []) {
-      if (conditions?.ready === false || targetRef?.kind !== "Pod") continue;
-      const pod = pods.get(`${registryRoot}pods/${namespace}/${targetRef.name}`)?.parse() as Pod | undefined;
-      const host = hosts.find((ip) => podIPs(pod?.status).includes(ip));
-      if (host !== undefined) addresses.push({ host, port });
-    }
-  }
-  return addresses;
+  return [...readyEndpoints(cache, namespace, service, portName)].flatMap(({ endpoint, port }) => {
+    if (endpoint.targetRef?.kind !== "Pod") return [];
+    const pod = pods.get(`${registryRoot}pods/${namespace}/${endpoint.targetRef.name}`)?.parse() as Pod | undefined;
+    const host = endpoint.addresses.find((ip) => podIPs(pod?.status).includes(ip));
+    return host === undefined ? [] : [{ host, port }];
+  });
 }
 
 const podIPs = (status: Pod["status"]): string[] =>
