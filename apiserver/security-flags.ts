@@ -44,6 +44,14 @@ export const securityFlags = {
   "authorization-mode": { type: "strings", default: ["Node", "RBAC"], help: "who is asked, in order" },
 } as const satisfies FlagSpec;
 
+const headerFlags = [
+  "requestheader-allowed-names",
+  "requestheader-username-headers",
+  "requestheader-uid-headers",
+  "requestheader-group-headers",
+  "requestheader-extra-headers-prefix",
+] as const;
+
 /** Throws what reading a file throws. */
 export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile: string): SecurityOptions {
   const text = (file: string) => readFileSync(file, "utf8");
@@ -51,6 +59,7 @@ export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile
   const webhook = (file: string | undefined) => (file === undefined ? undefined : webhookOf(file));
   const frontProxyCa = flags["requestheader-client-ca-file"];
   const issuers = flags["service-account-issuer"];
+  const headers = Object.fromEntries(headerFlags.map((name) => [name, JSON.stringify(flags[name])]));
   return {
     anonymous: flags["anonymous-auth"],
     staticTokens: optional(flags["token-auth-file"]),
@@ -76,16 +85,7 @@ export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile
           },
     published: {
       "client-ca-file": text(clientCaFile),
-      ...(frontProxyCa === undefined
-        ? {}
-        : {
-            "requestheader-client-ca-file": text(frontProxyCa),
-            "requestheader-allowed-names": JSON.stringify(flags["requestheader-allowed-names"]),
-            "requestheader-username-headers": JSON.stringify(flags["requestheader-username-headers"]),
-            "requestheader-uid-headers": JSON.stringify(flags["requestheader-uid-headers"]),
-            "requestheader-group-headers": JSON.stringify(flags["requestheader-group-headers"]),
-            "requestheader-extra-headers-prefix": JSON.stringify(flags["requestheader-extra-headers-prefix"]),
-          }),
+      ...(frontProxyCa === undefined ? {} : { "requestheader-client-ca-file": text(frontProxyCa), ...headers }),
     },
     oidc:
       flags["oidc-issuer-url"] === undefined

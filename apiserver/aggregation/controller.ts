@@ -3,7 +3,6 @@ import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import type { EndpointSlice } from "../../api/generated/discovery-v1.ts";
 import { APIServices, EndpointSlices, Services } from "../../api/generated/resources.ts";
 import type { Resource } from "../../api/resource.ts";
-import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { isNotFound } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
@@ -11,11 +10,9 @@ import type { Logger } from "../../base/logger.ts";
 import type { Cluster } from "../admission/cluster.ts";
 import { definitionsPrefix } from "../crd/definitions.ts";
 import { remove } from "../registry/delete.ts";
-import { modify } from "../registry/modify.ts";
 import { onChange } from "../registry/on-change.ts";
 import type { Registry } from "../registry/registry.ts";
-import { ensure, systemWrite } from "../registry/system-objects.ts";
-import { next } from "../registry/update.ts";
+import { ensure, systemChange, systemWrite } from "../registry/system-objects.ts";
 import type { ResourceTable } from "../resource-table.ts";
 import { registryRoot } from "../storage/storage.ts";
 import { dial, dialText, exchange, hostOf, timeoutText } from "../streams/dial.ts";
@@ -168,16 +165,9 @@ export class ApiServicesController {
     });
   }
 
-  async #change({ metadata }: APIService, subresource: string, change: (object: APIService) => void): Promise<void> {
-    const { context } = this.#registry;
+  #change({ metadata }: APIService, subresource: string, change: (object: APIService) => void): Promise<void> {
     const target = { ...targetOf(metadata.name), subresource };
-    const modifier = async (old: KubernetesObject) => {
-      if (old.metadata.uid !== metadata.uid) return old;
-      const object = structuredClone(old) as APIService;
-      change(object);
-      return next(context, resource, target, old, object, systemWrite());
-    };
-    await modify(context, resource, target, modifier).catch(unlessGone);
+    return systemChange(this.#registry, resource, target, metadata.uid, change);
   }
 }
 

@@ -6,17 +6,13 @@ import {
 } from "../../api/apiextensions/custom-resource-definition.ts";
 import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
 import type { Resource } from "../../api/resource.ts";
-import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { isNotFound } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import type { Logger } from "../../base/logger.ts";
 import { deleteCollection } from "../registry/delete-collection.ts";
-import { modify } from "../registry/modify.ts";
 import { onChange } from "../registry/on-change.ts";
 import type { Registry } from "../registry/registry.ts";
-import { systemWrite } from "../registry/system-objects.ts";
-import { next } from "../registry/update.ts";
+import { systemChange, systemWrite } from "../registry/system-objects.ts";
 import { customResource } from "./custom-resource.ts";
 import { definitionsPrefix, statusOfDefinition } from "./definitions.ts";
 
@@ -77,23 +73,13 @@ export class DefinitionsController {
     return context.cache.resource(`/registry/${row.storagePrefix}/`).objects.size > 0;
   }
 
-  async #update(
+  #update(
     { metadata: { name, uid } }: CustomResourceDefinition,
     subresource: string,
     change: (definition: CustomResourceDefinition) => unknown,
   ): Promise<void> {
-    const resource = customResourceDefinitions as unknown as Resource;
-    const { context } = this.#registry;
     const target = { ...customResourceDefinitions, namespace: "", name, subresource };
-    const modifier = async (old: KubernetesObject) => {
-      if (old.metadata.uid !== uid) return old;
-      const object = structuredClone(old) as CustomResourceDefinition;
-      change(object);
-      return next(context, resource, target, old, object, systemWrite());
-    };
-    await modify(context, resource, target, modifier).catch((error: unknown) => {
-      if (!isNotFound(error)) throw error;
-    });
+    return systemChange(this.#registry, customResourceDefinitions as unknown as Resource, target, uid, change);
   }
 }
 

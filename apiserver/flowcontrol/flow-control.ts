@@ -275,33 +275,14 @@ function metricsOf(metrics: Metrics, inFlight: { mutating: number; readOnly: num
     },
   });
   const buckets = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];
+  const labelled = (rest: string, help: string, ...more: string[]) => {
+    return { name: name(rest), help, labelNames: [...labelNames, ...more], registers };
+  };
   return {
-    dispatched: new Counter({
-      name: name("dispatched_requests_total"),
-      help: "Requests let through",
-      labelNames,
-      registers,
-    }),
-    rejected: new Counter({
-      name: name("rejected_requests_total"),
-      help: "Requests refused",
-      labelNames: [...labelNames, "reason"],
-      registers,
-    }),
-    waited: new Histogram({
-      name: name("request_wait_duration_seconds"),
-      help: "Time in a queue",
-      labelNames: [...labelNames, "execute"],
-      buckets,
-      registers,
-    }),
-    executed: new Histogram({
-      name: name("request_execution_seconds"),
-      help: "Time from the arrival to the end",
-      labelNames,
-      buckets,
-      registers,
-    }),
+    dispatched: new Counter(labelled("dispatched_requests_total", "Requests let through")),
+    rejected: new Counter(labelled("rejected_requests_total", "Requests refused", "reason")),
+    waited: new Histogram({ ...labelled("request_wait_duration_seconds", "Time in a queue", "execute"), buckets }),
+    executed: new Histogram({ ...labelled("request_execution_seconds", "Time from the arrival to the end"), buckets }),
   };
 }
 

@@ -7,14 +7,16 @@ import {
   PriorityClasses,
   Services,
 } from "../../api/generated/resources.ts";
+import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
-import { isAlreadyExists } from "../../apimachinery/status.ts";
+import { isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
 import type { Wanted } from "../authz/bootstrap.ts";
 import type { Target, User } from "../request.ts";
 import { keyOf, prefixOfResource } from "./context.ts";
 import { create } from "./create.ts";
+import { modify } from "./modify.ts";
 import type { Registry } from "./registry.ts";
-import { update } from "./update.ts";
+import { next, update } from "./update.ts";
 
 /**
  * What the apiserver itself writes at every start: the system's Namespaces, and the Service `kubernetes` that leads to
@@ -147,5 +149,24 @@ export async function ensure(
   if (exists) return;
   await create(context, resource, target, whole(), options).catch((error: unknown) => {
     if (!isAlreadyExists(error)) throw error; // another apiserver was faster
+  });
+}
+
+/** What a controller of ours makes of an object, as long as it is the one with this uid. */
+export async function systemChange<T extends KubernetesObject>(
+  { context }: Registry,
+  resource: Resource,
+  target: Target,
+  uid: string | undefined,
+  change: (object: T) => unknown,
+): Promise<void> {
+  const modifier = async (old: KubernetesObject) => {
+    if (old.metadata.uid !== uid) return old;
+    const object = structuredClone(old) as T;
+    change(object);
+    return next(context, resource, target, old, object, systemWrite());
+  };
+  await modify(context, resource, target, modifier).catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
   });
 }

@@ -1,9 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
-import { badRequest, failure, requestEntityTooLarge } from "../../apimachinery/status.ts";
+import { badRequest, failure } from "../../apimachinery/status.ts";
 import { SpdySession } from "../../net/spdy/session.ts";
 import type { HttpRequest, HttpResponse } from "../http/server.ts";
 import { acceptWebSocket, isWebSocket, protocolsOf } from "../http/web-socket.ts";
+import { bodyTooLarge, maxBodyBytes } from "../request.ts";
 import { copy, dial, dialText, endToEnd, forwarded, hostOf } from "./dial.ts";
 import type { Location } from "./location.ts";
 import { passRequest } from "./pass-request.ts";
@@ -24,7 +25,7 @@ export async function connect(location: Location, request: HttpRequest, response
   if (upgrade === undefined) return passRequest({ ...location, prefix: prefix! }, request, response);
   // That of other streams has been read with the request.
   const body = prefix === undefined ? Buffer.alloc(0) : await request.body(maxBodyBytes);
-  if (body === undefined) throw requestEntityTooLarge(`limit is ${maxBodyBytes}`);
+  if (body === undefined) throw bodyTooLarge();
   const forwards = streams?.kind === "PodPortForwardOptions";
   const known = isWebSocket(request) && streams ? (forwards ? forwardProtocols : runProtocols) : [];
   const protocol = protocolsOf(request).find((one) => known.includes(one));
@@ -104,6 +105,3 @@ export function join(a: Duplex, b: Duplex): void {
     });
   }
 }
-
-/** As for any body that is held as a whole. */
-const maxBodyBytes = 3 * 1024 * 1024;

@@ -463,15 +463,10 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
 
     test("what is not there: NotFound for status, nothing to do for stop and remove", async () => {
       const [containerId, podSandboxId] = ["0".repeat(64), "0".repeat(64)];
-      for (const call of [
-        node.cri.unary(rt.ContainerStatus, { containerId }),
-        node.cri.unary(rt.StartContainer, { containerId }),
-        node.cri.unary(rt.PodSandboxStatus, { podSandboxId }),
-      ])
-        await assert.rejects(
-          call,
-          (error: GrpcError) => error.code === Code.NotFound && error.message.endsWith("not found"),
-        );
+      const notFound = (error: GrpcError) => error.code === Code.NotFound && error.message.endsWith("not found");
+      await assert.rejects(node.cri.unary(rt.ContainerStatus, { containerId }), notFound);
+      await assert.rejects(node.cri.unary(rt.StartContainer, { containerId }), notFound);
+      await assert.rejects(node.cri.unary(rt.PodSandboxStatus, { podSandboxId }), notFound);
       await node.cri.unary(rt.StopContainer, { containerId });
       await node.cri.unary(rt.RemoveContainer, { containerId });
       await node.cri.unary(rt.StopPodSandbox, { podSandboxId });
