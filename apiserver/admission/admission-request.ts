@@ -31,11 +31,17 @@ export function admissionRequest(attributes: Attributes, version: Resource) {
   };
 }
 
-/** An object as a version shows it; what is not of the resource's own kind (a Scale) as it is. */
-export function shown({ kind, resource }: Attributes, version: Resource, object: KubernetesObject | undefined) {
+/** An object as a version shows it; what is not of the resource's own kind (a Scale) as it is. Throws what a conversion does. */
+export async function shown({ kind, resource }: Attributes, version: Resource, object: KubernetesObject | undefined) {
   if (object === undefined) return null;
   if (kind.kind !== resource.kind) return withKind(kind, object);
-  return withKind(version, fromStored(version, object));
+  return withKind(version, await inVersionOf(version, resource, object));
+}
+
+/** Versions of custom resources may be made by a webhook; a face is made of the stored kind. */
+export async function inVersionOf(version: Resource, from: Resource, object: KubernetesObject) {
+  if (!version.custom || version.version === from.version) return fromStored(version, object);
+  return (await version.custom.fromStored([structuredClone(object)]))[0]!;
 }
 
 function withKind(

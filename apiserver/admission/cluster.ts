@@ -14,7 +14,7 @@ export interface Cluster {
   live<T extends KubernetesObject>(type: ResourceType<T>, key: ObjectKey): Promise<T | undefined>;
   /** Writes what was made of a state that `live` gave, if that is still the newest. */
   replace<T extends KubernetesObject>(type: ResourceType<T>, object: T): Promise<boolean>;
-  /** All rows that show the same stored objects. */
+  /** All rows that show the same stored objects; of a custom resource those of its other versions. */
   versions(resource: Resource): Resource[];
   /** The row of a kind or resource that is served; undefined for others. */
   resource(wanted: Partial<ResourceType<KubernetesObject>>): Resource | undefined;
@@ -64,6 +64,9 @@ export function clusterOf(cache: WatchCache, storage: Storage, resources: () => 
       return (await storage.commit([write])).committed;
     },
     resource,
-    versions: (stored) => resources().filter((row) => (row.face?.stored ?? row) === stored),
+    versions: (stored) =>
+      resources().filter((row) =>
+        row.custom ? row.storagePrefix === stored.storagePrefix : (row.face?.stored ?? row) === stored,
+      ),
   };
 }

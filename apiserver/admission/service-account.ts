@@ -90,14 +90,9 @@ function tokenVolume(name: string): Volume {
   return { name, projected: { defaultMode: 0o644, sources: [token, authority, namespace] } };
 }
 
-interface Reference {
-  name: string;
-  text: string;
-}
-
 /** The Secrets that a Pod names, each with how upstream says that it may not. */
-function secretsOf({ spec }: Pod): Reference[] {
-  const found: Reference[] = [];
+function secretsOf({ spec }: Pod): { name: string; text: string }[] {
+  const found: { name: string; text: string }[] = [];
   const add = (name: string | undefined, where: string) => {
     if (name) found.push({ name, text: `${where} secret.secretName="${name}"` });
   };

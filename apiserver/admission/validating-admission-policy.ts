@@ -116,8 +116,8 @@ class Check {
     if (params === undefined) return this.#problems;
     const { namespace, user } = attributes;
     const given = {
-      object: shown(attributes, version, attributes.object),
-      oldObject: shown(attributes, version, attributes.oldObject),
+      object: await shown(attributes, version, attributes.object),
+      oldObject: await shown(attributes, version, attributes.oldObject),
       request: admissionRequest(attributes, version),
       namespaceObject: (namespace && cluster.get(Namespaces, { name: namespace })) || null,
     };

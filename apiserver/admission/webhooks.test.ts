@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, test } from "vitest";
+import { define, definition, preserving } from "../crd/testing.ts";
 import { call } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
 
@@ -300,4 +301,94 @@ test("calls one after the other share a connection, and one that the webhook has
   hook.closeAllConnections();
   assert.equal((await create("kept-d")).code, 201);
   assert.equal(connections, before + 1);
+});
+
+describe("a rule that names another version of a custom resource", () => {
+  const hosts = (version: string, name = "") => `/apis/example.com/${version}/hosts${name && `/${name}`}`;
+  const rules = [{ apiGroups: ["example.com"], apiVersions: ["v2"], resources: ["hosts"], operations: ["*"] }];
+  /** v1 has `hostPort`, v2 has `host` and `port`. */
+  const convert = ({ desiredAPIVersion: apiVersion, objects }: { desiredAPIVersion: string; objects: object[] }) => ({
+    result: { status: "Success" },
+    convertedObjects: objects.map((object) => {
+      const { hostPort = "", host, port, ...rest } = object as Record<string, string>;
+      const [name, number] = hostPort.split(":");
+      const own = apiVersion.endsWith("/v1") ? { hostPort: `${host}:${port}` } : { host: name, port: number };
+      return { ...rest, ...own, apiVersion };
+    }),
+  });
+  const asked = () => reviews.filter(({ kind }) => kind === "AdmissionReview").map(({ request }) => request);
+  const post = (name: string, hostPort: string) =>
+    call(server, hosts("v1"), {
+      method: "POST",
+      body: { kind: "Host", apiVersion: "example.com/v1", metadata: { name }, hostPort },
+    });
+
+  beforeAll(async () => {
+    const url = `https://127.0.0.1:${(hook.address() as AddressInfo).port}/convert`;
+    const clientConfig = { url, caBundle: Buffer.from(server.authority.cert).toString("base64") };
+    const conversion = { strategy: "Webhook", webhook: { clientConfig, conversionReviewVersions: ["v1"] } };
+    const version = (name: string) => ({
+      name,
+      served: true,
+      storage: name === "v1",
+      schema: { openAPIV3Schema: preserving },
+    });
+    const spec = { scope: "Cluster", conversion, versions: [version("v1"), version("v2")] };
+    await define(server, definition("hosts", "Host", undefined, { spec }));
+  });
+
+  test("a mutating webhook sees it converted, and what it makes is converted back", async () => {
+    await register("mutating", { rules });
+    const replace = patchOf({ op: "replace", path: "/port", value: "9" });
+    answer = (request, path) => (path.startsWith("/convert") ? convert(request) : replace);
+    const made = await post("a", "a.example:1");
+    assert.deepEqual([made.code, made.json.hostPort, made.json.host], [201, "a.example:9", undefined]);
+    const [{ kind, requestKind, object }] = asked();
+    assert.deepEqual([kind.version, requestKind.version], ["v2", "v1"]);
+    assert.deepEqual([object.apiVersion, object.host, object.port], ["example.com/v2", "a.example", "1"]);
+  });
+
+  test("a validating webhook sees both, old and new", async () => {
+    answer = (request, path) => (path.startsWith("/convert") ? convert(request) : { allowed: true });
+    await register("validating", { rules });
+    const { metadata } = (await post("b", "b.example:1")).json;
+    const body = { kind: "Host", apiVersion: "example.com/v1", metadata, hostPort: "b.example:2" };
+    assert.equal((await call(server, hosts("v1", "b"), { method: "PUT", body })).code, 200);
+    const { object, oldObject } = asked().at(-1);
+    assert.deepEqual([oldObject.port, object.port, oldObject.apiVersion], ["1", "2", "example.com/v2"]);
+  });
+
+  test("with the policy Exact it is not asked", async () => {
+    await register("validating", { rules, matchPolicy: "Exact" });
+    answer = (request, path) => (path.startsWith("/convert") ? convert(request) : { allowed: false });
+    assert.equal((await post("c", "c.example:1")).code, 201);
+  });
+
+  test("a conversion that fails is an error, whatever the failure policy", async () => {
+    await register("validating", { rules, failurePolicy: "Ignore" });
+    answer = () => ({ result: { status: "Failure", message: "not today" } });
+    const { code, json } = await post("d", "d.example:1");
+    assert.deepEqual(
+      [code, /conversion webhook for example.com\/v1, Kind=Host failed: not today/.test(json.message)],
+      [500, true],
+    );
+  });
+
+  test("a policy sees it in the version of its rule", async () => {
+    answer = (request) => convert(request);
+    const names = { metadata: { name: "ports" } };
+    const validations = [{ expression: "object.port != '1'", message: "no port 1" }];
+    const policy = { ...names, spec: { matchConstraints: { resourceRules: rules }, validations } };
+    const binding = { ...names, spec: { policyName: "ports", validationActions: ["Deny"] } };
+    for (const [kind, body] of Object.entries({
+      validatingadmissionpolicies: policy,
+      validatingadmissionpolicybindings: binding,
+    })) {
+      assert.equal((await call(server, `${configurations}/${kind}`, { method: "POST", body })).code, 201);
+      await call(server, `${configurations}/${kind}`);
+    }
+    const refused = await post("e", "e.example:1");
+    assert.deepEqual([refused.code, /no port 1$/.test(refused.json.message)], [422, true]);
+    assert.equal((await post("e", "e.example:2")).code, 201);
+  });
 });

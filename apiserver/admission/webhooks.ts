@@ -10,7 +10,7 @@ import type { Clock } from "../../base/clock.ts";
 import { Counter, Histogram, type Registry as Metrics } from "../../base/metrics.ts";
 import type { Rand } from "../../base/rand.ts";
 import { decodeServed } from "../registry/decode.ts";
-import { admissionRequest, shown } from "./admission-request.ts";
+import { admissionRequest, inVersionOf, shown } from "./admission-request.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 import { type Expressions, scopeOf } from "./expressions.ts";
@@ -90,7 +90,7 @@ class Asker {
       const asked = await this.#ask("admit", hook, attributes, cluster);
       if (asked?.response.patch !== undefined && attributes.object !== undefined) {
         const before = attributes.object;
-        attributes.object = this.#patched(hook, attributes, asked.version, asked.response);
+        attributes.object = await this.#patched(hook, attributes, asked.version, asked.response);
         if (!sameJson(before, attributes.object)) changed = true;
       }
       if (asked && hook.reinvocationPolicy === "IfNeeded") seen.set(key, structuredClone(attributes.object));
@@ -110,8 +110,8 @@ class Asker {
     const request = {
       uid: this.#options.rand.uuid(),
       ...admissionRequest(attributes, version),
-      object: shown(attributes, version, attributes.object),
-      oldObject: shown(attributes, version, attributes.oldObject),
+      object: await shown(attributes, version, attributes.object),
+      oldObject: await shown(attributes, version, attributes.oldObject),
     };
     const { clock } = this.#options;
     const start = clock.monotonic();
@@ -205,12 +205,13 @@ class Asker {
     return response;
   }
 
-  #patched(hook: Webhook, attributes: Attributes, version: Resource, { patch = "" }: Response): KubernetesObject {
+  async #patched(hook: Webhook, attributes: Attributes, version: Resource, { patch = "" }: Response) {
     try {
       const operations = JSON.parse(Buffer.from(patch, "base64").toString("utf8")) as unknown;
-      const result = jsonPatch(shown(attributes, version, attributes.object), operations);
+      const result = jsonPatch(await shown(attributes, version, attributes.object), operations);
       if (attributes.kind.kind !== attributes.resource.kind) return result as KubernetesObject;
-      return decodeServed(version, result, { fieldValidation: "Ignore" }, []);
+      const decoded = decodeServed(version, result, { fieldValidation: "Ignore" }, []);
+      return await inVersionOf(attributes.resource, version.custom ? version : attributes.resource, decoded);
     } catch (error) {
       throw internalError(
         new Error(`failed to apply the patch of webhook ${JSON.stringify(hook.name)}: ${(error as Error).message}`, {
@@ -240,32 +241,19 @@ function refused(name: string, status: Partial<Status>): StatusError {
 function makeMetrics(metrics: Metrics) {
   const registers = [metrics];
   const prefix = "apiserver_admission_webhook";
-  const labelNames = ["name", "type", "operation"];
+  const byCall = ["name", "type", "operation"];
+  const counter = (name: string, help: string, ...labelNames: string[]) =>
+    new Counter({ name: `${prefix}_${name}`, help, labelNames, registers });
   return {
     duration: new Histogram({
       name: `${prefix}_admission_duration_seconds`,
       help: "Time that a webhook took",
-      labelNames: [...labelNames, "rejected"],
+      labelNames: [...byCall, "rejected"],
       buckets: [0.005, 0.025, 0.1, 0.5, 1, 2.5, 10, 25],
       registers,
     }),
-    requests: new Counter({
-      name: `${prefix}_request_total`,
-      help: "Calls of webhooks",
-      labelNames: [...labelNames, "code", "rejected"],
-      registers,
-    }),
-    rejections: new Counter({
-      name: `${prefix}_rejection_count`,
-      help: "Requests that webhooks refused",
-      labelNames: [...labelNames, "error_type", "rejection_code"],
-      registers,
-    }),
-    failOpen: new Counter({
-      name: `${prefix}_fail_open_count`,
-      help: "Failures that were ignored",
-      labelNames: ["name", "type"],
-      registers,
-    }),
+    requests: counter("request_total", "Calls of webhooks", ...byCall, "code", "rejected"),
+    rejections: counter("rejection_count", "Requests refused", ...byCall, "error_type", "rejection_code"),
+    failOpen: counter("fail_open_count", "Failures that were ignored", "name", "type"),
   };
 }
