@@ -87,6 +87,10 @@ export const labelsText = (labels: Record<string, string> | undefined): string =
 
 export const join = (list: readonly string[] | undefined): string => list?.join(",") ?? "";
 
+/** A volume's or claim's. */
+export const phaseColumn = <T extends KubernetesObject & { status?: { phase?: string } }>(): Column<T> =>
+  column("Status", (o) => (o.metadata.deletionTimestamp ? "Terminating" : (o.status?.phase ?? "")), "Its phase.");
+
 /** Where a balancer is reached. */
 export const pointsOf = (balancer: { ingress?: { ip?: string; hostname?: string }[] } | undefined): string[] =>
   [...new Set(balancer?.ingress?.map(({ ip, hostname }) => ip || hostname || ""))].filter(Boolean).sort();

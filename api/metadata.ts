@@ -1,14 +1,5 @@
-import {
-  child,
-  type FieldError,
-  forbiddenField,
-  invalidValue,
-  type Problems,
-  required,
-  requiredName,
-  shaped,
-  tooLong,
-} from "../apimachinery/field-error.ts";
+import type { FieldError, Problems } from "../apimachinery/field-error.ts";
+import * as field from "../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, qualifiedName } from "../apimachinery/names.ts";
 import type { KubernetesObject, ObjectMeta } from "../apimachinery/object.ts";
 import { sameJson } from "../apimachinery/same-json.ts";
@@ -28,48 +19,47 @@ export function* validateObjectMeta(meta: Partial<ObjectMeta>, rules: MetaRules,
   if (meta.generateName)
     // The suffix makes a trailing hyphen or dot fit.
     for (const p of shape(meta.generateName.replace(/[-.]$/, "a")))
-      yield invalidValue(child(path, "generateName"), meta.generateName, p);
+      yield field.invalidValue(field.child(path, "generateName"), meta.generateName, p);
   if (!meta.name) {
-    yield required(child(path, "name"), "name or generateName is required");
-  } else yield* shaped(child(path, "name"), meta.name, shape);
+    yield field.required(field.child(path, "name"), "name or generateName is required");
+  } else yield* field.shaped(field.child(path, "name"), meta.name, shape);
   if (rules.namespaced) {
-    yield* requiredName(child(path, "namespace"), meta.namespace, dns1123Label);
-  } else if (meta.namespace) yield forbiddenField(child(path, "namespace"), "not allowed on this type");
+    yield* field.requiredName(field.child(path, "namespace"), meta.namespace, dns1123Label);
+  } else if (meta.namespace) yield field.forbiddenField(field.child(path, "namespace"), "not allowed on this type");
   yield* validateMetaParts(meta, path);
 }
 
+const orphanOrForeground = "finalizer orphan and foregroundDeletion cannot be both set";
+
 /** All but names: what templates need too. */
 export function* validateMetaParts(meta: Partial<ObjectMeta>, path = "metadata"): Problems {
-  yield* validateLabels(meta.labels, child(path, "labels"));
-  yield* validateAnnotations(meta.annotations, child(path, "annotations"));
+  yield* validateLabels(meta.labels, field.child(path, "labels"));
+  yield* validateAnnotations(meta.annotations, field.child(path, "annotations"));
   const owners = meta.ownerReferences ?? [];
   for (const [i, owner] of owners.entries()) {
     const at = `${path}.ownerReferences[${i}]`;
-    if (!owner.apiVersion) yield invalidValue(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty");
+    if (!owner.apiVersion)
+      yield field.invalidValue(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty");
     for (const key of ["kind", "name", "uid"] as const)
-      if (!owner[key]) yield invalidValue(`${at}.${key}`, owner[key] ?? "", "must not be empty");
+      if (!owner[key]) yield field.invalidValue(`${at}.${key}`, owner[key] ?? "", "must not be empty");
   }
   const controllers = owners.filter((o) => o.controller).map((o) => o.name);
   if (controllers.length > 1)
-    yield invalidValue(
-      child(path, "ownerReferences"),
+    yield field.invalidValue(
+      field.child(path, "ownerReferences"),
       owners,
       `Only one reference can have Controller set to true. Found "true" in references for ${controllers[0]} and ${controllers[1]}`,
     );
   const finalizers = meta.finalizers ?? [];
-  for (const finalizer of finalizers) yield* validateFinalizer(finalizer, child(path, "finalizers"));
+  for (const finalizer of finalizers) yield* validateFinalizer(finalizer, field.child(path, "finalizers"));
   if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion"))
-    yield invalidValue(
-      child(path, "finalizers"),
-      finalizers,
-      "finalizer orphan and foregroundDeletion cannot be both set",
-    );
+    yield field.invalidValue(field.child(path, "finalizers"), finalizers, orphanOrForeground);
 }
 
 export function* validateFinalizer(name: string, at: string): Problems {
-  yield* shaped(at, name, qualifiedName);
+  yield* field.shaped(at, name, qualifiedName);
   if (!name.includes("/") && !standardFinalizers.has(name))
-    yield invalidValue(at, name, "name is neither a standard finalizer name nor is it fully qualified");
+    yield field.invalidValue(at, name, "name is neither a standard finalizer name nor is it fully qualified");
 }
 
 const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
@@ -77,25 +67,25 @@ const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"
 function* validateAnnotations(annotations: Record<string, string> = {}, path: string): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(annotations)) {
-    for (const p of qualifiedName(key.toLowerCase())) yield invalidValue(path, key, p);
+    for (const p of qualifiedName(key.toLowerCase())) yield field.invalidValue(path, key, p);
     size += Buffer.byteLength(key) + Buffer.byteLength(value);
   }
-  if (size > annotationsMaxBytes) yield tooLong(path, annotationsMaxBytes);
+  if (size > annotationsMaxBytes) yield field.tooLong(path, annotationsMaxBytes);
 }
 
 export const immutable = "field is immutable";
 
 export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path = "metadata"): Problems {
   for (const key of ["name", "namespace", "uid", "creationTimestamp"] as const)
-    if (meta[key] !== old[key]) yield invalidValue(child(path, key), meta[key] ?? "", immutable);
+    if (meta[key] !== old[key]) yield field.invalidValue(field.child(path, key), meta[key] ?? "", immutable);
   for (const key of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
     if (meta[key] !== old[key] && old.deletionTimestamp)
-      yield invalidValue(child(path, key), meta[key], `${immutable}; may only be changed via deletion`);
+      yield field.invalidValue(field.child(path, key), meta[key], `${immutable}; may only be changed via deletion`);
   if (old.deletionTimestamp) {
     const added = (meta.finalizers ?? []).filter((f) => !old.finalizers?.includes(f));
     if (added.length)
-      yield forbiddenField(
-        child(path, "finalizers"),
+      yield field.forbiddenField(
+        field.child(path, "finalizers"),
         `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((f) => JSON.stringify(f)).join(", ")}}`,
       );
   }
@@ -104,7 +94,7 @@ export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, pat
 
 /** `path` must be as it was. */
 export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
-  sameJson(value, old) ? [] : [invalidValue(path, value ?? null, immutable)];
+  sameJson(value, old) ? [] : [field.invalidValue(path, value ?? null, immutable)];
 
 /** The three validations of a kind, from the rules of its metadata and its own: of an object, of a change, of a status. */
 export const rules = <T extends KubernetesObject>(

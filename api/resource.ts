@@ -126,70 +126,49 @@ export interface Column<T> {
   cell(object: T, now: number): string | number | boolean | null;
 }
 
+const allVerbs: readonly Verb[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/** As most rows are. */
+const usual = {
+  ...{ shortNames: [], categories: [], selectableFields: [], verbs: allVerbs },
+  ...{ unconditionalUpdate: true, createOnUpdate: false },
+  ...{ defaults: () => {}, prepareForCreate: () => {}, prepareForUpdate: () => {}, prepareForStatusUpdate: () => {} },
+  ...{ fields: () => ({}), warnings: () => [] },
+};
+
 /** A row from what it says, with what most rows share. */
 export function defineResource<T extends KubernetesObject>(type: ResourceType<T>, row: NoInfer<RowOf<T>>): Resource<T> {
   const { group, version, kind } = type;
-  const verbs = row.verbs ?? allVerbs;
   return {
     ...type,
+    ...usual,
     schema: `${group.split(".")[0] || "core"}/${version}.${kind}`,
     listKind: `${kind}List`,
     singular: kind.toLowerCase(),
-    shortNames: [],
-    categories: [],
     storagePrefix: type.resource,
-    selectableFields: [],
-    defaults: () => {},
-    fields: () => ({}),
-    unconditionalUpdate: true,
-    createOnUpdate: false,
-    prepareForCreate: () => {},
-    prepareForUpdate: () => {},
-    prepareForStatusUpdate: () => {},
-    warnings: () => [],
     ...row,
     validate: (object) => [...row.validate(object)],
     validateUpdate: (object, old) => [...row.validateUpdate(object, old)],
     validateStatusUpdate: (object, old) => [...(row.validateStatusUpdate?.(object, old) ?? [])],
-    verbs,
     subresources: (row.subresources ?? []).map((s) => (typeof s === "string" ? statusLike(s, type) : s)),
   };
 }
 
-type Shared =
-  | "schema"
-  | "listKind"
-  | "singular"
-  | "shortNames"
-  | "categories"
-  | "storagePrefix"
-  | "selectableFields"
-  | "defaults"
-  | "fields"
-  | "unconditionalUpdate"
-  | "createOnUpdate"
-  | "prepareForCreate"
-  | "prepareForUpdate"
-  | "prepareForStatusUpdate"
-  | "warnings"
-  | "verbs"
-  | "subresources";
+type Derived = "schema" | "listKind" | "singular" | "storagePrefix" | keyof typeof usual;
 
 /** What a kind's file exports: the functions and the facts that are not as most are. */
-export type RowOf<T extends KubernetesObject> = Omit<
+type RowOf<T extends KubernetesObject> = Omit<
   Resource<T>,
-  keyof ResourceType<T> | Shared | keyof Validators<T>
+  keyof ResourceType<T> | Derived | "subresources" | keyof Validators<T>
 > &
   Validators<T> &
-  Partial<Omit<Pick<Resource<T>, Shared>, "subresources">> & { subresources?: readonly (Subresource | string)[] };
+  Partial<Pick<Resource<T>, Derived>> & { subresources?: readonly (Subresource | string)[] };
 
 interface Validators<T> {
   validate(object: T): Iterable<FieldError>;
   validateUpdate(object: T, old: T): Iterable<FieldError>;
   validateStatusUpdate?(object: T, old: T): Iterable<FieldError>;
 }
-
-const allVerbs: readonly Verb[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 /** `status` and its like: the same kind at another path. */
 const statusLike = (name: string, { group, version, kind }: ResourceType<KubernetesObject>): Subresource => ({

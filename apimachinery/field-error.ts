@@ -41,54 +41,32 @@ const withoutValue = new Set<FieldErrorType>([
   "InternalError",
 ]);
 
+/** Each: (the field, its bad value where it is told, what is wrong with it). */
 export const required = (field: string, detail = ""): FieldError => ({ type: "FieldValueRequired", field, detail });
+export const forbiddenField = (field: string, detail: string): FieldError => {
+  return { type: "FieldValueForbidden", field, detail };
+};
+const withValue =
+  (type: FieldErrorType) =>
+  (field: string, badValue: unknown, detail = ""): FieldError => ({ type, field, badValue, detail });
+export const invalidValue: (field: string, badValue: unknown, detail: string) => FieldError =
+  withValue("FieldValueInvalid");
+export const duplicate = withValue("FieldValueDuplicate");
+export const notFoundValue = withValue("FieldValueNotFound");
 
-export const forbiddenField = (field: string, detail: string): FieldError => ({
-  type: "FieldValueForbidden",
-  field,
-  detail,
-});
+export function notSupported(field: string, badValue: unknown, values: readonly string[]): FieldError {
+  const detail = values.length ? `supported values: ${values.map((v) => JSON.stringify(v)).join(", ")}` : "";
+  return { type: "FieldValueNotSupported", field, badValue, detail };
+}
 
-export const invalidValue = (field: string, badValue: unknown, detail: string): FieldError => ({
-  type: "FieldValueInvalid",
-  field,
-  badValue,
-  detail,
-});
+export const tooLong = (field: string, max: number): FieldError => {
+  return { type: "FieldValueTooLong", field, detail: `may not be more than ${max} bytes` };
+};
 
-export const duplicate = (field: string, badValue: unknown): FieldError => ({
-  type: "FieldValueDuplicate",
-  field,
-  badValue,
-  detail: "",
-});
-
-export const notFoundValue = (field: string, badValue: unknown): FieldError => ({
-  type: "FieldValueNotFound",
-  field,
-  badValue,
-  detail: "",
-});
-
-export const notSupported = (field: string, badValue: unknown, values: readonly string[]): FieldError => ({
-  type: "FieldValueNotSupported",
-  field,
-  badValue,
-  detail: values.length ? `supported values: ${values.map((v) => JSON.stringify(v)).join(", ")}` : "",
-});
-
-export const tooLong = (field: string, max: number): FieldError => ({
-  type: "FieldValueTooLong",
-  field,
-  detail: `may not be more than ${max} bytes`,
-});
-
-export const tooMany = (field: string, actual: number, max: number): FieldError => ({
-  type: "FieldValueTooMany",
-  field,
-  badValue: actual,
-  detail: `must have at most ${max} ${max === 1 ? "item" : "items"}`,
-});
+export function tooMany(field: string, actual: number, max: number): FieldError {
+  const detail = `must have at most ${max} ${max === 1 ? "item" : "items"}`;
+  return { type: "FieldValueTooMany", field, badValue: actual, detail };
+}
 
 /** What is wrong with a value, in words: those of names.ts. */
 type Shape<T> = (value: T) => readonly string[];

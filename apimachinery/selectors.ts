@@ -1,4 +1,13 @@
-import { child, errorText, type FieldError, invalidValue, type Problems, shaped } from "./field-error.ts";
+import {
+  child,
+  errorText,
+  type FieldError,
+  forbiddenField,
+  invalidValue,
+  type Problems,
+  required,
+  shaped,
+} from "./field-error.ts";
 import type { LabelSelector } from "./generated/meta-v1.ts";
 import { labelValue, qualifiedName } from "./names.ts";
 import { SelectorParser } from "./selector-parser.ts";
@@ -129,19 +138,10 @@ export function* validateLabelSelector(selector: LabelSelector | undefined, path
   for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
     const at = `${path}.matchExpressions[${i}]`;
     if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0)
-        yield {
-          type: "FieldValueRequired",
-          field: `${at}.values`,
-          detail: "must be specified when `operator` is 'In' or 'NotIn'",
-        };
+      if (values.length === 0) yield required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (operator === "Exists" || operator === "DoesNotExist") {
       if (values.length > 0)
-        yield {
-          type: "FieldValueForbidden",
-          field: `${at}.values`,
-          detail: "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-        };
+        yield forbiddenField(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
     } else yield invalidValue(`${at}.operator`, operator, "not a valid selector operator");
     yield* shaped(`${at}.key`, key, qualifiedName);
     for (const [j, value] of values.entries()) yield* shaped(`${at}.values[${j}]`, value, labelValue);

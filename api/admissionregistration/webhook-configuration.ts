@@ -3,21 +3,15 @@ import { dns1035Label, dns1123Subdomain, portNumber } from "../../apimachinery/n
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, integer, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
-import type {
-  MutatingWebhook,
-  MutatingWebhookConfiguration,
-  ValidatingWebhook,
-  ValidatingWebhookConfiguration,
-  WebhookClientConfig,
-} from "../generated/admissionregistration-v1.ts";
+import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { MutatingWebhookConfigurations, ValidatingWebhookConfigurations } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
 import { type Column, defineResource, type Resource } from "../resource.ts";
 import { generationOnly } from "../strategy.ts";
 import { validateConditions, validateRule } from "./rules.ts";
 
-type Webhook = ValidatingWebhook & Pick<MutatingWebhook, "reinvocationPolicy">;
-type Configuration = Omit<ValidatingWebhookConfiguration, "webhooks"> & { webhooks?: Webhook[] };
+type Webhook = v1.ValidatingWebhook & Pick<v1.MutatingWebhook, "reinvocationPolicy">;
+type Configuration = Omit<v1.ValidatingWebhookConfiguration, "webhooks"> & { webhooks?: Webhook[] };
 
 const maxTimeoutSeconds = 30;
 
@@ -34,7 +28,7 @@ const shared = {
   columns,
 };
 
-export const mutatingWebhookConfigurations: Resource<MutatingWebhookConfiguration> = defineResource(
+export const mutatingWebhookConfigurations: Resource<v1.MutatingWebhookConfiguration> = defineResource(
   MutatingWebhookConfigurations,
   {
     ...shared,
@@ -46,7 +40,7 @@ export const mutatingWebhookConfigurations: Resource<MutatingWebhookConfiguratio
   },
 );
 
-export const validatingWebhookConfigurations: Resource<ValidatingWebhookConfiguration> = defineResource(
+export const validatingWebhookConfigurations: Resource<v1.ValidatingWebhookConfiguration> = defineResource(
   ValidatingWebhookConfigurations,
   {
     ...shared,
@@ -123,7 +117,7 @@ export function* validateVersions(versions: string[], at: string): Problems {
     yield invalidValue(at, versions, `must include at least one of ${reviews.join(", ")}`);
 }
 
-export function* validateClient({ url, service }: WebhookClientConfig, at: string): Problems {
+export function* validateClient({ url, service }: v1.WebhookClientConfig, at: string): Problems {
   if ((url === undefined) === (service === undefined))
     return yield required(at, "exactly one of url or service is required");
   if (url !== undefined) return yield* validateUrl(url, `${at}.url`);

@@ -1,10 +1,6 @@
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { createdColumn, nameColumn } from "../columns.ts";
-import type {
-  CustomResourceDefinition,
-  CustomResourceDefinitionCondition,
-  CustomResourceDefinitionVersion,
-} from "../generated/apiextensions-v1.ts";
+import type * as v1 from "../generated/apiextensions-v1.ts";
 import { CustomResourceDefinitions } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
@@ -12,52 +8,55 @@ import { keepAllButStatus, keepStatus } from "../strategy.ts";
 import { definitionName, validateDefinition, validateDefinitionUpdate } from "./validation.ts";
 
 /** What apiserver/crd serves custom resources from; it writes the status, too. */
-export const customResourceDefinitions: Resource<CustomResourceDefinition> = defineResource(CustomResourceDefinitions, {
-  shortNames: ["crd", "crds"],
-  categories: ["api-extensions"],
-  storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
-  subresources: ["status"],
-  defaults({ spec }) {
-    const { names } = spec;
-    spec.versions ??= [];
-    if (names?.kind) {
-      names.singular ||= names.kind.toLowerCase();
-      names.listKind ||= `${names.kind}List`;
-    }
-    spec.conversion ??= { strategy: "None" };
-    const service = spec.conversion.webhook?.clientConfig?.service;
-    if (service) service.port ??= 443;
+export const customResourceDefinitions: Resource<v1.CustomResourceDefinition> = defineResource(
+  CustomResourceDefinitions,
+  {
+    shortNames: ["crd", "crds"],
+    categories: ["api-extensions"],
+    storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
+    subresources: ["status"],
+    defaults({ spec }) {
+      const { names } = spec;
+      spec.versions ??= [];
+      if (names?.kind) {
+        names.singular ||= names.kind.toLowerCase();
+        names.listKind ||= `${names.kind}List`;
+      }
+      spec.conversion ??= { strategy: "None" };
+      const service = spec.conversion.webhook?.clientConfig?.service;
+      if (service) service.port ??= 443;
+    },
+    prepareForCreate(definition) {
+      definition.metadata.generation = 1;
+      definition.status = { acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
+      addStorageVersion(definition);
+    },
+    prepareForUpdate(definition, old) {
+      keepStatus(definition, old);
+      const generation = old.metadata.generation ?? 0;
+      definition.metadata.generation = sameJson(definition.spec, old.spec) ? generation : generation + 1;
+      addStorageVersion(definition);
+    },
+    prepareForStatusUpdate: keepAllButStatus,
+    prepareForDelete(definition, now) {
+      const { metadata } = definition;
+      if (!metadata.finalizers?.includes(cleanupFinalizer))
+        metadata.finalizers = [...(metadata.finalizers ?? []), cleanupFinalizer];
+      setCondition(definition, { ...deletionPending, lastTransitionTime: now });
+    },
+    validate: (definition) => [
+      ...validateObjectMeta(definition.metadata, { namespaced: false, name: definitionName(definition) }),
+      ...validateDefinition(definition, undefined),
+    ],
+    validateUpdate: (definition, old) => [
+      ...validateObjectMetaUpdate(definition.metadata, old.metadata),
+      ...validateDefinition(definition, old),
+      ...validateDefinitionUpdate(definition, old),
+    ],
+    validateStatusUpdate: ({ metadata }, old) => validateObjectMetaUpdate(metadata, old.metadata),
+    columns: [nameColumn, createdColumn],
   },
-  prepareForCreate(definition) {
-    definition.metadata.generation = 1;
-    definition.status = { acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
-    addStorageVersion(definition);
-  },
-  prepareForUpdate(definition, old) {
-    keepStatus(definition, old);
-    const generation = old.metadata.generation ?? 0;
-    definition.metadata.generation = sameJson(definition.spec, old.spec) ? generation : generation + 1;
-    addStorageVersion(definition);
-  },
-  prepareForStatusUpdate: keepAllButStatus,
-  prepareForDelete(definition, now) {
-    const { metadata } = definition;
-    if (!metadata.finalizers?.includes(cleanupFinalizer))
-      metadata.finalizers = [...(metadata.finalizers ?? []), cleanupFinalizer];
-    setCondition(definition, { ...deletionPending, lastTransitionTime: now });
-  },
-  validate: (definition) => [
-    ...validateObjectMeta(definition.metadata, { namespaced: false, name: definitionName(definition) }),
-    ...validateDefinition(definition, undefined),
-  ],
-  validateUpdate: (definition, old) => [
-    ...validateObjectMetaUpdate(definition.metadata, old.metadata),
-    ...validateDefinition(definition, old),
-    ...validateDefinitionUpdate(definition, old),
-  ],
-  validateStatusUpdate: ({ metadata }, old) => validateObjectMetaUpdate(metadata, old.metadata),
-  columns: [nameColumn, createdColumn],
-});
+);
 
 export const cleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 
@@ -68,23 +67,26 @@ const deletionPending = {
   message: "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
 } as const;
 
-export const storageVersion = ({ spec }: CustomResourceDefinition): CustomResourceDefinitionVersion | undefined =>
+export const storageVersion = ({ spec }: v1.CustomResourceDefinition): v1.CustomResourceDefinitionVersion | undefined =>
   spec.versions.find(({ storage }) => storage);
 
-function addStorageVersion(definition: CustomResourceDefinition): void {
+function addStorageVersion(definition: v1.CustomResourceDefinition): void {
   const name = storageVersion(definition)?.name;
   const stored = definition.status?.storedVersions ?? [];
   if (name && !stored.includes(name)) definition.status = { ...definition.status, storedVersions: [...stored, name] };
 }
 
-export const hasCondition = (definition: CustomResourceDefinition, type: string, status = "True"): boolean =>
+export const hasCondition = (definition: v1.CustomResourceDefinition, type: string, status = "True"): boolean =>
   definition.status?.conditions?.some((condition) => condition.type === type && condition.status === status) ?? false;
 
 /** The time stays while the status does. */
-export function setCondition(definition: CustomResourceDefinition, wanted: CustomResourceDefinitionCondition): void {
+export function setCondition(
+  definition: v1.CustomResourceDefinition,
+  wanted: v1.CustomResourceDefinitionCondition,
+): void {
   const conditions = definition.status?.conditions ?? [];
   const old = conditions.find(({ type }) => type === wanted.type);
   const next = old?.status === wanted.status ? { ...wanted, lastTransitionTime: old.lastTransitionTime } : wanted;
   const list = old ? conditions.map((one) => (one === old ? next : one)) : [...conditions, next];
-  definition.status = { ...definition.status, conditions: list as CustomResourceDefinitionCondition[] };
+  definition.status = { ...definition.status, conditions: list as v1.CustomResourceDefinitionCondition[] };
 }

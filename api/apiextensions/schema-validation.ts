@@ -19,19 +19,19 @@ export function* validateSchema(schema: JsonSchema, at: string): Problems {
   yield* validateLevel(schema, at, "at the root");
 }
 
+const onlyNames = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+
 function* validateMetadata(metadata: JsonSchema, at: string): Problems {
   const { type, description: _, properties = {}, ...rest } = metadata;
   if (type && type !== "object") return yield invalidValue(`${at}.type`, type, "must be object");
   const others = Object.keys(properties).some((key) => key !== "name" && key !== "generateName");
-  if (others || Object.keys(rest).length > 0)
-    yield forbiddenField(
-      at,
-      "must not specify anything other than name and generateName, but metadata is implicitly specified",
-    );
+  if (others || Object.keys(rest).length > 0) yield forbiddenField(at, onlyNames);
 }
 
 const unsupported = ["id", "$ref", "patternProperties", "additionalItems", "definitions", "dependencies"] as const;
 const structure = ["type", "description", "default", "additionalProperties", "nullable", "title"] as const;
+
+const noUniqueItems = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
 
 function* validateLevel(schema: JsonSchema, at: string, where: string): Problems {
   const given = schema as Record<string, unknown>;
@@ -43,11 +43,7 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
     yield forbiddenField(`${at}.type`, "type cannot be set to null, use nullable as an alternative");
   if (schema.type && intOrString)
     yield invalidValue(`${at}.type`, schema.type, "must be empty if x-kubernetes-int-or-string is true");
-  if (given["uniqueItems"])
-    yield forbiddenField(
-      `${at}.uniqueItems`,
-      "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
-    );
+  if (given["uniqueItems"]) yield forbiddenField(`${at}.uniqueItems`, noUniqueItems);
   for (const key of unsupported)
     if (given[key] !== undefined) yield forbiddenField(`${at}.${key}`, `${key} is not supported`);
   if (preserves === false)
@@ -113,6 +109,10 @@ function* validatePattern(pattern: string, at: string): Problems {
   }
 }
 
+const mustBeMap = "must be map if x-kubernetes-list-map-keys is non-empty";
+const mustHaveKey =
+  "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
+
 function* validateListAndMap(schema: JsonSchema, at: string): Problems {
   const ofType = function* (type: string, option: string): Problems {
     const detail = `must be ${type} if ${option} is specified`;
@@ -133,11 +133,7 @@ function* validateListAndMap(schema: JsonSchema, at: string): Problems {
       yield notSupported(`${at}.x-kubernetes-list-type`, listType, ["atomic", "map", "set"]);
   }
   if (keys.length > 0 && listType !== "map")
-    yield invalidValue(
-      `${at}.x-kubernetes-list-type`,
-      listType ?? null,
-      "must be map if x-kubernetes-list-map-keys is non-empty",
-    );
+    yield invalidValue(`${at}.x-kubernetes-list-type`, listType ?? null, mustBeMap);
   if (listType === "map") {
     const at2 = `${at}.x-kubernetes-list-map-keys`;
     if (keys.length === 0) yield required(at2, "must not be empty if x-kubernetes-list-type is map");
@@ -146,10 +142,7 @@ function* validateListAndMap(schema: JsonSchema, at: string): Problems {
       const property = properties[key];
       if (!property) yield invalidValue(at2, key, "entries must all be names of item properties");
       else if (property.default === undefined && !schema.items?.required?.includes(key))
-        yield required(
-          `${at}.items.properties[${key}].default`,
-          "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
-        );
+        yield required(`${at}.items.properties[${key}].default`, mustHaveKey);
     }
   }
   if (isObject(schema.additionalProperties) && Object.keys(schema.properties ?? {}).length > 0)

@@ -1,68 +1,61 @@
-import {
-  child,
-  type FieldError,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-} from "../../apimachinery/field-error.ts";
+import type { FieldError, Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { compileJsonPath } from "../../apimachinery/json-path.ts";
 import { dns1035Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonSchema } from "../../apimachinery/schema/structural.ts";
 import { validateClient, validateVersions } from "../admissionregistration/webhook-configuration.ts";
 import { oneOf } from "../core/container-validation.ts";
-import type {
-  CustomResourceConversion,
-  CustomResourceDefinition,
-  CustomResourceDefinitionNames,
-  CustomResourceDefinitionVersion,
-  CustomResourceSubresourceScale,
-} from "../generated/apiextensions-v1.ts";
+import type * as v1 from "../generated/apiextensions-v1.ts";
 import { immutableField } from "../metadata.ts";
 import { validateSchema } from "./schema-validation.ts";
 
 /** The rules of CustomResourceDefinitions (k8s.io/apiextensions-apiserver, pkg/apis/apiextensions/validation). */
 export const definitionName =
-  ({ spec }: CustomResourceDefinition) =>
+  ({ spec }: v1.CustomResourceDefinition) =>
   (name: string) => [
     ...dns1123Subdomain(name),
     ...(name === `${spec.names?.plural}.${spec.group}` ? [] : ['must be spec.names.plural+"."+spec.group']),
   ];
 
-export function* validateDefinition(definition: CustomResourceDefinition, old?: CustomResourceDefinition): Problems {
+const noPreserve =
+  "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+
+export function* validateDefinition(
+  definition: v1.CustomResourceDefinition,
+  old?: v1.CustomResourceDefinition,
+): Problems {
   const { spec, metadata, status } = definition;
   const { group = "", scope, versions = [] } = spec;
   const shape = dns1123Subdomain(group).join(",");
-  if (!group) yield required("spec.group");
-  else if (shape) yield invalidValue("spec.group", group, shape);
-  else if (!group.includes(".")) yield invalidValue("spec.group", group, "should be a domain with at least one dot");
-  if (!scope) yield required("spec.scope");
+  if (!group) yield field.required("spec.group");
+  else if (shape) yield field.invalidValue("spec.group", group, shape);
+  else if (!group.includes("."))
+    yield field.invalidValue("spec.group", group, "should be a domain with at least one dot");
+  if (!scope) yield field.required("spec.scope");
   else if (!["Cluster", "Namespaced"].includes(scope))
-    yield notSupported("spec.scope", scope, ["Cluster", "Namespaced"]);
+    yield field.notSupported("spec.scope", scope, ["Cluster", "Namespaced"]);
   const names = versions.map(({ name }) => name);
   for (const [i, name] of names.entries()) yield* label(`spec.versions[${i}].name`, name);
   if (new Set(names).size < names.length)
-    yield invalidValue("spec.versions", versions, "must contain unique version names");
+    yield field.invalidValue("spec.versions", versions, "must contain unique version names");
   if (versions.filter(({ storage }) => storage).length !== 1)
-    yield invalidValue("spec.versions", versions, "must have exactly one version marked as storage version");
+    yield field.invalidValue("spec.versions", versions, "must have exactly one version marked as storage version");
   if (spec.preserveUnknownFields && !old?.spec.preserveUnknownFields)
-    yield invalidValue(
-      "spec.preserveUnknownFields",
-      true,
-      "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead",
-    );
-  yield* validateNames(spec.names ?? ({} as CustomResourceDefinitionNames), "spec.names");
+    yield field.invalidValue("spec.preserveUnknownFields", true, noPreserve);
+  yield* validateNames(spec.names ?? ({} as v1.CustomResourceDefinitionNames), "spec.names");
   yield* validateVersionParts(versions, old);
   yield* validateConversion(spec.conversion ?? { strategy: "None" }, "spec.conversion");
   for (const [i, stored] of (status?.storedVersions ?? []).entries())
     if (!names.includes(stored))
-      yield invalidValue(`status.storedVersions[${i}]`, stored, "must appear in spec.versions");
+      yield field.invalidValue(`status.storedVersions[${i}]`, stored, "must appear in spec.versions");
   yield* validateApproval(group, metadata.annotations?.[approval]);
 }
 
-export function* validateDefinitionUpdate({ spec }: CustomResourceDefinition, old: CustomResourceDefinition): Problems {
+export function* validateDefinitionUpdate(
+  { spec }: v1.CustomResourceDefinition,
+  old: v1.CustomResourceDefinition,
+): Problems {
   yield* immutableField("spec.group", spec.group, old.spec.group);
   yield* immutableField("spec.names.plural", spec.names.plural, old.spec.names.plural);
   if (!old.status?.conditions?.some(({ type, status }) => type === "Established" && status === "True")) return;
@@ -76,9 +69,9 @@ function* validateApproval(group: string, value: string | undefined): Problems {
   if (!/(?:^|\.)(?:k8s|kubernetes)\.io$/.test(group)) return;
   const more = "see https://github.com/kubernetes/enhancements/pull/1111";
   const at = `metadata.annotations[${approval}]`;
-  if (!value) return yield required(at, `protected groups must have approval annotation "${approval}", ${more}`);
+  if (!value) return yield field.required(at, `protected groups must have approval annotation "${approval}", ${more}`);
   if (value.startsWith("unapproved") || URL.canParse(value)) return;
-  yield invalidValue(
+  yield field.invalidValue(
     at,
     value,
     `protected groups must have approval annotation "${approval}" with either a URL or a reason starting with "unapproved", ${more}`,
@@ -87,13 +80,13 @@ function* validateApproval(group: string, value: string | undefined): Problems {
 
 const label = (at: string, value: string, text = (problems: string) => problems): FieldError[] => {
   const problems = dns1035Label(value ?? "").join(",");
-  return problems ? [invalidValue(at, value, text(problems))] : [];
+  return problems ? [field.invalidValue(at, value, text(problems))] : [];
 };
 
-function* validateNames(names: CustomResourceDefinitionNames, at: string): Problems {
+function* validateNames(names: v1.CustomResourceDefinitionNames, at: string): Problems {
   const { plural, singular, kind, listKind, shortNames = [], categories = [] } = names;
   for (const key of ["plural", "singular", "kind", "listKind"] as const)
-    if (!names[key]) yield required(child(at, key));
+    if (!names[key]) yield field.required(field.child(at, key));
   const mixed = (problems: string) => `may have mixed case, but should otherwise match: ${problems}`;
   if (plural) yield* label(`${at}.plural`, plural);
   if (singular) yield* label(`${at}.singular`, singular);
@@ -102,14 +95,17 @@ function* validateNames(names: CustomResourceDefinitionNames, at: string): Probl
     yield* label(`${at}.listKind`, listKind.toLowerCase(), mixed).map((e) => ({ ...e, badValue: listKind }));
   for (const [i, name] of shortNames.entries()) yield* label(`${at}.shortNames[${i}]`, name);
   if (kind && kind === listKind)
-    yield invalidValue(`${at}.listKind`, listKind, "kind and listKind may not be the same");
+    yield field.invalidValue(`${at}.listKind`, listKind, "kind and listKind may not be the same");
   for (const [i, name] of categories.entries()) yield* label(`${at}.categories[${i}]`, name);
 }
 
 /** As upstream's internal form has it, what is equal in all versions is told once, at `spec` itself. */
-function* validateVersionParts(versions: CustomResourceDefinitionVersion[], old?: CustomResourceDefinition): Problems {
+function* validateVersionParts(
+  versions: v1.CustomResourceDefinitionVersion[],
+  old?: v1.CustomResourceDefinition,
+): Problems {
   const [first] = versions;
-  function* each<K extends keyof CustomResourceDefinitionVersion>(key: K, top: string = key) {
+  function* each<K extends keyof v1.CustomResourceDefinitionVersion>(key: K, top: string = key) {
     const same = first?.[key] !== undefined && versions.every((v) => sameJson(v[key], first[key]));
     for (const [i, version] of same ? [[0, first!] as const] : versions.entries())
       yield [version[key], same ? `spec.${top}` : `spec.versions[${i}].${key}`, version.name] as const;
@@ -117,14 +113,14 @@ function* validateVersionParts(versions: CustomResourceDefinitionVersion[], old?
   for (const [value, at, version] of each("schema", "validation")) {
     const schema = value?.openAPIV3Schema as JsonSchema | undefined;
     const before = old?.spec.versions.find(({ name }) => name === version)?.schema;
-    if (schema === undefined) yield required(`${at}.openAPIV3Schema`, "schemas are required");
+    if (schema === undefined) yield field.required(`${at}.openAPIV3Schema`, "schemas are required");
     else if (!sameJson(value, before)) yield* validateSchema(schema, `${at}.openAPIV3Schema`);
   }
   for (const [value, at] of each("subresources")) if (value?.scale) yield* validateScale(value.scale, `${at}.scale`);
   for (const [columns = [], at] of each("additionalPrinterColumns"))
     for (const [i, { name, type, jsonPath, format }] of columns.entries()) {
-      if (!name) yield required(`${at}[${i}].name`);
-      if (!type) yield required(`${at}[${i}].type`, `must be one of ${columnTypes.join()}`);
+      if (!name) yield field.required(`${at}[${i}].name`);
+      if (!type) yield field.required(`${at}[${i}].type`, `must be one of ${columnTypes.join()}`);
       else yield* oneOf(`${at}[${i}].type`, type, columnTypes, true);
       if (format) yield* oneOf(`${at}[${i}].format`, format, columnFormats, true);
       yield* validatePath(`${at}[${i}].JSONPath`, jsonPath);
@@ -137,33 +133,33 @@ const columnTypes = ["boolean", "date", "integer", "number", "string"];
 const columnFormats = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 
 function* validatePath(at: string, path: string | undefined, roots: readonly string[] = []): Problems {
-  if (!path) return yield required(at);
+  if (!path) return yield field.required(at);
   if (roots.length > 0 && !roots.some((root) => path.startsWith(`${root}.`)))
-    return yield invalidValue(at, path, `should be a json path under ${roots.join(" or ")}`);
+    return yield field.invalidValue(at, path, `should be a json path under ${roots.join(" or ")}`);
   try {
     compileJsonPath(path);
-    if (!path.startsWith(".")) yield invalidValue(at, path, "must be a simple json path starting with .");
+    if (!path.startsWith(".")) yield field.invalidValue(at, path, "must be a simple json path starting with .");
   } catch (error) {
-    yield invalidValue(at, path, `is an invalid JSONPath: ${(error as Error).message}`);
+    yield field.invalidValue(at, path, `is an invalid JSONPath: ${(error as Error).message}`);
   }
 }
 
-function* validateScale(scale: CustomResourceSubresourceScale, at: string): Problems {
+function* validateScale(scale: v1.CustomResourceSubresourceScale, at: string): Problems {
   const { specReplicasPath, statusReplicasPath, labelSelectorPath } = scale;
   yield* validatePath(`${at}.specReplicasPath`, specReplicasPath, [".spec"]);
   yield* validatePath(`${at}.statusReplicasPath`, statusReplicasPath, [".status"]);
   if (labelSelectorPath) yield* validatePath(`${at}.labelSelectorPath`, labelSelectorPath, [".status", ".spec"]);
 }
 
-function* validateConversion({ strategy, webhook }: CustomResourceConversion, at: string): Problems {
-  if (!strategy) return yield required(`${at}.strategy`);
+function* validateConversion({ strategy, webhook }: v1.CustomResourceConversion, at: string): Problems {
+  if (!strategy) return yield field.required(`${at}.strategy`);
   if (strategy === "None") {
     const detail = "should not be set when strategy is not set to Webhook";
-    if (webhook?.clientConfig) yield forbiddenField(`${at}.webhookClientConfig`, detail);
+    if (webhook?.clientConfig) yield field.forbiddenField(`${at}.webhookClientConfig`, detail);
     return;
   }
-  if (strategy !== "Webhook") return yield notSupported(`${at}.strategy`, strategy, ["None", "Webhook"]);
+  if (strategy !== "Webhook") return yield field.notSupported(`${at}.strategy`, strategy, ["None", "Webhook"]);
   if (webhook?.clientConfig) yield* validateClient(webhook.clientConfig, `${at}.webhookClientConfig`);
-  else yield required(`${at}.webhookClientConfig`, "required when strategy is set to Webhook");
+  else yield field.required(`${at}.webhookClientConfig`, "required when strategy is set to Webhook");
   yield* validateVersions(webhook?.conversionReviewVersions ?? [], `${at}.conversionReviewVersions`);
 }

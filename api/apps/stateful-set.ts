@@ -1,11 +1,5 @@
-import {
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, nameColumn, readyColumn, templateColumns } from "../columns.ts";
@@ -64,36 +58,36 @@ function* validateSpec(set: StatefulSet): Problems {
   const { spec } = set;
   yield* validateTemplated(set, "StatefulSet");
   const policy = spec.podManagementPolicy;
-  if (!policy) yield required("spec.podManagementPolicy");
+  if (!policy) yield field.required("spec.podManagementPolicy");
   else if (policy !== "OrderedReady" && policy !== "Parallel")
-    yield invalidValue("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'");
+    yield field.invalidValue("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'");
   yield* validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy");
   for (const key of ["whenDeleted", "whenScaled"] as const) {
     const value = spec.persistentVolumeClaimRetentionPolicy?.[key] ?? "Retain";
     if (value !== "Retain" && value !== "Delete")
-      yield notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, value, ["Retain", "Delete"]);
+      yield field.notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, value, ["Retain", "Delete"]);
   }
   yield* notNegative(spec.minReadySeconds, "spec.minReadySeconds");
   yield* notNegative(spec.ordinals?.start, "spec.ordinals.start");
-  if (spec.serviceName) yield* shaped("spec.serviceName", spec.serviceName, dns1123Label);
+  if (spec.serviceName) yield* field.shaped("spec.serviceName", spec.serviceName, dns1123Label);
 }
 
 function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): Problems {
   const { type, rollingUpdate } = strategy;
-  if (!type) return yield required(at);
+  if (!type) return yield field.required(at);
   if (type === "OnDelete") {
     if (rollingUpdate)
-      yield invalidValue(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
+      yield field.invalidValue(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
     return;
   }
-  if (type !== "RollingUpdate") return yield invalidValue(at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
+  if (type !== "RollingUpdate") return yield field.invalidValue(at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
   const path = `${at}.rollingUpdate`;
   yield* notNegative(rollingUpdate?.partition, `${path}.partition`);
   const most = rollingUpdate?.maxUnavailable;
   if (most === undefined) return;
   yield* intOrPercent(most, `${path}.maxUnavailable`);
   yield* atMost100Percent(most, `${path}.maxUnavailable`);
-  if (Number.parseInt(String(most), 10) === 0) yield invalidValue(`${path}.maxUnavailable`, most, "cannot be 0");
+  if (Number.parseInt(String(most), 10) === 0) yield field.invalidValue(`${path}.maxUnavailable`, most, "cannot be 0");
 }
 
 const mutable = [
@@ -113,5 +107,5 @@ function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): Problems {
   if (sameJson(fixed(spec), fixed(old.spec))) return;
   const list = mutable.map((key) => `'${key}'`);
   const text = `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
-  yield forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`);
+  yield field.forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`);
 }

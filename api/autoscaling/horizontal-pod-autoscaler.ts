@@ -1,13 +1,6 @@
 import { validateCounts } from "../apps/template-rules.ts";
 import { ageColumn, column, nameColumn, unset } from "../columns.ts";
-import type {
-  HorizontalPodAutoscaler,
-  HPAScalingRules,
-  MetricSpec,
-  MetricStatus,
-  MetricTarget,
-  MetricValueStatus,
-} from "../generated/autoscaling-v2.ts";
+import type * as v1 from "../generated/autoscaling-v2.ts";
 import { AutoscalingV2HorizontalPodAutoscalers } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
@@ -15,7 +8,7 @@ import { statusOnly } from "../strategy.ts";
 import { sources, validateAutoscaler } from "./validation.ts";
 
 /** autoscaling/v2, which is also how they are stored. */
-export const horizontalPodAutoscalers: Resource<HorizontalPodAutoscaler> = defineResource(
+export const horizontalPodAutoscalers: Resource<v1.HorizontalPodAutoscaler> = defineResource(
   AutoscalingV2HorizontalPodAutoscalers,
   {
     shortNames: ["hpa"],
@@ -41,7 +34,7 @@ export const horizontalPodAutoscalers: Resource<HorizontalPodAutoscaler> = defin
         policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
       });
     },
-    ...statusOnly<HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 })),
+    ...statusOnly<v1.HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 })),
     ...rules(namespaced, validateAutoscaler, undefined, ({ status }) =>
       validateCounts(status, "currentReplicas desiredReplicas"),
     ),
@@ -57,7 +50,7 @@ export const horizontalPodAutoscalers: Resource<HorizontalPodAutoscaler> = defin
   },
 );
 
-const withDefaults = (given: HPAScalingRules | undefined, defaults: HPAScalingRules): HPAScalingRules => ({
+const withDefaults = (given: v1.HPAScalingRules | undefined, defaults: v1.HPAScalingRules): v1.HPAScalingRules => ({
   ...defaults,
   ...given,
   ...(given?.policies ? {} : { policies: defaults.policies! }),
@@ -66,7 +59,7 @@ const withDefaults = (given: HPAScalingRules | undefined, defaults: HPAScalingRu
 const shown = 2;
 
 /** `cpu: 42%/80%, memory: <unknown>/1Gi + 1 more...` */
-function targets({ spec, status }: HorizontalPodAutoscaler): string {
+function targets({ spec, status }: v1.HorizontalPodAutoscaler): string {
   const specs = spec.metrics ?? [];
   if (specs.length === 0) return "<none>";
   const texts = specs.slice(0, shown).map((metric, i) => metricText(metric, status?.currentMetrics?.[i]));
@@ -74,7 +67,7 @@ function targets({ spec, status }: HorizontalPodAutoscaler): string {
   return `${texts.join(", ")}${more}`;
 }
 
-function metricText({ type, ...metric }: MetricSpec, status: MetricStatus | undefined): string {
+function metricText({ type, ...metric }: v1.MetricSpec, status: v1.MetricStatus | undefined): string {
   const key = sources[type];
   const { target, ...source } = metric[key] ?? {};
   if (!target) return "<unknown type>";
@@ -83,7 +76,7 @@ function metricText({ type, ...metric }: MetricSpec, status: MetricStatus | unde
   return valueText(target, current, type === "Pods" ? "" : " (avg)");
 }
 
-function valueText(target: MetricTarget, current: MetricValueStatus | undefined, average: string): string {
+function valueText(target: v1.MetricTarget, current: v1.MetricValueStatus | undefined, average: string): string {
   const percent = (value: number | undefined, none: string) => (value === undefined ? none : `${value}%`);
   if (target.averageValue !== undefined)
     return `${current?.averageValue ?? "<unknown>"}/${target.averageValue}${average}`;

@@ -10,7 +10,6 @@ import {
   nameColumn,
   orNone,
   selectorText,
-  unset,
   wide,
 } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -46,17 +45,12 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
     nameColumn,
     column("Schedule", ({ spec }) => spec.schedule ?? "", "When it runs."),
     column("Timezone", ({ spec }) => orNone(spec.timeZone), "Time zone of its schedule."),
-    column(
-      "Suspend",
-      ({ spec }) => (spec.suspend === undefined ? unset : spec.suspend ? "True" : "False"),
-      "Whether it pauses.",
-      boolean,
-    ),
+    column("Suspend", ({ spec }) => (spec.suspend ? "True" : "False"), "Whether it pauses.", boolean),
     column("Active", ({ status }) => status?.active?.length ?? 0, "Jobs that run now.", integer),
     column(
       "Last Schedule",
-      ({ status }, now) => (status?.lastScheduleTime ? age(status.lastScheduleTime, now) : "<none>"),
-      "When it made a Job last.",
+      ({ status: s }, now) => orNone(s?.lastScheduleTime && age(s.lastScheduleTime, now)),
+      "Its last.",
     ),
     ageColumn,
     ...containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template),

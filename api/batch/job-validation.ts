@@ -1,14 +1,5 @@
-import {
-  duplicate,
-  invalidValue,
-  notSupported,
-  omitted,
-  type Problems,
-  required,
-  shaped,
-  tooLong,
-  tooMany,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -33,12 +24,12 @@ const counts = [
 export function* validateJobSpec(spec: JobSpec, at: string): Problems {
   yield* validateUnselected(spec, at);
   const { selector, template } = spec;
-  if (!selector) return yield required(`${at}.selector`);
+  if (!selector) return yield field.required(`${at}.selector`);
   const wrong = [...validateLabelSelector(selector, `${at}.selector`)];
   yield* wrong;
   const labels = template?.metadata?.labels ?? {};
   if (wrong.length === 0 && !matches(labelSelector(selector), labels))
-    yield invalidValue(`${at}.template.metadata.labels`, labels, "`selector` does not match template `labels`");
+    yield field.invalidValue(`${at}.template.metadata.labels`, labels, "`selector` does not match template `labels`");
 }
 
 /** What holds without a selector, as in a CronJob's template. */
@@ -48,9 +39,9 @@ export function* validateUnselected(spec: JobSpec, at: string): Problems {
   const { managedBy, podReplacementPolicy: replacement, podFailurePolicy } = spec;
   if (managedBy !== undefined) {
     const [domain = "", path] = managedBy.split(/\/(.*)/s);
-    if (!path) yield invalidValue(`${at}.managedBy`, managedBy, domainPathText);
-    else yield* shaped(`${at}.managedBy`, domain, dns1123Subdomain);
-    if (managedBy.length > 63) yield tooLong(`${at}.managedBy`, 63);
+    if (!path) yield field.invalidValue(`${at}.managedBy`, managedBy, domainPathText);
+    else yield* field.shaped(`${at}.managedBy`, domain, dns1123Subdomain);
+    if (managedBy.length > 63) yield field.tooLong(`${at}.managedBy`, 63);
   }
   if (podFailurePolicy) yield* validateFailurePolicy(spec, `${at}.podFailurePolicy`);
   if (spec.successPolicy && spec.completionMode === "Indexed")
@@ -62,10 +53,10 @@ export function* validateUnselected(spec: JobSpec, at: string): Problems {
   yield* validateTemplate(spec.template, `${at}.template`);
   const policy = spec.template?.spec?.restartPolicy;
   const path = `${at}.template.spec.restartPolicy`;
-  if (!policy || policy === "Always") yield required(path, 'valid values: "OnFailure", "Never"');
-  else if (policy !== "OnFailure" && policy !== "Never") yield notSupported(path, policy, ["OnFailure", "Never"]);
+  if (!policy || policy === "Always") yield field.required(path, 'valid values: "OnFailure", "Never"');
+  else if (policy !== "OnFailure" && policy !== "Never") yield field.notSupported(path, policy, ["OnFailure", "Never"]);
   else if (podFailurePolicy && policy !== "Never")
-    yield invalidValue(path, policy, 'only "Never" is supported when podFailurePolicy is specified');
+    yield field.invalidValue(path, policy, 'only "Never" is supported when podFailurePolicy is specified');
 }
 
 const domainPathText = 'must be a domain-prefixed path (such as "acme.io/foo")';
@@ -73,18 +64,18 @@ const domainPathText = 'must be a domain-prefixed path (such as "acme.io/foo")';
 function* validateMode(spec: JobSpec, at: string): Problems {
   const { completionMode: mode, completions, parallelism = 0, backoffLimitPerIndex, maxFailedIndexes } = spec;
   if (mode !== undefined && mode !== "NonIndexed" && mode !== "Indexed")
-    yield notSupported(`${at}.completionMode`, mode, ["Indexed", "NonIndexed"]);
+    yield field.notSupported(`${at}.completionMode`, mode, ["Indexed", "NonIndexed"]);
   if (mode !== "Indexed") {
     if (backoffLimitPerIndex !== undefined)
-      yield invalidValue(`${at}.backoffLimitPerIndex`, backoffLimitPerIndex, "requires indexed completion mode");
+      yield field.invalidValue(`${at}.backoffLimitPerIndex`, backoffLimitPerIndex, "requires indexed completion mode");
     if (maxFailedIndexes !== undefined)
-      yield invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "requires indexed completion mode");
+      yield field.invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "requires indexed completion mode");
     if (spec.successPolicy)
-      yield invalidValue(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
+      yield field.invalidValue(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
   } else {
-    if (completions === undefined) yield required(`${at}.completions`, "when completion mode is Indexed");
+    if (completions === undefined) yield field.required(`${at}.completions`, "when completion mode is Indexed");
     if (parallelism > maxIndexedParallelism)
-      yield invalidValue(
+      yield field.invalidValue(
         `${at}.parallelism`,
         parallelism,
         `must be less than or equal to ${maxIndexedParallelism} when completion mode is Indexed`,
@@ -92,7 +83,7 @@ function* validateMode(spec: JobSpec, at: string): Problems {
     if (backoffLimitPerIndex !== undefined && (completions ?? 0) > softLimit)
       for (const [key, value] of Object.entries({ parallelism, maxFailedIndexes: maxFailedIndexes ?? 0 }))
         if (value > limitAboveSoft)
-          yield invalidValue(
+          yield field.invalidValue(
             `${at}.${key}`,
             value,
             `must be less than or equal to ${limitAboveSoft} when completions are above ${softLimit} and used with backoff limit per index`,
@@ -100,9 +91,9 @@ function* validateMode(spec: JobSpec, at: string): Problems {
   }
   if (maxFailedIndexes === undefined) return;
   if (backoffLimitPerIndex === undefined)
-    yield required(`${at}.backoffLimitPerIndex`, "when maxFailedIndexes is specified");
+    yield field.required(`${at}.backoffLimitPerIndex`, "when maxFailedIndexes is specified");
   if (completions !== undefined && maxFailedIndexes > completions)
-    yield invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "must be less than or equal to completions");
+    yield field.invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "must be less than or equal to completions");
 }
 
 /** Of rules, and of conditions in one. */
@@ -113,31 +104,34 @@ const maxIndexesBytes = 64 * 1024;
 /** `oneOf`, which tells who says nothing what there is, as Go prints a list. */
 function* choice(at: string, value: string | undefined, values: readonly string[]): Problems {
   if (value) yield* oneOf(at, value, values, true);
-  else yield required(at, `valid values: [${values.map((v) => JSON.stringify(v)).join(" ")}]`);
+  else yield field.required(at, `valid values: [${values.map((v) => JSON.stringify(v)).join(" ")}]`);
 }
 
 function* validateFailurePolicy({ podFailurePolicy, backoffLimitPerIndex, template }: JobSpec, at: string): Problems {
   const list = podFailurePolicy?.rules ?? [];
-  if (list.length > maxRules) yield tooMany(`${at}.rules`, list.length, maxRules);
+  if (list.length > maxRules) yield field.tooMany(`${at}.rules`, list.length, maxRules);
   const names = [...(template?.spec?.containers ?? []), ...(template?.spec?.initContainers ?? [])].map((c) => c.name);
   for (const [i, { action, onExitCodes, onPodConditions = [] }] of list.entries()) {
     const path = `${at}.rules[${i}]`;
     if (action === "FailIndex" && backoffLimitPerIndex === undefined)
-      yield invalidValue(`${path}.action`, action, "requires the backoffLimitPerIndex to be set");
+      yield field.invalidValue(`${path}.action`, action, "requires the backoffLimitPerIndex to be set");
     yield* choice(`${path}.action`, action, ["Count", "FailIndex", "FailJob", "Ignore"]);
     if (onExitCodes) yield* validateExitCodes(onExitCodes, `${path}.onExitCodes`, names);
-    if (onPodConditions.length > maxRules) yield tooMany(`${path}.onPodConditions`, onPodConditions.length, maxRules);
+    if (onPodConditions.length > maxRules)
+      yield field.tooMany(`${path}.onPodConditions`, onPodConditions.length, maxRules);
     for (const [j, { type = "", status }] of onPodConditions.entries()) {
       const condition = `${path}.onPodConditions[${j}]`;
-      for (const p of qualifiedName(type)) yield invalidValue(`${condition}.type`, type, p);
+      for (const p of qualifiedName(type)) yield field.invalidValue(`${condition}.type`, type, p);
       yield* choice(`${condition}.status`, status, ["False", "True", "Unknown"]);
     }
     if (onExitCodes && onPodConditions.length > 0)
-      yield invalidValue(path, omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
+      yield field.invalidValue(path, field.omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
     if (!onExitCodes && onPodConditions.length === 0)
-      yield invalidValue(path, omitted, "specifying one of OnExitCodes and OnPodConditions is required");
+      yield field.invalidValue(path, field.omitted, "specifying one of OnExitCodes and OnPodConditions is required");
   }
 }
+
+const ofTemplate = "must be one of the container or initContainer names in the pod template";
 
 function* validateExitCodes(
   { operator, containerName, values = [] }: NonNullable<PodFailurePolicyRule["onExitCodes"]>,
@@ -146,38 +140,34 @@ function* validateExitCodes(
 ): Problems {
   yield* choice(`${at}.operator`, operator, ["In", "NotIn"]);
   if (containerName !== undefined && !names.includes(containerName))
-    yield invalidValue(
-      `${at}.containerName`,
-      containerName,
-      "must be one of the container or initContainer names in the pod template",
-    );
-  if (values.length === 0) yield invalidValue(`${at}.values`, values, "at least one value is required");
-  if (values.length > maxExitCodes) yield tooMany(`${at}.values`, values.length, maxExitCodes);
+    yield field.invalidValue(`${at}.containerName`, containerName, ofTemplate);
+  if (values.length === 0) yield field.invalidValue(`${at}.values`, values, "at least one value is required");
+  if (values.length > maxExitCodes) yield field.tooMany(`${at}.values`, values.length, maxExitCodes);
   for (const [j, code] of values.entries()) {
     if (operator === "In" && code === 0)
-      yield invalidValue(`${at}.values[${j}]`, 0, "must not be 0 for the In operator");
-    if (values.indexOf(code) < j) yield duplicate(`${at}.values[${j}]`, code);
+      yield field.invalidValue(`${at}.values[${j}]`, 0, "must not be 0 for the In operator");
+    if (values.indexOf(code) < j) yield field.duplicate(`${at}.values[${j}]`, code);
   }
   if (values.some((code, j) => j > 0 && values[j - 1]! > code))
-    yield invalidValue(`${at}.values`, values, "must be ordered");
+    yield field.invalidValue(`${at}.values`, values, "must be ordered");
 }
 
 function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at: string): Problems {
   const list = successPolicy?.rules ?? [];
   if (list.length === 0)
-    yield required(`${at}.rules`, "at least one rules must be specified when the successPolicy is specified");
-  if (list.length > maxRules) yield tooMany(`${at}.rules`, list.length, maxRules);
+    yield field.required(`${at}.rules`, "at least one rules must be specified when the successPolicy is specified");
+  if (list.length > maxRules) yield field.tooMany(`${at}.rules`, list.length, maxRules);
   for (const [i, { succeededCount: count, succeededIndexes: indexes }] of list.entries()) {
     const path = `${at}.rules[${i}]`;
     let total: number | undefined;
     if (count === undefined && indexes === undefined)
-      yield required(path, "at least one of succeededCount or succeededIndexes must be specified");
+      yield field.required(path, "at least one of succeededCount or succeededIndexes must be specified");
     if (indexes !== undefined) {
-      if (indexes.length > maxIndexesBytes) yield tooLong(`${path}.succeededIndexes`, maxIndexesBytes);
+      if (indexes.length > maxIndexesBytes) yield field.tooLong(`${path}.succeededIndexes`, maxIndexesBytes);
       const parsed = indexIntervals(indexes, completions);
       total = typeof parsed === "string" ? 0 : parsed.reduce((sum, [from, to]) => sum + to - from + 1, 0);
       if (typeof parsed === "string")
-        yield invalidValue(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
+        yield field.invalidValue(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
     }
     if (count === undefined) continue;
     yield* notNegative(count, `${path}.succeededCount`);
@@ -185,7 +175,7 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
     if (total !== undefined) limits.push([total, "the number of indexes in the specified succeededIndexes field"]);
     for (const [limit, what] of limits)
       if (count > limit)
-        yield invalidValue(`${path}.succeededCount`, count, `must be less than or equal to ${limit} (${what})`);
+        yield field.invalidValue(`${path}.succeededCount`, count, `must be less than or equal to ${limit} (${what})`);
   }
 }
 
@@ -210,6 +200,6 @@ export function indexIntervals(text: string, completions: number): [from: number
 }
 
 export function* noSelector({ selector, manualSelector }: JobSpec, at: string): Problems {
-  if (selector) yield invalidValue(`${at}.selector`, selector, "`selector` will be auto-generated");
-  if (manualSelector) yield notSupported(`${at}.manualSelector`, manualSelector, ["nil", "false"]);
+  if (selector) yield field.invalidValue(`${at}.selector`, selector, "`selector` will be auto-generated");
+  if (manualSelector) yield field.notSupported(`${at}.manualSelector`, manualSelector, ["nil", "false"]);
 }

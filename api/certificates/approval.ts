@@ -1,4 +1,4 @@
-import { duplicate, forbiddenField, invalidValue, type Problems } from "../../apimachinery/field-error.ts";
+import { duplicate, forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../generated/certificates-v1.ts";
 import { validateObjectMetaUpdate } from "../metadata.ts";
@@ -63,7 +63,7 @@ function* validate(request: CertificateSigningRequest, old: CertificateSigningRe
   const seen = new Set<string>();
   for (const [i, { type, status: value }] of conditions.entries()) {
     const at = `status.conditions[${i}]`;
-    if (!type) yield { type: "FieldValueRequired", field: `${at}.type`, detail: "" };
+    if (!type) yield required(`${at}.type`);
     const known = decisions.has(type) || type === "Failed" ? ["True"] : ["False", "True", "Unknown"];
     yield* oneOf(`${at}.status`, value, known, true);
     if (seen.has(type)) yield duplicate(`${at}.type`, type);

@@ -1,4 +1,4 @@
-import { invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { duplicate, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { humanDuration } from "../../apimachinery/time.ts";
 import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
@@ -74,8 +74,7 @@ function* validateSpec({ spec }: CertificateSigningRequest): Problems {
   if (list.length === 0) yield required("spec.usages");
   for (const [i, usage] of list.entries()) {
     if (!usages.has(usage)) yield notSupported(`spec.usages[${i}]`, usage, [...usages].sort());
-    if (list.indexOf(usage) < i)
-      yield { type: "FieldValueDuplicate", field: `spec.usages[${i}]`, badValue: usage, detail: "" };
+    if (list.indexOf(usage) < i) yield duplicate(`spec.usages[${i}]`, usage);
   }
   if (spec.signerName === "kubernetes.io/legacy-unknown")
     yield invalidValue("spec.signerName", spec.signerName, "the legacy signerName is not allowed via this API version");

@@ -1,34 +1,16 @@
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  notFoundValue,
-  notSupported,
-  type Problems,
-  required,
-  requiredName,
-  shaped,
-  uniqueName,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { configMapKey, dns1123Label, envVarName, portName, portNumber } from "../../apimachinery/names.ts";
 import { compareQuantities } from "../../apimachinery/quantity.ts";
-import type {
-  Container,
-  ContainerPort,
-  EnvVar,
-  PodSpec,
-  Probe,
-  ProbeHandler,
-  ResourceRequirements,
-} from "../generated/core-v1.ts";
+import type * as v1 from "../generated/core-v1.ts";
 import { validateContainerSecurity } from "./pod-rules.ts";
 import { isOvercommitAllowed, validateAmount, validateContainerResource, validateHugePages } from "./resource-names.ts";
 import { relativePath } from "./volume-sources.ts";
 
 /** The rules of a Pod's containers: upstream's validateContainers and validateInitContainers. */
-export function* validateContainers(spec: PodSpec, volumes: ReadonlySet<string>, path: string): Problems {
+export function* validateContainers(spec: v1.PodSpec, volumes: ReadonlySet<string>, path: string): Problems {
   const names = new Set<string>();
-  if (!spec.containers?.length) yield required(`${path}.containers`);
+  if (!spec.containers?.length) yield field.required(`${path}.containers`);
   for (const [list, containers] of [
     ["containers", spec.containers ?? []],
     ["initContainers", spec.initContainers ?? []],
@@ -36,7 +18,7 @@ export function* validateContainers(spec: PodSpec, volumes: ReadonlySet<string>,
   ] as const)
     for (const [i, container] of containers.entries()) {
       const at = `${path}.${list}[${i}]`;
-      yield* uniqueName(`${at}.name`, container.name, dns1123Label, names);
+      yield* field.uniqueName(`${at}.name`, container.name, dns1123Label, names);
       yield* validateContainer(container, volumes, at);
       if (list === "containers") yield* validateMain(container, at);
       if (list === "initContainers") yield* validateInit(container, at);
@@ -44,27 +26,30 @@ export function* validateContainers(spec: PodSpec, volumes: ReadonlySet<string>,
   yield* validateHostPorts(spec, `${path}.containers`);
 }
 
-function* validateMain(container: Container, at: string): Problems {
+function* validateMain(container: v1.Container, at: string): Problems {
   for (const name of ["livenessProbe", "readinessProbe", "startupProbe"] as const)
     yield* validateProbe(container[name], `${at}.${name}`);
   for (const name of ["livenessProbe", "startupProbe"] as const) {
     const { successThreshold = 0 } = container[name] ?? { successThreshold: 1 };
-    if (successThreshold !== 1) yield invalidValue(`${at}.${name}.successThreshold`, successThreshold, "must be 1");
+    if (successThreshold !== 1)
+      yield field.invalidValue(`${at}.${name}.successThreshold`, successThreshold, "must be 1");
   }
 }
 
-function* validateInit(container: Container, at: string): Problems {
+function* validateInit(container: v1.Container, at: string): Problems {
   if (container.restartPolicy === "Always") return yield* validateMain(container, at);
   yield* (["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] as const)
     .filter((name) => container[name])
-    .map((name) => forbiddenField(`${at}.${name}`, "may not be set for init containers without restartPolicy=Always"));
+    .map((name) =>
+      field.forbiddenField(`${at}.${name}`, "may not be set for init containers without restartPolicy=Always"),
+    );
 }
 
-function* validateContainer(container: Container, volumes: ReadonlySet<string>, at: string): Problems {
+function* validateContainer(container: v1.Container, volumes: ReadonlySet<string>, at: string): Problems {
   const image = container.image ?? "";
-  if (!image) yield required(`${at}.image`);
+  if (!image) yield field.required(`${at}.image`);
   else if (image !== image.trim())
-    yield invalidValue(`${at}.image`, image, "must not have leading or trailing whitespace");
+    yield field.invalidValue(`${at}.image`, image, "must not have leading or trailing whitespace");
   yield* oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
   yield* oneOf(
     `${at}.terminationMessagePolicy`,
@@ -77,17 +62,17 @@ function* validateContainer(container: Container, volumes: ReadonlySet<string>, 
   for (const [i, source] of (container.envFrom ?? []).entries()) {
     const p = `${at}.envFrom[${i}]`;
     if (!source.configMapRef && !source.secretRef)
-      yield invalidValue(p, "", "must specify one of: `configMapRef` or `secretRef`");
+      yield field.invalidValue(p, "", "must specify one of: `configMapRef` or `secretRef`");
     for (const ref of ["configMapRef", "secretRef"] as const)
-      if (source[ref] && !source[ref].name) yield required(`${p}.${ref}.name`);
+      if (source[ref] && !source[ref].name) yield field.required(`${p}.${ref}.name`);
   }
   const mounts = new Set<string>();
   for (const [i, { name, mountPath, subPath }] of (container.volumeMounts ?? []).entries()) {
     const p = `${at}.volumeMounts[${i}]`;
-    if (!name) yield required(`${p}.name`);
-    else if (!volumes.has(name)) yield notFoundValue(`${p}.name`, name);
-    if (!mountPath) yield required(`${p}.mountPath`);
-    else if (mounts.has(mountPath)) yield invalidValue(`${p}.mountPath`, mountPath, "must be unique");
+    if (!name) yield field.required(`${p}.name`);
+    else if (!volumes.has(name)) yield field.notFoundValue(`${p}.name`, name);
+    if (!mountPath) yield field.required(`${p}.mountPath`);
+    else if (mounts.has(mountPath)) yield field.invalidValue(`${p}.mountPath`, mountPath, "must be unique");
     mounts.add(mountPath);
     yield* relativePath(subPath, `${p}.subPath`);
   }
@@ -99,60 +84,60 @@ function* validateContainer(container: Container, volumes: ReadonlySet<string>, 
   yield* validateContainerSecurity(container, `${at}.securityContext`);
 }
 
-function* validatePorts(ports: ContainerPort[], path: string): Problems {
+function* validatePorts(ports: v1.ContainerPort[], path: string): Problems {
   const names = new Set<string>();
   for (const [i, { name, containerPort, hostPort, protocol }] of ports.entries()) {
     const at = `${path}[${i}]`;
     if (name) {
       const problems = portName(name);
-      for (const p of problems) yield invalidValue(`${at}.name`, name, p);
-      if (problems.length === 0 && names.has(name)) yield duplicate(`${at}.name`, name);
+      for (const p of problems) yield field.invalidValue(`${at}.name`, name, p);
+      if (problems.length === 0 && names.has(name)) yield field.duplicate(`${at}.name`, name);
       names.add(name);
     }
-    yield* requiredName(`${at}.containerPort`, containerPort, portNumber);
-    if (hostPort) yield* shaped(`${at}.hostPort`, hostPort, portNumber);
+    yield* field.requiredName(`${at}.containerPort`, containerPort, portNumber);
+    if (hostPort) yield* field.shaped(`${at}.hostPort`, hostPort, portNumber);
     yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
   }
 }
 
-function* validateHostPorts(spec: PodSpec, path: string): Problems {
+const mustMatchHostPort = "must match `hostPort` when `hostNetwork` is true";
+
+function* validateHostPorts(spec: v1.PodSpec, path: string): Problems {
   const taken = new Set<string>();
   for (const [i, { ports = [] }] of (spec.containers ?? []).entries())
     for (const [j, { hostPort, hostIP = "", protocol, containerPort }] of ports.entries()) {
       const at = `${path}[${i}].ports[${j}]`;
       if (spec.hostNetwork && hostPort !== containerPort)
-        yield invalidValue(`${at}.containerPort`, containerPort, "must match `hostPort` when `hostNetwork` is true");
+        yield field.invalidValue(`${at}.containerPort`, containerPort, mustMatchHostPort);
       if (!hostPort) continue;
       const key = `${protocol}/${hostIP}/${hostPort}`;
-      if (taken.has(key)) yield duplicate(`${at}.hostPort`, key);
+      if (taken.has(key)) yield field.duplicate(`${at}.hostPort`, key);
       taken.add(key);
     }
 }
 
-function* validateEnv(vars: EnvVar[], path: string): Problems {
+const oneSource =
+  "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
+
+function* validateEnv(vars: v1.EnvVar[], path: string): Problems {
   for (const [i, { name, value, valueFrom }] of vars.entries()) {
     const at = `${path}[${i}]`;
-    yield* requiredName(`${at}.name`, name, envVarName);
+    yield* field.requiredName(`${at}.name`, name, envVarName);
     if (!valueFrom) continue;
     const from = `${at}.valueFrom`;
     const sources = Object.values(valueFrom).filter((s) => s !== undefined).length;
-    if (sources === 0)
-      yield invalidValue(
-        from,
-        "",
-        "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
-      );
-    else if (value) yield invalidValue(from, "", "may not be specified when `value` is not empty");
-    if (sources > 1) yield invalidValue(from, "", "may not have more than one field specified at a time");
-    if (valueFrom.fieldRef && !valueFrom.fieldRef.fieldPath) yield required(`${from}.fieldRef.fieldPath`);
+    if (sources === 0) yield field.invalidValue(from, "", oneSource);
+    else if (value) yield field.invalidValue(from, "", "may not be specified when `value` is not empty");
+    if (sources > 1) yield field.invalidValue(from, "", "may not have more than one field specified at a time");
+    if (valueFrom.fieldRef && !valueFrom.fieldRef.fieldPath) yield field.required(`${from}.fieldRef.fieldPath`);
     else if (valueFrom.fieldRef && !fieldPath.test(valueFrom.fieldRef.fieldPath))
-      yield notSupported(`${from}.fieldRef.fieldPath`, valueFrom.fieldRef.fieldPath, fieldPaths);
+      yield field.notSupported(`${from}.fieldRef.fieldPath`, valueFrom.fieldRef.fieldPath, fieldPaths);
     if (valueFrom.resourceFieldRef && !valueFrom.resourceFieldRef.resource)
-      yield required(`${from}.resourceFieldRef.resource`);
+      yield field.required(`${from}.resourceFieldRef.resource`);
     for (const ref of ["configMapKeyRef", "secretKeyRef"] as const) {
       const { name: object, key } = valueFrom[ref] ?? { name: "-", key: "-" };
-      if (!object) yield required(`${from}.${ref}.name`);
-      yield* requiredName(`${from}.${ref}.key`, key, configMapKey);
+      if (!object) yield field.required(`${from}.${ref}.name`);
+      yield* field.requiredName(`${from}.${ref}.key`, key, configMapKey);
     }
   }
 }
@@ -172,7 +157,7 @@ const fieldPath = new RegExp(
   `^(${fieldPaths.map((p) => p.replace(".", "\\.")).join("|")}|metadata\\.(labels|annotations)\\['.+'\\])$`,
 );
 
-function* validateResources({ limits = {}, requests = {} }: ResourceRequirements = {}, path: string): Problems {
+function* validateResources({ limits = {}, requests = {} }: v1.ResourceRequirements = {}, path: string): Problems {
   for (const [kind, amounts] of Object.entries({ limits, requests }))
     for (const [name, quantity] of Object.entries(amounts)) {
       const at = `${path}.${kind}[${name}]`;
@@ -183,20 +168,20 @@ function* validateResources({ limits = {}, requests = {} }: ResourceRequirements
   for (const [name, request] of Object.entries(requests)) {
     const limit = limits[name];
     const wrong = (text: string) =>
-      invalidValue(`${path}.requests`, request, `must be ${text} ${name} limit of ${limit}`);
+      field.invalidValue(`${path}.requests`, request, `must be ${text} ${name} limit of ${limit}`);
     if (limit === undefined) {
       if (!isOvercommitAllowed(name))
-        yield required(`${path}.limits`, "Limit must be set for non overcommitable resources");
+        yield field.required(`${path}.limits`, "Limit must be set for non overcommitable resources");
     } else if (!isOvercommitAllowed(name)) {
       if (compareQuantities(request, limit) !== 0) yield wrong("equal to");
     } else if (compareQuantities(request, limit) > 0) yield wrong("less than or equal to");
   }
   const names = Object.keys({ ...limits, ...requests });
   if (names.some((name) => name.startsWith("hugepages-")) && !names.includes("cpu") && !names.includes("memory"))
-    yield forbiddenField(path, "HugePages require cpu or memory");
+    yield field.forbiddenField(path, "HugePages require cpu or memory");
 }
 
-function* validateProbe(probe: Probe | undefined, at: string): Problems {
+function* validateProbe(probe: v1.Probe | undefined, at: string): Problems {
   if (!probe) return;
   yield* validateHandler(probe, at);
   for (const name of [
@@ -206,38 +191,39 @@ function* validateProbe(probe: Probe | undefined, at: string): Problems {
     "successThreshold",
     "failureThreshold",
   ] as const)
-    if ((probe[name] ?? 0) < 0) yield invalidValue(`${at}.${name}`, probe[name], "must be greater than or equal to 0");
+    if ((probe[name] ?? 0) < 0)
+      yield field.invalidValue(`${at}.${name}`, probe[name], "must be greater than or equal to 0");
   if (probe.terminationGracePeriodSeconds !== undefined && probe.terminationGracePeriodSeconds <= 0)
-    yield invalidValue(
+    yield field.invalidValue(
       `${at}.terminationGracePeriodSeconds`,
       probe.terminationGracePeriodSeconds,
       "must be greater than 0",
     );
 }
 
-function* validateHandler(handler: ProbeHandler & { sleep?: { seconds: number } }, at: string): Problems {
+function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number } }, at: string): Problems {
   const kinds = (["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const).filter((k) => handler[k]);
-  if (kinds.length === 0) yield required(at, "must specify a handler type");
+  if (kinds.length === 0) yield field.required(at, "must specify a handler type");
   for (const extra of kinds.slice(1))
-    yield forbiddenField(`${at}.${extra}`, "may not specify more than 1 handler type");
-  if (handler.exec && !handler.exec.command?.length) yield required(`${at}.exec.command`);
+    yield field.forbiddenField(`${at}.${extra}`, "may not specify more than 1 handler type");
+  if (handler.exec && !handler.exec.command?.length) yield field.required(`${at}.exec.command`);
   if (handler.httpGet) {
-    if (!handler.httpGet.path) yield required(`${at}.httpGet.path`);
+    if (!handler.httpGet.path) yield field.required(`${at}.httpGet.path`);
     yield* oneOf(`${at}.httpGet.scheme`, handler.httpGet.scheme, ["HTTP", "HTTPS"], false);
     yield* validateTargetPort(handler.httpGet.port, `${at}.httpGet.port`);
   }
   if (handler.tcpSocket) yield* validateTargetPort(handler.tcpSocket.port, `${at}.tcpSocket.port`);
-  if (handler.grpc) yield* shaped(`${at}.grpc.port`, handler.grpc.port, portNumber);
+  if (handler.grpc) yield* field.shaped(`${at}.grpc.port`, handler.grpc.port, portNumber);
 }
 
 /** A number, or the name of a container's port. */
 export function* validateTargetPort(port: number | string | undefined, at: string): Problems {
   const problems = typeof port === "string" ? portName(port) : portNumber(port ?? 0);
-  yield* problems.map((p) => invalidValue(at, port ?? 0, p));
+  yield* problems.map((p) => field.invalidValue(at, port ?? 0, p));
 }
 
 /** Required unless empty is allowed, and one of the values. */
 export function* oneOf(path: string, value = "", values: readonly string[], must: boolean): Problems {
-  if (!value && must) yield required(path);
-  else if (!values.includes(value)) yield notSupported(path, value, values);
+  if (!value && must) yield field.required(path);
+  else if (!values.includes(value)) yield field.notSupported(path, value, values);
 }

@@ -30,8 +30,8 @@ export const events: Resource<Event> = defineResource(Events, {
     column("Reason", ({ reason }) => reason ?? "", "Why, in one word."),
     column(
       "Object",
-      ({ involvedObject: o }) => (o.name ? `${o.kind?.toLowerCase()}/${o.name}` : (o.kind?.toLowerCase() ?? "")),
-      "What it is about.",
+      ({ involvedObject: o }) => `${o.kind?.toLowerCase() ?? ""}${o.name ? `/${o.name}` : ""}`,
+      "About what.",
     ),
     column("Subobject", ({ involvedObject }) => involvedObject.fieldPath ?? "", "Which part of it.", wide),
     column("Source", source, "Who tells.", wide),

@@ -1,16 +1,10 @@
-import {
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { compareQuantities, quantityToNumber } from "../../apimachinery/quantity.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
+import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from "../generated/core-v1.ts";
 import { PersistentVolumeClaims } from "../generated/resources.ts";
 import { immutable, immutableField, namespaced, rules } from "../metadata.ts";
@@ -48,22 +42,10 @@ export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineRes
   ...rules(namespaced, ({ spec }) => validateClaimSpec(spec ?? {}, "spec"), onlySome, validateStatus),
   columns: [
     nameColumn,
-    column(
-      "Status",
-      ({ metadata, status }) => (metadata.deletionTimestamp ? "Terminating" : (status?.phase ?? "")),
-      "Its phase.",
-    ),
+    phaseColumn<PersistentVolumeClaim>(),
     column("Volume", ({ spec }) => spec?.volumeName ?? "", "The volume it has."),
-    column(
-      "Capacity",
-      (claim) => (bound(claim) ? (claim.status?.capacity?.["storage"] ?? "0") : ""),
-      "How much it holds.",
-    ),
-    column(
-      "Access Modes",
-      (claim) => (bound(claim) ? accessModesText(claim.status?.accessModes) : ""),
-      "How it may be mounted.",
-    ),
+    column("Capacity", (c) => (bound(c) ? (c.status?.capacity?.["storage"] ?? "0") : ""), "How much it holds."),
+    column("Access Modes", (c) => (bound(c) ? accessModesText(c.status?.accessModes) : ""), "How it may be mounted."),
     column("StorageClass", ({ metadata, spec }) => classOf(metadata.annotations, spec ?? {}), "Its class."),
     column("VolumeAttributesClass", ({ spec }) => spec?.volumeAttributesClassName ?? unset, "Class of its attributes."),
     ageColumn,
@@ -83,49 +65,52 @@ function levelSources(spec: PersistentVolumeClaimSpec): void {
   }
 }
 
+const onlyClaims = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+
 export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string): Problems {
   yield* validateAccessModes(spec.accessModes, `${at}.accessModes`, "at least 1 access mode is required");
   yield* validateLabelSelector(spec.selector, `${at}.selector`);
   const storage = spec.resources?.requests?.["storage"];
   const path = `${at}.resources[storage]`;
-  if (storage === undefined) yield required(path);
+  if (storage === undefined) yield field.required(path);
   else yield* validatePositive(storage, path);
   yield* validateClassName(spec.storageClassName, `${at}.storageClassName`);
   yield* validateVolumeMode(spec.volumeMode, `${at}.volumeMode`);
   for (const key of ["dataSource", "dataSourceRef"] as const) {
     const source = spec[key];
     if (!source) continue;
-    if (!source.name) yield required(`${at}.${key}.name`);
-    if (!source.kind) yield required(`${at}.${key}.kind`);
-    if (source.apiGroup) yield* shaped(`${at}.${key}.apiGroup`, source.apiGroup, dns1123Subdomain);
-    else if (source.kind !== "PersistentVolumeClaim")
-      yield invalidValue(
-        `${at}.${key}`,
-        source.kind,
-        "must be 'PersistentVolumeClaim' when referencing the default apiGroup",
-      );
+    if (!source.name) yield field.required(`${at}.${key}.name`);
+    if (!source.kind) yield field.required(`${at}.${key}.kind`);
+    if (source.apiGroup) yield* field.shaped(`${at}.${key}.apiGroup`, source.apiGroup, dns1123Subdomain);
+    else if (source.kind !== "PersistentVolumeClaim") yield field.invalidValue(`${at}.${key}`, source.kind, onlyClaims);
   }
   const { dataSource, dataSourceRef: { namespace, ...ref } = {}, volumeAttributesClassName: attributes } = spec;
-  if (namespace) yield* shaped(`${at}.dataSourceRef.namespace`, namespace, dns1123Label);
-  const wrong = (text: string) => invalidValue(at, `${at}.dataSource`, text);
+  if (namespace) yield* field.shaped(`${at}.dataSourceRef.namespace`, namespace, dns1123Label);
+  const wrong = (text: string) => field.invalidValue(at, `${at}.dataSource`, text);
   if (dataSource && namespace) yield wrong("may not be specified when dataSourceRef.namespace is specified");
   else if (dataSource && spec.dataSourceRef && !sameJson(dataSource, ref)) yield wrong("must match dataSourceRef");
   yield* validateClassName(attributes, `${at}.volumeAttributesClassName`);
 }
 
+const validQuantity = "must be a valid resource quantity";
+
 function* validateStatus({ spec, status = {} }: PersistentVolumeClaim): Problems {
-  if (!spec?.accessModes?.length) yield required("Spec.accessModes"); // upstream's path
+  if (!spec?.accessModes?.length) yield field.required("Spec.accessModes"); // upstream's path
   for (const [name, amount] of Object.entries(status.capacity ?? {}))
     if (compareQuantities(amount, "0") < 0)
-      yield invalidValue(`status.capacity[${name}]`, quantityToNumber(amount), "must be a valid resource quantity");
+      yield field.invalidValue(`status.capacity[${name}]`, quantityToNumber(amount), validQuantity);
   for (const [name, what] of Object.entries(status.allocatedResourceStatuses ?? {}))
-    if (!resizes.includes(what)) yield notSupported("status.allocatedResourceStatus", name, resizes);
+    if (!resizes.includes(what)) yield field.notSupported("status.allocatedResourceStatus", name, resizes);
 }
 
 const resizes = [
   ...["ControllerResizeInProgress", "ControllerResizeInfeasible"],
   ...["NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"],
 ];
+
+const fixedSpec =
+  "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+const notEmptied = "update from non-nil value to an empty string is forbidden";
 
 /** A claim is bound once; later only more may be asked for. */
 function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: PersistentVolumeClaim): Problems {
@@ -134,7 +119,7 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
   const { resources: before, ...oldRest } = old;
   const given = claim.metadata.annotations?.[classAnnotation];
   if (given !== metadata.annotations?.[classAnnotation])
-    yield invalidValue(`metadata.annotations.${classAnnotation}`, given ?? "", immutable);
+    yield field.invalidValue(`metadata.annotations.${classAnnotation}`, given ?? "", immutable);
   const fixed = (given: PersistentVolumeClaimSpec, whole: PersistentVolumeClaimSpec) => ({
     ...given,
     ...(status?.phase === "Bound" && spec.volumeAttributesClassName ? { volumeAttributesClassName: undefined } : {}),
@@ -144,20 +129,16 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
     resources: status?.phase === "Bound" ? withoutStorage(whole.resources) : whole.resources,
   });
   // Differs: upstream adds Go's diff of the two specs.
-  if (!sameJson(fixed(rest, spec), fixed(oldRest, old)))
-    yield forbiddenField(
-      "spec",
-      "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-    );
+  if (!sameJson(fixed(rest, spec), fixed(oldRest, old))) yield field.forbiddenField("spec", fixedSpec);
   const [now, then] = [resources?.requests?.["storage"], before?.requests?.["storage"]];
   const has = status?.capacity?.["storage"];
   if (now !== undefined && then !== undefined && compareQuantities(now, then) < 0)
     if (has === undefined || compareQuantities(now, has) <= 0)
-      yield forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity");
+      yield field.forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity");
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode); // upstream's path
   yield* keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
   if (old.volumeAttributesClassName && spec.volumeAttributesClassName === "")
-    yield forbiddenField("spec.volumeAttributesClassName", "update from non-nil value to an empty string is forbidden");
+    yield field.forbiddenField("spec.volumeAttributesClassName", notEmptied);
 }
 
 function withoutStorage(resources: PersistentVolumeClaimSpec["resources"]): unknown {

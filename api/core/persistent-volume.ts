@@ -1,7 +1,7 @@
 import { posix } from "node:path";
 import { forbiddenField, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, unset, wide } from "../columns.ts";
+import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
 import { PersistentVolumes } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
@@ -43,16 +43,8 @@ export const persistentVolumes: Resource<PersistentVolume> = defineResource(Pers
     column("Capacity", ({ spec }) => spec.capacity?.["storage"] ?? "0", "How much it holds."),
     column("Access Modes", ({ spec }) => accessModesText(spec.accessModes), "How it may be mounted."),
     column("Reclaim Policy", ({ spec }) => spec.persistentVolumeReclaimPolicy ?? "", "What becomes of it."),
-    column(
-      "Status",
-      ({ metadata, status }) => (metadata.deletionTimestamp ? "Terminating" : (status?.phase ?? "")),
-      "Its phase.",
-    ),
-    column(
-      "Claim",
-      ({ spec: { claimRef } }) => (claimRef ? `${claimRef.namespace}/${claimRef.name}` : ""),
-      "Who has it.",
-    ),
+    phaseColumn<PersistentVolume>(),
+    column("Claim", ({ spec: { claimRef: c } }) => (c ? `${c.namespace}/${c.name}` : ""), "Who has it."),
     column("StorageClass", ({ metadata, spec }) => classOf(metadata.annotations, spec), "Its class."),
     column("VolumeAttributesClass", ({ spec }) => spec.volumeAttributesClassName ?? unset, "Class of its attributes."),
     column("Reason", ({ status }) => status?.reason ?? "", "Why it is in this phase."),

@@ -1,17 +1,7 @@
-import type {
-  Container,
-  ContainerPort,
-  EphemeralContainer,
-  Lifecycle,
-  Pod,
-  PodSpec,
-  PodTemplateSpec,
-  Probe,
-  Volume,
-} from "../generated/core-v1.ts";
+import type * as v1 from "../generated/core-v1.ts";
 
 /** What a Pod gets when it does not say (k8s.io/kubernetes/pkg/apis/core/v1/defaults.go). */
-export function defaultPod(pod: Pod): void {
+export function defaultPod(pod: v1.Pod): void {
   defaultPodSpec(pod.spec);
   pod.spec.enableServiceLinks ??= true;
   for (const container of [...(pod.spec.initContainers ?? []), ...pod.spec.containers]) {
@@ -23,7 +13,7 @@ export function defaultPod(pod: Pod): void {
 }
 
 /** Shared with templates. */
-export function defaultPodSpec(spec: PodSpec): void {
+export function defaultPodSpec(spec: v1.PodSpec): void {
   spec.containers ??= [];
   spec.restartPolicy ||= "Always";
   spec.terminationGracePeriodSeconds ??= 30;
@@ -44,13 +34,13 @@ export function defaultPodSpec(spec: PodSpec): void {
 }
 
 /** Go's template is a struct: it and its spec are there even when nobody wrote them. */
-export function defaultTemplate(owner: { template?: PodTemplateSpec }): void {
+export function defaultTemplate(owner: { template?: v1.PodTemplateSpec }): void {
   owner.template ??= { spec: { containers: [] } };
   owner.template.spec ??= { containers: [] };
   defaultPodSpec(owner.template.spec);
 }
 
-function defaultContainer(container: Container | EphemeralContainer): void {
+function defaultContainer(container: v1.Container | v1.EphemeralContainer): void {
   container.imagePullPolicy ||= hasLatestTag(container.image ?? "") ? "Always" : "IfNotPresent";
   container.terminationMessagePath ||= "/dev/termination-log";
   container.terminationMessagePolicy ||= "File";
@@ -65,7 +55,7 @@ function defaultContainer(container: Container | EphemeralContainer): void {
   defaultLifecycle(container.lifecycle);
 }
 
-const defaultPort = (port: ContainerPort): void => {
+const defaultPort = (port: v1.ContainerPort): void => {
   port.protocol ||= "TCP";
 };
 
@@ -76,7 +66,7 @@ function hasLatestTag(image: string): boolean {
   return tag === "latest" || (tag === undefined && digest === undefined);
 }
 
-function defaultProbe(probe: Probe | undefined): void {
+function defaultProbe(probe: v1.Probe | undefined): void {
   if (!probe) return;
   probe.timeoutSeconds ||= 1;
   probe.periodSeconds ||= 10;
@@ -86,18 +76,18 @@ function defaultProbe(probe: Probe | undefined): void {
   if (probe.grpc) probe.grpc.service ??= "";
 }
 
-function defaultLifecycle(lifecycle: Lifecycle | undefined): void {
+function defaultLifecycle(lifecycle: v1.Lifecycle | undefined): void {
   defaultHttpGet(lifecycle?.postStart?.httpGet);
   defaultHttpGet(lifecycle?.preStop?.httpGet);
 }
 
-function defaultHttpGet(action: Probe["httpGet"]): void {
+function defaultHttpGet(action: v1.Probe["httpGet"]): void {
   if (!action) return;
   action.path ||= "/";
   action.scheme ||= "HTTP";
 }
 
-function defaultVolume(volume: Volume): void {
+function defaultVolume(volume: v1.Volume): void {
   // A volume that names no source is an empty directory.
   if (Object.keys(volume).every((key) => key === "name")) volume.emptyDir = {};
   for (const source of [volume.secret, volume.configMap, volume.downwardAPI, volume.projected])

@@ -1,28 +1,15 @@
 import { isIP } from "node:net";
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  type Problems,
-  required,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import type {
-  Container,
-  NodeSelector,
-  NodeSelectorTerm,
-  PodAffinityTerm,
-  PodSpec,
-  WeightedPodAffinityTerm,
-} from "../generated/core-v1.ts";
+import type * as v1 from "../generated/core-v1.ts";
 
 /** The rules of what Pods seldom say: affinity, security and DNS. */
 const preferred = "preferredDuringSchedulingIgnoredDuringExecution";
 const demanded = "requiredDuringSchedulingIgnoredDuringExecution";
 
-export function* validateAffinity({ affinity = {} }: PodSpec, path: string): Problems {
+export function* validateAffinity({ affinity = {} }: v1.PodSpec, path: string): Problems {
   const { nodeAffinity, podAffinity, podAntiAffinity } = affinity;
   const at = `${path}.nodeAffinity`;
   const selector = nodeAffinity?.[demanded];
@@ -34,48 +21,52 @@ export function* validateAffinity({ affinity = {} }: PodSpec, path: string): Pro
   for (const [name, pods] of Object.entries({ podAffinity, podAntiAffinity })) {
     for (const [i, term] of (pods?.[demanded] ?? []).entries())
       yield* validatePodTerm(term, `${path}.${name}.${demanded}[${i}]`);
-    for (const [i, { weight, podAffinityTerm }] of ((pods?.[preferred] ?? []) as WeightedPodAffinityTerm[]).entries()) {
+    for (const [i, { weight, podAffinityTerm }] of (
+      (pods?.[preferred] ?? []) as v1.WeightedPodAffinityTerm[]
+    ).entries()) {
       yield* validateWeight(weight, `${path}.${name}.${preferred}[${i}]`);
       yield* validatePodTerm(podAffinityTerm, `${path}.${name}.${preferred}[${i}].podAffinityTerm`);
     }
   }
 }
 
-export function* validateNodeSelector({ nodeSelectorTerms: terms = [] }: NodeSelector, at: string): Problems {
-  if (terms.length === 0) yield required(`${at}.nodeSelectorTerms`, "must have at least one node selector term");
+export function* validateNodeSelector({ nodeSelectorTerms: terms = [] }: v1.NodeSelector, at: string): Problems {
+  if (terms.length === 0) yield field.required(`${at}.nodeSelectorTerms`, "must have at least one node selector term");
   for (const [i, term] of terms.entries()) yield* validateTerm(term, `${at}.nodeSelectorTerms[${i}]`);
 }
 
 function* validateWeight(weight = 0, at: string): Problems {
-  if (weight < 1 || weight > 100) yield invalidValue(`${at}.weight`, weight, "must be in the range 1-100");
+  if (weight < 1 || weight > 100) yield field.invalidValue(`${at}.weight`, weight, "must be in the range 1-100");
 }
 
-function* validateTerm({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, path: string): Problems {
+const noValues = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+
+function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelectorTerm, path: string): Problems {
   for (const [i, { key, operator, values = [] }] of matchExpressions.entries()) {
     const at = `${path}.matchExpressions[${i}]`;
     if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0) yield required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
+      if (values.length === 0)
+        yield field.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (operator === "Exists" || operator === "DoesNotExist") {
-      if (values.length > 0)
-        yield forbiddenField(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+      if (values.length > 0) yield field.forbiddenField(`${at}.values`, noValues);
     } else if (operator === "Gt" || operator === "Lt") {
       if (values.length !== 1)
-        yield required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'");
-    } else yield invalidValue(`${at}.operator`, operator ?? "", "not a valid selector operator");
-    yield* shaped(`${at}.key`, key ?? "", qualifiedName);
+        yield field.required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'");
+    } else yield field.invalidValue(`${at}.operator`, operator ?? "", "not a valid selector operator");
+    yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
   }
   for (const [i, { key }] of matchFields.entries())
     if (key !== "metadata.name")
-      yield invalidValue(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");
+      yield field.invalidValue(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");
 }
 
-function* validatePodTerm(term: PodAffinityTerm, at: string): Problems {
+function* validatePodTerm(term: v1.PodAffinityTerm, at: string): Problems {
   const { topologyKey, labelSelector, namespaceSelector, namespaces = [] } = term;
   yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
   yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
-  yield* namespaces.flatMap((name) => dns1123Label(name).map((p) => invalidValue(`${at}.namespace`, name, p)));
-  if (topologyKey) yield* shaped(`${at}.topologyKey`, topologyKey, qualifiedName);
-  else yield required(`${at}.topologyKey`, "can not be empty");
+  yield* namespaces.flatMap((name) => dns1123Label(name).map((p) => field.invalidValue(`${at}.namespace`, name, p)));
+  if (topologyKey) yield* field.shaped(`${at}.topologyKey`, topologyKey, qualifiedName);
+  else yield field.required(`${at}.topologyKey`, "can not be empty");
 }
 
 const ids = ["runAsUser", "runAsGroup", "fsGroup"] as const;
@@ -85,48 +76,50 @@ function* validateIds(context: Partial<Record<(typeof ids)[number], number>>, at
   for (const id of ids) {
     const value = context[id] ?? 0;
     if (value < 0 || value > 2 ** 31 - 1)
-      yield invalidValue(`${at}.${id}`, value, "must be between 0 and 2147483647, inclusive");
+      yield field.invalidValue(`${at}.${id}`, value, "must be between 0 and 2147483647, inclusive");
   }
 }
 
-export function* validateSecurity({ securityContext = {} }: PodSpec, path: string): Problems {
+export function* validateSecurity({ securityContext = {} }: v1.PodSpec, path: string): Problems {
   yield* validateIds(securityContext, path);
   const names = new Set<string>();
   for (const [i, { name }] of (securityContext.sysctls ?? []).entries()) {
     const at = `${path}.sysctls[${i}].name`;
-    if (!name) yield required(at);
+    if (!name) yield field.required(at);
     else if (name.length > 253 || !sysctl.test(name))
-      yield invalidValue(
+      yield field.invalidValue(
         at,
         name,
         `must have at most 253 characters and match regex ${sysctl.source.replace("[./]", "[\\./]")}`,
       );
-    else if (names.has(name)) yield duplicate(at, name);
+    else if (names.has(name)) yield field.duplicate(at, name);
     names.add(name);
   }
 }
 
-export function* validateContainerSecurity({ securityContext: context }: Container, at: string): Problems {
+export function* validateContainerSecurity({ securityContext: context }: v1.Container, at: string): Problems {
   if (!context) return;
   yield* validateIds(context, at);
   if (context.allowPrivilegeEscalation !== false) return;
   const refused = (what: string) =>
-    invalidValue(at, context, `cannot set \`allowPrivilegeEscalation\` to false and ${what}`);
+    field.invalidValue(at, context, `cannot set \`allowPrivilegeEscalation\` to false and ${what}`);
   if (context.privileged) yield refused("`privileged` to true");
   if (context.capabilities?.add?.includes("CAP_SYS_ADMIN")) yield refused("`capabilities.Add` CAP_SYS_ADMIN");
 }
 
-export function* validateDns({ dnsConfig = {} }: PodSpec, at: string): Problems {
+export function* validateDns({ dnsConfig = {} }: v1.PodSpec, at: string): Problems {
   const { nameservers = [], searches = [], options = [] } = dnsConfig;
   if (nameservers.length > 3)
-    yield invalidValue(`${at}.nameservers`, nameservers, "must not have more than 3 nameservers");
+    yield field.invalidValue(`${at}.nameservers`, nameservers, "must not have more than 3 nameservers");
   for (const [i, address] of nameservers.entries())
     if (isIP(address) === 0)
-      yield invalidValue(
+      yield field.invalidValue(
         `${at}.nameservers[${i}]`,
         address,
         "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
       );
-  if (searches.length > 32) yield invalidValue(`${at}.searches`, searches, "must not have more than 32 search paths");
-  for (const [i, { name }] of options.entries()) if (!name) yield required(`${at}.options[${i}]`, "must not be empty");
+  if (searches.length > 32)
+    yield field.invalidValue(`${at}.searches`, searches, "must not have more than 32 search paths");
+  for (const [i, { name }] of options.entries())
+    if (!name) yield field.required(`${at}.options[${i}]`, "must not be empty");
 }

@@ -1,13 +1,5 @@
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  shaped,
-  uniqueName,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector, validateLabels } from "../../apimachinery/selectors.ts";
 import type { PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
@@ -15,6 +7,8 @@ import { validateMetaParts } from "../metadata.ts";
 import { oneOf, validateContainers } from "./container-validation.ts";
 import { validateAffinity, validateDns, validateSecurity } from "./pod-rules.ts";
 import { validateSources } from "./volume-sources.ts";
+
+const oneNameserver = "must provide at least one DNS nameserver when `dnsPolicy` is None";
 
 /** The rules of Pod specs, for Pods and templates (k8s.io/kubernetes/pkg/apis/core/validation). */
 export function* validatePodSpec(spec: PodSpec, path: string): Problems {
@@ -26,77 +20,75 @@ export function* validatePodSpec(spec: PodSpec, path: string): Problems {
   yield* oneOf(at("dnsPolicy"), spec.dnsPolicy, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], true);
   yield* validateLabels(spec.nodeSelector, at("nodeSelector"));
   for (const name of ["serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"] as const)
-    if (spec[name]) yield* shaped(at(name), spec[name], dns1123Subdomain);
+    if (spec[name]) yield* field.shaped(at(name), spec[name], dns1123Subdomain);
   for (const name of ["hostname", "subdomain"] as const)
-    if (spec[name]) yield* shaped(at(name), spec[name], dns1123Label);
+    if (spec[name]) yield* field.shaped(at(name), spec[name], dns1123Label);
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0)
-    yield invalidValue(
+    yield field.invalidValue(
       at("terminationGracePeriodSeconds"),
       spec.terminationGracePeriodSeconds,
       "must be greater than or equal to 0",
     );
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1))
-    yield invalidValue(at("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
+    yield field.invalidValue(at("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
   for (const [i, { name }] of (spec.imagePullSecrets ?? []).entries())
-    if (!name) yield required(`${at("imagePullSecrets")}[${i}].name`);
+    if (!name) yield field.required(`${at("imagePullSecrets")}[${i}].name`);
   yield* validateTolerations(spec.tolerations ?? [], at("tolerations"));
   for (const [i, alias] of (spec.hostAliases ?? []).entries()) {
     const p = `${at("hostAliases")}[${i}]`;
     if (!/^[0-9a-fA-F.:]+$/.test(alias.ip))
-      yield invalidValue(`${p}.ip`, alias.ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+      yield field.invalidValue(`${p}.ip`, alias.ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     for (const [j, host] of (alias.hostnames ?? []).entries())
-      yield* shaped(`${p}.hostnames[${j}]`, host, dns1123Subdomain);
+      yield* field.shaped(`${p}.hostnames[${j}]`, host, dns1123Subdomain);
   }
   yield* validateAffinity(spec, at("affinity"));
   yield* validateSecurity(spec, at("securityContext"));
   yield* validateDns(spec, at("dnsConfig"));
   yield* validateSpread(spec, at("topologySpreadConstraints"));
   for (const [i, { name }] of (spec.schedulingGates ?? []).entries())
-    yield* shaped(`${at("schedulingGates")}[${i}]`, name, qualifiedName);
+    yield* field.shaped(`${at("schedulingGates")}[${i}]`, name, qualifiedName);
   if (spec.dnsPolicy === "None" && !spec.dnsConfig?.nameservers?.length)
-    yield required(at("dnsConfig.nameservers"), "must provide at least one DNS nameserver when `dnsPolicy` is None");
+    yield field.required(at("dnsConfig.nameservers"), oneNameserver);
 }
 
 /** A template: only long-lived Pods where `restartPolicies` says so. */
 export function* validateTemplate(template: PodTemplateSpec | undefined, path: string): Problems {
-  if (!template?.spec) return yield required(path);
+  if (!template?.spec) return yield field.required(path);
   yield* validateMetaParts(template.metadata ?? {}, `${path}.metadata`);
   yield* validatePodSpec(template.spec, `${path}.spec`);
   if (template.spec.ephemeralContainers?.length)
-    yield forbiddenField(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
+    yield field.forbiddenField(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
 }
 
 function* validateVolumes(volumes: Volume[], path: string): Problems {
   const seen = new Set<string>();
   for (const [i, volume] of volumes.entries()) {
     const at = `${path}[${i}]`;
-    yield* uniqueName(`${at}.name`, volume.name, dns1123Label, seen);
+    yield* field.uniqueName(`${at}.name`, volume.name, dns1123Label, seen);
     const sources = Object.keys(volume).filter((key) => key !== "name");
-    if (sources.length === 0) yield required(at, "must specify a volume type");
+    if (sources.length === 0) yield field.required(at, "must specify a volume type");
     for (const extra of sources.slice(1))
-      yield forbiddenField(`${at}.${extra}`, "may not specify more than 1 volume type");
+      yield field.forbiddenField(`${at}.${extra}`, "may not specify more than 1 volume type");
     const { name: _, ...source } = volume;
     yield* validateSources(source, at, false);
   }
 }
 
+const onlyExists = 'operator must be Exists when `key` is empty, which means "match all values and all keys"';
+const onlyNoExecute = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+
 export function* validateTolerations(tolerations: Toleration[], path: string): Problems {
   for (const [i, { key, operator = "Equal", value, effect, tolerationSeconds }] of tolerations.entries()) {
     const at = `${path}[${i}]`;
-    if (key) yield* shaped(`${at}.key`, key, qualifiedName);
-    else if (operator !== "Exists")
-      yield invalidValue(
-        `${at}.operator`,
-        operator,
-        'operator must be Exists when `key` is empty, which means "match all values and all keys"',
-      );
+    if (key) yield* field.shaped(`${at}.key`, key, qualifiedName);
+    else if (operator !== "Exists") yield field.invalidValue(`${at}.operator`, operator, onlyExists);
     if (tolerationSeconds !== undefined && effect !== "NoExecute")
-      yield invalidValue(`${at}.effect`, effect ?? "", "effect must be 'NoExecute' when `tolerationSeconds` is set");
+      yield field.invalidValue(`${at}.effect`, effect ?? "", onlyNoExecute);
     if (operator === "Exists") {
-      if (value) yield invalidValue(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'");
-    } else if (operator !== "Equal") yield notSupported(`${at}.operator`, operator, ["Equal", "Exists"]);
-    if (effect && !effects.includes(effect)) yield notSupported(`${at}.effect`, effect, effects);
+      if (value) yield field.invalidValue(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'");
+    } else if (operator !== "Equal") yield field.notSupported(`${at}.operator`, operator, ["Equal", "Exists"]);
+    if (effect && !effects.includes(effect)) yield field.notSupported(`${at}.effect`, effect, effects);
   }
 }
 
@@ -108,13 +100,13 @@ function* validateSpread(spec: PodSpec, path: string): Problems {
     const { maxSkew, topologyKey, whenUnsatisfiable, minDomains, labelSelector } = constraint;
     const at = `${path}[${i}]`;
     const pair = `{${topologyKey}, ${whenUnsatisfiable}}`;
-    if (seen.has(pair)) yield duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair);
+    if (seen.has(pair)) yield field.duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair);
     seen.add(pair);
     yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
     if (minDomains !== undefined && minDomains <= 0)
-      yield invalidValue(`${at}.minDomains`, minDomains, "must be greater than zero");
-    if (!(maxSkew > 0)) yield invalidValue(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
-    if (!topologyKey) yield required(`${at}.topologyKey`, "can not be empty");
+      yield field.invalidValue(`${at}.minDomains`, minDomains, "must be greater than zero");
+    if (!(maxSkew > 0)) yield field.invalidValue(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
+    if (!topologyKey) yield field.required(`${at}.topologyKey`, "can not be empty");
     yield* oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], false);
   }
 }

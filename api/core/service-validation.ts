@@ -1,15 +1,6 @@
 import { isIP } from "node:net";
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  requiredName,
-  shaped,
-  uniqueName,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
@@ -87,6 +78,8 @@ const policies = ["Cluster", "Local"];
 const onlyBalancers = "may only be used when `type` is 'LoadBalancer'";
 const rangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
+const onlyExternal = "may only be set for externally-accessible services";
+
 /** In upstream's order (ValidateService). */
 function* validateSpec({ spec, metadata: { annotations = {} } }: Service): Problems {
   const { type, ports = [] } = spec;
@@ -95,49 +88,49 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): Probl
   const [mode, hints] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"] as const;
   if (annotations[mode] && annotations[hints] && annotations[mode] !== annotations[hints]) {
     const text = `must match annotations[${hints}] when both are specified`;
-    yield invalidValue(`metadata.annotations[${mode}]`, annotations[mode], text);
+    yield field.invalidValue(`metadata.annotations[${mode}]`, annotations[mode], text);
   }
-  if (ports.length === 0 && !headless && type !== "ExternalName") yield required("spec.ports");
+  if (ports.length === 0 && !headless && type !== "ExternalName") yield field.required("spec.ports");
   if (headless && (balances || type === "NodePort"))
-    yield invalidValue("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`);
+    yield field.invalidValue("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`);
   if (type === "ExternalName") {
     for (const key of ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] as const)
-      if (spec[key]?.length) yield forbiddenField(`spec.${key}`, "may not be set for ExternalName services");
-    yield* requiredName("spec.externalName", spec.externalName?.replace(/\.$/, ""), dns1123Subdomain);
+      if (spec[key]?.length) yield field.forbiddenField(`spec.${key}`, "may not be set for ExternalName services");
+    yield* field.requiredName("spec.externalName", spec.externalName?.replace(/\.$/, ""), dns1123Subdomain);
   }
   yield* validatePorts(ports);
   yield* validateLabels(spec.selector, "spec.selector");
   yield* validateAffinity(spec);
   yield* validateClusterIps(spec);
   for (const [i, ip] of (spec.externalIPs ?? []).entries())
-    if (isIP(ip) === 0) yield invalidValue(`spec.externalIPs[${i}]`, ip, ipText);
+    if (isIP(ip) === 0) yield field.invalidValue(`spec.externalIPs[${i}]`, ip, ipText);
     else yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
   yield* oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
   for (const [i, { nodePort }] of ports.entries())
     if (nodePort && type === "ClusterIP")
-      yield forbiddenField(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'");
+      yield field.forbiddenField(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'");
   yield* duplicates(ports);
 
   const ranges = spec.loadBalancerSourceRanges ?? [];
   const annotated = annotations[rangesAnnotation];
   const at = ranges.length ? "spec.LoadBalancerSourceRanges" : `metadata.annotations[${rangesAnnotation}]`;
-  if ((ranges.length || annotated !== undefined) && !balances) yield forbiddenField(at, onlyBalancers);
+  if ((ranges.length || annotated !== undefined) && !balances) yield field.forbiddenField(at, onlyBalancers);
   for (const [i, range] of (ranges.length ? ranges : ((annotated?.trim() || undefined)?.split(",") ?? [])).entries())
-    if (!parseCidr(range.trim())) yield invalidValue(ranges.length ? `${at}[${i}]` : at, range.trim(), cidrText);
-  if (balances && spec.allocateLoadBalancerNodePorts === undefined) yield required("allocateLoadBalancerNodePorts");
+    if (!parseCidr(range.trim())) yield field.invalidValue(ranges.length ? `${at}[${i}]` : at, range.trim(), cidrText);
+  if (balances && spec.allocateLoadBalancerNodePorts === undefined)
+    yield field.required("allocateLoadBalancerNodePorts");
   for (const key of ["allocateLoadBalancerNodePorts", "loadBalancerClass"] as const)
-    if (spec[key] !== undefined && !balances) yield forbiddenField(`spec.${key}`, onlyBalancers);
+    if (spec[key] !== undefined && !balances) yield field.forbiddenField(`spec.${key}`, onlyBalancers);
   if (balances && spec.loadBalancerClass !== undefined)
-    yield* shaped("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName);
+    yield* field.shaped("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName);
 
   const traffic = spec.externalTrafficPolicy;
   if (isExternal(spec)) yield* oneOf("spec.externalTrafficPolicy", traffic, policies, true);
-  else if (traffic)
-    yield invalidValue("spec.externalTrafficPolicy", traffic, "may only be set for externally-accessible services");
+  else if (traffic) yield field.invalidValue("spec.externalTrafficPolicy", traffic, onlyExternal);
   const health = spec.healthCheckNodePort;
   const healthAt = "spec.healthCheckNodePort";
-  if (needsHealthCheck(spec)) yield* requiredName(healthAt, health, portNumber);
-  else if (health) yield invalidValue(healthAt, health, onlyLocal);
+  if (needsHealthCheck(spec)) yield* field.requiredName(healthAt, health, portNumber);
+  else if (health) yield field.invalidValue(healthAt, health, onlyLocal);
   if (spec.internalTrafficPolicy || ["ClusterIP", "NodePort", "LoadBalancer"].includes(type ?? ""))
     yield* oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true);
   if (spec.trafficDistribution !== undefined)
@@ -151,11 +144,11 @@ function* validatePorts(ports: readonly ServicePort[]): Problems {
   const names = new Set<string>();
   for (const [i, { name, port = 0, protocol, targetPort, appProtocol }] of ports.entries()) {
     const at = `spec.ports[${i}]`;
-    if (name || ports.length > 1) yield* uniqueName(`${at}.name`, name, dns1123Label, names);
-    yield* shaped(`${at}.port`, port, portNumber);
+    if (name || ports.length > 1) yield* field.uniqueName(`${at}.name`, name, dns1123Label, names);
+    yield* field.shaped(`${at}.port`, port, portNumber);
     yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
     yield* validateTargetPort(targetPort, `${at}.targetPort`);
-    if (appProtocol !== undefined) yield* shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
+    if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
   }
 }
 
@@ -163,9 +156,9 @@ function* duplicates(ports: readonly ServicePort[]): Problems {
   const seen = new Set<string>();
   const again = (key: string) => seen.size === seen.add(key).size;
   for (const [i, { protocol, nodePort }] of ports.entries())
-    if (nodePort && again(`node ${protocol} ${nodePort}`)) yield duplicate(`spec.ports[${i}].nodePort`, nodePort);
+    if (nodePort && again(`node ${protocol} ${nodePort}`)) yield field.duplicate(`spec.ports[${i}].nodePort`, nodePort);
   for (const [i, { protocol, port }] of ports.entries())
-    if (again(`${protocol} ${port}`)) yield duplicate(`spec.ports[${i}]`, { protocol, port });
+    if (again(`${protocol} ${port}`)) yield field.duplicate(`spec.ports[${i}]`, { protocol, port });
 }
 
 const clusterIpsOf = ({ clusterIP, clusterIPs }: ServiceSpec): string[] => clusterIPs ?? (clusterIP ? [clusterIP] : []);
@@ -176,18 +169,20 @@ export function* validateClusterIps(spec: ServiceSpec): Problems {
   if (type === "ExternalName") return;
   const at = "spec.clusterIPs";
   const ips = clusterIpsOf(spec);
-  const wrong = (detail: string) => invalidValue(at, ips, detail);
+  const wrong = (detail: string) => field.invalidValue(at, ips, detail);
   if (clusterIP && ips[0] !== clusterIP) yield wrong("first value must match `clusterIP`");
   if (!clusterIP && ips.length) yield wrong("must be empty when `clusterIP` is not specified");
   for (const [i, family] of ipFamilies.entries()) {
     yield* oneOf(`spec.ipFamilies[${i}]`, family, ["IPv4", "IPv6"], false);
-    if (ipFamilies.indexOf(family) < i) yield duplicate(`spec.ipFamilies[${i}]`, family);
+    if (ipFamilies.indexOf(family) < i) yield field.duplicate(`spec.ipFamilies[${i}]`, family);
   }
   if (policy !== undefined)
     yield* oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false);
   const none = ips[0] === "None";
   if (none && ips.length > 1) yield wrong("'None' must be the first and only value");
-  const bad = ips.flatMap((ip, i) => ((i === 0 && none) || isIP(ip) ? [] : [invalidValue(`${at}[${i}]`, ip, ipText)]));
+  const bad = ips.flatMap((ip, i) =>
+    (i === 0 && none) || isIP(ip) ? [] : [field.invalidValue(`${at}[${i}]`, ip, ipText)],
+  );
   yield* bad;
   if (ips.length > 2) yield wrong("may only hold up to 2 values");
   if (bad.length || none) return;
@@ -196,24 +191,24 @@ export function* validateClusterIps(spec: ServiceSpec): Problems {
   for (const [i, ip] of ips.entries())
     if (ipFamilies[i] && ipFamilies[i] !== `IPv${isIP(ip)}`) {
       const text = `expected an ${ipFamilies[i]} value as indicated by \`ipFamilies[${i}]\``;
-      yield invalidValue(`${at}[${i}]`, ip, text);
+      yield field.invalidValue(`${at}[${i}]`, ip, text);
     }
 }
 
 function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): Problems {
-  if (!sessionAffinity) return yield required("spec.sessionAffinity");
+  if (!sessionAffinity) return yield field.required("spec.sessionAffinity");
   if (sessionAffinity === "None") {
     if (sessionAffinityConfig)
-      yield forbiddenField("spec.sessionAffinityConfig", `must not be set when session affinity is None`);
+      yield field.forbiddenField("spec.sessionAffinityConfig", `must not be set when session affinity is None`);
     return;
   }
   if (sessionAffinity !== "ClientIP")
-    return yield notSupported("spec.sessionAffinity", sessionAffinity, ["ClientIP", "None"]);
+    return yield field.notSupported("spec.sessionAffinity", sessionAffinity, ["ClientIP", "None"]);
   const seconds = sessionAffinityConfig?.clientIP?.timeoutSeconds;
   const path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-  if (seconds === undefined) return yield required(path);
+  if (seconds === undefined) return yield field.required(path);
   if (!(seconds > 0 && seconds <= 86400))
-    yield invalidValue(path, seconds, "must be greater than 0 and less than 86400");
+    yield field.invalidValue(path, seconds, "must be greater than 0 and less than 86400");
 }
 
 export function* validateServiceStatusUpdate({ metadata, spec, status }: Service, old: Service): Problems {
@@ -221,10 +216,10 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
   const at = "status.loadBalancer.ingress";
   const points = status?.loadBalancer?.ingress ?? [];
   if (spec.type !== "LoadBalancer" && points.length > 0)
-    return yield forbiddenField(at, "may only be used when `spec.type` is 'LoadBalancer'");
+    return yield field.forbiddenField(at, "may only be used when `spec.type` is 'LoadBalancer'");
   for (const [i, { ip, ipMode }] of points.entries()) {
-    if (ip && !ipMode) yield required(`${at}[${i}].ipMode`, "must be specified when `ip` is set");
-    if (!ip && ipMode) yield forbiddenField(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
+    if (ip && !ipMode) yield field.required(`${at}[${i}].ipMode`, "must be specified when `ip` is set");
+    if (!ip && ipMode) yield field.forbiddenField(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
     if (ip && ipMode) yield* oneOf(`${at}[${i}].ipMode`, ipMode, ["Proxy", "VIP"], false);
   }
   yield* validatePoints(points, at);
@@ -234,9 +229,10 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
 export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): Problems {
   for (const [i, { ip, hostname }] of points.entries()) {
     const at = `${path}[${i}]`;
-    if (ip && isIP(ip) === 0) yield invalidValue(`${at}.ip`, ip, ipText);
-    if (hostname) yield* shaped(`${at}.hostname`, hostname, dns1123Subdomain);
-    if (isIP(hostname ?? "")) yield invalidValue(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
+    if (ip && isIP(ip) === 0) yield field.invalidValue(`${at}.ip`, ip, ipText);
+    if (hostname) yield* field.shaped(`${at}.hostname`, hostname, dns1123Subdomain);
+    if (isIP(hostname ?? ""))
+      yield field.invalidValue(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
   }
 }
 
@@ -250,22 +246,22 @@ export function* validateServiceUpdate(service: Service, old: Service): Problems
   if (!named && !headless && !was) yield* stays(spec, before, "ipFamilies", "ipFamily");
   const balanced = spec.type === "LoadBalancer" && before.type === "LoadBalancer";
   if (balanced && spec.loadBalancerClass !== before.loadBalancerClass)
-    yield invalidValue("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set");
+    yield field.invalidValue("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set");
   if (needsHealthCheck(spec) && needsHealthCheck(before) && spec.healthCheckNodePort !== before.healthCheckNodePort)
-    yield forbiddenField("spec.healthCheckNodePort", "field is immutable");
+    yield field.forbiddenField("spec.healthCheckNodePort", "field is immutable");
   yield* validateSpec(service);
 }
 
 function* stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): Problems {
   const of = (given: ServiceSpec): string[] => (key === "clusterIPs" ? clusterIpsOf(given) : (given.ipFamilies ?? []));
   const [now, then] = [of(spec), of(before)];
-  const refuse = (i: number, detail: string) => invalidValue(`spec.${key}[${i}]`, now, detail);
+  const refuse = (i: number, detail: string) => field.invalidValue(`spec.${key}[${i}]`, now, detail);
   if (then.length > 0 && now.length === 0) yield refuse(0, `primary ${one} can not be unset`);
   // Upstream says [0] of both families.
   for (const [i, value] of (now.length === then.length ? then : then.slice(0, Math.min(1, now.length))).entries())
     if (now[i] !== value) yield refuse(key === "ipFamilies" ? 0 : i, "may not change once set");
   if (then.length > 1 && now.length === 1 && spec.ipFamilyPolicy !== "SingleStack") {
     const text = `must be set to 'SingleStack' when releasing the secondary ${one}`;
-    yield invalidValue("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, text);
+    yield field.invalidValue("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, text);
   }
 }

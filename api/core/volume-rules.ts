@@ -1,11 +1,5 @@
-import {
-  type FieldError,
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-} from "../../apimachinery/field-error.ts";
+import type { FieldError, Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 
@@ -19,28 +13,28 @@ const short: Record<string, string> = {
 };
 
 export function* validateAccessModes(given: readonly string[] | undefined, at: string, missing: string): Problems {
-  if (!given?.length) return yield required(at, missing);
-  yield* given.filter((mode) => !modes.includes(mode)).map((mode) => notSupported(at, mode, modes));
+  if (!given?.length) return yield field.required(at, missing);
+  yield* given.filter((mode) => !modes.includes(mode)).map((mode) => field.notSupported(at, mode, modes));
   if (given.includes("ReadWriteOncePod") && new Set(given).size > 1)
-    yield forbiddenField(at, "may not use ReadWriteOncePod with other access modes");
+    yield field.forbiddenField(at, "may not use ReadWriteOncePod with other access modes");
 }
 
 export function* validateVolumeMode(mode: string | undefined, at: string): Problems {
   if (!(mode === undefined || mode === "Block" || mode === "Filesystem"))
-    yield notSupported(at, mode, ["Block", "Filesystem"]);
+    yield field.notSupported(at, mode, ["Block", "Filesystem"]);
 }
 
 export const validateClassName = (name: string | undefined, at: string): FieldError[] =>
-  name ? dns1123Subdomain(name).map((p) => invalidValue(at, name, p)) : [];
+  name ? dns1123Subdomain(name).map((p) => field.invalidValue(at, name, p)) : [];
 
 export const validatePositive = (quantity: string, at: string): FieldError[] =>
-  parseQuantity(quantity).nano > 0n ? [] : [invalidValue(at, quantity, "must be greater than zero")];
+  parseQuantity(quantity).nano > 0n ? [] : [field.invalidValue(at, quantity, "must be greater than zero")];
 
 /** A class of attributes is another's, or none to begin with. */
 export function* keepsAttributes(now: string | undefined, then: string | undefined): Problems {
   const at = "spec.volumeAttributesClassName";
   if (then !== undefined && now === undefined)
-    yield forbiddenField(at, "update from non-nil value to nil is forbidden");
+    yield field.forbiddenField(at, "update from non-nil value to nil is forbidden");
 }
 
 /** `RWO,ROX`, in upstream's order. */

@@ -137,5 +137,5 @@ const table: [string, Omit<Volume, "name"> | PersistentVolumeSpec, string[], "of
 
 test.each(table)("%s", (_, source, problems, persistent) => {
   const prefixed = problems.map((p) => (typeof p === "string" ? `at.${p}` : p));
-  expect(validateSources(source, "at", persistent !== undefined).map(errorText)).toEqual(prefixed);
+  expect([...validateSources(source, "at", persistent !== undefined)].map(errorText)).toEqual(prefixed);
 });

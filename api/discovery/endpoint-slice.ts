@@ -1,8 +1,9 @@
 import { isIP } from "node:net";
-import { duplicate, invalidValue, type Problems, required, shaped, tooMany } from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
+import { ageColumn, column, nameColumn, unset } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { endpointAddress, firstThree } from "../core/endpoints.ts";
 import type { EndpointPort, EndpointSlice } from "../generated/discovery-v1.ts";
@@ -36,53 +37,49 @@ export const endpointSlices = (allowLoopback: boolean): Resource<EndpointSlice> 
       nameColumn,
       column("AddressType", (slice) => slice.addressType, "Kind of its addresses."),
       column("Ports", (slice) => portsText(slice), "Ports of every endpoint."),
-      column(
-        "Endpoints",
-        (slice) => firstThree((slice.endpoints ?? []).flatMap((e) => e.addresses)) || "<unset>",
-        "Addresses.",
-      ),
+      column("Endpoints", (s) => firstThree(s.endpoints?.flatMap((e) => e.addresses) ?? []) || unset, "Addresses."),
       ageColumn,
     ],
   });
 
 function portsText({ ports = [] }: EndpointSlice): string {
-  return firstThree(ports.map(({ port, name }) => port ?? name ?? "*")) || "<unset>";
+  return firstThree(ports.map(({ port, name }) => port ?? name ?? "*")) || unset;
 }
 
 /** Upstream's order; the numbers of ports are not looked at. */
 function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): Problems {
   const { addressType: family, ports = [], endpoints = [] } = slice;
   yield* oneOf("addressType", family, ["FQDN", "IPv4", "IPv6"], true);
-  if (ports.length > maxPorts) yield tooMany("ports", ports.length, maxPorts);
+  if (ports.length > maxPorts) yield field.tooMany("ports", ports.length, maxPorts);
   else yield* validatePorts(ports);
-  if (endpoints.length > maxEndpoints) return yield tooMany("endpoints", endpoints.length, maxEndpoints);
+  if (endpoints.length > maxEndpoints) return yield field.tooMany("endpoints", endpoints.length, maxEndpoints);
   for (const [i, { addresses = [], hostname, nodeName, deprecatedTopology, hints = {} }] of endpoints.entries()) {
     const at = `endpoints[${i}]`;
-    if (addresses.length === 0) yield required(`${at}.addresses`, "must contain at least 1 address");
-    else if (addresses.length > maxAddresses) yield tooMany(`${at}.addresses`, addresses.length, maxAddresses);
+    if (addresses.length === 0) yield field.required(`${at}.addresses`, "must contain at least 1 address");
+    else if (addresses.length > maxAddresses) yield field.tooMany(`${at}.addresses`, addresses.length, maxAddresses);
     for (const [j, address] of addresses.entries()) {
       const p = `${at}.addresses[${j}]`;
       if (family === "FQDN") yield* validateDomain(address, p);
       else {
-        if (`IPv${isIP(address)}` !== family) yield invalidValue(p, address, `must be a valid ${family} address`);
+        if (`IPv${isIP(address)}` !== family) yield field.invalidValue(p, address, `must be a valid ${family} address`);
         yield* endpointAddress(address, p, allowLoopback);
       }
     }
-    if (nodeName !== undefined) yield* shaped(`${at}.nodeName`, nodeName, dns1123Subdomain);
+    if (nodeName !== undefined) yield* field.shaped(`${at}.nodeName`, nodeName, dns1123Subdomain);
     const labels = Object.keys(deprecatedTopology ?? {}).length;
-    if (labels > maxTopologyLabels) yield tooMany(`${at}.deprecatedTopology`, labels, maxTopologyLabels);
+    if (labels > maxTopologyLabels) yield field.tooMany(`${at}.deprecatedTopology`, labels, maxTopologyLabels);
     yield* validateLabels(deprecatedTopology, `${at}.deprecatedTopology`);
-    if (hostname !== undefined) yield* shaped(`${at}.hostname`, hostname, dns1123Label);
+    if (hostname !== undefined) yield* field.shaped(`${at}.hostname`, hostname, dns1123Label);
     for (const [key, shape] of [
       ["forZones", labelValue],
       ["forNodes", dns1123Subdomain],
     ] as const) {
       const list = hints[key] ?? [];
-      if (list.length > maxHints) yield tooMany(`${at}.hints.${key}`, list.length, maxHints);
+      if (list.length > maxHints) yield field.tooMany(`${at}.hints.${key}`, list.length, maxHints);
       for (const [j, { name }] of list.length > maxHints ? [] : list.entries()) {
         const p = `${at}.hints.${key}[${j}].name`;
-        if (list.findIndex((hint) => hint.name === name) < j) yield duplicate(p, name);
-        yield* shaped(p, name, shape);
+        if (list.findIndex((hint) => hint.name === name) < j) yield field.duplicate(p, name);
+        yield* field.shaped(p, name, shape);
       }
     }
   }
@@ -92,18 +89,18 @@ function* validatePorts(ports: readonly EndpointPort[]): Problems {
   const names = new Set<string>();
   for (const [i, { name = "", protocol, appProtocol }] of ports.entries()) {
     const at = `ports[${i}]`;
-    if (name) yield* shaped(`${at}.name`, name, dns1123Label);
-    if (names.size === names.add(name).size) yield duplicate(`${at}.name`, name);
+    if (name) yield* field.shaped(`${at}.name`, name, dns1123Label);
+    if (names.size === names.add(name).size) yield field.duplicate(`${at}.name`, name);
     yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
-    if (appProtocol !== undefined) yield* shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
+    if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
   }
 }
 
 function* validateDomain(address: string, at: string): Problems {
   const name = address.replace(/\.$/, "");
   const problems = dns1123Subdomain(name).join(",");
-  if (!address) yield required(at);
-  else if (problems) yield invalidValue(at, name, problems);
+  if (!address) yield field.required(at);
+  else if (problems) yield field.invalidValue(at, name, problems);
   else if (!name.includes("."))
-    yield invalidValue(at, name, "should be a domain with at least two segments separated by dots");
+    yield field.invalidValue(at, name, "should be a domain with at least two segments separated by dots");
 }

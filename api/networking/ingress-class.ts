@@ -1,11 +1,5 @@
-import {
-  forbiddenField,
-  invalidValue,
-  type Problems,
-  required,
-  shaped,
-  tooLong,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
@@ -46,23 +40,23 @@ function parametersText(parameters: IngressClassParametersReference | undefined)
 
 function* validateController(controller = ""): Problems {
   const at = "spec.controller";
-  if (controller.length > maxController) return yield tooLong(at, maxController);
-  if (controller === "") return yield required(at);
+  if (controller.length > maxController) return yield field.tooLong(at, maxController);
+  if (controller === "") return yield field.required(at);
   const [domain = "", path] = controller.split(/\/(.*)/s);
-  if (!path) return yield invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
-  yield* shaped(at, domain, dns1123Subdomain);
+  if (!path) return yield field.invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
+  yield* field.shaped(at, domain, dns1123Subdomain);
 }
 
 function* validateParameters(parameters: IngressClassParametersReference, at: string): Problems {
   yield* validateReference(parameters, at);
   const { scope, namespace } = parameters;
-  if (!scope) return yield required(`${at}.scope`);
+  if (!scope) return yield field.required(`${at}.scope`);
   yield* oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], true);
   if (scope === "Namespace") {
-    if (!namespace) yield required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
-    else yield* shaped(`${at}.namespace`, namespace, dns1123Label);
+    if (!namespace) yield field.required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
+    else yield* field.shaped(`${at}.namespace`, namespace, dns1123Label);
   } else if (scope === "Cluster" && namespace !== undefined)
-    yield forbiddenField(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'");
+    yield field.forbiddenField(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'");
 }
 
 /** A kind and a name in a group. */
@@ -70,9 +64,9 @@ export function* validateReference(
   { apiGroup, kind, name }: { apiGroup?: string; kind: string; name: string },
   at: string,
 ): Problems {
-  if (apiGroup) yield* shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
+  if (apiGroup) yield* field.shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
   for (const [key, value] of Object.entries({ kind, name })) {
-    if (!value) yield required(`${at}.${key}`, `${key} is required`);
-    else yield* shaped(`${at}.${key}`, value, pathSegmentName);
+    if (!value) yield field.required(`${at}.${key}`, `${key} is required`);
+    else yield* field.shaped(`${at}.${key}`, value, pathSegmentName);
   }
 }

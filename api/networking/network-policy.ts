@@ -1,11 +1,5 @@
-import {
-  forbiddenField,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
@@ -42,10 +36,10 @@ function* validateSpec({ spec }: NetworkPolicy): Problems {
     yield* validateRule(ports, to, `spec.egress[${i}]`, "to");
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
-    return yield invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes");
+    return yield field.invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes");
   for (const [i, type] of types.entries())
     if (type !== "Ingress" && type !== "Egress")
-      yield notSupported(`spec.policyTypes[${i}]`, type, ["Egress", "Ingress"]);
+      yield field.notSupported(`spec.policyTypes[${i}]`, type, ["Egress", "Ingress"]);
 }
 
 function* validateRule(ports: NetworkPolicyPort[], peers: NetworkPolicyPeer[], at: string, key: string): Problems {
@@ -55,18 +49,18 @@ function* validateRule(ports: NetworkPolicyPort[], peers: NetworkPolicyPeer[], a
 
 function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): Problems {
   if (protocol !== undefined && !["SCTP", "TCP", "UDP"].includes(protocol))
-    yield notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]);
+    yield field.notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]);
   if (typeof port === "string") {
     if (endPort !== undefined)
-      yield invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");
-    yield* shaped(`${at}.port`, port, portName);
+      yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");
+    yield* field.shaped(`${at}.port`, port, portName);
   } else if (port !== undefined) {
-    yield* shaped(`${at}.port`, port, portNumber);
+    yield* field.shaped(`${at}.port`, port, portNumber);
     if (endPort !== undefined && endPort < port)
-      yield invalidValue(`${at}.endPort`, endPort, "must be greater than or equal to `port`");
-    if (endPort !== undefined) yield* shaped(`${at}.endPort`, endPort, portNumber);
+      yield field.invalidValue(`${at}.endPort`, endPort, "must be greater than or equal to `port`");
+    if (endPort !== undefined) yield* field.shaped(`${at}.endPort`, endPort, portNumber);
   } else if (endPort !== undefined)
-    yield invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");
+    yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");
 }
 
 function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer, at: string): Problems {
@@ -74,23 +68,23 @@ function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolic
   yield* validateLabelSelector(podSelector, `${at}.podSelector`);
   yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
   if (ipBlock) yield* validateBlock(ipBlock, `${at}.ipBlock`);
-  if (selectors + (ipBlock ? 1 : 0) === 0) yield required(at, "must specify a peer");
-  else if (ipBlock && selectors > 0) yield forbiddenField(at, "may not specify both ipBlock and another peer");
+  if (selectors + (ipBlock ? 1 : 0) === 0) yield field.required(at, "must specify a peer");
+  else if (ipBlock && selectors > 0) yield field.forbiddenField(at, "may not specify both ipBlock and another peer");
 }
 
 export const cidrText = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 
 function* validateBlock({ cidr, except = [] }: IPBlock, at: string): Problems {
-  if (!cidr) return yield required(`${at}.cidr`);
+  if (!cidr) return yield field.required(`${at}.cidr`);
   const whole = parseCidr(cidr);
-  if (!whole) return yield invalidValue(`${at}.cidr`, cidr, cidrText);
+  if (!whole) return yield field.invalidValue(`${at}.cidr`, cidr, cidrText);
   yield* except.flatMap((text, i) => {
     const path = `${at}.except[${i}]`;
     const part = parseCidr(text);
-    if (!part) return [invalidValue(path, text, cidrText)];
+    if (!part) return [field.invalidValue(path, text, cidrText)];
     const shift = BigInt(whole.bits - whole.prefix);
     const inside =
       part.bits === whole.bits && part.prefix > whole.prefix && part.address >> shift === whole.address >> shift;
-    return inside ? [] : [invalidValue(path, text, "must be a strict subset of `cidr`")];
+    return inside ? [] : [field.invalidValue(path, text, "must be a strict subset of `cidr`")];
   });
 }

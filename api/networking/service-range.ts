@@ -47,6 +47,8 @@ export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, 
   columns: [nameColumn, column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges."), ageColumn],
 });
 
+const onePerFamily = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96";
+
 function* validateRanges({ spec }: ServiceCIDR): Problems {
   const cidrs = spec.cidrs ?? [];
   if (cidrs.length === 0) return yield required("spec.cidrs", "at least one CIDR required");
@@ -54,9 +56,5 @@ function* validateRanges({ spec }: ServiceCIDR): Problems {
   const parsed = cidrs.map(parseCidr);
   for (const [i, cidr] of cidrs.entries()) if (!parsed[i]) yield invalidValue(`spec.cidrs[${i}]`, cidr, cidrText);
   if (cidrs.length === 2 && parsed[0] && parsed[0].bits === parsed[1]?.bits)
-    yield invalidValue(
-      "spec",
-      spec,
-      "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96",
-    );
+    yield invalidValue("spec", spec, onePerFamily);
 }

@@ -1,11 +1,5 @@
-import {
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  requiredName,
-  shaped,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, wide } from "../columns.ts";
@@ -48,7 +42,7 @@ const row = (namespaced: boolean) => ({
       for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, namespaced, `subjects[${i}]`);
     },
     ({ roleRef }, old) =>
-      sameJson(roleRef, old.roleRef) ? [] : [invalidValue("roleRef", roleRef, "cannot change roleRef")],
+      sameJson(roleRef, old.roleRef) ? [] : [field.invalidValue("roleRef", roleRef, "cannot change roleRef")],
   ),
   columns,
 });
@@ -58,9 +52,9 @@ export const clusterRoleBindings: Resource<ClusterRoleBinding> = defineResource(
 
 function* validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean): Problems {
   const kinds = namespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];
-  if (apiGroup !== group) yield notSupported("roleRef.apiGroup", apiGroup ?? "", [group]);
-  if (!kinds.includes(kind)) yield notSupported("roleRef.kind", kind ?? "", kinds);
-  yield* requiredName("roleRef.name", name, pathSegmentName);
+  if (apiGroup !== group) yield field.notSupported("roleRef.apiGroup", apiGroup ?? "", [group]);
+  if (!kinds.includes(kind)) yield field.notSupported("roleRef.kind", kind ?? "", kinds);
+  yield* field.requiredName("roleRef.name", name, pathSegmentName);
 }
 
 function* validateSubject(
@@ -68,13 +62,13 @@ function* validateSubject(
   namespaced: boolean,
   at: string,
 ): Problems {
-  if (!name) yield required(`${at}.name`);
+  if (!name) yield field.required(`${at}.name`);
   const wanted = kind === "ServiceAccount" ? "" : group;
   if (!["ServiceAccount", "User", "Group"].includes(kind))
-    return yield notSupported(`${at}.kind`, kind ?? "", ["ServiceAccount", "User", "Group"]);
+    return yield field.notSupported(`${at}.kind`, kind ?? "", ["ServiceAccount", "User", "Group"]);
   if (kind === "ServiceAccount") {
-    if (name) yield* shaped(`${at}.name`, name, dns1123Subdomain);
-    if (!namespaced && !namespace) yield required(`${at}.namespace`);
+    if (name) yield* field.shaped(`${at}.name`, name, dns1123Subdomain);
+    if (!namespaced && !namespace) yield field.required(`${at}.namespace`);
   }
-  if (apiGroup !== wanted) yield notSupported(`${at}.apiGroup`, apiGroup, [wanted]);
+  if (apiGroup !== wanted) yield field.notSupported(`${at}.apiGroup`, apiGroup, [wanted]);
 }

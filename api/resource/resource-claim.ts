@@ -1,20 +1,9 @@
-import {
-  invalidValue,
-  type Problems,
-  required,
-  requiredName,
-  tooMany,
-  uniqueName,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
-import type {
-  DeviceClaim,
-  ExactDeviceRequest,
-  ResourceClaim,
-  ResourceClaimTemplate,
-} from "../generated/resource-v1.ts";
+import type * as v1 from "../generated/resource-v1.ts";
 import { ResourceClaims, ResourceClaimTemplates } from "../generated/resources.ts";
 import { immutableField, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
@@ -22,32 +11,32 @@ import { statusOnly } from "../strategy.ts";
 import { validateConfigs, validateSelectors } from "./device-class.ts";
 
 /** What a claim asks for is fixed; what it got is its status. */
-export const resourceClaims: Resource<ResourceClaim> = defineResource(ResourceClaims, {
+export const resourceClaims: Resource<v1.ResourceClaim> = defineResource(ResourceClaims, {
   subresources: ["status"],
   defaults: ({ spec }) => defaultDevices(spec.devices),
   ...statusOnly(),
   ...rules(
     namespaced,
-    ({ spec }: ResourceClaim) => validateDevices(spec.devices, "spec.devices"),
+    ({ spec }: v1.ResourceClaim) => validateDevices(spec.devices, "spec.devices"),
     ({ spec }, old) => immutableField("spec", spec, old.spec),
   ),
   columns: [nameColumn, column("State", state, "What became of it."), ageColumn],
 });
 
-export const resourceClaimTemplates: Resource<ResourceClaimTemplate> = defineResource(ResourceClaimTemplates, {
+export const resourceClaimTemplates: Resource<v1.ResourceClaimTemplate> = defineResource(ResourceClaimTemplates, {
   defaults({ spec }) {
     spec.spec ??= {};
     defaultDevices(spec.spec.devices);
   },
   ...rules(
     namespaced,
-    ({ spec }: ResourceClaimTemplate) => validateDevices(spec.spec?.devices, "spec.spec.devices"),
+    ({ spec }: v1.ResourceClaimTemplate) => validateDevices(spec.spec?.devices, "spec.spec.devices"),
     ({ spec }, old) => immutableField("spec", spec, old.spec),
   ),
   columns: [nameColumn, ageColumn],
 });
 
-function state({ metadata, status = {} }: ResourceClaim): string {
+function state({ metadata, status = {} }: v1.ResourceClaim): string {
   const deleted = metadata.deletionTimestamp !== undefined;
   const states = deleted ? ["deleted"] : [];
   if (status.allocation) states.push("allocated", ...(status.reservedFor?.length ? ["reserved"] : []));
@@ -55,7 +44,7 @@ function state({ metadata, status = {} }: ResourceClaim): string {
   return states.join(",");
 }
 
-function defaultDevices(devices: DeviceClaim | undefined): void {
+function defaultDevices(devices: v1.DeviceClaim | undefined): void {
   for (const { exactly, firstAvailable = [] } of devices?.requests ?? [])
     for (const request of exactly ? [exactly, ...firstAvailable] : firstAvailable) {
       request.allocationMode ||= "ExactCount";
@@ -66,41 +55,38 @@ function defaultDevices(devices: DeviceClaim | undefined): void {
 const maxRequests = 32;
 const maxAlternatives = 8;
 
-function* validateDevices({ requests = [], config }: DeviceClaim = {}, path: string): Problems {
+const onlyOne = "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";
+
+function* validateDevices({ requests = [], config }: v1.DeviceClaim = {}, path: string): Problems {
   yield* validateConfigs(config, `${path}.config`);
   const names = new Set<string>();
-  if (requests.length > maxRequests) yield tooMany(`${path}.requests`, requests.length, maxRequests);
+  if (requests.length > maxRequests) yield field.tooMany(`${path}.requests`, requests.length, maxRequests);
   for (const [i, { name, exactly, firstAvailable = [] }] of requests.entries()) {
     const at = `${path}.requests[${i}]`;
-    yield* uniqueName(`${at}.name`, name, dns1123Label, names);
-    if (exactly && firstAvailable.length > 0)
-      yield invalidValue(
-        at,
-        null,
-        "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set",
-      );
+    yield* field.uniqueName(`${at}.name`, name, dns1123Label, names);
+    if (exactly && firstAvailable.length > 0) yield field.invalidValue(at, null, onlyOne);
     else if (exactly) yield* validateRequest(exactly, `${at}.exactly`);
     else if (firstAvailable.length === 0)
-      yield required(at, "exactly one of `exactly` or `firstAvailable` is required");
+      yield field.required(at, "exactly one of `exactly` or `firstAvailable` is required");
     if (firstAvailable.length > maxAlternatives)
-      yield tooMany(`${at}.firstAvailable`, firstAvailable.length, maxAlternatives);
+      yield field.tooMany(`${at}.firstAvailable`, firstAvailable.length, maxAlternatives);
     const own = new Set<string>();
     for (const [j, request] of firstAvailable.entries()) {
-      yield* uniqueName(`${at}.firstAvailable[${j}].name`, request.name, dns1123Label, own);
+      yield* field.uniqueName(`${at}.firstAvailable[${j}].name`, request.name, dns1123Label, own);
       yield* validateRequest(request, `${at}.firstAvailable[${j}]`);
     }
   }
 }
 
 function* validateRequest(
-  { deviceClassName, selectors, allocationMode, count = 0 }: ExactDeviceRequest,
+  { deviceClassName, selectors, allocationMode, count = 0 }: v1.ExactDeviceRequest,
   at: string,
 ): Problems {
   yield* validateSelectors(selectors, `${at}.selectors`);
-  yield* requiredName(`${at}.deviceClassName`, deviceClassName, dns1123Subdomain);
+  yield* field.requiredName(`${at}.deviceClassName`, deviceClassName, dns1123Subdomain);
   yield* oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false);
   if (allocationMode === "ExactCount" && count <= 0)
-    yield invalidValue(`${at}.count`, count, "must be greater than zero");
+    yield field.invalidValue(`${at}.count`, count, "must be greater than zero");
   if (allocationMode === "All" && count !== 0)
-    yield invalidValue(`${at}.count`, count, "must not be specified when allocationMode is 'All'");
+    yield field.invalidValue(`${at}.count`, count, "must not be specified when allocationMode is 'All'");
 }

@@ -1,11 +1,5 @@
-import {
-  duplicate,
-  invalidValue,
-  notSupported,
-  type Problems,
-  required,
-  tooLong,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
@@ -43,8 +37,8 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
     column("StorageCapacity", ({ spec }) => spec.storageCapacity ?? false, "Whether capacity counts.", boolean),
     column(
       "TokenRequests",
-      ({ spec }) => (spec.tokenRequests ? join(spec.tokenRequests.map((t) => t.audience)) : unset),
-      "Audiences of the tokens it gets.",
+      ({ spec }) => spec.tokenRequests?.map((t) => t.audience).join() ?? unset,
+      "Its tokens' audiences.",
     ),
     column("RequiresRepublish", ({ spec }) => spec.requiresRepublish ?? false, "Whether it is called again.", boolean),
     column("Modes", ({ spec }) => join(spec.volumeLifecycleModes), "Kinds of volumes it makes."),
@@ -52,31 +46,29 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
   ],
 });
 
+const tenMinutes = "may not specify a duration less than 10 minutes";
+
 function* validateDriver({ metadata, spec }: CSIDriver): Problems {
   yield* validateDriverName(metadata.name, "name"); // upstream's path
   const policies = ["File", "None", "ReadWriteOnceWithFSType"];
   yield* oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
   for (const mode of spec.volumeLifecycleModes ?? [])
     if (mode !== "Persistent" && mode !== "Ephemeral")
-      yield notSupported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]);
+      yield field.notSupported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]);
   const audiences = new Set<string>();
   for (const [i, { audience = "", expirationSeconds }] of (spec.tokenRequests ?? []).entries()) {
     const at = `spec.tokenRequests[${i}]`;
-    if (audiences.has(audience)) yield duplicate(`${at}.audience`, audience);
+    if (audiences.has(audience)) yield field.duplicate(`${at}.audience`, audience);
     audiences.add(audience);
     if (expirationSeconds !== undefined && expirationSeconds < 600)
-      yield invalidValue(
-        `${at}.expirationSeconds`,
-        expirationSeconds,
-        "may not specify a duration less than 10 minutes",
-      );
+      yield field.invalidValue(`${at}.expirationSeconds`, expirationSeconds, tenMinutes);
   }
 }
 
 export function* validateDriverName(name: string | undefined, at: string): Problems {
-  if (!name) return yield required(at);
-  if (name.length > maxDriverName) yield tooLong(at, maxDriverName);
-  yield* dns1123Subdomain(name.toLowerCase()).map((p) => invalidValue(at, name, p));
+  if (!name) return yield field.required(at);
+  if (name.length > maxDriverName) yield field.tooLong(at, maxDriverName);
+  yield* dns1123Subdomain(name.toLowerCase()).map((p) => field.invalidValue(at, name, p));
 }
 
 export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
@@ -102,20 +94,20 @@ function* validateNode({ spec }: CSINode): Problems {
   for (const [i, { name, nodeID, topologyKeys = [], allocatable }] of (spec.drivers ?? []).entries()) {
     const at = `spec.drivers[${i}]`;
     yield* validateDriverName(name, `${at}.name`);
-    if (names.has(name)) yield duplicate(`${at}.name`, name);
+    if (names.has(name)) yield field.duplicate(`${at}.name`, name);
     names.add(name);
-    if (!nodeID) yield required(`${at}.nodeID`);
+    if (!nodeID) yield field.required(`${at}.nodeID`);
     else if (nodeID.length > maxNodeIdBytes)
-      yield invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
+      yield field.invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
     const keys = new Set<string>();
     for (const key of topologyKeys) {
-      if (!key) yield required(at);
-      if (keys.size === keys.add(key).size) yield duplicate(at, key);
-      for (const problem of qualifiedName(key)) yield invalidValue(at, topologyKeys, problem);
+      if (!key) yield field.required(at);
+      if (keys.size === keys.add(key).size) yield field.duplicate(at, key);
+      for (const problem of qualifiedName(key)) yield field.invalidValue(at, topologyKeys, problem);
     }
     const count = allocatable?.count;
     if (count !== undefined && count < 0)
-      yield invalidValue(`${at}.allocatable.count`, count, "must be greater than or equal to 0");
+      yield field.invalidValue(`${at}.allocatable.count`, count, "must be greater than or equal to 0");
   }
 }
 
@@ -124,11 +116,11 @@ export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource
   ...rules(
     namespaced,
     ({ storageClassName = "", nodeTopology, capacity, maximumVolumeSize }) => [
-      ...dns1123Subdomain(storageClassName).map((p) => invalidValue("storageClassName", storageClassName, p)),
+      ...dns1123Subdomain(storageClassName).map((p) => field.invalidValue("storageClassName", storageClassName, p)),
       ...validateLabelSelector(nodeTopology, "nodeTopology"),
       ...Object.entries({ capacity, maximumVolumeSize }).flatMap(([key, value]) =>
         value !== undefined && parseQuantity(value).nano < 0n
-          ? [invalidValue(key, value, "must be greater than or equal to 0")]
+          ? [field.invalidValue(key, value, "must be greater than or equal to 0")]
           : [],
       ),
     ],

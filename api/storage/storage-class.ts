@@ -1,12 +1,5 @@
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  type Problems,
-  required,
-  shaped,
-  tooLong,
-} from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
@@ -40,7 +33,7 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
     (storage, old) => [
       ...(["parameters", "provisioner", "reclaimPolicy"] as const)
         .filter((key) => !sameJson(storage[key], old[key]))
-        .map((key) => forbiddenField(key, `updates to ${key} are forbidden.`)),
+        .map((key) => field.forbiddenField(key, `updates to ${key} are forbidden.`)),
       ...immutableField("volumeBindingMode", storage.volumeBindingMode, old.volumeBindingMode),
     ],
   ),
@@ -62,7 +55,7 @@ export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineRe
       ...validateProvisioner(driverName, "driverName"),
       ...(parameters && Object.keys(parameters).length
         ? validateParameters(parameters)
-        : [required("parameters", "must contain at least one key/value pair")]),
+        : [field.required("parameters", "must contain at least one key/value pair")]),
     ],
     (attributes, old) => [
       ...immutableField("driverName", attributes.driverName, old.driverName),
@@ -76,31 +69,31 @@ const maxParameters = 512;
 const maxParameterBytes = 256 * 1024;
 
 function* validateProvisioner(name: string | undefined, at: string): Problems {
-  if (!name) return yield required(at);
-  yield* qualifiedName(name.toLowerCase()).map((p) => invalidValue(at, name, p));
+  if (!name) return yield field.required(at);
+  yield* qualifiedName(name.toLowerCase()).map((p) => field.invalidValue(at, name, p));
 }
 
 function* validateParameters(parameters: Record<string, string> = {}): Problems {
   const entries = Object.entries(parameters);
-  if (entries.length > maxParameters) return yield tooLong("parameters", maxParameters);
-  if ("" in parameters) yield invalidValue("parameters", "", "field can not be empty.");
+  if (entries.length > maxParameters) return yield field.tooLong("parameters", maxParameters);
+  if ("" in parameters) yield field.invalidValue("parameters", "", "field can not be empty.");
   if (entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0) > maxParameterBytes)
-    yield tooLong("parameters", maxParameterBytes);
+    yield field.tooLong("parameters", maxParameterBytes);
 }
 
 function* validateTopologies(terms: TopologySelectorTerm[] = [], path: string): Problems {
   for (const [i, { matchLabelExpressions: expressions = [] }] of terms.entries()) {
     for (const [j, { key, values = [] }] of expressions.entries()) {
       const at = `${path}[${i}].matchLabelExpressions[${j}]`;
-      if (values.length === 0) yield required(`${at}.values`);
+      if (values.length === 0) yield field.required(`${at}.values`);
       for (const [k, value] of values.entries())
-        if (values.indexOf(value) < k) yield duplicate(`${at}.values[${k}]`, value);
-      yield* shaped(`${at}.key`, key ?? "", qualifiedName);
-      if (expressions.findIndex((other) => other.key === key) < j) yield duplicate(`${at}.key`, key);
+        if (values.indexOf(value) < k) yield field.duplicate(`${at}.values[${k}]`, value);
+      yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
+      if (expressions.findIndex((other) => other.key === key) < j) yield field.duplicate(`${at}.key`, key);
     }
     const text = (term: TopologySelectorTerm) =>
       JSON.stringify(term.matchLabelExpressions?.map(({ key, values = [] }) => [key, [...values].sort()]).sort());
     if (terms.slice(0, i).some((term) => text(term) === text(terms[i]!)))
-      yield duplicate(`${path}[${i}].matchLabelExpressions`, "");
+      yield field.duplicate(`${path}[${i}].matchLabelExpressions`, "");
   }
 }
