@@ -4,7 +4,6 @@ import { stringify } from "yaml";
 import { type Clock, sleep } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
 import { seededRand } from "../../base/rand.ts";
-import type { LabEvent } from "../../deploy/supervisor/events.ts";
 import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { brief, type HistoryLine } from "../checkers/history.ts";
 import { judge } from "../checkers/judge.ts";
@@ -16,12 +15,12 @@ import { StoreWatcher } from "../clients/watcher.ts";
 import type { FaultReport } from "../faults/types.ts";
 import { Recorder } from "../sim/recorder.ts";
 import { ApiLoad } from "./api-load.ts";
-import { expectationsOf, latenciesOf, percentileOf, requestsOf, type Sent } from "./expectations.ts";
-import { type DoneFault, failoversOf } from "./failovers.ts";
+import type { DoneFault } from "./failovers.ts";
 import type { Run } from "./folder.ts";
 import { ObjectWatches } from "./objects.ts";
 import { replaceMember } from "./replace.ts";
-import type { ClockReading, MetricSample, Phase, RunEvent, RunFile, Violation } from "./run.ts";
+import { resultOf } from "./result.ts";
+import type { ClockReading, MetricSample, RunEvent, RunFile, Violation } from "./run.ts";
 import { machineOf, type RunningLab } from "./running-lab.ts";
 import { type Deed, deedsOf } from "./schedule.ts";
 import type { Experiment } from "./schema.ts";
@@ -127,6 +126,10 @@ class Runner {
     return { begun, ended: this.#now() };
   }
 
+  #at(): string {
+    return `${(this.#now() / 1000).toFixed(1).padStart(6)} s  `;
+  }
+
   #now(): number {
     return this.#clock.monotonic();
   }
@@ -188,12 +191,11 @@ class Runner {
 
   async #do(deed: Deed, stop: AbortSignal): Promise<void> {
     const { lab, say } = this.#options;
-    const at = () => `${(this.#now() / 1000).toFixed(1).padStart(6)} s  `;
     if (deed.kind === "patch") {
       const body = JSON.stringify(deed.with).replaceAll("{{run}}", this.#api.namespace);
       await patch(lab.api, deed.patch, JSON.parse(body) as Record<string, unknown>);
       this.#note("Patched", deed.patch, `${deed.patch} patched`);
-      return say(`${at()}${deed.patch} patched`);
+      return say(`${this.#at()}${deed.patch} patched`);
     }
     if (deed.kind === "replace") {
       const done: DoneFault = {
@@ -205,15 +207,15 @@ class Runner {
       this.#faults.push(done);
       const member = await replaceMember(lab, deed.replace, this.#clock);
       Object.assign(done, { name: `replace ${member}`, targets: [member], untilMs: this.#now() });
-      return say(`${at()}${member} has been replaced`);
+      return say(`${this.#at()}${member} has been replaced`);
     }
     const { id, kind, targets, message, monotonicMs } = await this.#inject(deed.fault, stop);
     const done = { name: `${kind} ${targets.join(", ")}`, targets, atMs: monotonicMs - this.#zero, untilMs: Infinity };
     this.#faults.push(done);
-    say(`${at()}${message}`);
+    say(`${this.#at()}${message}`);
     if (deed.forMs === undefined) return;
     await sleep(this.#clock, deed.forMs, stop);
-    for (const healed of await lab.supervisor.heal(id)) say(`${at()}${healed.message}`);
+    for (const healed of await lab.supervisor.heal(id)) say(`${this.#at()}${healed.message}`);
     done.untilMs = this.#now();
   }
 
@@ -236,11 +238,14 @@ class Runner {
   }
 
   async #sample(): Promise<void> {
-    const { lab } = this.#options;
-    while (!this.#over.signal.aborted) {
+    const { lab, say } = this.#options;
+    for (let second = 1; !this.#over.signal.aborted; second++) {
       const next = this.#now() + 1000;
       this.#metrics.push(...(await lab.metrics(() => this.#now())));
       await sleep(this.#clock, Math.max(0, next - this.#now()), this.#over.signal);
+      if (second % 5 > 0) continue;
+      const operations = this.#recorder.lines.filter(({ type }) => type === "operation");
+      say(`${this.#at()}${operations.length + this.#api.calls.length} requests`);
     }
   }
 
@@ -311,17 +316,10 @@ class Runner {
 
   /** The supervisor's, and of what was before the run only the last of each member's state. */
   async #collectEvents(): Promise<void> {
+    const machine = hostname();
     const all = (await this.#options.lab.supervisor.eventsSoFar()).map((event): RunEvent => {
-      const { type, subject, message, monotonicMs, bootId, details } = event as LabEvent;
-      return {
-        atMs: monotonicMs - this.#zero,
-        machine: hostname(),
-        bootId,
-        type,
-        subject,
-        message,
-        details: { ...details },
-      };
+      const { time: _, monotonicMs, details, ...rest } = event;
+      return { ...rest, atMs: monotonicMs - this.#zero, machine, details: { ...details } };
     });
     const before = new Map<string, RunEvent>();
     for (const event of all)
@@ -335,38 +333,13 @@ class Runner {
 
   async #result(begun: number, ended: number): Promise<Run> {
     const { name, experiment, source, seed, repetition, lab, version } = this.#options;
-    const { calls } = this.#api;
-    const history = this.#lines;
-    const objects = this.#objects.events;
-    const faults = this.#faults.sort((a, b) => a.atMs - b.atMs);
-    const times = (sent: Sent[]) =>
-      sent.flatMap(({ outcome, returned }) => (outcome === "ok" ? [returned!] : [])).sort((a, b) => a - b);
-    const ofCalls = (kind: RegExp) =>
-      times(requestsOf({ history: [], calls: calls.filter((call) => kind.test(call.kind)) }));
-    const acks = {
-      store: times(requestsOf({ history, calls: [] }).filter(({ write }) => write)),
-      api: ofCalls(/^(create|update|delete) /),
-      http: ofCalls(/^http /),
-    };
-    const answers = calls.flatMap(({ answeredBy, returned }) =>
-      answeredBy ? [{ atMs: returned!, by: answeredBy }] : [],
-    );
-    answers.sort((a, b) => a.atMs - b.atMs);
-    const failovers = failoversOf({ faults, acks, events: this.#events, objects, answers, endMs: ended });
-    const durationMs = ended - begun;
-    const violations = this.#violations;
-    const expectations = expectationsOf(experiment.expect, {
-      history,
-      calls,
-      objects,
-      failovers,
-      violations,
-      durationMs,
-    });
-    const doubt = violations.some(({ message }) => /^linearizability: unknown|^no verdict/.test(message));
-    const wrong = violations.length > 0 || expectations.some(({ met }) => !met);
-    const { version: store } = await lab.members[0]!.client.unary(MaintenanceService.Status, {}, { timeoutMs: 5000 });
+    const { client } = lab.members[0]!;
+    const status = client.unary(MaintenanceService.Status, {}, { timeoutMs: 5000 });
+    const store = (await status.catch(() => undefined))?.version ?? "unknown";
     const { mode, preset, members, nodes } = lab.status;
+    const names = (all: readonly { name: string }[]) => all.map((one) => one.name);
+    const seen = { history: this.#lines, calls: this.#api.calls, events: this.#events, objects: this.#objects.events };
+    const faults = this.#faults.sort((a, b) => a.atMs - b.atMs);
     const file: RunFile = {
       formatVersion: 1,
       experiment: name,
@@ -375,44 +348,16 @@ class Runner {
       seed,
       repetition,
       startedAt: this.#startedAt,
-      durationMs,
+      durationMs: ended - begun,
       versions: { kubelab: version, node: process.version, store },
       machine: machineOf(cpus(), totalmem(), release()),
-      lab: {
-        mode,
-        preset,
-        members: members.map((member) => member.name),
-        processes: lab.processes(),
-        nodes: nodes.map((node) => node.name),
-      },
+      lab: { mode, preset, members: names(members), processes: lab.processes(), nodes: names(nodes) },
       clocks: this.#clocks,
-      phases: phasesOf(faults, begun, ended),
-      failovers,
-      expectations,
-      violations,
-      verdict: doubt ? "unknown" : wrong ? "failed" : "passed",
+      violations: this.#violations,
+      ...resultOf({ ...seen, faults, violations: this.#violations, begun, ended }, experiment.expect),
     };
-    return { file, history, calls, events: this.#events, objects, metrics: this.#metrics };
+    return { file, ...seen, metrics: this.#metrics };
   }
-}
-
-/** `before`, one a fault (until it is undone or the next begins), `after`. */
-function phasesOf(faults: readonly DoneFault[], fromMs: number, toMs: number): Phase[] {
-  const during = faults.map(({ name, atMs, untilMs }, i): Phase => {
-    return { name, fromMs: atMs, toMs: Math.min(untilMs, faults[i + 1]?.atMs ?? toMs) };
-  });
-  const first = during[0]?.fromMs ?? toMs;
-  const last = during.at(-1)?.toMs ?? toMs;
-  return [{ name: "before", fromMs, toMs: first }, ...during, { name: "after", fromMs: last, toMs }];
-}
-
-/** One line a run, for people. */
-export function summaryOf({ history, calls, file }: Run): string {
-  const sent = requestsOf({ history, calls });
-  const sorted = latenciesOf(sent);
-  const ms = (p: number) => `${percentileOf(sorted, p)?.toFixed(1) ?? "-"} ms`;
-  const counts = `${sent.length} requests, ${sent.length - sorted.length} not answered, ${file.violations.length} violations`;
-  return `${counts}, p50 ${ms(0.5)}, p99 ${ms(0.99)}`;
 }
 
 const healthyWithinMs = 60_000;

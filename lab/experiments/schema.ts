@@ -85,66 +85,40 @@ export class ExperimentError extends Error {
   }
 }
 
-type Shape = { required?: true } & (
-  | { is: "text"; oneOf?: readonly string[] }
-  | { is: "integer" | "number"; min: number; max: number }
-  | { is: "duration" }
-  | { is: "any" }
-  | { is: "list"; of: Shape }
-  /** `others`: names that are not among the fields are kept as they are. */
-  | { is: "fields"; fields: Record<string, Shape>; others?: true }
-);
+/** A leaf as its kind and what is allowed; fields by name, with `!` those that are required, `*` whatever else is there. */
+type Shape = string | { [field: string]: Shape };
 
-const clients = (max: number): Shape => ({ is: "integer", min: 0, max });
-const rate: Shape = { is: "number", min: 0.1, max: 10_000 };
-const duration: Shape = { is: "duration" };
-const needed = <S extends Shape>(shape: S): S => ({ ...shape, required: true });
-const text: Shape = { is: "text" };
-const fields = (all: Record<string, Shape>): Shape => ({ is: "fields", fields: all });
-
-const injury: Record<string, Shape> = { fault: needed(text), for: duration };
+const rate = "number 0.1 10000";
+const clients = "integer 0 1000";
+const injury: Shape = { "fault!": "text", for: "duration", "*": "any" };
+const choice: Shape = { ...injury, weight: "number 0 1000" };
 const steps: Record<string, Shape> = {
-  fault: { is: "fields", fields: { at: needed(duration), ...injury }, others: true },
-  random: fields({
-    random: fields({ from: needed(duration), until: needed(duration), every: needed(duration) }),
-    choices: needed({
-      is: "list",
-      of: { is: "fields", fields: { ...injury, weight: { is: "number", min: 0, max: 1000 } }, others: true },
-    }),
-  }),
-  patch: fields({ at: needed(duration), patch: text, with: needed({ is: "fields", fields: {}, others: true }) }),
-  replace: fields({ at: needed(duration), replace: text }),
+  fault: { "at!": "duration", ...injury },
+  random: { random: { "from!": "duration", "until!": "duration", "every!": "duration" }, "choices!": "any" },
+  patch: { "at!": "duration", patch: "text", "with!": { "*": "any" } },
+  replace: { "at!": "duration", replace: "text" },
 };
 
-const experiment = fields({
-  description: needed(text),
-  cluster: fields({
-    members: { is: "integer", min: 1, max: 5 },
-    nodes: clients(199),
-    preset: { is: "text", oneOf: presetNames },
-    mode: { is: "text", oneOf: ["netns", "host"] },
-  }),
-  workload: needed(
-    fields({
-      store: fields({
-        ...Object.fromEntries(
-          ["writers", "readers", "transactions", "leases", "watchers"].map((name) => [name, clients(1000)]),
-        ),
-        rate,
-      }),
-      apply: text,
-      api: fields({ creates: rate, updates: rate, lists: rate, watches: clients(1000) }),
-      http: fields({ service: needed(text), rate: needed(rate) }),
-    }),
-  ),
-  schedule: { is: "list", of: { is: "any" } },
-  duration: needed(duration),
-  repetitions: { is: "integer", min: 1, max: 10_000 },
-  seed: { is: "integer", min: 0, max: 2 ** 32 - 1 },
-  expect: fields(
-    Object.fromEntries(Object.keys(expectationNames).map((name) => [name, { is: "number", min: 0, max: 1e9 }])),
-  ),
-});
+const experiment: Shape = {
+  "description!": "text",
+  cluster: {
+    members: "integer 1 5",
+    nodes: "integer 0 199",
+    preset: `word ${presetNames.join(" ")}`,
+    mode: "word netns host",
+  },
+  "workload!": {
+    store: { writers: clients, readers: clients, transactions: clients, leases: clients, watchers: clients, rate },
+    apply: "text",
+    api: { creates: rate, updates: rate, lists: rate, watches: clients },
+    http: { "service!": "text", "rate!": rate },
+  },
+  schedule: "any",
+  "duration!": "duration",
+  repetitions: "integer 1 10000",
+  seed: "integer 0 4294967295",
+  expect: Object.fromEntries(Object.keys(expectationNames).map((name) => [name, "number 0 1000000000"])),
+};
 
 /** `checkFault`: what is wrong with the parameters of a fault; each line begins with the name of the field. */
 export function parseExperiment(source: string, file: string, checkFault: (fault: Injury) => string[]): Experiment {
@@ -196,10 +170,12 @@ class Reader {
     };
     if ("fault" in step) check(step as FaultStep, node, path);
     if ("choices" in step) {
-      const choices = isMap(node) ? node.get("choices", true) : undefined;
-      const { choices: read, random } = step as RandomStep;
-      for (const [i, one] of read.entries())
-        check(one, isSeq(choices) ? (choices.items[i] as Node) : node, `${path}.choices[${i}]`);
+      const { random } = step as RandomStep;
+      const choices = (node as { get?: (key: string, keep: true) => unknown }).get!("choices", true);
+      const nodes = isSeq(choices) ? (choices.items as Node[]) : [];
+      const read = nodes.map((one, i) => this.read(one, choice, `${path}.choices[${i}]`) as Injury);
+      for (const [i, one] of read.entries()) if (one) check(one, nodes[i]!, `${path}.choices[${i}]`);
+      step.choices = read;
       if (random.every <= 0 || random.until <= random.from || read.length === 0)
         this.refuse(node.range[0], path, "must have choices, `every` above 0 and `until` after `from`");
     }
@@ -208,57 +184,45 @@ class Reader {
 
   read(node: Node | null | undefined, shape: Shape, path: string): unknown {
     const at = node?.range?.[0] ?? 0;
-    switch (shape.is) {
-      case "any":
-        return (node as ParsedNode | null)?.toJSON();
-      case "fields":
-        return isMap(node)
-          ? this.#fields(node.items as never, at, shape, path)
-          : this.refuse(at, path, "must be fields");
-      case "list":
-        if (!isSeq(node)) return this.refuse(at, path, "must be a list");
-        return node.items.map((item, i) => this.read(item as Node, shape.of, `${path}[${i}]`));
-    }
+    if (typeof shape === "object")
+      return isMap(node) ? this.#fields(node.items as never, at, shape, path) : this.refuse(at, path, "must be fields");
+    const [kind, ...words] = shape.split(" ");
+    if (kind === "any") return (node as ParsedNode | null)?.toJSON();
     const value = isScalar(node) ? node.value : undefined;
-    switch (shape.is) {
-      case "text":
-        if (typeof value !== "string") return this.refuse(at, path, "must be text");
-        if (shape.oneOf && !shape.oneOf.includes(value))
-          return this.refuse(at, path, `must be one of ${shape.oneOf.join(", ")}, not "${value}"`);
-        return value;
-      case "duration":
-        try {
-          return parseDuration("", String(value));
-        } catch {
-          return this.refuse(at, path, `must be a duration such as 500ms or 4s, not ${JSON.stringify(value)}`);
-        }
-      default: {
-        const { min, max, is } = shape;
-        const fits = typeof value === "number" && value >= min && value <= max;
-        if (fits && (is === "number" || Number.isInteger(value))) return value;
-        const what = is === "integer" ? "a whole number" : "a number";
-        return this.refuse(at, path, `must be ${what} from ${min} to ${max}, not ${JSON.stringify(value)}`);
+    const refuse = (what: string) => this.refuse(at, path, `must be ${what}, not ${JSON.stringify(value)}`);
+    if (kind === "text") return typeof value === "string" ? value : refuse("text");
+    if (kind === "word") return words.includes(String(value)) ? value : refuse(`one of ${words.join(", ")}`);
+    if (kind === "duration") {
+      try {
+        return parseDuration("", String(value));
+      } catch {
+        return refuse("a duration such as 500ms or 4s");
       }
     }
+    const [min, max] = words.map(Number) as [number, number];
+    const fits = typeof value === "number" && value >= min && value <= max;
+    if (fits && (kind === "number" || Number.isInteger(value))) return value;
+    return refuse(`${kind === "integer" ? "a whole number" : "a number"} from ${min} to ${max}`);
   }
 
   #fields(
     items: readonly { key: ParsedNode; value: ParsedNode | null }[],
     at: number,
-    { fields, others }: Extract<Shape, { is: "fields" }>,
+    shape: { [field: string]: Shape },
     path: string,
   ): Record<string, unknown> {
     const result: Record<string, unknown> = {};
+    const known = new Map(Object.entries(shape).map(([name, inner]) => [name.replace("!", ""), inner]));
     const full = (name: string) => (path === "" ? name : `${path}.${name}`);
     for (const { key, value } of items) {
       const name = String(isScalar(key) ? key.value : key);
-      const shape = fields[name] ?? (others ? ({ is: "any" } as const) : undefined);
-      if (shape === undefined)
-        this.refuse(key.range[0], full(name), `is not known; allowed: ${Object.keys(fields).join(", ")}`);
-      else result[name] = this.read(value, shape, full(name));
+      const inner = known.get(name) ?? shape["*"];
+      if (inner === undefined)
+        this.refuse(key.range[0], full(name), `is not known; allowed: ${[...known.keys()].join(", ")}`);
+      else result[name] = this.read(value, inner, full(name));
     }
-    for (const [name, { required }] of Object.entries(fields))
-      if (required && !(name in result)) this.refuse(at, full(name), "is required");
+    for (const name of Object.keys(shape))
+      if (name.endsWith("!") && !(name.slice(0, -1) in result)) this.refuse(at, full(name.slice(0, -1)), "is required");
     return result;
   }
 }

@@ -1,0 +1,59 @@
+import { expectationsOf, latenciesOf, percentileOf, requestsOf, type Sent } from "./expectations.ts";
+import { type DoneFault, failoversOf } from "./failovers.ts";
+import type { Run } from "./folder.ts";
+import type { Phase, RunFile, Violation } from "./run.ts";
+import type { Experiment } from "./schema.ts";
+
+/** Whatever a run saw, and its load from when to when. `faults` in the order of time. */
+type Seen = Pick<Run, "history" | "calls" | "events" | "objects"> & {
+  faults: readonly DoneFault[];
+  violations: Violation[];
+  begun: number;
+  ended: number;
+};
+
+/** What it comes to. */
+export function resultOf(
+  seen: Seen,
+  expect: Experiment["expect"],
+): Pick<RunFile, "phases" | "failovers" | "expectations" | "verdict"> {
+  const { history, calls, faults, violations, begun, ended } = seen;
+  const times = (sent: Sent[]) =>
+    sent.flatMap(({ outcome, returned }) => (outcome === "ok" ? [returned!] : [])).sort((a, b) => a - b);
+  const ofCalls = (kind: RegExp) =>
+    times(requestsOf({ history: [], calls: calls.filter((call) => kind.test(call.kind)) }));
+  const acks = {
+    store: times(requestsOf({ history, calls: [] }).filter(({ write }) => write)),
+    api: ofCalls(/^(create|update|delete) /),
+    http: ofCalls(/^http /),
+  };
+  const answers = calls.flatMap(({ answeredBy, returned }) =>
+    answeredBy ? [{ atMs: returned!, by: answeredBy }] : [],
+  );
+  answers.sort((a, b) => a.atMs - b.atMs);
+  const failovers = failoversOf({ ...seen, acks, answers, endMs: ended });
+  const expectations = expectationsOf(expect, { ...seen, failovers, durationMs: ended - begun });
+  const doubt = violations.some(({ message }) => /^linearizability: unknown|^no verdict/.test(message));
+  const wrong = violations.length > 0 || expectations.some(({ met }) => !met);
+  const verdict = doubt ? "unknown" : wrong ? "failed" : "passed";
+  return { phases: phasesOf(faults, begun, ended), failovers, expectations, verdict };
+}
+
+/** `before`, one a fault (until it is undone or the next begins), `after`. */
+function phasesOf(faults: readonly DoneFault[], fromMs: number, toMs: number): Phase[] {
+  const during = faults.map(({ name, atMs, untilMs }, i): Phase => {
+    return { name, fromMs: atMs, toMs: Math.min(untilMs, faults[i + 1]?.atMs ?? toMs) };
+  });
+  const first = during[0]?.fromMs ?? toMs;
+  const last = during.at(-1)?.toMs ?? toMs;
+  return [{ name: "before", fromMs, toMs: first }, ...during, { name: "after", fromMs: last, toMs }];
+}
+
+/** One line a run, for people. */
+export function summaryOf({ history, calls, file }: Run): string {
+  const sent = requestsOf({ history, calls });
+  const sorted = latenciesOf(sent);
+  const ms = (p: number) => `${percentileOf(sorted, p)?.toFixed(1) ?? "-"} ms`;
+  const counts = `${sent.length} requests, ${sent.length - sorted.length} not answered, ${file.violations.length} violations`;
+  return `${counts}, p50 ${ms(0.5)}, p99 ${ms(0.99)}`;
+}
