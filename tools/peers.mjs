@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 /** Everything of ours runs with the project as the working directory. */
 const cache = resolve(".cache/peers");
 
-/** What a test asks for -> the Debian package that has it, and where. Libraries come from the `libraries` packages. */
+/** What a test asks for -> the Debian package that has it, and where. Python packages need `libraries`, too. */
 export const peers = {
   kubectl: { package: "kubernetes-client", path: "usr/bin/kubectl" },
   etcdctl: { package: "etcd-client", path: "usr/bin/etcdctl" },
@@ -21,9 +21,7 @@ export const peers = {
       ...["certifi", "dateutil", "google-auth", "requests", "requests-oauthlib", "oauthlib", "six", "urllib3", "yaml"],
       ...["websocket", "cachetools", "pyasn1", "pyasn1-modules", "rsa", "charset-normalizer", "idna", "chardet"],
     ].map((name) => `python3-${name}`),
-    python: true,
   },
-  h2load: { package: "nghttp2-client", path: "usr/bin/h2load", libraries: ["libnghttp2-14", "libev4", "libjemalloc2"] },
 };
 
 /** Fetches what is missing; returns the names that cannot be had, with the reason. */
@@ -33,8 +31,9 @@ export function fetchPeers() {
     try {
       for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg);
       if (!existsSync(join(cache, peer.package, peer.path))) throw new Error(`${peer.path} is not in ${peer.package}`);
-      if (peer.python) execFileSync("python3", ["--version"], { stdio: "pipe" });
-      if (peer.libraries) writeWrapper(name, peer);
+      if (!peer.libraries) continue;
+      execFileSync("python3", ["--version"], { stdio: "pipe" });
+      writeWrapper(name, peer);
     } catch (error) {
       missing[name] = reason(error);
     }
@@ -80,13 +79,11 @@ function ownLists() {
   return ["-o", `Dir::State::Lists=${state}/lists`, "-o", `Dir::Cache=${state}/cache`];
 }
 
-/** The program with its libraries beside it, whatever the machine has; for Python packages, python3 that finds them. */
+/** python3 that finds the packages, whatever the machine has. */
 function writeWrapper(name, peer) {
-  const within = (path) => peer.libraries.map((pkg) => `$here/${pkg}/${path}`).join(":");
-  const start = peer.python
-    ? `PYTHONPATH="$here/${peer.package}/${python}:${within(python)}" exec python3 "$@"`
-    : `LD_LIBRARY_PATH="${within("usr/lib/x86_64-linux-gnu")}" exec "$here/${peer.package}/${peer.path}" "$@"`;
-  writeFileSync(join(cache, name), `#!/bin/sh\nhere=$(dirname "$0")\n${start}\n`, { mode: 0o755 });
+  const path = [peer.package, ...peer.libraries].map((pkg) => `$here/${pkg}/${python}`).join(":");
+  const text = `#!/bin/sh\nhere=$(dirname "$0")\nPYTHONPATH="${path}" exec python3 "$@"\n`;
+  writeFileSync(join(cache, name), text, { mode: 0o755 });
 }
 
 const python = "usr/lib/python3/dist-packages";

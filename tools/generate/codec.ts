@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import protobuf from "protobufjs";
 
 /**
@@ -13,27 +14,24 @@ const sources = [
 
 export function generateCodecs(): Map<string, string> {
   const root = new protobuf.Root();
-  const owner = new Map<string, string>();
-  const parsed = sources.map((path) => {
+  const modules = sources.map((path): Module => {
     const text = readFileSync(path, "utf8");
-    const result = protobuf.parse(text, root, { keepCase: true });
-    return {
-      file: `${path
-        .split("/")
-        .pop()!
-        .replace(/\.proto$/, "")}.ts`,
-      pkg: result.package!,
-      proto2: text.includes('syntax = "proto2"'),
-    };
+    const pkg = protobuf.parse(text, root, { keepCase: true }).package!;
+    return { file: `${basename(path, ".proto")}.ts`, pkg, proto2: text.includes('syntax = "proto2"') };
   });
   root.resolveAll();
-  const files = new Map<string, string>();
-  for (const { file, pkg } of parsed)
-    collect(root.lookup(pkg) as protobuf.Namespace, (type) => owner.set(type.fullName, file));
-  for (const { file, pkg, proto2 } of parsed) {
-    files.set(file, new ModuleWriter(file, pkg, proto2, owner).render(root.lookup(pkg) as protobuf.Namespace));
-  }
-  return files;
+  const namespaceOf = ({ pkg }: Module) => root.lookup(pkg) as protobuf.Namespace;
+  const owner = new Map<string, string>();
+  for (const module of modules) collect(namespaceOf(module), (type) => owner.set(type.fullName, module.file));
+  return new Map(
+    modules.map((module) => [module.file, new ModuleWriter(module, owner).render(namespaceOf(module))] as const),
+  );
+}
+
+interface Module {
+  file: string;
+  pkg: string;
+  proto2: boolean;
 }
 
 function collect(namespace: protobuf.NamespaceBase, visit: (type: protobuf.Type | protobuf.Enum) => void): void {
@@ -63,15 +61,11 @@ class ModuleWriter {
   readonly #imports = new Map<string, Set<string>>();
   readonly #wire = new Set<string>(["MessageCodec", "Reader", "Writer"]);
   readonly #lines: string[] = [];
-  readonly #file: string;
-  readonly #pkg: string;
-  readonly #proto2: boolean;
+  readonly #module: Module;
   readonly #owner: Map<string, string>;
 
-  constructor(file: string, pkg: string, proto2: boolean, owner: Map<string, string>) {
-    this.#file = file;
-    this.#pkg = pkg;
-    this.#proto2 = proto2;
+  constructor(module: Module, owner: Map<string, string>) {
+    this.#module = module;
     this.#owner = owner;
   }
 
@@ -93,7 +87,7 @@ class ModuleWriter {
   #name(type: protobuf.ReflectionObject): string {
     const name = type.fullName.slice(`.${this.#packageOf(type)}.`.length).replaceAll(".", "_");
     const file = this.#owner.get(type.fullName)!;
-    if (file === this.#file) return name;
+    if (file === this.#module.file) return name;
     if (!this.#imports.has(file)) this.#imports.set(file, new Set());
     this.#imports.get(file)!.add(name);
     return name;
@@ -101,7 +95,7 @@ class ModuleWriter {
 
   #packageOf(type: protobuf.ReflectionObject): string {
     const file = this.#owner.get(type.fullName)!;
-    return file === this.#file ? this.#pkg : file.replace(/\.ts$/, "");
+    return file === this.#module.file ? this.#module.pkg : file.replace(/\.ts$/, "");
   }
 
   #enum(type: protobuf.Enum): void {
@@ -123,55 +117,31 @@ class ModuleWriter {
       "}",
       "",
     );
-    this.#lines.push(`export const ${name}: MessageCodec<${name}> = {`);
-    this.#lines.push(`  encode: (m) => ${name}.write(m, Writer.create()).finish(),`);
+    const indent = (depth: number) => (line: string) => " ".repeat(depth) + line;
+    const shown = fields.filter((f) => !sparse || f.zero !== "undefined");
     this.#lines.push(
-      `  decode(bytes) {`,
-      `    const r = Reader.create(bytes);`,
-      `    return ${name}.read(r, r.len);`,
-      `  },`,
-    );
-    this.#lines.push(
+      `export const ${name}: MessageCodec<${name}> = {`,
+      `  encode: (m) => ${name}.write(m, Writer.create()).finish(),`,
+      ...["  decode(bytes) {", "    const r = Reader.create(bytes);", `    return ${name}.read(r, r.len);`, "  },"],
       `  write(${fields.length ? "m" : "_m"}, w) {`,
       ...(encoded ? ["    if (m.encoded !== undefined) return w.raw(m.encoded);"] : []),
-      ...fields.flatMap((f) => f.write.map((l) => `    ${l}`)),
-      "    return w;",
-      "  },",
-    );
-    this.#lines.push(
-      "  read(r, end) {",
-      sparse ? "    const m = {" : `    const m: ${name} = {`,
-      ...fields.filter((f) => !sparse || f.zero !== "undefined").map((f) => `      ${f.name}: ${f.zero},`),
+      ...fields.flatMap((f) => f.write.map(indent(4))),
+      ...["    return w;", "  },"],
+      ...["  read(r, end) {", sparse ? "    const m = {" : `    const m: ${name} = {`],
+      ...shown.map((f) => `      ${f.name}: ${f.zero},`),
       sparse ? `    } as ${name};` : "    };",
-    );
-    this.#lines.push("    while (r.pos < end) {", "      const tag = r.uint32();", "      switch (tag >>> 3) {");
-    for (const f of fields)
-      this.#lines.push(`        case ${f.id}:`, ...f.read.map((l) => `          ${l}`), "          break;");
-    this.#lines.push(
-      "        default:",
-      "          r.skipType(tag & 7);",
-      "      }",
-      "    }",
-      "    return m;",
-      "  },",
-      "};",
-      "",
+      ...["    while (r.pos < end) {", "      const tag = r.uint32();", "      switch (tag >>> 3) {"],
+      ...fields.flatMap((f) => [`        case ${f.id}:`, ...[...f.read, "break;"].map(indent(10))]),
+      ...["        default:", "          r.skipType(tag & 7);", "      }", "    }", "    return m;", "  },", "};", ""],
     );
   }
 
-  #field(field: protobuf.Field): {
-    name: string;
-    id: number;
-    type: string;
-    zero: string;
-    write: string[];
-    read: string[];
-  } {
+  #field(field: protobuf.Field) {
     const name = camelCase(field.name);
     const at = `m.${name}`;
     const id = field.id;
     if (field instanceof protobuf.MapField) {
-      const value = this.#value(field, `value`, "r");
+      const value = this.#value(field, "value");
       return {
         name,
         id,
@@ -201,9 +171,9 @@ class ModuleWriter {
       };
     }
     if (field.repeated) {
-      const value = this.#value(field, "value", "r");
+      const value = this.#value(field, "value");
       const packable = value.wire !== 2;
-      const packed = packable && !this.#proto2;
+      const packed = packable && !this.#module.proto2;
       const write = packed
         ? [
             `if (${at}?.length) {`,
@@ -223,31 +193,25 @@ class ModuleWriter {
         : [`${at}.push(${value.read});`];
       return { name, id, type: `${value.ts}[]`, zero: "[]", write, read };
     }
-    const value = this.#value(field, at, "r");
+    const value = this.#value(field, at);
     const optional = value.message || field.partOf !== null;
-    const present = optional
-      ? `${at} !== undefined`
-      : this.#proto2 && value.ts !== "Uint8Array"
-        ? ""
-        : value.ts === "Uint8Array"
-          ? `${at}?.length`
-          : at;
-    const write =
-      present === ""
-        ? [value.writeTagged(id).replaceAll(at, `(${at} ?? ${value.zero})`)]
-        : [`if (${present}) ${value.writeTagged(id)}`];
+    const bytes = value.ts === "Uint8Array";
+    const tagged = value.writeTagged(id);
+    const always = !optional && this.#module.proto2 && !bytes;
+    const present = optional ? `${at} !== undefined` : bytes ? `${at}?.length` : at;
+    const write = always ? tagged.replaceAll(at, `(${at} ?? ${value.zero})`) : `if (${present}) ${tagged}`;
     return {
       name,
       id,
       type: optional ? `${value.ts} | undefined` : value.ts,
       zero: optional ? "undefined" : value.zero,
-      write,
+      write: [write],
       read: [`${at} = ${value.read};`],
     };
   }
 
   /** How one value of the field's type is typed, zeroed, written from `expr` and read. */
-  #value(field: protobuf.Field, expr: string, reader: string) {
+  #value(field: protobuf.Field, expr: string) {
     const type = field.resolvedType;
     if (type instanceof protobuf.Type) {
       const name = this.#name(type);
@@ -256,7 +220,7 @@ class ModuleWriter {
         zero: `${name}.decode(empty)`,
         wire: 2 as const,
         message: true,
-        read: `${name}.read(${reader}, ${reader}.uint32() + ${reader}.pos)`,
+        read: `${name}.read(r, r.uint32() + r.pos)`,
         writeBare: "",
         writeTagged: (id: number) => `${name}.write(${expr}, w.uint32(${(id << 3) | 2}).fork()).ldelim();`,
       };
@@ -266,11 +230,11 @@ class ModuleWriter {
     const call = type instanceof protobuf.Enum ? "int32" : field.type;
     const wide = field.getOption("(kubelab.bigint)") === true;
     if (scalar.zero === "empty") this.#wire.add("empty");
-    let read = `${reader}.${call}()`;
+    let read = `r.${call}()`;
     if (call === "int64" || call === "uint64") {
       const fn = `read${wide ? "Big" : ""}${call === "int64" ? "Int64" : "Uint64"}`;
       this.#wire.add(fn);
-      read = `${fn}(${reader})`;
+      read = `${fn}(r)`;
     }
     return {
       ts: wide ? "bigint" : scalar.ts,
@@ -293,7 +257,7 @@ class ModuleWriter {
       const response = this.#name(method.resolvedResponseType!);
       this.#lines.push(
         `  ${method.name}: {`,
-        `    path: "/${this.#pkg}.${name}/${method.name}",`,
+        `    path: "/${this.#module.pkg}.${name}/${method.name}",`,
         `    kind: "${kindOf(method)}",`,
         `    request: ${request},`,
         `    response: ${response},`,

@@ -27,12 +27,8 @@ export function generateGateway(): string {
       if (resolvedType instanceof protobuf.Enum) enums.set(nameOf(resolvedType), JSON.stringify(resolvedType.values));
       const kind = resolvedType instanceof protobuf.Type ? "message" : resolvedType ? "enum" : field.type;
       const wide = field.getOption("(kubelab.bigint)") === true;
-      const row = {
-        name: field.name,
-        key: camelCase(field.name),
-        kind,
-        type: resolvedType ? nameOf(resolvedType) : undefined,
-      };
+      const type = resolvedType ? nameOf(resolvedType) : undefined;
+      const row = { name: field.name, key: camelCase(field.name), kind, type };
       return `    ${JSON.stringify({ ...row, ...(field.repeated && { repeated: true }), ...(wide && { wide }) })},`;
     });
     messages.set(name, fields.join("\n"));
