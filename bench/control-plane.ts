@@ -1,28 +1,19 @@
-import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
+import https from "node:https";
 import { join } from "node:path";
-import { sleep, systemClock } from "../base/clock.ts";
 import { createGrpcClient } from "../client/grpc-client.ts";
 import { writeLabCerts } from "../pki/lab-certs.ts";
-import { ClientConnection } from "./load/connection.ts";
 import type { Rest } from "./load/job.ts";
-import {
-  dropFolder,
-  endProcess,
-  freePorts,
-  freshFolder,
-  hasEnded,
-  logTail,
-  startProcess,
-  type Usage,
-  usageOf,
-} from "./process.ts";
+import { Child, dropFolder, freePorts, freshFolder, type Usage, until } from "./process.ts";
 
 export type Component = "controller-manager" | "scheduler" | "proxy" | "hollow";
 
 /** Loopback addresses that no lab has (deploy/lab/addresses.ts), so that a proxy needs no rights; Pods are never dialled. */
 const serviceCidr = "127.200.0.0/16";
 const clusterCidr = "10.0.0.0/10";
+const proxyFlags = ["--mode=host", "--node-name=bench", "--node-ip=127.0.0.1"];
 
 /** One apiserver over TLS before members that speak without, and what else is asked for; a process each, on 127.0.0.1. */
 export class ControlPlane {
@@ -31,7 +22,7 @@ export class ControlPlane {
   readonly tls: Rest["tls"];
   readonly #grpcTarget: string;
   readonly #dir: string;
-  readonly #children = new Map<Component | "apiserver", ChildProcess>();
+  readonly #children = new Map<Component | "apiserver", Child>();
 
   static async start(etcd: readonly string[], signal: AbortSignal, profileDir = ""): Promise<ControlPlane> {
     const dir = freshFolder("control-plane");
@@ -41,7 +32,7 @@ export class ControlPlane {
     const plane = new ControlPlane(dir, ports);
     try {
       plane.#startApiserver(etcd, ports, profileDir);
-      await plane.#ready(signal);
+      await until("readiness of the apiserver", { limitMs: 30_000, everyMs: 50, signal }, () => plane.#isReady());
       return plane;
     } catch (error) {
       await plane.stop();
@@ -79,16 +70,13 @@ export class ControlPlane {
   /** Something that talks to the apiserver. */
   async startComponent(name: Component, ...flags: string[]): Promise<void> {
     const [port] = await freePorts(1);
-    const who = { proxy: "nodes/bench-proxy", hollow: "admin", "controller-manager": "", scheduler: "" }[name] || name;
+    const who = name === "proxy" ? "nodes/bench-proxy" : name === "hollow" ? "admin" : name;
     const file = (path: string) => join(this.#dir, path);
     const leading = [`--secure-port=${port}`, "--leader-elect=false"];
     const own: Record<Component, string[]> = {
       "controller-manager": [...leading, `--cluster-cidr=${clusterCidr}`],
       scheduler: leading,
-      proxy: [
-        ...["--mode=host", "--node-name=bench", "--node-ip=127.0.0.1", `--healthz-port=${port}`],
-        `--service-cluster-ip-range=${serviceCidr}`,
-      ],
+      proxy: [...proxyFlags, `--healthz-port=${port}`, `--service-cluster-ip-range=${serviceCidr}`],
       hollow: [],
     };
     this.#start(name, [
@@ -101,61 +89,35 @@ export class ControlPlane {
   }
 
   #start(name: Component | "apiserver", command: string[]): void {
-    this.#children.set(name, startProcess(command, join(this.#dir, `${name}.log`)));
+    this.#children.set(name, new Child(command, join(this.#dir, `${name}.log`)));
   }
 
   usage(name: Component | "apiserver" = "apiserver"): Usage {
-    this.check();
-    return usageOf(this.#children.get(name)!.pid!);
+    return this.#children.get(name)!.usage();
   }
 
-  /** Throws with the log's end when a process has ended by itself. */
+  /** Throws when a process has ended by itself. */
   check(): void {
-    for (const [name, child] of this.#children)
-      if (hasEnded(child)) throw new Error(`${name} has ended:\n${logTail(join(this.#dir, `${name}.log`))}`);
+    for (const child of this.#children.values()) child.check();
   }
 
   /** The API over gRPC as our own components use it, as the administrator. */
   client(): ReturnType<typeof createGrpcClient> {
-    const [ca, cert, key] = [this.tls.ca, this.tls.cert, this.tls.key].map((pem) => Buffer.from(pem));
-    return createGrpcClient({ servers: [this.#grpcTarget], tls: { ca: ca!, cert: cert!, key: key! } });
-  }
-
-  /** Resolves with the answer's body; rejects for what is no success. */
-  async call(method: string, path: string, body?: object): Promise<string> {
-    const [host, port] = this.target.split(":");
-    const rest = { method, contentType: "application/json", tls: this.tls };
-    const connection = await ClientConnection.connect(host!, Number(port), rest);
-    try {
-      return await new Promise((resolve, reject) => {
-        const chunks: Buffer[] = [];
-        connection.unary(path, Buffer.from(body === undefined ? "" : JSON.stringify(body)), {
-          onData: (payload) => chunks.push(Buffer.from(payload)),
-          onEnd: (code, text) =>
-            code === 0
-              ? resolve(Buffer.concat(chunks).toString("utf8"))
-              : reject(new Error(`${method} ${path}: ${text}`)),
-        });
-        connection.flush();
-      });
-    } finally {
-      connection.close();
-    }
+    const { ca, cert, key } = this.tls;
+    const tls = { ca: Buffer.from(ca), cert: Buffer.from(cert), key: Buffer.from(key) };
+    return createGrpcClient({ servers: [this.#grpcTarget], tls });
   }
 
   async stop(): Promise<void> {
-    await Promise.all([...this.#children.values()].map((child) => endProcess(child, "SIGTERM")));
+    await Promise.all([...this.#children.values()].map((child) => child.end("SIGTERM")));
     dropFolder(this.#dir);
   }
 
-  async #ready(signal: AbortSignal): Promise<void> {
-    const deadline = systemClock.monotonic() + 30_000;
-    while ((await this.call("GET", "/readyz").catch(() => "")) !== "ok") {
-      signal.throwIfAborted();
-      this.check();
-      if (systemClock.monotonic() > deadline)
-        throw new Error(`the apiserver is not ready:\n${logTail(join(this.#dir, "apiserver.log"))}`);
-      await sleep(systemClock, 100, signal);
-    }
+  async #isReady(): Promise<boolean> {
+    this.check();
+    const request = https.get(`https://${this.target}/readyz`, { ...this.tls, agent: false });
+    const [response] = (await once(request, "response").catch(() => [])) as [IncomingMessage?];
+    response?.resume();
+    return response?.statusCode === 200;
   }
 }

@@ -1,4 +1,5 @@
-import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { closeSync, fdatasyncSync, ftruncateSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
@@ -29,7 +30,7 @@ export function describeMachine(): Machine {
     memoryGb: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     node: process.version,
-    filesystem: filesystemOf(scratch),
+    filesystem: execFileSync("stat", ["-f", "-c", "%T", scratch], { encoding: "utf8" }).trim(),
     load: loadavg()[0]!,
     fdatasyncP50: percentile(syncs, 0.5),
     fdatasyncP99: percentile(syncs, 0.99),
@@ -61,14 +62,4 @@ function probeDisk(count: number): number[] {
     closeSync(fd);
     rmSync(file);
   }
-}
-
-/** The type of the mount with the longest path that holds `path`. */
-function filesystemOf(path: string): string {
-  const mounts = readFileSync("/proc/self/mounts", "utf8")
-    .split("\n")
-    .map((line) => line.split(" "));
-  const holding = mounts.filter(([, at]) => at !== undefined && (`${path}/`.startsWith(`${at}/`) || at === "/"));
-  holding.sort((a, b) => b[1]!.length - a[1]!.length);
-  return holding[0]?.[2] ?? "unknown";
 }

@@ -1,25 +1,14 @@
-import { type ChildProcess, execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import { GrpcClient } from "../net/grpc-client.ts";
 import { KVService, MaintenanceService } from "../proto/generated/etcdserverpb.ts";
 import { peer } from "../tools/peers.ts";
-import {
-  dropFolder,
-  endProcess,
-  freePorts,
-  freshFolder,
-  hasEnded,
-  logTail,
-  startProcess,
-  type Usage,
-  usageOf,
-} from "./process.ts";
+import { Child, dropFolder, freePorts, freshFolder, type Usage, until } from "./process.ts";
 import { PeerRelays } from "./relay.ts";
 
-export { freePorts, scratch } from "./process.ts";
+export { freePorts } from "./process.ts";
 
 /** A store that is measured: members as processes on 127.0.0.1, the same flags for ours and for etcd. */
 export interface Store {
@@ -36,6 +25,7 @@ export interface Timers {
   electionMs: number;
 }
 
+const ourProgram = "dist/etcd-raft.mjs";
 export const defaultTimers: Timers = { heartbeatMs: 100, electionMs: 1000 };
 
 /** Said of both stores, so that neither works with another's tuning. */
@@ -43,23 +33,9 @@ export const commonFlags = ["--snapshot-count=100000", `--quota-backend-bytes=${
 
 export function ourStore(timers: Timers): Store {
   const { version } = JSON.parse(readFileSync("package.json", "utf8")) as { version: string };
-  const commit = git("rev-parse", "--short", "HEAD");
-  const changed =
-    commit !== undefined && git("status", "--porcelain", "--", "etcd-raft", "net", "base", "proto") !== "";
-  return {
-    name: "ours",
-    version: `etcd-raft ${version}${commit ? ` at ${commit}${changed ? " and changes" : ""}` : ""}`,
-    command: [process.execPath, "dist/etcd-raft.mjs"],
-    timers,
-  };
-}
-
-function git(...args: string[]): string | undefined {
-  try {
-    return execFileSync("git", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
-  } catch {
-    return undefined; // unpacked without its history
-  }
+  const git = spawnSync("git", ["describe", "--always", "--dirty"], { encoding: "utf8" }); // fails without its history
+  const commit = git.status === 0 ? ` at ${git.stdout.trim()}` : "";
+  return { name: "ours", version: `etcd-raft ${version}${commit}`, command: [process.execPath, ourProgram], timers };
 }
 
 /** Undefined where this machine has no etcd. */
@@ -80,8 +56,6 @@ export function storesFor(only: string, timers: Timers): Store[] {
 }
 
 export interface StartOptions {
-  /** Kept when the cluster stops, and started from when it is there; without it a fresh one that is removed. */
-  dir?: string;
   /** Put a relay before each peer port, so that a member can be cut off. */
   relays?: boolean;
   /** Three unless told. */
@@ -99,11 +73,15 @@ export class Cluster {
   /** Holds the members' folders `m0`, `m1`, ... and their logs. */
   readonly dir: string;
   readonly #signal: AbortSignal;
-  readonly #children: (ChildProcess | undefined)[] = [];
+  readonly #children: (Child | undefined)[] = [];
 
   /** Starts all members and waits for a leader that all of them know. */
   static async start(store: Store, options: StartOptions): Promise<Cluster> {
-    const cluster = await Cluster.prepare(store, options);
+    const { members = 3 } = options;
+    const ports = await freePorts(3 * members);
+    const [peers, relayPorts] = [ports.slice(members, 2 * members), ports.slice(2 * members)];
+    const relays = options.relays ? await PeerRelays.start(relayPorts, peers) : undefined;
+    const cluster = new Cluster(store, options.signal, ports, relays);
     try {
       for (const i of cluster.targets.keys()) cluster.startMember(i);
       await cluster.leader();
@@ -114,24 +92,15 @@ export class Cluster {
     }
   }
 
-  /** All but the processes. */
-  static async prepare(store: Store, options: StartOptions): Promise<Cluster> {
-    const { dir, members = 3 } = options;
-    const ports = await portsFor(dir, members);
-    const [peers, relayPorts] = [ports.slice(members, 2 * members), ports.slice(2 * members)];
-    const relays = options.relays ? await PeerRelays.start(relayPorts, peers) : undefined;
-    return new Cluster(store, options, ports, relays);
-  }
-
-  private constructor(store: Store, options: StartOptions, ports: number[], relays: PeerRelays | undefined) {
+  private constructor(store: Store, signal: AbortSignal, ports: number[], relays: PeerRelays | undefined) {
     this.store = store;
     this.relays = relays;
-    this.#signal = options.signal;
+    this.#signal = signal;
     const count = ports.length / 3;
     this.targets = ports.slice(0, count).map((port) => `127.0.0.1:${port}`);
     this.#peerPorts = ports.slice(count);
     this.#clients = this.targets.map((target) => new GrpcClient(target));
-    this.dir = options.dir ?? freshFolder(`run-${store.name}`);
+    this.dir = freshFolder(`run-${store.name}`);
   }
 
   startMember(i: number): void {
@@ -151,9 +120,9 @@ export class Cluster {
       `--election-timeout=${timers.electionMs}`,
       ...commonFlags,
     ];
-    const child = startProcess([...command, ...flags], this.logFile(i));
+    const child = new Child([...command, ...flags], join(this.dir, `m${i}.log`));
     this.#children[i] = child;
-    this.relays?.setMember(i, child.pid!);
+    this.relays?.setMember(i, child.pid);
   }
 
   client(i: number): GrpcClient {
@@ -164,29 +133,20 @@ export class Cluster {
     return this.#children[i] !== undefined;
   }
 
-  /** The index of the leader that all running members name. */
-  async leader(timeoutMs = 30_000): Promise<number> {
-    const deadline = systemClock.monotonic() + timeoutMs;
-    for (;;) {
-      this.#signal.throwIfAborted();
-      const states = await Promise.allSettled(
-        this.#clients.map((client) => client.unary(MaintenanceService.Status, {}, { timeoutMs: 1000 })),
+  /** The index of the leader that all members name. */
+  async leader(limitMs = 30_000): Promise<number> {
+    let found = -1;
+    await until(`${this.store.name}: a leader`, { limitMs, everyMs: 50, signal: this.#signal }, async () => {
+      const asked = this.#clients.map((client) => client.unary(MaintenanceService.Status, {}, { timeoutMs: 1000 }));
+      const states = (await Promise.allSettled(asked)).map((one) =>
+        one.status === "fulfilled" ? one.value : undefined,
       );
-      const leader = states.findIndex(
-        (state) =>
-          state.status === "fulfilled" &&
-          state.value.leader !== 0n &&
-          state.value.leader === state.value.header?.memberId,
-      );
-      const named = states.map((state) => (state.status === "fulfilled" ? state.value.leader : 0n));
-      if (leader >= 0 && named.every((id) => id === named[leader])) return leader;
-      const dead = this.#children.findIndex((child) => child && hasEnded(child));
-      if (dead >= 0) throw new Error(`${this.store.name} member ${dead} has ended:\n${logTail(this.logFile(dead))}`);
-      if (systemClock.monotonic() > deadline) {
-        throw new Error(`${this.store.name}: no leader within ${timeoutMs} ms:\n${logTail(this.logFile(0))}`);
-      }
-      await sleep(systemClock, 50, this.#signal);
-    }
+      const named = states[0]?.leader ?? 0n;
+      found = states.findIndex((state) => state?.header?.memberId === named);
+      for (const child of this.#children) child?.check();
+      return named !== 0n && found >= 0 && states.every((state) => state?.leader === named);
+    });
+    return found;
   }
 
   /** Of the store, by a linearizable read: counts the writes that really happened. */
@@ -200,17 +160,12 @@ export class Cluster {
   }
 
   async end(i: number, name: NodeJS.Signals): Promise<void> {
-    const child = this.#children[i];
-    if (child !== undefined) await endProcess(child, name);
+    await this.#children[i]?.end(name);
     this.#children[i] = undefined;
   }
 
   usage(): Usage[] {
-    return this.#children.flatMap((child) => (child ? [usageOf(child.pid!)] : []));
-  }
-
-  logFile(i: number): string {
-    return join(this.dir, `m${i}.log`);
+    return this.#children.flatMap((child) => (child ? [child.usage()] : []));
   }
 
   async stop(name: NodeJS.Signals = "SIGKILL"): Promise<void> {
@@ -219,15 +174,4 @@ export class Cluster {
     this.relays?.close();
     dropFolder(this.dir);
   }
-}
-
-/** A folder that is kept knows its members' addresses, so it keeps their ports, too. */
-async function portsFor(dir: string | undefined, members: number): Promise<number[]> {
-  if (dir === undefined) return freePorts(3 * members);
-  const file = join(dir, "ports.json");
-  if (existsSync(file)) return JSON.parse(readFileSync(file, "utf8")) as number[];
-  const ports = await freePorts(3 * members);
-  mkdirSync(dir, { recursive: true });
-  writeFileSync(file, JSON.stringify(ports));
-  return ports;
 }

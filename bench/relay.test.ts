@@ -42,7 +42,7 @@ test("bytes pass; nothing passes from or to who is cut off, and all of it comes 
   beside.write("x");
   await once(beside, "data");
   assert.deepEqual(echoed, ["a"]);
-  relays.heal();
+  relays.cutOff();
   await once(socket, "data");
   assert.deepEqual(echoed, ["a", "b"]);
   beside.destroy();

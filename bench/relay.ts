@@ -48,22 +48,15 @@ export class PeerRelays {
     this.#pids[i] = pid;
   }
 
-  cutOff(member: number): void {
+  /** Without a member: heals. */
+  cutOff(member?: number): void {
     this.#cut = member;
-    for (const link of this.#links) this.#apply(link);
-  }
-
-  heal(): void {
-    this.#cut = undefined;
     for (const link of this.#links) this.#apply(link);
   }
 
   close(): void {
     for (const server of this.#servers) server.close();
-    for (const { inbound, outbound } of this.#links) {
-      inbound.destroy();
-      outbound.destroy();
-    }
+    for (const { inbound } of this.#links) inbound.destroy(); // the other end follows
   }
 
   #accept(inbound: net.Socket, to: number): void {
@@ -102,11 +95,10 @@ export class PeerRelays {
 /** Whether the process has the end `localPort` of the TCP connection over 127.0.0.1 to `remotePort`. */
 export function ownsSocket(pid: number, localPort: number, remotePort: number): boolean {
   const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, "0");
-  const row = readFileSync("/proc/net/tcp", "utf8")
-    .split("\n")
-    .map((line) => line.trim().split(/\s+/))
-    .find(([, local, remote]) => local?.endsWith(`:${hex(localPort)}`) && remote?.endsWith(`:${hex(remotePort)}`));
-  const inode = row?.[9];
+  const row = new RegExp(`:${hex(localPort)} [0-9A-F]+:${hex(remotePort)} .*`).exec(
+    readFileSync("/proc/net/tcp", "utf8"),
+  );
+  const inode = row?.[0].split(/\s+/)[8];
   if (inode === undefined) return false;
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => {

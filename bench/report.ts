@@ -29,11 +29,10 @@ const many = 10;
 const plain = ["rate", "time", "value"];
 
 export function tables(results: Results, { sections, limits = {} }: Layout): string[] {
-  const names = results.stores.map(({ name }) => name);
   const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
   const lines = [`A cell is the median (least to most); from ${many} values on with the 95th percentile (p95).`, ""];
   for (const { title, keep } of sections) {
-    const rows = rowsOf(results, keep);
+    const { names, rows } = rowsOf(results, keep);
     if (rows.length === 0) continue;
     const asked = rows.some(({ key }) => limits[key] !== undefined);
     const extra = (ratio: string, limit: string) => [...(names.length === 2 ? [ratio] : []), ...(asked ? [limit] : [])];
@@ -50,12 +49,11 @@ export function tables(results: Results, { sections, limits = {} }: Layout): str
 }
 
 export function charts(results: Results, { sections, limits = {} }: Layout): string {
-  const names = results.stores.map(({ name }) => name);
   const versions = new Set(results.stores.map(({ version }) => version));
   const subtitle = [...versions, `${results.machine.cores} cores`, results.stores[0]?.tls].join(" | ");
   const drawn = sections.flatMap(({ title, keep, over }): (Chart | Curve)[] =>
     unique(results.series.filter(keep).map(({ unit }) => unit)).map((unit) => {
-      const rows = rowsOf(results, (one) => keep(one) && one.unit === unit);
+      const { names, rows } = rowsOf(results, (one) => keep(one) && one.unit === unit);
       const better = rows[0]!.any.better === "higher" ? "more" : "less";
       const head = { title: `${title}, ${unit} (${better} is better)`, subtitle, unit };
       if (over !== undefined) return { ...head, over, lines: linesOf(rows, names) };
@@ -69,7 +67,7 @@ export function charts(results: Results, { sections, limits = {} }: Layout): str
           const values = found.map((one) => one?.values ?? []);
           return { label: sole ? any.id : key, values, ...(note && { note: `x ${note}` }) };
         }),
-        limits: [...new Set(wanted)].map((value) => ({ value, text: `${value}` })),
+        limits: unique(wanted),
       };
     }),
   );
@@ -96,15 +94,18 @@ interface Row {
   found: (Series | undefined)[];
 }
 
-function rowsOf({ series, stores }: Results, keep: (series: Series) => boolean): Row[] {
+/** And the stores that have any of them. */
+function rowsOf({ series, stores }: Results, keep: (series: Series) => boolean): { names: string[]; rows: Row[] } {
   const kept = series.filter(keep);
+  const names = stores.map(({ name }) => name).filter((name) => kept.some(({ store }) => store === name));
   const keyOf = ({ id, metric }: Series) => `${id} ${metric}`;
-  return unique(kept.map(({ id }) => id)).flatMap((id) =>
-    unique(kept.filter((one) => one.id === id).map(keyOf)).map((key) => {
-      const same = kept.filter((one) => keyOf(one) === key);
-      return { key, any: same[0]!, found: stores.map(({ name }) => same.find((one) => one.store === name)) };
-    }),
-  );
+  const ids = unique(kept.map(({ id }) => id));
+  const keys = ids.flatMap((id) => unique(kept.filter((one) => one.id === id).map(keyOf)));
+  const rows = keys.map((key) => {
+    const same = kept.filter((one) => keyOf(one) === key);
+    return { key, any: same[0]!, found: names.map((name) => same.find(({ store }) => store === name)) };
+  });
+  return { names, rows };
 }
 
 /** `met`, or which limit is missed. */

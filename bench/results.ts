@@ -4,7 +4,7 @@ import { systemClock } from "../base/clock.ts";
 import { type FlagSpec, type Flags, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { runProcess, StartError } from "../base/process.ts";
-import { Histogram, type HistogramJson } from "./load/histogram.ts";
+import type { Percentiles } from "./load/job.ts";
 import { describeMachine, type Machine, machineText } from "./machine.ts";
 import type { Store } from "./members.ts";
 import { charts, type Layout, numberText, tables } from "./report.ts";
@@ -60,13 +60,10 @@ export class Recorder {
   }
 
   add(store: string, { value, ...rest }: Sample): void {
-    const known = this.find(store, rest.id, rest.metric);
+    const { id, metric } = rest;
+    const known = this.series.find((one) => one.store === store && one.id === id && one.metric === metric);
     if (known !== undefined) known.values.push(value);
     else this.series.push({ ...rest, store, values: [value] });
-  }
-
-  find(store: string, id: string, metric: string): Series | undefined {
-    return this.series.find((one) => one.store === store && one.id === id && one.metric === metric);
   }
 
   /** Printed at once and kept; the run goes on. */
@@ -93,24 +90,17 @@ export function rate(id: string, title: string, value: number, unit = "requests/
   return { id, title, metric: "rate", unit, better: "higher", value };
 }
 
-/** `p50`, `p99`, ... in ms; nothing of a load so slow that nothing was sent and answered in the time. */
+/** Nothing of a load so slow that nothing was sent and answered in the time. */
 export function percentiles(
   id: string,
   title: string,
-  json: HistogramJson,
-  shares: readonly number[] = [0.5, 0.99],
+  latency: Percentiles,
+  shares: readonly ("p50" | "p99" | "p99.9")[] = ["p50", "p99"],
   prefix = "",
 ): Sample[] {
-  const histogram = Histogram.fromJson(json);
-  if (histogram.count === 0) return [];
-  return shares.map((share) => ({
-    id,
-    title,
-    metric: `${prefix}p${Number((share * 100).toFixed(1))}`,
-    unit: "ms",
-    better: "lower",
-    value: histogram.percentile(share) / 1000,
-  }));
+  if (latency.count === 0) return [];
+  const one = { id, title, unit: "ms", better: "lower" } as const;
+  return shares.map((share) => ({ ...one, metric: `${prefix}${share}`, value: latency[share] }));
 }
 
 /** What every bench takes. */
@@ -144,14 +134,8 @@ export function runBench<const S extends FlagSpec>(bench: Bench<S>): void {
   runProcess(createLogger("bench"), async (signal) => {
     const flags = parseFlags({ ...sharedFlags, ...bench.flags }, process.argv.slice(2)) as Run<S>["flags"];
     const recorder = new Recorder();
-    const run: Run<S> = {
-      flags,
-      signal,
-      recorder,
-      stores: [],
-      conditions: [],
-      full: !flags.quick && flags.only === "",
-    };
+    const full = !flags.quick && flags.only === "";
+    const run: Run<S> = { flags, signal, recorder, stores: [], conditions: [], full };
     const machine = describeMachine();
     try {
       await bench.measure(run);
@@ -186,19 +170,13 @@ function writeRun<S extends FlagSpec>(bench: Bench<S>, run: Run<S>, machine: Mac
 
 /** A table below what was measured on what, and above what could not be. */
 function markdownOf(results: Results, table: string[]): string {
-  const lines = [
-    `# bench ${results.bench}, ${results.when.slice(0, 10)}`,
-    "",
-    ...results.stores.map(
-      ({ name, version, heartbeatMs, electionMs, tls }) =>
-        `- ${name}: ${version}, heartbeat ${heartbeatMs} ms, election ${electionMs} ms, ${tls}`,
-    ),
-    ...[machineText(results.machine), ...results.conditions].map((condition) => `- ${condition}`),
-    "",
-    ...table,
-    "",
-    ...results.failures.map((failure) => `**Failed:** ${failure}\n`),
-  ];
+  const { bench, when, stores, machine, conditions, failures } = results;
+  const told = stores.map((one) => {
+    return `${one.name}: ${one.version}, heartbeat ${one.heartbeatMs} ms, election ${one.electionMs} ms, ${one.tls}`;
+  });
+  const facts = [...told, machineText(machine), ...conditions].map((fact) => `- ${fact}`);
+  const failed = failures.map((failure) => `**Failed:** ${failure}\n`);
+  const lines = [`# bench ${bench}, ${when.slice(0, 10)}`, "", ...facts, "", ...table, "", ...failed];
   return `${lines.join("\n").trim()}\n`;
 }
 

@@ -22,11 +22,11 @@ test("interleaved and equal rounds are noise", () => {
   assert.equal(mannWhitney([4, 4, 4], [4, 4, 4]), 1);
 });
 
-test("the approximation for many values agrees with the exact value", () => {
+test("many values are counted out, too", () => {
   // 11 and 11 values with U = 33: exact 0.0759.
   const a = [1, 2, 3, 4, 5, 6, 7, 8, 20, 21, 22];
   const b = [9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19];
   const u = a.reduce((sum, x) => sum + b.filter((y) => y < x).length, 0);
   assert.equal(u, 33);
-  assert.ok(Math.abs(mannWhitney(a, b) - 0.0759) < 0.005, `${mannWhitney(a, b)}`);
+  assert.ok(Math.abs(mannWhitney(a, b) - 0.0759) < 0.0001, `${mannWhitney(a, b)}`);
 });

@@ -21,49 +21,28 @@ export function percentile(sorted: readonly number[], p: number): number {
 
 /**
  * The two-sided p value of the Mann-Whitney U test: how often two samples of one distribution differ in rank by at least
- * as much as these. Few values are counted out exactly over all ways to divide them (ties included); many are
- * approximated by a normal distribution.
+ * as much as these, counted out over all ways to divide the values (ties included).
  */
 export function mannWhitney(a: readonly number[], b: readonly number[]): number {
   const ranks = ranksOf([...a, ...b]);
-  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
-  const observed = sum(ranks.slice(0, a.length));
+  const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0);
   const mean = (a.length * (ranks.length + 1)) / 2;
-  const distance = Math.abs(observed - mean) - 1e-9;
-  if (ranks.length <= 20) {
-    const [extreme, all] = divisions(ranks, a.length, (total) => Math.abs(total - mean) >= distance);
-    return extreme / all;
+  const distance = Math.abs(sum(ranks.slice(0, a.length)) - mean) - 1e-9;
+  /** By how many ranks are chosen: sum of the ranks -> number of choices. */
+  const choices = Array.from({ length: a.length + 1 }, () => new Map<number, number>());
+  choices[0]!.set(0, 1);
+  for (const rank of ranks) {
+    for (let size = a.length; size > 0; size--)
+      for (const [total, ways] of choices[size - 1]!)
+        choices[size]!.set(total + rank, (choices[size]!.get(total + rank) ?? 0) + ways);
   }
-  const variance =
-    (a.length * b.length * sum(ranks.map((rank) => (rank - (ranks.length + 1) / 2) ** 2))) / ranks.length;
-  const z = variance === 0 ? 0 : Math.max(0, distance - 0.5) / Math.sqrt(variance / (ranks.length - 1));
-  return Math.min(1, 2 * upperTail(z));
+  const all = choices[a.length]!;
+  const extreme = [...all].filter(([total]) => Math.abs(total - mean) >= distance).map(([, ways]) => ways);
+  return sum(extreme) / sum(all.values());
 }
 
 /** From 1; equal values share the mean of their ranks. */
 function ranksOf(values: readonly number[]): number[] {
   const sorted = [...values].sort((a, b) => a - b);
   return values.map((value) => (sorted.indexOf(value) + sorted.lastIndexOf(value)) / 2 + 1);
-}
-
-/** Over all choices of `size` ranks: how many have a sum of which `test` holds, and how many there are. */
-function divisions(ranks: readonly number[], size: number, test: (sum: number) => boolean): [number, number] {
-  const walk = (from: number, left: number, sum: number): [number, number] => {
-    if (left === 0) return [test(sum) ? 1 : 0, 1];
-    let [hits, all] = [0, 0];
-    for (let i = from; i <= ranks.length - left; i++) {
-      const [h, n] = walk(i + 1, left - 1, sum + ranks[i]!);
-      hits += h;
-      all += n;
-    }
-    return [hits, all];
-  };
-  return walk(0, size, 0);
-}
-
-/** Of the standard normal distribution; Abramowitz and Stegun, 26.2.17, error below 1e-7. */
-function upperTail(z: number): number {
-  const t = 1 / (1 + 0.2316419 * z);
-  const poly = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
-  return (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * poly;
 }

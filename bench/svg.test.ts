@@ -11,7 +11,7 @@ const chart = {
     { label: "put", values: [[1, 2, 3], [30]], note: "x 0.07" },
     { label: "range", values: [[], [10, 20]] },
   ],
-  limits: [{ value: 25, text: "25" }],
+  limits: [25],
 };
 
 test("the axis runs over the least 1, 2, 5 steps that hold all values, evenly by ratio", () => {

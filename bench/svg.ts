@@ -12,8 +12,8 @@ export interface Chart {
   unit: string;
   series: string[];
   rows: Row[];
-  /** Vertical lines, each with a word: a limit that must hold. */
-  limits?: { value: number; text: string }[];
+  /** Vertical lines: what must hold. */
+  limits?: number[];
 }
 
 /** Lines through the medians, a dot for each value, both axes logarithmic. */
@@ -46,21 +46,11 @@ const colourOf = (i: number) => colours[i % colours.length]!;
 const curveHeight = 220;
 
 const style = `<style>
-text { font: 12px system-ui, sans-serif; fill: #1f2328; }
-.title { font-size: 15px; font-weight: 600; }
-.quiet { fill: #59636e; }
-.end { text-anchor: end; }
-.middle { text-anchor: middle; }
-.back { fill: #ffffff; }
-.grid { stroke: #d1d9e0; }
-.limit { stroke: #cf222e; stroke-dasharray: 4 3; }
-@media (prefers-color-scheme: dark) {
-text { fill: #e6edf3; }
-.quiet { fill: #9198a1; }
-.back { fill: #0d1117; }
-.grid { stroke: #3d444d; }
-.limit { stroke: #ff7b72; }
-}
+text { font: 12px system-ui, sans-serif; fill: #1f2328; } .title { font-size: 15px; font-weight: 600; }
+.quiet { fill: #59636e; } .end { text-anchor: end; } .middle { text-anchor: middle; } .back { fill: #ffffff; }
+.grid { stroke: #d1d9e0; } .limit { stroke: #cf222e; stroke-dasharray: 4 3; }
+@media (prefers-color-scheme: dark) { text { fill: #e6edf3; } .quiet { fill: #9198a1; } .back { fill: #0d1117; }
+.grid { stroke: #3d444d; } .limit { stroke: #ff7b72; } }
 </style>`;
 
 export function drawCharts(charts: readonly (Chart | Curve)[]): string {
@@ -83,7 +73,7 @@ ${parts.join("\n")}
 }
 
 function drawChart({ title, subtitle, unit, series, rows, limits = [] }: Chart, top: number) {
-  const all = [...rows.flatMap(({ values }) => values.flat()), ...limits.map(({ value }) => value)];
+  const all = [...rows.flatMap(({ values }) => values.flat()), ...limits];
   const axis = logAxis(all.filter((value) => value > 0));
   const x = (value: number) => (left + axis.at(value) * (width - left - right)).toFixed(1);
   const first = top + 74;
@@ -120,9 +110,9 @@ function drawChart({ title, subtitle, unit, series, rows, limits = [] }: Chart, 
       );
     }
   }
-  for (const { value, text: word } of limits) {
+  for (const value of limits) {
     out.push(`<line class="limit" x1="${x(value)}" x2="${x(value)}" y1="${first - 4}" y2="${bottom + 4}"/>`);
-    out.push(text(x(value), bottom + 16, word, "middle"));
+    out.push(text(x(value), bottom + 16, `${value}`, "middle"));
   }
   return { svg: out.join("\n"), height: bottom - top + (limits.length > 0 ? 16 : 0) };
 }

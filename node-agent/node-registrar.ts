@@ -11,7 +11,7 @@ import { datedConditions, machineStatus, type NodeFacts, newNode, nodeConditions
 
 export interface RegistrarOptions {
   client: Client;
-  runtime: CriRuntime;
+  runtime: Pick<CriRuntime, "version" | "conditions" | "setPodCidr">;
   clock: Clock;
   log: Logger;
   facts: Omit<NodeFacts, "runtime">;

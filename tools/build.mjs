@@ -1,8 +1,8 @@
 // build: bundles every process to one file under dist/, so that starting one costs little.
-import { chmodSync, existsSync, mkdirSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { build } from "esbuild";
 
-/** dist name -> entry. A row here is all that a new process needs. */
+/** dist name -> entry. A row here is all that a new process needs; benches are found by their folder. */
 const entries = {
   kubelab: "cli/main.ts",
   supervisor: "deploy/supervisor/main.ts",
@@ -14,21 +14,13 @@ const entries = {
   runtime: "node-agent/runtime/main.ts",
   proxy: "proxy/main.ts",
   "images/echo": "deploy/images/echo/main.ts",
-  "bench/store": "bench/store/main.ts",
-  "bench/start": "bench/start/main.ts",
-  "bench/load": "bench/load/main.ts",
-  "bench/failover": "bench/failover/main.ts",
-  "bench/compare": "bench/compare/main.ts",
-  "bench/api": "bench/api/main.ts",
-  "bench/memory": "bench/memory/main.ts",
 };
+for (const name of readdirSync("bench"))
+  if (existsSync(`bench/${name}/main.ts`)) entries[`bench/${name}`] = `bench/${name}/main.ts`;
 
 mkdirSync("dist", { recursive: true });
-const present = Object.fromEntries(Object.entries(entries).filter(([, entry]) => existsSync(entry)));
-const missing = Object.keys(entries).filter((name) => !(name in present));
-if (missing.length) console.error(`build: no entry yet for ${missing.join(", ")}`);
 await build({
-  entryPoints: present,
+  entryPoints: entries,
   outdir: "dist",
   outExtension: { ".js": ".mjs" },
   bundle: true,
@@ -45,4 +37,4 @@ await build({
     js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },
 });
-for (const name of ["kubelab", "etcd-raft"]) if (name in present) chmodSync(`dist/${name}.mjs`, 0o755);
+for (const name of ["kubelab", "etcd-raft"]) chmodSync(`dist/${name}.mjs`, 0o755);

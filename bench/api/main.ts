@@ -2,12 +2,14 @@
  * `npm run bench -- api`: Pods of 2 KB and more through one apiserver over TLS and HTTP/2, three members with fsync below it, load
  * from a process of its own, all on this machine. Each line stands beside what is asked of it.
  */
+import type { Pod } from "../../api/generated/core-v1.ts";
+import { Namespaces, Pods, ServiceAccounts } from "../../api/generated/resources.ts";
 import { sleep, systemClock } from "../../base/clock.ts";
 import { ControlPlane } from "../control-plane.ts";
-import { Histogram } from "../load/histogram.ts";
 import { type Arrivals, keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
 import { runLoad } from "../load/start.ts";
 import { Cluster, defaultTimers, ourStore } from "../members.ts";
+import { each } from "../preload.ts";
 import { percentiles, type Run, rate, runBench } from "../results.ts";
 
 const parts = ["write", "get", "paced", "list", "watch", "memory"] as const;
@@ -65,46 +67,39 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
   }
 
   async function measureOn(server: ControlPlane): Promise<void> {
-    const namespaces = ["bench", "many", ...lists.map((n) => `of-${n}`)];
-    for (const name of namespaces) {
-      await server.call("POST", "/api/v1/namespaces", { metadata: { name } });
-      await server.call("POST", `/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: "default" } });
+    const client = server.client();
+    const fresh = server.usage().pssMb;
+    for (const namespace of ["bench", "many", ...lists.map((n) => `of-${n}`)]) {
+      await client.create(Namespaces, { metadata: { name: namespace }, spec: {} });
+      await client.create(ServiceAccounts, { metadata: { name: "default", namespace } });
     }
+    const fill = (namespace: string, to: number) =>
+      each({ to, width: 50, signal }, (n) =>
+        client.create(Pods, podOf(`${n}`.padStart(keyMark.length, "0"), namespace)),
+      );
+    for (const n of lists) await fill(`of-${n}`, n);
+    const found = await client.get(Pods, { namespace: "of-500", name: "pod-00000000" });
+    console.error(`a Pod has ${JSON.stringify(found).length} bytes`);
+    const stamped = { ...podOf(keyMark, "of-500"), spec: found.spec };
+
     const pods = (namespace: string) => `/api/v1/namespaces/${namespace}/pods`;
-    const base = { targets: [server.target], warmupMs: 500, measureMs: seconds * 1000, keys: 500, seed: 1 };
+    const pod = `${pods("of-500")}/pod-${keyMark}`;
     const rest = (method: string, contentType = "application/json") => ({ method, contentType, tls: server.tls });
+    const base = { targets: [server.target], warmupMs: 500, measureMs: seconds * 1000, keys: 500, seed: 1 };
     const reading = { ...base, bodies: [""], rest: rest("GET") };
-    const writing = { ...base, bodies: [podText()] };
+    const creating = { ...base, bodies: [json(podOf(keyMark, "bench"))], path: pods("bench"), rest: rest("POST") };
+    const update = { ...base, bodies: [json(stamped)], path: pod, rest: rest("PUT") };
+    const stamps = [json({ metadata: { annotations: { stamp: stampMark } } })];
+    const patch = { ...base, bodies: stamps, path: pod, rest: rest("PATCH", "application/merge-patch+json") };
     const closed = (inFlight: number): { connections: number; arrivals: Arrivals } => ({
       connections: Math.min(inFlight, 8),
       arrivals: { type: "closed", inFlight },
     });
-    let next = 0;
-    const creating = (namespace: string): Omit<LoadJob, "arrivals" | "connections"> => ({
-      ...writing,
-      path: pods(namespace),
-      rest: rest("POST"),
-      firstKey: next,
-    });
-    const pod = `${pods("of-500")}/pod-${keyMark}`;
-    const update = { ...writing, path: pod, rest: rest("PUT") };
-    const patch = {
-      ...base,
-      path: pod,
-      rest: rest("PATCH", "application/merge-patch+json"),
-      bodies: [base64(JSON.stringify({ metadata: { annotations: { stamp: stampMark } } }))],
-    };
-
-    const fresh = server.usage().pssMb;
-    for (const n of lists) await fill(`of-${n}`, n);
-    const found = await server.call("GET", `${pods("of-500")}/pod-00000000`);
-    const { uid: _, resourceVersion: __, managedFields: ___, ...metadata } = JSON.parse(found).metadata;
-    const stamped = { ...metadata, name: `pod-${keyMark}`, annotations: { stamp: stampMark } };
-    update.bodies = [base64(JSON.stringify({ ...JSON.parse(found), metadata: stamped, status: undefined }))];
-    console.error(`a Pod has ${found.length} bytes`);
+    let created = 0;
     if (wanted("write")) {
       for (const n of [1, 10, 100]) {
-        next += (await run(`create/${n}`, `create, ${n} in flight`, { ...creating("bench"), ...closed(n) })).answered;
+        const job = { ...creating, firstKey: created, ...closed(n) };
+        created += (await run(`create/${n}`, `create, ${n} in flight`, job)).answered;
         await run(`update/${n}`, `update, ${n} in flight`, { ...update, ...closed(n) });
         await run(`patch/${n}`, `merge patch, ${n} in flight`, { ...patch, ...closed(n) });
       }
@@ -122,40 +117,28 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
       let highest = 0;
       for (const rate of updateRates) {
         const { events } = await watchers(1000, rate, rate === 20 ? "watch/1000" : `watch/1000 at ${rate}`);
-        if (events!.missing > 0 || Histogram.fromJson(events!.latency).percentile(0.99) > 250_000) break;
+        if (events!.missing > 0 || events!.latency.p99 > 250) break;
         highest = events!.perSecond;
       }
       add("watch/highest", "deliveries/s to 1,000 watchers with p99 below 250 ms", "rate", highest, "1/s");
     }
     if (wanted("memory")) {
-      await fill("many", cached - next);
+      const there = created + lists.reduce((sum, n) => sum + n);
+      await fill("many", cached - there);
       await sleep(systemClock, 3000, signal);
-      const { pssMb } = server.usage();
       add("memory/fresh", "apiserver after its start (PSS)", "value", fresh);
-      add("memory/30000", `apiserver with ${next} Pods cached (PSS)`, "value", pssMb);
+      add("memory/30000", "apiserver with 30,000 Pods cached (PSS)", "value", server.usage().pssMb);
     }
-
-    async function fill(namespace: string, count: number): Promise<void> {
-      // Exactly `count`, numbered from 0 in each namespace but the last.
-      const last = namespace === "many";
-      for (let left = count, from = last ? next : 0; left > 0; ) {
-        const part = Math.min(left, 500);
-        const job = { ...creating(namespace), firstKey: from, count: part, warmupMs: 0, measureMs: 60_000 };
-        await runLoad({ ...job, ...closed(Math.min(part, 50)) }, signal);
-        left -= part;
-        from += part;
-      }
-      next += count;
-    }
+    client.close();
 
     async function watchers(n: number, rate: number, id = `watch/${n}`) {
       const streams = Math.min(n, flags.connections);
-      const { metadata } = JSON.parse(await server.call("GET", `${pods("of-500")}?limit=1`));
+      const { resourceVersion } = await client.list(Pods, { namespace: "of-500" });
       const watch = {
         targets: base.targets,
         streams,
         watchersPerStream: n / streams,
-        path: `${pods("of-500")}?watch=true&resourceVersion=${metadata.resourceVersion}`,
+        path: `${pods("of-500")}?watch=true&resourceVersion=${resourceVersion}`,
         create: "",
       };
       const title = `${rate} updates/s to ${n} watchers`;
@@ -171,7 +154,7 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
       ...(job.arrivals.type === "closed" ? [rate(id, title, perSecond, "1/s")] : []),
       ...percentiles(id, title, latency),
       ...(events ? [{ ...rate(id, title, events.perSecond, "1/s"), metric: "event rate" }] : []),
-      ...(events ? percentiles(id, title, events.latency, [0.5, 0.99], "event ") : []),
+      ...(events ? percentiles(id, title, events.latency, ["p50", "p99"], "event ") : []),
     ];
     recorder.addAll(store.name, `${id} (load ${result.cores.toFixed(1)} cores)`, samples);
     if (events && events.missing > 0) recorder.fail(id, new Error(`${events.missing} events are missing`));
@@ -185,19 +168,13 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
 }
 
 const open = (perSecond: number): Arrivals => ({ type: "open", perSecond });
-const base64 = (bytes: string) => Buffer.from(bytes).toString("base64");
+const json = (body: object) => Buffer.from(JSON.stringify(body)).toString("base64");
 
 /** About 2 KB in the store, with the defaults and managed fields that it gets. */
-function podText(): string {
-  const env = Array.from({ length: 6 }, (_, i) => ({
-    name: `SETTING_${i}`,
-    value: "a value of some length".repeat(i),
-  }));
-  const pod = {
-    kind: "Pod",
-    apiVersion: "v1",
-    metadata: { name: `pod-${keyMark}`, labels: { app: "bench" }, annotations: { stamp: stampMark } },
-    spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "kubelab/echo", env }] },
-  };
-  return base64(JSON.stringify(pod));
+function podOf(number: string, namespace: string): Pod {
+  const value = "a value of some length";
+  const env = Array.from({ length: 6 }, (_, i) => ({ name: `SETTING_${i}`, value: value.repeat(i) }));
+  const metadata = { name: `pod-${number}`, namespace, labels: { app: "bench" }, annotations: { stamp: stampMark } };
+  const spec = { automountServiceAccountToken: false, containers: [{ name: "web", image: "kubelab/echo", env }] };
+  return { kind: "Pod", apiVersion: "v1", metadata, spec };
 }

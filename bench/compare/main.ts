@@ -1,7 +1,4 @@
-/**
- * `npm run bench -- compare A.json B.json`: what differs between two runs by more than noise. Two sets of rounds are
- * told apart when a Mann-Whitney test finds less than 1 % of chance in it and the medians are more than 2 % apart.
- */
+/** `npm run bench -- compare A.json B.json`: what differs between two runs by more than noise; README.md says how. */
 import { createLogger } from "../../base/logger.ts";
 import { runProcess, StartError } from "../../base/process.ts";
 import { readResults } from "../results.ts";

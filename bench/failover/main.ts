@@ -37,7 +37,7 @@ runBench({
     const { flags, signal, recorder } = run;
     const chosen = flags.faults.length === 0 ? [...faults] : flags.faults.map(faultNamed);
     const trials = flags.quick ? 4 : flags.trials;
-    const block = Math.min(flags.block, trials);
+    const blockSize = Math.min(flags.block, trials);
     const { heartbeatMs, electionMs } = presets.lan;
     const lan = storesFor(flags.only, { heartbeatMs, electionMs });
     const slow = lan.filter(({ name }) => name === "etcd" && flags.defaults);
@@ -47,60 +47,47 @@ runBench({
     ];
     run.stores = stores;
     run.full &&= trials >= 30 && flags.faults.length === 0 && flags.defaults;
-    const counts = { acknowledged: 0, refused: 0 };
-    try {
-      for (let from = 0; from < trials; from += block) {
-        for (const store of stores) {
-          // Relays only where they are needed: they cost every message a hop.
-          for (const relays of [false, true]) {
-            const some = chosen.filter((fault) => (fault === "partition") === relays);
-            await runBlock(store, some, relays, from, Math.min(trials, from + block));
-          }
-        }
-      }
-    } finally {
-      const lost = recorder.failures.length === 0 ? "none lost, no event missed" : "see the failures";
-      run.conditions.push(
-        `${trials} trials of each fault at the leader of three members on one machine, in alternating blocks of ${block}, fsync on`,
-        "a put of a new key every 5 ms to the two survivors, a watch at one of them; faults come at a random phase of the heartbeat",
-        `after each trial every member was asked for every acknowledged write (${counts.acknowledged.toLocaleString("en-US")} in all, ${counts.refused} refused): ${lost}`,
-      );
-    }
-
-    async function runBlock(store: Store, some: Fault[], relays: boolean, from: number, until: number): Promise<void> {
-      let cluster: Cluster | undefined;
-      const trial = async (fault: Fault, n: number) => {
-        signal.throwIfAborted();
-        cluster ??= await Cluster.start(store, { relays, signal });
-        const on = cluster;
-        const what = `${store.name}, ${fault}, trial ${n + 1} of ${trials}`;
-        const well = await recorder.attempt(signal, what, async () => {
-          const name = `${fault.replace(" ", "")}-${n}`;
-          const trial = await runTrial(on, fault, name, seededRand(n), signal);
-          const { gapMs: gap, leaderMs: leader, watchMs: watch, refused, acknowledged } = trial;
-          const samples = Object.entries({ gap, leader, watch, refused }).map(([metric, value]) => {
+    let [acknowledged, refused] = [0, 0];
+    /** Ends with the first trial that fails: the members are in an unknown state. */
+    const block = async (store: Store, fault: Fault, from: number, until: number) => {
+      // Relays only where they are needed: they cost every message a hop.
+      const cluster = await Cluster.start(store, { relays: fault === "partition", signal });
+      try {
+        for (let n = from; n < until; n++) {
+          const trial = await runTrial(cluster, fault, `${fault.replace(" ", "")}-${n}`, seededRand(n), signal);
+          const { gapMs: gap, leaderMs: leader, watchMs: watch } = trial;
+          const samples = Object.entries({ gap, leader, watch, refused: trial.refused }).map(([metric, value]) => {
             const unit = metric === "refused" ? "writes" : "ms";
             return { id: fault, title: fault, metric, unit, better: "lower" as const, value };
           });
-          recorder.addAll(store.name, what, samples);
-          counts.acknowledged += acknowledged;
-          counts.refused += refused;
-        });
-        if (well) return;
-        await on.stop(); // in an unknown state
-        cluster = undefined;
-      };
-      await recorder
-        .attempt(signal, store.name, async () => {
-          for (const fault of some) for (let n = from; n < until; n++) await trial(fault, n);
-        })
-        .finally(() => cluster?.stop());
+          recorder.addAll(store.name, `${store.name}, ${fault}, trial ${n + 1} of ${trials}`, samples);
+          acknowledged += trial.acknowledged;
+          refused += trial.refused;
+        }
+      } finally {
+        await cluster.stop();
+      }
+    };
+    try {
+      for (let from = 0; from < trials; from += blockSize)
+        for (const store of stores)
+          for (const fault of chosen)
+            await recorder.attempt(signal, `${store.name}, ${fault}`, () =>
+              block(store, fault, from, Math.min(trials, from + blockSize)),
+            );
+    } finally {
+      const lost = recorder.failures.length === 0 ? "none lost, no event missed" : "see the failures";
+      run.conditions.push(
+        `${trials} trials of each fault at the leader of three members on one machine, in alternating blocks of ${blockSize}, fsync on`,
+        "a put of a new key every 5 ms to the two survivors, a watch at one of them; faults come at a random phase of the heartbeat",
+        `after each trial every member was asked for every acknowledged write (${acknowledged.toLocaleString("en-US")} in all, ${refused} refused): ${lost}`,
+      );
     }
   },
 });
 
 function faultNamed(name: string): Fault {
-  const found = faults.find((fault) => fault === name || fault.split(" ")[0] === name || fault === name.toUpperCase());
+  const found = faults.find((fault) => fault.split(" ")[0]!.toLowerCase() === name.toLowerCase());
   if (found === undefined) throw new StartError(`flag --faults: "${name}" is none of ${faults.join(", ")}`);
   return found;
 }

@@ -24,8 +24,8 @@ import { RequestHeaders } from "./request-headers.ts";
  * measured: no promise and no header decoding for each call, everything of one turn in one write. Without TLS; or REST
  * over TLS, where an answer's code is its status (0: 2xx) and bodies have no prefix.
  *
- * The receive windows are as good as unlimited. The server's windows and its limit of streams hold: what exceeds them
- * waits here in order, and waits within the measured time. Padding and priorities are refused: no server sends them.
+ * The receive windows are as good as unlimited: a stream's is never renewed. The server's windows and its limit of streams hold: what exceeds them
+ * waits here in order, and waits within the measured time. Padding, priorities and CONTINUATION are refused: no server sends them.
  */
 export interface Call {
   /** Octets of the length-prefixed answers; a view, to be copied by who keeps it. */
@@ -44,7 +44,6 @@ export interface ClientStream {
   readonly call: Call;
   /** Updates received less octets sent: the window is this on top of the server's initial one. */
   credit: number;
-  received: number;
   /** HTTP's, once it is known. */
   code?: string | undefined;
 }
@@ -73,7 +72,6 @@ export class ClientConnection {
   readonly #streams = new Map<number, ClientStream>();
   readonly #onReady: () => void;
   readonly #prefixBytes: number;
-  #partial: { streamId: number; endStream: boolean; blocks: Buffer[] } | undefined;
   #waiting: Waiting[] = [];
   #nextId = 1;
   #maxStreams = Number.POSITIVE_INFINITY;
@@ -127,8 +125,16 @@ export class ClientConnection {
   }
 
   /** Begins a call to which messages are sent later. */
-  open(path: string, call: Call): ClientStream {
-    return this.#openStream(path, call);
+  open(path: string, call: Call, endStream = false): ClientStream {
+    const stream = { id: this.#nextId, call, credit: 0 };
+    this.#nextId += 2;
+    this.#streams.set(stream.id, stream);
+    const block = this.#headers.block(path);
+    const at = this.#reserve(frameHeaderBytes + block.length);
+    const flags = Flag.endHeaders | (endStream ? Flag.endStream : 0);
+    const payload = writeFrameHeader(this.#output, at, block.length, FrameType.headers, flags, stream.id);
+    this.#output.set(block, payload);
+    return stream;
   }
 
   message(stream: ClientStream, body: Uint8Array): void {
@@ -142,9 +148,9 @@ export class ClientConnection {
   }
 
   /** At once; open calls hear `connectionLost`. */
-  close(): void {
+  close(why?: string): void {
     this.#socket.destroy();
-    this.#onClose();
+    this.#onClose(why);
   }
 
   #send(one: Waiting): void {
@@ -157,7 +163,7 @@ export class ClientConnection {
     const { body, endStream } = one;
     if (one.stream === undefined) {
       if (this.#streams.size >= this.#maxStreams) return false;
-      one.stream = this.#openStream(one.path, one.call, endStream && one.from === body.length);
+      one.stream = this.open(one.path, one.call, endStream && one.from === body.length);
     } else if (!this.#streams.has(one.stream.id)) return true; // ended meanwhile
     const { stream } = one;
     while (one.from < body.length) {
@@ -183,18 +189,6 @@ export class ClientConnection {
     return true;
   }
 
-  #openStream(path: string, call: Call, endStream = false): ClientStream {
-    const stream = { id: this.#nextId, call, credit: 0, received: 0 };
-    this.#nextId += 2;
-    this.#streams.set(stream.id, stream);
-    const block = this.#headers.block(path);
-    const at = this.#reserve(frameHeaderBytes + block.length);
-    const flags = Flag.endHeaders | (endStream ? Flag.endStream : 0);
-    const payload = writeFrameHeader(this.#output, at, block.length, FrameType.headers, flags, stream.id);
-    this.#output.set(block, payload);
-    return stream;
-  }
-
   /** Room in the output; what was written before is not moved, since the socket may still read it. */
   #reserve(bytes: number): number {
     if (this.#output.length - this.#at < bytes) {
@@ -216,7 +210,7 @@ export class ClientConnection {
     try {
       this.#splitter.push(chunk);
     } catch (error) {
-      this.#fail((error as Error).message);
+      this.close((error as Error).message);
       return;
     }
     if (this.#received > receiveWindow / 2) {
@@ -239,15 +233,8 @@ export class ClientConnection {
     else if (type === FrameType.headers) {
       if ((flags & (Flag.padded | Flag.priority)) !== 0)
         throw new ConnectionError(ErrorCode.protocol, "padded headers");
-      if ((flags & Flag.endHeaders) !== 0) this.#onHeaders(streamId, payload, endStream);
-      else this.#partial = { streamId, endStream, blocks: [Buffer.from(payload)] };
-    } else if (type === FrameType.continuation) {
-      const partial = this.#partial;
-      if (partial?.streamId !== streamId) throw new ConnectionError(ErrorCode.protocol, "stray CONTINUATION");
-      partial.blocks.push(Buffer.from(payload));
-      if ((flags & Flag.endHeaders) === 0) return;
-      this.#partial = undefined;
-      this.#onHeaders(streamId, Buffer.concat(partial.blocks), partial.endStream);
+      if ((flags & Flag.endHeaders) === 0) throw new ConnectionError(ErrorCode.protocol, "headers in several frames");
+      this.#onHeaders(streamId, payload, endStream);
     } else if (type === FrameType.settings && (flags & Flag.ack) === 0) this.#onSettings(payload);
     else if (type === FrameType.ping && (flags & Flag.ack) === 0) {
       this.#write(frame(FrameType.ping, Flag.ack, 0, payload));
@@ -258,7 +245,7 @@ export class ClientConnection {
       else if (stream !== undefined) stream.credit += credit;
     } else if (type === FrameType.rstStream) this.#end(streamId, 13, `RST_STREAM ${payload.readUInt32BE(0)}`);
     else if (type === FrameType.goaway) {
-      this.#fail(`GOAWAY ${payload.readUInt32BE(4)} ${payload.toString("latin1", 8)}`);
+      this.close(`GOAWAY ${payload.readUInt32BE(4)} ${payload.toString("latin1", 8)}`);
     }
   }
 
@@ -267,11 +254,6 @@ export class ClientConnection {
     this.#received += payload.length;
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
-    stream.received += payload.length;
-    if (stream.received > receiveWindow / 2) {
-      this.#write(uint32Frame(FrameType.windowUpdate, streamId, stream.received));
-      stream.received = 0;
-    }
     stream.call.onData(payload);
     if (endStream) this.#end(streamId, ...this.#outcome(stream.code, "no trailers", payload));
   }
@@ -288,7 +270,7 @@ export class ClientConnection {
     if (!endStream) return;
     const status = value("grpc-status");
     if (status === undefined) this.#end(streamId, ...this.#outcome(value(":status"), "no trailers", noBytes));
-    else this.#end(streamId, Number(status), status === "0" ? "" : percentDecoded(value("grpc-message") ?? ""));
+    else this.#end(streamId, Number(status), status === "0" ? "" : (value("grpc-message") ?? ""));
   }
 
   #outcome(code: string | undefined, missing: string, body: Buffer): [number, string] {
@@ -314,11 +296,6 @@ export class ClientConnection {
     stream.call.onEnd(status, message);
   }
 
-  #fail(why: string): void {
-    this.#socket.destroy();
-    this.#onClose(why);
-  }
-
   #onClose(why = "connection lost"): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -326,14 +303,5 @@ export class ClientConnection {
     this.#streams.clear();
     this.#waiting = [];
     for (const { call } of calls) call.onEnd(connectionLost, why);
-  }
-}
-
-/** grpc-message escapes what is not printable ASCII; text that is not so escaped stays as it is. */
-function percentDecoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
   }
 }

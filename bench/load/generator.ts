@@ -1,19 +1,20 @@
+import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { assert } from "../../base/assert.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
 import { type Rand, seededRand } from "../../base/rand.ts";
 import { type Call, ClientConnection, type ClientStream, connectionLost } from "./connection.ts";
-import { Histogram } from "./histogram.ts";
 import {
   drainMs,
   keyMark,
   type LoadJob,
   type LoadResult,
+  type Percentiles,
   type Rest,
   stampsIn,
   Template,
   type WatchJob,
 } from "./job.ts";
-import { MessageSplitter } from "./messages.ts";
+import { LineSplitter, MessageSplitter } from "./messages.ts";
 import { Schedule } from "./schedule.ts";
 
 /**
@@ -71,9 +72,9 @@ class Generator {
   readonly #templates: Template[];
   readonly #lanes: Lane[] = [];
   readonly #watchConnections: ClientConnection[] = [];
-  readonly #latency = new Histogram();
-  readonly #lateness = new Histogram();
-  readonly #eventLatency = new Histogram();
+  readonly #latency = createHistogram();
+  readonly #lateness = createHistogram();
+  readonly #eventLatency = createHistogram();
   readonly #errors: Record<string, number> = {};
   readonly #pending = new Set<Request>();
   #schedule: Schedule | undefined;
@@ -87,8 +88,6 @@ class Generator {
   #events = 0;
   #eventsInWindow = 0;
   #settled: () => void = () => {};
-  #allAnswered: () => void = () => {};
-  readonly #counted = new Promise<void>((resolve) => (this.#allAnswered = resolve));
 
   constructor(job: LoadJob, clock: Clock) {
     this.#job = job;
@@ -118,7 +117,7 @@ class Generator {
       for (let i = 0; i < job.arrivals.inFlight; i++) this.#send(i % job.connections, this.#began);
       this.#flush();
     }
-    await Promise.race([sleep(this.#clock, this.#until - this.#clock.monotonic()), this.#counted]);
+    await sleep(this.#clock, this.#until - this.#clock.monotonic());
     const { user, system } = process.cpuUsage(cpu);
     const cores = (user + system) / 1000 / (this.#clock.monotonic() - this.#began);
     const deadline = new AbortController();
@@ -131,8 +130,7 @@ class Generator {
 
   close(): void {
     this.#settled = () => {};
-    for (const { connection } of this.#lanes) connection.close();
-    for (const connection of this.#watchConnections) connection.close();
+    for (const one of [...this.#lanes.map(({ connection }) => connection), ...this.#watchConnections]) one.close();
   }
 
   answered(request: Request, status: number, message: string, bytes: number): void {
@@ -142,13 +140,9 @@ class Generator {
     else if (bytes < (this.#job.minReplyBytes ?? 0)) this.#error(`an answer of ${bytes} bytes`);
     else {
       this.#answered++;
-      if (this.#answered === this.#job.count) {
-        this.#until = now;
-        this.#allAnswered();
-      }
       if (now >= this.#from && now < this.#until) this.#inWindow++;
       if (request.intended >= this.#from && request.intended < this.#until)
-        this.#latency.record((now - request.intended) * 1000);
+        record(this.#latency, now - request.intended);
     }
     if (now >= this.#until) this.#checkSettled();
     else if (this.#schedule !== undefined) this.#sendDue(now);
@@ -156,7 +150,6 @@ class Generator {
   }
 
   #send(lane: number, intended: number): void {
-    if (this.#job.count !== undefined && this.#turn >= this.#job.count) return;
     const { connection, stream, waiting } = this.#lanes[lane]!;
     const template = this.#templates[this.#turn++ % this.#templates.length]!;
     const { keys, firstKey, path } = this.#job;
@@ -183,7 +176,7 @@ class Generator {
     const schedule = this.#schedule!;
     if (schedule.next > now) return;
     for (let lane = this.#turn; schedule.next <= now && schedule.next < this.#until; schedule.advance()) {
-      if (schedule.next >= this.#from) this.#lateness.record((now - schedule.next) * 1000);
+      if (schedule.next >= this.#from) record(this.#lateness, now - schedule.next);
       this.#send(lane++ % this.#lanes.length, schedule.next);
     }
     // Once for all answers of this turn.
@@ -208,61 +201,37 @@ class Generator {
 
   /** Opens the watchers and waits until the store has confirmed each. */
   async #watch(): Promise<void> {
-    const { watch } = this.#job;
-    if (watch === undefined) return;
-    const { rest } = this.#job;
-    const create = Buffer.from(watch.create, "base64");
-    for (let i = 0; i < watch.streams; i++) {
+    const { watch, rest } = this.#job;
+    for (let i = 0; watch !== undefined && i < watch.streams; i++) {
       const connection = await connect(watch.targets[i % watch.targets.length]!, rest && { ...rest, method: "GET" });
       this.#watchConnections.push(connection);
-      if (rest !== undefined) {
-        await this.#watchRest(connection, watch);
-        continue;
-      }
-      await new Promise<void>((resolve, reject) => {
-        let created = 0;
-        const splitter = new MessageSplitter();
-        const onMessage = (message: Buffer) => {
-          if (++created === watch.watchersPerStream) resolve();
-          stampsIn(message, (us) => this.#event(us));
-        };
-        const stream = connection.open(watch.path, {
-          onData: (payload) => splitter.push(payload, onMessage),
-          onEnd: (status, message) => {
-            reject(new Error(`watch ended: ${status} ${message}`));
-            this.#error(`watch ended: ${status} ${message}`);
-          },
-        });
-        for (let n = 0; n < watch.watchersPerStream; n++) connection.message(stream, create);
-        connection.flush();
-      });
+      const calls = Array.from({ length: rest ? watch.watchersPerStream : 1 }, () =>
+        this.#watchCall(connection, watch),
+      );
+      connection.flush();
+      await Promise.all(calls);
     }
   }
 
-  /** One event a line; a line may come in pieces. */
-  async #watchRest(connection: ClientConnection, { path, watchersPerStream }: WatchJob): Promise<void> {
-    const one = () =>
-      new Promise<void>((onHeaders) => {
-        let rest: Buffer | undefined;
-        connection.unary(path, Buffer.alloc(0), {
-          onHeaders,
-          onData: (payload) => {
-            const end = payload.lastIndexOf(0x0a);
-            const whole = end < 0 ? undefined : payload.subarray(0, end);
-            if (whole) stampsIn(rest ? Buffer.concat([rest, whole]) : whole, (us) => this.#event(us));
-            const tail = payload.subarray(end + 1); // a view of what will be overwritten
-            if (whole) rest = undefined;
-            if (tail.length > 0) rest = rest ? Buffer.concat([rest, tail]) : Buffer.from(tail);
-          },
-          onEnd: (status, message) => {
-            onHeaders();
-            this.#error(`watch ended: ${status} ${message}`);
-          },
-        });
-      });
-    const all = Array.from({ length: watchersPerStream }, one);
-    connection.flush();
-    await Promise.all(all);
+  /** Over gRPC a call for all watchers, each confirmed by a message; over REST for one, confirmed by its headers. */
+  #watchCall(connection: ClientConnection, { path, watchersPerStream, create }: WatchJob): Promise<void> {
+    const { rest } = this.#job;
+    return new Promise((resolve, reject) => {
+      let messages = 0;
+      const splitter = rest ? new LineSplitter() : new MessageSplitter();
+      const onMessage = (message: Buffer) => {
+        if (++messages === watchersPerStream) resolve();
+        stampsIn(message, (us) => this.#event(us));
+      };
+      const onEnd = (status: number, message: string) => {
+        reject(new Error(`watch ended: ${status} ${message}`));
+        this.#error(`watch ended: ${status} ${message}`);
+      };
+      const onData = (payload: Buffer) => splitter.push(payload, onMessage);
+      if (rest) return connection.unary(path, Buffer.alloc(0), { onHeaders: resolve, onData, onEnd });
+      const stream = connection.open(path, { onData, onEnd });
+      for (let n = 0; n < watchersPerStream; n++) connection.message(stream, Buffer.from(create, "base64"));
+    });
   }
 
   #event(us: number): void {
@@ -270,7 +239,7 @@ class Generator {
     const intended = this.#began + us / 1000;
     this.#events++;
     if (now >= this.#from && now < this.#until) this.#eventsInWindow++;
-    if (intended >= this.#from && intended < this.#until) this.#eventLatency.record((now - intended) * 1000);
+    if (intended >= this.#from && intended < this.#until) record(this.#eventLatency, now - intended);
     if (now >= this.#until) this.#checkSettled();
   }
 
@@ -291,25 +260,35 @@ class Generator {
   #result(cores: number): LoadResult {
     const now = this.#clock.monotonic();
     for (const { intended } of this.#pending)
-      if (intended >= this.#from && intended < this.#until) this.#latency.record((now - intended) * 1000);
+      if (intended >= this.#from && intended < this.#until) record(this.#latency, now - intended);
     const seconds = this.#job.measureMs / 1000;
     const result: LoadResult = {
       perSecond: this.#inWindow / seconds,
       answered: this.#answered,
       unanswered: this.#pending.size,
       errors: { ...this.#errors }, // of now: closing ends the watches, too
-      latency: this.#latency.toJson(),
-      lateness: this.#lateness.toJson(),
+      latency: percentiles(this.#latency),
+      lateness: percentiles(this.#lateness),
       cores,
     };
     if (this.#job.watch === undefined) return result;
     const events = {
       perSecond: this.#eventsInWindow / seconds,
       missing: Math.max(0, this.#missingEvents),
-      latency: this.#eventLatency.toJson(),
+      latency: percentiles(this.#eventLatency),
     };
     return { ...result, events };
   }
+}
+
+/** In µs, of three digits. */
+function record(histogram: RecordableHistogram, ms: number): void {
+  histogram.record(Math.max(1, Math.round(ms * 1000)));
+}
+
+function percentiles(histogram: RecordableHistogram): Percentiles {
+  const at = (percent: number) => (histogram.count === 0 ? Number.NaN : histogram.percentile(percent) / 1000);
+  return { count: histogram.count, p50: at(50), p99: at(99), "p99.9": at(99.9) };
 }
 
 function connect(target: string, rest?: Rest): Promise<ClientConnection> {

@@ -1,6 +1,4 @@
-import type { HistogramJson } from "./histogram.ts";
-
-/** What the load process is asked for, as JSON on its stdin, and what it answers on stdout. */
+/** What the load process is asked for, and what it answers. */
 export interface LoadJob {
   /** `host:port`; connection i goes to target i modulo their number. */
   targets: string[];
@@ -13,8 +11,6 @@ export interface LoadJob {
   /** Keys count up from here instead, each used once. */
   firstKey?: number;
   seed: number;
-  /** The run ends when so many are answered. */
-  count?: number;
   /** REST over TLS instead of gRPC; `keyMark` in `path` becomes a key number, too. */
   rest?: Rest;
   /** One long call a connection, answers in order (LeaseKeepAlive), instead of a call for each message. */
@@ -53,17 +49,25 @@ export interface LoadResult {
   perSecond: number;
   /** Answered with success, warm-up and drain included. */
   answered: number;
-  /** Not answered within `drainMs` after the end; their time so far is in `latency`. */
+  /** Not answered within `drainMs` after the end; their time so far counts in `latency`. */
   unanswered: number;
   /** By text, and of the whole run. */
   errors: Record<string, number>;
   /** Of requests meant to be sent in the measured time, from then to the answer. */
-  latency: HistogramJson;
+  latency: Percentiles;
   /** How late the load process itself sent (open loop). */
-  lateness: HistogramJson;
-  events?: { perSecond: number; missing: number; latency: HistogramJson };
+  lateness: Percentiles;
+  events?: { perSecond: number; missing: number; latency: Percentiles };
   /** Cores that the load process used. */
   cores: number;
+}
+
+/** In ms; NaN becomes null on its way when there were none. */
+export interface Percentiles {
+  count: number;
+  p50: number;
+  p99: number;
+  "p99.9": number;
 }
 
 export const drainMs = 10_000;
@@ -102,12 +106,7 @@ function occurrences(bytes: Buffer, mark: string): number[] {
 }
 
 function digits(bytes: Buffer, at: number, count: number, value: number): void {
-  let rest = value;
-  for (let i = at + count - 1; i >= at; i--) {
-    const next = Math.floor(rest / 10);
-    bytes[i] = 48 + (rest - next * 10);
-    rest = next;
-  }
+  bytes.write(`${value}`.padStart(count, "0"), at, count, "latin1");
 }
 
 /** The stamps in a watch response, one an event; found by their mark, since decoding would be the slower part. */

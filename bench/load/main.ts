@@ -1,5 +1,5 @@
-/** The load process: one job as JSON on stdin, its result as JSON on stdout (job.ts). `start.ts` runs it. */
-import { text } from "node:stream/consumers";
+/** The load process: one job from its parent, one result back (job.ts). `start.ts` runs it. */
+import { once } from "node:events";
 import { systemClock } from "../../base/clock.ts";
 import { createLogger } from "../../base/logger.ts";
 import { runProcess } from "../../base/process.ts";
@@ -7,6 +7,7 @@ import { generate } from "./generator.ts";
 import type { LoadJob } from "./job.ts";
 
 runProcess(createLogger("load"), async () => {
-  const result = await generate(JSON.parse(await text(process.stdin)) as LoadJob, systemClock);
-  await new Promise<void>((resolve) => process.stdout.write(JSON.stringify(result), () => resolve()));
+  const [job] = (await once(process, "message")) as [LoadJob];
+  const result = await generate(job, systemClock);
+  await new Promise((sent) => process.send!(result, sent));
 });

@@ -17,3 +17,15 @@ export class MessageSplitter {
     this.#rest = at < buffer.length ? Buffer.from(buffer.subarray(at)) : undefined;
   }
 }
+
+/** Cuts an answer of JSON lines; what is handed on ends with a line, and may be several. */
+export class LineSplitter {
+  #rest: Buffer | undefined;
+
+  push(payload: Buffer, onLines: (lines: Buffer) => void): void {
+    const buffer = this.#rest === undefined ? payload : Buffer.concat([this.#rest, payload]);
+    const end = buffer.lastIndexOf(0x0a) + 1;
+    if (end > 0) onLines(buffer.subarray(0, end));
+    this.#rest = end < buffer.length ? Buffer.from(buffer.subarray(end)) : undefined;
+  }
+}

@@ -40,10 +40,10 @@ export class RequestHeaders {
     const known = this.#blocks.get(path);
     if (known !== undefined) return known;
     const headers: (readonly [string, string])[] = [[":path", path], ...this.#common];
-    const isNew = headers.some(([name, value]) => !this.#inserted.includes(`${name} ${value}`));
+    const before = this.#inserted.length;
     const block = Buffer.concat([postOverHttp, ...headers.map((header) => this.#encode(header))]);
     // An insertion moves every index, so what was kept is void.
-    if (isNew) this.#blocks.clear();
+    if (this.#inserted.length > before) this.#blocks.clear();
     else this.#blocks.set(path, block);
     return block;
   }

@@ -1,14 +1,15 @@
 /**
  * `npm run bench -- memory`: three members loaded with 1 GB of small and of larger values, beside Debian's etcd: memory,
- * the longest stall of the event loop and the longest GC pause of each stage, snapshots, and restarts until each member
+ * the longest stall of the event loop and the longest GC pause of each stage, and restarts until each member
  * answers. One is away while a tenth is written, and takes over the state of another when it comes back.
  */
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { sleep, systemClock } from "../../base/clock.ts";
 import { KVService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { Cluster, defaultTimers, type Store, storesFor } from "../members.ts";
 import { preload } from "../preload.ts";
+import { until } from "../process.ts";
 import { type Run, runBench, type Sample } from "../results.ts";
 
 const flagSpec = {
@@ -69,8 +70,8 @@ async function measure(run: Run<typeof flagSpec>, store: Store, size: number, me
   const probed = ours ? { ...store, command: [program!, "--import", probeModule, ...rest] } : store;
   const { members } = run.flags;
   const last = members - 1;
-  const cluster = await Cluster.prepare(probed, { members, signal });
-  const everyone = [...cluster.targets.keys()];
+  let cluster!: Cluster;
+  const everyone = Array.from({ length: members }, (_, i) => i);
   const count = Math.floor((megabytes * 1e6) / (size + 32));
   const load = { prefix, valueSize: size, scattered: true, signal };
   const stage = async (name: string, work: () => Promise<unknown>) => {
@@ -80,7 +81,7 @@ async function measure(run: Run<typeof flagSpec>, store: Store, size: number, me
     const seconds = (systemClock.monotonic() - began) / 1000;
     await sleep(systemClock, 3000, signal);
     const running = everyone.filter((i) => cluster.runs(i));
-    const probes = ours ? await Promise.all(running.map((i) => readProbe(cluster, i))) : [];
+    const probes = ours ? await Promise.all(running.map((i) => readProbe(cluster, i, signal))) : [];
     const worst = (key: "stall" | "gc" | "heap") => Math.max(...probes.map((probe) => probe[key]));
     const pss = Math.max(...cluster.usage().map(({ pssMb }) => pssMb));
     const sample = (metric: string, unit: string, value: number): Sample => {
@@ -100,7 +101,9 @@ async function measure(run: Run<typeof flagSpec>, store: Store, size: number, me
     for (const i of which) await cluster.revision(i, patienceMs);
   };
   try {
-    await stage("start, empty", () => started(everyone));
+    await stage("start, empty", async () => {
+      cluster = await Cluster.start(probed, { members, signal });
+    });
     await stage("load", () => preload(cluster, 0, { ...load, keys: count }));
     const revision = await cluster.revision(0);
     await stage("HashKV", () => cluster.client(0).unary(MaintenanceService.HashKV, {}, { timeoutMs: patienceMs }));
@@ -113,32 +116,15 @@ async function measure(run: Run<typeof flagSpec>, store: Store, size: number, me
       await Promise.all(everyone.map((i) => cluster.end(i, "SIGKILL")));
       await stage("restart after SIGKILL", () => started(everyone));
     }
-    if (ours) run.conditions.push(`values of ${size} bytes: ${snapshots(cluster.logFile(0))}`);
   } finally {
-    await cluster.stop();
+    await cluster?.stop();
   }
 }
 
-/** What our log says of them: how often, how much, how long. */
-function snapshots(logFile: string): string {
-  const saved = readFileSync(logFile, "utf8")
-    .split("\n")
-    .filter((line) => line.includes("Saved snapshot"));
-  const field = (line: string, name: string) => Number(new RegExp(`"?${name}"?[:=]\\s*([\\d.]+)`).exec(line)?.[1] ?? 0);
-  const bytes = saved.reduce((sum, line) => sum + field(line, "bytes"), 0);
-  const longest = Math.max(0, ...saved.map((line) => field(line, "seconds")));
-  return `${saved.length} snapshots, ${(bytes / 1e6).toFixed(0)} MB in all, the longest ${longest.toFixed(1)} s`;
-}
-
-async function readProbe(cluster: Cluster, i: number): Promise<{ stall: number; gc: number; heap: number }> {
+async function readProbe(cluster: Cluster, i: number, signal: AbortSignal) {
   const file = join(cluster.dir, `m${i}.probe`);
   rmSync(file, { force: true });
   cluster.signal(i, "SIGUSR2");
-  for (let tries = 0; tries < 100; tries++) {
-    await sleep(systemClock, 50);
-    try {
-      return JSON.parse(readFileSync(file, "utf8"));
-    } catch {}
-  }
-  throw new Error("the member does not answer the probe");
+  await until("an answer of the probe", { limitMs: 5000, signal }, () => existsSync(file));
+  return JSON.parse(readFileSync(file, "utf8")) as { stall: number; gc: number; heap: number };
 }

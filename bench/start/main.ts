@@ -50,31 +50,21 @@ async function startOnce(members: number, nodes: number): Promise<Sample[]> {
   const dir = freshFolder("start");
   const lab = ["--name=bench-start", `--dir=${join(dir, "lab")}`];
   const kubelab = (...args: string[]) => promisify(execFile)(process.execPath, ["dist/kubelab.mjs", ...args, ...lab]);
-  const sample = (title: string, unit: string, value: number): Sample => {
-    return { id: `start/${title}`, title, metric: "time", unit, better: "lower", value };
-  };
   try {
     const up = ["up", "--detach", "--demo", `--members=${members}`, `--nodes=${nodes}`];
-    const { stdout } = await kubelab(...up);
+    const timeline = (await kubelab(...up)).stdout.split("\n");
     const status = JSON.parse((await kubelab("status", "--json")).stdout) as LabStatus;
-    return [...readTimeline(stdout), ["memory of all processes (PSS)", "MB", labMemoryMb(status)] as Row].map((row) =>
-      sample(...row),
-    );
+    const times = Object.entries(milestones).map(([title, pattern]) => {
+      const ms = /^\s*(\d+) ms/.exec(timeline.find((line) => pattern.test(line)) ?? "")?.[1];
+      if (ms === undefined) throw new Error(`the timeline of \`up\` has no line for "${title}"`);
+      return { title, unit: "ms", value: Number(ms) };
+    });
+    const memory = { title: "memory of all processes (PSS)", unit: "MB", value: labMemoryMb(status) };
+    return [...times, memory].map((one) => ({ id: `start/${one.title}`, ...one, metric: "time", better: "lower" }));
   } finally {
     await kubelab("down").catch(() => {}); // it may never have come up
     dropFolder(dir);
   }
-}
-
-type Row = [title: string, unit: string, value: number];
-
-function readTimeline(text: string): Row[] {
-  return Object.entries(milestones).map(([name, pattern]) => {
-    const row = text.split("\n").find((line) => pattern.test(line));
-    const ms = /^\s*(\d+) ms/.exec(row ?? "")?.[1];
-    if (ms === undefined) throw new Error(`the timeline of \`up\` has no line for "${name}":\n${text}`);
-    return [name, "ms", Number(ms)];
-  });
 }
 
 /** The supervisor and everything below it: our processes, sandboxes, containers. */

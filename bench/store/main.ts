@@ -5,7 +5,6 @@
 import { StartError } from "../../base/process.ts";
 import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
 import { Recorder, runBench, type Series } from "../results.ts";
-import { crossCheck } from "./cross-check.ts";
 import { type Case, type Context, cases, prepare, workloads } from "./workloads.ts";
 
 const isUsage = ({ id }: Series) => id.startsWith("member/");
@@ -44,7 +43,7 @@ runBench({
       `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,
       `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
     );
-    const all = [...cases(), ...crossCheck()];
+    const all = cases();
     const chosen = all.filter(({ workload }) => wanted(workload));
     if (chosen.length > 0) {
       // The open loops need to know what each store can take; few rounds have no time to warm the machine as well.
@@ -69,7 +68,7 @@ runBench({
 async function measure(
   store: Store,
   chosen: Case[],
-  options: Omit<Context, "cluster" | "leader" | "lastRate">,
+  options: Omit<Context, "cluster" | "leader">,
   recorder: Recorder,
   round: string,
 ): Promise<void> {
@@ -79,8 +78,7 @@ async function measure(
   await recorder
     .attempt(signal, `${round} ${store.name}`, async () => {
       cluster = await Cluster.start(store, { signal });
-      const lastRate = (id: string) => recorder.find(store.name, id, "rate")?.values.at(-1);
-      const context = { ...options, cluster, leader: await cluster.leader(), lastRate };
+      const context = { ...options, cluster, leader: await cluster.leader() };
       await prepare(context);
       for (const one of chosen)
         await recorder.attempt(signal, `${round} ${store.name} ${one.id}`, async () => {
@@ -88,15 +86,14 @@ async function measure(
           const samples = await one.run(context);
           if (samples) recorder.addAll(store.name, `${round} ${store.name} ${one.id}`, samples);
         });
-      for (const { pssMb, rssMb, cpuSeconds } of cluster.usage()) {
-        for (const [metric, title, value, unit] of [
-          ["pss", "PSS at the end of a run", pssMb, "MB"],
-          ["rss", "RSS at the end of a run", rssMb, "MB"],
-          ["cpu", "CPU time in a run", cpuSeconds, "s"],
-        ] as const) {
+      const at = "at the end of a run";
+      for (const { pssMb, rssMb, cpuSeconds } of cluster.usage())
+        for (const [metric, title, unit, value] of [
+          ["pss", `PSS ${at}`, "MB", pssMb] as const,
+          ["rss", `RSS ${at}`, "MB", rssMb] as const,
+          ["cpu", `CPU time ${at}`, "s", cpuSeconds] as const,
+        ])
           recorder.add(store.name, { id: `member/${metric}`, title, metric: "value", unit, better: "lower", value });
-        }
-      }
     })
     .finally(() => cluster?.stop());
 }

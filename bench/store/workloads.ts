@@ -26,8 +26,6 @@ export interface Context {
   seed: number;
   /** Puts and ranges a second that both stores can take with 1000 in flight; unknown in the first round. */
   capacity: { put: number; range: number } | undefined;
-  /** The store's last rate in a case, to size what is counted in requests. */
-  lastRate(id: string): number | undefined;
   signal: AbortSignal;
 }
 
@@ -40,7 +38,7 @@ export interface Case {
   run(context: Context): Promise<Sample[] | undefined>;
 }
 
-export const workloads = ["put", "range", "serializable", "txn", "scan", "watch", "lease", "open", "h2load"] as const;
+export const workloads = ["put", "range", "serializable", "txn", "scan", "watch", "lease", "open"] as const;
 export type Workload = (typeof workloads)[number];
 
 export const inFlights = [1, 10, 100, 1000];
@@ -80,24 +78,24 @@ export async function prepare(context: Context): Promise<void> {
   const { cluster, leader, valueSize, signal } = context;
   await preload(cluster, leader, { prefix: "many/", keys: preloadedKeys, valueSize, signal });
   await load(context, { ...putJob(context, 100), arrivals: { type: "closed", inFlight: 100 }, measureMs: 1000 });
-  await load(context, {
-    ...putJob(context, 1),
-    arrivals: { type: "closed", inFlight: 1 },
-    measureMs: 7 * context.measureMs,
-  });
+  const single = { arrivals: { type: "closed", inFlight: 1 } as const, measureMs: 7 * context.measureMs };
+  await load(context, { ...putJob(context, 1), ...single });
 }
 
 type Request = Pick<LoadJob, "path" | "bodies" | "keys"> & Partial<LoadJob> & { writes?: boolean };
 type MakeRequest = (context: Context, inFlight: number) => Request;
 
-const putJob: MakeRequest = ({ valueSize }) => ({
-  path: KVService.Put.path,
-  bodies: [base64(PutRequest.encode({ key: key(`put/${keyMark}`), value: Buffer.alloc(valueSize, "v") }))],
-  keys: putKeys,
-  writes: true,
-});
+export const putTo =
+  (prefix: string, keys: number): MakeRequest =>
+  ({ valueSize }) => ({
+    path: KVService.Put.path,
+    bodies: [base64(PutRequest.encode({ key: key(`${prefix}${keyMark}`), value: Buffer.alloc(valueSize, "v") }))],
+    keys,
+    writes: true,
+  });
+const putJob = putTo("put/", putKeys);
 
-const readJob =
+export const readJob =
   (serializable: boolean): MakeRequest =>
   ({ valueSize }) => ({
     path: KVService.Range.path,
@@ -159,8 +157,8 @@ function open(op: "put" | "range", share: number): Case {
       const result = await load(context, job);
       const title = `${op}, ${perSecond} due a second`;
       return [
-        ...percentiles(id, title, result.latency, [0.5, 0.99, 0.999]),
-        ...percentiles(id, title, result.lateness, [0.5, 0.99], "late "),
+        ...percentiles(id, title, result.latency, ["p50", "p99", "p99.9"]),
+        ...percentiles(id, title, result.lateness, ["p50", "p99"], "late "),
       ];
     },
   };
@@ -168,7 +166,7 @@ function open(op: "put" | "range", share: number): Case {
 
 const watchStreams = { count: 10, watchers: 100 };
 
-function watchJob({ cluster, valueSize }: Context, streams: number, watchersPerStream: number): Request {
+export function watchJob({ cluster, valueSize }: Context, streams: number, watchersPerStream: number): Request {
   const put: Init<PutRequest> = { key: key("watched"), value: Buffer.from(stampMark.padEnd(valueSize, "v")) };
   return {
     path: KVService.Put.path,
@@ -211,7 +209,7 @@ const watchLatency: Case = {
   async run(context) {
     const request = watchJob(context, 3, 1);
     const result = await load(context, { ...request, arrivals: { type: "open", perSecond: 500 } });
-    return percentiles(this.id, this.title, result.events!.latency, [0.5, 0.99, 0.999]);
+    return percentiles(this.id, this.title, result.events!.latency, ["p50", "p99", "p99.9"]);
   },
 };
 
@@ -237,7 +235,7 @@ const leaseKeepAlive: Case = {
 };
 
 /** Runs a job against the leader. For writes the revision before and after proves that each happened once. */
-async function load(
+export async function load(
   context: Context,
   { writes, ...request }: Request & Pick<LoadJob, "arrivals">,
 ): Promise<LoadResult> {

@@ -1,0 +1,48 @@
+/**
+ * Many hollow nodes in one process, for any cluster of ours: `node dist/bench/hollow.mjs --nodes 100 --apiserver HOST:PORT
+ * --ca-file ca.crt --cert-file admin.crt --key-file admin.key`. They end with the process; their Nodes stay, NotReady.
+ */
+import { systemClock } from "../../base/clock.ts";
+import { parseFlags } from "../../base/flags.ts";
+import { createLogger } from "../../base/logger.ts";
+import { runProcess } from "../../base/process.ts";
+import { systemRand } from "../../base/rand.ts";
+import { createGrpcClient } from "../../client/grpc-client.ts";
+import { readTls } from "../../net/tls.ts";
+import { readMachine } from "../../node-agent/machine.ts";
+import { HollowNode } from "./node.ts";
+
+/** As with real agents, no connection carries more than a few hundred calls. */
+const nodesPerConnection = 50;
+const log = createLogger("hollow");
+
+runProcess(log, async (signal) => {
+  const flags = parseFlags(
+    {
+      apiserver: { type: "strings", help: "gRPC addresses of the apiservers, host:port" },
+      "ca-file": { type: "string", help: "authority of the apiserver" },
+      "cert-file": { type: "string", help: "certificate of one who may write all Nodes, Leases and Pods" },
+      "key-file": { type: "string", help: "its key" },
+      nodes: { type: "number", default: 100, help: "how many" },
+      "node-lease-duration": { type: "duration", help: "how long a renewed Lease is good for", default: 40_000 },
+      "node-status-update-frequency": { type: "duration", help: "how often status is posted", default: 10_000 },
+    },
+    process.argv.slice(2),
+  );
+  const tls = readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] });
+  const machine = readMachine(".");
+  const connections = Array.from({ length: Math.ceil(flags.nodes / nodesPerConnection) }, () =>
+    createGrpcClient({ servers: flags.apiserver, tls }),
+  );
+  const nodes = Array.from({ length: flags.nodes }, (_, n) => {
+    const client = connections[Math.floor(n / nodesPerConnection)]!;
+    return new HollowNode({
+      ...{ client, clock: systemClock, rand: systemRand, log, machine },
+      ...{ nodeName: `hollow-${n}`, nodeIP: `10.250.${n >> 8}.${n & 255}` },
+      leaseDurationMs: flags["node-lease-duration"],
+      heartbeatMs: flags["node-status-update-frequency"],
+    });
+  });
+  await Promise.all(nodes.map((node) => node.run(signal)));
+  for (const client of connections) client.close();
+});

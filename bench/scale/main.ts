@@ -1,0 +1,72 @@
+/**
+ * `npm run bench -- scale`: what things cost as there are more of them: keys, watchers and members of a store, ours beside
+ * etcd; objects, nodes (hollow) and Services of a control plane. A curve each.
+ */
+import { StartError } from "../../base/process.ts";
+import { defaultTimers, ourStore, storesFor } from "../members.ts";
+import { runBench, type Sample } from "../results.ts";
+import { nodes, objects, services } from "./control-plane.ts";
+import { keys, members, watchers } from "./store.ts";
+
+export interface Scale {
+  signal: AbortSignal;
+  stores: ReturnType<typeof storesFor>;
+  measureMs: number;
+  rounds: number;
+  tell(text: string): void;
+  /** One value of a store's curve `axis` at `n`. */
+  point(store: string, axis: Axis, n: number, metric: string, unit: Sample["unit"], value: number): void;
+}
+
+const axes = {
+  keys: { measure: keys, sizes: [1_000, 10_000, 100_000, 1_000_000] },
+  watchers: { measure: watchers, sizes: [10, 100, 1_000, 10_000] },
+  members: { measure: members, sizes: [1, 3, 5, 7] },
+  objects: { measure: objects, sizes: [100, 1_000, 10_000, 50_000] },
+  nodes: { measure: nodes, sizes: [10, 100, 300, 1_000] },
+  services: { measure: services, sizes: [10, 100, 1_000, 10_000] },
+};
+export type Axis = keyof typeof axes;
+const names = Object.keys(axes) as Axis[];
+
+runBench({
+  name: "scale",
+  sections: names.map((name) => ({ title: name, keep: ({ id }) => id.startsWith(`${name}/`), over: name })),
+  flags: {
+    axes: { type: "strings", help: `some of ${names.join(", ")}` },
+    most: { type: "number", default: 1_000_000, help: "leave out what is larger (--quick: 1,000)" },
+    seconds: { type: "number", default: 1, help: "length of one measurement" },
+    rounds: { type: "number", default: 3, help: "measurements at each point" },
+  },
+  async measure(run) {
+    const { flags, signal, recorder } = run;
+    const unknown = flags.axes.find((name) => !(name in axes));
+    if (unknown !== undefined) throw new StartError(`flag --axes: "${unknown}" is none of ${names.join(", ")}`);
+    const most = flags.quick ? Math.min(1000, flags.most) : flags.most;
+    run.full &&= flags.axes.length === 0 && most >= 50_000 && flags.rounds >= 3;
+    run.stores = storesFor(flags.only, defaultTimers);
+    if (!run.stores.some(({ name }) => name === "ours")) run.stores = [...run.stores, ourStore(defaultTimers)];
+    run.conditions.push(
+      `${flags.rounds} measurements of ${flags.seconds} s at each point, the stores by turns; everything on this machine, fsync on`,
+      "keys: values of 256 bytes, 100 requests in flight. watchers: of one key, on 10 streams, its event's way from the put's due time. members: puts at 100 and 1 in flight, PSS of all together",
+      "objects: ConfigMaps of 1 KB over gRPC, below them and below nodes one member of ours. nodes: hollow, upstream's timings, two Pods each. services: without selector, one endpoint each; the proxy carries connections itself",
+    );
+    for (const name of flags.axes.length === 0 ? names : (flags.axes as Axis[])) {
+      const { sizes, measure } = axes[name];
+      const fitting = sizes.filter((n) => n <= most);
+      const scale: Scale = {
+        signal,
+        stores: storesFor(flags.only, defaultTimers),
+        measureMs: flags.seconds * 1000,
+        rounds: flags.rounds,
+        tell: (text) => recorder.tell(text),
+        point(store, axis, n, metric, unit, value) {
+          const better = unit.endsWith("/s") ? "higher" : "lower";
+          const sample: Sample = { id: `${axis}/${n}`, title: n.toLocaleString("en-US"), metric, unit, better, value };
+          recorder.addAll(store, `${axis} ${sample.title} ${store}`, [sample]);
+        },
+      };
+      await recorder.attempt(signal, name, () => measure(scale, fitting.length > 0 ? fitting : [most]));
+    }
+  },
+});
