@@ -32,40 +32,42 @@ export class Chain {
     for (const done of this.#waiting) done();
   }
 
-  async handle(request: ApiRequest): Promise<Answer> {
+  handle(request: ApiRequest): Promise<Answer> {
     const { user, target } = request;
-    const attributes = attributesOf(user, request);
-    const audited = this.#begin(attributes, request);
-    let release: (() => void) | undefined;
-    try {
-      release = await this.#admit(attributes, request);
-      await this.check(attributes, request.auditAnnotations);
+    return this.#pass(attributesOf(user, request), request, true, async (audited) => {
       request.check = (other) => this.check({ user, verb: other, target });
       const answer = await this.#registry.handle(request);
       audited?.answered(answer, request);
       return answer;
-    } catch (error) {
-      audited?.failed(error);
-      throw error;
-    } finally {
-      release?.();
-    }
+    });
   }
 
   /** For paths that are no resources, and what other servers serve: `serve` answers, and tells with which code. */
-  async handlePath(
-    request: Pick<ApiRequest, "user" | "caller" | "userAgent" | "auditAnnotations" | "classified" | "signal">,
+  handlePath<T extends number | { code: number }>(
+    request: Passing & Pick<ApiRequest, "user" | "userAgent">,
     what: { method: string; path: string } | Pick<ApiRequest, "verb" | "target" | "options">,
-    serve: () => Promise<number>,
-  ): Promise<void> {
-    const attributes = attributesOf(request.user, what);
+    serve: () => T | Promise<T>,
+  ): Promise<T> {
+    const checked = !("path" in what && isAlwaysAllowed(what.path));
+    return this.#pass(attributesOf(request.user, what), request, checked, async (audited) => {
+      const served = await serve();
+      audited?.event("ResponseComplete", { code: typeof served === "number" ? served : served.code });
+      return served;
+    });
+  }
+
+  async #pass<T>(
+    attributes: Attributes,
+    request: Passing & { user: User },
+    checked: boolean,
+    serve: (audited: AuditedRequest | undefined) => Promise<T>,
+  ): Promise<T> {
     const audited = this.#begin(attributes, request);
     let release: (() => void) | undefined;
     try {
       release = await this.#admit(attributes, request);
-      if (!("path" in what && isAlwaysAllowed(what.path))) await this.check(attributes, request.auditAnnotations);
-      const code = await serve();
-      audited?.event("ResponseComplete", { code });
+      if (checked) await this.check(attributes, request.auditAnnotations);
+      return await serve(audited);
     } catch (error) {
       audited?.failed(error);
       throw error;
@@ -101,10 +103,7 @@ export class Chain {
   }
 
   /** Impersonation allowed, and its turn come: as whom it acts decides when. */
-  async #admit(
-    attributes: Attributes,
-    request: Pick<ApiRequest, "caller" | "auditAnnotations" | "classified" | "signal">,
-  ): Promise<(() => void) | undefined> {
+  async #admit(attributes: Attributes, request: Passing): Promise<(() => void) | undefined> {
     for (const need of request.caller?.needs ?? []) await this.check(need, request.auditAnnotations);
     return this.#flow?.begin(attributes, request);
   }
@@ -123,6 +122,8 @@ export class Chain {
     });
   }
 }
+
+type Passing = Pick<ApiRequest, "caller" | "auditAnnotations" | "classified" | "signal">;
 
 function attributesOf(
   user: User,

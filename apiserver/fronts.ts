@@ -19,10 +19,12 @@ export function frontsOf(
 ): { http: HttpServer; grpc: GrpcFront } {
   const tls = frontProxyCa ? { ...serving, ca: Buffer.concat([serving.ca, Buffer.from("\n"), frontProxyCa]) } : serving;
   const peers = new Peers(frontProxyCa);
-  const grpc = new GrpcFront({ tls, clientCertificates: "request", maxMessageBytes, faults });
+  const grpc = new GrpcFront({ tls, clientCertificates: "request", maxMessageBytes, maxUnfinishedBytes, faults });
   apiserver.addTo(grpc, peers);
   return { http: new HttpServer(tls, apiserver.httpHandler, log, peers), grpc };
 }
 
 /** Room for the largest body (`maxBodyBytes`) and what is around it: who sends more than that gets a Status. */
 const maxMessageBytes = 4 * 1024 * 1024;
+/** Who a caller is comes out when his request is whole. */
+const maxUnfinishedBytes = 64 * 1024 * 1024;

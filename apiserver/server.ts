@@ -39,6 +39,7 @@ import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";
 import { writeNamespaces, writePolicy, writeSystemObjects } from "./registry/system-objects.ts";
 import { storedOf } from "./registry/versions.ts";
+import type { Target } from "./request.ts";
 import { ResourceTable } from "./resource-table.ts";
 import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
@@ -251,15 +252,6 @@ export class Apiserver {
 }
 
 function observer(metrics: Metrics, cache: WatchCache, table: ResourceTable) {
-  let served = table.all;
-  let names = new Set<string>();
-  const isKnown = (resource: string) => {
-    if (names.size === 0 || served !== table.all) {
-      served = table.all;
-      names = new Set(served.map((known) => known.resource));
-    }
-    return names.has(resource);
-  };
   const registers = [metrics];
   const total = new Counter({
     name: "apiserver_request_total",
@@ -282,8 +274,8 @@ function observer(metrics: Metrics, cache: WatchCache, table: ResourceTable) {
       this.set(cache.watcherCount);
     },
   });
-  return (verb: string, resource: string, code: number, ms: number) => {
-    const known = isKnown(resource) ? resource : ""; // a label must not grow with what strangers ask for
+  return (verb: string, target: Target, code: number, ms: number) => {
+    const known = table.find(target)?.resource ?? ""; // a label must not grow with what strangers ask for
     total.inc({ verb: verb.toUpperCase(), resource: known, code: String(code) });
     duration.observe({ verb: verb.toUpperCase(), resource: known }, ms / 1000);
   };

@@ -28,6 +28,8 @@ export interface GrpcFrontOptions {
   onRefused?: (socket: Socket, reason: string) => void;
   /** Largest message accepted, bytes; default 2 MiB + 512 KiB as etcd's transport. */
   maxMessageBytes?: number;
+  /** Of requests on one connection that have not come to their end; default: without limit. */
+  maxUnfinishedBytes?: number;
   /** Gets the connections that do not begin as HTTP/2; their first bytes are still to be read. */
   http1?: (socket: Socket) => void;
   /** What callers suffer on request, by the common name of their certificate, or `NAME@ADDRESS`. */
@@ -222,7 +224,7 @@ export class GrpcFront {
       return;
     }
     const context = new FrontContext(headers, caller);
-    const call = new Call(connection, stream, context, this.#options.maxMessageBytes ?? 2.5 * 1024 * 1024);
+    const call = new Call(connection, stream, context, this.#options);
     stream.events = call;
     if (route === undefined) call.fail(new GrpcError(Code.Unimplemented, this.#unknown(path)));
     else call.start(route);
@@ -243,20 +245,24 @@ class Call {
   readonly #stream: Http2Stream;
   readonly #context: FrontContext;
   readonly #maxMessageBytes: number;
+  readonly #maxUnfinishedBytes: number;
   #route: Route | undefined;
   #bidi: ReturnType<BidiHandler<unknown, unknown>> | undefined;
   /** Of an unfinished message; a copy, since chunks are reused. */
   #rest: Buffer | undefined;
   #request: Buffer | undefined;
+  /** Its part of the connection's `held`. */
+  #held = 0;
   #done = false;
   #headersSent = false;
   #deadline: NodeJS.Timeout | undefined;
 
-  constructor(connection: Http2Connection, stream: Http2Stream, context: FrontContext, maxMessageBytes: number) {
+  constructor(connection: Http2Connection, stream: Http2Stream, context: FrontContext, limits: GrpcFrontOptions) {
     this.#connection = connection;
     this.#stream = stream;
     this.#context = context;
-    this.#maxMessageBytes = maxMessageBytes;
+    this.#maxMessageBytes = limits.maxMessageBytes ?? 2.5 * 1024 * 1024;
+    this.#maxUnfinishedBytes = limits.maxUnfinishedBytes ?? Number.POSITIVE_INFINITY;
   }
 
   start(route: Route): void {
@@ -313,6 +319,16 @@ class Call {
       at = end;
     }
     if (at < buffer.length) this.#rest = Buffer.from(buffer.subarray(at));
+    this.#hold((this.#rest?.length ?? 0) + (this.#request?.length ?? 0));
+  }
+
+  /** Many requests that never end are no way to fill the memory. */
+  #hold(bytes: number): void {
+    const held = this.#connection.held + bytes - this.#held;
+    if (held > this.#maxUnfinishedBytes)
+      throw new GrpcError(Code.ResourceExhausted, "too many unfinished requests on the connection");
+    this.#connection.held = held;
+    this.#held = bytes;
   }
 
   #message(bytes: Buffer): void {
@@ -416,6 +432,8 @@ class Call {
     handled?.set(code, (handled.get(code) ?? 0) + 1);
     this.#done = true;
     this.#request = undefined;
+    this.#rest = undefined;
+    this.#hold(0);
     clearTimeout(this.#deadline);
   }
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { listenHere } from "../base/outside.ts";
@@ -219,3 +220,39 @@ async function waitUntil(condition: () => boolean): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
+
+test("requests that do not come to their end fill no memory: what is too much is refused, what ends makes room", async () => {
+  const front = new GrpcFront({ maxUnfinishedBytes: 100_000 });
+  front.addService(KVService, { Put: () => ({}) });
+  const listener = await listenHere("127.0.0.1", 0);
+  front.serve(listener);
+  const session = http2.connect(`http://127.0.0.1:${(listener.address() as AddressInfo).port}`);
+  const headers = { ":method": "POST", ":path": KVService.Put.path, "content-type": "application/grpc" };
+  /** Sends the head of a message of 50,000 bytes and 40,000 of them; tells the status once there is one. */
+  const begin = () => {
+    const stream = session.request(headers, { endStream: false });
+    const prefix = Buffer.alloc(5);
+    prefix.writeUInt32BE(50_000, 1);
+    const status = new Promise<string>((resolve) => {
+      const hear = (told: http2.IncomingHttpHeaders) => told["grpc-status"] && resolve(String(told["grpc-status"]));
+      stream.on("response", hear).on("trailers", hear);
+    });
+    stream.resume();
+    stream.write(Buffer.concat([prefix, Buffer.alloc(40_000)]));
+    return { stream, status };
+  };
+  try {
+    const begun = [begin(), begin(), begin()];
+    const refused = await Promise.race(begun.map(async (one) => ({ one, status: await one.status })));
+    assert.equal(refused.status, String(Code.ResourceExhausted));
+    const [gone, kept] = begun.filter((one) => one !== refused.one);
+    gone!.stream.close(http2.constants.NGHTTP2_CANCEL);
+    await new Promise((resolve) => gone!.stream.on("close", resolve));
+    const next = begin();
+    for (const { stream } of [kept!, next]) stream.end(Buffer.alloc(10_000));
+    for (const { status } of [kept!, next]) assert.notEqual(await status, String(Code.ResourceExhausted));
+  } finally {
+    session.destroy();
+    await front.close(0);
+  }
+});

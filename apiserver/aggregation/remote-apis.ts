@@ -125,7 +125,7 @@ export class RemoteApis {
   }
 
   /** What came over gRPC, sent on as a request of REST. Throws what the other server says. */
-  async ask(service: APIService, request: ApiRequest, clock: Clock): Promise<Answer> {
+  async ask(service: APIService, request: ApiRequest, clock: Clock): Promise<Answer & { type: "Object" }> {
     const { user, verb, target, options, body, signal } = request;
     if (verb === "watch") throw badRequest("no watch of this group travels over this front");
     const query = Object.entries(options).flatMap(([key, values]) =>

@@ -51,21 +51,8 @@ export function addApiService(
   server: GrpcFront,
   { chain, peers, identify, remotes, discovery, clock }: GrpcParts,
 ): void {
-  /** What is not the registry's to answer, once the chain lets it through. */
-  const beside = async (
-    request: ApiRequest,
-    what: Parameters<Chain["handlePath"]>[1],
-    serve: () => Answer | Promise<Answer>,
-  ): Promise<Answer> => {
-    let answer: Answer | undefined;
-    await chain.handlePath(request, what, async () => {
-      answer = await serve();
-      return 200;
-    });
-    return answer!;
-  };
   /** The APIResourceList of a version of a group. */
-  const resourcesOf = ({ group, version }: Target, path: string): Answer => {
+  const resourcesOf = ({ group, version }: Target, path: string): Answer & { type: "Object" } => {
     const remote = remotes.version(group, version);
     if (remote && !isCurrent(remote)) throw serviceUnavailable("service unavailable");
     const list = { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${group}/${version}` };
@@ -103,10 +90,10 @@ export function addApiService(
       const { group, version, resource } = request.target;
       if (verb === "get" && resource === "" && version !== "") {
         const path = pathOf(request.target);
-        return await beside(request, { method: "GET", path }, () => resourcesOf(request.target, path));
+        return await chain.handlePath(request, { method: "GET", path }, () => resourcesOf(request.target, path));
       }
       const remote = remotes.version(group, version)?.service;
-      if (remote) return await beside(request, request, () => remotes.ask(remote, request, clock));
+      if (remote) return await chain.handlePath(request, request, () => remotes.ask(remote, request, clock));
       return await chain.handle(request);
     } catch (error) {
       throw toGrpcError(error);

@@ -7,7 +7,7 @@ import type { Authenticator } from "../authn/authenticator.ts";
 import { identify } from "../authn/identify.ts";
 import type { Chain } from "../chain.ts";
 import { isStream } from "../flowcontrol/flow-control.ts";
-import { type ApiRequest, type Body, bodyTooLarge, maxBodyBytes, type Verb } from "../request.ts";
+import { type ApiRequest, type Body, bodyTooLarge, maxBodyBytes, type Target, type Verb } from "../request.ts";
 import { connect } from "../streams/connect.ts";
 import { type Form, negotiate } from "./negotiate.ts";
 import type { Paths } from "./paths.ts";
@@ -27,7 +27,7 @@ export interface HandlerOptions {
   /** For all but watches and streams; `?timeout=` may ask for less. */
   requestTimeoutMs: number;
   /** Told at the end of each request that is not a watch. */
-  observe(verb: string, resource: string, code: number, ms: number): void;
+  observe(verb: string, target: Target, code: number, ms: number): void;
 }
 
 /** One HTTP request from the socket to the chain and back. Every failure ends as a Status. */
@@ -51,7 +51,7 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
       deadline.cancel();
     }
     if (info.type === "Resource" && info.verb !== "watch")
-      observe(info.verb, info.target.resource, code, clock.monotonic() - start);
+      observe(info.verb, info.target, code, clock.monotonic() - start);
   };
 }
 
@@ -85,12 +85,9 @@ async function serveRemote(
   info: NotBad,
 ): Promise<number> {
   const identity = await asker(options, request, response, "");
-  let code = 0;
-  await options.chain.handlePath(identity, info, async () => {
-    code = await options.remotes.serve(remote, identity.user, request, response);
-    return code;
-  });
-  return code;
+  return options.chain.handlePath(identity, info, () =>
+    options.remotes.serve(remote, identity.user, request, response),
+  );
 }
 
 type NotBad = Exclude<RequestInfo, { type: "Bad" }>;

@@ -98,6 +98,8 @@ export class Http2Connection {
   /** HEADERS without END_HEADERS: the block so far. */
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
   readonly #blocked = new Set<Http2Stream>();
+  /** Octets of unfinished requests that the owner of the streams keeps. */
+  held = 0;
   readonly #out = new OutBuffer();
   #scheduled = false;
   readonly #maxStreams: number;
