@@ -14,6 +14,15 @@ export interface Flag {
   optional?: boolean;
 }
 
+/** A flag in one line. Of a list the default is none; `text` without one is required, an `optional` one may be absent. */
+export const text = (help: string, value?: string) =>
+  ({ type: "string", help, ...(value !== undefined && { default: value }) }) as const;
+export const optional = (help: string) => ({ type: "string", help, optional: true }) as const;
+export const number = (help: string, value: number) => ({ type: "number", help, default: value }) as const;
+export const duration = (help: string, value: number) => ({ type: "duration", help, default: value }) as const;
+export const boolean = (help: string, value: boolean) => ({ type: "boolean", help, default: value }) as const;
+export const list = (help: string, value: string[] = []) => ({ type: "strings", help, default: value }) as const;
+
 type ValueOf<F extends Flag> = F["type"] extends "string"
   ? string
   : F["type"] extends "number" | "duration"

@@ -24,25 +24,29 @@ export function checkRequest(
     if (request.authUserGet.name !== who?.username) auth.checkAdmin(who);
   } else if (request.authRoleGet) {
     if (!who || !auth.hasRole(who.username, request.authRoleGet.role)) auth.checkAdmin(who);
-  } else if (adminOnly.some((kind) => request[kind])) auth.checkAdmin(who);
+  } else if (kinds.some((kind) => request[kind])) auth.checkAdmin(who);
 }
 
-const adminOnly = [
-  "authEnable",
-  "authDisable",
-  "authStatus",
-  "authUserAdd",
-  "authUserDelete",
-  "authUserChangePassword",
-  "authUserGrantRole",
-  "authUserRevokeRole",
-  "authUserList",
-  "authRoleAdd",
-  "authRoleDelete",
-  "authRoleGrantPermission",
-  "authRoleRevokePermission",
-  "authRoleList",
-] as const;
+/** What each request of Auth does. Returned is its answer, where that is more than that it is done. */
+const requests = {
+  authEnable: (auth) => auth.enable(),
+  authDisable: (auth) => auth.disable(),
+  authStatus: ({ enabled, revision }) => ({ enabled, authRevision: revision }),
+  authUserAdd: (auth, user) => auth.addUser(user),
+  authUserDelete: (auth, { name }) => auth.deleteUser(name),
+  authUserGet: (auth, { name }) => ({ roles: auth.rolesOf(name) }),
+  authUserChangePassword: (auth, change) => auth.changePassword(change),
+  authUserGrantRole: (auth, { user, role }) => auth.grantRole(user, role),
+  authUserRevokeRole: (auth, { name, role }) => auth.revokeRole(name, role),
+  authUserList: (auth) => ({ users: auth.userNames() }),
+  authRoleList: (auth) => ({ roles: auth.roleNames() }),
+  authRoleAdd: (auth, { name }) => auth.addRole(name),
+  authRoleDelete: (auth, { role }) => auth.deleteRole(role),
+  authRoleGet: (auth, { role }) => ({ perm: auth.permissionsOf(role) }),
+  authRoleGrantPermission: (auth, { name, perm }) => auth.grantPermission(name, perm),
+  authRoleRevokePermission: (auth, range) => auth.revokePermission(range.role, range),
+} satisfies { [K in keyof InternalRaftRequest]?: (auth: AuthStore, q: NonNullable<InternalRaftRequest[K]>) => unknown };
+const kinds = Object.keys(requests) as (keyof typeof requests)[];
 
 /** Undefined: not a request of Auth. */
 export function applyAuth(
@@ -52,32 +56,16 @@ export function applyAuth(
   index: number,
   now: number,
 ): object | undefined {
-  if (q.authEnable) auth.enable();
-  else if (q.authDisable) auth.disable();
-  else if (q.authStatus) return { enabled: auth.enabled, authRevision: auth.revision };
-  else if (q.authenticate) {
+  if (q.authenticate) {
     auth.passwordOf(q.authenticate.name); // throws if it was taken away meanwhile
     if (!q.authenticate.simpleToken) return {}; // who asked makes a JWT
     const token = `${q.authenticate.simpleToken}.${index}`;
     tokens.add(token, q.authenticate.name, now);
     return { token };
-  } else if (q.authUserAdd) auth.addUser(q.authUserAdd);
-  else if (q.authUserDelete) auth.deleteUser(q.authUserDelete.name);
-  else if (q.authUserGet) return { roles: auth.rolesOf(q.authUserGet.name) };
-  else if (q.authUserChangePassword) auth.changePassword(q.authUserChangePassword);
-  else if (q.authUserGrantRole) auth.grantRole(q.authUserGrantRole.user, q.authUserGrantRole.role);
-  else if (q.authUserRevokeRole) auth.revokeRole(q.authUserRevokeRole.name, q.authUserRevokeRole.role);
-  else if (q.authUserList) return { users: auth.userNames() };
-  else if (q.authRoleList) return { roles: auth.roleNames() };
-  else if (q.authRoleAdd) auth.addRole(q.authRoleAdd.name);
-  else if (q.authRoleDelete) auth.deleteRole(q.authRoleDelete.role);
-  else if (q.authRoleGet) return { perm: auth.permissionsOf(q.authRoleGet.role) };
-  else if (q.authRoleGrantPermission) {
-    auth.grantPermission(q.authRoleGrantPermission.name, q.authRoleGrantPermission.perm);
-  } else if (q.authRoleRevokePermission) {
-    auth.revokePermission(q.authRoleRevokePermission.role, q.authRoleRevokePermission);
-  } else return undefined;
-  return {};
+  }
+  const kind = kinds.find((one) => q[one]);
+  if (kind === undefined) return undefined;
+  return (requests[kind] as (auth: AuthStore, q: unknown) => object | undefined)(auth, q[kind]) ?? {};
 }
 
 /** The calls on leases are for users only, whatever keys there are. */

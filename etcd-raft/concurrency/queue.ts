@@ -68,15 +68,9 @@ export class Queue {
     }
   }
 
-  /** The key that has been there longest. */
-  async first(name: Uint8Array, context: CallContext) {
-    const { kvs, header } = await this.#range({ ...prefix(name), ...oldest }, context);
-    return { kv: kvs[0], header: header! };
-  }
-
-  /** Those who wait too, in their order. */
-  async all(name: Uint8Array, context: CallContext) {
-    const { kvs, header } = await this.#range({ ...prefix(name), ...oldest, limit: 0 }, context);
+  /** Those who wait too, in their order; `limit` of them, if it is not 0. */
+  async all(name: Uint8Array, context: CallContext, limit = 0) {
+    const { kvs, header } = await this.#range({ ...prefix(name), ...oldest, limit }, context);
     return { kvs, header: header! };
   }
 
@@ -156,4 +150,4 @@ function prefix(name: Uint8Array) {
 
 const createTarget = 1;
 const newest = { limit: 1, sortTarget: 2, sortOrder: 2 };
-const oldest = { limit: 1, sortTarget: 2, sortOrder: 1 };
+const oldest = { sortTarget: 2, sortOrder: 1 };

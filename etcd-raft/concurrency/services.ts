@@ -67,7 +67,8 @@ export function electionHandlers(
       return proclaim(given(leader), value, context);
     },
     async Leader({ name }, context) {
-      const { kv: leader, header } = await queue.first(name, context);
+      const { kvs, header } = await queue.all(name, context, 1);
+      const [leader] = kvs;
       if (leader === undefined) throw unknown("election: no leader");
       return { header, kv: leader };
     },

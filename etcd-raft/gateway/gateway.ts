@@ -30,21 +30,15 @@ export class Gateway {
       if (request.method !== "POST") throw new GrpcError(Code.Unimplemented, "Method Not Allowed");
       const handler = this.#handlers.get(route.method.path);
       if (handler === undefined) throw new GrpcError(Code.Unimplemented, `unknown method ${route.method.path}`);
-      const context = contextOf(request, response);
-      if (route.method.kind === "bidi") await this.#bidi(route, handler as AnyBidi, request, response, context);
-      else await this.#call(route, handler, request, response, context);
+      const call = { route, request, response, context: contextOf(request, response) };
+      if (route.method.kind === "bidi") await this.#bidi(handler as AnyBidi, call);
+      else await this.#call(handler, call);
     } catch (error) {
       fail(response, error);
     }
   }
 
-  async #call(
-    route: JsonRoute,
-    handler: unknown,
-    request: IncomingMessage,
-    response: ServerResponse,
-    context: CallContext,
-  ): Promise<void> {
+  async #call(handler: unknown, { route, request, response, context }: Call): Promise<void> {
     let body = "";
     await this.#read(request, (chunk) => {
       body += chunk;
@@ -60,13 +54,7 @@ export class Gateway {
     response.end(JSON.stringify(messageToJson(route.response, answer as Record<string, unknown>)));
   }
 
-  async #bidi(
-    route: JsonRoute,
-    handler: AnyBidi,
-    request: IncomingMessage,
-    response: ServerResponse,
-    context: CallContext,
-  ): Promise<void> {
+  async #bidi(handler: AnyBidi, { route, request, response, context }: Call): Promise<void> {
     const open = handler(context, {
       send: sender(route, response),
       end: (error) => (error === undefined ? response.end() : fail(response, error)),
@@ -87,6 +75,13 @@ export class Gateway {
       onText(chunk as string);
     }
   }
+}
+
+interface Call {
+  route: JsonRoute;
+  request: IncomingMessage;
+  response: ServerResponse;
+  context: CallContext;
 }
 
 type AnyBidi = BidiHandler<unknown, object>;

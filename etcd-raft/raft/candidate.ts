@@ -30,8 +30,7 @@ export function stepCandidate(raft: Raft, input: Input): void {
       raft.ready.dropped.reads.push(input.context);
       break;
     case "Message":
-      onMessage(raft, input.message);
-      break;
+      return onMessage(raft, input.message);
   }
 }
 
@@ -39,16 +38,13 @@ function onMessage(raft: Raft, m: Message): void {
   switch (m.type) {
     case "App":
       becomeFollower(raft, m.term, m.from);
-      onApp(raft, m);
-      break;
+      return onApp(raft, m);
     case "Snap":
       becomeFollower(raft, m.term, m.from);
-      onSnap(raft, m);
-      break;
+      return onSnap(raft, m);
     case "Heartbeat":
       becomeFollower(raft, m.term, m.from);
-      onHeartbeat(raft, m);
-      break;
+      return onHeartbeat(raft, m);
     case "PreVoteResp":
       if (raft.role === "preCandidate") onVoteResp(raft, m);
       break;

@@ -8,8 +8,7 @@ import { type Entry, type Input, type Message, type NodeId, none } from "./types
 export function stepFollower(raft: Raft, input: Input): void {
   switch (input.type) {
     case "Tick":
-      onTick(raft);
-      break;
+      return onTick(raft);
     case "Propose":
       if (raft.leader === none) raft.ready.dropped.proposals.push(...input.data);
       else forward(raft, input.data.map(toEntry));
@@ -23,25 +22,20 @@ export function stepFollower(raft: Raft, input: Input): void {
       else send(raft, "ReadIndex", raft.leader, { term: 0, context: input.context });
       break;
     case "Unreachable":
-      onUnreachable(raft, input.id);
-      break;
+      return onUnreachable(raft, input.id);
     case "Message":
-      onMessage(raft, input.message);
-      break;
+      return onMessage(raft, input.message);
   }
 }
 
 function onMessage(raft: Raft, m: Message): void {
   switch (m.type) {
     case "App":
-      onApp(raft, m);
-      break;
+      return onApp(raft, m);
     case "Snap":
-      onSnap(raft, m);
-      break;
+      return onSnap(raft, m);
     case "Heartbeat":
-      onHeartbeat(raft, m);
-      break;
+      return onHeartbeat(raft, m);
     case "TimeoutNow":
       if (mayCampaign(raft)) campaign(raft, "transfer");
       break;

@@ -22,8 +22,7 @@ import { type Entry, type Input, type Message, type NodeId, none, type ProposedC
 export function stepLeader(raft: Raft, input: Input): void {
   switch (input.type) {
     case "Tick":
-      onTick(raft);
-      break;
+      return onTick(raft);
     case "Propose":
       if (takesProposals(raft)) propose(raft, input.data);
       else raft.ready.dropped.proposals.push(...input.data);
@@ -32,31 +31,25 @@ export function stepLeader(raft: Raft, input: Input): void {
       if (!proposeConfChange(raft, input.change)) raft.ready.dropped.confChanges.push(input.change);
       break;
     case "Applied":
-      onApplied(raft);
-      break;
+      return onApplied(raft);
     case "ReadIndex":
-      onReadIndex(raft, raft.id, input.context);
-      break;
+      return onReadIndex(raft, raft.id, input.context);
     case "Persisted":
-      onPersisted(raft);
-      break;
+      return onPersisted(raft);
     case "Unreachable":
-      onUnreachable(raft, input.id);
-      break;
+      return onUnreachable(raft, input.id);
     case "SnapshotSent": {
       const p = raft.progress.get(input.id);
       if (p) snapshotSent(p, input.index);
       break;
     }
     case "TransferLeader":
-      onTransferLeader(raft, input.to);
-      break;
+      return onTransferLeader(raft, input.to);
     case "TellCommit":
       for (const p of raft.progress.values()) if (p.commitSent < input.index) tellCommit(raft, p);
       break;
     case "Message":
-      onMessage(raft, input.message);
-      break;
+      return onMessage(raft, input.message);
   }
 }
 
@@ -65,17 +58,13 @@ function onMessage(raft: Raft, m: Message): void {
   if (p === undefined) return;
   switch (m.type) {
     case "AppResp":
-      onAppResp(raft, m, p);
-      break;
+      return onAppResp(raft, m, p);
     case "HeartbeatResp":
-      onHeartbeatResp(raft, m, p);
-      break;
+      return onHeartbeatResp(raft, m, p);
     case "Prop":
-      onProp(raft, m.entries, p);
-      break;
+      return onProp(raft, m.entries, p);
     case "ReadIndex":
-      onReadIndex(raft, m.from, m.context);
-      break;
+      return onReadIndex(raft, m.from, m.context);
   }
 }
 

@@ -112,15 +112,12 @@ export function status(raft: Raft): Status {
 function dispatch(raft: Raft, input: Input): void {
   switch (raft.role) {
     case "follower":
-      stepFollower(raft, input);
-      break;
+      return stepFollower(raft, input);
     case "preCandidate":
     case "candidate":
-      stepCandidate(raft, input);
-      break;
+      return stepCandidate(raft, input);
     case "leader":
-      stepLeader(raft, input);
-      break;
+      return stepLeader(raft, input);
   }
 }
 

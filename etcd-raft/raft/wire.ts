@@ -7,21 +7,11 @@ import type { Entry, Message, ProposedConfChange } from "./types.ts";
  * Messages as raftpb.Message, etcd's field numbers. Entries and the hard state have the same shape on both sides, so
  * they pass through as they are.
  */
-const numbers: Record<Message["type"], number> = {
-  App: raftpb.MessageType.MsgApp,
-  AppResp: raftpb.MessageType.MsgAppResp,
-  Snap: raftpb.MessageType.MsgSnap,
-  Vote: raftpb.MessageType.MsgVote,
-  VoteResp: raftpb.MessageType.MsgVoteResp,
-  PreVote: raftpb.MessageType.MsgPreVote,
-  PreVoteResp: raftpb.MessageType.MsgPreVoteResp,
-  Heartbeat: raftpb.MessageType.MsgHeartbeat,
-  HeartbeatResp: raftpb.MessageType.MsgHeartbeatResp,
-  TimeoutNow: raftpb.MessageType.MsgTimeoutNow,
-  Prop: raftpb.MessageType.MsgProp,
-  ReadIndex: raftpb.MessageType.MsgReadIndex,
-  ReadIndexResp: raftpb.MessageType.MsgReadIndexResp,
-};
+const numbers = Object.fromEntries(
+  "App AppResp Snap Vote VoteResp PreVote PreVoteResp Heartbeat HeartbeatResp TimeoutNow Prop ReadIndex ReadIndexResp"
+    .split(" ")
+    .map((type) => [type, raftpb.MessageType[`Msg${type}` as keyof typeof raftpb.MessageType]]),
+) as Record<Message["type"], number>;
 const types = new Map(Object.entries(numbers).map(([type, number]) => [number, type as Message["type"]]));
 
 /** One raftpb.Message, as it stands in a frame between members. */
@@ -34,27 +24,11 @@ export function writeMessage(message: Message): Writer {
   const { to, from, term, logTerm, index, entries, commit, reject, rejectHint, context, conf } = message;
   const snapshot = conf && { metadata: { index, term: logTerm, confState: conf } };
   const type = numbers[message.type];
-  const fields = {
-    type,
-    to,
-    from,
-    term,
-    logTerm,
-    index,
-    entries,
-    commit,
-    reject,
-    rejectHint,
-    context,
-    snapshot,
-  };
+  const fields = { type, to, from, term, logTerm, index, entries, commit, reject, rejectHint, context, snapshot };
   return raftpb.Message.write(fields, Writer.create());
 }
 
-/**
- * What it holds are views of `bytes`: the log keeps them alive. Throws on bytes that are
- * no raft message of ours.
- */
+/** What it holds are views of `bytes`: the log keeps them alive. Throws on bytes that are no raft message of ours. */
 export function decodeMessage(bytes: Uint8Array): Message {
   const m = raftpb.Message.decode(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)); // slower as a Buffer
   const type = types.get(m.type);

@@ -71,6 +71,9 @@ export function checkURL(flag: string, text: string): string {
   return text.replace(/\/$/, "");
 }
 
+/** Of a URL, as sockets take it: an IPv6 address without its brackets. */
+export const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, "");
+
 /** A member that is added later: the same addresses may have belonged to one that was removed, so the time goes into its id. */
 export function newMemberId(peerURLs: readonly string[], nowMs: number): bigint {
   return idOf(Buffer.from(`${peerURLs.toSorted().join("")}${Math.floor(nowMs / 1000)}`));

@@ -1,11 +1,23 @@
 import { isIP } from "node:net";
-import { FlagError, type FlagSpec, type Flags, parseDuration, parseFlags } from "../../base/flags.ts";
+import {
+  boolean,
+  duration,
+  FlagError,
+  type FlagSpec,
+  type Flags,
+  list,
+  number,
+  optional,
+  parseDuration,
+  parseFlags,
+  text,
+} from "../../base/flags.ts";
 import type { LogLevel, LogOptions } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
 import { type JwtOptions, parseJwtOptions } from "../auth/jwt.ts";
 import { absentFlagSpec, checkAbsent, checkFeatureGates } from "./absent-flags.ts";
 import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
-import { checkURL, type InitialCluster, initialCluster } from "./cluster.ts";
+import { checkURL, hostOf, type InitialCluster, initialCluster } from "./cluster.ts";
 import { flagsFromEnv } from "./env-flags.ts";
 import { type SideConfig, sideConfig, tlsFlagSpec } from "./tls-config.ts";
 
@@ -23,98 +35,50 @@ const levels: Record<string, LogLevel> = {
 
 /** etcd's flags with etcd's defaults, as far as they do something here; others are refused by name. */
 export const flagSpec = {
-  name: { type: "string", help: "Human-readable name of this member", default: "default" },
-  "data-dir": { type: "string", help: "Where the data lives (default NAME.etcd)", optional: true },
-  "wal-dir": { type: "string", help: "Where the WAL lives (default DATA-DIR/member/wal)", optional: true },
-  "listen-client-urls": { type: "strings", help: "URLs to serve clients on", default: ["http://localhost:2379"] },
-  "advertise-client-urls": { type: "strings", help: "Client URLs that the other members tell of this one" },
-  "listen-peer-urls": { type: "strings", help: "URLs to serve peers on", default: ["http://localhost:2380"] },
-  "initial-advertise-peer-urls": { type: "strings", help: "Peer URLs under which the others reach this member" },
-  "initial-cluster": { type: "string", help: "All members: name=peerURL,...", optional: true },
-  "initial-cluster-token": { type: "string", help: "Keeps clusters apart", default: "etcd-cluster" },
-  "initial-cluster-state": {
-    type: "string",
-    help: "new, or existing to join the running cluster that this member was added to",
-    default: "new",
-  },
-  "strict-reconfig-check": {
-    type: "boolean",
-    help: "Refuse changes of members that could cost the majority",
-    default: true,
-  },
-  "heartbeat-interval": { type: "number", help: "Milliseconds", default: 100 },
-  "election-timeout": { type: "number", help: "Milliseconds", default: 1000 },
+  name: text("Human-readable name of this member", "default"),
+  "data-dir": optional("Where the data lives (default NAME.etcd)"),
+  "wal-dir": optional("Where the WAL lives (default DATA-DIR/member/wal)"),
+  "listen-client-urls": list("URLs to serve clients on", ["http://localhost:2379"]),
+  "advertise-client-urls": list("Client URLs that the other members tell of this one"),
+  "listen-peer-urls": list("URLs to serve peers on", ["http://localhost:2380"]),
+  "initial-advertise-peer-urls": list("Peer URLs under which the others reach this member"),
+  "initial-cluster": optional("All members: name=peerURL,..."),
+  "initial-cluster-token": text("Keeps clusters apart", "etcd-cluster"),
+  "initial-cluster-state": text("new, or existing to join the running cluster that this member was added to", "new"),
+  "strict-reconfig-check": boolean("Refuse changes of members that could cost the majority", true),
+  "heartbeat-interval": number("Milliseconds", 100),
+  "election-timeout": number("Milliseconds", 1000),
   // Differs: etcd 3.6 has 10,000, but its snapshot is a few bytes; ours writes the state (as it does up to 3.5, with 100,000).
-  "snapshot-count": { type: "number", help: "Committed entries between two snapshots, at least", default: 100_000 },
-  "snapshot-catchup-entries": {
-    type: "number",
-    help: "Entries kept after a snapshot for followers that are behind",
-    default: 5000,
-  },
-  "pre-vote": { type: "boolean", help: "Ask before an election whether it could be won", default: true },
-  "initial-election-tick-advance": {
-    type: "boolean",
-    help: "A fresh member does not wait a whole election timeout",
-    default: true,
-  },
-  "auto-compaction-mode": { type: "string", help: "periodic or revision", default: "periodic" },
-  "auto-compaction-retention": {
-    type: "string",
-    help: "Hours, a duration or revisions to keep; 0 is off",
-    default: "0",
-  },
-  "compaction-batch-limit": { type: "number", help: "Revisions that a compaction takes in one step", default: 1000 },
-  "max-txn-ops": { type: "number", help: "Operations allowed in a transaction", default: 128 },
-  "max-request-bytes": { type: "number", help: "Largest request that is accepted", default: 1.5 * 1024 * 1024 },
-  "max-concurrent-streams": {
-    type: "number",
-    help: "Calls that one client connection may have open; at most 65536",
-    default: 2 ** 32 - 1,
-  },
-  "grpc-keepalive-min-time": { type: "duration", help: "A client that pings more often is cut off", default: 5000 },
-  "grpc-keepalive-interval": {
-    type: "duration",
-    help: "A client that was silent for so long is pinged; 0s is never",
-    default: 7_200_000,
-  },
-  "grpc-keepalive-timeout": {
-    type: "duration",
-    help: "And cut off when it stays silent for so long; 0s is never",
-    default: 20_000,
-  },
-  "quota-backend-bytes": {
-    type: "number",
-    help: "Live bytes at which writes are refused; 0 is 2 GiB, less is no quota",
-    default: 0,
-  },
-  "auth-token": {
-    type: "string",
-    help: "simple, or jwt,pub-key=FILE,priv-key=FILE,sign-method=METHOD,ttl=DURATION",
-    default: "simple",
-  },
-  "auth-token-ttl": { type: "number", help: "Seconds that a simple token lives after its last use", default: 300 },
-  "bcrypt-cost": { type: "number", help: "Cost of hashing passwords, 4 to 31", default: 10 },
-  "watch-progress-notify-interval": {
-    type: "duration",
-    help: "How often idle watchers hear of progress",
-    default: 600_000,
-  },
+  "snapshot-count": number("Committed entries between two snapshots, at least", 100_000),
+  "snapshot-catchup-entries": number("Entries kept after a snapshot for followers that are behind", 5000),
+  "pre-vote": boolean("Ask before an election whether it could be won", true),
+  "initial-election-tick-advance": boolean("A fresh member does not wait a whole election timeout", true),
+  "auto-compaction-mode": text("periodic or revision", "periodic"),
+  "auto-compaction-retention": text("Hours, a duration or revisions to keep; 0 is off", "0"),
+  "compaction-batch-limit": number("Revisions that a compaction takes in one step", 1000),
+  "max-txn-ops": number("Operations allowed in a transaction", 128),
+  "max-request-bytes": number("Largest request that is accepted", 1.5 * 1024 * 1024),
+  "max-concurrent-streams": number("Calls that one client connection may have open; at most 65536", 2 ** 32 - 1),
+  "grpc-keepalive-min-time": duration("A client that pings more often is cut off", 5000),
+  "grpc-keepalive-interval": duration("A client that was silent for so long is pinged; 0s is never", 7_200_000),
+  "grpc-keepalive-timeout": duration("And cut off when it stays silent for so long; 0s is never", 20_000),
+  "quota-backend-bytes": number("Live bytes at which writes are refused; 0 is 2 GiB, less is no quota", 0),
+  "auth-token": text("simple, or jwt,pub-key=FILE,priv-key=FILE,sign-method=METHOD,ttl=DURATION", "simple"),
+  "auth-token-ttl": number("Seconds that a simple token lives after its last use", 300),
+  "bcrypt-cost": number("Cost of hashing passwords, 4 to 31", 10),
+  "watch-progress-notify-interval": duration("How often idle watchers hear of progress", 600_000),
   ...tlsFlagSpec,
-  "enable-grpc-gateway": { type: "boolean", help: "Serve the JSON gateway under /v3/", default: true },
-  "listen-client-http-urls": { type: "strings", help: "URLs for HTTP/1.1, which the client URLs then do not serve" },
-  "listen-metrics-urls": { type: "strings", help: "URLs for /health /version /livez /readyz /metrics" },
-  "listen-outside": { type: "string", help: "HOST:PORT outside the lab on which to serve clients too", optional: true },
-  "fault-socket": {
-    type: "string",
-    help: "Unix socket on which faults can be asked for (base/faults.ts): for tests and labs",
-    optional: true,
-  },
-  "config-file": { type: "string", help: "etcd's YAML file instead of flags and variables", optional: true },
-  "feature-gates": { type: "strings", help: "NAME=true,..." },
-  logger: { type: "string", help: "zap: structured lines", default: "zap" },
-  "log-format": { type: "string", help: "json, or console for people", default: "json" },
-  "log-outputs": { type: "strings", help: "default, stderr, stdout or files", default: ["default"] },
-  "log-level": { type: "string", help: Object.keys(levels).join(", "), default: "info" },
+  "enable-grpc-gateway": boolean("Serve the JSON gateway under /v3/", true),
+  "listen-client-http-urls": list("URLs for HTTP/1.1, which the client URLs then do not serve"),
+  "listen-metrics-urls": list("URLs for /health /version /livez /readyz /metrics"),
+  "listen-outside": optional("HOST:PORT outside the lab on which to serve clients too"),
+  "fault-socket": optional("Unix socket on which faults can be asked for (base/faults.ts): for tests and labs"),
+  "config-file": optional("etcd's YAML file instead of flags and variables"),
+  "feature-gates": list("NAME=true,..."),
+  logger: text("zap: structured lines", "zap"),
+  "log-format": text("json, or console for people", "json"),
+  "log-outputs": list("default, stderr, stdout or files", ["default"]),
+  "log-level": text(Object.keys(levels).join(", "), "info"),
 } as const satisfies FlagSpec;
 
 export interface Config {
@@ -246,7 +210,7 @@ function checkNumbers(flags: Flags<typeof flagSpec>): void {
 
 /** A name may stand for several addresses, or for none of this machine's. */
 function checkBindURL(flag: string, url: string): void {
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, "");
+  const host = hostOf(url);
   if (host !== "localhost" && !isIP(host)) throw new StartError(`--${flag}: expected IP in URL for binding (${url})`);
 }
 

@@ -2,64 +2,53 @@ import type { LeaderLoss, Position, RaftEvent } from "../raft/events.ts";
 import type { MemberEvent } from "./history.ts";
 
 /** An event as a sentence about the member whose it is. */
-export function inWords(event: MemberEvent, nameOf: (id: bigint) => string): string {
-  switch (event.kind) {
-    case "Started":
-      return `started with the state at entry ${event.applied}`;
-    case "Stopping":
-      return "is asked to stop";
-    case "RoleChanged":
-      return `was ${roleWords[event.from]}, is ${roleWords[event.to]} in term ${event.term}`;
-    case "CampaignStarted":
-      return campaignWords[event.campaign](event.term);
-    case "VoteGranted":
-      return `${event.pre ? "would vote" : "votes"} for ${nameOf(event.peer)} in term ${event.forTerm}`;
-    case "VoteRefused":
-      return `refuses ${nameOf(event.peer)} its ${event.pre ? "pre-vote" : "vote"} in term ${event.forTerm}: ${refusalWords(event, nameOf)}`;
-    case "VoteReceived":
-      return `${nameOf(event.peer)} ${event.granted ? "grants" : "refuses"} its ${event.pre ? "pre-vote" : "vote"}`;
-    case "LeaderFound":
-      return `${nameOf(event.peer)} leads in term ${event.term}`;
-    case "LeaderLost":
-      return `lost the leader ${nameOf(event.peer)}: ${lossWords(event.because, event.other, nameOf)}`;
-    case "TransferStarted":
-      return `hands over to ${nameOf(event.peer)}`;
-    case "TransferAborted":
-      return `gives up handing over to ${nameOf(event.peer)}: it did not take the lead within an election timeout`;
-    case "PeerConnected":
-      return `connected to ${nameOf(event.peer)}`;
-    case "PeerLost":
-      return `no connection to ${nameOf(event.peer)}: ${event.reason}`;
-    case "ConfChanged":
-      return `voters are ${event.voters.map(nameOf).join(", ")}${event.learners.length > 0 ? `; learners ${event.learners.map(nameOf).join(", ")}` : ""}`;
-    case "ProposalsDropped":
-      return `${event.count} ${event.count === 1 ? "proposal waits" : "proposals wait"}: no leader takes them`;
-    case "ProposalsFailed":
-      return `${event.count} ${event.count === 1 ? "proposal was" : "proposals were"} with the lost leader: unknown whether committed`;
-    case "SlowFsync":
-      return `the disk took ${event.seconds} s to make a write durable${others(event.count)}`;
-    case "SlowApply":
-      return `applying entries took ${event.seconds} s in one go${others(event.count)}`;
-    case "SnapshotBegun":
-      return `writes a snapshot at entry ${event.at}`;
-    case "SnapshotSaved":
-      return `saved the snapshot at entry ${event.at}: ${event.bytes} bytes in ${event.seconds} s`;
-    case "SnapshotSending":
-      return `sends ${nameOf(event.peer)} the state at entry ${event.at}: what it needs is no longer in the log`;
-    case "SnapshotSent":
-      return `${nameOf(event.peer)} has the state at entry ${event.at} after ${event.seconds} s`;
-    case "SnapshotSendFailed":
-      return `could not send ${nameOf(event.peer)} the state at entry ${event.at}: ${event.reason}`;
-    case "SnapshotReceiving":
-      return `receives the state at entry ${event.at} from ${nameOf(event.peer)}`;
-    case "SnapshotReceived":
-      return `received the state at entry ${event.at} from ${nameOf(event.peer)}: ${event.bytes} bytes`;
-    case "SnapshotInstalled":
-      return `put the state at entry ${event.at} in place of its own`;
-    case "FaultsChanged":
-      return event.faults.length === 0 ? "no faults any more" : `faults: ${event.faults.join("; ")}`;
-  }
+export function inWords(event: MemberEvent, nameOf: NameOf): string {
+  return (words[event.kind] as (event: MemberEvent, nameOf: NameOf) => string)(event, nameOf);
 }
+
+type NameOf = (id: bigint) => string;
+type Kind = MemberEvent["kind"];
+
+const words: { [K in Kind]: (event: Extract<MemberEvent, { kind: K }>, nameOf: NameOf) => string } = {
+  Started: ({ applied }) => `started with the state at entry ${applied}`,
+  Stopping: () => "is asked to stop",
+  RoleChanged: ({ from, term, to }) => `was ${roleWords[from]}, is ${roleWords[to]} in term ${term}`,
+  CampaignStarted: ({ campaign, term }) => campaignWords[campaign](term),
+  VoteGranted: ({ forTerm, peer, pre }, nameOf) =>
+    `${pre ? "would vote" : "votes"} for ${nameOf(peer)} in term ${forTerm}`,
+  VoteRefused: (event, nameOf) =>
+    `refuses ${nameOf(event.peer)} its ${event.pre ? "pre-vote" : "vote"} in term ${event.forTerm}: ${refusalWords(event, nameOf)}`,
+  VoteReceived: ({ granted, peer, pre }, nameOf) =>
+    `${nameOf(peer)} ${granted ? "grants" : "refuses"} its ${pre ? "pre-vote" : "vote"}`,
+  LeaderFound: ({ peer, term }, nameOf) => `${nameOf(peer)} leads in term ${term}`,
+  LeaderLost: ({ because, other, peer }, nameOf) =>
+    `lost the leader ${nameOf(peer)}: ${lossWords[because](nameOf(other))}`,
+  TransferStarted: ({ peer }, nameOf) => `hands over to ${nameOf(peer)}`,
+  TransferAborted: ({ peer }, nameOf) =>
+    `gives up handing over to ${nameOf(peer)}: it did not take the lead within an election timeout`,
+  PeerConnected: ({ peer }, nameOf) => `connected to ${nameOf(peer)}`,
+  PeerLost: ({ peer, reason }, nameOf) => `no connection to ${nameOf(peer)}: ${reason}`,
+  ConfChanged: ({ learners, voters }, nameOf) =>
+    `voters are ${voters.map(nameOf).join(", ")}${learners.length > 0 ? `; learners ${learners.map(nameOf).join(", ")}` : ""}`,
+  ProposalsDropped: ({ count }) =>
+    `${count} ${count === 1 ? "proposal waits" : "proposals wait"}: no leader takes them`,
+  ProposalsFailed: ({ count }) =>
+    `${count} ${count === 1 ? "proposal was" : "proposals were"} with the lost leader: unknown whether committed`,
+  SlowFsync: ({ count, seconds }) => `the disk took ${seconds} s to make a write durable${others(count)}`,
+  SlowApply: ({ count, seconds }) => `applying entries took ${seconds} s in one go${others(count)}`,
+  SnapshotBegun: ({ at }) => `writes a snapshot at entry ${at}`,
+  SnapshotSaved: ({ at, bytes, seconds }) => `saved the snapshot at entry ${at}: ${bytes} bytes in ${seconds} s`,
+  SnapshotSending: ({ at, peer }, nameOf) =>
+    `sends ${nameOf(peer)} the state at entry ${at}: what it needs is no longer in the log`,
+  SnapshotSent: ({ at, peer, seconds }, nameOf) => `${nameOf(peer)} has the state at entry ${at} after ${seconds} s`,
+  SnapshotSendFailed: ({ at, peer, reason }, nameOf) =>
+    `could not send ${nameOf(peer)} the state at entry ${at}: ${reason}`,
+  SnapshotReceiving: ({ at, peer }, nameOf) => `receives the state at entry ${at} from ${nameOf(peer)}`,
+  SnapshotReceived: ({ at, bytes, peer }, nameOf) =>
+    `received the state at entry ${at} from ${nameOf(peer)}: ${bytes} bytes`,
+  SnapshotInstalled: ({ at }) => `put the state at entry ${at} in place of its own`,
+  FaultsChanged: ({ faults }) => (faults.length === 0 ? "no faults any more" : `faults: ${faults.join("; ")}`),
+};
 
 const roleWords = { follower: "follower", preCandidate: "pre-candidate", candidate: "candidate", leader: "leader" };
 
@@ -69,7 +58,7 @@ const campaignWords = {
   transfer: (term: number) => `asks for votes in term ${term}, at the leader's request`,
 };
 
-function refusalWords(event: RaftEvent & { kind: "VoteRefused" }, nameOf: (id: bigint) => string): string {
+function refusalWords(event: RaftEvent & { kind: "VoteRefused" }, nameOf: NameOf): string {
   const at = ({ term, index }: Position) => `entry ${index} of term ${term}`;
   switch (event.because) {
     case "logBehind":
@@ -85,23 +74,14 @@ function refusalWords(event: RaftEvent & { kind: "VoteRefused" }, nameOf: (id: b
   }
 }
 
-function lossWords(because: LeaderLoss, other: bigint, nameOf: (id: bigint) => string): string {
-  switch (because) {
-    case "electionTimeout":
-      return "not heard for an election timeout";
-    case "connectionLost":
-      return "the connection to it broke and could not be made again";
-    case "higherTerm":
-      return `${nameOf(other)} is in a higher term`;
-    case "transfer":
-      return "it hands over to this member";
-    case "quorumLost":
-      return "it was itself, and did not hear a majority for an election timeout";
-    case "handedOver":
-      return `it was itself, and has handed over to ${nameOf(other)}`;
-    case "removed":
-      return "it was itself, and is no voter any more";
-  }
-}
+const lossWords: Record<LeaderLoss, (other: string) => string> = {
+  electionTimeout: () => "not heard for an election timeout",
+  connectionLost: () => "the connection to it broke and could not be made again",
+  higherTerm: (other) => `${other} is in a higher term`,
+  transfer: () => "it hands over to this member",
+  quorumLost: () => "it was itself, and did not hear a majority for an election timeout",
+  handedOver: (other) => `it was itself, and has handed over to ${other}`,
+  removed: () => "it was itself, and is no voter any more",
+};
 
 const others = (count: number) => (count > 1 ? ` (the slowest of ${count})` : "");

@@ -39,13 +39,8 @@ export function frameHead(kind: FrameKind, length: number): Buffer {
 }
 
 export function frame(kind: FrameKind, ...parts: readonly Uint8Array[]): Buffer {
-  return Buffer.concat([
-    frameHead(
-      kind,
-      parts.reduce((sum, { length }) => sum + length, 0),
-    ),
-    ...parts,
-  ]);
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  return Buffer.concat([frameHead(kind, length), ...parts]);
 }
 
 /** A raft message. Its `to` is left out: the connection says it, and so a message to several is the same bytes. */

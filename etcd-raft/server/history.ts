@@ -131,7 +131,8 @@ export class History {
       running.seconds = Math.max(running.seconds, seconds);
       return;
     }
-    this.#tell(kind, count, seconds);
+    if (kind === "ProposalsDropped") this.server({ kind, count });
+    else this.server({ kind, count, seconds: Math.round(seconds * 1000) / 1000 });
     const burst = { count: 0, seconds: 0, cancel: () => {} };
     burst.cancel = this.#options.clock.after(burstMs, () => {
       this.#bursts.delete(kind);
@@ -144,11 +145,6 @@ export class History {
     for (const { cancel } of this.#bursts.values()) cancel();
     this.#bursts.clear();
     this.#listeners.clear();
-  }
-
-  #tell(kind: "SlowFsync" | "SlowApply" | "ProposalsDropped", count: number, seconds: number): void {
-    if (kind === "ProposalsDropped") this.server({ kind, count });
-    else this.server({ kind, count, seconds: Math.round(seconds * 1000) / 1000 });
   }
 }
 

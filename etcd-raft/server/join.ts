@@ -1,10 +1,10 @@
-import net from "node:net";
 import { StartError } from "../../base/process.ts";
 import { Code } from "../../net/grpc-error.ts";
-import { dialTls, type TlsSource } from "../../net/tls-source.ts";
+import type { TlsSource } from "../../net/tls-source.ts";
 import { MemberListResponse } from "../../proto/generated/etcdserverpb.ts";
 import { type ClusterMember, type InitialCluster, idText } from "./cluster.ts";
 import { FrameDecoder, FrameKind, frame } from "./frames.ts";
+import { dial } from "./peer.ts";
 
 /**
  * `--initial-cluster-state=existing`: a member that was added to a running cluster asks the others who is in it, and finds
@@ -57,17 +57,11 @@ export function assignIds(local: InitialCluster, running: Running): InitialClust
 
 /** Asks whoever listens on this peer URL. Rejects when there is no answer in time. */
 export function askMembers(url: string, source: TlsSource | undefined): Promise<Running> {
-  const { hostname, port, protocol } = new URL(url);
-  const host = hostname.replace(/^\[|\]$/g, "");
-  const secure = protocol === "https:";
-  const to = { host, port: Number(port) };
   return new Promise((resolve, reject) => {
-    if (secure && source === undefined)
-      return reject(new Error(`${url}: --peer-cert-file and --peer-key-file are missing`));
-    const socket = secure ? dialTls(source!, to) : net.connect(to);
+    const { socket, up } = dial(url, source);
     const decoder = new FrameDecoder();
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`${url} does not answer`)));
-    socket.on(secure ? "secureConnect" : "connect", () => socket.write(frame(FrameKind.members, new Uint8Array(4))));
+    socket.on(up, () => socket.write(frame(FrameKind.members, new Uint8Array(4))));
     socket.on("data", (chunk: Buffer) =>
       decoder.push(chunk, (_kind, payload) => {
         const body = payload.subarray(5);

@@ -45,9 +45,7 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values put", () => counts.putBytes],
     ["etcd_debugging_auth_revision", "The revision of the auth store", () => auth.revision],
   ];
-  for (const [name, help, value] of gauges) {
-    const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(value()) });
-  }
+  for (const [name, help, value] of gauges) gauge(registers, name, help, [], (now) => now.set(value()));
   const totals: [name: string, help: string, value: () => number][] = [
     ["etcd_mvcc_put_total", "Puts, outside of transactions", () => counts.puts],
     ["etcd_mvcc_delete_total", "Keys deleted, outside of transactions", () => counts.deletes],
@@ -59,44 +57,51 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_debugging_lease_renewed_total", "Renewals by this member as the leader", () => leases.renewed],
     ["etcd_debugging_server_lease_expired_total", "Leases that this member as the leader ended", () => leases.expired],
   ];
-  for (const [name, help, value] of totals) {
-    const counter: Counter = new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        counter.reset();
-        counter.inc(value());
-      },
-    });
-  }
+  for (const [name, help, value] of totals) counter(registers, name, help, [], (total) => total.inc(value()));
   constant(registers, "etcd_server_version", "The etcd that this member stands in for", {
     server_version: etcdVersion,
   });
   constant(registers, "etcd_server_id", "The member's id", { server_id: member.id.toString(16) });
-  const version: Gauge = new Gauge({
-    name: "etcd_cluster_version",
-    help: "The cluster's version, 1 behind its name",
-    labelNames: ["cluster_version"],
+  gauge(
     registers,
-    collect() {
-      version.reset();
+    "etcd_cluster_version",
+    "The cluster's version, 1 behind its name",
+    ["cluster_version"],
+    (version) => {
       version.set({ cluster_version: versionOf(applier.downgrade).replace(/\.0$/, "") }, 1);
     },
-  });
-  const alarms: Gauge = new Gauge({
-    name: "etcd_debugging_server_alarms",
-    help: "Alarms that are raised, 1 each",
-    labelNames: ["server_id", "alarm_type"],
-    registers,
-    collect() {
-      alarms.reset();
-      for (const { memberID, alarm } of applier.alarms.list()) {
-        alarms.set({ server_id: memberID.toString(16), alarm_type: `${alarm}` }, 1);
-      }
-    },
+  );
+  const labels = ["server_id", "alarm_type"];
+  gauge(registers, "etcd_debugging_server_alarms", "Alarms that are raised, 1 each", labels, (alarms) => {
+    for (const { memberID, alarm } of applier.alarms.list())
+      alarms.set({ server_id: memberID.toString(16), alarm_type: `${alarm}` }, 1);
   });
   countCalls(registers, observed.calls);
+}
+
+type Registers = Registry[];
+
+/** `observe` says anew what is the case, whenever somebody asks. */
+function gauge(registers: Registers, name: string, help: string, labelNames: string[], observe: (now: Gauge) => void) {
+  const collect = () => {
+    made.reset();
+    observe(made);
+  };
+  const made: Gauge = new Gauge({ name, help, labelNames, registers, collect });
+}
+
+function counter(
+  registers: Registers,
+  name: string,
+  help: string,
+  labelNames: string[],
+  observe: (total: Counter) => void,
+) {
+  const collect = () => {
+    made.reset();
+    observe(made);
+  };
+  const made: Counter = new Counter({ name, help, labelNames, registers, collect });
 }
 
 function constant(registers: Registry[], name: string, help: string, labels: Record<string, string>): void {
@@ -122,29 +127,20 @@ function countCalls(registers: Registry[], calls: Observed["calls"]): void {
   ];
   const labelNames = ["grpc_method", "grpc_service", "grpc_type"];
   for (const [name, help, count] of kinds) {
-    const counter: Counter = new Counter({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        counter.reset();
-        for (const { method, counts } of calls()) counter.inc(labels(method), count(counts));
-      },
+    counter(registers, name, help, labelNames, (total) => {
+      for (const { method, counts } of calls()) total.inc(labels(method), count(counts));
     });
   }
-  const handled: Counter = new Counter({
-    name: "grpc_server_handled_total",
-    help: "Calls ended, by their code",
-    labelNames: [...labelNames, "grpc_code"],
+  counter(
     registers,
-    collect() {
-      handled.reset();
-      for (const { method, counts } of calls()) {
-        for (const [code, count] of counts.handled) handled.inc({ grpc_code: nameOf(code), ...labels(method) }, count);
-      }
+    "grpc_server_handled_total",
+    "Calls ended, by their code",
+    [...labelNames, "grpc_code"],
+    (total) => {
+      for (const { method, counts } of calls())
+        for (const [code, count] of counts.handled) total.inc({ grpc_code: nameOf(code), ...labels(method) }, count);
     },
-  });
+  );
 }
 
 const nameOf = (code: Code) => Object.entries(Code).find(([, value]) => value === code)?.[0] ?? "Unknown";

@@ -30,6 +30,7 @@ async function open(config: MemberConfig): Promise<Member> {
   // Before anything is made: what the flags say may be refused.
   const fresh = (await walExists(dir, config.disk)) ? undefined : await config.bootstrap();
   await config.disk.makeDir(snapDir(config));
+  const memory = new LogMemory(config.snapshotCatchupEntries);
   if (fresh) {
     const { clusterId, self, members, joins } = fresh;
     const entries = joins ? [] : firstEntries(members);
@@ -37,17 +38,7 @@ async function open(config: MemberConfig): Promise<Member> {
     const first = hardState && { entries, hardState };
     const wal = await createWal(dir, { nodeId: self.id, clusterId }, config.disk, config.segmentBytes, first);
     const start = { index: 0, term: 0 };
-    return new Member(config, {
-      wal,
-      applier,
-      start,
-      entries,
-      hardState,
-      clusterId,
-      id: self.id,
-      members,
-      memory: new LogMemory(config.snapshotCatchupEntries),
-    });
+    return new Member(config, { wal, applier, start, entries, hardState, clusterId, id: self.id, members, memory });
   }
   const opened = await openWal(dir, config.disk, config.segmentBytes);
   const { wal, metadata, repaired, snapshots } = opened;
@@ -55,7 +46,6 @@ async function open(config: MemberConfig): Promise<Member> {
     if (repaired) config.log.warn({ ...repaired }, "Repaired the WAL: the last record was torn");
     const { nodeId: id, clusterId } = metadata;
     const note = (await openSnapshot(snapDir(config), snapshots, applier, config.disk)) ?? { index: 0, term: 0 };
-    const memory = new LogMemory(config.snapshotCatchupEntries);
     const { start, entries } = await replay(opened, note, applier, memory, config);
     const { index, term } = applier.applied;
     const last = entries.at(-1)?.index ?? start.index;

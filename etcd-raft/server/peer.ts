@@ -1,9 +1,9 @@
 import net from "node:net";
 import type { Cancel } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import { dialTls } from "../../net/tls-source.ts";
+import { dialTls, type TlsSource } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
-import { type ClusterMember, idText } from "./cluster.ts";
+import { type ClusterMember, hostOf, idText } from "./cluster.ts";
 import { FrameDecoder, type FrameKind, frame, helloFrame } from "./frames.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -32,15 +32,12 @@ export class Peer {
   dial(): void {
     const { tls: source, clusterId, self, peerURLs, log, handlers } = this.#options;
     const urls = this.member.peerURLs;
-    const url = new URL(urls[this.#attempt % urls.length]!);
-    const to = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
-    const secure = url.protocol === "https:";
-    const socket = secure ? dialTls(source!, to) : net.connect(to);
+    const { socket, up } = dial(urls[this.#attempt % urls.length]!, source);
     this.#socket = socket;
     const decoder = new FrameDecoder();
     socket.setNoDelay(true);
     socket.setTimeout(connectMs, () => socket.destroy(new Error("connect timed out")));
-    socket.once(secure ? "secureConnect" : "connect", () => {
+    socket.once(up, () => {
       socket.setTimeout(0);
       this.connected = true;
       this.since = this.#options.clock.monotonic();
@@ -135,6 +132,14 @@ export class Peer {
       this.dial(),
     );
   }
+}
+
+/** To a peer URL. `up`: the event that says that it stands. */
+export function dial(url: string, source: TlsSource | undefined) {
+  const to = { host: hostOf(url), port: Number(new URL(url).port) };
+  if (!url.startsWith("https:")) return { socket: net.connect(to), up: "connect" };
+  if (source === undefined) throw new Error(`${url}: --peer-cert-file and --peer-key-file are missing`);
+  return { socket: dialTls(source, to), up: "secureConnect" };
 }
 
 const redialMs = 10;

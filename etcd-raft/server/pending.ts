@@ -56,11 +56,6 @@ export class Pending {
     return waiter;
   }
 
-  /** Those whose time is over by `now`. */
-  takeExpired(now: number): Waiter[] {
-    return this.takeAll(({ deadline }) => deadline > now);
-  }
-
   takeAll(except: (waiter: Waiter) => boolean = () => false): Waiter[] {
     const taken = this.#waiters.entries().filter(([, waiter]) => !except(waiter));
     for (const [low] of taken) this.#waiters.delete(low);

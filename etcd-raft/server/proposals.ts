@@ -114,7 +114,7 @@ export class Proposals {
   }
 
   expire(now: number): void {
-    const expired = this.#pending.takeExpired(now);
+    const expired = this.#pending.takeAll(({ deadline }) => deadline > now);
     for (const { data } of expired) this.#held.delete(data);
     this.#fail(expired, "timeout");
   }

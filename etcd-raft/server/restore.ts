@@ -1,19 +1,19 @@
 import { createHash } from "node:crypto";
 import type { Clock } from "../../base/clock.ts";
-import { type FlagSpec, parseFlags } from "../../base/flags.ts";
+import { boolean, type FlagSpec, list, number, optional, parseFlags, text } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
-import { ConfChange } from "../../proto/generated/raftpb.ts";
 import { type Bolt, type BoltFile, openBolt } from "../bolt/reader.ts";
 import { crc32c } from "../crc32c.ts";
 import { Lessor } from "../lease/lessor.ts";
 import { Store, type StoreView } from "../mvcc/store.ts";
 import { writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
-import { type MemberRecord, memberJSON } from "../snap/membership.ts";
+import type { MemberRecord } from "../snap/membership.ts";
 import { readState, type State } from "../snap/state.ts";
 import { type Disk, openReadOnly } from "../wal/disk.ts";
 import { createWal } from "../wal/wal.ts";
 import { checkURL, type InitialCluster, idText, initialCluster } from "./cluster.ts";
+import { firstEntries } from "./membership.ts";
 import { writeSnap } from "./snapshots.ts";
 
 /**
@@ -23,23 +23,15 @@ import { writeSnap } from "./snapshots.ts";
  * Ours and a real etcd start on it. Run it once for each member, with the same `--initial-cluster`.
  */
 export const restoreFlagSpec = {
-  name: { type: "string", help: "Human-readable name of this member", default: "default" },
-  "data-dir": { type: "string", help: "Where the member's data will live (default NAME.etcd)", optional: true },
-  "wal-dir": { type: "string", help: "Where its WAL will live (default DATA-DIR/member/wal)", optional: true },
-  "initial-cluster": {
-    type: "string",
-    help: "All members: name=peerURL,...",
-    default: "default=http://localhost:2380",
-  },
-  "initial-cluster-token": { type: "string", help: "Keeps clusters apart", default: "etcd-cluster" },
-  "initial-advertise-peer-urls": { type: "strings", help: "This member's", default: ["http://localhost:2380"] },
-  "skip-hash-check": {
-    type: "boolean",
-    help: "For a file copied from a data directory, without a hash",
-    default: false,
-  },
-  "bump-revision": { type: "number", help: "How much the revision is raised by", default: 0 },
-  "mark-compacted": { type: "boolean", help: "Watches of before the restore are told to begin anew", default: false },
+  name: text("Human-readable name of this member", "default"),
+  "data-dir": optional("Where the member's data will live (default NAME.etcd)"),
+  "wal-dir": optional("Where its WAL will live (default DATA-DIR/member/wal)"),
+  "initial-cluster": text("All members: name=peerURL,...", "default=http://localhost:2380"),
+  "initial-cluster-token": text("Keeps clusters apart", "etcd-cluster"),
+  "initial-advertise-peer-urls": list("This member's", ["http://localhost:2380"]),
+  "skip-hash-check": boolean("For a file copied from a data directory, without a hash", false),
+  "bump-revision": number("How much the revision is raised by", 0),
+  "mark-compacted": boolean("Watches of before the restore are told to begin anew", false),
 } as const satisfies FlagSpec;
 
 interface Surroundings {
@@ -108,11 +100,7 @@ async function write(
   }
   const wal = await createWal(walDir ?? `${dataDir}/member/wal`, { nodeId: self.id, clusterId }, disk);
   try {
-    const entries = records.map((member, i) => {
-      const change = { id: 0n, type: 0, nodeId: member.id, context: Buffer.from(memberJSON(member)) };
-      return { term, index: i + 1, type: 1, data: ConfChange.encode(change) };
-    });
-    await wal.save({ term, vote: voters[0]!, commit: index }, entries);
+    await wal.save({ term, vote: voters[0]!, commit: index }, firstEntries(records));
     await wal.saveSnapshot({ index, term, confState });
   } finally {
     await wal.close();

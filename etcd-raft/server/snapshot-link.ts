@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
-import net from "node:net";
+import type net from "node:net";
 import { Code } from "../../net/grpc-error.ts";
-import { dialTls } from "../../net/tls-source.ts";
 import type { Message } from "../raft/types.ts";
 import { encodeMessage } from "../raft/wire.ts";
 import type { ClusterMember } from "./cluster.ts";
 import { answerFrame, FrameDecoder, FrameKind, frameHead, helloFrame } from "./frames.ts";
+import { dial } from "./peer.ts";
 import type { Incoming } from "./snapshots.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -19,10 +19,7 @@ export async function sendState(
   chunks: Iterable<Buffer>,
   { clusterId, self, peerURLs, tls: source }: TransportOptions,
 ): Promise<void> {
-  const url = new URL(to.peerURLs[0]!);
-  const address = { host: url.hostname.replace(/^\[|\]$/g, ""), port: Number(url.port) };
-  const secure = url.protocol === "https:";
-  const socket = secure ? dialTls(source!, address) : net.connect(address);
+  const { socket, up } = dial(to.peerURLs[0]!, source);
   socket.setTimeout(idleMs, () => socket.destroy(new Error("the receiver does not read or answer")));
   const answer = new Promise<void>((resolve, reject) => {
     const decoder = new FrameDecoder();
@@ -37,7 +34,7 @@ export async function sendState(
   });
   answer.catch(() => {}); // awaited at the end
   try {
-    await Promise.race([new Promise((resolve) => socket.once(secure ? "secureConnect" : "connect", resolve)), answer]);
+    await Promise.race([new Promise((resolve) => socket.once(up, resolve)), answer]);
     const send = async (kind: FrameKind, payload: Uint8Array) => {
       socket.write(frameHead(kind, payload.length));
       if (!socket.write(payload)) await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), answer]);

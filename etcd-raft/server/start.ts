@@ -13,7 +13,7 @@ import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
 import { faultyDisk } from "../wal/faulty-disk.ts";
 import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
-import { idText } from "./cluster.ts";
+import { hostOf, idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
 import { watchDisk } from "./disk-space.ts";
 import { faultyTransport } from "./faulty-transport.ts";
@@ -49,8 +49,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
   const { flags } = config;
   const listeners: NetServer[] = [];
   const listen = async (flag: string, url: string) => {
-    const { hostname, port } = new URL(url);
-    const listener = await opened(flag, listenHere(hostname.replace(/^\[|\]$/g, ""), Number(port)));
+    const listener = await opened(flag, listenHere(hostOf(url), Number(new URL(url).port)));
     listeners.push(listener);
     return { listener, secure: url.startsWith("https:"), url, begin: held(listener) };
   };

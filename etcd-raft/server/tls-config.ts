@@ -1,31 +1,32 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import tls, { type SecureVersion } from "node:tls";
-import type { FlagSpec, Flags } from "../../base/flags.ts";
+import { boolean, type FlagSpec, type Flags, list, number, optional, text } from "../../base/flags.ts";
 import type { Logger } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
 import { TlsFilesSource, type TlsRules, type TlsSource, type WatchedTlsFiles } from "../../net/tls-source.ts";
+import { hostOf } from "./cluster.ts";
 
 /** TLS of one of the two ports, as its flags say: clients' have no prefix, peers' have `peer-`. */
 export const tlsFlagSpec = {
-  "cert-file": { type: "string", help: "Certificate for clients", optional: true },
-  "key-file": { type: "string", help: "Its key", optional: true },
-  "trusted-ca-file": { type: "string", help: "Authority of the clients' certificates", optional: true },
-  "client-cert-auth": { type: "boolean", help: "Require client certificates; their name is the user", default: false },
-  "client-crl-file": { type: "string", help: "Revoked certificates of clients", optional: true },
-  "client-cert-allowed-hostname": { type: "strings", help: "Clients' certificates must be for one of these" },
-  "auto-tls": { type: "boolean", help: "https for clients with a certificate made here", default: false },
-  "peer-cert-file": { type: "string", help: "Certificate towards peers", optional: true },
-  "peer-key-file": { type: "string", help: "Its key", optional: true },
-  "peer-trusted-ca-file": { type: "string", help: "Authority of the peers' certificates", optional: true },
-  "peer-client-cert-auth": { type: "boolean", help: "Require peers to show certificates", default: false },
-  "peer-crl-file": { type: "string", help: "Revoked certificates of peers", optional: true },
-  "peer-cert-allowed-cn": { type: "strings", help: "Peers' certificates must have one of these common names" },
-  "peer-cert-allowed-hostname": { type: "strings", help: "Peers' certificates must be for one of these" },
-  "peer-auto-tls": { type: "boolean", help: "https between peers with certificates made here", default: false },
-  "self-signed-cert-validity": { type: "number", help: "Years that a certificate made here is valid", default: 1 },
-  "cipher-suites": { type: "strings", help: "Cipher suites of TLS 1.2, by their IANA names" },
-  "tls-min-version": { type: "string", help: "TLS1.2 or TLS1.3", default: "TLS1.2" },
-  "tls-max-version": { type: "string", help: "TLS1.2 or TLS1.3", default: "" },
+  "cert-file": optional("Certificate for clients"),
+  "key-file": optional("Its key"),
+  "trusted-ca-file": optional("Authority of the clients' certificates"),
+  "client-cert-auth": boolean("Require client certificates; their name is the user", false),
+  "client-crl-file": optional("Revoked certificates of clients"),
+  "client-cert-allowed-hostname": list("Clients' certificates must be for one of these"),
+  "auto-tls": boolean("https for clients with a certificate made here", false),
+  "peer-cert-file": optional("Certificate towards peers"),
+  "peer-key-file": optional("Its key"),
+  "peer-trusted-ca-file": optional("Authority of the peers' certificates"),
+  "peer-client-cert-auth": boolean("Require peers to show certificates", false),
+  "peer-crl-file": optional("Revoked certificates of peers"),
+  "peer-cert-allowed-cn": list("Peers' certificates must have one of these common names"),
+  "peer-cert-allowed-hostname": list("Peers' certificates must be for one of these"),
+  "peer-auto-tls": boolean("https between peers with certificates made here", false),
+  "self-signed-cert-validity": number("Years that a certificate made here is valid", 1),
+  "cipher-suites": list("Cipher suites of TLS 1.2, by their IANA names"),
+  "tls-min-version": text("TLS1.2 or TLS1.3", "TLS1.2"),
+  "tls-max-version": text("TLS1.2 or TLS1.3", ""),
 } as const satisfies FlagSpec;
 
 type TlsFlags = Flags<typeof tlsFlagSpec>;
@@ -78,7 +79,7 @@ export function sideConfig(flags: TlsFlags, side: "" | "peer-", urls: string[], 
     requireCertificate: ca !== undefined, // as etcd: an authority is reason enough
     rules: { ...versions(flags), allowedCNs, allowedHostnames, trustsAnyone: side !== "" && auto },
     validityYears: flags["self-signed-cert-validity"],
-    hosts: [...new Set(secure.map((url) => new URL(url).hostname.replace(/^\[|\]$/g, "")))],
+    hosts: [...new Set(secure.map(hostOf))],
   };
 }
 

@@ -88,14 +88,14 @@ export class WatchHub {
     const changes = this.#store.changesFrom(this.revision + 1, Number.POSITIVE_INFINITY);
     this.revision = this.#store.revision;
     const batches = new Map<Watcher, Event[]>();
-    const add = (watcher: Watcher, version: Version, events: EventCache) => {
+    const add = (watcher: Watcher, version: Version, events: ReturnType<typeof eventsOf>) => {
       if (version.main < watcher.next || filtered(watcher, version)) return;
       const batch = batches.get(watcher);
-      if (batch) batch.push(events.of(watcher.prevKv));
-      else batches.set(watcher, [events.of(watcher.prevKv)]);
+      if (batch) batch.push(events(watcher.prevKv));
+      else batches.set(watcher, [events(watcher.prevKv)]);
     };
     for (const version of changes) {
-      const events = new EventCache(version, this.#store.compactRevision);
+      const events = eventsOf(version, this.#store.compactRevision);
       for (const watcher of this.#byKey.get(version.key) ?? none) add(watcher, version, events);
       for (const watcher of this.#ranges) if (contains(watcher.range, version.key)) add(watcher, version, events);
     }
@@ -140,25 +140,12 @@ function contains({ key, end }: KeyRange, point: string): boolean {
 }
 
 /** One change as an event, made once for all watchers that want it alike. */
-class EventCache {
-  readonly #version: Version;
-  readonly #compactRevision: number;
-  #plain: Event | undefined;
-  #withPrevious: Event | undefined;
-
-  constructor(version: Version, compactRevision: number) {
-    this.#version = version;
-    this.#compactRevision = compactRevision;
-  }
-
-  of(prevKv: boolean): Event {
-    if (prevKv) {
-      this.#withPrevious ??= eventOf(this.#version, true, this.#compactRevision);
-      return this.#withPrevious;
-    }
-    this.#plain ??= eventOf(this.#version, false, this.#compactRevision);
-    return this.#plain;
-  }
+function eventsOf(version: Version, compactRevision: number): (prevKv: boolean) => Event {
+  const made: Event[] = [];
+  return (prevKv) => {
+    made[Number(prevKv)] ??= eventOf(version, prevKv, compactRevision);
+    return made[Number(prevKv)]!;
+  };
 }
 
 function eventOf(version: Version, prevKv: boolean, compactRevision: number): Event {

@@ -84,34 +84,23 @@ interface Node {
  * 3.6 reads it from the state file.
  */
 export function v2Store({ members, removedMembers }: Membership): string {
-  const leaf = (path: string, value: string): Node => node(path, value, null);
-  const dir = (path: string, children: Record<string, Node>): Node => node(path, "", children);
-  const memberDir = (member: MemberRecord): Node => {
-    const path = `/0/members/${idText(member.id)}`;
-    const children: Record<string, Node> = {
-      raftAttributes: leaf(`${path}/raftAttributes`, JSON.stringify(raftAttributes(member))),
-    };
-    if (member.name) children["attributes"] = leaf(`${path}/attributes`, JSON.stringify(attributes(member)));
-    return dir(path, children);
+  const Root = node("/", "", {});
+  const put = (path: string, value: string, children: Node["Children"] = null) => {
+    let at = Root;
+    for (const name of path.slice(1).split("/")) {
+      const under = `${at === Root ? "" : at.Path}/${name}`;
+      at = at.Children![name] ??= under === path ? node(path, value, children) : node(under, "", {});
+    }
   };
-  const byId = <T>(list: T[], id: (item: T) => bigint, make: (item: T) => Node) =>
-    Object.fromEntries(list.map((item) => [idText(id(item)), make(item)]));
-  const removed = byId(
-    removedMembers,
-    (id) => id,
-    (id) => leaf(`/0/removed_members/${idText(id)}`, "removed"),
-  );
-  const Root = dir("/", {
-    "0": dir("/0", {
-      members: dir(
-        "/0/members",
-        byId(members, ({ id }) => id, memberDir),
-      ),
-      ...(removedMembers.length > 0 ? { removed_members: dir("/0/removed_members", removed) } : {}),
-      version: leaf("/0/version", v2ClusterVersion),
-    }),
-    "1": dir("/1", {}),
-  });
+  put("/0/members", "", {});
+  for (const member of members) {
+    const path = `/0/members/${idText(member.id)}`;
+    put(`${path}/raftAttributes`, JSON.stringify(raftAttributes(member)));
+    if (member.name) put(`${path}/attributes`, JSON.stringify(attributes(member)));
+  }
+  for (const id of removedMembers) put(`/0/removed_members/${idText(id)}`, "removed");
+  put("/0/version", v2ClusterVersion);
+  put("/1", "", {});
   return JSON.stringify({ Root, CurrentIndex: 1, CurrentVersion: 2 });
 }
 

@@ -46,32 +46,21 @@ export const noAuth = (): State["auth"] => ({ auth: [], authUsers: [], authRoles
 
 /** The file's buckets, for `planBolt`. `view` is the store just after the entry `consistentIndex`. */
 export function stateBuckets(state: State, view: StoreView): Bucket[] {
-  const bucket = (name: string, rows: Row[]): Bucket => {
-    const sorted = rows.toSorted(([a], [b]) => Buffer.compare(a, b));
-    return { name, rows: () => arrayCursor(sorted) };
+  const { leases, alarms, members, removedMembers, auth } = state;
+  const buckets: Record<string, Row[]> = {
+    meta: metaRows(state, view),
+    lease: leases.map(({ id, ttl, remainingTTL }) => [u64(id), Lease.encode({ ID: id, TTL: ttl, remainingTTL })]),
+    alarm: alarms.map((alarm) => [AlarmMember.encode(alarm), nothing]),
+    cluster: clusterRows(state),
+    members: members.map((member) => [text(idText(member.id)), text(memberJSON(member))]),
+    members_removed: removedMembers.map((id) => [text(idText(id)), text("removed")]),
+    ...auth,
   };
-  return [
-    { name: "key", rows: () => keyRows(view) },
-    bucket("meta", metaRows(state, view)),
-    bucket(
-      "lease",
-      state.leases.map(({ id, ttl, remainingTTL }) => [u64(id), Lease.encode({ ID: id, TTL: ttl, remainingTTL })]),
-    ),
-    bucket(
-      "alarm",
-      state.alarms.map((alarm) => [AlarmMember.encode(alarm), nothing]),
-    ),
-    bucket("cluster", clusterRows(state)),
-    bucket(
-      "members",
-      state.members.map((member) => [text(idText(member.id)), text(memberJSON(member))]),
-    ),
-    bucket(
-      "members_removed",
-      state.removedMembers.map((id) => [text(idText(id)), text("removed")]),
-    ),
-    ...authBuckets.map((name) => bucket(name, state.auth[name])),
-  ];
+  const sorted = Object.entries(buckets).map(([name, rows]): Bucket => {
+    const inOrder = rows.toSorted(([a], [b]) => Buffer.compare(a, b));
+    return { name, rows: () => arrayCursor(inOrder) };
+  });
+  return [{ name: "key", rows: () => keyRows(view) }, ...sorted];
 }
 
 function metaRows(

@@ -21,31 +21,29 @@ export class SoakCluster {
   readonly unexpected: string[] = [];
 
   static async start(size: number, dir: string, flags: string[], clock: Clock): Promise<SoakCluster> {
-    const ports = await freePorts(2 * size);
-    const socketDir = mkdtempSync(join(tmpdir(), "soak-")); // socket paths must be short
-    const everyone = Array.from({ length: size }, (_, i) => `m${i}=http://127.0.0.1:${ports[2 * i + 1]}`).join(",");
-    const cluster = new SoakCluster(clock, socketDir, (unexpected) =>
-      Array.from({ length: size }, (_, i) => {
-        const [client, peer] = [`http://127.0.0.1:${ports[2 * i]}`, `http://127.0.0.1:${ports[2 * i + 1]}`];
-        const place = { name: `m${i}`, dir: join(dir, `m${i}`), socket: join(socketDir, `m${i}`), client, peer };
-        return new SoakMember(place, unexpected, [
-          `--listen-client-urls=${client}`,
-          `--advertise-client-urls=${client}`,
-          `--listen-peer-urls=${peer}`,
-          `--initial-advertise-peer-urls=${peer}`,
-          `--initial-cluster=${everyone}`,
-          ...flags,
-        ]);
-      }),
-    );
+    const cluster = new SoakCluster(await freePorts(2 * size), dir, flags, clock);
     for (const member of cluster.members) member.start();
     return cluster;
   }
 
-  private constructor(clock: Clock, socketDir: string, make: (unexpected: string[]) => SoakMember[]) {
+  private constructor(ports: number[], dir: string, flags: string[], clock: Clock) {
     this.#clock = clock;
-    this.#socketDir = socketDir;
-    this.members = make(this.unexpected);
+    this.#socketDir = mkdtempSync(join(tmpdir(), "soak-")); // socket paths must be short
+    const url = (i: number) => `http://127.0.0.1:${ports[i]}`;
+    const names = Array.from({ length: ports.length / 2 }, (_, i) => `m${i}`);
+    const everyone = names.map((name, i) => `${name}=${url(2 * i + 1)}`).join(",");
+    this.members = names.map((name, i) => {
+      const [client, peer] = [url(2 * i), url(2 * i + 1)];
+      const place = { name, dir: join(dir, name), socket: join(this.#socketDir, name), client, peer };
+      return new SoakMember(place, this.unexpected, [
+        `--listen-client-urls=${client}`,
+        `--advertise-client-urls=${client}`,
+        `--listen-peer-urls=${peer}`,
+        `--initial-advertise-peer-urls=${peer}`,
+        `--initial-cluster=${everyone}`,
+        ...flags,
+      ]);
+    });
   }
 
   /** Who leads, as far as a running member says so of itself in the highest term. */

@@ -17,6 +17,12 @@ const pick = <T>(rand: Rand, list: readonly T[]): T => list[rand.below(list.leng
 const anyone = ({ cluster, rand }: Nemesis): SoakMember => pick(rand, cluster.members);
 const leader = async (nemesis: Nemesis): Promise<SoakMember> => (await nemesis.cluster.leader()) ?? anyone(nemesis);
 
+const another = ({ cluster, rand }: Nemesis, than: SoakMember): SoakMember =>
+  pick(
+    rand,
+    cluster.members.filter((member) => member !== than),
+  );
+
 /** Long enough for an election or two at 500 ms, short enough for many rounds. */
 const lasting = ({ clock, rand }: Nemesis, least = 800, most = 2200) => sleep(clock, least + rand.below(most - least));
 
@@ -47,11 +53,9 @@ const suffer = (
 /** It dies with its disk: removed, and added again as a new one that has nothing. */
 const replace = (asLearner: boolean): Deed => {
   return async (nemesis) => {
-    const { client, name: leaderName } = await leader(nemesis);
-    const dead = pick(
-      nemesis.rand,
-      nemesis.cluster.members.filter(({ name }) => name !== leaderName),
-    );
+    const leading = await leader(nemesis);
+    const { client } = leading;
+    const dead = another(nemesis, leading);
     const { header } = (await dead.status(5000)) ?? {};
     await dead.end("SIGKILL");
     await lasting(nemesis, 100, 500);
@@ -99,11 +103,7 @@ export const deeds = {
   "member is not heard": suffer(anyone, cut("out")),
   "leader and one follower cut": async (nemesis) => {
     const one = await leader(nemesis);
-    const { name: peer } = pick(
-      nemesis.rand,
-      nemesis.cluster.members.filter((member) => member !== one),
-    );
-    await one.fault("soak", { type: "block", peer, direction: "both" });
+    await one.fault("soak", { type: "block", peer: another(nemesis, one).name, direction: "both" });
     await lasting(nemesis);
   },
   "slow network of a member": suffer(anyone, ({ rand }) => ({
@@ -119,10 +119,7 @@ export const deeds = {
   "leadership moved": async (nemesis) => {
     for (let i = 0; i < 3; i++) {
       const from = await leader(nemesis);
-      const to = await pick(
-        nemesis.rand,
-        nemesis.cluster.members.filter((member) => member !== from),
-      ).status();
+      const to = await another(nemesis, from).status();
       const targetID = to?.header?.memberId ?? 0n;
       await from.client.unary(MaintenanceService.MoveLeader, { targetID }, { timeoutMs: 2000 }).catch(() => {});
       await lasting(nemesis, 100, 500);
@@ -137,10 +134,7 @@ export const deeds = {
   },
   "leader killed while a member is cut off": async (nemesis) => {
     const one = await leader(nemesis);
-    const other = pick(
-      nemesis.rand,
-      nemesis.cluster.members.filter((member) => member !== one),
-    );
+    const other = another(nemesis, one);
     await other.fault("soak", { type: "block", peer: "*", direction: "both" });
     await lasting(nemesis, 300, 800);
     await one.end("SIGKILL");
