@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from "../../base/clock.ts";
+import { parseDuration } from "../../base/flags.ts";
 import type { Logger } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
 
@@ -32,9 +33,7 @@ export function parseAutoCompaction(mode: string, retention: string): AutoCompac
   }
   if (number !== undefined) return { mode, retentionMs: number * hourMs };
   if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(retention)) throw badRetention(retention, "hours, or a duration such as 30m");
-  const units: Record<string, number> = { ms: 1, s: 1000, m: 60_000, h: hourMs };
-  let retentionMs = 0;
-  for (const [, count, unit] of retention.matchAll(/([\d.]+)(ms|s|m|h)/g)) retentionMs += Number(count) * units[unit!]!;
+  const retentionMs = parseDuration("auto-compaction-retention", retention);
   return retentionMs > 0 ? { mode, retentionMs } : undefined;
 }
 

@@ -70,17 +70,13 @@ export class ConfChanges {
 
   /** `known`: how many were removed before. */
   #changed(known: number): void {
-    const { id, applier, transport, history } = this.#options;
+    const { id, applier, transport, history, clock, electionMs } = this.#options;
     const { conf, members, removed } = applier.membership;
     for (const member of members.values()) transport.setPeer(member);
-    for (const gone of [...removed].slice(known)) this.#leaves(gone);
+    // After an election timeout: until then the leader tells the one that leaves what is committed.
+    for (const gone of [...removed].slice(known))
+      if (gone !== id) this.#timers.push(clock.after(electionMs, () => transport.removePeer(gone)));
     this.isLearner = members.get(id)?.isLearner ?? this.isLearner;
     history.server({ kind: "ConfChanged", voters: conf.voters, learners: conf.learners });
-  }
-
-  /** After an election timeout: until then the leader tells the one that leaves what is committed. */
-  #leaves(gone: bigint): void {
-    const { id, transport, clock, electionMs } = this.#options;
-    if (gone !== id) this.#timers.push(clock.after(electionMs, () => transport.removePeer(gone)));
   }
 }

@@ -116,18 +116,10 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
   checkFeatureGates(flags["feature-gates"]);
   checkNumbers(flags);
   const or = (urls: string[], fallback: string[]) => (urls.length > 0 ? urls : fallback);
-  for (const name of [
-    "listen-client-urls",
-    "listen-peer-urls",
-    "listen-client-http-urls",
-    "listen-metrics-urls",
-    "advertise-client-urls",
-  ] as const) {
-    for (const url of flags[name]) {
-      checkURL(name, url);
-      if (name !== "advertise-client-urls") checkBindURL(name, url);
-    }
-  }
+  for (const url of flags["advertise-client-urls"]) checkURL("advertise-client-urls", url);
+  for (const name of ["client", "peer", "client-http", "metrics"] as const)
+    for (const url of flags[`listen-${name}-urls`])
+      checkBindURL(`listen-${name}-urls`, checkURL(`listen-${name}-urls`, url));
   const peerURLs = or(flags["initial-advertise-peer-urls"], flags["listen-peer-urls"]).map((url) =>
     checkURL("initial-advertise-peer-urls", url),
   );

@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
-import { type EtcdError, etcdError } from "../errors.ts";
 import { type NodeId, none, type Ready } from "../raft/types.ts";
+import { Waiters } from "./waiters.ts";
 
 type SoftState = NonNullable<Ready["softState"]>;
 
@@ -9,10 +9,11 @@ export class Leadership {
   readonly #clock: Clock;
   #soft: SoftState;
   #leaderlessSince: number;
-  readonly #waiters = new Set<{ fits(): boolean; done(): void }>();
+  readonly waiters: Waiters;
 
   constructor(clock: Clock, term: number) {
     this.#clock = clock;
+    this.waiters = new Waiters(clock);
     this.#leaderlessSince = clock.monotonic();
     this.#soft = { role: "follower", leader: none, term };
   }
@@ -39,22 +40,7 @@ export class Leadership {
     const before = this.#soft;
     this.#soft = state;
     if (state.leader === none && before.leader !== none) this.#leaderlessSince = this.#clock.monotonic();
-    for (const waiter of [...this.#waiters]) if (waiter.fits()) waiter.done();
+    this.waiters.wake();
     return before;
-  }
-
-  /** Resolves once it is so; throws `error` after `timeoutMs`. */
-  until(fits: () => boolean, timeoutMs: number, error: EtcdError): Promise<void> {
-    if (fits()) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
-        cancel();
-        this.#waiters.delete(waiter);
-        settle();
-      };
-      const waiter = { fits, done: () => end(resolve) };
-      const cancel = this.#clock.after(timeoutMs, () => end(() => reject(etcdError(error))));
-      this.#waiters.add(waiter);
-    });
   }
 }

@@ -10,6 +10,7 @@ import { etcdError } from "../errors.ts";
 import { none } from "../raft/types.ts";
 import { FrameKind } from "./frames.ts";
 import type { Member } from "./member.ts";
+import { Waiters } from "./waiters.ts";
 
 /**
  * The part of leases that is not replicated: the leader knows how long each has to live. Keep-alives and questions that
@@ -26,38 +27,24 @@ export class Leases {
   #budgetAt = 0;
   #keepsTime = false;
   /** Keep-alives that came too late: answered once the lease is gone. */
-  #late: { id: bigint; done(): void }[] = [];
+  readonly #late: Waiters;
 
   constructor(member: Member) {
     this.#member = member;
+    this.#late = new Waiters(member.config.clock);
   }
 
   /** The new TTL, 0 when there is no such lease (any more). Throws Unavailable when the leader cannot be asked. */
-  async renew(id: bigint): Promise<number> {
-    const { response } = await this.#atLeader(
-      async () => ({ response: await this.#renewHere(id) }),
-      async (leader, timeoutMs) => {
-        const bytes = await this.#member.transport.call(
-          leader,
-          FrameKind.leaseKeepAlive,
-          LeaseKeepAliveRequest.encode({ ID: id }),
-          timeoutMs,
-        );
-        return { response: LeaseKeepAliveResponse.decode(bytes).TTL };
-      },
-    );
-    return response;
+  renew(id: bigint): Promise<number> {
+    const request = LeaseKeepAliveRequest.encode({ ID: id });
+    const ttlOf = (answer: Buffer) => LeaseKeepAliveResponse.decode(answer).TTL;
+    return this.#atLeader(() => this.#renewHere(id), FrameKind.leaseKeepAlive, request, ttlOf);
   }
 
   timeToLive(request: LeaseTimeToLiveRequest): Promise<LeaseTimeToLiveResponse> {
-    return this.#atLeader(
-      () => this.#timeToLiveHere(request),
-      async (leader, timeoutMs) => {
-        const bytes = LeaseTimeToLiveRequest.encode(request);
-        const answer = await this.#member.transport.call(leader, FrameKind.leaseTimeToLive, bytes, timeoutMs);
-        return LeaseTimeToLiveResponse.decode(answer);
-      },
-    );
+    const bytes = LeaseTimeToLiveRequest.encode(request);
+    const here = () => this.#timeToLiveHere(request);
+    return this.#atLeader(here, FrameKind.leaseTimeToLive, bytes, (answer) => LeaseTimeToLiveResponse.decode(answer));
   }
 
   /** Another member asks us as the leader. */
@@ -124,12 +111,7 @@ export class Leases {
       this.#keepsTime = true;
       lessor.promote(config.clock.monotonic(), config.electionMs);
     }
-    if (this.#late.length === 0) return;
-    this.#late = this.#late.filter(({ id, done }) => {
-      if (lessor.has(id)) return true;
-      done();
-      return false;
-    });
+    this.#late.wake();
   }
 
   /** This member leads no more. */
@@ -159,20 +141,7 @@ export class Leases {
       this.renewed++;
       return ttl;
     }
-    await new Promise<void>((resolve, reject) => {
-      const cancel = config.clock.after(callTimeoutMs, () => {
-        this.#late = this.#late.filter((waiter) => waiter !== late);
-        reject(etcdError("timeout"));
-      });
-      const late = {
-        id,
-        done: () => {
-          cancel();
-          resolve();
-        },
-      };
-      this.#late.push(late);
-    });
+    await this.#late.until(() => !applier.lessor.has(id), callTimeoutMs, "timeout");
     return 0;
   }
 
@@ -195,7 +164,12 @@ export class Leases {
   }
 
   /** Here if we lead, else there; again while leaders change, within the time etcd gives it. */
-  async #atLeader<R>(here: () => Promise<R>, there: (leader: bigint, timeoutMs: number) => Promise<R>): Promise<R> {
+  async #atLeader<R>(
+    here: () => Promise<R>,
+    kind: FrameKind,
+    request: Uint8Array,
+    decode: (answer: Buffer) => R,
+  ): Promise<R> {
     const member = this.#member;
     const deadline = member.config.clock.monotonic() + callTimeoutMs;
     const left = () => deadline - member.config.clock.monotonic();
@@ -203,7 +177,7 @@ export class Leases {
       await member.waitForLeader(left());
       try {
         if (member.isLeader) return await here();
-        if (member.leader !== none) return await there(member.leader, left());
+        if (member.leader !== none) return decode(await member.transport.call(member.leader, kind, request, left()));
       } catch (error) {
         if (!(error instanceof GrpcError) || left() <= retryMs) throw error;
         await sleep(member.config.clock, retryMs);

@@ -336,13 +336,13 @@ export class Member {
 
   /** Resolves once a leader is known; throws "no leader" after `timeoutMs`. */
   waitForLeader(timeoutMs: number): Promise<void> {
-    return this.#leadership.until(() => this.leader !== none, timeoutMs, "noLeader");
+    return this.#leadership.waiters.until(() => this.leader !== none, timeoutMs, "noLeader");
   }
 
   /** Resolves when `to` leads; throws a timeout when that does not happen within two election timeouts. */
   transferTo(to: bigint): Promise<void> {
     this.runner.input({ type: "TransferLeader", to });
-    return this.#leadership.until(() => this.leader === to, 2 * this.config.electionMs, "timeout");
+    return this.#leadership.waiters.until(() => this.leader === to, 2 * this.config.electionMs, "timeout");
   }
 
   #send(all: Message[]): void {

@@ -1,0 +1,31 @@
+import type { Clock } from "../../base/clock.ts";
+import { type EtcdError, etcdError } from "../errors.ts";
+
+/** Those who wait until something is so; they are asked when it may have changed. */
+export class Waiters {
+  readonly #clock: Clock;
+  readonly #all = new Set<{ fits(): boolean; done(): void }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Resolves once it is so; throws `error` after `timeoutMs`. */
+  until(fits: () => boolean, timeoutMs: number, error: EtcdError): Promise<void> {
+    if (fits()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void) => {
+        cancel();
+        this.#all.delete(waiter);
+        settle();
+      };
+      const waiter = { fits, done: () => end(resolve) };
+      const cancel = this.#clock.after(timeoutMs, () => end(() => reject(etcdError(error))));
+      this.#all.add(waiter);
+    });
+  }
+
+  wake(): void {
+    for (const waiter of this.#all) if (waiter.fits()) waiter.done();
+  }
+}
