@@ -52,11 +52,13 @@ export class Expressions {
   /** Throws what went wrong. An authorizer that has to ask someone is waited for; then the expression starts again. */
   async evaluate(owner: object, expression: string, scope: Scope): Promise<CelValue> {
     for (;;) {
+      const { left } = scope.budget;
       try {
         return this.evaluateNow(owner, expression, scope);
       } catch (error) {
         const pending = scope.pending.splice(0);
         if (pending.length === 0) throw error;
+        scope.budget.left = left; // what is said again is not paid again
         for (const [key, decision] of pending) scope.decisions.set(key, await decision);
       }
     }

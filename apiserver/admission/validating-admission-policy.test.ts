@@ -149,6 +149,16 @@ describe("a policy", () => {
       "failed expression: authorizer.group('').resource('pods').namespace('ns').check('get').allowed()",
     ],
     [
+      "may ask an authorizer that is slow many questions",
+      {
+        validations: Array.from({ length: 20 }, (_, i) => ({
+          expression: `authorizer.group('g${i}').resource('r').check('delete').allowed()`,
+        })),
+      },
+      {},
+      undefined,
+    ],
+    [
       "waits for its answer",
       { validations: [{ expression: "authorizer.requestResource.check('delete').allowed()" }] },
       {},
