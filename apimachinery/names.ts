@@ -5,7 +5,8 @@ const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const qualifiedPart = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 
 const labelRe = new RegExp(`^${label}$`);
-const label1035Re = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
+const label1035 = "[a-z]([-a-z0-9]*[a-z0-9])?";
+const label1035Re = new RegExp(`^${label1035}$`);
 const subdomainRe = new RegExp(`^${label}(\\.${label})*$`);
 const qualifiedRe = new RegExp(`^${qualifiedPart}$`);
 const labelValueRe = new RegExp(`^(${qualifiedPart})?$`);
@@ -16,48 +17,33 @@ const bytes = (text: string) => Buffer.byteLength(text);
 const atMost = (max: number) => `must be no more than ${max} bytes`;
 
 /** `... (e.g. 'a',  or 'b', regex used for validation is 'r')`, with upstream's two spaces. */
-function regexText(message: string, regex: string, ...examples: string[]): string {
+function regexText(message: string, ...[regex, ...examples]: string[]): string {
   const list = examples.map((e, i) => `${i > 0 ? " or " : ""}'${e}', `).join("");
   return `${message} (e.g. ${list}regex used for validation is '${regex}')`;
 }
 
+const ends = "must start and end with an alphanumeric character";
+const anyCase = `must consist of alphanumeric characters, '-', '_' or '.', and ${ends}`;
+const lowerCase = "must consist of lower case alphanumeric characters";
+const qualifiedRule = regexText(anyCase, qualifiedPart, "MyName", "my.name", "123-abc");
+const label1035Rule = `${lowerCase} or '-', start with an alphabetic character, and end with an alphanumeric character`;
 const labelText = regexText(
-  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character",
-  label,
-  "my-name",
-  "123-abc",
+  `a lowercase RFC 1123 label ${lowerCase} or '-', and ${ends}`,
+  ...[label, "my-name", "123-abc"],
 );
-const label1035Text = regexText(
-  "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
-  "[a-z]([-a-z0-9]*[a-z0-9])?",
-  "my-name",
-  "abc-123",
-);
+const label1035Text = regexText(`a DNS-1035 label ${label1035Rule}`, label1035, "my-name", "abc-123");
+const subdomain = `${label}(\\.${label})*`;
 const subdomainText = regexText(
-  "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character",
-  `${label}(\\.${label})*`,
-  "example.com",
-);
-const qualifiedText = regexText(
-  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-  qualifiedPart,
-  "MyName",
-  "my.name",
-  "123-abc",
+  `a lowercase RFC 1123 subdomain ${lowerCase}, '-' or '.', and ${ends}`,
+  ...[subdomain, "example.com"],
 );
 const labelValueText = regexText(
-  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-  `(${qualifiedPart})?`,
-  "MyValue",
-  "my_value",
-  "12345",
+  `a valid label must be an empty string or ${anyCase.replace("must ", "")}`,
+  ...[`(${qualifiedPart})?`, "MyValue", "my_value", "12345"],
 );
 const configKeyText = regexText(
   "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
-  "[-._a-zA-Z0-9]+",
-  "key.name",
-  "KEY_NAME",
-  "key-name",
+  ...["[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name"],
 );
 
 function check(value: string, max: number, regex: RegExp, text: string): string[] {
@@ -85,18 +71,12 @@ export function qualifiedName(value: string): string[] {
     else problems.push(...dns1123Subdomain(prefix).map((p) => `prefix part ${p}`));
   } else if (parts.length > 2) {
     return [
-      `a qualified name ${regexText(
-        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-        qualifiedPart,
-        "MyName",
-        "my.name",
-        "123-abc",
-      )} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+      `a qualified name ${qualifiedRule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
     ];
   }
   if (name === "") problems.push("name part must be non-empty");
   else if (bytes(name) > 63) problems.push(`name part ${atMost(63)}`);
-  if (name.length > 4096 || !qualifiedRe.test(name)) problems.push(qualifiedText);
+  if (name.length > 4096 || !qualifiedRe.test(name)) problems.push(`name part ${qualifiedRule}`);
   return problems;
 }
 

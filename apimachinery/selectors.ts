@@ -1,13 +1,5 @@
-import {
-  child,
-  errorText,
-  type FieldError,
-  forbiddenField,
-  invalidValue,
-  type Problems,
-  required,
-  shaped,
-} from "./field-error.ts";
+import type { FieldError, Problems } from "./field-error.ts";
+import * as problem from "./field-error.ts";
 import type { LabelSelector } from "./generated/meta-v1.ts";
 import { labelValue, qualifiedName } from "./names.ts";
 import { SelectorParser } from "./selector-parser.ts";
@@ -113,8 +105,8 @@ export function parseSelector(text: string): Selector {
 
 function checked(key: string, operator: Operator, values: string[]): Requirement {
   const sorted = [...values].sort();
-  const problems: FieldError[] = qualifiedName(key).map((p) => invalidValue("key", key, p));
-  const wrong = (detail: string) => problems.push(invalidValue("values", sorted, detail));
+  const problems: FieldError[] = qualifiedName(key).map((p) => problem.invalidValue("key", key, p));
+  const wrong = (detail: string) => problems.push(problem.invalidValue("values", sorted, detail));
   if (operator === "in" || operator === "notin") {
     if (sorted.length === 0) wrong("for 'in', 'notin' operators, values set can't be empty");
   } else if (operator === "exists" || operator === "!") {
@@ -123,35 +115,41 @@ function checked(key: string, operator: Operator, values: string[]): Requirement
     if (sorted.length !== 1) wrong("for 'Gt', 'Lt' operators, exactly one value is required");
     for (const [i, value] of sorted.entries())
       if (!isInteger(value))
-        problems.push(invalidValue(`values[${i}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"));
+        problems.push(
+          problem.invalidValue(`values[${i}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"),
+        );
   } else if (sorted.length !== 1) wrong("exact-match compatibility requires one single value");
   for (const [i, value] of sorted.entries())
-    problems.push(...labelValue(value).map((p) => invalidValue(`values[${i}][${key}]`, value, p)));
-  if (problems.length) throw badRequest(`unable to parse requirement: ${problems.map(errorText).join(", ")}`);
+    problems.push(...labelValue(value).map((p) => problem.invalidValue(`values[${i}][${key}]`, value, p)));
+  if (problems.length) throw badRequest(`unable to parse requirement: ${problems.map(problem.errorText).join(", ")}`);
   return { key, operator, values: sorted };
 }
 
 /** Validation of a LabelSelector that stands in an object. */
 export function* validateLabelSelector(selector: LabelSelector | undefined, path: string): Problems {
   if (!selector) return;
-  yield* validateLabels(selector.matchLabels, child(path, "matchLabels"));
+  yield* validateLabels(selector.matchLabels, problem.child(path, "matchLabels"));
   for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
     const at = `${path}.matchExpressions[${i}]`;
     if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0) yield required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
+      if (values.length === 0)
+        yield problem.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (operator === "Exists" || operator === "DoesNotExist") {
       if (values.length > 0)
-        yield forbiddenField(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    } else yield invalidValue(`${at}.operator`, operator, "not a valid selector operator");
-    yield* shaped(`${at}.key`, key, qualifiedName);
-    for (const [j, value] of values.entries()) yield* shaped(`${at}.values[${j}]`, value, labelValue);
+        yield problem.forbiddenField(
+          `${at}.values`,
+          "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+        );
+    } else yield problem.invalidValue(`${at}.operator`, operator, "not a valid selector operator");
+    yield* problem.shaped(`${at}.key`, key, qualifiedName);
+    for (const [j, value] of values.entries()) yield* problem.shaped(`${at}.values[${j}]`, value, labelValue);
   }
 }
 
 export function* validateLabels(labels: Labels | undefined, path: string): Problems {
   yield* Object.entries(labels ?? {}).flatMap(([key, value]) => [
-    ...qualifiedName(key).map((p) => invalidValue(path, key, p)),
-    ...labelValue(String(value)).map((p) => invalidValue(path, value, p)),
+    ...qualifiedName(key).map((p) => problem.invalidValue(path, key, p)),
+    ...labelValue(String(value)).map((p) => problem.invalidValue(path, value, p)),
   ]);
 }
 

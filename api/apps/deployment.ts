@@ -8,19 +8,13 @@ import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or
 import { namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, specAndStatus } from "../strategy.ts";
-import {
-  templatedScale,
-  validateCollisions,
-  validateCounts,
-  validateSelectorUpdate,
-  validateTemplated,
-} from "./template-rules.ts";
+import * as templates from "./template-rules.ts";
 
 export const deployments: Resource<Deployment> = defineResource(Deployments, {
   shortNames: ["deploy"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],
-  scale: templatedScale,
+  scale: templates.templatedScale,
   defaults({ spec }) {
     spec.replicas ??= 1;
     spec.strategy ??= {};
@@ -44,10 +38,15 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
     if (old.metadata.labels) deployment.metadata.labels = old.metadata.labels;
     else delete deployment.metadata.labels;
   },
-  ...rules(namespaced, validateSpec, validateSelectorUpdate, function* ({ status }, old) {
+  ...rules(namespaced, validateSpec, templates.validateSelectorUpdate, function* ({ status }, old) {
     const parts = "updatedReplicas readyReplicas availableReplicas";
-    yield* validateCounts(status, `observedGeneration replicas ${parts} unavailableReplicas`, parts, "readyReplicas");
-    yield* validateCollisions(status, old.status);
+    yield* templates.validateCounts(
+      status,
+      `observedGeneration replicas ${parts} unavailableReplicas`,
+      parts,
+      "readyReplicas",
+    );
+    yield* templates.validateCollisions(status, old.status);
   }),
   columns: [
     nameColumn,
@@ -62,7 +61,7 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
 
 function* validateSpec(deployment: Deployment): Problems {
   const { spec } = deployment;
-  yield* validateTemplated(deployment, "Deployment");
+  yield* templates.validateTemplated(deployment, "Deployment");
   yield* validateStrategy(spec.strategy ?? {}, "spec.strategy");
   for (const key of ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] as const)
     yield* notNegative(spec[key], `spec.${key}`);

@@ -1,13 +1,6 @@
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { createdColumn, nameColumn } from "../columns.ts";
-import {
-  LocalSubjectAccessReviews,
-  SelfSubjectAccessReviews,
-  SelfSubjectReviews,
-  SelfSubjectRulesReviews,
-  SubjectAccessReviews,
-  TokenReviews,
-} from "../generated/resources.ts";
+import * as kinds from "../generated/resources.ts";
 import { defineResource, type Resource } from "../resource.ts";
 
 /** Questions that a POST answers; nothing is stored. What they may hold is checked by who answers. */
@@ -20,11 +13,14 @@ const review = <T extends KubernetesObject>(type: ResourceType<T>): Resource<T> 
     columns: [nameColumn, createdColumn],
   });
 
-export const authenticationReviews: readonly Resource[] = [review(SelfSubjectReviews), review(TokenReviews)];
+export const authenticationReviews: readonly Resource[] = [
+  review(kinds.SelfSubjectReviews),
+  review(kinds.TokenReviews),
+];
 
 export const authorizationReviews: readonly Resource[] = [
-  review(LocalSubjectAccessReviews),
-  review(SelfSubjectAccessReviews),
-  review(SelfSubjectRulesReviews),
-  review(SubjectAccessReviews),
+  review(kinds.LocalSubjectAccessReviews),
+  review(kinds.SelfSubjectAccessReviews),
+  review(kinds.SelfSubjectRulesReviews),
+  review(kinds.SubjectAccessReviews),
 ];

@@ -1,17 +1,7 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { age } from "../../apimachinery/time.ts";
-import {
-  ageColumn,
-  boolean,
-  column,
-  containerColumns,
-  integer,
-  nameColumn,
-  orNone,
-  selectorText,
-  wide,
-} from "../columns.ts";
+import * as columns from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { CronJob } from "../generated/batch-v1.ts";
 import { CronJobs } from "../generated/resources.ts";
@@ -42,19 +32,24 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
   ...startingStatus(() => ({})),
   ...rules({ namespaced: true, name: cronJobName }, validateSpec),
   columns: [
-    nameColumn,
-    column("Schedule", ({ spec }) => spec.schedule ?? "", "When it runs."),
-    column("Timezone", ({ spec }) => orNone(spec.timeZone), "Time zone of its schedule."),
-    column("Suspend", ({ spec }) => (spec.suspend ? "True" : "False"), "Whether it pauses.", boolean),
-    column("Active", ({ status }) => status?.active?.length ?? 0, "Jobs that run now.", integer),
-    column(
+    columns.nameColumn,
+    columns.column("Schedule", ({ spec }) => spec.schedule ?? "", "When it runs."),
+    columns.column("Timezone", ({ spec }) => columns.orNone(spec.timeZone), "Time zone of its schedule."),
+    columns.column("Suspend", ({ spec }) => (spec.suspend ? "True" : "False"), "Whether it pauses.", columns.boolean),
+    columns.column("Active", ({ status }) => status?.active?.length ?? 0, "Jobs that run now.", columns.integer),
+    columns.column(
       "Last Schedule",
-      ({ status: s }, now) => orNone(s?.lastScheduleTime && age(s.lastScheduleTime, now)),
+      ({ status: s }, now) => columns.orNone(s?.lastScheduleTime && age(s.lastScheduleTime, now)),
       "Its last.",
     ),
-    ageColumn,
-    ...containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template),
-    column("Selector", ({ spec }) => selectorText(spec.jobTemplate?.spec?.selector), "Labels of its Pods.", wide),
+    columns.ageColumn,
+    ...columns.containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template),
+    columns.column(
+      "Selector",
+      ({ spec }) => columns.selectorText(spec.jobTemplate?.spec?.selector),
+      "Labels of its Pods.",
+      columns.wide,
+    ),
   ],
 });
 

@@ -10,16 +10,7 @@ import { PersistentVolumeClaims } from "../generated/resources.ts";
 import { immutable, immutableField, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
-import {
-  accessModesText,
-  classAnnotation,
-  classOf,
-  keepsAttributes,
-  validateAccessModes,
-  validateClassName,
-  validatePositive,
-  validateVolumeMode,
-} from "./volume-rules.ts";
+import * as volumes from "./volume-rules.ts";
 
 export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineResource(PersistentVolumeClaims, {
   shortNames: ["pvc"],
@@ -45,8 +36,12 @@ export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineRes
     phaseColumn<PersistentVolumeClaim>(),
     column("Volume", ({ spec }) => spec?.volumeName ?? "", "The volume it has."),
     column("Capacity", (c) => (bound(c) ? (c.status?.capacity?.["storage"] ?? "0") : ""), "How much it holds."),
-    column("Access Modes", (c) => (bound(c) ? accessModesText(c.status?.accessModes) : ""), "How it may be mounted."),
-    column("StorageClass", ({ metadata, spec }) => classOf(metadata.annotations, spec ?? {}), "Its class."),
+    column(
+      "Access Modes",
+      (c) => (bound(c) ? volumes.accessModesText(c.status?.accessModes) : ""),
+      "How it may be mounted.",
+    ),
+    column("StorageClass", ({ metadata, spec }) => volumes.classOf(metadata.annotations, spec ?? {}), "Its class."),
     column("VolumeAttributesClass", ({ spec }) => spec?.volumeAttributesClassName ?? unset, "Class of its attributes."),
     ageColumn,
     column("VolumeMode", ({ spec }) => spec?.volumeMode ?? unset, "File system or block device.", wide),
@@ -68,14 +63,14 @@ function levelSources(spec: PersistentVolumeClaimSpec): void {
 const onlyClaims = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
 
 export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string): Problems {
-  yield* validateAccessModes(spec.accessModes, `${at}.accessModes`, "at least 1 access mode is required");
+  yield* volumes.validateAccessModes(spec.accessModes, `${at}.accessModes`, "at least 1 access mode is required");
   yield* validateLabelSelector(spec.selector, `${at}.selector`);
   const storage = spec.resources?.requests?.["storage"];
   const path = `${at}.resources[storage]`;
   if (storage === undefined) yield field.required(path);
-  else yield* validatePositive(storage, path);
-  yield* validateClassName(spec.storageClassName, `${at}.storageClassName`);
-  yield* validateVolumeMode(spec.volumeMode, `${at}.volumeMode`);
+  else yield* volumes.validatePositive(storage, path);
+  yield* volumes.validateClassName(spec.storageClassName, `${at}.storageClassName`);
+  yield* volumes.validateVolumeMode(spec.volumeMode, `${at}.volumeMode`);
   for (const key of ["dataSource", "dataSourceRef"] as const) {
     const source = spec[key];
     if (!source) continue;
@@ -89,7 +84,7 @@ export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string):
   const wrong = (text: string) => field.invalidValue(at, `${at}.dataSource`, text);
   if (dataSource && namespace) yield wrong("may not be specified when dataSourceRef.namespace is specified");
   else if (dataSource && spec.dataSourceRef && !sameJson(dataSource, ref)) yield wrong("must match dataSourceRef");
-  yield* validateClassName(attributes, `${at}.volumeAttributesClassName`);
+  yield* volumes.validateClassName(attributes, `${at}.volumeAttributesClassName`);
 }
 
 const validQuantity = "must be a valid resource quantity";
@@ -117,9 +112,9 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
   const { spec = {}, status } = claim;
   const { resources, ...rest } = spec;
   const { resources: before, ...oldRest } = old;
-  const given = claim.metadata.annotations?.[classAnnotation];
-  if (given !== metadata.annotations?.[classAnnotation])
-    yield field.invalidValue(`metadata.annotations.${classAnnotation}`, given ?? "", immutable);
+  const given = claim.metadata.annotations?.[volumes.classAnnotation];
+  if (given !== metadata.annotations?.[volumes.classAnnotation])
+    yield field.invalidValue(`metadata.annotations.${volumes.classAnnotation}`, given ?? "", immutable);
   const fixed = (given: PersistentVolumeClaimSpec, whole: PersistentVolumeClaimSpec) => ({
     ...given,
     ...(status?.phase === "Bound" && spec.volumeAttributesClassName ? { volumeAttributesClassName: undefined } : {}),
@@ -136,7 +131,7 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
     if (has === undefined || compareQuantities(now, has) <= 0)
       yield field.forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity");
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode); // upstream's path
-  yield* keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
+  yield* volumes.keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
   if (old.volumeAttributesClassName && spec.volumeAttributesClassName === "")
     yield field.forbiddenField("spec.volumeAttributesClassName", notEmptied);
 }

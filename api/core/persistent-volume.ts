@@ -9,15 +9,7 @@ import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
 import { oneOf } from "./container-validation.ts";
 import { validateNodeSelector } from "./pod-rules.ts";
-import {
-  accessModesText,
-  classOf,
-  keepsAttributes,
-  validateAccessModes,
-  validateClassName,
-  validatePositive,
-  validateVolumeMode,
-} from "./volume-rules.ts";
+import * as volumes from "./volume-rules.ts";
 import { validateSources } from "./volume-sources.ts";
 
 export const persistentVolumes: Resource<PersistentVolume> = defineResource(PersistentVolumes, {
@@ -41,11 +33,11 @@ export const persistentVolumes: Resource<PersistentVolume> = defineResource(Pers
   columns: [
     nameColumn,
     column("Capacity", ({ spec }) => spec.capacity?.["storage"] ?? "0", "How much it holds."),
-    column("Access Modes", ({ spec }) => accessModesText(spec.accessModes), "How it may be mounted."),
+    column("Access Modes", ({ spec }) => volumes.accessModesText(spec.accessModes), "How it may be mounted."),
     column("Reclaim Policy", ({ spec }) => spec.persistentVolumeReclaimPolicy ?? "", "What becomes of it."),
     phaseColumn<PersistentVolume>(),
     column("Claim", ({ spec: { claimRef: c } }) => (c ? `${c.namespace}/${c.name}` : ""), "Who has it."),
-    column("StorageClass", ({ metadata, spec }) => classOf(metadata.annotations, spec), "Its class."),
+    column("StorageClass", ({ metadata, spec }) => volumes.classOf(metadata.annotations, spec), "Its class."),
     column("VolumeAttributesClass", ({ spec }) => spec.volumeAttributesClassName ?? unset, "Class of its attributes."),
     column("Reason", ({ status }) => status?.reason ?? "", "Why it is in this phase."),
     ageColumn,
@@ -69,12 +61,13 @@ const sourceOf = (spec: PersistentVolumeSpec) =>
   Object.fromEntries(Object.entries(spec).filter(([key, value]) => !common.has(key) && value !== undefined));
 
 function* validateSpec({ spec }: PersistentVolume): Problems {
-  yield* validateAccessModes(spec.accessModes, "spec.accessModes", "");
+  yield* volumes.validateAccessModes(spec.accessModes, "spec.accessModes", "");
   const { capacity = {} } = spec;
   if (Object.keys(capacity).length === 0) yield required("spec.capacity");
   else if (!("storage" in capacity) || Object.keys(capacity).length > 1)
     yield notSupported("spec.capacity", capacity, ["storage"]);
-  for (const [name, quantity] of Object.entries(capacity)) yield* validatePositive(quantity, `spec.capacity[${name}]`);
+  for (const [name, quantity] of Object.entries(capacity))
+    yield* volumes.validatePositive(quantity, `spec.capacity[${name}]`);
   const policy = spec.persistentVolumeReclaimPolicy;
   yield* oneOf("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"], false);
   const sources = Object.keys(sourceOf(spec));
@@ -82,12 +75,12 @@ function* validateSpec({ spec }: PersistentVolume): Problems {
   for (const extra of sources.slice(1))
     yield forbiddenField(`spec.${extra}`, "may not specify more than 1 volume type");
   yield* validatePlace(spec);
-  yield* validateClassName(spec.storageClassName, "spec.storageClassName");
-  yield* validateVolumeMode(spec.volumeMode, "spec.volumeMode");
+  yield* volumes.validateClassName(spec.storageClassName, "spec.storageClassName");
+  yield* volumes.validateVolumeMode(spec.volumeMode, "spec.volumeMode");
   const { volumeAttributesClassName: attributes } = spec;
   if (attributes === undefined) return;
   if (attributes === "") yield required("spec.volumeAttributesClassName", "an empty string is disallowed");
-  else yield* validateClassName(attributes, "spec.volumeAttributesClassName");
+  else yield* volumes.validateClassName(attributes, "spec.volumeAttributesClassName");
   if (!spec.csi) yield required("spec.csi", "has to be specified when using volumeAttributesClassName");
 }
 
@@ -115,5 +108,5 @@ function* onlySome({ spec }: PersistentVolume, { spec: old }: PersistentVolume):
   // Upstream's paths.
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode);
   if (old.nodeAffinity) yield* immutableField("nodeAffinity", spec.nodeAffinity, old.nodeAffinity);
-  yield* keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
+  yield* volumes.keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
 }

@@ -3,6 +3,7 @@ import { addQuantities, parseQuantity } from "../../apimachinery/quantity.ts";
 import type { PersistentVolumeClaim, Pod, PodAffinityTerm, ResourceQuota, Service } from "../generated/core-v1.ts";
 import { podResources } from "./pod-resources.ts";
 import { isPodTerminal, qosClass } from "./pod-status.ts";
+import { counted } from "./resource-names.ts";
 
 /**
  * What objects take of a ResourceQuota, for admission, which reserves it, and for the controller, which counts it.
@@ -16,9 +17,7 @@ interface Kind {
 }
 
 const countName = ({ group, resource }: Kind) => `count/${group ? `${resource}.${group}` : resource}`;
-const plainCounts = new Set(
-  "pods services secrets configmaps replicationcontrollers resourcequotas persistentvolumeclaims".split(" "),
-);
+const plainCounts = new Set(counted.filter((name) => !name.includes(".")));
 const storageClassSuffix = ".storageclass.storage.k8s.io/";
 const ofPods =
   /^(cpu|memory|ephemeral-storage|hugepages-.+|(requests|limits)\.(cpu|memory|ephemeral-storage)|requests\.(hugepages-.+|.+\/.+))$/;

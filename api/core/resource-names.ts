@@ -4,10 +4,10 @@ import { parseQuantity } from "../../apimachinery/quantity.ts";
 
 /** Which resources containers, limits and quotas may name, and how much of each (upstream: pkg/apis/core/helper). */
 const compute = "cpu memory ephemeral-storage".split(" ");
-const counted =
-  "pods resourcequotas services replicationcontrollers secrets configmaps persistentvolumeclaims services.nodeports services.loadbalancers".split(
-    " ",
-  );
+export const counted = [
+  ..."pods resourcequotas services replicationcontrollers secrets configmaps persistentvolumeclaims".split(" "),
+  ...["services.nodeports", "services.loadbalancers"],
+];
 const ofQuotas = new Set([
   ...[...compute, ...counted, "requests.storage"],
   ...compute.flatMap((name) => [`requests.${name}`, `limits.${name}`]),

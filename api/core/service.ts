@@ -3,13 +3,7 @@ import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
-import {
-  dropTypeDependentFields,
-  keepAllocated,
-  validateService,
-  validateServiceStatusUpdate,
-  validateServiceUpdate,
-} from "./service-validation.ts";
+import * as rules from "./service-validation.ts";
 
 /**
  * Services. Cluster IPs, node ports and IP families are allocated by the registry after `prepareForCreate` and
@@ -28,13 +22,13 @@ export const services: Resource<Service> = defineResource(Services, {
   },
   prepareForUpdate(service, old) {
     keepStatus(service, old);
-    keepAllocated(service, old);
-    dropTypeDependentFields(service, old);
+    rules.keepAllocated(service, old);
+    rules.dropTypeDependentFields(service, old);
   },
   prepareForStatusUpdate: keepAllButStatus,
-  validate: validateService,
-  validateUpdate: validateServiceUpdate,
-  validateStatusUpdate: validateServiceStatusUpdate,
+  validate: rules.validateService,
+  validateUpdate: rules.validateServiceUpdate,
+  validateStatusUpdate: rules.validateServiceStatusUpdate,
   columns: [
     nameColumn,
     column("Type", ({ spec }) => spec.type ?? "", "How it is reached."),

@@ -5,30 +5,11 @@ import type { Message, Schema } from "../schema/table.ts";
 import { badRequest, failure } from "../status.ts";
 import { type Struct, structOf } from "./atom.ts";
 import { type Conflict, conflictError, conflictsOf } from "./conflict.ts";
-import {
-  difference,
-  emptySet,
-  type FieldSet,
-  has,
-  intersection,
-  isEmpty,
-  overlap,
-  recursiveDifference,
-  setOfPaths,
-  union,
-} from "./field-set.ts";
+import type { FieldSet } from "./field-set.ts";
+import * as sets from "./field-set.ts";
 import { lastAppliedFields, withLastApplied } from "./last-applied.ts";
-import {
-  capUpdates,
-  identityOf,
-  type Managed,
-  type Manager,
-  parseManaged,
-  putFields,
-  readManaged,
-  sameManaged,
-  writeManaged,
-} from "./managed-fields.ts";
+import type { Managed, Manager } from "./managed-fields.ts";
+import * as owners from "./managed-fields.ts";
 import { type Comparison, compare, fieldSetOf, merge, prune } from "./typed.ts";
 import { problemsOf } from "./typed-problems.ts";
 
@@ -68,19 +49,19 @@ export function apply(
   const atom = structOf(schema, message);
   const before = withoutManagedFields(live ?? {});
   const entries = managedFieldsOf(live);
-  const managed = readManaged(entries);
+  const managed = owners.readManaged(entries);
   if (managed.size === 0) record(managed, atom, {}, before, { ...writer, manager: "before-first-apply" });
   const attempt = (forced: boolean) => applyTo(atom, new Map(managed), before, config, writer, forced);
   let result = attempt(force);
   if (result.conflicts.length > 0) {
-    const mayTake = writer.manager === "kubectl" ? lastAppliedFields(atom, before) : emptySet;
-    const others = result.conflicts.filter(({ path }) => !has(mayTake, path));
+    const mayTake = writer.manager === "kubectl" ? lastAppliedFields(atom, before) : sets.emptySet;
+    const others = result.conflicts.filter(({ path }) => !sets.has(mayTake, path));
     if (others.length > 0) throw conflictError(others);
     result = attempt(true);
   }
   const object = writer.manager === "kubectl" ? withLastApplied(result.object, config) : result.object;
-  const managedFields = writeManaged(result.managed);
-  const unchanged = sameJson(object, before) && sameManaged(managedFields, entries);
+  const managedFields = owners.writeManaged(result.managed);
+  const unchanged = sameJson(object, before) && owners.sameManaged(managedFields, entries);
   return { object, managedFields: unchanged ? entries : managedFields };
 }
 
@@ -92,22 +73,22 @@ function applyTo(
   writer: Writer,
   force: boolean,
 ): { object: JsonObject; managed: Managed; conflicts: Conflict[] } {
-  const { resetFields = emptySet, now } = writer;
+  const { resetFields = sets.emptySet, now } = writer;
   const mine: Omit<Manager, "fields" | "time"> = { ...writer, operation: "Apply" };
-  const identity = identityOf(mine);
+  const identity = owners.identityOf(mine);
   const last = managed.get(identity);
-  const fields = recursiveDifference(fieldSetOf(atom, config), resetFields);
+  const fields = sets.recursiveDifference(fieldSetOf(atom, config), resetFields);
   let owned = fields;
-  for (const [key, entry] of managed) if (key !== identity) owned = union(owned, entry.fields);
+  for (const [key, entry] of managed) if (key !== identity) owned = sets.union(owned, entry.fields);
   const merged = merge(atom, before, config);
   const object = (last === undefined ? merged : prune(atom, merged, last.fields, owned)) as JsonObject;
   const changes = withoutFields(compare(atom, before, object), resetFields);
-  const taken = union(changes.modified, changes.added);
-  const conflicts = force ? [] : conflictsOf(managed, identity, (set) => intersection(set, taken));
+  const taken = sets.union(changes.modified, changes.added);
+  const conflicts = force ? [] : conflictsOf(managed, identity, (set) => sets.intersection(set, taken));
   takeAway(managed, changes, taken, identity);
-  const own = difference(fields, neverTracked);
-  const same = last !== undefined && isEmpty(taken) && isEmpty(changes.removed) && sameJson(last.fields, own);
-  putFields(managed, identity, { ...entryOf(mine), fields: own, time: same ? last.time : now });
+  const own = sets.difference(fields, neverTracked);
+  const same = last !== undefined && sets.isEmpty(taken) && sets.isEmpty(changes.removed) && sameJson(last.fields, own);
+  owners.putFields(managed, identity, { ...entryOf(mine), fields: own, time: same ? last.time : now });
   return { object, managed, conflicts };
 }
 
@@ -127,48 +108,48 @@ export function track(
   const managed = startOf(entries, writer.subresource === "" ? managedFieldsOf(next) : undefined);
   if (managed.size === 0 && live !== undefined) return undefined;
   record(managed, structOf(schema, message), withoutManagedFields(live ?? {}), withoutManagedFields(next), writer);
-  capUpdates(managed);
-  return writeManaged(managed);
+  owners.capUpdates(managed);
+  return owners.writeManaged(managed);
 }
 
 function startOf(live: ManagedFieldsEntry[] | undefined, sent: ManagedFieldsEntry[] | undefined): Managed {
   // What a client read and sends back is the same text; comparing texts is many times cheaper than objects.
   if (sent === undefined || sent.length === 0 || JSON.stringify(sent) === JSON.stringify(live))
-    return readManaged(live);
+    return owners.readManaged(live);
   if (sent.length === 1 && Object.keys(sent[0]!).length === 0) return new Map();
   try {
-    return parseManaged(sent);
+    return owners.parseManaged(sent);
   } catch {
-    return readManaged(live);
+    return owners.readManaged(live);
   }
 }
 
 function record(managed: Managed, atom: Struct, before: JsonObject, after: JsonObject, writer: Writer): void {
   const mine: Omit<Manager, "fields" | "time"> = { ...writer, operation: "Update" };
-  const identity = identityOf(mine);
-  const changes = withoutFields(compare(atom, before, after), writer.resetFields ?? emptySet);
-  const taken = union(changes.modified, changes.added);
+  const identity = owners.identityOf(mine);
+  const changes = withoutFields(compare(atom, before, after), writer.resetFields ?? sets.emptySet);
+  const taken = sets.union(changes.modified, changes.added);
   takeAway(managed, changes, taken);
-  const own = difference(taken, neverTracked);
-  if (isEmpty(own)) return;
-  const fields = union(managed.get(identity)?.fields ?? emptySet, own);
+  const own = sets.difference(taken, neverTracked);
+  if (sets.isEmpty(own)) return;
+  const fields = sets.union(managed.get(identity)?.fields ?? sets.emptySet, own);
   managed.set(identity, { ...entryOf(mine), fields, time: writer.now });
 }
 
 function takeAway(managed: Managed, { removed }: Comparison, taken: FieldSet, except?: string): void {
-  if (isEmpty(taken) && isEmpty(removed)) return;
+  if (sets.isEmpty(taken) && sets.isEmpty(removed)) return;
   for (const [identity, entry] of managed)
     if (identity !== except) {
-      if (!overlap(entry.fields, taken) && !overlap(entry.fields, removed)) continue;
-      const fields = recursiveDifference(difference(entry.fields, taken), removed);
-      putFields(managed, identity, { ...entryOf(entry), time: entry.time, fields });
+      if (!sets.overlap(entry.fields, taken) && !sets.overlap(entry.fields, removed)) continue;
+      const fields = sets.recursiveDifference(sets.difference(entry.fields, taken), removed);
+      owners.putFields(managed, identity, { ...entryOf(entry), time: entry.time, fields });
     }
 }
 
 const withoutFields = ({ added, modified, removed }: Comparison, reset: FieldSet): Comparison => ({
-  added: recursiveDifference(added, reset),
-  modified: recursiveDifference(modified, reset),
-  removed: recursiveDifference(removed, reset),
+  added: sets.recursiveDifference(added, reset),
+  modified: sets.recursiveDifference(modified, reset),
+  removed: sets.recursiveDifference(removed, reset),
 });
 
 /** Without what a stored entry said. */
@@ -180,7 +161,7 @@ const entryOf = ({ manager, operation, apiVersion, subresource }: Omit<Manager, 
 });
 
 /** What says which object it is, and what only the server writes. */
-const neverTracked = setOfPaths([
+const neverTracked = sets.setOfPaths([
   ["f:apiVersion"],
   ["f:kind"],
   ["f:metadata"],
