@@ -164,10 +164,10 @@ export function logAxis(values: readonly number[]): { at(value: number): number;
   return { at: (value) => (Math.log(value) - low) / (high - low), ticks: sparse };
 }
 
-function text(x: number | string, y: number, content: string, classes?: string): string {
+export function text(x: number | string, y: number, content: string, classes?: string): string {
   return `<text x="${x}" y="${y}"${classes ? ` class="${classes}"` : ""}>${escapeXml(content)}</text>`;
 }
 
-function escapeXml(value: string): string {
+export function escapeXml(value: string): string {
   return value.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }

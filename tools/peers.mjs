@@ -22,6 +22,12 @@ export const peers = {
       ...["websocket", "cachetools", "pyasn1", "pyasn1-modules", "rsa", "charset-normalizer", "idna", "chardet"],
     ].map((name) => `python3-${name}`),
   },
+  // The browser alone, with everything that it needs and this machine does not have.
+  chromium: {
+    package: "chromium-headless-shell",
+    path: "usr/lib/chromium/chromium-headless-shell",
+    closure: true,
+  },
 };
 
 /** Fetches what is missing; returns the names that cannot be had, with the reason. */
@@ -29,8 +35,9 @@ export function fetchPeers() {
   const missing = {};
   for (const [name, peer] of Object.entries(peers)) {
     try {
-      for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg);
+      for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg, peer.closure);
       if (!existsSync(join(cache, peer.package, peer.path))) throw new Error(`${peer.path} is not in ${peer.package}`);
+      if (peer.closure) writeWrapper(name, peer);
       if (!peer.libraries) continue;
       execFileSync("python3", ["--version"], { stdio: "pipe" });
       writeWrapper(name, peer);
@@ -43,16 +50,19 @@ export function fetchPeers() {
 
 let updated = false;
 
-function fetchPackage(pkg) {
+function fetchPackage(pkg, closure) {
   const into = join(cache, pkg);
   if (existsSync(into)) return;
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, `.${pkg}-`));
   try {
-    download(pkg, work);
-    const deb = readdirSync(work).find((file) => file.endsWith(".deb"));
-    if (!deb) throw new Error(`apt-get download ${pkg} gave no file`);
-    execFileSync("dpkg", ["-x", join(work, deb), join(work, "x")], { stdio: "pipe" });
+    mkdirSync(join(work, "archives/partial"), { recursive: true });
+    const all = ["-y", "--no-install-recommends", "--download-only", "-o", "Debug::NoLocking=1"];
+    download(closure ? [...all, "-o", `Dir::Cache=${work}`, "install", pkg] : ["download", pkg], work);
+    const from = closure ? join(work, "archives") : work;
+    const debs = readdirSync(from).filter((file) => file.endsWith(".deb"));
+    if (debs.length === 0) throw new Error(`apt-get download ${pkg} gave no file`);
+    for (const deb of debs) execFileSync("dpkg", ["-x", join(from, deb), join(work, "x")], { stdio: "pipe" });
     renameSync(join(work, "x"), into);
   } finally {
     rmSync(work, { recursive: true, force: true });
@@ -60,16 +70,16 @@ function fetchPackage(pkg) {
 }
 
 /** The machine's own package lists first; where there are none, lists of our own under .cache (no root needed). */
-function download(pkg, work) {
+function download(args, work) {
   const apt = (...args) => execFileSync("apt-get", ["-q", ...args], { cwd: work, stdio: "pipe", timeout: 300_000 });
   try {
-    return apt(...(updated ? ownLists() : []), "download", pkg);
+    return apt(...(updated ? ownLists() : []), ...args);
   } catch (error) {
     if (updated) throw error;
   }
   updated = true;
   apt(...ownLists(), "update");
-  apt(...ownLists(), "download", pkg);
+  apt(...ownLists(), ...args);
 }
 
 function ownLists() {
@@ -79,18 +89,26 @@ function ownLists() {
   return ["-o", `Dir::State::Lists=${state}/lists`, "-o", `Dir::Cache=${state}/cache`];
 }
 
-/** python3 that finds the packages, whatever the machine has. */
+/** python3 that finds the packages, or a program with its libraries, whatever the machine has. */
 function writeWrapper(name, peer) {
-  const path = [peer.package, ...peer.libraries].map((pkg) => `$here/${pkg}/${python}`).join(":");
-  const text = `#!/bin/sh\nhere=$(dirname "$0")\nPYTHONPATH="${path}" exec python3 "$@"\n`;
+  const own = (path) => `$here/${peer.package}/${path}`;
+  const path = (peer.libraries ?? []).map((pkg) => `:$here/${pkg}/${python}`).join("");
+  const start = peer.closure
+    ? `LD_LIBRARY_PATH="${own(libraries)}:${own(libraries)}/pulseaudio" exec "${own(peer.path)}" "$@"`
+    : `PYTHONPATH="${own(python)}${path}" exec python3 "$@"`;
+  const text = `#!/bin/sh
+here=$(dirname "$0")
+${start}
+`;
   writeFileSync(join(cache, name), text, { mode: 0o755 });
 }
 
+const libraries = "usr/lib/x86_64-linux-gnu";
 const python = "usr/lib/python3/dist-packages";
 
 export function peerPath(name) {
   const peer = peers[name];
-  const path = peer.libraries ? join(cache, name) : join(cache, peer.package, peer.path);
+  const path = peer.libraries || peer.closure ? join(cache, name) : join(cache, peer.package, peer.path);
   return existsSync(path) ? path : undefined;
 }
 

@@ -1,0 +1,359 @@
+import { percentile } from "../../bench/stats.ts";
+import { escapeXml, logAxis, text } from "../../bench/svg.ts";
+import type { Failover } from "../experiments/run.ts";
+import { type Group, latency, timeText } from "./measures.ts";
+import type { FaultSpan, Lane, Span } from "./picture.ts";
+
+/**
+ * The pictures of a report as SVG. All that have time as their horizontal axis share it (`Frame`), so that what stands
+ * below one another happened at the same time. Colours come as classes: the page's style knows light and dark.
+ */
+export interface Frame {
+  fromMs: number;
+  toMs: number;
+}
+
+export interface Scene {
+  lanes: readonly Lane[];
+  faults: readonly FaultSpan[];
+  gaps: readonly Frame[];
+  /** When something was acknowledged, ascending; what it was. */
+  acks: readonly number[];
+  acksName: string;
+}
+
+const width = 1080;
+const left = 136;
+const right = 24;
+const laneHeight = 30;
+const barHeight = 20;
+const most = 24;
+
+const round = (value: number) => Math.round(value * 10) / 10;
+
+function scaleOf({ fromMs, toMs }: Frame): (ms: number) => number {
+  const perMs = (width - left - right) / Math.max(1e-6, toMs - fromMs);
+  return (ms) => round(left + (Math.min(toMs, Math.max(fromMs, ms)) - fromMs) * perMs);
+}
+
+export function timeline(scene: Scene, frame: Frame, title: string): string {
+  const x = scaleOf(frame);
+  const lanes = scene.lanes.slice(0, most);
+  const faults = within(scene.faults, frame);
+  const labels = placed(faults.map(({ name, fromMs }) => ({ x: x(fromMs), text: name })));
+  const top = 8 + labels.rows * 17;
+  const strip = top + lanes.length * laneHeight + 4;
+  const bottom = strip + (scene.acks.length > 0 ? laneHeight : 0) + 2;
+  const out = [...axis(frame, x, top - 2, bottom), ...shades(faults, x, top - 2, bottom)];
+  for (const { x: at, text: name, row } of labels.all) {
+    const y = 14 + row * 17;
+    out.push(`<path class="edge" d="M${at} ${y - 9}V${top}"/>`, text(at + 5, y, name, "fault"));
+  }
+  for (const [i, lane] of lanes.entries()) out.push(...drawLane(lane, faults, frame, x, top + i * laneHeight));
+  if (scene.lanes.length > most) out.push(text(left, bottom + 14, `and ${scene.lanes.length - most} more`, "quiet"));
+  if (scene.acks.length > 0) out.push(...drawAcks(scene, frame, x, strip));
+  const told = scene.gaps.map(({ fromMs, toMs }) => timeText(toMs - fromMs)).join(", ");
+  const desc = `${lanes.map(({ name }) => name).join(", ")}; faults: ${faults.map(({ name }) => name).join(", ") || "none"}; without acknowledged writes: ${told || "never"}`;
+  return figure(title, desc, bottom + 26, out, frame);
+}
+
+/** Texts one below another where they would overlap. */
+function placed(labels: { x: number; text: string }[]) {
+  const ends: number[] = [];
+  const all = labels.map((label) => {
+    let row = ends.findIndex((end) => end < label.x);
+    if (row < 0) row = ends.length < 4 ? ends.push(0) - 1 : ends.indexOf(Math.min(...ends));
+    ends[row] = label.x + label.text.length * 7 + 12;
+    return { ...label, row };
+  });
+  return { all, rows: ends.length };
+}
+
+function drawLane(lane: Lane, faults: readonly FaultSpan[], frame: Frame, x: (ms: number) => number, y: number) {
+  const out = [text(left - 12, y + 19, lane.name, "end name")];
+  const middle = y + laneHeight / 2;
+  for (const span of within(lane.spans, frame)) {
+    const [from, to] = [x(span.fromMs), x(span.toMs)];
+    const size = `x="${from}" y="${y + (laneHeight - barHeight) / 2}" width="${round(Math.max(1, to - from))}" height="${barHeight}"`;
+    out.push(
+      `<rect class="${span.state.replace(" ", "-")}" ${size} rx="2"><title>${escapeXml(inWords(lane.name, span))}</title></rect>`,
+    );
+    const label = labelOf(span, to - from);
+    if (label)
+      out.push(
+        text(
+          from + (span.state === "leader" ? 13 : 7),
+          middle + 4,
+          label,
+          span.state === "leader" ? "term on" : "term",
+        ),
+      );
+  }
+  for (const { fromMs, toMs, name } of faults.filter(({ targets }) => targets.includes(lane.name)))
+    out.push(
+      `<rect class="hit" x="${x(fromMs)}" y="${y + 2}" width="${round(Math.max(3, x(toMs) - x(fromMs)))}" height="${laneHeight - 4}" rx="3"><title>${escapeXml(name)}</title></rect>`,
+    );
+  for (const { atMs, term, won } of lane.elections.filter(({ atMs }) => atMs >= frame.fromMs && atMs <= frame.toMs))
+    out.push(
+      `<path class="election${won ? " won" : ""}" d="M${x(atMs)} ${middle - 7}l7 7l-7 7l-7 -7z"><title>${escapeXml(`${lane.name} ${won ? "is elected" : "asks for votes"} in term ${term}, ${timeText(atMs)}`)}</title></path>`,
+    );
+  return out;
+}
+
+function labelOf({ state, term }: Span, room: number): string | undefined {
+  if (state === "down" || state === "not ready") return room > 70 ? state : undefined;
+  if (state !== "leader" || term === undefined) return undefined;
+  const long = `leads, term ${term}`;
+  return room > long.length * 7 ? long : room > 40 + 7 * `${term}`.length ? `term ${term}` : undefined;
+}
+
+const inWords = (name: string, { state, term, fromMs, toMs }: Span) =>
+  `${name}: ${state}${term === undefined ? "" : ` in term ${term}`}, ${timeText(fromMs)} to ${timeText(toMs)}`;
+
+/** A stroke for each pixel in which something was acknowledged, darker the more; the gaps stand out, with their length. */
+function drawAcks({ acks, acksName, gaps }: Scene, frame: Frame, x: (ms: number) => number, y: number): string[] {
+  const counts = new Map<number, number>();
+  for (const atMs of acks)
+    if (atMs >= frame.fromMs && atMs <= frame.toMs) {
+      const at = Math.round(x(atMs));
+      counts.set(at, (counts.get(at) ?? 0) + 1);
+    }
+  const out = [text(left - 12, y + 19, acksName, "end quiet")];
+  out.push(...byDensity([...counts].map(([at, count]) => [count, `M${at} ${y + 5}v20`])).map(strokes("ack")));
+  for (const { fromMs, toMs } of within(gaps, frame)) {
+    const [from, to] = [x(fromMs), x(toMs)];
+    const title = `nothing acknowledged for ${timeText(toMs - fromMs)}`;
+    out.push(
+      `<rect class="gap" x="${from}" y="${y + 2}" width="${round(Math.max(2, to - from))}" height="26" rx="2"><title>${title}</title></rect>`,
+    );
+    const inside = to - from > 62;
+    const label = timeText(toMs - fromMs);
+    const at = inside ? (from + to) / 2 : to + 6;
+    if (!inside)
+      out.push(`<rect class="paper" x="${to + 2}" y="${y + 6}" width="${label.length * 8 + 8}" height="18" rx="3"/>`);
+    out.push(text(round(at), y + 19, label, `gap-text${inside ? " middle" : ""}`));
+  }
+  return out;
+}
+
+/** Paths with equally many things under each stroke, as four classes. */
+function byDensity(strokes: readonly (readonly [count: number, path: string])[]): string[] {
+  const classes = ["", "", "", ""];
+  for (const [count, path] of strokes) classes[count < 2 ? 0 : count < 4 ? 1 : count < 10 ? 2 : 3] += path;
+  return classes;
+}
+
+const strokes = (name: string) => (path: string, i: number) =>
+  path && `<path class="${name}" d="${path}" stroke-opacity="${[0.4, 0.6, 0.8, 1][i]}"/>`;
+
+/** A dot for every request; where many are, one for all that fall on it, darker. Lines: the middle and the 99th of 100. */
+export function latencyChart(
+  groups: readonly Group[],
+  faults: readonly FaultSpan[],
+  frame: Frame,
+  range: Range,
+): string {
+  const x = scaleOf(frame);
+  const [top, bottom] = [30, 240];
+  const up = logAxis([range.least, range.most]);
+  const y = (ms: number) => bottom - up.at(Math.min(range.most, Math.max(range.least, ms))) * (bottom - top - 22);
+  const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
+  for (const tick of up.ticks)
+    out.push(
+      `<path class="grid" d="M${left} ${round(y(tick))}H${width - right}"/>`,
+      text(left - 10, round(y(tick)) + 4, timeTick(tick), "quiet end"),
+    );
+  const columns = Array.from({ length: 90 }, (): number[] => []);
+  const lost = new Set<number>();
+  for (const [i, { sent }] of groups.entries()) {
+    const cells = new Map<string, number>();
+    for (const one of sent) {
+      if (one.due < frame.fromMs || one.due > frame.toMs) continue;
+      if (one.outcome !== "ok") {
+        lost.add(Math.round(x(one.due) / 3) * 3);
+        continue;
+      }
+      const cell = `M${Math.round(x(one.due) / 3) * 3} ${Math.round(y(latency(one)) / 3) * 3}h0`;
+      cells.set(cell, (cells.get(cell) ?? 0) + 1);
+      const share = (one.due - frame.fromMs) / (frame.toMs - frame.fromMs);
+      columns[Math.min(columns.length - 1, Math.floor(share * columns.length))]!.push(latency(one));
+    }
+    out.push(...byDensity([...cells].map(([cell, count]) => [count, cell])).map(strokes(`dot group-${i}`)));
+  }
+  for (const [p, name] of [
+    [0.5, "p50"],
+    [0.99, "p99"],
+  ] as const) {
+    const line = columns.map((values, i) => {
+      if (values.length < 10) return undefined;
+      values.sort((a, b) => a - b);
+      const at = left + ((i + 0.5) / columns.length) * (width - left - right);
+      return `${round(at)} ${round(y(percentile(values, p)))}`;
+    });
+    const path = line.map((point, i) => point && `${line[i - 1] ? "L" : "M"}${point}`).join("");
+    if (path) out.push(`<path class="line halo" d="${path}"/><path class="line ${name}" d="${path}"/>`);
+  }
+  if (lost.size > 0) {
+    out.push(`<path class="lost" d="${[...lost].map((at) => `M${at} ${top + 2}v8`).join("")}"/>`);
+    out.push(text(left - 10, top + 10, "not answered", "end bad"));
+  }
+  out.push(
+    ...legend([...groups.map(({ name }, i) => [`group-${i}`, name] as const), ["p50", "median"], ["p99", "p99"]]),
+  );
+  return figure("Latency of every request, from when it was due", describe(groups, frame), bottom + 26, out, frame);
+}
+
+export interface Range {
+  least: number;
+  most: number;
+}
+
+export function latencyRange(groups: readonly Group[]): Range {
+  const range = { least: 1, most: 10 };
+  for (const { sent } of groups)
+    for (const one of sent)
+      if (one.outcome === "ok") {
+        range.least = Math.min(range.least, Math.max(0.05, latency(one)));
+        range.most = Math.max(range.most, latency(one));
+      }
+  return range;
+}
+
+/** Answers a second, one kind upon the other; in red what was sent then and never answered. */
+export function throughputChart(
+  groups: readonly Group[],
+  faults: readonly FaultSpan[],
+  frame: Frame,
+  atMost?: number,
+): string {
+  const x = scaleOf(frame);
+  const [top, bottom] = [30, 150];
+  const { layers, binMs } = binned(groups, frame);
+  const peak = Math.max(1, atMost ?? 0, ...layers.at(-1)!);
+  const y = (value: number) => round(bottom - (value / peak) * (bottom - top));
+  const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
+  const perSecond = (value: number) => Math.round((value * 1000) / binMs).toLocaleString("en-US");
+  for (const share of [0.5, 1])
+    out.push(
+      `<path class="grid" d="M${left} ${y(peak * share)}H${width - right}"/>`,
+      text(left - 10, y(peak * share) + 4, `${perSecond(peak * share)}/s`, "quiet end"),
+    );
+  for (const [i, layer] of layers.entries()) {
+    const at = (k: number) => x(frame.fromMs + k * binMs);
+    const upper = layer.map((value, k) => `${k === 0 ? "M" : "L"}${at(k)} ${y(value)}H${at(k + 1)}`).join("");
+    const below = layers[i - 1] ?? layer.map(() => 0);
+    const lower = below
+      .map((value, k) => `L${at(k + 1)} ${y(value)}H${at(k)}`)
+      .reverse()
+      .join("");
+    out.push(`<path class="area ${i < groups.length ? `group-${i}` : "errors"}" d="${upper}${lower}z"/>`);
+  }
+  out.push(...legend([...groups.map(({ name }, i) => [`group-${i}`, name] as const), ["errors", "not answered"]]));
+  return figure("Answers a second", describe(groups, frame), bottom + 26, out, frame);
+}
+
+/** Stacked counts; the last layer is what was not answered. */
+export function binned(groups: readonly Group[], { fromMs, toMs }: Frame): { layers: number[][]; binMs: number } {
+  const binMs =
+    [50, 100, 200, 250, 500, 1000, 2000, 5000, 10_000, 60_000].find((ms) => (toMs - fromMs) / ms <= 160) ?? 300_000;
+  const count = Math.max(1, Math.ceil((toMs - fromMs) / binMs));
+  const layers = [...groups, undefined].map(() => Array.from({ length: count }, () => 0));
+  for (const [i, { sent }] of groups.entries())
+    for (const { due, returned, outcome } of sent) {
+      const bin = Math.floor(((outcome === "ok" ? returned! : due) - fromMs) / binMs);
+      if (bin >= 0 && bin < count) layers[outcome === "ok" ? i : groups.length]![bin]!++;
+    }
+  for (let i = 1; i < layers.length; i++) layers[i] = layers[i]!.map((value, k) => value + layers[i - 1]![k]!);
+  return { layers, binMs };
+}
+
+/** Each failover from its first step on, all on one axis: which part took how long. */
+export function waterfall(failovers: readonly Failover[]): string {
+  const shown = failovers.filter(({ steps }) => steps.length > 1).slice(0, 60);
+  const lengths = shown.map(({ steps }) => steps.at(-1)!.atMs - steps[0]!.atMs);
+  const frame = { fromMs: 0, toMs: Math.max(1, ...lengths) * 1.12 };
+  const name = ({ fault, atMs }: Failover) => `${fault}, ${timeText(atMs)}`;
+  const x = (ms: number) => round(220 + (ms / frame.toMs) * (width - 220 - right));
+  const out: string[] = [];
+  const bottom = 30 + shown.length * 28;
+  for (const tick of ticksOf(frame))
+    out.push(
+      `<path class="grid" d="M${x(tick)} 30V${bottom}"/>`,
+      text(x(tick), bottom + 16, timeTick(tick), "quiet middle"),
+    );
+  const names = [...new Set(shown.flatMap(({ steps }) => steps.slice(1).map((step) => step.name)))];
+  for (const [i, failover] of shown.entries()) {
+    const { steps, atMs } = failover;
+    const y = 34 + i * 28;
+    const start = steps[0]!.atMs;
+    out.push(text(208, y + 14, name(failover), "end name"));
+    for (const [k, step] of steps.slice(1).entries()) {
+      const [from, to] = [x(steps[k]!.atMs - start), x(step.atMs - start)];
+      const took = timeText(step.atMs - steps[k]!.atMs);
+      const title = `${steps[k]!.name} to ${step.name}: ${took}`;
+      out.push(
+        `<rect class="step-${names.indexOf(step.name) % 5}" x="${from}" y="${y}" width="${round(Math.max(1.5, to - from))}" height="20"><title>${title}</title></rect>`,
+      );
+      if (to - from > took.length * 7 + 8) out.push(text(round((from + to) / 2), y + 14, took, "on middle"));
+    }
+    if (atMs > start)
+      out.push(`<path class="moment" d="M${x(atMs - start)} ${y - 3}v26"><title>the fault</title></path>`);
+    out.push(text(x(lengths[i]!) + 8, y + 14, timeText(lengths[i]!), "name"));
+  }
+  out.push(
+    ...legend([...names.map((step, i) => [`step-${i % 5}`, `until ${step}`] as const), ["moment", "the fault"]], 220),
+  );
+  const desc = shown.map((failover, i) => `${name(failover)}: ${timeText(lengths[i]!)}`).join("; ");
+  return figure("The steps of each failover", desc, bottom + 24, out);
+}
+
+function axis(frame: Frame, x: (ms: number) => number, top: number, bottom: number): string[] {
+  return ticksOf(frame).flatMap((tick) => [
+    `<path class="grid" d="M${x(tick)} ${top}V${bottom}"/>`,
+    text(x(tick), bottom + 17, timeTick(tick), "quiet middle"),
+  ]);
+}
+
+const shades = (faults: readonly FaultSpan[], x: (ms: number) => number, top: number, bottom: number): string[] =>
+  faults.map(
+    ({ fromMs, toMs, name }) =>
+      `<g><title>${escapeXml(name)}</title><rect class="shade" x="${x(fromMs)}" y="${top}" width="${round(x(toMs) - x(fromMs))}" height="${bottom - top}"/><path class="edge" d="M${x(fromMs)} ${top}V${bottom}"/></g>`,
+  );
+
+const within = <T extends Frame>(all: readonly T[], { fromMs, toMs }: Frame): T[] =>
+  all.filter((one) => one.toMs >= fromMs && one.fromMs <= toMs);
+
+/** 1, 2 or 5 times a power of ten apart, at most eleven. */
+function ticksOf({ fromMs, toMs }: Frame): number[] {
+  const rough = 10 ** Math.floor(Math.log10((toMs - fromMs) / 10));
+  const step = [1, 2, 5, 10].map((factor) => factor * rough).find((each) => (toMs - fromMs) / each <= 11)!;
+  const first = Math.ceil(fromMs / step - 1e-9);
+  const count = Math.floor((toMs - first * step) / step + 1e-9) + 1;
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+const timeTick = (ms: number) =>
+  Math.abs(ms) >= 1000 || ms === 0 ? `${Number((ms / 1000).toFixed(3))} s` : `${Number(ms.toPrecision(4))} ms`;
+
+function legend(entries: readonly (readonly [className: string, name: string])[], from = left): string[] {
+  let at = from;
+  return entries.flatMap(([className, name]) => {
+    const x = at;
+    at += name.length * 7 + 40;
+    const line = className === "p50" || className === "p99" || className === "moment";
+    const mark = line
+      ? `<path class="line ${className}" d="M${x} 12h16"/>`
+      : `<rect class="area ${className}" x="${x + 2}" y="6" width="12" height="12" rx="2"/>`;
+    return [mark, text(x + 22, 16, name, "quiet")];
+  });
+}
+
+const describe = (groups: readonly Group[], { fromMs, toMs }: Frame) =>
+  `${groups.map(({ name, sent }) => `${sent.length} ${name}`).join(", ") || "no requests"} in ${timeText(toMs - fromMs)}`;
+
+function figure(title: string, desc: string, height: number, body: readonly string[], frame?: Frame): string {
+  const time = frame ? ` class="timed" data-from="${frame.fromMs}" data-to="${frame.toMs}"` : "";
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img"${time}><title>${escapeXml(title)}</title><desc>${escapeXml(desc)}</desc>
+${body.filter(Boolean).join("\n")}
+${frame ? `<path class="cursor" data-left="${left}" data-right="${width - right}" data-height="${height - 20}"/>` : ""}</svg>`;
+}

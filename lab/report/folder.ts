@@ -1,0 +1,52 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { StartError } from "../../base/process.ts";
+import type { Run } from "../experiments/folder.ts";
+import type { RunFile } from "../experiments/run.ts";
+import { renderReport } from "./report.ts";
+
+/** A run as its folder has it. A StartError where there is none, or one of another version. */
+export function readRun(dir: string): Run {
+  const path = join(dir, "run.json");
+  if (!existsSync(path)) throw new StartError(`there is no run in ${dir}: it has no run.json`);
+  const file = parsed<RunFile>(path, readFileSync(path, "utf8"));
+  if (file.formatVersion !== 1)
+    throw new StartError(`the run in ${dir} has format version ${file.formatVersion}, this kubelab reads 1`);
+  const lines = <T>(name: string): T[] => {
+    const from = join(dir, `${name}.jsonl`);
+    if (!existsSync(from)) return [];
+    const all = readFileSync(from, "utf8").split("\n").filter(Boolean);
+    return all.map((line, i) => parsed<T>(`${from}:${i + 1}`, line));
+  };
+  return {
+    file,
+    history: lines("history"),
+    calls: lines("calls"),
+    events: lines("events"),
+    objects: lines("objects"),
+    metrics: lines("metrics"),
+  };
+}
+
+function parsed<T>(where: string, text: string): T {
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new StartError(`${where} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+/** The runs in a folder: itself, or one in each of `1`, `2`, ... for an experiment that was repeated. */
+export function runFolders(dir: string): string[] {
+  if (existsSync(join(dir, "run.json"))) return [dir];
+  const names = existsSync(dir) ? readdirSync(dir).filter((name) => existsSync(join(dir, name, "run.json"))) : [];
+  if (names.length === 0)
+    throw new StartError(`there is no run in ${dir}: neither it nor a folder in it has a run.json`);
+  return names.sort((a, b) => Number(a) - Number(b) || a.localeCompare(b)).map((name) => join(dir, name));
+}
+
+/** Writes `report.html` into each run's folder; returns the path of the one to open. */
+export function writeReports(dir: string): string {
+  for (const folder of runFolders(dir)) writeFileSync(join(folder, "report.html"), renderReport(readRun(folder)));
+  return join(dir, "report.html");
+}

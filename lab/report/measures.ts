@@ -1,0 +1,71 @@
+import { percentile } from "../../bench/stats.ts";
+import { isWrite } from "../checkers/history.ts";
+import { requestsOf, type Sent } from "../experiments/expectations.ts";
+import type { Run } from "../experiments/folder.ts";
+import type { Failover, Phase } from "../experiments/run.ts";
+
+/** One kind of requests of a run, in the order in which they were due. */
+export interface Group {
+  name: string;
+  sent: Sent[];
+}
+
+export function groupsOf({ history, calls }: Pick<Run, "history" | "calls">): Group[] {
+  const operations = history.filter((line) => line.type === "operation");
+  const http = (kind: string) => kind.startsWith("http ");
+  const groups = [
+    { name: "store writes", history: operations.filter(({ request }) => isWrite(request)), calls: [] },
+    { name: "store reads", history: operations.filter(({ request }) => !isWrite(request)), calls: [] },
+    { name: "API requests", history: [], calls: calls.filter(({ kind }) => !http(kind)) },
+    { name: "HTTP to Services", history: [], calls: calls.filter(({ kind }) => http(kind)) },
+  ];
+  return groups
+    .map(({ name, ...lines }) => ({ name, sent: requestsOf(lines).sort((a, b) => a.due - b.due) }))
+    .filter(({ sent }) => sent.length > 0);
+}
+
+export interface Summary {
+  requests: number;
+  unanswered: number;
+  perSecond: number;
+  /** Milliseconds, of what was answered; NaN where nothing was. */
+  p50: number;
+  p90: number;
+  p99: number;
+  max: number;
+}
+
+/** Of the requests that were due in the phase, whenever they were answered. */
+export function summarize(sent: readonly Sent[], { fromMs, toMs }: Pick<Phase, "fromMs" | "toMs">): Summary {
+  const due = sent.filter((one) => one.due >= fromMs && one.due < toMs);
+  const sorted = due.filter(({ outcome }) => outcome === "ok").map(latency);
+  sorted.sort((a, b) => a - b);
+  const at = (p: number) => (sorted.length === 0 ? Number.NaN : percentile(sorted, p));
+  return {
+    requests: due.length,
+    unanswered: due.length - sorted.length,
+    perSecond: toMs > fromMs ? (sorted.length * 1000) / (toMs - fromMs) : Number.NaN,
+    ...{ p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
+  };
+}
+
+export const latency = ({ due, returned }: Sent): number => Math.max(0, (returned ?? due) - due);
+
+/** The time without an acknowledgement; undefined where the fault left none behind that can be placed. */
+export function gapOf({ steps, gapMs }: Failover): { fromMs: number; toMs: number } | undefined {
+  const from = steps.find(({ name }) => name === "last ack")?.atMs;
+  return from === undefined ? undefined : { fromMs: from, toMs: from + gapMs };
+}
+
+export const wholeRun = ({ phases, durationMs }: Run["file"]): { fromMs: number; toMs: number } => ({
+  fromMs: Math.min(0, ...phases.map(({ fromMs }) => fromMs)),
+  toMs: Math.max(durationMs, ...phases.map(({ toMs }) => toMs)),
+});
+
+export function timeText(ms: number): string {
+  if (Number.isNaN(ms)) return "-";
+  if (ms === 0) return "0";
+  if (Math.abs(ms) >= 10_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (Math.abs(ms) >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`;
+}
