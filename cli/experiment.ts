@@ -12,6 +12,7 @@ import { runExperiment } from "../lab/experiments/runner.ts";
 import { RunningLab } from "../lab/experiments/running-lab.ts";
 import { type Experiment, ExperimentError, parseExperiment } from "../lab/experiments/schema.ts";
 import { faultProblems } from "../lab/faults/types.ts";
+import { writeReports } from "../lab/report/folder.ts";
 
 export interface ExperimentOptions {
   lab?: string;
@@ -85,13 +86,15 @@ export async function runExperimentCommand(name: string, options: ExperimentOpti
       const run = await runExperiment({ name: title, experiment, source, seed, repetition, ...tools });
       const dir = repetitions === 1 ? folder : join(folder, String(repetition));
       writeRun(dir, run);
+      writeReports(dir);
       runs.push(run.file);
       say(summaryOf(run));
       for (const { name, limit, value, met } of run.file.expectations)
         say(`${met ? "  met    " : "  NOT MET"} ${name} ${limit}: ${value ?? "not known"}`);
       for (const { message } of run.file.violations.slice(0, 20)) say(`  VIOLATION ${message}`);
-      say(`${run.file.verdict}: ${dir}`);
+      say(`${run.file.verdict}: ${join(dir, "report.html")}`);
     }
+    if (repetitions > 1) say(`all of them: ${writeReports(folder)}`);
   } finally {
     await lab.close();
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);

@@ -8,7 +8,9 @@ const leastChange = 0.02;
 export type Verdict = "better" | "worse" | "noise" | "too few";
 
 /** With so few rounds that even the clearest difference could be chance, there is no verdict. */
-export function verdict(a: Series, b: Series): { change: number; p: number; verdict: Verdict } {
+type Values = Pick<Series, "values" | "better">;
+
+export function verdict(a: Values, b: Values): { change: number; p: number; verdict: Verdict } {
   const change = spread(b.values).median / spread(a.values).median - 1;
   const p = mannWhitney(a.values, b.values);
   const clearest = mannWhitney(

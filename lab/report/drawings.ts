@@ -14,6 +14,8 @@ export interface Frame {
 }
 
 export interface Scene {
+  frame: Frame;
+  groups: readonly Group[];
   lanes: readonly Lane[];
   faults: readonly FaultSpan[];
   gaps: readonly Frame[];
@@ -22,21 +24,22 @@ export interface Scene {
   acksName: string;
 }
 
+type X = (ms: number) => number;
+
 const width = 1080;
 const left = 136;
 const right = 24;
 const laneHeight = 30;
-const barHeight = 20;
 const most = 24;
 
 const round = (value: number) => Math.round(value * 10) / 10;
 
-function scaleOf({ fromMs, toMs }: Frame): (ms: number) => number {
-  const perMs = (width - left - right) / Math.max(1e-6, toMs - fromMs);
-  return (ms) => round(left + (Math.min(toMs, Math.max(fromMs, ms)) - fromMs) * perMs);
+function scaleOf({ fromMs, toMs }: Frame, begin = left): X {
+  const perMs = (width - begin - right) / Math.max(1e-6, toMs - fromMs);
+  return (ms) => round(begin + (Math.min(toMs, Math.max(fromMs, ms)) - fromMs) * perMs);
 }
 
-export function timeline(scene: Scene, frame: Frame, title: string): string {
+export function timeline(scene: Scene, title: string, frame = scene.frame): string {
   const x = scaleOf(frame);
   const lanes = scene.lanes.slice(0, most);
   const faults = within(scene.faults, frame);
@@ -52,8 +55,9 @@ export function timeline(scene: Scene, frame: Frame, title: string): string {
   for (const [i, lane] of lanes.entries()) out.push(...drawLane(lane, faults, frame, x, top + i * laneHeight));
   if (scene.lanes.length > most) out.push(text(left, bottom + 14, `and ${scene.lanes.length - most} more`, "quiet"));
   if (scene.acks.length > 0) out.push(...drawAcks(scene, frame, x, strip));
-  const told = scene.gaps.map(({ fromMs, toMs }) => timeText(toMs - fromMs)).join(", ");
-  const desc = `${lanes.map(({ name }) => name).join(", ")}; faults: ${faults.map(({ name }) => name).join(", ") || "none"}; without acknowledged writes: ${told || "never"}`;
+  const names = (all: readonly { name: string }[]) => all.map(({ name }) => name).join(", ") || "none";
+  const told = scene.gaps.map(({ fromMs, toMs }) => ({ name: timeText(toMs - fromMs) }));
+  const desc = `${names(lanes)}; faults: ${names(faults)}; gaps in acknowledgements: ${names(told)}`;
   return figure(title, desc, bottom + 26, out, frame);
 }
 
@@ -69,100 +73,78 @@ function placed(labels: { x: number; text: string }[]) {
   return { all, rows: ends.length };
 }
 
-function drawLane(lane: Lane, faults: readonly FaultSpan[], frame: Frame, x: (ms: number) => number, y: number) {
-  const out = [text(left - 12, y + 19, lane.name, "end name")];
-  const middle = y + laneHeight / 2;
-  for (const span of within(lane.spans, frame)) {
+function drawLane({ name, spans, elections }: Lane, faults: readonly FaultSpan[], frame: Frame, x: X, y: number) {
+  const out = [text(left - 12, y + 19, name, "end name")];
+  for (const span of within(spans, frame)) {
     const [from, to] = [x(span.fromMs), x(span.toMs)];
-    const size = `x="${from}" y="${y + (laneHeight - barHeight) / 2}" width="${round(Math.max(1, to - from))}" height="${barHeight}"`;
-    out.push(
-      `<rect class="${span.state.replace(" ", "-")}" ${size} rx="2"><title>${escapeXml(inWords(lane.name, span))}</title></rect>`,
-    );
-    const label = labelOf(span, to - from);
-    if (label)
-      out.push(
-        text(
-          from + (span.state === "leader" ? 13 : 7),
-          middle + 4,
-          label,
-          span.state === "leader" ? "term on" : "term",
-        ),
-      );
+    out.push(bar(span.state.replace(" ", "-"), from, to, y + 5, 20, inWords(name, span)));
+    const [shift, look] = span.state === "leader" ? [13, "on"] : [7, "term"];
+    out.push(text(from + shift, y + 19, labelOf(span, to - from), look));
   }
-  for (const { fromMs, toMs, name } of faults.filter(({ targets }) => targets.includes(lane.name)))
-    out.push(
-      `<rect class="hit" x="${x(fromMs)}" y="${y + 2}" width="${round(Math.max(3, x(toMs) - x(fromMs)))}" height="${laneHeight - 4}" rx="3"><title>${escapeXml(name)}</title></rect>`,
-    );
-  for (const { atMs, term, won } of lane.elections.filter(({ atMs }) => atMs >= frame.fromMs && atMs <= frame.toMs))
-    out.push(
-      `<path class="election${won ? " won" : ""}" d="M${x(atMs)} ${middle - 7}l7 7l-7 7l-7 -7z"><title>${escapeXml(`${lane.name} ${won ? "is elected" : "asks for votes"} in term ${term}, ${timeText(atMs)}`)}</title></path>`,
-    );
+  for (const { fromMs, toMs, targets, name: fault } of faults)
+    if (targets.includes(name)) out.push(bar("hit", x(fromMs), x(toMs), y + 2, 26, fault));
+  for (const { atMs, term, won } of elections.filter(({ atMs }) => atMs >= frame.fromMs && atMs <= frame.toMs)) {
+    const title = escapeXml(`${name} ${won ? "is elected" : "asks for votes"} in term ${term}, ${timeText(atMs)}`);
+    const path = `M${x(atMs)} ${y + 8}l7 7l-7 7l-7 -7z`;
+    out.push(`<path class="election${won ? " won" : ""}" d="${path}"><title>${title}</title></path>`);
+  }
   return out;
 }
 
-function labelOf({ state, term }: Span, room: number): string | undefined {
-  if (state === "down" || state === "not ready") return room > 70 ? state : undefined;
-  if (state !== "leader" || term === undefined) return undefined;
+function bar(name: string, from: number, to: number, y: number, height: number, title: string): string {
+  const size = `x="${from}" y="${y}" width="${round(Math.max(1.5, to - from))}" height="${height}" rx="2"`;
+  return `<rect class="${name}" ${size}><title>${escapeXml(title)}</title></rect>`;
+}
+
+function labelOf({ state, term }: Span, room: number): string {
+  if (state === "down" || state === "not ready") return room > 70 ? state : "";
+  if (state !== "leader" || term === undefined) return "";
   const long = `leads, term ${term}`;
-  return room > long.length * 7 ? long : room > 40 + 7 * `${term}`.length ? `term ${term}` : undefined;
+  return room > long.length * 7 ? long : room > 40 + 7 * `${term}`.length ? `term ${term}` : "";
 }
 
 const inWords = (name: string, { state, term, fromMs, toMs }: Span) =>
   `${name}: ${state}${term === undefined ? "" : ` in term ${term}`}, ${timeText(fromMs)} to ${timeText(toMs)}`;
 
 /** A stroke for each pixel in which something was acknowledged, darker the more; the gaps stand out, with their length. */
-function drawAcks({ acks, acksName, gaps }: Scene, frame: Frame, x: (ms: number) => number, y: number): string[] {
-  const counts = new Map<number, number>();
+function drawAcks({ acks, acksName, gaps }: Scene, frame: Frame, x: X, y: number): string[] {
+  const counts = new Map<string, number>();
   for (const atMs of acks)
-    if (atMs >= frame.fromMs && atMs <= frame.toMs) {
-      const at = Math.round(x(atMs));
-      counts.set(at, (counts.get(at) ?? 0) + 1);
-    }
-  const out = [text(left - 12, y + 19, acksName, "end quiet")];
-  out.push(...byDensity([...counts].map(([at, count]) => [count, `M${at} ${y + 5}v20`])).map(strokes("ack")));
+    if (atMs >= frame.fromMs && atMs <= frame.toMs) countIn(counts, `M${Math.round(x(atMs))} ${y + 5}v20`);
+  const out = [text(left - 12, y + 19, acksName, "end quiet"), ...density("ack", counts)];
   for (const { fromMs, toMs } of within(gaps, frame)) {
     const [from, to] = [x(fromMs), x(toMs)];
-    const title = `nothing acknowledged for ${timeText(toMs - fromMs)}`;
-    out.push(
-      `<rect class="gap" x="${from}" y="${y + 2}" width="${round(Math.max(2, to - from))}" height="26" rx="2"><title>${title}</title></rect>`,
-    );
-    const inside = to - from > 62;
     const label = timeText(toMs - fromMs);
-    const at = inside ? (from + to) / 2 : to + 6;
-    if (!inside)
-      out.push(`<rect class="paper" x="${to + 2}" y="${y + 6}" width="${label.length * 8 + 8}" height="18" rx="3"/>`);
-    out.push(text(round(at), y + 19, label, `gap-text${inside ? " middle" : ""}`));
+    out.push(bar("gap", from, to, y + 2, 26, `nothing acknowledged for ${label}`));
+    if (to - from > 62) out.push(text((from + to) / 2, y + 19, label, "gap-text middle"));
+    else
+      out.push(
+        bar("paper", to + 2, to + 10 + label.length * 8, y + 6, 18, ""),
+        text(to + 6, y + 19, label, "gap-text"),
+      );
   }
   return out;
 }
 
-/** Paths with equally many things under each stroke, as four classes. */
-function byDensity(strokes: readonly (readonly [count: number, path: string])[]): string[] {
+/** One stroke for each path, in four classes: the more fell on it, the stronger. */
+function density(name: string, counts: ReadonlyMap<string, number>): string[] {
   const classes = ["", "", "", ""];
-  for (const [count, path] of strokes) classes[count < 2 ? 0 : count < 4 ? 1 : count < 10 ? 2 : 3] += path;
-  return classes;
+  for (const [path, count] of counts) classes[count < 2 ? 0 : count < 4 ? 1 : count < 10 ? 2 : 3] += path;
+  const path = (d: string, i: number) =>
+    d && `<path class="${name}" d="${d}" stroke-opacity="${[0.4, 0.6, 0.8, 1][i]}"/>`;
+  return classes.map(path);
 }
 
-const strokes = (name: string) => (path: string, i: number) =>
-  path && `<path class="${name}" d="${path}" stroke-opacity="${[0.4, 0.6, 0.8, 1][i]}"/>`;
+const countIn = (counts: Map<string, number>, path: string) => void counts.set(path, (counts.get(path) ?? 0) + 1);
 
 /** A dot for every request; where many are, one for all that fall on it, darker. Lines: the middle and the 99th of 100. */
-export function latencyChart(
-  groups: readonly Group[],
-  faults: readonly FaultSpan[],
-  frame: Frame,
-  range: Range,
-): string {
+export function latencyChart({ groups, faults, frame }: Scene, range: Range): string {
   const x = scaleOf(frame);
   const [top, bottom] = [30, 240];
   const up = logAxis([range.least, range.most]);
   const y = (ms: number) => bottom - up.at(Math.min(range.most, Math.max(range.least, ms))) * (bottom - top - 22);
   const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
-  for (const tick of up.ticks)
-    out.push(
-      `<path class="grid" d="M${left} ${round(y(tick))}H${width - right}"/>`,
-      text(left - 10, round(y(tick)) + 4, timeTick(tick), "quiet end"),
-    );
+  for (const tick of up.ticks) out.push(level(y(tick), timeTick(tick)));
   const columns = Array.from({ length: 90 }, (): number[] => []);
   const lost = new Set<number>();
   for (const [i, { sent }] of groups.entries()) {
@@ -173,22 +155,17 @@ export function latencyChart(
         lost.add(Math.round(x(one.due) / 3) * 3);
         continue;
       }
-      const cell = `M${Math.round(x(one.due) / 3) * 3} ${Math.round(y(latency(one)) / 3) * 3}h0`;
-      cells.set(cell, (cells.get(cell) ?? 0) + 1);
+      countIn(cells, `M${Math.round(x(one.due) / 3) * 3} ${Math.round(y(latency(one)) / 3) * 3}h0`);
       const share = (one.due - frame.fromMs) / (frame.toMs - frame.fromMs);
       columns[Math.min(columns.length - 1, Math.floor(share * columns.length))]!.push(latency(one));
     }
-    out.push(...byDensity([...cells].map(([cell, count]) => [count, cell])).map(strokes(`dot group-${i}`)));
+    out.push(...density(`dot group-${i}`, cells));
   }
-  for (const [p, name] of [
-    [0.5, "p50"],
-    [0.99, "p99"],
-  ] as const) {
+  for (const values of columns) values.sort((a, b) => a - b);
+  for (const [p, name] of Object.entries({ 0.5: "p50", 0.99: "p99" })) {
     const line = columns.map((values, i) => {
-      if (values.length < 10) return undefined;
-      values.sort((a, b) => a - b);
       const at = left + ((i + 0.5) / columns.length) * (width - left - right);
-      return `${round(at)} ${round(y(percentile(values, p)))}`;
+      return values.length < 10 ? undefined : `${round(at)} ${round(y(percentile(values, Number(p))))}`;
     });
     const path = line.map((point, i) => point && `${line[i - 1] ? "L" : "M"}${point}`).join("");
     if (path) out.push(`<path class="line halo" d="${path}"/><path class="line ${name}" d="${path}"/>`);
@@ -197,9 +174,7 @@ export function latencyChart(
     out.push(`<path class="lost" d="${[...lost].map((at) => `M${at} ${top + 2}v8`).join("")}"/>`);
     out.push(text(left - 10, top + 10, "not answered", "end bad"));
   }
-  out.push(
-    ...legend([...groups.map(({ name }, i) => [`group-${i}`, name] as const), ["p50", "median"], ["p99", "p99"]]),
-  );
+  out.push(...legend([...keysOf(groups), ["p50", "median"], ["p99", "p99"]]));
   return figure("Latency of every request, from when it was due", describe(groups, frame), bottom + 26, out, frame);
 }
 
@@ -220,37 +195,33 @@ export function latencyRange(groups: readonly Group[]): Range {
 }
 
 /** Answers a second, one kind upon the other; in red what was sent then and never answered. */
-export function throughputChart(
-  groups: readonly Group[],
-  faults: readonly FaultSpan[],
-  frame: Frame,
-  atMost?: number,
-): string {
+export function throughputChart({ groups, faults, frame }: Scene, peak = peakOf({ groups, frame })): string {
   const x = scaleOf(frame);
   const [top, bottom] = [30, 150];
   const { layers, binMs } = binned(groups, frame);
-  const peak = Math.max(1, atMost ?? 0, ...layers.at(-1)!);
   const y = (value: number) => round(bottom - (value / peak) * (bottom - top));
   const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
-  const perSecond = (value: number) => Math.round((value * 1000) / binMs).toLocaleString("en-US");
-  for (const share of [0.5, 1])
-    out.push(
-      `<path class="grid" d="M${left} ${y(peak * share)}H${width - right}"/>`,
-      text(left - 10, y(peak * share) + 4, `${perSecond(peak * share)}/s`, "quiet end"),
-    );
+  for (const value of [peak / 2, peak])
+    out.push(level(y(value), `${Math.round((value * 1000) / binMs).toLocaleString("en-US")}/s`));
+  const at = (bin: number) => x(frame.fromMs + bin * binMs);
   for (const [i, layer] of layers.entries()) {
-    const at = (k: number) => x(frame.fromMs + k * binMs);
-    const upper = layer.map((value, k) => `${k === 0 ? "M" : "L"}${at(k)} ${y(value)}H${at(k + 1)}`).join("");
-    const below = layers[i - 1] ?? layer.map(() => 0);
-    const lower = below
-      .map((value, k) => `L${at(k + 1)} ${y(value)}H${at(k)}`)
-      .reverse()
-      .join("");
-    out.push(`<path class="area ${i < groups.length ? `group-${i}` : "errors"}" d="${upper}${lower}z"/>`);
+    const upper = layer.map((value, k) => `L${at(k)} ${y(value)}H${at(k + 1)}`).join("");
+    const below = layer.map((_, k) => `L${at(k + 1)} ${y(layers[i - 1]?.[k] ?? 0)}H${at(k)}`);
+    const name = i < groups.length ? `group-${i}` : "errors";
+    out.push(`<path class="area ${name}" d="M${left} ${bottom}${upper}${below.reverse().join("")}z"/>`);
   }
-  out.push(...legend([...groups.map(({ name }, i) => [`group-${i}`, name] as const), ["errors", "not answered"]]));
+  out.push(...legend([...keysOf(groups), ["errors", "not answered"]]));
   return figure("Answers a second", describe(groups, frame), bottom + 26, out, frame);
 }
+
+export const peakOf = ({ groups, frame }: Pick<Scene, "groups" | "frame">): number =>
+  Math.max(1, ...binned(groups, frame).layers.at(-1)!);
+
+const keysOf = (groups: readonly Group[]) => groups.map(({ name }, i) => [`group-${i}`, name] as const);
+
+/** A line across, with its value. */
+const level = (y: number, label: string): string =>
+  `<path class="grid" d="M${left} ${round(y)}H${width - right}"/>${text(left - 10, round(y) + 4, label, "quiet end")}`;
 
 /** Stacked counts; the last layer is what was not answered. */
 export function binned(groups: readonly Group[], { fromMs, toMs }: Frame): { layers: number[][]; binMs: number } {
@@ -272,53 +243,43 @@ export function waterfall(failovers: readonly Failover[]): string {
   const shown = failovers.filter(({ steps }) => steps.length > 1).slice(0, 60);
   const lengths = shown.map(({ steps }) => steps.at(-1)!.atMs - steps[0]!.atMs);
   const frame = { fromMs: 0, toMs: Math.max(1, ...lengths) * 1.12 };
-  const name = ({ fault, atMs }: Failover) => `${fault}, ${timeText(atMs)}`;
-  const x = (ms: number) => round(220 + (ms / frame.toMs) * (width - 220 - right));
-  const out: string[] = [];
+  const x = scaleOf(frame, 220);
   const bottom = 30 + shown.length * 28;
-  for (const tick of ticksOf(frame))
-    out.push(
-      `<path class="grid" d="M${x(tick)} 30V${bottom}"/>`,
-      text(x(tick), bottom + 16, timeTick(tick), "quiet middle"),
-    );
+  const out = axis(frame, x, 30, bottom);
   const names = [...new Set(shown.flatMap(({ steps }) => steps.slice(1).map((step) => step.name)))];
-  for (const [i, failover] of shown.entries()) {
-    const { steps, atMs } = failover;
+  for (const [i, { fault, atMs, steps }] of shown.entries()) {
     const y = 34 + i * 28;
     const start = steps[0]!.atMs;
-    out.push(text(208, y + 14, name(failover), "end name"));
+    out.push(text(208, y + 14, `${fault}, ${timeText(atMs)}`, "end name"));
     for (const [k, step] of steps.slice(1).entries()) {
       const [from, to] = [x(steps[k]!.atMs - start), x(step.atMs - start)];
       const took = timeText(step.atMs - steps[k]!.atMs);
-      const title = `${steps[k]!.name} to ${step.name}: ${took}`;
-      out.push(
-        `<rect class="step-${names.indexOf(step.name) % 5}" x="${from}" y="${y}" width="${round(Math.max(1.5, to - from))}" height="20"><title>${title}</title></rect>`,
-      );
+      const name = `step-${names.indexOf(step.name) % 5}`;
+      out.push(bar(name, from, to, y, 20, `${steps[k]!.name} to ${step.name}: ${took}`));
       if (to - from > took.length * 7 + 8) out.push(text(round((from + to) / 2), y + 14, took, "on middle"));
     }
-    if (atMs > start)
-      out.push(`<path class="moment" d="M${x(atMs - start)} ${y - 3}v26"><title>the fault</title></path>`);
+    if (atMs > start) out.push(`<path class="moment" d="M${x(atMs - start)} ${y - 3}v26"/>`);
     out.push(text(x(lengths[i]!) + 8, y + 14, timeText(lengths[i]!), "name"));
   }
   out.push(
     ...legend([...names.map((step, i) => [`step-${i % 5}`, `until ${step}`] as const), ["moment", "the fault"]], 220),
   );
-  const desc = shown.map((failover, i) => `${name(failover)}: ${timeText(lengths[i]!)}`).join("; ");
+  const desc = shown.map(({ fault }, i) => `${fault}: ${timeText(lengths[i]!)}`).join("; ");
   return figure("The steps of each failover", desc, bottom + 24, out);
 }
 
-function axis(frame: Frame, x: (ms: number) => number, top: number, bottom: number): string[] {
+function axis(frame: Frame, x: X, top: number, bottom: number): string[] {
   return ticksOf(frame).flatMap((tick) => [
     `<path class="grid" d="M${x(tick)} ${top}V${bottom}"/>`,
     text(x(tick), bottom + 17, timeTick(tick), "quiet middle"),
   ]);
 }
 
-const shades = (faults: readonly FaultSpan[], x: (ms: number) => number, top: number, bottom: number): string[] =>
-  faults.map(
-    ({ fromMs, toMs, name }) =>
-      `<g><title>${escapeXml(name)}</title><rect class="shade" x="${x(fromMs)}" y="${top}" width="${round(x(toMs) - x(fromMs))}" height="${bottom - top}"/><path class="edge" d="M${x(fromMs)} ${top}V${bottom}"/></g>`,
-  );
+const shades = (faults: readonly FaultSpan[], x: X, top: number, bottom: number): string[] =>
+  faults.flatMap(({ fromMs, toMs, name }) => [
+    bar("shade", x(fromMs), x(toMs), top, bottom - top, name),
+    `<path class="edge" d="M${x(fromMs)} ${top}V${bottom}"/>`,
+  ]);
 
 const within = <T extends Frame>(all: readonly T[], { fromMs, toMs }: Frame): T[] =>
   all.filter((one) => one.toMs >= fromMs && one.fromMs <= toMs);

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join, relative, resolve } from "node:path";
 import { StartError } from "../../base/process.ts";
 import type { Run } from "../experiments/folder.ts";
 import type { RunFile } from "../experiments/run.ts";
+import { measuresOf, type Repetition, renderComparison, renderOverview, type Side } from "./compare.ts";
 import { renderReport } from "./report.ts";
 
 /** A run as its folder has it. A StartError where there is none, or one of another version. */
@@ -45,8 +46,26 @@ export function runFolders(dir: string): string[] {
   return names.sort((a, b) => Number(a) - Number(b) || a.localeCompare(b)).map((name) => join(dir, name));
 }
 
-/** Writes `report.html` into each run's folder; returns the path of the one to open. */
+/** Writes `report.html` into each run's folder, and an overview of several beside them; returns the one to open. */
 export function writeReports(dir: string): string {
-  for (const folder of runFolders(dir)) writeFileSync(join(folder, "report.html"), renderReport(readRun(folder)));
-  return join(dir, "report.html");
+  const all = runFolders(dir).map((folder) => {
+    const run = readRun(folder);
+    writeFileSync(join(folder, "report.html"), renderReport(run));
+    return repetitionOf(run, join(relative(dir, folder), "report.html"));
+  });
+  const path = join(dir, "report.html");
+  if (all.length > 1) writeFileSync(path, renderOverview(all));
+  return all.length > 1 ? path : join(dir, all[0]!.link);
 }
+
+/** Two folders, with one run or several in each, on one page. */
+export function compareRuns(a: string, b: string): string {
+  const side = (dir: string): Side => {
+    const folders = runFolders(dir);
+    const repetitions = folders.map((folder) => repetitionOf(readRun(folder), folder));
+    return { name: basename(resolve(dir)), repetitions, shown: readRun(folders[0]!) };
+  };
+  return renderComparison(side(a), side(b));
+}
+
+const repetitionOf = (run: Run, link: string): Repetition => ({ file: run.file, measures: measuresOf(run), link });

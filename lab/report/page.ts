@@ -66,9 +66,10 @@ pre{background:var(--card);border:1px solid var(--rule);border-radius:8px;paddin
 details{margin-top:12px}summary{cursor:pointer;color:var(--quiet)}
 a{color:var(--leader)}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:28px}
-.pair>*{min-width:0}
+.pair>*{min-width:0}main:has(.pair){max-width:1900px}h1 .note{margin:0;font-weight:400}
 .keys{display:flex;flex-wrap:wrap;gap:6px 20px;color:var(--quiet);font-size:13px;margin:10px 0 0;padding:0;list-style:none}
 .keys i{display:inline-block;width:14px;height:12px;border-radius:2px;margin-right:7px;vertical-align:-1px}
+.hit-key{border:1.5px solid var(--hit)}.gap-key{background:var(--gap);opacity:.4}
 svg{display:block;width:100%;height:auto;overflow:visible}
 svg text{font:12.5px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:var(--ink);font-variant-numeric:tabular-nums}
 svg .end{text-anchor:end}svg .middle{text-anchor:middle}svg .quiet{fill:var(--quiet)}svg .bad{fill:var(--bad)}svg .fault{fill:var(--fault);font-weight:600}

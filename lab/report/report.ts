@@ -18,39 +18,26 @@ import { faultsOf, lanesOf } from "./picture.ts";
 /** The whole of a run as one HTML file that needs nothing else. The same run gives the same text. */
 export function renderReport(run: Run): string {
   const { file } = run;
-  const groups = groupsOf(run);
-  const frame = wholeRun(file);
-  const scene = sceneOf(run, groups, frame);
-  const { faults } = scene;
+  const scene = sceneOf(run);
+  const charts = latencyChart(scene, latencyRange(scene.groups)) + throughputChart(scene);
+  const hint = "A fault outlines what it hit. Move the pointer: the line is the same moment everywhere.";
+  const due = "Latency counts from when a request was due: what waited for a hanging server is in it.";
   return page(`${file.experiment}: ${file.verdict}`, [
-    head(run, groups),
+    head(run, scene.groups),
     violations(file.violations),
-    section(
-      "What happened",
-      "Every member as a lane, its role as a colour; a fault outlines what it hit. Move the pointer: the line is the same moment everywhere.",
-      `${timeline(scene, frame, "Timeline of the run")}${keys}`,
-    ),
-    section(
-      "Latency and throughput",
-      "On the same time axis. Latency counts from when a request was due, so what waited for a hanging server is in it.",
-      groups.length === 0
-        ? "<p>No client sent anything.</p>"
-        : latencyChart(groups, faults, frame, latencyRange(groups)) + throughputChart(groups, faults, frame),
-    ),
-    section(
-      "Failovers",
-      "From the last acknowledgement, or a node's death, to the first after it.",
-      failovers(file.failovers),
-    ),
+    section("What happened", hint, timeline(scene, "Timeline of the run") + keys),
+    section("Latency and throughput", due, scene.groups.length === 0 ? "<p>No client sent anything.</p>" : charts),
+    section("Failovers", "From the last acknowledgement, or a node's death, on.", failovers(file.failovers)),
     closeUps(scene, file.failovers),
-    section("By phase", "Of what was due in the phase, whenever it was answered.", phases(run, groups)),
+    section("By phase", "Of what was due in the phase, whenever it was answered.", phases(run, scene.groups)),
     section("What was expected", "", expectations(run)),
     section("To repeat it", "", repeat(run)),
   ]);
 }
 
 /** What a timeline shows of a run. */
-export function sceneOf(run: Run, groups: readonly Group[], frame: Frame): Scene {
+export function sceneOf(run: Run, frame: Frame = wholeRun(run.file)): Scene {
+  const groups = groupsOf(run);
   const { events, file } = run;
   const faults = faultsOf(events, frame.toMs);
   // What the runner did by itself (replacing a member) is no fault of the supervisor's, but a phase.
@@ -61,6 +48,8 @@ export function sceneOf(run: Run, groups: readonly Group[], frame: Frame): Scene
   const writes = groups.find(({ name }) => name === "store writes") ?? groups[0];
   const acks = (writes?.sent ?? []).flatMap(({ outcome, returned }) => (outcome === "ok" ? [returned!] : []));
   return {
+    frame,
+    groups,
     lanes: lanesOf(events, file.lab.members, faults, [frame.fromMs, frame.toMs]),
     faults,
     gaps: file.failovers.flatMap((failover) => gapOf(failover) ?? []),
@@ -70,21 +59,19 @@ export function sceneOf(run: Run, groups: readonly Group[], frame: Frame): Scene
 }
 
 const keys = `<ul class="keys">${[
-  ["leader", "leader"],
-  ["follower", "follower"],
-  ["candidate", "candidate, asks for votes"],
-  ["down", "down"],
+  '<i style="background:var(--leader)"></i>leader',
+  '<i style="background:var(--follower)"></i>follower',
+  '<i style="background:var(--candidate)"></i>candidate, asks for votes',
+  "◆ elected",
+  '<i class="hit-key"></i>hit by a fault',
+  '<i class="gap-key"></i>nothing acknowledged',
 ]
-  .map(([name, words]) => `<li><i style="background:var(--${name})"></i>${words}</li>`)
-  .join(
-    "",
-  )}<li>◆ elected</li><li><i style="border:1.5px solid var(--hit)"></i>hit by a fault</li><li><i style="background:var(--gap);opacity:.4"></i>nothing acknowledged</li></ul>`;
+  .map((key) => `<li>${key}</li>`)
+  .join("")}</ul>`;
 
 function head({ file }: Run, groups: readonly Group[]): string {
-  const all = summarize(
-    groups.flatMap(({ sent }) => sent),
-    { fromMs: -Infinity, toMs: Infinity },
-  );
+  const sent = groups.flatMap((group) => group.sent);
+  const all = summarize(sent, { fromMs: -Infinity, toMs: Infinity });
   const longest = Math.max(...file.failovers.map(({ gapMs }) => gapMs));
   const unmet = file.expectations.filter(({ met }) => !met).length;
   const bad = file.violations.length;
@@ -106,40 +93,36 @@ const mostViolations = 20;
 
 function violations(all: readonly Violation[]): string {
   const shown = all.slice(0, mostViolations).map(({ checker, message, operations }) => {
-    const rows = operations.flatMap((line): Cell[][] =>
-      line.type === "operation"
-        ? [
-            [
-              line.client,
-              line.member,
-              timeText(line.called),
-              line.returned === undefined ? "never" : timeText(line.returned),
-              brief(line.request).slice(0, 200),
-              outcome(line),
-              line.error?.message ?? JSON.stringify(line.response ?? null).slice(0, 200),
-            ],
-          ]
-        : [["", "member" in line ? line.member : "", "", "", JSON.stringify(line).slice(0, 300), "", ""]],
-    );
-    const told =
-      rows.length === 0 ? "" : table(["client", "member", "called", "returned", "request", "effect", "answer"], rows);
-    return `<div class="violation"><h3>${escapeXml(checker)}</h3><p>${escapeXml(message.slice(0, 2000))}</p>${told}</div>`;
+    const rows = operations.map((line): Cell[] => {
+      if (line.type !== "operation") return ["", "", "", "", JSON.stringify(line).slice(0, 300), "", ""];
+      const { client, member, called, returned = Number.NaN, request, response, error } = line;
+      const answer = error?.message ?? JSON.stringify(response ?? null).slice(0, 200);
+      return [
+        client,
+        member,
+        timeText(called),
+        timeText(returned),
+        brief(request).slice(0, 200),
+        outcome(line),
+        answer,
+      ];
+    });
+    const told = table(["client", "member", "called", "returned", "request", "effect", "answer"], rows);
+    const words = `<h3>${escapeXml(checker)}</h3><p>${escapeXml(message.slice(0, 2000))}</p>`;
+    return `<div class="violation">${words}${rows.length > 0 ? told : ""}</div>`;
   });
-  const rest =
-    all.length > mostViolations ? `<p class="note">and ${all.length - mostViolations} more in run.json</p>` : "";
-  return section("What the checkers found", "", shown.join("") + rest);
+  const more = all.length > mostViolations ? `The first ${mostViolations} of ${all.length}; run.json has all.` : "";
+  return section("What the checkers found", more, shown.join(""));
 }
 
 function failovers(all: readonly Failover[]): string {
   if (all.length === 0) return "<p>No fault was caused.</p>";
-  const rows = all.map(({ fault, atMs, gapMs, steps }) => [
-    fault,
-    timeText(atMs),
-    timeText(gapMs),
-    steps
-      .map(({ name, atMs: at }, i) => (i === 0 ? name : `${name} +${timeText(at - steps[i - 1]!.atMs)}`))
-      .join(" → ") || "not felt",
-  ]);
+  const rows = all.map(({ fault, atMs, gapMs, steps }) => {
+    const told = steps.map(
+      ({ name, atMs: at }, i) => `${name}${i > 0 ? ` +${timeText(at - steps[i - 1]!.atMs)}` : ""}`,
+    );
+    return [fault, timeText(atMs), timeText(gapMs), told.join(" → ") || "not felt"];
+  });
   const picture = all.some(({ steps }) => steps.length > 1) ? waterfall(all) : "";
   const asTable = table(["fault", "at", "without an answer", "steps"], rows);
   return picture ? `${picture}<details><summary>as a table</summary>${asTable}</details>` : asTable;
@@ -147,18 +130,15 @@ function failovers(all: readonly Failover[]): string {
 
 /** The longest gaps once more, so near that single acknowledgements show. */
 function closeUps(scene: Scene, all: readonly Failover[]): string {
-  const felt = all.flatMap((failover) => ({ failover, gap: gapOf(failover) ?? { fromMs: 0, toMs: 0 } }));
-  const longest = felt.filter(({ gap }) => gap.toMs > gap.fromMs).sort((a, b) => b.failover.gapMs - a.failover.gapMs);
-  const drawn = longest.slice(0, 3).map(({ failover, gap }) => {
-    const room = Math.max(20, (gap.toMs - gap.fromMs) * 0.35);
+  const longest = all.filter((one) => gapOf(one) && one.gapMs > 0).sort((a, b) => b.gapMs - a.gapMs);
+  const drawn = longest.slice(0, 3).map((failover) => {
+    const gap = gapOf(failover)!;
+    const room = Math.max(20, failover.gapMs * 0.35);
     const frame = { fromMs: Math.min(gap.fromMs, failover.atMs) - room, toMs: gap.toMs + room };
-    return `<h3>${escapeXml(failover.fault)}: ${timeText(failover.gapMs)}</h3>${timeline(scene, frame, `Close-up of ${failover.fault}`)}`;
+    const title = `${failover.fault}: ${timeText(failover.gapMs)}`;
+    return `<h3>${escapeXml(title)}</h3>${timeline(scene, title, frame)}`;
   });
-  return section(
-    "Close up",
-    "Around the longest gaps: each line in the lowest lane is an acknowledgement.",
-    drawn.join(""),
-  );
+  return section("Close up", "Around the longest gaps: each line below is an acknowledgement.", drawn.join(""));
 }
 
 function phases({ file }: Run, groups: readonly Group[]): string {
@@ -166,14 +146,8 @@ function phases({ file }: Run, groups: readonly Group[]): string {
     groups.map(({ name, sent }, i): Cell[] => {
       const { requests, unanswered, perSecond, p50, p90, p99, max } = summarize(sent, phase);
       const rate = Number.isNaN(perSecond) ? "-" : `${Math.round(perSecond).toLocaleString("en-US")} /s`;
-      return [
-        ...(i === 0 ? [phase.name, `${timeText(phase.fromMs)} to ${timeText(phase.toMs)}`] : ["", ""]),
-        name,
-        `${requests}`,
-        `${unanswered}`,
-        rate,
-        ...[p50, p90, p99, max].map(timeText),
-      ];
+      const span = i === 0 ? [phase.name, `${timeText(phase.fromMs)} to ${timeText(phase.toMs)}`] : ["", ""];
+      return [...span, name, `${requests}`, `${unanswered}`, rate, ...[p50, p90, p99, max].map(timeText)];
     }),
   );
   return table(["phase", "time", "requests", "sent", "not answered", "answers", "p50", "p90", "p99", "worst"], rows);
@@ -181,37 +155,25 @@ function phases({ file }: Run, groups: readonly Group[]): string {
 
 function expectations({ file }: Run): string {
   if (file.expectations.length === 0) return "<p>Nothing beyond what the checkers ask.</p>";
-  return table(
-    ["expectation", "limit", "came to", ""],
-    file.expectations.map(({ name, limit, value, met }) => [
-      name,
-      `${limit}`,
-      value === null ? "not known" : `${value}`,
-      badge(met ? "met" : "failed", met ? "met" : "not met"),
-    ]),
-  );
+  const rows = file.expectations.map(({ name, limit, value, met }): Cell[] => {
+    return [name, `${limit}`, `${value ?? "not known"}`, badge(met ? "met" : "failed", met ? "met" : "not met")];
+  });
+  return table(["expectation", "limit", "came to", ""], rows);
 }
 
 function repeat({ file }: Run): string {
   const { versions, lab, machine, seed, experiment, clocks } = file;
-  const error = Math.max(0, ...clocks.map(({ errorMs }) => errorMs));
-  const machines = [...new Set(clocks.map((clock) => clock.machine))];
-  const rows: [string, string][] = [
+  const offsets = clocks.map(({ machine, when, offsetMs, errorMs }) => {
+    return `${machine} ${when}: offset ${timeText(offsetMs)} ± ${Math.max(0.01, errorMs).toFixed(2)} ms`;
+  });
+  const rows = [
     ["seed", `${seed}`],
     ["versions", `kubelab ${versions.kubelab}, store ${versions.store}, Node.js ${versions.node}`],
     ["machine", machine],
     ["lab", `${lab.members.length} members, ${lab.nodes.length} nodes, mode ${lab.mode}, timings ${lab.preset}`],
-    [
-      "clocks",
-      `events of ${machines.join(", ") || "no machine"} are placed within ${error < 0.01 ? "0.01" : error.toFixed(2)} ms (${clocks.length} readings)`,
-    ],
-    ...clocks
-      .filter(({ offsetMs }) => offsetMs !== 0)
-      .map((c): [string, string] => [
-        `clock of ${c.machine}, ${c.when}`,
-        `offset ${timeText(c.offsetMs)}, within ${timeText(c.errorMs)}`,
-      ]),
+    ["clocks, as far as events may be misplaced", offsets.join("; ") || "not measured"],
   ];
   const command = `kubelab experiment run ${experiment}.yaml --seed ${seed}`;
-  return `${table(["", ""], rows)}<p class="note">Save the following as ${escapeXml(experiment)}.yaml, then:</p><pre>${escapeXml(command)}</pre><pre>${escapeXml(file.source.trimEnd())}</pre>`;
+  const how = `<p class="note">Save the following as ${escapeXml(experiment)}.yaml, then:</p><pre>${escapeXml(command)}</pre>`;
+  return `${table(["", ""], rows)}${how}<pre>${escapeXml(file.source.trimEnd())}</pre>`;
 }
