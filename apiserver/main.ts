@@ -25,6 +25,11 @@ runProcess(log, async (signal) => {
       "etcd-cafile": { type: "string", optional: true, help: "who signs the store's certificates" },
       "etcd-certfile": { type: "string", optional: true, help: "client certificate towards the store" },
       "etcd-keyfile": { type: "string", optional: true, help: "key of --etcd-certfile" },
+      "etcd-compaction-interval": {
+        type: "duration",
+        default: 300_000,
+        help: "history older than this is forgotten; 0 keeps all",
+      },
       "bind-address": { type: "string", default: "127.0.0.1", help: "address of both ports" },
       "secure-port": { type: "number", default: 6443, help: "port of the REST API; 0 picks one" },
       "grpc-port": { type: "number", default: 6444, help: "port of the gRPC API; 0 picks one" },
@@ -121,6 +126,7 @@ runProcess(log, async (signal) => {
         etcd,
         allowLoopbackEndpoints: flags["allow-loopback-endpoints"],
         resources: resources({ allowLoopbackEndpoints: flags["allow-loopback-endpoints"] }),
+        compactionIntervalMs: flags["etcd-compaction-interval"],
         serviceClusterIPRange: flags["service-cluster-ip-range"],
         serviceNodePortRange: flags["service-node-port-range"],
         tolerationSeconds: {

@@ -56,6 +56,8 @@ export interface ApiserverOptions {
   resources: readonly Resource[];
   /** Differs: for labs whose Pods are on the loopback. */
   allowLoopbackEndpoints?: boolean;
+  /** 0: never compacts. */
+  compactionIntervalMs?: number | undefined;
   serviceClusterIPRange: string;
   serviceNodePortRange: string;
   tolerationSeconds: { notReady: number; unreachable: number };
@@ -217,7 +219,8 @@ export class Apiserver {
   /** Fills the cache and writes the system objects, however long the store takes to answer; then it is ready. */
   async start(signal: AbortSignal): Promise<void> {
     const { etcd, log, advertise, serviceClusterIPRange, resources, security } = this.#options;
-    void runCompactor(etcd, { clock: this.#clock, log }, signal);
+    const { compactionIntervalMs: intervalMs } = this.#options;
+    if (intervalMs !== 0) void runCompactor(etcd, { clock: this.#clock, log, intervalMs }, signal);
     await this.#cache.start();
     const services = resources.find(({ group, resource }) => group === "" && resource === "services")!;
     while (!signal.aborted) {

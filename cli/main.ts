@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { StartError } from "../base/process.ts";
@@ -39,6 +40,7 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
   .option("--service-cidr <cidr>", "range of the ClusterIPs (default: 10.96.0.0/12)")
   .option("--pod-network-cidr <cidr>", "range of the Pods' addresses (default: 10.244.0.0/16)")
   .option("--service-dns-domain <domain>", "the cluster's domain (default: cluster.local)")
+  .option("--keep-revisions <duration>", "how long the store keeps what was, for `history` (default: 1h)")
   .option("--detach", "return when the lab is up, and leave it running")
   .option("--demo", "apply deploy/demo and wait until it serves")
   .option("--no-restart", "leave processes that die by themselves down")
@@ -131,6 +133,7 @@ command("etcdctl-env", "print the variables that point etcdctl at the members").
   console.log(etcdctlEnv(await findLab(options)));
 });
 
+type HistoryOptions = LabOptions & { namespace?: string; revision?: number; to?: number };
 type FaultOptions = LabOptions & { json?: boolean };
 
 async function fault(request: FaultRequest, options: FaultOptions): Promise<void> {
@@ -170,6 +173,37 @@ experiment
   .command("show <experiment>")
   .description("print the YAML of a ready one")
   .action(async (name: string) => console.log((await import("./experiment.ts")).showExperiment(name).trimEnd()));
+
+experiment
+  .command("report <dir>")
+  .description("make report.html of a run's folder again; of several repetitions an overview, too")
+  .action(async (dir: string) => console.log((await import("../lab/report/folder.ts")).writeReports(dir)));
+
+experiment
+  .command("compare <a> <b>")
+  .description("two runs, or two folders of repetitions, side by side, with what is more than noise")
+  .option("--out <file>", "where to write", "compare.html")
+  .action(async (a: string, b: string, { out }: { out: string }) => {
+    writeFileSync(out, (await import("../lab/report/folder.ts")).compareRuns(a, b));
+    console.log(out);
+  });
+
+command("timeline", "who led when, elections, faults and deaths: a picture for the terminal, lines for a pipe")
+  .option("-f, --follow", "and what comes, until Ctrl-C or the lab ends")
+  .action(async (options: LabOptions & { follow?: boolean }) => {
+    await (await import("./timeline-frame.ts")).timeline(await supervisorOf(options), options.follow ?? false);
+  });
+
+command("history <get|list|diff> <kind> <name>", "an object as it was at any revision that the store still holds")
+  .option("-n, --namespace <namespace>", "of the object")
+  .option("--revision <r>", "get: at which (default: now); diff: what changed with it", integer)
+  .option("--to <r>", "diff: what is different there from --revision", integer)
+  .action(async (action: string, kind: string, name: string, options: HistoryOptions) => {
+    if (!["get", "list", "diff"].includes(action))
+      throw new StartError(`history takes get, list or diff, not ${action}`);
+    const { history, pathOf } = await import("./history.ts");
+    console.log(await history(await findLab(options), pathOf(kind, options.namespace, name), { action, ...options }));
+  });
 
 async function supervisorOf(options: LabOptions): Promise<SupervisorClient> {
   const ref = await findLab(options);

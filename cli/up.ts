@@ -22,6 +22,7 @@ export interface UpOptions extends LabOptions {
   serviceCidr?: string;
   podNetworkCidr?: string;
   serviceDnsDomain?: string;
+  keepRevisions?: string;
   nodes?: number;
   preset?: string;
   mode?: string;
@@ -109,6 +110,7 @@ async function startSupervisor(
     ...flag("service-cidr", options.serviceCidr),
     ...flag("pod-network-cidr", options.podNetworkCidr),
     ...flag("service-dns-domain", options.serviceDnsDomain),
+    ...flag("keep-revisions", options.keepRevisions),
     `--restart=${options.restart}`,
     `--remove=${options.rm ?? false}`,
     `--foreground=${!options.detach}`,

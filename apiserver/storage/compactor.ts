@@ -3,13 +3,13 @@ import type { Logger } from "../../base/logger.ts";
 import type { EtcdClient } from "../../etcd-raft/client/client.ts";
 
 /**
- * Forgets history that is older than five to ten minutes. Several apiservers share the work as upstream's do: the key
+ * Forgets history that is older than one to two intervals (five minutes). Several apiservers share the work as upstream's do: the key
  * `compact_rev_key` counts the rounds in its version, and whoever moves it on compacts to the revision that it saw one
  * round before. Failures wait for the next round.
  */
 export async function runCompactor(
   etcd: Pick<EtcdClient, "txn" | "compact">,
-  { clock, log, intervalMs = defaultIntervalMs }: { clock: Clock; log: Logger; intervalMs?: number },
+  { clock, log, intervalMs = defaultIntervalMs }: { clock: Clock; log: Logger; intervalMs?: number | undefined },
   signal: AbortSignal,
 ): Promise<void> {
   let round = 0;

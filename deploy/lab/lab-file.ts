@@ -6,7 +6,7 @@ import { type PresetName, presetNames } from "./presets.ts";
 
 export type Mode = "netns" | "host";
 
-/** `lab.json`: what is fixed for the life of a lab. Only the number of nodes may change between two starts. */
+/** `lab.json`: what is fixed for the life of a lab. Only the number of nodes and what is kept may change between two starts. */
 export interface LabFile {
   formatVersion: number;
   name: string;
@@ -23,6 +23,8 @@ export interface LabFile {
   serviceCidr?: string | undefined;
   podNetworkCidr?: string | undefined;
   serviceDnsDomain?: string | undefined;
+  /** How long the store keeps what was; without it `1h`. */
+  keepRevisions?: string | undefined;
 }
 
 export const formatVersion = 1;
@@ -39,6 +41,7 @@ export interface LabRequest {
   serviceCidr?: string | undefined;
   podNetworkCidr?: string | undefined;
   serviceDnsDomain?: string | undefined;
+  keepRevisions?: string | undefined;
 }
 
 /** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
@@ -91,7 +94,8 @@ export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
       );
     }
   }
-  return { ...lab, nodes: asked.nodes ?? lab.nodes };
+  const { nodes = lab.nodes, keepRevisions } = asked;
+  return { ...lab, nodes, ...(keepRevisions && { keepRevisions }) };
 }
 
 /** Whole or not at all. */

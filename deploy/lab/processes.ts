@@ -116,6 +116,7 @@ function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
       `--proxy-client-key-file=${cert("front-proxy-client.key")}`,
       `--service-cluster-ip-range=${serviceCidr}`,
       `--service-node-port-range=${nodePortRange}`,
+      `--etcd-compaction-interval=${lab.keepRevisions ?? "1h"}`,
       `--default-not-ready-toleration-seconds=${tolerationSeconds}`,
       `--default-unreachable-toleration-seconds=${tolerationSeconds}`,
       lab.mode === "host" ? "--allow-loopback-endpoints=true" : `--listen-outside=${outside.apiserver(1)}`,

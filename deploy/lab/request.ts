@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { type Cidr, formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
+import { parseDuration } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
 import { maxNodes, switchCidr } from "./addresses.ts";
 import { splitEndpoint } from "./kubeconfig.ts";
@@ -18,9 +19,10 @@ export function checkedRequest(asked: {
   serviceCidr?: string | undefined;
   podNetworkCidr?: string | undefined;
   serviceDnsDomain?: string | undefined;
+  keepRevisions?: string | undefined;
 }): LabRequest {
   const { name, members, nodes, preset, mode, tlsSans, controlPlaneEndpoint } = asked;
-  const { serviceCidr, podNetworkCidr, serviceDnsDomain } = asked;
+  const { serviceCidr, podNetworkCidr, serviceDnsDomain, keepRevisions } = asked;
   const refuse = (line: string): never => {
     throw new StartError(line);
   };
@@ -46,6 +48,8 @@ export function checkedRequest(asked: {
   if (wrongRange !== undefined) refuse(wrongRange);
   if (serviceDnsDomain !== undefined && (!isName(serviceDnsDomain) || isIP(serviceDnsDomain) !== 0))
     refuse(`--service-dns-domain must be a DNS name such as cluster.local, not "${serviceDnsDomain}"`);
+  if (keepRevisions !== undefined && !isDuration(keepRevisions))
+    refuse(`--keep-revisions must be a duration such as 1h or 10m, at least 1s, not "${keepRevisions}"`);
   return {
     name,
     members,
@@ -57,7 +61,16 @@ export function checkedRequest(asked: {
     serviceCidr,
     podNetworkCidr,
     serviceDnsDomain,
+    keepRevisions,
   };
+}
+
+function isDuration(text: string): boolean {
+  try {
+    return parseDuration("", text) >= 1000;
+  } catch {
+    return false;
+  }
 }
 
 const isName = (text: string): boolean =>

@@ -36,6 +36,7 @@ const flagSpec = {
   "service-cidr": { type: "string", optional: true, help: "range of the ClusterIPs" },
   "pod-network-cidr": { type: "string", optional: true, help: "range of the Pods' addresses" },
   "service-dns-domain": { type: "string", optional: true, help: "the cluster's domain" },
+  "keep-revisions": { type: "string", optional: true, help: "how long the store keeps what was (default 1h)" },
   "started-at": { type: "number", default: 0, help: "wall time in ms at which `up` was called" },
   foreground: { type: "boolean", default: false, help: "end with stdin" },
   restart: { type: "boolean", default: true, help: "bring back processes that die by themselves" },
@@ -157,5 +158,6 @@ function requestOf(flags: Flags<typeof flagSpec>): Parameters<typeof checkedRequ
     serviceCidr: flags["service-cidr"],
     podNetworkCidr: flags["pod-network-cidr"],
     serviceDnsDomain: flags["service-dns-domain"],
+    keepRevisions: flags["keep-revisions"],
   };
 }
