@@ -34,7 +34,9 @@ test("each value is a dot, each series of a row has a bar at its median, limits 
 });
 
 test("it is well-formed: text is escaped, elements are closed, all is inside the picture", () => {
-  const svg = drawCharts([chart, { ...chart, rows: [] }]);
+  const points = [10, 1000].map((x) => ({ x, values: [x, 2 * x] }));
+  const curve = { ...chart, over: "nodes & more", lines: ["a", "b"].map((label) => ({ label, points })) };
+  const svg = drawCharts([chart, { ...chart, rows: [] }, curve]);
   assert.ok(svg.includes("Reads &amp; writes") && svg.includes("of &lt;a&gt; and &quot;b&quot;"));
   const open: string[] = [];
   for (const [, close, name, self] of svg.matchAll(/<(\/?)([a-z]+)[^>]*?(\/?)>/g)) {

@@ -55,7 +55,7 @@ runBench({
     run.stores = storesFor(flags.only, defaultTimers);
     run.full &&= megabytes >= 1000;
     run.conditions.push(
-      `${flags.members} member(s), ${megabytes} MB of keys and values, in transactions of 100 puts; PSS and stalls are of the worst member, 3 s after the stage`,
+      `${flags.members} member(s), ${megabytes} MB of keys and values, in transactions of 100 puts; PSS and stalls are of the worst member, 3 s after the stage${flags.quick ? " (--quick: a tenth of these times)" : ""}`,
     );
     for (const size of flags.sizes.split(",").map(Number))
       for (const store of run.stores)
@@ -79,7 +79,7 @@ async function measure(run: Run<typeof flagSpec>, store: Store, size: number, me
     const began = systemClock.monotonic();
     await work();
     const seconds = (systemClock.monotonic() - began) / 1000;
-    await sleep(systemClock, 3000, signal);
+    await sleep(systemClock, run.flags.quick ? 300 : 3000, signal);
     const running = everyone.filter((i) => cluster.runs(i));
     const probes = ours ? await Promise.all(running.map((i) => readProbe(cluster, i, signal))) : [];
     const worst = (key: "stall" | "gc" | "heap") => Math.max(...probes.map((probe) => probe[key]));
@@ -111,7 +111,7 @@ async function measure(run: Run<typeof flagSpec>, store: Store, size: number, me
     await stage("write a tenth again", () => preload(cluster, 0, { ...load, keys: count / 10 }));
     if (members > 1) await stage("a follower takes over the state", () => started([last]));
     await cluster.client(0).unary(KVService.Compact, { revision }, { timeoutMs: patienceMs });
-    await stage("compact, and 15 s", () => sleep(systemClock, 15_000, signal));
+    await stage("compact, and 15 s", () => sleep(systemClock, run.flags.quick ? 1500 : 15_000, signal));
     for (let n = 0; n < run.flags.restarts; n++) {
       await Promise.all(everyone.map((i) => cluster.end(i, "SIGKILL")));
       await stage("restart after SIGKILL", () => started(everyone));
