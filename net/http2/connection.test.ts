@@ -118,6 +118,15 @@ test.each<[string, Buffer[], number]>([
   assert.equal(goaway.payload.readUInt32BE(4), code);
 });
 
+test("who cancels thousands of watches that were open together goes on", () => {
+  const { connection, streams, ended } = connect();
+  const ids = Array.from({ length: 3000 }, (_, i) => 2 * i + 1);
+  for (const id of ids) connection.receive(open(id));
+  for (const id of ids) connection.receive(uint32Frame(FrameType.rstStream, id, 8));
+  connection.receive(open(6001));
+  assert.deepEqual([ended(), streams.length], [false, 3001]);
+});
+
 test("a stranger's protocol is answered with GOAWAY", () => {
   const frames: number[] = [];
   let ended = false;

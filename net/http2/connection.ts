@@ -48,6 +48,8 @@ export interface Http2Stream {
   events: StreamEvents | undefined;
   /** The peer has ended its side. */
   remoteClosed: boolean;
+  /** We have begun to answer. */
+  served: boolean;
   sendWindow: number;
   /** Octets of DATA that wait for a window, in order. */
   queue: Buffer[];
@@ -97,6 +99,8 @@ export class Http2Connection {
   #failed = false;
   /** HEADERS without END_HEADERS: the block so far. */
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
+  /** Most streams that were open at once. */
+  #peak = 0;
   readonly #blocked = new Set<Http2Stream>();
   /** Octets of unfinished requests that the owner of the streams keeps. */
   held = 0;
@@ -170,6 +174,7 @@ export class Http2Connection {
 
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
     this.#sent = true;
+    stream.served = true;
     this.#frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block);
     if (endStream) this.#finish(stream);
   }
@@ -335,6 +340,7 @@ export class Http2Connection {
       id: streamId,
       events: undefined,
       remoteClosed: endStream,
+      served: false,
       sendWindow: this.#initialSendWindow,
       queue: [],
       queuedBytes: 0,
@@ -342,6 +348,7 @@ export class Http2Connection {
       onDrain: undefined,
     };
     this.#streams.add(streamId >>> 1, stream);
+    this.#peak = Math.max(this.#peak, this.#streams.size);
     this.#onStream(stream, headers, endStream);
   }
 
@@ -396,7 +403,7 @@ export class Http2Connection {
     if (streamId > this.#lastStreamId) throw new ConnectionError(ErrorCode.protocol, "RST_STREAM on an idle stream");
     const stream = this.#streams.get(streamId >>> 1);
     if (stream === undefined) return;
-    this.#countUseless();
+    if (!stream.served) this.#countUseless();
     this.#streams.delete(streamId >>> 1);
     this.#blocked.delete(stream);
     stream.onDrain?.();
@@ -415,10 +422,13 @@ export class Http2Connection {
     this.#lastPing = now;
   }
 
-  /** Resets are normal (a cancelled watch); only far more of them than served streams are an attack. */
+  /**
+   * Resets are normal: watches are cancelled, all at once when their owner ends. Only far more of them than served streams,
+   * and than were ever open at once, are an attack.
+   */
   #countUseless(): void {
     this.#useless++;
-    if (this.#useless > maxUselessStreams && this.#useless > this.#lastStreamId / 4)
+    if (this.#useless > Math.max(maxUselessStreams, this.#lastStreamId / 4, this.#peak))
       throw new ConnectionError(ErrorCode.enhanceYourCalm, "too many reset streams");
   }
 
