@@ -127,6 +127,32 @@ test("who cancels thousands of watches that were open together goes on", () => {
   assert.deepEqual([ended(), streams.length], [false, 3001]);
 });
 
+test("a server that goes refuses what was sent before its GOAWAY was heard, lets running streams end, and ends then", async () => {
+  const { connection, written, streams, ended } = connect();
+  connection.receive(open(1));
+  connection.goaway();
+  await flushed();
+  const ping = written.find(({ type }) => type === FrameType.ping)!;
+  const answer = frame(FrameType.ping, Flag.ack, 0, ping.payload);
+  connection.receive(open(3));
+  await flushed();
+  const reset = written.find(({ type, id }) => type === FrameType.rstStream && id === 3)!;
+  assert.equal(reset.payload.readUInt32BE(0), ErrorCode.refusedStream);
+  connection.receive(frame(FrameType.ping, Flag.ack, 0, Buffer.alloc(8))); // of a sign of life
+  connection.receive(answer);
+  assert.ok(!ended(), "one runs");
+  connection.sendHeaders(streams[0]!, Buffer.alloc(0), true);
+  assert.ok(ended());
+  assert.ok(written.some(({ type, id }) => type === FrameType.headers && id === 1));
+
+  const idle = connect();
+  idle.connection.goaway();
+  await flushed();
+  assert.ok(!idle.ended(), "it has not heard yet");
+  idle.connection.receive(answer);
+  assert.ok(idle.ended());
+});
+
 test("a stranger's protocol is answered with GOAWAY", () => {
   const frames: number[] = [];
   let ended = false;

@@ -96,6 +96,8 @@ export class Http2Connection {
   #lastStreamId = 0;
   #useless = 0;
   #closing = false;
+  /** The peer knows that we are closing. */
+  #heardOut = false;
   #failed = false;
   /** HEADERS without END_HEADERS: the block so far. */
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
@@ -165,11 +167,14 @@ export class Http2Connection {
     this.#streams.clear();
   }
 
-  /** GOAWAY without error: new streams are refused, and with the last one that runs the output ends. */
+  /**
+   * GOAWAY without error: new streams are refused. The output ends with the last one that runs, once the peer has answered a
+   * ping: what it sent before it heard of this has been refused then, and may be sent elsewhere.
+   */
   goaway(): void {
     this.#closing = true;
     this.#write(goawayFrame(this.#lastStreamId, ErrorCode.none, ""));
-    this.#endIfIdle();
+    this.#frame(FrameType.ping, 0, 0, farewell);
   }
 
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
@@ -251,11 +256,11 @@ export class Http2Connection {
     this.#streams.delete(stream.id >>> 1);
     this.#blocked.delete(stream);
     if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
-    if (this.#closing) this.#endIfIdle();
+    this.#endIfIdle();
   }
 
   #endIfIdle(): void {
-    if (this.#streams.size > 0 || this.#failed) return;
+    if (!this.#heardOut || this.#streams.size > 0 || this.#failed) return;
     this.#failed = true; // nothing that still comes counts
     this.#flush();
     this.#output.end();
@@ -279,7 +284,10 @@ export class Http2Connection {
         return this.#onReset(streamId);
       case FrameType.ping:
         if (payload.length !== 8) throw new ConnectionError(ErrorCode.frameSize, "PING takes 8 bytes");
-        if ((flags & Flag.ack) !== 0) return;
+        if ((flags & Flag.ack) !== 0) {
+          this.#heardOut ||= payload.equals(farewell);
+          return this.#endIfIdle();
+        }
         this.#countPing();
         this.#frame(FrameType.ping, Flag.ack, 0, payload);
         return;
@@ -408,7 +416,7 @@ export class Http2Connection {
     this.#blocked.delete(stream);
     stream.onDrain?.();
     stream.events?.onAbort();
-    if (this.#closing) this.#endIfIdle();
+    this.#endIfIdle();
   }
 
   #countPing(): void {
@@ -471,6 +479,9 @@ export class Http2Connection {
     if (this.#out.length > 0) this.#output.write(this.#out.take());
   };
 }
+
+/** Of the ping behind GOAWAY; those that only ask for a sign of life have zeros. */
+const farewell = Buffer.alloc(8, 1);
 
 function unpad(flags: number, payload: Buffer): Buffer {
   if ((flags & Flag.padded) === 0) return payload;
