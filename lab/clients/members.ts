@@ -1,3 +1,4 @@
+import { type Clock, sleep } from "../../base/clock.ts";
 import type { GrpcClient } from "../../net/grpc-client.ts";
 import { KVService, LeaseService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { bytesOf, ofResponse } from "../checkers/etcd-messages.ts";
@@ -13,6 +14,34 @@ export interface StoreMember {
 
 /** Keys of the clients here (`Workload`). Kubernetes has all of its own below "/". */
 export const isOwnKey = (key: string): boolean => key >= "r";
+
+/** Resolves when every member answers a linearizable read and no alarm is left; says what is missing if that takes too long. */
+export async function whenHealthy(
+  members: readonly StoreMember[],
+  clock: Clock,
+  timeoutMs: number,
+  eachTry: () => void = () => {},
+): Promise<string | undefined> {
+  const deadline = clock.monotonic() + timeoutMs;
+  for (;;) {
+    eachTry();
+    const missing = (await Promise.all(members.map(problemOf))).filter((text) => text !== undefined);
+    if (missing.length === 0) break;
+    if (clock.monotonic() > deadline) return missing.join("; ");
+    await sleep(clock, 50);
+  }
+  const { client } = members[0]!;
+  const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
+  for (const raised of alarms)
+    await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, { timeoutMs: 10_000 });
+  return undefined;
+}
+
+const problemOf = ({ name, client }: StoreMember): Promise<string | undefined> =>
+  client.unary(KVService.Range, { key: bytesOf("health") }, { timeoutMs: 1000 }).then(
+    () => undefined,
+    (error: Error) => `${name}: ${error.message}`,
+  );
 
 /** The state of all at one revision, which all must have come to. */
 export async function memberHashes(members: readonly StoreMember[], timeoutMs: number): Promise<MemberHash[]> {

@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import https from "node:https";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { type Clock, sleep } from "../../base/clock.ts";
+import type { Clock } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
 import { adminClient } from "../../cli/demo.ts";
 import { findLab, isRunning } from "../../cli/lab-ref.ts";
@@ -13,8 +13,7 @@ import { labPaths, labsHome } from "../../deploy/lab/paths.ts";
 import type { LabStatus } from "../../deploy/supervisor/status.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
-import { KVService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import type { StoreMember } from "../clients/members.ts";
+import { type StoreMember, whenHealthy } from "../clients/members.ts";
 import type { MetricSample } from "./run.ts";
 import type { Experiment } from "./schema.ts";
 
@@ -68,20 +67,8 @@ export class RunningLab {
     this.api = adminClient(status);
   }
 
-  /** Resolves when every member answers a linearizable read and no alarm is left; says what is missing if that takes too long. */
-  async healthy(timeoutMs: number): Promise<string | undefined> {
-    const deadline = this.#clock.monotonic() + timeoutMs;
-    for (;;) {
-      const missing = (await Promise.all(this.members.map(problemOf))).filter((text) => text !== undefined);
-      if (missing.length === 0) break;
-      if (this.#clock.monotonic() > deadline) return missing.join("; ");
-      await sleep(this.#clock, 50);
-    }
-    const { client } = this.members[0]!;
-    const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
-    for (const raised of alarms)
-      await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, { timeoutMs: 10_000 });
-    return undefined;
+  healthy(timeoutMs: number): Promise<string | undefined> {
+    return whenHealthy(this.members, this.#clock, timeoutMs);
   }
 
   /** What members and apiservers say of themselves now; nothing of who does not answer. */
@@ -139,12 +126,6 @@ function kubelab(args: string[]): Promise<void> {
     });
   });
 }
-
-const problemOf = ({ name, client }: StoreMember): Promise<string | undefined> =>
-  client.unary(KVService.Range, { key: Buffer.from("health") }, { timeoutMs: 1000 }).then(
-    () => undefined,
-    (error: Error) => `${name}: ${error.message}`,
-  );
 
 function get(url: string, tls: https.RequestOptions): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -2,12 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Clock, sleep } from "../../base/clock.ts";
+import type { Clock } from "../../base/clock.ts";
 import { askFaults, type Fault } from "../../base/faults.ts";
 import { listenHere } from "../../base/outside.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
-import { KVService, MaintenanceService, type StatusResponse } from "../../proto/generated/etcdserverpb.ts";
-import type { StoreMember } from "../clients/members.ts";
+import { MaintenanceService, type StatusResponse } from "../../proto/generated/etcdserverpb.ts";
+import { type StoreMember, whenHealthy } from "../clients/members.ts";
 
 /**
  * Members as processes of `dist/etcd-raft.mjs` on the loopback, each with its fault socket, made to be hurt. They have
@@ -60,29 +60,12 @@ export class SoakCluster {
     for (const member of this.members) member.start();
   }
 
-  /** Resolves when every member answers a linearizable read; says what is missing if that takes too long. */
-  async healthy(timeoutMs: number): Promise<string | undefined> {
-    const deadline = this.#clock.monotonic() + timeoutMs;
-    const answers = (member: SoakMember) =>
-      member.client.unary(KVService.Range, { key: Buffer.from("health") }, { timeoutMs: 1000 }).then(
-        () => undefined,
-        (error: Error) => `${member.name} ${member.state}: ${error.message}`,
-      );
-    for (;;) {
-      for (const member of this.members) member.start(); // one may have ended by a fault just before it was cleared
-      const missing = (await Promise.all(this.members.map(answers))).filter((text) => text !== undefined);
-      if (missing.length === 0) return this.#disarm().then(() => undefined);
-      if (this.#clock.monotonic() > deadline) return missing.join("; ");
-      await sleep(this.#clock, 50);
-    }
-  }
-
-  /** A disk that was full. */
-  async #disarm(): Promise<void> {
-    const { client } = this.members[0]!;
-    const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
-    for (const raised of alarms)
-      await client.unary(MaintenanceService.Alarm, { action: 2, ...raised }, { timeoutMs: 10_000 });
+  /** One may have ended by a fault just before it was cleared. */
+  healthy(timeoutMs: number): Promise<string | undefined> {
+    const again = () => {
+      for (const member of this.members) member.start();
+    };
+    return whenHealthy(this.members, this.#clock, timeoutMs, again);
   }
 
   async close(): Promise<void> {
