@@ -36,22 +36,10 @@ export type Fault =
 /** As seen from this process. */
 export type Direction = "in" | "out" | "both";
 
-/** How one way to or from a peer is. */
-export interface LinkState {
-  blocked: boolean;
-  stalled: boolean;
-  delayMs: number;
-  jitterMs: number;
-  bytesPerSecond: number;
-}
+const freeLink = { blocked: false, stalled: false, delayMs: 0, jitterMs: 0, bytesPerSecond: Number.POSITIVE_INFINITY };
 
-const freeLink: LinkState = {
-  blocked: false,
-  stalled: false,
-  delayMs: 0,
-  jitterMs: 0,
-  bytesPerSecond: Number.POSITIVE_INFINITY,
-};
+/** How one way to or from a peer is. */
+export type LinkState = typeof freeLink;
 
 export class Faults {
   readonly #monotonic: () => number;

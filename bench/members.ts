@@ -2,11 +2,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../base/process.ts";
+import { Relay } from "../lab/faults/relay.ts";
 import { GrpcClient } from "../net/grpc-client.ts";
 import { KVService, MaintenanceService } from "../proto/generated/etcdserverpb.ts";
 import { peer } from "../tools/peers.ts";
 import { Child, dropFolder, freePorts, freshFolder, type Usage, until } from "./process.ts";
-import { PeerRelays } from "./relay.ts";
 
 export { freePorts } from "./process.ts";
 
@@ -65,7 +65,7 @@ export interface StartOptions {
 
 export class Cluster {
   readonly store: Store;
-  readonly relays: PeerRelays | undefined;
+  #relays: readonly Relay[] = [];
   /** `host:port` of the members' client ports. */
   readonly targets: string[];
   readonly #clients: GrpcClient[];
@@ -80,9 +80,12 @@ export class Cluster {
     const { members = 3 } = options;
     const ports = await freePorts(3 * members);
     const [peers, relayPorts] = [ports.slice(members, 2 * members), ports.slice(2 * members)];
-    const relays = options.relays ? await PeerRelays.start(relayPorts, peers) : undefined;
-    const cluster = new Cluster(store, options.signal, ports, relays);
+    const cluster = new Cluster(store, options.signal, ports);
+    const diallers = () => cluster.#children.flatMap((child, i) => (child ? [[`m${i}`, child.pid] as const] : []));
+    const at = (port: number) => ({ host: "127.0.0.1", port });
+    const relay = (port: number, i: number) => Relay.start(at(port), at(peers[i]!), diallers);
     try {
+      if (options.relays) cluster.#relays = await Promise.all(relayPorts.map(relay));
       for (const i of cluster.targets.keys()) cluster.startMember(i);
       await cluster.leader();
       return cluster;
@@ -92,9 +95,8 @@ export class Cluster {
     }
   }
 
-  private constructor(store: Store, signal: AbortSignal, ports: number[], relays: PeerRelays | undefined) {
+  private constructor(store: Store, signal: AbortSignal, ports: number[]) {
     this.store = store;
-    this.relays = relays;
     this.#signal = signal;
     const count = ports.length / 3;
     this.targets = ports.slice(0, count).map((port) => `127.0.0.1:${port}`);
@@ -106,7 +108,8 @@ export class Cluster {
   startMember(i: number): void {
     const { command, timers } = this.store;
     const listen = `http://127.0.0.1:${this.#peerPorts[i]}`;
-    const advertised = (n: number) => `http://127.0.0.1:${this.#peerPorts[this.relays ? this.targets.length + n : n]}`;
+    const advertised = (n: number) =>
+      `http://127.0.0.1:${this.#peerPorts[this.#relays.length > 0 ? this.targets.length + n : n]}`;
     const flags = [
       `--name=m${i}`,
       `--data-dir=${this.dir}/m${i}`,
@@ -120,9 +123,16 @@ export class Cluster {
       `--election-timeout=${timers.electionMs}`,
       ...commonFlags,
     ];
-    const child = new Child([...command, ...flags], join(this.dir, `m${i}.log`));
-    this.#children[i] = child;
-    this.relays?.setMember(i, child.pid);
+    this.#children[i] = new Child([...command, ...flags], join(this.dir, `m${i}.log`));
+  }
+
+  /** Nothing passes between this member and the others, and no connection is closed; without one all is whole again. */
+  cutOff(member?: number): void {
+    for (const [i, { faults }] of this.#relays.entries()) {
+      faults.clear("*");
+      if (member === undefined) continue;
+      faults.set("cut", { type: "block", peer: i === member ? "*" : `m${member}`, direction: "both" });
+    }
   }
 
   client(i: number): GrpcClient {
@@ -171,7 +181,7 @@ export class Cluster {
   async stop(name: NodeJS.Signals = "SIGKILL"): Promise<void> {
     for (const client of this.#clients) client.close();
     await Promise.all(this.targets.map((_, i) => this.end(i, name)));
-    this.relays?.close();
+    for (const relay of this.#relays) relay.close();
     dropFolder(this.dir);
   }
 }

@@ -41,6 +41,7 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
   .option("--pod-network-cidr <cidr>", "range of the Pods' addresses (default: 10.244.0.0/16)")
   .option("--service-dns-domain <domain>", "the cluster's domain (default: cluster.local)")
   .option("--keep-revisions <duration>", "how long the store keeps what was, for `history` (default: 1h)")
+  .option("--relay", "relays before the members' ports, where faults act instead of in the members (mode host)")
   .option("--detach", "return when the lab is up, and leave it running")
   .option("--demo", "apply deploy/demo and wait until it serves")
   .option("--no-restart", "leave processes that die by themselves down")

@@ -23,6 +23,7 @@ export interface UpOptions extends LabOptions {
   podNetworkCidr?: string;
   serviceDnsDomain?: string;
   keepRevisions?: string;
+  relay?: boolean;
   nodes?: number;
   preset?: string;
   mode?: string;
@@ -111,6 +112,7 @@ async function startSupervisor(
     ...flag("pod-network-cidr", options.podNetworkCidr),
     ...flag("service-dns-domain", options.serviceDnsDomain),
     ...flag("keep-revisions", options.keepRevisions),
+    ...flag("relay", options.relay),
     `--restart=${options.restart}`,
     `--remove=${options.rm ?? false}`,
     `--foreground=${!options.detach}`,

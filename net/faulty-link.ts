@@ -6,8 +6,10 @@ import { type Rand, systemRand } from "../base/rand.ts";
 export class FaultyLane {
   readonly #clock: Clock;
   readonly #rand: Rand;
-  readonly #queue: { earliest: number; due: number; act: () => void }[] = [];
+  readonly #queue: { earliest: number; due: number; bytes: number; act: () => void }[] = [];
   #lastDue = 0;
+  /** Kept back. */
+  bytes = 0;
   #held = false;
   #cancel: Cancel = () => {};
 
@@ -23,7 +25,8 @@ export class FaultyLane {
   push({ delayMs, jitterMs, bytesPerSecond }: LinkState, bytes: number, act: () => void): void {
     const earliest = this.#clock.monotonic() + delayMs + (jitterMs > 0 ? jitterMs * this.#rand.next() : 0);
     this.#lastDue = Math.max(this.#lastDue, earliest) + (bytes * 1000) / bytesPerSecond;
-    this.#queue.push({ earliest, due: this.#lastDue, act });
+    this.#queue.push({ earliest, due: this.#lastDue, bytes, act });
+    this.bytes += bytes;
     if (this.#queue.length === 1) this.#run();
   }
 
@@ -43,7 +46,11 @@ export class FaultyLane {
   #run(): void {
     this.#cancel();
     const isDue = () => this.#queue[0]!.due <= this.#clock.monotonic() + 0.01; // fractions of a ms are rounded
-    while (!this.#held && this.busy && isDue()) this.#queue.shift()!.act();
+    while (!this.#held && this.busy && isDue()) {
+      const { bytes, act } = this.#queue.shift()!;
+      this.bytes -= bytes;
+      act();
+    }
     const next = this.#queue[0];
     if (next === undefined || this.#held) return;
     this.#cancel = this.#clock.after(next.due - this.#clock.monotonic(), () => this.#run());
@@ -77,6 +84,11 @@ export class FaultyLink {
     if (this.#faults.size === 0 && !lane.busy) return act(bytes as Buffer);
     const kept = Buffer.from(bytes ?? []); // whoever wrote may use the room again
     lane.push(this.#faults.link(this.#names, way), kept.length, () => act(kept));
+  }
+
+  /** Bytes that are kept back. */
+  waiting(way: "in" | "out"): number {
+    return this.#lanes[way].bytes;
   }
 
   #anyBlocked(): boolean {

@@ -75,13 +75,13 @@ function inject(cluster: Cluster, leader: number, fault: Fault): Promise<void> {
   if (fault === "kill -9") return cluster.end(leader, "SIGKILL");
   if (fault === "SIGTERM") return cluster.end(leader, "SIGTERM");
   if (fault === "SIGSTOP") cluster.signal(leader, "SIGSTOP");
-  else cluster.relays!.cutOff(leader);
+  else cluster.cutOff(leader);
   return Promise.resolve();
 }
 
 function heal(cluster: Cluster, leader: number, fault: Fault): void {
   if (fault === "SIGSTOP") cluster.signal(leader, "SIGCONT");
-  else if (fault === "partition") cluster.relays!.cutOff();
+  else if (fault === "partition") cluster.cutOff();
   else if (!cluster.runs(leader)) cluster.startMember(leader);
 }
 

@@ -39,6 +39,9 @@ export const ports = {
   scheduler: 10259,
 } as const;
 
+/** With `up --relay`, members are reached at the same addresses and ports higher by so much. */
+export const relayOffset = 10_000;
+
 /** The lab's own switch: everything's default route, and a dead end. */
 export const switchIp = "192.168.77.254";
 export const switchCidr = "192.168.77.0/24";

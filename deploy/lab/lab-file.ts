@@ -25,6 +25,8 @@ export interface LabFile {
   serviceDnsDomain?: string | undefined;
   /** How long the store keeps what was; without it `1h`. */
   keepRevisions?: string | undefined;
+  /** Relays before the members' ports (lab/faults/relay.ts). */
+  relay?: boolean | undefined;
 }
 
 export const formatVersion = 1;
@@ -42,6 +44,7 @@ export interface LabRequest {
   podNetworkCidr?: string | undefined;
   serviceDnsDomain?: string | undefined;
   keepRevisions?: string | undefined;
+  relay?: boolean | undefined;
 }
 
 /** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
@@ -82,6 +85,7 @@ const fixed = [
   "serviceCidr",
   "podNetworkCidr",
   "serviceDnsDomain",
+  "relay",
 ] as const;
 
 /** What a lab that exists becomes under a new `up`: the same, or a StartError that says what cannot change. */

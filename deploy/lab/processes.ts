@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { addressesOf, nodePortRange, ports } from "./addresses.ts";
+import { addressesOf, nodePortRange, ports, relayOffset } from "./addresses.ts";
 import type { LabFile } from "./lab-file.ts";
 import { faultSocket, type LabPaths, runtimeRoot, runtimeSocket } from "./paths.ts";
 import { presets } from "./presets.ts";
@@ -52,7 +52,7 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
   const { inside, outside } = addressesOf(lab);
   const name = `etcd-${i}`;
   const { heartbeatMs, electionMs } = presets[lab.preset];
-  const peerUrl = (k: number) => `https://${inside.member(k)}:${ports.peer}`;
+  const peerUrl = (k: number) => `https://${inside.member(k)}:${ports.peer + (lab.relay ? relayOffset : 0)}`;
   const certs = join(paths.certs, "etcd");
   return {
     name,
@@ -63,7 +63,7 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
       `--data-dir=${join(paths.members, name)}`,
       `--listen-client-urls=https://${inside.member(i)}:${ports.client}`,
       `--advertise-client-urls=https://${outside.member(i)}:${ports.client}`,
-      `--listen-peer-urls=${peerUrl(i)}`,
+      `--listen-peer-urls=https://${inside.member(i)}:${ports.peer}`,
       `--initial-advertise-peer-urls=${peerUrl(i)}`,
       `--initial-cluster=${count(lab.members, (k) => `etcd-${k}=${peerUrl(k)}`).join(",")}`,
       `--initial-cluster-token=kubelab-${lab.name}`,
@@ -86,13 +86,14 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
 function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
   const { inside, outside, serviceCidr } = addressesOf(lab);
   const { tolerationSeconds } = presets[lab.preset];
+  const clientPort = ports.client + (lab.relay ? relayOffset : 0);
   const cert = (file: string) => join(paths.certs, file);
   return {
     name: "apiserver-1",
     place: "apiserver-1",
     program: "apiserver",
     args: [
-      `--etcd-servers=${count(lab.members, (i) => `https://${inside.member(i)}:${ports.client}`).join(",")}`,
+      `--etcd-servers=${count(lab.members, (i) => `https://${inside.member(i)}:${clientPort}`).join(",")}`,
       `--etcd-cafile=${cert("etcd/ca.crt")}`,
       `--etcd-certfile=${cert("apiserver-etcd-client.crt")}`,
       `--etcd-keyfile=${cert("apiserver-etcd-client.key")}`,

@@ -20,6 +20,7 @@ export function checkedRequest(asked: {
   podNetworkCidr?: string | undefined;
   serviceDnsDomain?: string | undefined;
   keepRevisions?: string | undefined;
+  relay?: boolean | undefined;
 }): LabRequest {
   const { name, members, nodes, preset, mode, tlsSans, controlPlaneEndpoint } = asked;
   const { serviceCidr, podNetworkCidr, serviceDnsDomain, keepRevisions } = asked;
@@ -50,6 +51,8 @@ export function checkedRequest(asked: {
     refuse(`--service-dns-domain must be a DNS name such as cluster.local, not "${serviceDnsDomain}"`);
   if (keepRevisions !== undefined && !isDuration(keepRevisions))
     refuse(`--keep-revisions must be a duration such as 1h or 10m, at least 1s, not "${keepRevisions}"`);
+  if (asked.relay && mode === "netns")
+    refuse("--relay needs --mode host: in mode netns the lab has networks of its own, which are cut instead");
   return {
     name,
     members,
@@ -62,6 +65,7 @@ export function checkedRequest(asked: {
     podNetworkCidr,
     serviceDnsDomain,
     keepRevisions,
+    relay: asked.relay,
   };
 }
 

@@ -32,11 +32,7 @@ export interface LabEvent {
   details: object;
 }
 
-/** When something happened, if not now. */
-export interface When {
-  wallMs: number;
-  monotonicMs: number;
-}
+type Stamp = Pick<LabEvent, "atMs" | "time" | "monotonicMs">;
 
 export class EventLog {
   readonly #events: LabEvent[] = [];
@@ -51,23 +47,13 @@ export class EventLog {
     this.#startedAt = startedAt;
   }
 
-  now(): { atMs: number; time: string; monotonicMs: number } {
-    return this.#stamp({ wallMs: this.#clock.now(), monotonicMs: this.#clock.monotonic() });
-  }
-
-  #stamp({ wallMs, monotonicMs }: When): { atMs: number; time: string; monotonicMs: number } {
+  stamp(wallMs = this.#clock.now(), monotonicMs = this.#clock.monotonic()): Stamp {
     return { atMs: Math.max(0, wallMs - this.#startedAt), time: new Date(wallMs).toISOString(), monotonicMs };
   }
 
-  add(type: LabEvent["type"], subject: string, message: string, details: object = {}, when?: When): void {
-    const event = {
-      ...(when === undefined ? this.now() : this.#stamp(when)),
-      bootId: this.#bootId,
-      type,
-      subject,
-      message,
-      details,
-    };
+  /** `stamp`: when it happened, if not now. */
+  add(type: LabEvent["type"], subject: string, message: string, details: object = {}, stamp = this.stamp()): void {
+    const event = { ...stamp, bootId: this.#bootId, type, subject, message, details };
     this.#events.push(event);
     if (this.#events.length > keep) this.#events.shift();
     for (const listener of this.#listeners) listener(event);

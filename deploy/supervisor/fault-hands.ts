@@ -7,8 +7,9 @@ import { askFaults } from "../../base/faults.ts";
 import type { Hands } from "../../lab/faults/desk.ts";
 import { corrupt } from "../../lab/faults/files.ts";
 import { type Deed, type Facts, keyOf } from "../../lab/faults/plan.ts";
+import { Relay } from "../../lab/faults/relay.ts";
 import type { FaultReport, HealReport } from "../../lab/faults/types.ts";
-import { addressesOf } from "../lab/addresses.ts";
+import { addressesOf, ports, relayOffset } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
 import { placesOf } from "../lab/network.ts";
 import { faultSocket, type LabPaths } from "../lab/paths.ts";
@@ -31,10 +32,26 @@ export interface FaultHandsOptions {
 /** Does the deeds of faults in a lab (`lab/faults/plan.ts`), and undoes them. */
 export class FaultHands implements Hands {
   readonly #options: FaultHandsOptions;
+  readonly #relays = new Map<string, Relay[]>();
   readonly #children = new Map<string, ChildProcess[]>();
 
   constructor(options: FaultHandsOptions) {
     this.#options = options;
+  }
+
+  /** Before anything else: the members' addresses are theirs. */
+  async startRelays(): Promise<void> {
+    const { lab, manager } = this.#options;
+    if (!lab.relay) return;
+    const { inside } = addressesOf(lab);
+    const diallers = () => manager.status().flatMap(({ name, pid }) => (pid === null ? [] : [[name, pid] as const]));
+    for (const [i, member] of memberNames(lab).entries()) {
+      const relays = [ports.client, ports.peer].map((port) => {
+        const host = inside.member(i + 1);
+        return Relay.start({ host, port: port + relayOffset }, { host, port }, diallers);
+      });
+      this.#relays.set(member, await Promise.all(relays));
+    }
   }
 
   async facts(about: string): Promise<Facts> {
@@ -45,6 +62,7 @@ export class FaultHands implements Hands {
     const ips = new Map([...placesOf(lab, addresses), ...nodes].map(({ name, ip }) => [name, ip]));
     return {
       mode: lab.mode,
+      relayed: this.#relays.size > 0,
       processes: manager.names(),
       members: memberNames(lab),
       nodes: nodes.map(({ name }) => name),
@@ -83,23 +101,13 @@ export class FaultHands implements Hands {
         await askFaults(faultSocket(lab.slot, deed.process), { set: keyOf(deed), fault: deed.fault });
         return undefined;
       }
-      case "Unreach":
-        return this.#run(deed.place, "ip neigh replace", deed.address, `lladdr ${nobody} dev eth0 nud permanent`);
-      case "Blackhole":
-        return this.#run(deed.place, "ip route replace blackhole", deed.cidr);
-      case "Lose":
-        await this.#run(deed.place, "nft add table ip", tableOf(deed));
-        await this.#run(
-          deed.place,
-          "nft add chain ip",
-          tableOf(deed),
-          "out { type filter hook postrouting priority 0 ; }",
-        );
-        await this.#run(
-          ...[deed.place, "nft add rule ip", tableOf(deed)],
-          `out ip daddr ${deed.address} numgen random mod 10000 < ${Math.round(deed.percent * 100)} drop`,
-        );
+      case "Relay":
+        for (const { faults } of this.#relays.get(deed.member)!) faults.set(keyOf(deed), deed.fault);
         return;
+      case "Unreach":
+      case "Blackhole":
+      case "Lose":
+        return this.#run(deed.place, commandsOf(deed)[0]);
       case "Corrupt":
         return corrupt(join(paths.members, deed.member), deed.file, deed.at, deed.bits);
       case "Wipe":
@@ -123,19 +131,20 @@ export class FaultHands implements Hands {
         // It ends with its process.
         await askFaults(faultSocket(lab.slot, deed.process), { clear: keyOf(deed) }).catch(() => {});
         return;
+      case "Relay":
+        for (const { faults } of this.#relays.get(deed.member)!) faults.clear(keyOf(deed));
+        return;
       case "Unreach":
-        return this.#run(deed.place, "ip neigh del", deed.address, "dev eth0").catch(() => {}); // a new place has none
       case "Blackhole":
-        return this.#run(deed.place, "ip route del blackhole", deed.cidr).catch(() => {});
       case "Lose":
-        return this.#run(deed.place, "nft delete table ip", tableOf(deed)).catch(() => {});
+        return this.#run(deed.place, commandsOf(deed)[1]).catch(() => {}); // a place that was made anew has none
       case "Press":
         return this.#relieve(keyOf(deed));
     }
   }
 
-  stamp(): ReturnType<EventLog["now"]> {
-    return this.#options.events.now();
+  stamp(): ReturnType<EventLog["stamp"]> {
+    return this.#options.events.stamp();
   }
 
   tell(type: "Fault" | "Healed", report: FaultReport | HealReport): void {
@@ -145,11 +154,12 @@ export class FaultHands implements Hands {
 
   /** With the lab: what runs in a node would end with it, what runs on the machine would not. */
   async close(): Promise<void> {
+    for (const relay of [...this.#relays.values()].flat()) relay.close();
     await Promise.all([...this.#children.keys()].map((key) => this.#relieve(key)));
   }
 
-  async #run(place: string, ...words: string[]): Promise<undefined> {
-    const command = [...(await this.#options.world.enter(place)), ...words.join(" ").split(" ")];
+  async #run(place: string, words: string): Promise<undefined> {
+    const command = [...(await this.#options.world.enter(place)), ...words.split(" ")];
     await promisify(execFile)(command[0]!, command.slice(1));
   }
 
@@ -205,7 +215,17 @@ const graceMs = 5000;
 /** A hardware address that no interface of a lab has: frames to it reach everybody, and nobody takes them. */
 const nobody = "02:00:00:00:0d:ed";
 
-const tableOf = ({ address }: { address: string }) => `kubelab_fault_${address.replaceAll(".", "_")}`;
+/** To do and to undo it, run in its place. */
+function commandsOf(deed: Extract<Deed, { type: "Unreach" | "Blackhole" | "Lose" }>): [string, string] {
+  if (deed.type === "Blackhole")
+    return [`ip route replace blackhole ${deed.cidr}`, `ip route del blackhole ${deed.cidr}`];
+  const to = `${deed.address} dev eth0`;
+  if (deed.type === "Unreach") return [`ip neigh replace ${to} lladdr ${nobody} nud permanent`, `ip neigh del ${to}`];
+  const table = `ip kubelab_${`${deed.address}_${deed.percent}`.replace(/\W/g, "_")}`;
+  const chain = `add chain ${table} out { type filter hook postrouting priority 0 ; }`;
+  const lost = `ip daddr ${deed.address} numgen random mod 10000 < ${Math.round(deed.percent * 100)} drop`;
+  return [`nft add table ${table} ; ${chain} ; add rule ${table} out ${lost}`, `nft delete table ${table}`];
+}
 
 /** Both say one byte when they are at it, and end when whoever holds the other end of stdin is gone. */
 const untilStdinEnds = "process.stdin.resume().on('close',()=>process.exit());process.stdout.write('.');";

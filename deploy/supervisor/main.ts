@@ -37,6 +37,7 @@ const flagSpec = {
   "pod-network-cidr": { type: "string", optional: true, help: "range of the Pods' addresses" },
   "service-dns-domain": { type: "string", optional: true, help: "the cluster's domain" },
   "keep-revisions": { type: "string", optional: true, help: "how long the store keeps what was (default 1h)" },
+  relay: { type: "boolean", optional: true, help: "relays before the members' ports" },
   "started-at": { type: "number", default: 0, help: "wall time in ms at which `up` was called" },
   foreground: { type: "boolean", default: false, help: "end with stdin" },
   restart: { type: "boolean", default: true, help: "bring back processes that die by themselves" },

@@ -76,8 +76,7 @@ export class ProcessManager {
   /** From its next start on. */
   addArgs(name: string, args: string[]): void {
     const managed = this.#processes.get(name)!;
-    const old = managed.spec.args.filter((arg) => !args.includes(arg));
-    managed.spec = { ...managed.spec, args: [...old, ...args] };
+    managed.spec = { ...managed.spec, args: [...managed.spec.args, ...args] };
   }
 
   /** Which network each process lives in. */

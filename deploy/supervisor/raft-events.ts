@@ -28,8 +28,8 @@ export class RaftEvents {
         if (!seen.isNew(event)) return;
         changes.take(event);
         const { kind, term, index, life, monotonicMs, details } = event;
-        const when = { wallMs: Date.parse(event.time), monotonicMs };
-        events.add("Raft", name, event.message, { ...details, kind, term, index, life, monotonicMs }, when);
+        const stamp = events.stamp(Date.parse(event.time), monotonicMs);
+        events.add("Raft", name, event.message, { ...details, kind, term, index, life, monotonicMs }, stamp);
       };
       const url = `https://${outside.member(i + 1)}:${ports.client}/debug/raft/events?follow=true`;
       void followForever(url, { ...tls, servername: name }, onEvent, clock, signal);

@@ -103,6 +103,7 @@ export class Supervisor {
       this.#refused = reject;
     });
     const cancel = clock.after(timeoutMs, () => this.#refused?.(new Error(this.#whatIsMissing(timeoutMs))));
+    await this.#hands.startRelays();
     for (const name of this.#manager.names()) void this.#manager.start(name);
     void this.#awaitLeader();
     try {

@@ -13,6 +13,7 @@ function lab() {
   const facts: Facts = {
     ...{
       mode: "netns",
+      relayed: false,
       processes: members,
       members,
       nodes: [],

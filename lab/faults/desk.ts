@@ -11,7 +11,7 @@ export interface Hands {
   act(deed: Deed): Promise<string | undefined>;
   undo(deed: Deed): Promise<void>;
   /** The wall clock as `up` counts it. */
-  stamp(): { atMs: number; time: string; monotonicMs: number };
+  stamp(): Pick<FaultReport, "atMs" | "time" | "monotonicMs">;
   tell(type: "Fault" | "Healed", report: FaultReport | HealReport): void;
 }
 

@@ -16,6 +16,7 @@ const processes = [
 ];
 const facts: Facts = {
   mode: "netns",
+  relayed: false,
   processes,
   members: ["etcd-1", "etcd-2", "etcd-3"],
   nodes: ["node-1", "node-2"],
@@ -139,6 +140,13 @@ describe("by which means", () => {
       { fault: "drop", target: "etcd-1", peer: "etcd-2", percent: 5 },
       { noNftables: undefined },
       "nftables",
+      2,
+    ],
+    [
+      "behind relays: whichever side dialled",
+      { fault: "partition", target: "etcd-1", peer: "etcd-2", direction: "out" },
+      { mode: "host", relayed: true },
+      "relay",
       2,
     ],
     ["a slow disk: the member itself", { fault: "slow-disk", target: "leader", ms: 5 }, {}, "fault socket", 1],

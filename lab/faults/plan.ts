@@ -6,6 +6,8 @@ import { FaultRefused, type FaultRequest, type Mechanism } from "./types.ts";
 /** The lab as a fault sees it. */
 export interface Facts extends Omit<Cast, "rand"> {
   mode: "netns" | "host";
+  /** Members are called through relays, which take the network faults instead of them. */
+  relayed: boolean;
   running: (process: string) => boolean;
   /** The network that a process lives in: its own, or its node's. */
   placeOf: (process: string) => string;
@@ -27,6 +29,7 @@ export type Deed =
   | { type: "Restart"; process: string }
   /** A fault in a process of ours, over its fault socket. */
   | { type: "Hook"; process: string; fault: Fault }
+  | { type: "Relay"; member: string; fault: Fault }
   /** What `place` sends to `address` gets a hardware address that nobody has: it vanishes, and nobody is told. */
   | { type: "Unreach"; place: string; address: string }
   | { type: "Blackhole"; place: string; cidr: string }
@@ -59,28 +62,26 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
   });
   const all = targets.flatMap(({ processes }) => processes);
   const who = names.join(", ");
-  const signal = (name: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT", undo: string | null) =>
-    plan(
-      "signal",
-      `${name} sent to ${who}`,
-      undo,
-      all.map((process) => ({ type: "Signal", process, signal: name })),
+  const each = (make: (process: string) => Deed) => all.map(make);
+  const signal = (name: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT", undo: string | null, plugs = false) => {
+    const one = (process: string): Deed => ({ type: "Signal", process, signal: name });
+    const deeds = targets.flatMap(({ name: node, node: whole, processes }): Deed[] =>
+      plugs && whole ? [{ type: "PullPlug", node, processes }] : processes.map(one),
     );
-  const hooks = (fault: Fault, message: string) =>
-    plan(
+    return plan("signal", `${name} sent to ${who}`, undo, deeds);
+  };
+  const hooks = (fault: Fault, message: string) => {
+    if (fault.type !== "clock") needMembers(names, facts);
+    return plan(
       "fault socket",
       message,
       "cleared in the process",
-      all.map((process) => ({ type: "Hook", process, fault })),
+      each((process) => ({ type: "Hook", process, fault })),
     );
+  };
   switch (request.fault) {
-    case "kill": {
-      const kill = (process: string): Deed => ({ type: "Signal", process, signal: "SIGKILL" });
-      const deeds = targets.flatMap(({ name, node, processes }): Deed[] =>
-        node ? [{ type: "PullPlug", node: name, processes }] : processes.map(kill),
-      );
-      return { ...signal("SIGKILL", "started again"), deeds };
-    }
+    case "kill":
+      return signal("SIGKILL", "started again", true);
     case "stop":
       return signal("SIGTERM", "started again");
     case "pause":
@@ -92,7 +93,7 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
         "signal",
         `${who} restarted`,
         null,
-        all.map((process) => ({ type: "Restart", process })),
+        each((process) => ({ type: "Restart", process })),
       );
     case "partition":
     case "isolate":
@@ -103,37 +104,25 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
     case "drop":
       return planLink(request, targets, facts, rand);
     case "slow-disk":
-      needMembers(names, facts);
       return hooks({ type: "slow-sync", ms: request.ms }, `every sync of ${who} takes ${request.ms} ms longer`);
     case "fail-fsync":
-      needMembers(names, facts);
       return hooks({ type: "fail-sync" }, `every sync of ${who} fails with EIO`);
     case "fill-disk":
-      needMembers(names, facts);
       return hooks({ type: "full-disk" }, `what makes a file of ${who} longer fails with ENOSPC`);
     case "jump":
-      return hooks(
-        { type: "clock", offsetMs: request.ms, rate: 1 },
-        `the wall clock of ${who} is ${request.ms} ms off`,
-      );
+      return hooks({ type: "clock", offsetMs: request.ms, rate: 1 }, `the clock of ${who} is ${request.ms} ms off`);
     case "skew":
-      return hooks(
-        { type: "clock", offsetMs: 0, rate: request.rate },
-        `the wall clock of ${who} runs at ${request.rate}`,
-      );
+      return hooks({ type: "clock", offsetMs: 0, rate: request.rate }, `the clock of ${who} runs at ${request.rate}`);
     case "corrupt":
     case "wipe": {
       needMembers(names, facts);
       const alive = names.filter((name) => facts.running(name));
       if (alive.length > 0) throw new FaultRefused(`${alive.join(", ")} runs: \`kubelab kill ${alive[0]}\` first`);
-      const file = request.fault === "corrupt" ? (request.file ?? "wal") : "wal";
-      const deeds = names.map(
-        (member): Deed =>
-          request.fault === "wipe"
-            ? { type: "Wipe", member }
-            : { type: "Corrupt", member, file, at: rand.next(), bits: 1 + rand.below(255) },
-      );
       const done = request.fault === "wipe" ? `the data of ${who} is deleted` : `a byte of ${who} was changed`;
+      const deeds = names.map((member): Deed => {
+        if (request.fault === "wipe") return { type: "Wipe", member };
+        return { type: "Corrupt", member, file: request.file ?? "wal", at: rand.next(), bits: 1 + rand.below(255) };
+      });
       return plan("files", `${done}; this cannot be undone: ${whatHelps}`, null, deeds);
     }
     case "cpu-pressure":
@@ -147,7 +136,7 @@ const whatHelps = "take the member out of the cluster (etcdctl member remove), a
 function needMembers(names: string[], { members }: Facts): void {
   const other = names.find((name) => !members.includes(name));
   if (other !== undefined)
-    throw new FaultRefused(`${other} is not a member of the store: only members take faults of the disk`);
+    throw new FaultRefused(`${other} is not a member of the store: it takes no faults of the disk`);
 }
 
 function planPressure(
@@ -270,25 +259,27 @@ function deedsOf(request: LinkRequest, ways: [Target, Target][], all: Target[], 
   );
   const sides = all.map(({ name }) => name).join(", ");
   if (deeds.length === 0) throw new FaultRefused(`nothing with a socket hook connects ${sides} with one another`);
-  return ["socket hooks", deeds];
+  return [deeds.some(({ type }) => type === "Relay") ? "relay" : "socket hooks", deeds];
 }
 
-/** Of one way. Between members the sender takes it; of a client and its server, the server. */
+/** Of one way. Between members the sender takes it; of a client and its server, the server. A relay sees who dialled. */
 function hooksOf(request: LinkRequest, from: string, to: string, facts: Facts): Deed[] {
-  const hook = (process: string, peer: string, direction: "in" | "out"): Deed => {
-    return { type: "Hook", process, fault: faultOf(request, peer, direction) };
-  };
+  const hook = (process: string, peer: string | undefined, direction: "in" | "out"): Deed[] =>
+    peer === undefined ? [] : [{ type: "Hook", process, fault: faultOf(request, peer, direction) }];
   const isMember = (name: string) => facts.members.includes(name);
-  if (isMember(from) && isMember(to)) return [hook(from, to, "out")];
   const serves = (server: string, client: string) =>
-    isMember(server) ? isApiserver(client) : isApiserver(server) && !isMember(client);
-  if (serves(to, from)) return many(facts.callerOf(from), (name) => hook(to, name, "in"));
-  if (serves(from, to)) return many(facts.callerOf(to), (name) => hook(from, name, "out"));
+    isMember(server) ? isApiserver(client) || isMember(client) : isApiserver(server) && !isMember(client);
+  const relay = (member: string, peer: string, direction: "in" | "out"): Deed[] =>
+    isMember(member) ? [{ type: "Relay", member, fault: faultOf(request, peer, direction) }] : [];
+  if (facts.relayed && (isMember(from) || isMember(to)) && (serves(to, from) || serves(from, to)))
+    return [...relay(to, from, "in"), ...relay(from, to, "out")];
+  if (isMember(from) && isMember(to)) return hook(from, to, "out");
+  if (serves(to, from)) return hook(to, facts.callerOf(from), "in");
+  if (serves(from, to)) return hook(from, facts.callerOf(to), "out");
   return [];
 }
 
 const isApiserver = (name: string) => name.startsWith("apiserver-");
-const many = <T>(name: string | undefined, make: (name: string) => T): T[] => (name === undefined ? [] : [make(name)]);
 
 function faultOf(request: LinkRequest, peer: string, direction: "in" | "out"): Fault {
   const way = { peer, direction };

@@ -19,51 +19,37 @@ export interface Target {
   processes: string[];
 }
 
-/**
- * Whom a text means; several with commas. Each is the name of a process or of a node, or a role:
- *
- *     leader, follower, followers      of the store, as it is now; `follower` is one that is drawn
- *     member, random, members          one of all, drawn; all
- *     minority, majority               so many members, drawn
- *     node, nodes                      a drawn one; all
- *     apiserver, controller-manager, scheduler, agent, runtime, proxy     one that is drawn; with an s: all
- */
+/** Whom a text means: names of processes or nodes, and roles (the table below; a program: one, with an s all), with commas. */
 export function targetsOf(text: string, cast: Cast): Target[] {
   const all = text.split(",").flatMap((word) => one(word.trim(), cast));
   return all.filter(({ name }, i) => all.findIndex((other) => other.name === name) === i);
 }
 
 function one(word: string, { processes, members, nodes, leader, rand }: Cast): Target[] {
-  const drawn = <T>(list: readonly T[]): T[] => (list.length === 0 ? [] : [list[rand.below(list.length)]!]);
+  const drawn = (list: readonly string[]) => (list.length === 0 ? [] : [list[rand.below(list.length)]!]);
   const some = (count: number) => shuffled(members, rand).slice(0, count).sort();
-  const followers = members.filter((name) => name !== leader);
   const quorum = (members.length >> 1) + 1;
+  const leading = (): string => {
+    if (leader === undefined) throw new FaultRefused("no member leads at the moment");
+    return leader;
+  };
+  const followers = (without = leading()) => members.filter((name) => name !== without);
+  const ofProgram = (program: string) =>
+    processes.filter((name) => name === program || name.endsWith(`/${program}`) || isNumbered(name, program));
+  const roles: Record<string, () => readonly string[]> = {
+    leader: () => [leading()],
+    follower: () => drawn(followers()),
+    followers: () => followers(),
+    random: () => drawn(members),
+    members: () => members,
+    minority: () => some(members.length - quorum),
+    majority: () => some(quorum),
+    node: () => drawn(nodes),
+    nodes: () => nodes,
+  };
   const named = (): readonly string[] => {
-    switch (word) {
-      case "leader":
-        if (leader === undefined) throw new FaultRefused("no member leads at the moment");
-        return [leader];
-      case "follower":
-      case "followers":
-        if (leader === undefined) throw new FaultRefused("no member leads at the moment, so none follows");
-        return word === "follower" ? drawn(followers) : followers;
-      case "random":
-      case "member":
-        return drawn(members);
-      case "members":
-        return members;
-      case "minority":
-        return some(members.length - quorum);
-      case "majority":
-        return some(quorum);
-      case "node":
-        return drawn(nodes);
-      case "nodes":
-        return nodes;
-    }
+    if (Object.hasOwn(roles, word)) return roles[word]!();
     if (processes.includes(word) || nodes.includes(word)) return [word];
-    const ofProgram = (program: string) =>
-      processes.filter((name) => name === program || name.endsWith(`/${program}`) || isNumbered(name, program));
     const exact = ofProgram(word);
     return exact.length > 0 ? drawn(exact) : word.endsWith("s") ? ofProgram(word.slice(0, -1)) : [];
   };

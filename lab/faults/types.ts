@@ -16,7 +16,8 @@ export type FaultRequest = Common &
     | ({ fault: "flap"; onMs: number; offMs: number } & Link)
     | ({ fault: "drop"; percent: number } & Link)
     | { fault: "slow-disk"; ms: number }
-    | { fault: "fail-fsync" | "fill-disk" | "wipe" }
+    | { fault: "fail-fsync" | "fill-disk" }
+    | { fault: "wipe" }
     | { fault: "corrupt"; file?: "wal" | "snapshot" }
     | { fault: "jump"; ms: number }
     | { fault: "skew"; rate: number }
@@ -60,8 +61,16 @@ export interface FaultReport {
   monotonicMs: number;
 }
 
-/** What acts: a signal, a hook in our own process, the lab's network namespaces, nftables in them, files, child processes. */
-export type Mechanism = "signal" | "socket hooks" | "fault socket" | "namespaces" | "nftables" | "files" | "children";
+/** What acts: a signal, a hook in our own process, a relay before a member, the lab's network namespaces, nftables in them, files, child processes. */
+export type Mechanism =
+  | "signal"
+  | "socket hooks"
+  | "relay"
+  | "fault socket"
+  | "namespaces"
+  | "nftables"
+  | "files"
+  | "children";
 
 export interface HealReport {
   id: string;
@@ -76,10 +85,10 @@ export class FaultRefused extends Error {
   override name = "FaultRefused";
 }
 
-type Field = { number: [min: number, max: number]; optional?: true } | { oneOf: readonly string[] } | { text: true };
+type Field = readonly [min: number, max: number, optional?: true] | { oneOf: readonly string[] } | { text: true };
 
 const link: Record<string, Field> = { peer: { text: true }, direction: { oneOf: ["in", "out", "both"] } };
-const ms = (min = 1): Field => ({ number: [min, 3_600_000] });
+const ms: Field = [1, 3_600_000];
 
 /** One row a kind: what it does, for people, and what it takes beside `target` and `seed`. */
 export const faultKinds: Record<FaultKind, { does: string; fields: Record<string, Field> }> = {
@@ -91,34 +100,22 @@ export const faultKinds: Record<FaultKind, { does: string; fields: Record<string
   partition: { does: "nothing passes between target and peer", fields: link },
   isolate: { does: "nothing passes between target and all others", fields: { direction: link["direction"]! } },
   stall: { does: "connections stay, nothing moves; what was sent arrives after healing", fields: link },
-  delay: {
-    does: "everything between them arrives later",
-    fields: { ...link, ms: ms(), jitterMs: { number: [0, 3_600_000], optional: true } },
-  },
-  throttle: {
-    does: "so many bytes a second pass, one way",
-    fields: { ...link, bytesPerSecond: { number: [1, 1e9] } },
-  },
-  flap: { does: "a partition that comes (onMs) and goes (offMs)", fields: { ...link, onMs: ms(10), offMs: ms(10) } },
-  drop: { does: "so many percent of the packets are lost", fields: { ...link, percent: { number: [1, 100] } } },
-  "slow-disk": { does: "every sync of the member takes so much longer", fields: { ms: ms() } },
+  delay: { does: "everything arrives later", fields: { ...link, ms, jitterMs: [0, 3_600_000, true] } },
+  throttle: { does: "so many bytes a second pass, one way", fields: { ...link, bytesPerSecond: [1, 1e9] } },
+  flap: { does: "a partition that comes (onMs) and goes (offMs)", fields: { ...link, onMs: ms, offMs: ms } },
+  drop: { does: "so many percent of the packets are lost", fields: { ...link, percent: [1, 100] } },
+  "slow-disk": { does: "every sync of the member takes so much longer", fields: { ms } },
   "fail-fsync": { does: "every sync of the member fails (EIO): it ends", fields: {} },
   "fill-disk": { does: "the member cannot write more (ENOSPC)", fields: {} },
   corrupt: {
-    does: "one byte of a stopped member's newest WAL file or snapshot is changed",
+    does: "a byte of a stopped member's newest file changes",
     fields: { file: { oneOf: ["wal", "snapshot"] } },
   },
   wipe: { does: "the data of a stopped member is deleted", fields: {} },
-  jump: { does: "the wall clock of the process is off by so much", fields: { ms: { number: [-3.2e12, 3.2e12] } } },
-  skew: {
-    does: "the wall clock of the process runs at this rate (1 is right)",
-    fields: { rate: { number: [0, 100] } },
-  },
-  "cpu-pressure": { does: "so many processes on the node use a CPU each", fields: { processes: { number: [1, 64] } } },
-  "memory-pressure": {
-    does: "so much memory of the node is in use",
-    fields: { megabytes: { number: [1, 65_536] } },
-  },
+  jump: { does: "the wall clock of the process is off by so much", fields: { ms: [-3.2e12, 3.2e12] } },
+  skew: { does: "the wall clock of the process runs at this rate", fields: { rate: [0, 100] } },
+  "cpu-pressure": { does: "so many processes on the node use a CPU each", fields: { processes: [1, 64] } },
+  "memory-pressure": { does: "so much memory of the node is in use", fields: { megabytes: [1, 65_536] } },
 };
 
 /** Everything wrong with it, each line beginning with a field; empty when it is a FaultRequest. */
@@ -143,20 +140,21 @@ export function faultProblems(value: Record<string, unknown>): string[] {
   return problems;
 }
 
+const isRange = (field: Field): field is readonly [number, number, true?] => Array.isArray(field);
+
 function missing(field: Field): string | undefined {
-  return "number" in field && !field.optional ? `is required: ${rangeOf(field.number)}` : undefined;
+  return isRange(field) && !field[2] ? `is required: ${rangeOf(field)}` : undefined;
 }
 
 function mismatch(field: Field, given: unknown): string | undefined {
-  if ("number" in field) {
-    const [min, max] = field.number;
-    const fits = typeof given === "number" && given >= min && given <= max;
-    return fits ? undefined : `must be ${rangeOf(field.number)}, not ${show(given)}`;
+  if (isRange(field)) {
+    const fits = typeof given === "number" && given >= field[0] && given <= field[1];
+    return fits ? undefined : `must be ${rangeOf(field)}, not ${show(given)}`;
   }
   if ("oneOf" in field)
     return field.oneOf.includes(String(given)) ? undefined : `must be ${field.oneOf.join(" or ")}, not ${show(given)}`;
   return typeof given === "string" && given !== "" ? undefined : `must be text, not ${show(given)}`;
 }
 
-const rangeOf = ([min, max]: [number, number]) => `a number from ${min} to ${max}`;
+const rangeOf = ([min, max]: readonly [number, number, true?]) => `a number from ${min} to ${max}`;
 const show = (value: unknown) => JSON.stringify(value) ?? "nothing";

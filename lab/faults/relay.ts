@@ -1,0 +1,115 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import net from "node:net";
+import { systemClock } from "../../base/clock.ts";
+import { Faults } from "../../base/faults.ts";
+import { FaultyLink } from "../../net/faulty-link.ts";
+
+type Address = { host: string; port: number };
+
+/** Who may be at the other end, as faults name them. */
+export type Diallers = () => Iterable<readonly [name: string, pid: number]>;
+
+/**
+ * A TCP relay before a process that has no hooks of its own, or is to be hurt the same way as one that has none: the
+ * others are told its address instead. What is cut stays connected and is kept, as by a network that loses packets; new
+ * connections hang; healing lets the bytes go on, as TCP does. `in` is what the dialler says.
+ */
+export class Relay {
+  readonly faults = new Faults();
+  readonly #target: Address;
+  readonly #diallers: Diallers;
+  readonly #server: net.Server;
+  readonly #sockets = new Set<net.Socket>();
+
+  /** Throws what `listen` throws. */
+  static async start(at: Address, target: Address, diallers: Diallers): Promise<Relay> {
+    const relay = new Relay(target, diallers);
+    await new Promise<void>((resolve, reject) => {
+      relay.#server.once("error", reject);
+      relay.#server.listen({ ...at }, resolve);
+    });
+    return relay;
+  }
+
+  private constructor(target: Address, diallers: Diallers) {
+    this.#target = target;
+    this.#diallers = diallers;
+    // Paused: who it is decides what passes, from the first byte on.
+    this.#server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true }, (socket) =>
+      this.#accept(socket),
+    );
+  }
+
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #accept(inbound: net.Socket): void {
+    const names = [...this.#diallers()].filter(([, pid]) => ownsSocket(pid, inbound)).map(([name]) => name);
+    const outbound = net.connect({ ...this.#target, noDelay: true, allowHalfOpen: true });
+    const link = new FaultyLink(this.faults, names, systemClock);
+    for (const [way, from, to] of [
+      ["in", inbound, outbound],
+      ["out", outbound, inbound],
+    ] as const) {
+      this.#sockets.add(from);
+      from.on("data", (chunk) => {
+        link.pass(way, chunk, (bytes) => {
+          if (to.write(bytes) && link.waiting(way) < mostWaiting) from.resume();
+        });
+        if (to.writableNeedDrain || link.waiting(way) >= mostWaiting) from.pause();
+      });
+      to.on("drain", () => link.waiting(way) < mostWaiting && from.resume());
+      from.on("end", () => link.pass(way, undefined, () => to.end()));
+      from.on("error", () => {});
+      from.on("close", () => {
+        this.#sockets.delete(from);
+        link.close();
+        to.destroy();
+      });
+    }
+    inbound.resume();
+  }
+}
+
+const mostWaiting = 1024 * 1024;
+
+/**
+ * Whether the process has the other end of this connection over the loopback. Who dialled is not said in any protocol
+ * that all stores speak; /proc/net/tcp has the socket's inode, /proc/PID/fd has its owner.
+ */
+export function ownsSocket(
+  pid: number,
+  {
+    localAddress,
+    localPort,
+    remoteAddress,
+    remotePort,
+  }: Pick<net.Socket, `${"local" | "remote"}${"Address" | "Port"}`>,
+): boolean {
+  const [mine, theirs] = [hex(remoteAddress!, remotePort!), hex(localAddress!, localPort!)];
+  const row = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .find(([, local, remote]) => local === mine && remote === theirs);
+  const inode = row?.[9];
+  if (inode === undefined) return false;
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`;
+      } catch {
+        return false; // closed meanwhile
+      }
+    });
+  } catch {
+    return false; // the process has ended
+  }
+}
+
+/** As /proc/net/tcp has it: the address in the machine's (little-endian) order. */
+function hex(address: string, port: number): string {
+  const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return `${bytes.reverse().join("")}:${port.toString(16).padStart(4, "0")}`.toUpperCase();
+}
