@@ -14,7 +14,7 @@ import type { LabFile } from "../lab/lab-file.ts";
 import { placesOf } from "../lab/network.ts";
 import { faultSocket, type LabPaths } from "../lab/paths.ts";
 import { memberNames, nodeNames } from "../lab/processes.ts";
-import { childOf, type World } from "../lab/world.ts";
+import type { World } from "../lab/world.ts";
 import type { EventLog } from "./events.ts";
 import type { ProcessManager } from "./process-manager.ts";
 
@@ -143,9 +143,7 @@ export class FaultHands implements Hands {
     }
   }
 
-  stamp(): ReturnType<EventLog["stamp"]> {
-    return this.#options.events.stamp();
-  }
+  stamp = () => this.#options.events.stamp();
 
   tell(type: "Fault" | "Healed", report: FaultReport | HealReport): void {
     const { id, kind, targets, message } = report;
@@ -176,6 +174,7 @@ export class FaultHands implements Hands {
   }
 
   async #press(deed: Deed & { type: "Press" }): Promise<undefined> {
+    if (this.#children.get(keyOf(deed))?.some(isAlive)) return;
     const prefix = await this.#options.world.enter(deed.place);
     const count = deed.what === "cpu" ? deed.amount : 1;
     const children = Array.from({ length: count }, () => {
@@ -188,7 +187,7 @@ export class FaultHands implements Hands {
       children.map(async (child) => {
         child.stdin.on("error", () => {});
         await Promise.race([once(child.stdout, "data"), once(child, "close")]);
-        if (child.exitCode === null && child.signalCode === null) return;
+        if (isAlive(child)) return;
         await this.#relieve(keyOf(deed));
         throw new Error(`cannot put ${deed.what} pressure on ${deed.place}: the process ended at once`);
       }),
@@ -201,15 +200,15 @@ export class FaultHands implements Hands {
     this.#children.delete(key);
     await Promise.all(
       children.map(async (child) => {
-        if (child.exitCode !== null || child.signalCode !== null) return;
-        const closed = once(child, "close");
-        const pid = this.#options.world.wrapped ? childOf(child.pid!) : child.pid;
-        if (pid !== undefined) process.kill(pid, "SIGKILL");
+        const closed = isAlive(child) && once(child, "close");
+        child.stdin!.destroy(); // it ends with that
         await closed;
       }),
     );
   }
 }
+
+const isAlive = ({ exitCode, signalCode }: ChildProcess) => exitCode === null && signalCode === null;
 
 const graceMs = 5000;
 /** A hardware address that no interface of a lab has: frames to it reach everybody, and nobody takes them. */
@@ -227,7 +226,7 @@ function commandsOf(deed: Extract<Deed, { type: "Unreach" | "Blackhole" | "Lose"
   return [`nft add table ${table} ; ${chain} ; add rule ${table} out ${lost}`, `nft delete table ${table}`];
 }
 
-/** Both say one byte when they are at it, and end when whoever holds the other end of stdin is gone. */
+/** Both say a byte when they are at it, and end with stdin. */
 const untilStdinEnds = "process.stdin.resume().on('close',()=>process.exit());process.stdout.write('.');";
 const burn = `${untilStdinEnds}(function turn(){for(const end=Date.now()+50;Date.now()<end;);setImmediate(turn)})()`;
 const fill = (megabytes: number) =>

@@ -73,9 +73,8 @@ export class Supervisor {
       pullPlug: (node, names) => this.#pullPlug(node, names),
     });
     this.faults = new FaultDesk(this.#hands, clock, () => systemRand.below(2 ** 32));
-    const places = new Map(this.#manager.places());
     events.follow(({ type, subject }) => {
-      if (type === "Spawned") void this.faults.reborn(subject, places.get(subject)!);
+      if (type === "Spawned") void this.faults.reborn(subject);
     });
     this.#raft = new RaftEvents(lab, paths, events, clock, this.#stopped.signal);
     const observer: NodesObserver = {

@@ -16,7 +16,7 @@ function lab() {
       relayed: false,
       processes: members,
       members,
-      nodes: [],
+      nodes: ["node-1"],
       leader: "etcd-1",
       noNftables: undefined,
       freeMegabytes: 1,
@@ -47,7 +47,7 @@ function lab() {
     clock,
     () => 7,
   );
-  return { desk, done, told, down, clock, failWhen: (when: typeof fails) => (fails = when) };
+  return { node: "node-1", desk, done, told, down, clock, failWhen: (when: typeof fails) => (fails = when) };
 }
 
 const cut = (peer: string) => ({ fault: "partition", target: "etcd-1", peer });
@@ -108,7 +108,18 @@ test("a member that is started again suffers what the one before did", async () 
   const { desk, done } = lab();
   await desk.fault({ fault: "slow-disk", target: "etcd-1", ms: 5 });
   done.clear();
-  await desk.reborn("etcd-1", "etcd-1");
-  await desk.reborn("etcd-2", "etcd-2");
+  await desk.reborn("etcd-2");
+  expect(done.size).toBe(0);
+  await desk.reborn("etcd-1");
+  expect(done.size).toBe(1);
+});
+
+test("a node that is there again gets what is done to the place once, with its first process", async () => {
+  const { desk, done, node } = lab();
+  await desk.fault({ fault: "cpu-pressure", target: node, processes: 1 });
+  done.clear();
+  await desk.reborn(`${node}/agent`);
+  expect(done.size).toBe(0);
+  await desk.reborn(`${node}/runtime`);
   expect(done.size).toBe(1);
 });

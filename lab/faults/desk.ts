@@ -87,12 +87,12 @@ export class FaultDesk {
   }
 
   /** A process or its node is there again: what was done to the one before is done to this one. */
-  async reborn(process: string, place: string): Promise<void> {
+  async reborn(process: string): Promise<void> {
     for (const { plan, on, over } of this.#active.values()) {
       if (!on) continue;
       for (const deed of plan.deeds) {
-        const meant = deed.type === "Hook" ? deed.process === process : "place" in deed && deed.place === place;
-        if (!meant) continue;
+        const isPlace = "place" in deed && [deed.place, `${deed.place}/runtime`].includes(process); // once a place
+        if (!isPlace && !(deed.type === "Hook" && deed.process === process)) continue;
         for (let tries = 0; tries < 200 && !over.signal.aborted; tries++) {
           const done = await this.#hands.act(deed).then(
             (said) => said === undefined,
@@ -101,6 +101,7 @@ export class FaultDesk {
           if (done) break;
           await sleep(this.#clock, 25, over.signal);
         }
+        if (over.signal.aborted) await this.#undoAll([deed]);
       }
     }
   }
