@@ -1,6 +1,6 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type tls from "node:tls";
-import { type Cancel, type Clock, systemClock } from "../base/clock.ts";
+import { type Cancel, type Clock, sleep, systemClock } from "../base/clock.ts";
 import type { Faults } from "../base/faults.ts";
 import { type Method, Writer } from "../proto/wire.ts";
 import { FaultyLink } from "./faulty-link.ts";
@@ -144,12 +144,9 @@ export class GrpcFront {
           connection.goaway();
         }),
     );
-    let cancel: Cancel = () => {};
-    const late = new Promise<void>((resolve) => {
-      cancel = systemClock.after(graceMs, resolve);
-    });
-    await Promise.race([Promise.all(ended), late]);
-    cancel();
+    const late = new AbortController();
+    await Promise.race([Promise.all(ended), sleep(systemClock, graceMs, late.signal)]);
+    late.abort();
     for (const socket of [...this.#silent, ...this.#connections.keys()]) socket.destroy();
   }
 

@@ -26,33 +26,31 @@ const another = ({ cluster, rand }: Nemesis, than: SoakMember): SoakMember =>
 /** Long enough for an election or two at 500 ms, short enough for many rounds. */
 const lasting = ({ clock, rand }: Nemesis, least = 800, most = 2200) => sleep(clock, least + rand.below(most - least));
 
-const kill = (who: (nemesis: Nemesis) => Promise<SoakMember[]>, signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Deed => {
-  return async (nemesis) => {
+const kill =
+  (who: (nemesis: Nemesis) => Promise<SoakMember[]>, signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Deed =>
+  async (nemesis) => {
     await Promise.all((await who(nemesis)).map((member) => member.end(signal)));
     await lasting(nemesis, 300, 1500);
   };
-};
 
-const pause = (who: (nemesis: Nemesis) => SoakMember | Promise<SoakMember>): Deed => {
-  return async (nemesis) => {
+const pause =
+  (who: (nemesis: Nemesis) => SoakMember | Promise<SoakMember>): Deed =>
+  async (nemesis) => {
     (await who(nemesis)).signal("SIGSTOP");
     await lasting(nemesis, 600, 2500);
   };
-};
 
-const suffer = (
-  who: (nemesis: Nemesis) => SoakMember | Promise<SoakMember>,
-  fault: (nemesis: Nemesis) => Fault,
-): Deed => {
-  return async (nemesis) => {
+const suffer =
+  (who: (nemesis: Nemesis) => SoakMember | Promise<SoakMember>, fault: (nemesis: Nemesis) => Fault): Deed =>
+  async (nemesis) => {
     await (await who(nemesis)).fault("soak", fault(nemesis));
     await lasting(nemesis);
   };
-};
 
 /** It dies with its disk: removed, and added again as a new one that has nothing. */
-const replace = (asLearner: boolean): Deed => {
-  return async (nemesis) => {
+const replace =
+  (asLearner: boolean): Deed =>
+  async (nemesis) => {
     const leading = await leader(nemesis);
     const { client } = leading;
     const dead = another(nemesis, leading);
@@ -69,7 +67,6 @@ const replace = (asLearner: boolean): Deed => {
     if (!asLearner) return;
     await insist(nemesis, () => client.unary(ClusterService.MemberPromote, { ID: added.member!.ID }, change));
   };
-};
 
 const change = { timeoutMs: 5000 };
 
