@@ -251,6 +251,7 @@ class Runner {
 
   async #judgeStore(base: Awaited<ReturnType<typeof readBase>>, watchers: StoreWatcher[]): Promise<void> {
     const { lab } = this.#options;
+    this.#lines = [base, ...this.#recorder.lines]; // of a store that does not come back, too
     const unwell = await lab.healthy(healthyWithinMs);
     if (unwell)
       return this.#condemn("health", `no verdict: not healthy ${healthyWithinMs / 1000} s after the end: ${unwell}`);
@@ -269,7 +270,6 @@ class Runner {
       await log.read(lab.members, (at) => watchers[0]?.heard.get(at));
       this.#lines = [base, ...lines, ...log.commits, ...hashes];
     } catch (error) {
-      this.#lines = [base, ...this.#recorder.lines];
       return this.#condemn("log", `no verdict: ${(error as Error).message}`);
     }
     const operations = this.#lines.filter((line) => line.type === "operation");
