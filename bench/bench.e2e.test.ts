@@ -53,7 +53,7 @@ test("bench failover finds no acknowledged write lost, whatever happens to the l
 });
 
 test("bench memory loads members, has one catch up, and restarts all", async () => {
-  const results = await bench("memory", "--quick", "--sizes=256", "--restarts=1", "--only=ours");
+  const results = await bench("memory", "--quick", "--megabytes=2", "--sizes=256", "--restarts=1", "--only=ours");
   const ids = idsOf(results, "ours");
   for (const stage of ["load", "a follower takes over the state", "restart after SIGKILL"])
     assert.ok(ids.has(`256/${stage}`), stage);

@@ -51,7 +51,7 @@ runBench({
   })),
   async measure(run) {
     const { flags, signal, recorder } = run;
-    const megabytes = flags.quick ? 50 : flags.megabytes;
+    const megabytes = flags.quick ? Math.min(50, flags.megabytes) : flags.megabytes;
     run.stores = storesFor(flags.only, defaultTimers);
     run.full &&= megabytes >= 1000;
     run.conditions.push(
