@@ -28,7 +28,6 @@ export function dropFolder(dir: string): void {
 
 export interface Usage {
   pssMb: number;
-  rssMb: number;
   cpuSeconds: number;
 }
 
@@ -84,11 +83,10 @@ export class Child {
 const ticksPerSecond = 100;
 
 export function usageOf(pid: number): Usage {
-  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  const mb = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(rollup)?.[1]) / 1024;
+  const pss = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1];
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "");
   const [user, system] = stat.split(" ").slice(11).map(Number);
-  return { pssMb: mb("Pss"), rssMb: mb("Rss"), cpuSeconds: (user! + system!) / ticksPerSecond };
+  return { pssMb: Number(pss) / 1024, cpuSeconds: (user! + system!) / ticksPerSecond };
 }
 
 /** Looks until `test` holds; the ms that took. Throws when that is longer than `limitMs`. */

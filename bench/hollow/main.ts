@@ -10,10 +10,12 @@ import { systemRand } from "../../base/rand.ts";
 import { createGrpcClient } from "../../client/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
 import { readMachine } from "../../node-agent/machine.ts";
+import { each } from "../preload.ts";
 import { HollowNode } from "./node.ts";
 
-/** As with real agents, no connection carries more than a few hundred calls. */
 const nodesPerConnection = 50;
+/** At a time: a thousand at once would wait for each other until their connections count as dead. */
+const registering = 20;
 const log = createLogger("hollow");
 
 runProcess(log, async (signal) => {
@@ -30,19 +32,19 @@ runProcess(log, async (signal) => {
     process.argv.slice(2),
   );
   const tls = readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] });
-  const machine = readMachine(".");
-  const connections = Array.from({ length: Math.ceil(flags.nodes / nodesPerConnection) }, () =>
-    createGrpcClient({ servers: flags.apiserver, tls }),
-  );
-  const nodes = Array.from({ length: flags.nodes }, (_, n) => {
+  const connect = () => createGrpcClient({ servers: flags.apiserver, tls });
+  const connections = Array.from({ length: Math.ceil(flags.nodes / nodesPerConnection) }, connect);
+  const times = { leaseDurationMs: flags["node-lease-duration"], heartbeatMs: flags["node-status-update-frequency"] };
+  const common = { clock: systemClock, rand: systemRand, log, machine: readMachine("."), ...times };
+  const running: Promise<void>[] = [];
+  const start = (n: number) => {
     const client = connections[Math.floor(n / nodesPerConnection)]!;
-    return new HollowNode({
-      ...{ client, clock: systemClock, rand: systemRand, log, machine },
-      ...{ nodeName: `hollow-${n}`, nodeIP: `10.250.${n >> 8}.${n & 255}` },
-      leaseDurationMs: flags["node-lease-duration"],
-      heartbeatMs: flags["node-status-update-frequency"],
-    });
-  });
-  await Promise.all(nodes.map((node) => node.run(signal)));
+    const who = { nodeName: `hollow-${n}`, nodeIP: `10.250.${n >> 8}.${n & 255}` };
+    const node = new HollowNode({ ...common, ...who, client });
+    running.push(node.run(signal));
+    return Promise.race([node.registrar.registered, running.at(-1)]);
+  };
+  await each({ to: flags.nodes, width: registering, signal }, start).catch(() => {}); // told to end
+  await Promise.all(running);
   for (const client of connections) client.close();
 });

@@ -30,7 +30,7 @@ interface HollowPod {
  */
 export class HollowNode {
   readonly #options: HollowOptions;
-  readonly #registrar: NodeRegistrar;
+  readonly registrar: NodeRegistrar;
   readonly #nodes: Informer<Node>;
   readonly #podInformer: Informer<Pod>;
   readonly #pods = new Map<string, HollowPod>();
@@ -47,7 +47,7 @@ export class HollowNode {
       reason: "",
       message: "",
     }));
-    this.#registrar = new NodeRegistrar({
+    this.registrar = new NodeRegistrar({
       ...options,
       facts: { name, ip, mode: "hollow", port: 10250, machine },
       runtimeGraceMs: 0,
@@ -61,7 +61,7 @@ export class HollowNode {
         },
       },
     });
-    const observe = (node: Node) => this.#registrar.observe(node);
+    const observe = (node: Node) => this.registrar.observe(node);
     this.#nodes.on({ onAdd: observe, onUpdate: (_, node) => observe(node) });
     const onDelete = ({ metadata: { uid } }: Pod) => {
       this.#pods.get(uid!)?.status.stop();
@@ -73,11 +73,11 @@ export class HollowNode {
   /** Returns when `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, rand, leaseDurationMs: durationMs } = this.#options;
-    const { registered } = this.#registrar;
+    const { registered } = this.registrar;
     // Nodes that register together must not renew together for ever.
     const lease = () => void keepLease({ ...this.#options, registered, durationMs }, signal);
     signal.addEventListener("abort", clock.after((rand.next() * durationMs) / 4, lease));
-    await Promise.all([this.#registrar.run(signal), this.#nodes.run(signal), this.#podInformer.run(signal)]);
+    await Promise.all([this.registrar.run(signal), this.#nodes.run(signal), this.#podInformer.run(signal)]);
   }
 
   #set(pod: Pod): void {

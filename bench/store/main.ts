@@ -87,10 +87,9 @@ async function measure(
           if (samples) recorder.addAll(store.name, `${round} ${store.name} ${one.id}`, samples);
         });
       const at = "at the end of a run";
-      for (const { pssMb, rssMb, cpuSeconds } of cluster.usage())
+      for (const { pssMb, cpuSeconds } of cluster.usage())
         for (const [metric, title, unit, value] of [
           ["pss", `PSS ${at}`, "MB", pssMb] as const,
-          ["rss", `RSS ${at}`, "MB", rssMb] as const,
           ["cpu", `CPU time ${at}`, "s", cpuSeconds] as const,
         ])
           recorder.add(store.name, { id: `member/${metric}`, title, metric: "value", unit, better: "lower", value });
