@@ -1,6 +1,6 @@
 import { systemClock } from "../base/clock.ts";
 import type { LabEvent } from "../deploy/supervisor/events.ts";
-import { faultsOf, type Happened, lanesOf, type State } from "../lab/report/picture.ts";
+import { faultsOf, type Happened, hits, lanesOf, type State } from "../lab/report/picture.ts";
 import type { SupervisorClient } from "./supervisor-client.ts";
 import { formatTimeline, timelineOf } from "./timeline.ts";
 
@@ -44,8 +44,8 @@ export function frame(events: readonly LabEvent[], width: number, options: Frame
         cells.splice(at(start) + 1, digits.length, ...digits);
     }
     for (const { atMs, won } of elections) cells[at(atMs)] = won ? ["◆", 34] : ["◇", 33];
-    for (const { targets, fromMs: start, toMs } of faults)
-      for (let i = at(start); targets.includes(name) && i <= at(toMs); i++)
+    for (const fault of faults)
+      for (let i = at(fault.fromMs); hits(fault, name) && i <= at(fault.toMs); i++)
         if (cells[i]![0] === " ") cells[i] = ["╳", red];
     return name.padEnd(names) + cells.map(([char, code]) => (char === " " ? char : paint(char, code))).join("");
   });

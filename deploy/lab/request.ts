@@ -1,6 +1,5 @@
 import { isIP } from "node:net";
 import { type Cidr, formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
-import { parseDuration } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
 import { maxNodes, switchCidr } from "./addresses.ts";
 import { splitEndpoint } from "./kubeconfig.ts";
@@ -49,8 +48,8 @@ export function checkedRequest(asked: {
   if (wrongRange !== undefined) refuse(wrongRange);
   if (serviceDnsDomain !== undefined && (!isName(serviceDnsDomain) || isIP(serviceDnsDomain) !== 0))
     refuse(`--service-dns-domain must be a DNS name such as cluster.local, not "${serviceDnsDomain}"`);
-  if (keepRevisions !== undefined && !isDuration(keepRevisions))
-    refuse(`--keep-revisions must be a duration such as 1h or 10m, at least 1s, not "${keepRevisions}"`);
+  if (keepRevisions !== undefined && !/^(\d+[hms])+$/.test(keepRevisions))
+    refuse(`--keep-revisions must be a duration such as 1h or 10m30s, not "${keepRevisions}"`);
   if (asked.relay && mode === "netns")
     refuse("--relay needs --mode host: in mode netns the lab has networks of its own, which are cut instead");
   return {
@@ -67,14 +66,6 @@ export function checkedRequest(asked: {
     keepRevisions,
     relay: asked.relay,
   };
-}
-
-function isDuration(text: string): boolean {
-  try {
-    return parseDuration("", text) >= 1000;
-  } catch {
-    return false;
-  }
 }
 
 const isName = (text: string): boolean =>

@@ -2,7 +2,7 @@ import { percentile } from "../../bench/stats.ts";
 import { escapeXml, logAxis, text } from "../../bench/svg.ts";
 import type { Failover } from "../experiments/run.ts";
 import { type Group, latency, timeText } from "./measures.ts";
-import type { FaultSpan, Lane, Span } from "./picture.ts";
+import { type FaultSpan, hits, type Lane, type Span } from "./picture.ts";
 
 /**
  * The pictures of a report as SVG. All that have time as their horizontal axis share it (`Frame`), so that what stands
@@ -81,8 +81,8 @@ function drawLane({ name, spans, elections }: Lane, faults: readonly FaultSpan[]
     const [shift, look] = span.state === "leader" ? [13, "on"] : [7, "term"];
     out.push(text(from + shift, y + 19, labelOf(span, to - from), look));
   }
-  for (const { fromMs, toMs, targets, name: fault } of faults)
-    if (targets.includes(name)) out.push(bar("hit", x(fromMs), x(toMs), y + 2, 26, fault));
+  for (const fault of faults)
+    if (hits(fault, name)) out.push(bar("hit", x(fault.fromMs), x(fault.toMs), y + 2, 26, fault.name));
   for (const { atMs, term, won } of elections.filter(({ atMs }) => atMs >= frame.fromMs && atMs <= frame.toMs)) {
     const title = escapeXml(`${name} ${won ? "is elected" : "asks for votes"} in term ${term}, ${timeText(atMs)}`);
     const path = `M${x(atMs)} ${y + 8}l7 7l-7 7l-7 -7z`;
@@ -117,11 +117,10 @@ function drawAcks({ acks, acksName, gaps }: Scene, frame: Frame, x: X, y: number
     const label = timeText(toMs - fromMs);
     out.push(bar("gap", from, to, y + 2, 26, `nothing acknowledged for ${label}`));
     if (to - from > 62) out.push(text((from + to) / 2, y + 19, label, "gap-text middle"));
-    else
-      out.push(
-        bar("paper", to + 2, to + 10 + label.length * 8, y + 6, 18, ""),
-        text(to + 6, y + 19, label, "gap-text"),
-      );
+    else {
+      const at = Math.min(to + 6, width - right - label.length * 8);
+      out.push(bar("paper", at - 4, at + 4 + label.length * 8, y + 6, 18, ""), text(at, y + 19, label, "gap-text"));
+    }
   }
   return out;
 }
@@ -144,7 +143,7 @@ export function latencyChart({ groups, faults, frame }: Scene, range: Range): st
   const up = logAxis([range.least, range.most]);
   const y = (ms: number) => bottom - up.at(Math.min(range.most, Math.max(range.least, ms))) * (bottom - top - 22);
   const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
-  for (const tick of up.ticks) out.push(level(y(tick), timeTick(tick)));
+  for (const tick of up.ticks) if (tick >= range.least && tick <= range.most) out.push(level(y(tick), timeTick(tick)));
   const columns = Array.from({ length: 90 }, (): number[] => []);
   const lost = new Set<number>();
   for (const [i, { sent }] of groups.entries()) {
@@ -178,19 +177,14 @@ export function latencyChart({ groups, faults, frame }: Scene, range: Range): st
   return figure("Latency of every request, from when it was due", describe(groups, frame), bottom + 26, out, frame);
 }
 
-export interface Range {
-  least: number;
-  most: number;
-}
+export type Range = Record<"least" | "most", number>;
 
 export function latencyRange(groups: readonly Group[]): Range {
   const range = { least: 1, most: 10 };
-  for (const { sent } of groups)
-    for (const one of sent)
-      if (one.outcome === "ok") {
-        range.least = Math.min(range.least, Math.max(0.05, latency(one)));
-        range.most = Math.max(range.most, latency(one));
-      }
+  for (const ms of groups.flatMap(({ sent }) => sent.filter(({ outcome }) => outcome === "ok").map(latency))) {
+    range.least = Math.min(range.least, Math.max(0.05, ms));
+    range.most = Math.max(range.most, ms);
+  }
   return range;
 }
 

@@ -66,17 +66,21 @@ export function lanesOf(
     lane.elections = lane.elections.filter(({ atMs }) => atMs >= fromMs);
     for (const span of lane.spans) span.fromMs = Math.max(span.fromMs, fromMs);
   }
-  const hit = (name: string) => faults.some(({ targets }) => targets.includes(name));
   const moved = ({ spans }: Lane) =>
     spans.some(({ state }) => state !== "up" && state !== "ready" && state !== "starting");
-  return [...lanes.values()].filter((lane) => members.includes(lane.name) || hit(lane.name) || moved(lane));
+  return [...lanes.values()].filter(
+    (lane) => members.includes(lane.name) || faults.some((fault) => hits(fault, lane.name)) || moved(lane),
+  );
 }
 
 function changeOf(
-  { type, details }: Happened,
+  { type, message, details }: Happened,
   last: Span | undefined,
   member: boolean,
 ): Pick<Span, "state" | "term"> | undefined {
+  // The supervisor looks at nodes now and then; a run has what a watch of the API told, too.
+  if (message === "node Ready" || message === "node NotReady")
+    return { state: message === "node Ready" ? "ready" : "not ready" };
   switch (type) {
     case "Spawned":
       return { state: member ? "starting" : "up" };
@@ -99,7 +103,11 @@ function changeOf(
   }
 }
 
-/** A fault lasts until it is healed; one that has nothing to undo is a moment. */
+/** Of a node, all that runs on it is hit. */
+export const hits = ({ targets }: FaultSpan, lane: string): boolean =>
+  targets.some((target) => lane === target || lane.startsWith(`${target}/`));
+
+/** A fault lasts until it is healed, or what it ended runs again; one that has nothing to undo is a moment. */
 export function faultsOf(events: readonly Happened[], toMs: number): FaultSpan[] {
   const open = new Map<unknown, FaultSpan>();
   const all: FaultSpan[] = [];
@@ -110,9 +118,12 @@ export function faultsOf(events: readonly Happened[], toMs: number): FaultSpan[]
       const fault = { name: `${details["kind"] ?? "fault"} ${targets.join(", ")}`, targets, fromMs: atMs };
       all.push({ ...fault, toMs: moment ? atMs : toMs });
       open.set(details["id"], all.at(-1)!);
+    } else if (type === "Spawned") {
+      for (const fault of all)
+        if (/^(kill|stop) /.test(fault.name) && hits(fault, subject)) fault.toMs = Math.min(fault.toMs, atMs);
     } else if (type === "Healed") {
       const fault = open.get(details["id"]);
-      if (fault && fault.toMs > fault.fromMs) fault.toMs = atMs;
+      if (fault) fault.toMs = Math.min(fault.toMs, atMs);
       open.delete(details["id"]);
     }
   }

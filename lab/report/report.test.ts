@@ -90,6 +90,18 @@ test("a fault lasts until it is healed, or to the end; what cannot be undone is 
   ]);
 });
 
+test("a kill ends when what it ended runs again; of a node, all that is on it is hit", () => {
+  const [kill] = faultsOf(
+    [
+      event(1, "Fault", "node-1", { id: "f1", kind: "kill", targets: ["node-1"], undo: "starts it" }),
+      event(8, "Spawned", "node-2/agent"),
+      event(9, "Spawned", "node-1/agent"),
+    ],
+    50,
+  );
+  expect(kill).toMatchObject({ fromMs: 1, toMs: 9 });
+});
+
 test("a phase has what was due in it, whenever it was answered", () => {
   const sent = [
     { write: true, due: 1, returned: 3, outcome: "ok" as const },

@@ -72,14 +72,16 @@ const keys = `<ul class="keys">${[
 function head({ file }: Run, groups: readonly Group[]): string {
   const sent = groups.flatMap((group) => group.sent);
   const all = summarize(sent, { fromMs: -Infinity, toMs: Infinity });
-  const longest = Math.max(...file.failovers.map(({ gapMs }) => gapMs));
+  const lengths = file.failovers.map(({ gapMs, steps }) => {
+    return Math.max(gapMs, (steps.at(-1)?.atMs ?? 0) - (steps[0]?.atMs ?? 0));
+  });
   const unmet = file.expectations.filter(({ met }) => !met).length;
   const bad = file.violations.length;
   const words = { passed: "passed", failed: "failed", unknown: "no verdict" }[file.verdict];
   return `<header><p class="kicker">kubelab experiment · ${escapeXml(file.startedAt.slice(0, 19).replace("T", " "))} UTC · seed ${file.seed}${file.repetition > 1 ? ` · repetition ${file.repetition}` : ""}</p>
 <h1>${escapeXml(file.experiment)} ${badge(file.verdict, words).html}</h1><p class="lead">${escapeXml(file.description)}</p>
 ${tiles([
-  [file.failovers.length > 0 ? timeText(longest) : "-", "longest time without an answer"],
+  [lengths.length > 0 ? timeText(Math.max(...lengths)) : "-", "longest failover"],
   [all.requests.toLocaleString("en-US"), "requests"],
   [all.unanswered.toLocaleString("en-US"), "not answered"],
   [timeText(all.p50), "median latency"],
