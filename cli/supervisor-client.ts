@@ -28,12 +28,10 @@ export class SupervisorClient {
     return this.#call("POST", "/v1/fault", request);
   }
 
-  /** Those that can still be undone. */
   faults(): Promise<FaultReport[]> {
     return this.#call("GET", "/v1/faults");
   }
 
-  /** Without an id all, the last first. */
   heal(id?: string): Promise<HealReport[]> {
     return this.#call("POST", "/v1/heal", { id });
   }

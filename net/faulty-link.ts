@@ -8,7 +8,6 @@ export class FaultyLane {
   readonly #rand: Rand;
   readonly #queue: { earliest: number; due: number; bytes: number; act: () => void }[] = [];
   #lastDue = 0;
-  /** Kept back. */
   bytes = 0;
   #held = false;
   #cancel: Cancel = () => {};

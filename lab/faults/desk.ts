@@ -61,9 +61,8 @@ export class FaultDesk {
   /** Those that can still be undone, and whose processes were not started or woken meanwhile. */
   async list(): Promise<FaultReport[]> {
     const { running } = await this.#hands.facts("");
-    const past = ({ plan }: Active) =>
-      plan.mechanism === "signal" && plan.deeds.every((deed) => processesOf(deed).every(running));
-    for (const [id, active] of this.#active) if (past(active)) this.#active.delete(id);
+    for (const [id, { plan }] of this.#active)
+      if (plan.mechanism === "signal" && plan.deeds.flatMap(processesOf).every(running)) this.#active.delete(id);
     return [...this.#active.values()].map(({ report }) => report);
   }
 

@@ -35,9 +35,7 @@ export class Relay {
     this.#target = target;
     this.#diallers = diallers;
     // Paused: who it is decides what passes, from the first byte on.
-    this.#server = net.createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true }, (socket) =>
-      this.#accept(socket),
-    );
+    this.#server = net.createServer({ ...options, pauseOnConnect: true }, (socket) => this.#accept(socket));
   }
 
   close(): void {
@@ -47,7 +45,7 @@ export class Relay {
 
   #accept(inbound: net.Socket): void {
     const names = [...this.#diallers()].filter(([, pid]) => ownsSocket(pid, inbound)).map(([name]) => name);
-    const outbound = net.connect({ ...this.#target, noDelay: true, allowHalfOpen: true });
+    const outbound = net.connect({ ...this.#target, ...options });
     const link = new FaultyLink(this.faults, names, systemClock);
     for (const [way, from, to] of [
       ["in", inbound, outbound],
@@ -73,6 +71,7 @@ export class Relay {
   }
 }
 
+const options = { noDelay: true, allowHalfOpen: true };
 const mostWaiting = 1024 * 1024;
 
 /**

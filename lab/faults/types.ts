@@ -2,7 +2,6 @@
  * What can be done to a running lab, as a closed union: the body of the supervisor's `POST /v1/fault`, the arguments of
  * `kubelab fault`, and a step of an experiment's schedule. README.md tells what each one does and needs.
  *
- *     {"fault":"kill","target":"leader"}
  *     {"fault":"partition","target":"leader","peer":"others","direction":"in"}
  *     {"fault":"delay","target":"etcd-1","peer":"*","ms":80,"jitterMs":20}
  */
@@ -47,8 +46,9 @@ export interface FaultReport {
   id: string;
   kind: FaultKind;
   request: FaultRequest;
-  /** Names of processes or nodes that were meant, and of those on the other side of a network fault. */
+  /** Processes or nodes that were meant. */
   targets: string[];
+  /** Those on the other side of a network fault. */
   peers: string[];
   mechanism: Mechanism;
   /** One line: what was done. */
