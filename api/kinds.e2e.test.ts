@@ -84,5 +84,8 @@ describe.skipIf(kubectls.length === 0).each(kubectls)("%s", (binary) => {
     if (binary === kubectls[0])
       expect(await run("explain", resource.split(".")[0]!, `--api-version=${apiVersion}`)).toContain(`KIND:`);
     expect(await run("delete", resource, name, "--wait=false")).toContain("deleted");
+    // Their controllers, which let them go, are not here.
+    if (kind.startsWith("PersistentVolume"))
+      await run("patch", resource, name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}');
   });
 });
