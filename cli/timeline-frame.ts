@@ -76,7 +76,7 @@ export async function timeline(supervisor: SupervisorClient, follow: boolean): P
   const draw = (all: LabEvent[], spanMs: number) => {
     const last = all.at(-1);
     const nowMs = last ? systemClock.now() - Date.parse(last.time) + last.atMs : 0;
-    return frame(all, stdout.columns, { nowMs, spanMs });
+    return frame(all, stdout.columns || 80, { nowMs, spanMs });
   };
   if (!follow) {
     const all = await supervisor.eventsSoFar();
