@@ -42,6 +42,14 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
   .option("--service-dns-domain <domain>", "the cluster's domain (default: cluster.local)")
   .option("--keep-revisions <duration>", "how long the store keeps what was, for `history` (default: 1h)")
   .option("--relay", "relays before the members' ports, where faults act instead of in the members (mode host)")
+  .option(
+    "--store <store>",
+    "etcd://HOST:PORT,... (etcds:// for TLS): a store that runs elsewhere; kubelab: our members again",
+  )
+  .option("--store-binary <path>", "a program with etcd's flags and files runs as the members")
+  .option("--store-cafile <file>", "of etcds://: its authority")
+  .option("--store-certfile <file>", "of etcds://: our certificate")
+  .option("--store-keyfile <file>", "of etcds://: its key")
   .option("--detach", "return when the lab is up, and leave it running")
   .option("--demo", "apply deploy/demo and wait until it serves")
   .option("--no-restart", "leave processes that die by themselves down")
@@ -125,6 +133,16 @@ command("start <process>", "start a process, or all of a node").action(async (pr
   const names = await (await supervisorOf(options)).start(process);
   console.log(names.length > 0 ? `started ${names.join(", ")}` : `${process} is already running`);
 });
+
+command(
+  "credentials <component>",
+  "write kubeconfig and certificate for an upstream component, and print its command line",
+)
+  .option("--node <node>", "whose kubelet or kube-proxy it is", "node-x")
+  .action(async (component: string, options: LabOptions & { node: string }) => {
+    const ref = await findLab(options);
+    console.log(await (await import("./credentials.ts")).writeCredentials(ref, component, options.node));
+  });
 
 command("kubeconfig", "print the path of the kubeconfig").action(async (options: LabOptions) => {
   console.log((await findLab(options)).paths.kubeconfig);

@@ -24,6 +24,11 @@ export interface UpOptions extends LabOptions {
   serviceDnsDomain?: string;
   keepRevisions?: string;
   relay?: boolean;
+  store?: string;
+  storeBinary?: string;
+  storeCafile?: string;
+  storeCertfile?: string;
+  storeKeyfile?: string;
   nodes?: number;
   preset?: string;
   mode?: string;
@@ -113,6 +118,11 @@ async function startSupervisor(
     ...flag("service-dns-domain", options.serviceDnsDomain),
     ...flag("keep-revisions", options.keepRevisions),
     ...flag("relay", options.relay),
+    ...flag("store", options.store),
+    ...flag("store-binary", options.storeBinary),
+    ...flag("store-cafile", options.storeCafile),
+    ...flag("store-certfile", options.storeCertfile),
+    ...flag("store-keyfile", options.storeKeyfile),
     `--restart=${options.restart}`,
     `--remove=${options.rm ?? false}`,
     `--foreground=${!options.detach}`,

@@ -13,6 +13,7 @@ const entries = {
   "node-agent": "node-agent/main.ts",
   runtime: "node-agent/runtime/main.ts",
   proxy: "proxy/main.ts",
+  relay: "deploy/relay/main.ts",
   "images/echo": "deploy/images/echo/main.ts",
 };
 for (const name of readdirSync("bench"))

@@ -7,26 +7,26 @@ import type { LabPaths } from "./paths.ts";
 
 /** The administrator's way in, as one file with the certificates in it: it works wherever it is copied to. */
 export function writeKubeconfig(lab: LabFile, paths: LabPaths): void {
+  const read = (file: string) => readFileSync(join(paths.certs, file), "utf8");
+  const admin = { ca: read("ca.crt"), user: "admin", cert: read("admin.crt"), key: read("admin.key") };
+  writeFileSync(paths.kubeconfig, kubeconfigText(lab, admin), { mode: 0o600 });
+}
+
+/** PEM in, the file's text out. */
+export function kubeconfigText(lab: LabFile, of: { ca: string; user: string; cert: string; key: string }): string {
   const { outside } = addressesOf(lab);
-  const data = (file: string) => readFileSync(join(paths.certs, file)).toString("base64");
+  const data = (pem: string) => Buffer.from(pem).toString("base64");
   const name = `kubelab-${lab.name}`;
+  const server = `https://${lab.controlPlaneEndpoint ?? `${outside.apiserver(1)}:${ports.secure}`}`;
   const config = {
     apiVersion: "v1",
     kind: "Config",
-    clusters: [
-      {
-        name,
-        cluster: {
-          server: `https://${lab.controlPlaneEndpoint ?? `${outside.apiserver(1)}:${ports.secure}`}`,
-          "certificate-authority-data": data("ca.crt"),
-        },
-      },
-    ],
-    users: [{ name, user: { "client-certificate-data": data("admin.crt"), "client-key-data": data("admin.key") } }],
-    contexts: [{ name, context: { cluster: name, user: name } }],
+    clusters: [{ name, cluster: { server, "certificate-authority-data": data(of.ca) } }],
+    users: [{ name: of.user, user: { "client-certificate-data": data(of.cert), "client-key-data": data(of.key) } }],
+    contexts: [{ name, context: { cluster: name, user: of.user } }],
     "current-context": name,
   };
-  writeFileSync(paths.kubeconfig, stringify(config, { lineWidth: 0 }), { mode: 0o600 });
+  return stringify(config, { lineWidth: 0 });
 }
 
 /** `host:port`, `[::1]:port`. */

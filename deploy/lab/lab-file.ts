@@ -27,7 +27,15 @@ export interface LabFile {
   keepRevisions?: string | undefined;
   /** Relays before the members' ports (lab/faults/relay.ts). */
   relay?: boolean | undefined;
+  store?: Store | undefined;
 }
+
+/** Who keeps the state, where it is not our own members: another program as the members, or a store that runs elsewhere. */
+export type Store =
+  /** Takes etcd's flags and files, so that it and our members go on with each other's folders. Absolute path. */
+  | { binary: string }
+  /** `host:port` of each; with files (absolute paths) over TLS. */
+  | { endpoints: string[]; caFile?: string | undefined; certFile?: string | undefined; keyFile?: string | undefined };
 
 export const formatVersion = 1;
 
@@ -45,6 +53,8 @@ export interface LabRequest {
   serviceDnsDomain?: string | undefined;
   keepRevisions?: string | undefined;
   relay?: boolean | undefined;
+  /** `kubelab`: our own members, after another store. */
+  store?: Store | "kubelab" | undefined;
 }
 
 /** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
@@ -99,7 +109,26 @@ export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
     }
   }
   const { nodes = lab.nodes, keepRevisions } = asked;
-  return { ...lab, nodes, ...(keepRevisions && { keepRevisions }) };
+  const store = reconcileStore(lab, asked.store);
+  return { ...lab, nodes, store, ...(keepRevisions && { keepRevisions }) };
+}
+
+/** Members may become another program's: the folders are the same. A store elsewhere has its own state. */
+function reconcileStore({ name, store }: LabFile, asked: LabRequest["store"]): Store | undefined {
+  if (asked === undefined) return store;
+  const next = asked === "kubelab" ? undefined : asked;
+  const elsewhere = [store, next].map((one) => (one && "endpoints" in one ? one.endpoints.join() : undefined));
+  if (elsewhere[0] !== elsewhere[1])
+    throw new StartError(
+      `lab ${name} was made with ${elsewhere[0] === undefined ? "members of its own" : `the store at ${elsewhere[0]}`}, ` +
+        "whose state no other store has: use another --name",
+    );
+  return next;
+}
+
+/** Of a store that is not in the lab. */
+export function endpointsOf({ store }: Pick<LabFile, "store">): string[] | undefined {
+  return store && "endpoints" in store ? store.endpoints : undefined;
 }
 
 /** Whole or not at all. */

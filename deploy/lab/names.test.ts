@@ -23,7 +23,7 @@ test("the API has the names that were asked for, and the kubeconfig leads to the
       controlPlaneEndpoint: "api.example.org:8443",
       serviceDnsDomain: "lab.example.com",
     });
-    const named = { ...lab, ...asked, mode: lab.mode, members: 1, nodes: 0, preset: lab.preset };
+    const named = { ...lab, ...asked, store: undefined, mode: lab.mode, members: 1, nodes: 0, preset: lab.preset };
     await writeCerts(named, paths);
     writeKubeconfig(named, paths);
     const certificate = new X509Certificate(readFileSync(join(paths.certs, "apiserver.crt")));

@@ -34,8 +34,9 @@ export async function prepareLab(dir: string, asked: LabRequest): Promise<Prepar
   const members = known?.members ?? asked.members ?? 3;
   const { slot } = await lockSlot(known?.slot, { members });
   const preset = asked.preset ?? "lan";
-  const lab = known ?? { ...asked, formatVersion, mode, slot, members, nodes: asked.nodes ?? 2, preset };
-  checkedRequest(lab); // which ranges may be depends on the mode and the nodes
+  const store = asked.store === "kubelab" ? undefined : asked.store;
+  const lab = known ?? { ...asked, store, formatVersion, mode, slot, members, nodes: asked.nodes ?? 2, preset };
+  checkedRequest({ ...lab, members: undefined, store: undefined }); // which ranges may be depends on the mode and the nodes
   const paths = labPaths(dir);
   let world: World | undefined;
   try {

@@ -10,13 +10,23 @@ export interface ProcessSpec {
   name: string;
   /** The network namespace it lives in: its own, or its node's. */
   place: string;
-  /** Bundle under `dist/`. */
+  /** Bundle under `dist/`; of a foreign one, the path of the program. */
   program: string;
+  foreign?: boolean;
   args: string[];
 }
 
 /** Every bundle that a lab needs. */
-export const programs = ["etcd-raft", "apiserver", "controller-manager", "scheduler", "runtime", "node-agent", "proxy"];
+export const programs = [
+  "etcd-raft",
+  "apiserver",
+  "controller-manager",
+  "scheduler",
+  "runtime",
+  "node-agent",
+  "proxy",
+  "relay",
+];
 
 /** What the package brings: bundles and the table of host programs. */
 export interface Programs {
@@ -25,6 +35,9 @@ export interface Programs {
 }
 
 export const memberNames = (lab: LabFile): string[] => count(lab.members, (i) => `etcd-${i}`);
+/** Does another program run as this member? */
+export const isForeign = (lab: LabFile, name: string): lab is LabFile & { store: { binary: string } } =>
+  lab.store !== undefined && "binary" in lab.store && memberNames(lab).includes(name);
 export const nodeNames = (lab: LabFile): string[] => count(lab.nodes, (n) => `node-${n}`);
 
 /**
@@ -35,6 +48,7 @@ export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): 
   const host = lab.mode === "host";
   const all = [
     ...count(lab.members, (i) => member(lab, paths, i)),
+    ...relays(lab),
     apiserver(lab, paths),
     controllerManager(lab, paths),
     scheduler(lab, paths),
@@ -45,7 +59,51 @@ export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): 
     ]),
     ...(host && lab.nodes > 0 ? [proxy(lab, paths, 1, "proxy")] : []),
   ];
-  return all.map((spec) => ({ ...spec, args: [...spec.args, `--fault-socket=${faultSocket(lab.slot, spec.name)}`] }));
+  return all.map((spec) =>
+    spec.foreign ? spec : { ...spec, args: [...spec.args, `--fault-socket=${faultSocket(lab.slot, spec.name)}`] },
+  );
+}
+
+/** Another program takes no sockets from the supervisor: one of ours beside it does. A lab has no way out: one leads there. */
+function relays(lab: LabFile): ProcessSpec[] {
+  if (lab.mode === "host" || !lab.store) return [];
+  const { inside, outside } = addressesOf(lab);
+  const program = "relay";
+  if ("binary" in lab.store)
+    return count(lab.members, (i) => {
+      const [from, to] = [outside.member(i), inside.member(i)];
+      const args = ["--listen-outside=true", `--route=${from}:${ports.client}=${to}:${ports.client}`];
+      return { name: `etcd-${i}/relay`, place: `etcd-${i}`, program, args };
+    });
+  const { endpoints, caFile, certFile, keyFile } = lab.store;
+  const tls = caFile
+    ? [`--cafile=${caFile}`, ...(certFile ? [`--certfile=${certFile}`, `--keyfile=${keyFile}`] : [])]
+    : [];
+  const routes = endpoints.map((endpoint, i) => `--route=${relayed(i)}=${endpoint}`);
+  return [{ name: "store-relay", place: "apiserver-1", program, args: ["--connect-outside=true", ...routes, ...tls] }];
+}
+
+const relayed = (i: number): string => `127.0.0.1:${ports.client + i}`;
+
+/** `--etcd-*` of an apiserver. */
+function storeFlags(lab: LabFile, paths: LabPaths): string[] {
+  const { inside } = addressesOf(lab);
+  const files = (ca: string, cert?: string, key?: string) => [
+    `--etcd-cafile=${ca}`,
+    ...(cert === undefined ? [] : [`--etcd-certfile=${cert}`, `--etcd-keyfile=${key}`]),
+  ];
+  if (!lab.store || "binary" in lab.store) {
+    const own = (file: string) => join(paths.certs, file);
+    const port = ports.client + (lab.relay ? relayOffset : 0);
+    const servers = count(lab.members, (i) => `https://${inside.member(i)}:${port}`).join(",");
+    const [cert, key] = [own("apiserver-etcd-client.crt"), own("apiserver-etcd-client.key")];
+    return [`--etcd-servers=${servers}`, ...files(own("etcd/ca.crt"), cert, key)];
+  }
+  const { endpoints, caFile, certFile, keyFile } = lab.store;
+  const relay = lab.mode === "netns"; // which speaks TLS towards the store
+  const scheme = relay || !caFile ? "http" : "https";
+  const servers = endpoints.map((endpoint, i) => `${scheme}://${relay ? relayed(i) : endpoint}`).join(",");
+  return [`--etcd-servers=${servers}`, ...(scheme === "https" ? files(caFile!, certFile, keyFile) : [])];
 }
 
 function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
@@ -57,7 +115,7 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
   return {
     name,
     place: name,
-    program: "etcd-raft",
+    ...(isForeign(lab, name) ? { program: lab.store.binary, foreign: true } : { program: "etcd-raft" }),
     args: [
       `--name=${name}`,
       `--data-dir=${join(paths.members, name)}`,
@@ -78,7 +136,11 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
       `--peer-trusted-ca-file=${join(certs, "ca.crt")}`,
       "--peer-client-cert-auth=true",
       `--listen-metrics-urls=http://${inside.member(i)}:${ports.memberMetrics}`,
-      ...(lab.mode === "netns" ? [`--listen-outside=${outside.member(i)}:${ports.client}`] : []),
+      ...(lab.store
+        ? ["--logger=zap"]
+        : lab.mode === "netns"
+          ? [`--listen-outside=${outside.member(i)}:${ports.client}`]
+          : []),
     ],
   };
 }
@@ -86,17 +148,13 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
 function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
   const { inside, outside, serviceCidr } = addressesOf(lab);
   const { tolerationSeconds } = presets[lab.preset];
-  const clientPort = ports.client + (lab.relay ? relayOffset : 0);
   const cert = (file: string) => join(paths.certs, file);
   return {
     name: "apiserver-1",
     place: "apiserver-1",
     program: "apiserver",
     args: [
-      `--etcd-servers=${count(lab.members, (i) => `https://${inside.member(i)}:${clientPort}`).join(",")}`,
-      `--etcd-cafile=${cert("etcd/ca.crt")}`,
-      `--etcd-certfile=${cert("apiserver-etcd-client.crt")}`,
-      `--etcd-keyfile=${cert("apiserver-etcd-client.key")}`,
+      ...storeFlags(lab, paths),
       `--bind-address=${inside.apiserver(1)}`,
       `--secure-port=${ports.secure}`,
       `--grpc-port=${ports.grpc}`,

@@ -1,4 +1,6 @@
+import { accessSync, constants, existsSync } from "node:fs";
 import { isIP } from "node:net";
+import { resolve } from "node:path";
 import { type Cidr, formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
 import { StartError } from "../../base/process.ts";
 import { maxNodes, switchCidr } from "./addresses.ts";
@@ -20,6 +22,11 @@ export function checkedRequest(asked: {
   serviceDnsDomain?: string | undefined;
   keepRevisions?: string | undefined;
   relay?: boolean | undefined;
+  store?: string | undefined;
+  storeBinary?: string | undefined;
+  storeCafile?: string | undefined;
+  storeCertfile?: string | undefined;
+  storeKeyfile?: string | undefined;
 }): LabRequest {
   const { name, members, nodes, preset, mode, tlsSans, controlPlaneEndpoint } = asked;
   const { serviceCidr, podNetworkCidr, serviceDnsDomain, keepRevisions } = asked;
@@ -52,9 +59,12 @@ export function checkedRequest(asked: {
     refuse(`--keep-revisions must be a duration such as 1h or 10m30s, not "${keepRevisions}"`);
   if (asked.relay && mode === "netns")
     refuse("--relay needs --mode host: in mode netns the lab has networks of its own, which are cut instead");
+  const store = storeOf(asked, refuse);
+  const elsewhere = typeof store === "object" && "endpoints" in store;
+  if (elsewhere && members) refuse("--members: a store that runs elsewhere has its own; leave the flag out");
   return {
     name,
-    members,
+    members: elsewhere ? 0 : members,
     nodes,
     preset: preset as PresetName | undefined,
     mode: mode as Mode | undefined,
@@ -65,7 +75,36 @@ export function checkedRequest(asked: {
     serviceDnsDomain,
     keepRevisions,
     relay: asked.relay,
+    store,
   };
+}
+
+function storeOf(asked: Parameters<typeof checkedRequest>[0], refuse: (line: string) => never): LabRequest["store"] {
+  const { store, storeBinary, storeCafile, storeCertfile, storeKeyfile } = asked;
+  if (store !== undefined && storeBinary !== undefined) refuse("--store and --store-binary: only one can be the store");
+  if (storeBinary !== undefined) {
+    const binary = resolve(storeBinary);
+    try {
+      accessSync(binary, constants.X_OK);
+    } catch (error) {
+      refuse(`--store-binary: ${binary} cannot be run (${(error as NodeJS.ErrnoException).code})`);
+    }
+    return { binary };
+  }
+  if (store === undefined || store === "kubelab") return store;
+  const [, scheme, list = ""] = /^(etcds?):\/\/(.+)$/.exec(store) ?? [];
+  const endpoints = list.split(",").filter(Boolean);
+  const wrong = endpoints.map(splitEndpoint).some(({ host, port }) => !isName(host) || !(port > 0 && port < 65_536));
+  if (scheme === undefined || endpoints.length === 0 || wrong)
+    refuse(`--store must be kubelab, etcd://HOST:PORT,... or etcds://HOST:PORT,... (TLS), not "${store}"`);
+  const files = [storeCafile, storeCertfile, storeKeyfile].map((file) => file && resolve(file));
+  if ((scheme === "etcds") !== (files[0] !== undefined) || (files[1] === undefined) !== (files[2] === undefined))
+    refuse(
+      "--store etcds:// takes --store-cafile, and --store-certfile with --store-keyfile; etcd:// takes none of them",
+    );
+  const missing = files.find((file) => file !== undefined && !existsSync(file));
+  if (missing) refuse(`there is no file ${missing}`);
+  return scheme === "etcd" ? { endpoints } : { endpoints, caFile: files[0], certFile: files[1], keyFile: files[2] };
 }
 
 const isName = (text: string): boolean =>

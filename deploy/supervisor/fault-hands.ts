@@ -8,12 +8,12 @@ import type { Hands } from "../../lab/faults/desk.ts";
 import { corrupt } from "../../lab/faults/files.ts";
 import { type Deed, type Facts, keyOf } from "../../lab/faults/plan.ts";
 import { Relay } from "../../lab/faults/relay.ts";
-import type { FaultReport, HealReport } from "../../lab/faults/types.ts";
+import { FaultRefused, type FaultReport, type HealReport } from "../../lab/faults/types.ts";
 import { addressesOf, ports, relayOffset } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
 import { placesOf } from "../lab/network.ts";
 import { faultSocket, type LabPaths } from "../lab/paths.ts";
-import { memberNames, nodeNames } from "../lab/processes.ts";
+import { isForeign, memberNames, nodeNames } from "../lab/processes.ts";
 import type { World } from "../lab/world.ts";
 import type { EventLog } from "./events.ts";
 import type { ProcessManager } from "./process-manager.ts";
@@ -98,6 +98,8 @@ export class FaultHands implements Hands {
         const { pid, state } = manager.status().find(({ name }) => name === deed.process)!;
         if (pid === null) return `${deed.process} is down and takes it when it starts`;
         if (state === "Stopped") throw new Error(`${deed.process} is paused: its socket hooks do not answer`);
+        if (isForeign(lab, deed.process))
+          throw new FaultRefused(`${deed.process} is another program (${lab.store.binary}): it has no hooks for this`);
         await askFaults(faultSocket(lab.slot, deed.process), { set: keyOf(deed), fault: deed.fault });
         return undefined;
       }

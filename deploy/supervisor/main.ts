@@ -38,6 +38,11 @@ const flagSpec = {
   "service-dns-domain": { type: "string", optional: true, help: "the cluster's domain" },
   "keep-revisions": { type: "string", optional: true, help: "how long the store keeps what was (default 1h)" },
   relay: { type: "boolean", optional: true, help: "relays before the members' ports" },
+  store: { type: "string", optional: true, help: "kubelab, or etcd://HOST:PORT,... that runs elsewhere" },
+  "store-binary": { type: "string", optional: true, help: "a program with etcd's flags and files as the members" },
+  "store-cafile": { type: "string", optional: true, help: "authority of a store at etcds://" },
+  "store-certfile": { type: "string", optional: true, help: "our certificate towards it" },
+  "store-keyfile": { type: "string", optional: true, help: "its key" },
   "started-at": { type: "number", default: 0, help: "wall time in ms at which `up` was called" },
   foreground: { type: "boolean", default: false, help: "end with stdin" },
   restart: { type: "boolean", default: true, help: "bring back processes that die by themselves" },
@@ -160,5 +165,9 @@ function requestOf(flags: Flags<typeof flagSpec>): Parameters<typeof checkedRequ
     podNetworkCidr: flags["pod-network-cidr"],
     serviceDnsDomain: flags["service-dns-domain"],
     keepRevisions: flags["keep-revisions"],
+    storeBinary: flags["store-binary"],
+    storeCafile: flags["store-cafile"],
+    storeCertfile: flags["store-certfile"],
+    storeKeyfile: flags["store-keyfile"],
   };
 }

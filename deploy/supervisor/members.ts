@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
@@ -26,6 +27,18 @@ export class Members {
   constructor(lab: LabFile, paths: LabPaths) {
     const { outside } = addressesOf(lab);
     const file = (name: string) => join(paths.certs, "etcd", name);
+    if (lab.store && "endpoints" in lab.store) {
+      const { endpoints, caFile, certFile, keyFile } = lab.store;
+      const secure = caFile && {
+        ca: readFileSync(caFile),
+        ...(certFile && { cert: readFileSync(certFile), key: readFileSync(keyFile!) }),
+      };
+      this.#clients = endpoints.map((address) => {
+        const clientUrl = `${caFile ? "https" : "http"}://${address}`;
+        return { name: address, clientUrl, client: new GrpcClient(address, secure ? { tls: secure } : {}) };
+      });
+      return;
+    }
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
     this.#clients = memberNames(lab).map((name, i) => {
       const address = `${outside.member(i + 1)}:${ports.client}`;

@@ -1,24 +1,24 @@
 import type { ChildProcess } from "node:child_process";
-import { type ListenReply, type ListenRequest, listenHere } from "../../base/outside.ts";
+import { connectHere, listenHere, type OutsideReply, type OutsideRequest } from "../../base/outside.ts";
 
 /**
- * The other end of `base/outside.ts`: opens listeners on the machine for processes that live inside, and gives the
- * sockets away. Our own copy is closed at once, so that a port refuses as soon as its holder is dead.
+ * The other end of `base/outside.ts`: opens sockets on the machine for processes that live inside, and gives them away. Our own copy is closed at once, so that a port refuses as soon as its holder is dead.
  *
  * Between opening and giving away no turn of the event loop passes while the channel is free, so no connection is
  * accepted here; one that slips in while it is busy is reset, and the caller tries again.
  */
-export function serveListenRequests(
+export function serveOutsideRequests(
   child: ChildProcess,
-  allowed: (host: string) => boolean,
+  allowed: (type: OutsideRequest["type"], host: string, port: number) => boolean,
   onListening: (host: string, port: number) => void,
 ): void {
-  child.on("message", async (message: ListenRequest) => {
-    if (message?.type !== "listen") return;
-    const { id, host, port } = message;
-    const reply: ListenReply = { type: "listening", id };
-    if (!allowed(host)) return send(child, { ...reply, error: `${host} is not an address of this lab` });
+  child.on("message", async (message: OutsideRequest) => {
+    if (message?.type !== "listen" && message?.type !== "connect") return;
+    const { type, id, host, port } = message;
+    const reply: OutsideReply = { type: "outside", id };
+    if (!allowed(type, host, port)) return send(child, { ...reply, error: `${host} is not an address of this lab` });
     try {
+      if (type === "connect") return void child.send(reply, await connectHere(host, port), () => {});
       const server = await listenHere(host, port);
       server.on("connection", (socket) => socket.destroy());
       child.send(reply, server, () => server.close());
@@ -29,6 +29,6 @@ export function serveListenRequests(
   });
 }
 
-function send(child: ChildProcess, reply: ListenReply): void {
+function send(child: ChildProcess, reply: OutsideReply): void {
   if (child.connected) child.send(reply, () => {});
 }

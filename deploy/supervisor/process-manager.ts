@@ -3,11 +3,12 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
+import type { OutsideRequest } from "../../base/outside.ts";
 import type { ProcessSpec } from "../lab/processes.ts";
 import { childOf, type World } from "../lab/world.ts";
 import type { EventLog } from "./events.ts";
 import { lastLine } from "./log-tail.ts";
-import { serveListenRequests } from "./outside-listeners.ts";
+import { serveOutsideRequests } from "./outside-listeners.ts";
 import { afterEnd } from "./restart.ts";
 
 /** What people and programs see of a process. */
@@ -27,8 +28,8 @@ export interface ProcessManagerOptions {
   world: World;
   dist: string;
   logFile: (process: string) => string;
-  /** May a process listen on this outside address? */
-  allowed: (host: string) => boolean;
+  /** May a process listen on, or connect to, this outside address? */
+  allowed: (type: OutsideRequest["type"], host: string, port: number) => boolean;
   restart: boolean;
   clock: Clock;
   events: EventLog;
@@ -153,7 +154,7 @@ export class ProcessManager {
 
   async #spawn(managed: Managed): Promise<void> {
     const { world, dist, logFile, allowed, clock, events } = this.#options;
-    const { name, place, program, args } = managed.spec;
+    const { name, place, program, args, foreign } = managed.spec;
     managed.startedAt = clock.monotonic();
     let prefix: string[];
     try {
@@ -166,13 +167,14 @@ export class ProcessManager {
     const path = logFile(name);
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const log = openSync(path, "a", 0o600);
-    const command = [...prefix, process.execPath, join(dist, `${program}.mjs`), ...args];
+    const run = foreign ? [program] : [process.execPath, join(dist, `${program}.mjs`)];
+    const command = [...prefix, ...run, ...args];
     const child = spawn(command[0]!, command.slice(1), { cwd: "/", stdio: ["ignore", log, log, "ipc"] });
     closeSync(log);
     managed.child = child;
     managed.startedAt = clock.monotonic();
     events.add("Spawned", name, program);
-    serveListenRequests(child, allowed, (host, port) => events.add("Listening", name, `${host}:${port}`));
+    serveOutsideRequests(child, allowed, (host, port) => events.add("Listening", name, `${host}:${port}`));
     child.on("error", (err) => this.#options.log.error({ err, process: name }, "Cannot be started or talked to"));
     const ended = (exit: string, code: number | null) => {
       if (managed.child !== child) return;

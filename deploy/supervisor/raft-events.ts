@@ -1,17 +1,19 @@
+import { mkdirSync } from "node:fs";
 import https from "node:https";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { HistoryEvent } from "../../etcd-raft/server/history.ts";
 import { readTls } from "../../net/tls.ts";
 import { addressesOf, ports } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
-import type { LabPaths } from "../lab/paths.ts";
-import { memberNames } from "../lab/processes.ts";
+import { type LabPaths, logFile } from "../lab/paths.ts";
+import { isForeign, memberNames } from "../lab/processes.ts";
+import { eventOfLine, followLines } from "./etcd-log.ts";
 import type { EventLog } from "./events.ts";
 
 /**
  * Follows what every member says of itself (`GET /debug/raft/events`) and keeps it in the lab's events: a member that is
- * killed takes its own history along.
+ * killed takes its own history along. Of a real etcd it reads the log.
  */
 export class RaftEvents {
   readonly #changes = new Map<string, LeaderChanges>();
@@ -23,6 +25,19 @@ export class RaftEvents {
     for (const [i, name] of memberNames(lab).entries()) {
       const changes = new LeaderChanges();
       this.#changes.set(name, changes);
+      if (isForeign(lab, name)) {
+        const log = logFile(paths, name);
+        mkdirSync(dirname(log), { recursive: true, mode: 0o700 });
+        followLines(log, signal, (line) => {
+          const event = eventOfLine(line);
+          if (!event) return;
+          const { kind, message, wallMs, ...details } = event;
+          changes.take({ kind, message, time: new Date(wallMs).toISOString() });
+          const monotonicMs = clock.monotonic() - (clock.now() - wallMs);
+          events.add("Raft", name, message, { ...details, kind, monotonicMs }, events.stamp(wallMs, monotonicMs));
+        });
+        continue;
+      }
       const seen = new Seen();
       const onEvent = (event: HistoryEvent) => {
         if (!seen.isNew(event)) return;

@@ -9,9 +9,9 @@ import { type Target, targetsOf } from "../../lab/faults/targets.ts";
 import { removeCgroups } from "../../node-agent/runtime/cgroup.ts";
 import { hostView } from "../../node-agent/runtime/skeleton.ts";
 import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
-import type { LabFile } from "../lab/lab-file.ts";
+import { endpointsOf, type LabFile } from "../lab/lab-file.ts";
 import { type LabPaths, logFile, runtimeRoot, runtimeSocket } from "../lab/paths.ts";
-import { memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
+import { isForeign, memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
 import type { World } from "../lab/world.ts";
 import { RequestError } from "./api.ts";
 import type { EventLog } from "./events.ts";
@@ -58,7 +58,8 @@ export class Supervisor {
       world,
       dist: programs.dist,
       logFile: (process) => logFile(paths, process),
-      allowed: (host) => isOutside(lab.slot, host),
+      allowed: (type, host, port) =>
+        type === "listen" ? isOutside(lab.slot, host) : endpointsOf(lab)?.includes(`${host}:${port}`) === true,
       restart: options.restart,
       clock,
       events,
@@ -133,7 +134,8 @@ export class Supervisor {
 
   async #awaitLeader(): Promise<void> {
     const { lab, members, clock, events } = this.#options;
-    await Promise.race(memberNames(lab).map((name) => this.#untilListening(name)));
+    const first = memberNames(lab).map((name) => this.#untilListening(isForeign(lab, name) ? `${name}/relay` : name));
+    if (first.length > 0) await Promise.race(first);
     while (!this.#stopped.signal.aborted) {
       const leader = leaderOf(await members.status(1000));
       if (leader) return events.add("Ready", "store", `${leader.name} leads in term ${leader.term}`);
@@ -171,7 +173,7 @@ export class Supervisor {
     const { outside } = addressesOf(lab);
     const asked = await members.status(1000);
     const processes = this.#manager.status();
-    const find = (name: string) => processes.find((process) => process.name === name)!;
+    const find = (name: string) => processes.find((process) => process.name === name);
     const belongs = (name: string) => !/^(etcd|apiserver)-/.test(name) && !name.includes("/");
     return {
       name: lab.name,
@@ -182,8 +184,8 @@ export class Supervisor {
       preset: lab.preset,
       kubeconfig: paths.kubeconfig,
       members: asked.map(({ name, clientUrl, role, term, commitIndex }: MemberStatus) => {
-        const { pid, state, restarts } = find(name);
-        const shown = pid === null ? "down" : state === "Stopped" ? "stopped" : role;
+        const { pid, state, restarts } = find(name) ?? { pid: null, state: "Elsewhere", restarts: 0 };
+        const shown = state === "Elsewhere" ? role : pid === null ? "down" : state === "Stopped" ? "stopped" : role;
         const lastLeaderChange = this.#raft.lastLeaderChange(name);
         return { name, pid, clientUrl, role: shown, term, commitIndex, lastLeaderChange, restarts };
       }),

@@ -114,8 +114,11 @@ export class TestLab {
     return stdout;
   }
 
+  /** On the store that `npm run swap-matrix` asks for, where the test names none. */
   async up(...args: string[]): Promise<string> {
-    return this.must("up", "--detach", ...args);
+    const binary = process.env["KUBELAB_STORE_BINARY"];
+    const named = args.some((arg) => arg.startsWith("--store"));
+    return this.must("up", "--detach", ...(binary && !named ? ["--store-binary", binary] : []), ...args);
   }
 
   async status(): Promise<LabStatus> {
