@@ -58,13 +58,7 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     const events = await lab.must("status", "--events");
     expect(events).toMatch(/etcd-\d: [0-9a-f]+ became leader at term/);
     expect(events).toContain(`${killed}: SIGKILL`);
-    const { code, stderr } = await lab.kubelab(
-      "fault",
-      "slow-disk",
-      killed === "etcd-1" ? "etcd-2" : "etcd-1",
-      "--ms",
-      "5",
-    );
+    const { code, stderr } = await lab.kubelab("fault", "slow-disk", killed === "etcd-1" ? "etcd-2" : "etcd-1", "ms=5");
     expect([code, stderr]).toEqual([1, expect.stringContaining("is another program")]);
     await lab.must("start", killed!);
     await eventually(`${killed} is back`, async () => {
@@ -146,7 +140,7 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     await lab.must("credentials", "kubelet", "--node", "vm-1");
     const can = async (component: string, ...what: string[]) =>
       (await as(component, "auth", "can-i", ...what)).stdout.trim();
-    expect(await can("kube-scheduler", "create", "pods/binding")).toBe("yes");
+    expect(await can("kube-scheduler", "create", "pods", "--subresource=binding")).toBe("yes");
     expect(await can("kube-scheduler", "delete", "nodes")).toBe("no");
     expect(await can("kubelet-vm-1", "create", "nodes")).toBe("yes");
     const config = readFileSync(join(lab.dir, "credentials", "kubelet-vm-1", "kubeconfig"), "utf8");

@@ -110,7 +110,7 @@ export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
   }
   const { nodes = lab.nodes, keepRevisions } = asked;
   const store = reconcileStore(lab, asked.store);
-  return { ...lab, nodes, store, ...(keepRevisions && { keepRevisions }) };
+  return { ...lab, nodes, ...(store && { store }), ...(keepRevisions && { keepRevisions }) };
 }
 
 /** Members may become another program's: the folders are the same. A store elsewhere has its own state. */
@@ -125,6 +125,9 @@ function reconcileStore({ name, store }: LabFile, asked: LabRequest["store"]): S
     );
   return next;
 }
+
+export const storeText = ({ store }: Pick<LabFile, "store">): string =>
+  !store ? "kubelab" : "binary" in store ? store.binary : store.endpoints.join();
 
 /** Of a store that is not in the lab. */
 export function endpointsOf({ store }: Pick<LabFile, "store">): string[] | undefined {

@@ -11,6 +11,8 @@ export interface LabStatus {
   mode: Mode;
   modeReason: string;
   preset: PresetName;
+  /** `kubelab`: our own members; else the program that runs in their place, or the addresses of a store elsewhere. */
+  store: string;
   kubeconfig: string;
   members: {
     name: string;

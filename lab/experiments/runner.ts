@@ -349,7 +349,11 @@ class Runner {
       repetition,
       startedAt: this.#startedAt,
       durationMs: ended - begun,
-      versions: { kubelab: version, node: process.version, store },
+      versions: {
+        kubelab: version,
+        node: process.version,
+        store: `${lab.status.store === "kubelab" ? "kubelab, as" : ""} etcd ${store}`.trim(),
+      },
       machine: machineOf(cpus(), totalmem(), release()),
       lab: { mode, preset, members: names(members), processes: lab.processes(), nodes: names(nodes) },
       clocks: this.#clocks,
