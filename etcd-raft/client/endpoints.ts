@@ -24,8 +24,6 @@ export class Endpoints {
       return new GrpcClient(target, {
         ...(secure ? { tls: options.tls! } : {}),
         ...(options.serverName ? { serverName: options.serverName } : {}),
-        // A stopped machine answers nothing: without pings its connection would look alive for minutes.
-        channelOptions: { "grpc.keepalive_time_ms": 5000, "grpc.keepalive_timeout_ms": 2000 },
       });
     });
   }
