@@ -264,7 +264,7 @@ function confOfMembers(members: readonly MemberRecord[]): ConfState {
 }
 
 /** etcd up to 3.4 puts its v2 requests into entries as they are; they do not parse as anything else. */
-function decodeRequest(data: Uint8Array): InternalRaftRequest {
+export function decodeRequest(data: Uint8Array): InternalRaftRequest {
   try {
     return InternalRaftRequest.decode(data);
   } catch {

@@ -1,8 +1,9 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Entry } from "../../etcd-raft/raft/types.ts";
+import { decodeRequest } from "../../etcd-raft/server/applier.ts";
 import { nodeDisk } from "../../etcd-raft/wal/disk.ts";
 import { readWal, WalError } from "../../etcd-raft/wal/reader.ts";
-import { InternalRaftRequest, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
+import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { entryReader } from "../checkers/etcd-messages.ts";
 import type { Base, Commit, Request } from "../checkers/history.ts";
 import { Model } from "../checkers/model.ts";
@@ -46,7 +47,7 @@ export class CommittedLog {
   }
 
   #take({ index, term, type, data }: Entry, heard: (revision: number) => number | undefined): void {
-    const all = type === 0 && data.length > 0 ? this.#requestOf(InternalRaftRequest.decode(data)) : undefined;
+    const all = type === 0 && data.length > 0 ? this.#requestOf(decodeRequest(data)) : undefined;
     const request = all && this.#withoutForeignValues(all);
     const before = this.#model.revision;
     if (request) this.#model.execute(request);

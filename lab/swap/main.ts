@@ -127,7 +127,8 @@ async function experiments(
         await kubelab("experiment", "run", name, "--lab", "swap", "--seed", `${seed}`, "--out", out, "--json"),
       ) as RunFile;
       const gaps = run.failovers.map(({ gapMs }) => Math.round(gapMs));
-      const text = gaps.length > 0 ? `${run.verdict}; gaps ${gaps.join(", ")} ms` : run.verdict;
+      const why = run.violations[0] ? ` (${run.violations[0].message})` : "";
+      const text = gaps.length > 0 ? `${run.verdict}${why}; gaps ${gaps.join(", ")} ms` : `${run.verdict}${why}`;
       cells.push({ name, good: run.verdict === "passed", text });
     }
   } finally {
