@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../base/process.ts";
-import { addressesOf, nodePortRange, ports } from "../deploy/lab/addresses.ts";
+import { addressesOf, nodePortRange } from "../deploy/lab/addresses.ts";
 import { kubeconfigText } from "../deploy/lab/kubeconfig.ts";
+import { storeAccess } from "../deploy/lab/store-access.ts";
 import { loadAuthority } from "../pki/authority.ts";
 import type { LabRef } from "./lab-ref.ts";
 
@@ -64,14 +65,16 @@ export const components: Record<string, Component> = {
     user: () => "system:apiserver",
     groups: ["system:masters"],
     flags({ ref: { lab, paths } }) {
-      const { outside, serviceCidr } = addressesOf(lab);
-      const members = Array.from({ length: lab.members }, (_, i) => `https://${outside.member(i + 1)}:${ports.client}`);
+      const { serviceCidr } = addressesOf(lab);
+      const { members, files } = storeAccess(lab, paths);
       const file = (name: string) => join(paths.certs, name);
+      const [cert, key] = [file("apiserver-etcd-client.crt"), file("apiserver-etcd-client.key")];
+      const ours = { caFile: file("etcd/ca.crt"), certFile: cert, keyFile: key };
+      const { caFile, certFile, keyFile } = { ...(lab.store && "endpoints" in lab.store ? files : ours) };
+      const store = { "etcd-cafile": caFile, "etcd-certfile": certFile, "etcd-keyfile": keyFile };
       return [
-        `--etcd-servers=${members.join(",")}`,
-        `--etcd-cafile=${file("etcd/ca.crt")}`,
-        `--etcd-certfile=${file("apiserver-etcd-client.crt")}`,
-        `--etcd-keyfile=${file("apiserver-etcd-client.key")}`,
+        `--etcd-servers=${members.map(({ url }) => url).join(",")}`,
+        ...Object.entries(store).flatMap(([flag, path]) => (path === undefined ? [] : [`--${flag}=${path}`])),
         `--client-ca-file=${file("ca.crt")}`,
         `--tls-cert-file=${file("apiserver.crt")}`,
         `--tls-private-key-file=${file("apiserver.key")}`,

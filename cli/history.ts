@@ -1,12 +1,10 @@
-import { join } from "node:path";
 import { stringify } from "yaml";
 import { resources } from "../api/resources.ts";
 import { decodeValue } from "../apiserver/storage/stored-object.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
-import { addressesOf, ports } from "../deploy/lab/addresses.ts";
+import { storeAccess, storeTls } from "../deploy/lab/store-access.ts";
 import { EtcdClient, type WatchClosed } from "../etcd-raft/client/client.ts";
-import { readTls } from "../net/tls.ts";
 import type { KeyValue } from "../proto/generated/mvccpb.ts";
 import type { LabRef } from "./lab-ref.ts";
 
@@ -32,12 +30,13 @@ export interface Kept {
 }
 
 export async function history({ lab, paths }: LabRef, path: string, request: HistoryRequest): Promise<string> {
-  const { outside } = addressesOf(lab);
-  const file = (name: string) => join(paths.certs, "etcd", name);
+  const access = storeAccess(lab, paths);
+  const tls = storeTls(access);
   const etcd = new EtcdClient({
-    endpoints: Array.from({ length: lab.members }, (_, i) => `https://${outside.member(i + 1)}:${ports.client}`),
-    tls: readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") }),
-    serverName: "localhost", // in the certificate of every member; an address may not be asked for by name
+    endpoints: access.members.map(({ url }) => url),
+    ...(tls && { tls }),
+    // In the certificate of every member of ours; an address may not be asked for by name.
+    ...(access.members[0]?.serverName && { serverName: "localhost" }),
   });
   try {
     return told(path, await keptOf(etcd, `/registry/${path}`), request);
@@ -129,14 +128,22 @@ function fieldsOf(value: unknown): Map<string, unknown> | undefined {
   return new Map(value.map((item, i) => [`[${ids[i]}]`, item]));
 }
 
-/** All that a watch from the first revision tells; from where the history begins when that is compacted. */
+/**
+ * All that a watch from the first revision tells; from where the history begins when that is compacted. etcd before 3.4.31
+ * and 3.5.13 may say that it has told all before it has (etcd issue 15220): what is there now has to be among it. Of what was
+ * deleted, such an etcd may still leave out the end.
+ */
 export async function keptOf(etcd: EtcdClient, key: string, oldest = 1): Promise<Kept> {
-  const newest = (await etcd.range({ key, limit: 1 })).header!.revision;
+  const { header, kvs } = await etcd.range({ key });
+  const newest = header!.revision;
+  const last = kvs[0]?.modRevision ?? 0;
   const written = ({ modRevision, version, value }: KeyValue): Change => ({ revision: modRevision, version, value });
   const changes = oldest > 1 ? (await etcd.range({ key, revision: oldest })).kvs.map(written) : [];
   if (oldest >= newest) return { oldest, newest, changes }; // nothing has come since
   let stop = () => {};
   const compacted = await new Promise<number>((resolve, reject) => {
+    let told = false;
+    const look = () => told && (changes.at(-1)?.revision ?? 0) >= last && resolve(0);
     const onClosed = (closed: WatchClosed) =>
       closed.compactRevision ? resolve(closed.compactRevision) : reject(closed);
     const watch = etcd.watch(
@@ -144,8 +151,12 @@ export async function keptOf(etcd: EtcdClient, key: string, oldest = 1): Promise
       {
         onEvents: (events) => {
           for (const { type, kv } of events) changes.push(type === 0 ? written(kv!) : { revision: kv!.modRevision });
+          look();
         },
-        onProgress: (revision) => revision >= newest && resolve(0),
+        onProgress(revision) {
+          told ||= revision >= newest;
+          look();
+        },
         onClosed,
       },
     );

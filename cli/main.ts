@@ -1,9 +1,8 @@
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { StartError } from "../base/process.ts";
-import { addressesOf, ports } from "../deploy/lab/addresses.ts";
 import { presetNames } from "../deploy/lab/presets.ts";
+import { storeAccess } from "../deploy/lab/store-access.ts";
 
 import { type FaultRequest, faultKinds } from "../lab/faults/types.ts";
 
@@ -231,16 +230,15 @@ async function supervisorOf(options: LabOptions): Promise<SupervisorClient> {
 }
 
 function etcdctlEnv({ lab, paths }: LabRef): string {
-  const { outside } = addressesOf(lab);
-  const endpoints = Array.from({ length: lab.members }, (_, i) => `https://${outside.member(i + 1)}:${ports.client}`);
+  const { members, files } = storeAccess(lab, paths);
   return Object.entries({
     ETCDCTL_API: "3",
-    ETCDCTL_ENDPOINTS: endpoints.join(","),
-    ETCDCTL_CACERT: join(paths.certs, "etcd", "ca.crt"),
-    ETCDCTL_CERT: join(paths.certs, "etcd", "client.crt"),
-    ETCDCTL_KEY: join(paths.certs, "etcd", "client.key"),
+    ETCDCTL_ENDPOINTS: members.map(({ url }) => url).join(","),
+    ETCDCTL_CACERT: files?.caFile,
+    ETCDCTL_CERT: files?.certFile,
+    ETCDCTL_KEY: files?.keyFile,
   })
-    .map(([name, value]) => `export ${name}='${value}'`)
+    .flatMap(([name, value]) => (value === undefined ? [] : [`export ${name}='${value}'`]))
     .join("\n");
 }
 

@@ -36,10 +36,10 @@ export function report({ status, events, extra, demo, options }: ReportInput): s
   ].join("\n");
 }
 
-function nextSteps({ kubeconfig }: LabStatus, demo: Demo | undefined, flag: string): string[] {
-  const kill = `npx kubelab kill leader${flag}`;
+function nextSteps({ kubeconfig, store }: LabStatus, demo: Demo | undefined, flag: string): string[] {
+  const kill = `npx kubelab kill leader${flag}   # kill -9 the raft leader; \`npx kubelab status${flag}\` shows who leads now`;
   return [
-    `${kill}   # kill -9 the raft leader; \`npx kubelab status${flag}\` shows who leads now`,
+    ...(store && "endpoints" in store ? [] : [kill]),
     demo?.urls[0]
       ? `for i in 1 2 3 4 5 6; do curl -s ${demo.urls[0]}; done   # every replica answers`
       : `npx kubelab status${flag}   # members, components and nodes`,

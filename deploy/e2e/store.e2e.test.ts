@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { freePorts } from "../../etcd-raft/server/testing.ts";
+import type { RunFile } from "../../lab/experiments/run.ts";
 import { peer } from "../../tools/peers.ts";
 import { eventually, TestLab } from "../testing/lab.ts";
 
@@ -61,6 +62,7 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     const { code, stderr } = await lab.kubelab("fault", "slow-disk", killed === "etcd-1" ? "etcd-2" : "etcd-1", "ms=5");
     expect([code, stderr]).toEqual([1, expect.stringContaining("is another program")]);
     await lab.must("start", killed!);
+    await experimentPasses(lab);
     await eventually(`${killed} is back`, async () => {
       const { members } = await lab.status();
       return members.every(({ role }) => role === "leader" || role === "follower");
@@ -96,13 +98,40 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     };
     await snapshot(members[0]!.clientUrl, join(lab.home, "ours.db"), ...tls);
     await lab.must("down");
-    const first = await elsewhere(lab, [etcd!], [etcdctl!, "snapshot", "restore"], "ours.db");
+    // Over TLS, with certificates of the first lab: a member's has 127.0.0.1.
+    const serve = [
+      "--cert-file",
+      file("etcd-1.crt"),
+      "--key-file",
+      file("etcd-1.key"),
+      "--trusted-ca-file",
+      file("ca.crt"),
+    ];
+    const first = await elsewhere(lab, [etcd!], [etcdctl!, "snapshot", "restore"], "ours.db", "https", [
+      ...serve,
+      "--client-cert-auth",
+    ]);
     const real = newLab("real");
-    await real.up("--nodes", "0", "--store", `etcd://${first}`);
+    const trust = [
+      "--store-cafile",
+      file("ca.crt"),
+      "--store-certfile",
+      file("client.crt"),
+      "--store-keyfile",
+      file("client.key"),
+    ];
+    await real.up("--nodes", "0", "--store", `etcds://${first}`, ...trust);
     expect(await names(real)).toEqual(["after-the-kill", "etcds", "ours"]);
     await create(real, "elsewhere");
     expect((await real.status()).members).toMatchObject([{ name: first, role: "leader", pid: null }]);
-    await snapshot(first, join(lab.home, "etcds.db"));
+    const env = await real.must("etcdctl-env");
+    expect(env).toContain(`export ETCDCTL_ENDPOINTS='https://${first}'\nexport ETCDCTL_CACERT='${file("ca.crt")}'`);
+    const nobody = await real.kubelab("kill", "leader");
+    expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining("no member of it is in this lab")]);
+    const unread = await real.kubelab("experiment", "run", "kill-leader", "--lab", "real");
+    expect([unread.code, unread.stderr]).toEqual([2, expect.stringContaining("the store of lab real runs elsewhere")]);
+    expect(await real.must("history", "list", "configmap", "elsewhere")).toContain("created");
+    await snapshot(`https://${first}`, join(lab.home, "etcds.db"), ...tls);
     await real.must("down");
     const second = await elsewhere(lab, ours, [...ours, "restore"], "etcds.db");
     const back = newLab("back");
@@ -110,11 +139,32 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     expect(await names(back)).toEqual(["after-the-kill", "elsewhere", "etcds", "ours"]);
   });
 
+  /** Load, a killed leader, and all checkers, over real etcd's log. */
+  async function experimentPasses(lab: TestLab): Promise<void> {
+    const file = join(lab.home, "small.yaml");
+    const store = "{ writers: 2, readers: 1, transactions: 1, leases: 1, watchers: 1 }";
+    const schedule = "[{ at: 500ms, fault: kill, target: leader, for: 1s }]";
+    const lines = ["description: small", "workload:", `  store: ${store}`, `schedule: ${schedule}`, "duration: 2500ms"];
+    writeFileSync(file, [...lines, "expect: { lostWrites: 0 }", ""].join("\n"));
+    const { code, stdout, stderr } = await lab.kubelab("experiment", "run", file, "--lab", lab.name, "--json");
+    expect(code, stderr).toBe(0);
+    const { verdict, versions, failovers } = JSON.parse(stdout) as RunFile;
+    expect([verdict, versions.store]).toEqual(["passed", expect.stringMatching(/^etcd \d/)]);
+    expect(failovers[0]!.steps.map(({ name }) => name)).toContain("election");
+  }
+
   /** One member on what is restored from the file; its client endpoint. */
-  async function elsewhere(lab: TestLab, program: string[], restore: string[], file: string): Promise<string> {
+  async function elsewhere(
+    lab: TestLab,
+    program: string[],
+    restore: string[],
+    file: string,
+    scheme = "http",
+    more: string[] = [],
+  ): Promise<string> {
     const [client, peers] = await freePorts(2);
     const dir = join(lab.home, `${file}.dir`);
-    const [peerUrl, url] = [`http://127.0.0.1:${peers}`, `http://127.0.0.1:${client}`];
+    const [peerUrl, url] = [`http://127.0.0.1:${peers}`, `${scheme}://127.0.0.1:${client}`];
     const common = [
       "--name=one",
       `--data-dir=${dir}`,
@@ -126,7 +176,7 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     });
     expect(restored.code, restored.stderr).toBe(0);
     const urls = [`--listen-client-urls=${url}`, `--advertise-client-urls=${url}`, `--listen-peer-urls=${peerUrl}`];
-    children.push(spawn(program[0]!, [...program.slice(1), ...common, ...urls], { stdio: "ignore" }));
+    children.push(spawn(program[0]!, [...program.slice(1), ...common, ...urls, ...more], { stdio: "ignore" }));
     return `127.0.0.1:${client}`;
   }
 

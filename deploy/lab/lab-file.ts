@@ -126,9 +126,6 @@ function reconcileStore({ name, store }: LabFile, asked: LabRequest["store"]): S
   return next;
 }
 
-export const storeText = ({ store }: Pick<LabFile, "store">): string =>
-  !store ? "kubelab" : "binary" in store ? store.binary : store.endpoints.join();
-
 /** Of a store that is not in the lab. */
 export function endpointsOf({ store }: Pick<LabFile, "store">): string[] | undefined {
   return store && "endpoints" in store ? store.endpoints : undefined;

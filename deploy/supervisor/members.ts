@@ -1,12 +1,8 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { GrpcClient } from "../../net/grpc-client.ts";
-import { readTls } from "../../net/tls.ts";
 import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import { addressesOf, ports } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
 import type { LabPaths } from "../lab/paths.ts";
-import { memberNames } from "../lab/processes.ts";
+import { storeAccess, storeTls } from "../lab/store-access.ts";
 
 /** What a member says of itself over etcd's Maintenance.Status. */
 export interface MemberStatus {
@@ -25,24 +21,11 @@ export class Members {
   readonly #clients: { name: string; clientUrl: string; client: GrpcClient }[];
 
   constructor(lab: LabFile, paths: LabPaths) {
-    const { outside } = addressesOf(lab);
-    const file = (name: string) => join(paths.certs, "etcd", name);
-    if (lab.store && "endpoints" in lab.store) {
-      const { endpoints, caFile, certFile, keyFile } = lab.store;
-      const secure = caFile && {
-        ca: readFileSync(caFile),
-        ...(certFile && { cert: readFileSync(certFile), key: readFileSync(keyFile!) }),
-      };
-      this.#clients = endpoints.map((address) => {
-        const clientUrl = `${caFile ? "https" : "http"}://${address}`;
-        return { name: address, clientUrl, client: new GrpcClient(address, secure ? { tls: secure } : {}) };
-      });
-      return;
-    }
-    const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
-    this.#clients = memberNames(lab).map((name, i) => {
-      const address = `${outside.member(i + 1)}:${ports.client}`;
-      return { name, clientUrl: `https://${address}`, client: new GrpcClient(address, { tls, serverName: name }) };
+    const access = storeAccess(lab, paths);
+    const tls = storeTls(access);
+    this.#clients = access.members.map(({ name, address, url, serverName }) => {
+      const client = new GrpcClient(address, { ...(tls && { tls }), ...(serverName && { serverName }) });
+      return { name, clientUrl: url, client };
     });
   }
 

@@ -1,4 +1,4 @@
-import type { Mode } from "../lab/lab-file.ts";
+import type { Mode, Store } from "../lab/lab-file.ts";
 import type { PresetName } from "../lab/presets.ts";
 import type { ProcessStatus } from "./process-manager.ts";
 import type { LeaderChange } from "./raft-events.ts";
@@ -11,8 +11,8 @@ export interface LabStatus {
   mode: Mode;
   modeReason: string;
   preset: PresetName;
-  /** `kubelab`: our own members; else the program that runs in their place, or the addresses of a store elsewhere. */
-  store: string;
+  /** Null: our own members. */
+  store: Store | null;
   kubeconfig: string;
   members: {
     name: string;

@@ -9,7 +9,7 @@ import { type Target, targetsOf } from "../../lab/faults/targets.ts";
 import { removeCgroups } from "../../node-agent/runtime/cgroup.ts";
 import { hostView } from "../../node-agent/runtime/skeleton.ts";
 import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
-import { endpointsOf, type LabFile, storeText } from "../lab/lab-file.ts";
+import { endpointsOf, type LabFile } from "../lab/lab-file.ts";
 import { type LabPaths, logFile, runtimeRoot, runtimeSocket } from "../lab/paths.ts";
 import { isForeign, memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
 import type { World } from "../lab/world.ts";
@@ -182,7 +182,7 @@ export class Supervisor {
       mode: lab.mode,
       modeReason,
       preset: lab.preset,
-      store: storeText(lab),
+      store: lab.store ?? null,
       kubeconfig: paths.kubeconfig,
       members: asked.map(({ name, clientUrl, role, term, commitIndex }: MemberStatus) => {
         const { pid, state, restarts } = find(name) ?? { pid: null, state: "Elsewhere", restarts: 0 };

@@ -103,7 +103,8 @@ export class TestLab {
 
   command(args: string[]): string[] {
     const [verb, ...rest] = args;
-    return [join(this.#dist, "kubelab.mjs"), verb!, "--name", this.name, ...rest];
+    const name = verb === "experiment" ? [] : ["--name", this.name]; // it names the lab by a flag of its own
+    return [join(this.#dist, "kubelab.mjs"), verb!, ...name, ...rest];
   }
 
   /** Like `kubelab`, for steps that must work: throws with what was said. */

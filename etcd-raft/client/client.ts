@@ -1,6 +1,5 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
-import type { CallOptions } from "../../net/grpc-client.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
+import type { CallOptions, ClientTls } from "../../net/grpc-client.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { Endpoints } from "./endpoints.ts";
 import { deleteRangeRequest, putRequest, rangeRequest, txnRequest } from "./keys.ts";
@@ -25,7 +24,7 @@ export interface EtcdClientOptions {
   /** `http://host:port` or `https://host:port`. */
   endpoints: readonly string[];
   /** Needed for https. */
-  tls?: TlsMaterial;
+  tls?: ClientTls;
   /** The name to look for in the server's certificate, when it is not the host of the endpoint. */
   serverName?: string;
   clock?: Clock;

@@ -1,7 +1,6 @@
 import { type Clock, sleep } from "../../base/clock.ts";
-import { type CallOptions, GrpcClient } from "../../net/grpc-client.ts";
+import { type CallOptions, type ClientTls, GrpcClient } from "../../net/grpc-client.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
 import type { Init, Method } from "../../proto/wire.ts";
 
 /**
@@ -15,7 +14,7 @@ export class Endpoints {
   readonly #clock: Clock;
   #current = 0;
 
-  constructor(endpoints: readonly string[], options: { tls?: TlsMaterial; serverName?: string; clock: Clock }) {
+  constructor(endpoints: readonly string[], options: { tls?: ClientTls; serverName?: string; clock: Clock }) {
     if (endpoints.length === 0) throw new Error("etcd client: no endpoints");
     this.#clock = options.clock;
     this.#clients = endpoints.map((endpoint) => {

@@ -39,9 +39,15 @@ describe("locks and elections", () => {
     const first = await lock(0, "l", leases[0]!);
     assert.equal(text(first.key), `l/${leases[0]!.toString(16)}`);
     const order: number[] = [];
-    const second = lock(1, "l", leases[1]!).then(({ key }) => (order.push(2), key));
+    const second = lock(1, "l", leases[1]!).then(({ key }) => {
+      order.push(2);
+      return key;
+    });
     await keysUnder("l", 2);
-    const third = lock(2, "l", leases[2]!).then(({ key }) => (order.push(3), key));
+    const third = lock(2, "l", leases[2]!).then(({ key }) => {
+      order.push(3);
+      return key;
+    });
     await keysUnder("l", 3);
     assert.deepEqual(order, []);
     await at[0]!.unary(LockService.Unlock, { key: first.key });

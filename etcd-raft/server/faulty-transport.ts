@@ -64,7 +64,8 @@ export function faultyTransport(
     connectedSince: (id) => inner.connectedSince(id),
     close: () => inner.close(),
     send(messages) {
-      if (faults.size === 0 && lanes.size === 0) return inner.send(messages);
+      const late = [...lanes.values()].some(({ direction, lane }) => direction === "out" && lane.busy);
+      if (faults.size === 0 && !late) return inner.send(messages); // in one write a peer
       const stuck: Message[] = [];
       for (const message of messages) pass(message, message.to, "out", () => void stuck.push(...inner.send([message])));
       return stuck;

@@ -352,7 +352,7 @@ class Runner {
       versions: {
         kubelab: version,
         node: process.version,
-        store: `${lab.status.store === "kubelab" ? "kubelab, as" : ""} etcd ${store}`.trim(),
+        store: `${lab.status.store === null ? "kubelab, as " : ""}etcd ${store}`,
       },
       machine: machineOf(cpus(), totalmem(), release()),
       lab: { mode, preset, members: names(members), processes: lab.processes(), nodes: names(nodes) },

@@ -42,6 +42,10 @@ export class RunningLab {
       if (!(await isRunning(ref))) throw new StartError(`lab ${name} is not running: start it with \`kubelab up\``);
       const supervisor = new SupervisorClient(ref.socket);
       const status = await supervisor.status();
+      if (status.store && "endpoints" in status.store)
+        throw new StartError(
+          `the store of lab ${name} runs elsewhere: its log cannot be read, and no fault reaches it`,
+        );
       if (!own) requireFit(experiment, status);
       return new RunningLab(status, supervisor, remove, clock);
     } catch (error) {

@@ -30,6 +30,7 @@ function one(word: string, { processes, members, nodes, leader, rand }: Cast): T
   const some = (count: number) => shuffled(members, rand).slice(0, count).sort();
   const quorum = (members.length >> 1) + 1;
   const leading = (): string => {
+    if (members.length === 0) throw new FaultRefused("the store runs elsewhere: no member of it is in this lab");
     if (leader === undefined) throw new FaultRefused("no member leads at the moment");
     return leader;
   };
