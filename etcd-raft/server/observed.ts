@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from "../../base/metrics.ts";
+import type { CallCounts } from "../../net/grpc-call.ts";
 import { Code } from "../../net/grpc-error.ts";
-import type { CallCounts } from "../../net/grpc-front.ts";
 import type { Method } from "../../proto/wire.ts";
 import { versionOf } from "./downgrade.ts";
 import type { Member } from "./member.ts";

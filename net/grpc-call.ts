@@ -1,0 +1,333 @@
+import type { Socket } from "node:net";
+import { type Method, Writer } from "../proto/wire.ts";
+import { Code, GrpcError } from "./grpc-error.ts";
+import type { BidiHandler, CallContext, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
+import type { Http2Connection, Http2Stream, Payload } from "./http2/connection.ts";
+import { encodeHeaders, type Header } from "./http2/hpack.ts";
+import { Reply } from "./reply.ts";
+
+// biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
+export type AnyMethod = Method<any, any>;
+export interface Route {
+  method: AnyMethod;
+  handler: unknown;
+  counts: CallCounts;
+}
+
+/** Of one method: calls begun, calls ended by code, messages. */
+export interface CallCounts {
+  started: number;
+  handled: Map<Code, number>;
+  received: number;
+  sent: number;
+}
+
+/** Bytes: of one message, and of requests on one connection that have not come to their end. */
+export interface CallLimits {
+  maxMessageBytes?: number;
+  maxUnfinishedBytes?: number;
+}
+
+const prefixBytes = 5;
+const responseHeaders = encodeHeaders([
+  [":status", "200"],
+  ["content-type", "application/grpc"],
+]);
+const okTrailers = encodeHeaders([["grpc-status", "0"]]);
+/** Octets that may wait in a stream before `send` says stop. */
+const highWaterMark = 1024 * 1024;
+
+/** One call: frames in, messages to the handler, its answer out. */
+export class Call {
+  readonly #connection: Http2Connection;
+  readonly #stream: Http2Stream;
+  readonly #context: FrontContext;
+  readonly #maxMessageBytes: number;
+  readonly #maxUnfinishedBytes: number;
+  #route: Route | undefined;
+  #bidi: ReturnType<BidiHandler<unknown, unknown>> | undefined;
+  /** Of an unfinished message; a copy, since chunks are reused. */
+  #rest: Buffer | undefined;
+  #request: Buffer | undefined;
+  /** Its part of the connection's `held`. */
+  #held = 0;
+  #done = false;
+  #headersSent = false;
+  #deadline: NodeJS.Timeout | undefined;
+
+  constructor(connection: Http2Connection, stream: Http2Stream, context: FrontContext, limits: CallLimits) {
+    this.#connection = connection;
+    this.#stream = stream;
+    this.#context = context;
+    this.#maxMessageBytes = limits.maxMessageBytes ?? 2.5 * 1024 * 1024;
+    this.#maxUnfinishedBytes = limits.maxUnfinishedBytes ?? Number.POSITIVE_INFINITY;
+  }
+
+  start(route: Route): void {
+    this.#route = route;
+    route.counts.started++;
+    const timeoutMs = this.#context.timeoutMs();
+    if (timeoutMs !== undefined) {
+      this.#deadline = setTimeout(() => {
+        this.fail(new GrpcError(Code.DeadlineExceeded, "context deadline exceeded"));
+        this.#context.abort();
+      }, timeoutMs);
+    }
+    const { method, handler } = route;
+    if (method.kind !== "bidi") return;
+    this.#bidi = (handler as BidiHandler<unknown, unknown>)(this.#context, {
+      send: this.#sender(),
+      end: (error) => (error === undefined ? this.#end(okTrailers) : this.fail(error)),
+    });
+  }
+
+  onAbort(): void {
+    this.#finish(Code.Canceled);
+    this.#context.abort();
+  }
+
+  onData(payload: Buffer, endStream: boolean): void {
+    if (this.#done) return;
+    try {
+      this.#messages(payload);
+      if (!endStream || this.#done) return;
+      if (this.#rest !== undefined) throw new GrpcError(Code.Internal, "request ended inside a message");
+      if (this.#bidi !== undefined) this.#bidi.onEnd();
+      else this.#invoke();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Cuts out length-prefixed messages: | compressed u8 | length u32 | message |. */
+  #messages(payload: Buffer): void {
+    const buffer = this.#rest === undefined ? payload : Buffer.concat([this.#rest, payload]);
+    this.#rest = undefined;
+    let at = 0;
+    while (buffer.length - at >= prefixBytes) {
+      const length = buffer.readUInt32BE(at + 1);
+      if (buffer[at] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
+      if (length > this.#maxMessageBytes) {
+        const text = `grpc: received message larger than max (${length} vs. ${this.#maxMessageBytes})`;
+        throw new GrpcError(Code.ResourceExhausted, text);
+      }
+      const end = at + prefixBytes + length;
+      if (buffer.length < end) break;
+      this.#message(buffer.subarray(at + prefixBytes, end));
+      at = end;
+    }
+    if (at < buffer.length) this.#rest = Buffer.from(buffer.subarray(at));
+    this.#hold((this.#rest?.length ?? 0) + (this.#request?.length ?? 0));
+  }
+
+  /** Many requests that never end are no way to fill the memory. */
+  #hold(bytes: number): void {
+    const held = this.#connection.held + bytes - this.#held;
+    if (held > this.#maxUnfinishedBytes)
+      throw new GrpcError(Code.ResourceExhausted, "too many unfinished requests on the connection");
+    this.#connection.held = held;
+    this.#held = bytes;
+  }
+
+  #message(bytes: Buffer): void {
+    if (this.#route) this.#route.counts.received++;
+    if (this.#bidi !== undefined) return this.#bidi.onMessage(this.#route!.method.request.decode(bytes));
+    if (this.#request !== undefined) throw new GrpcError(Code.Internal, "more than one message in a unary request");
+    this.#request = bytes;
+  }
+
+  #invoke(): void {
+    const { method, handler } = this.#route!;
+    if (this.#request === undefined) throw new GrpcError(Code.Internal, "a unary request without a message");
+    const request = decode(method, this.#request);
+    if (method.kind === "serverStream") {
+      const running = (handler as StreamHandler<unknown, unknown>)(request, this.#context, this.#sender());
+      running.then(
+        () => this.#end(okTrailers),
+        (error) => this.fail(error),
+      );
+      return;
+    }
+    const result = (handler as UnaryHandler<unknown, unknown>)(request, this.#context);
+    if (result instanceof Reply) result.settle(this);
+    else if (result instanceof Promise) {
+      result.then(
+        (response) => this.resolve(response),
+        (error) => this.fail(error),
+      );
+    } else this.resolve(result);
+  }
+
+  /** What the handler gave. */
+  resolve(response: unknown): void {
+    if (this.#done) return;
+    this.#finish(Code.OK);
+    this.#connection.respond(this.#stream, responseHeaders, this.#framed(response), okTrailers);
+  }
+
+  reject(error: unknown): void {
+    this.fail(error);
+  }
+
+  /** Valid until the next message is written. */
+  #framed(response: unknown): Payload {
+    const { method, counts } = this.#route!;
+    counts.sent++;
+    return framed.of(method.response.write(response as never, Writer.create()));
+  }
+
+  #frame(response: unknown): Buffer {
+    const payload = this.#framed(response);
+    const bytes = Buffer.allocUnsafe(payload.length);
+    payload.copy(bytes, 0, 0, payload.length);
+    return bytes;
+  }
+
+  #sender(): Send<unknown> {
+    const send = ((response: unknown) => {
+      if (this.#done) return true;
+      if (!this.#headersSent) this.#connection.sendHeaders(this.#stream, responseHeaders, false);
+      this.#headersSent = true;
+      this.#connection.sendData(this.#stream, this.#frame(response));
+      return this.#stream.queuedBytes < highWaterMark;
+    }) as Send<unknown>;
+    send.drained = () =>
+      new Promise((resolve) => {
+        if (this.#done || this.#stream.queuedBytes === 0) resolve();
+        else this.#stream.onDrain = resolve;
+      });
+    return send;
+  }
+
+  #end(trailers: Buffer): void {
+    if (this.#done) return;
+    this.#finish(Code.OK);
+    if (this.#headersSent) this.#connection.sendTrailers(this.#stream, trailers);
+    else {
+      this.#connection.sendHeaders(this.#stream, responseHeaders, false);
+      this.#connection.sendTrailers(this.#stream, trailers);
+    }
+  }
+
+  fail(error: unknown): void {
+    if (this.#done) return;
+    const known = error instanceof GrpcError ? error : new GrpcError(Code.Internal, (error as Error)?.message ?? "");
+    const status: Header[] = [
+      ["grpc-status", String(known.code)],
+      ["grpc-message", encodeMessage(known.message)],
+      ...Object.entries(known.trailers).map(
+        ([key, value]) => [key, typeof value === "string" ? value : value.toString("base64")] as const,
+      ),
+    ];
+    this.#finish(known.code);
+    if (this.#headersSent) return this.#connection.sendTrailers(this.#stream, encodeHeaders(status));
+    const all: Header[] = [[":status", "200"], ["content-type", "application/grpc"], ...status];
+    this.#connection.sendHeaders(this.#stream, encodeHeaders(all), true); // "Trailers-Only"
+  }
+
+  #finish(code: Code): void {
+    const handled = this.#done ? undefined : this.#route?.counts.handled;
+    handled?.set(code, (handled.get(code) ?? 0) + 1);
+    this.#done = true;
+    this.#request = undefined;
+    this.#rest = undefined;
+    this.#hold(0);
+    clearTimeout(this.#deadline);
+  }
+}
+
+/** A message behind its prefix, copied from the writer that it is in. */
+class Framed implements Payload {
+  #message = Writer.create();
+
+  of(message: Writer): this {
+    this.#message = message;
+    return this;
+  }
+
+  get length(): number {
+    return prefixBytes + this.#message.length;
+  }
+
+  copy(into: Buffer, at: number, from: number, to: number): void {
+    let begin = from;
+    if (from === 0) {
+      into[at] = 0;
+      into.writeUInt32BE(this.#message.length, at + 1);
+      begin = prefixBytes;
+    }
+    this.#message.copy(into, at + begin - from, begin - prefixBytes, to - prefixBytes);
+  }
+}
+
+const framed = new Framed();
+
+export class FrontContext implements CallContext {
+  readonly #headers: readonly Header[];
+  readonly peer: CallContext["peer"];
+  readonly socket: Socket;
+  #metadata: Record<string, string> | undefined;
+  #controller: AbortController | undefined;
+  #aborted = false;
+
+  constructor(headers: readonly Header[], { socket, peer }: Pick<FrontContext, "socket" | "peer">) {
+    this.#headers = headers;
+    this.peer = peer;
+    this.socket = socket;
+  }
+
+  get metadata(): Record<string, string> {
+    if (this.#metadata !== undefined) return this.#metadata;
+    this.#metadata = {};
+    for (const [name, value] of this.#headers) if (!name.startsWith(":")) this.#metadata[name] ??= value;
+    return this.#metadata;
+  }
+
+  get rawMetadata(): string[] {
+    return this.#headers.flat();
+  }
+
+  /** Made when somebody asks: most calls end before anyone would listen. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#controller?.abort();
+  }
+
+  /** `grpc-timeout`: up to eight digits and a unit. */
+  timeoutMs(): number | undefined {
+    const match = /^(\d{1,8})([HMSmun])$/.exec(headerOf(this.#headers, "grpc-timeout") ?? "");
+    if (match === null) return undefined;
+    const unitMs = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 }[match[2]!]!;
+    return Math.min(Number(match[1]) * unitMs, 2 ** 31 - 1);
+  }
+}
+
+function decode(method: AnyMethod, bytes: Buffer): unknown {
+  try {
+    return method.request.decode(bytes);
+  } catch (cause) {
+    throw new GrpcError(Code.Internal, `failed to unmarshal the request: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export function headerOf(headers: readonly Header[], name: string): string | undefined {
+  for (const header of headers) if (header[0] === name) return header[1];
+  return undefined;
+}
+
+/** Percent-encoding of `grpc-message`: printable ASCII stays, except the percent sign. */
+function encodeMessage(message: string): string {
+  return [...Buffer.from(message, "utf8")]
+    .map((byte) =>
+      byte >= 0x20 && byte <= 0x7e && byte !== 0x25
+        ? String.fromCharCode(byte)
+        : `%${byte.toString(16).toUpperCase().padStart(2, "0")}`,
+    )
+    .join("");
+}
