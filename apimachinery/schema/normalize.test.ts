@@ -21,8 +21,12 @@ function anyOf(message: Message, depth: number): fc.Arbitrary<unknown> {
       return fc.array(fc.string(), { maxLength: 2 });
     case "object":
       return fc.dictionary(fc.string(), fc.jsonValue({ maxDepth: 1 }), { maxKeys: 2 });
-    case "any":
+    case "any": {
+      // JSONSchemaPropsOrBool and its like: an object is a schema.
+      const union = message.fields.get("schema");
+      if (union) return fc.oneof(fc.boolean(), anyOf(schema.message(union.messageId!), depth - 1));
       return fc.jsonValue({ maxDepth: 1 });
+    }
   }
   const fields = [...message.fields.values()].filter((f) => depth > 0 || f.scalar);
   return fc
