@@ -112,6 +112,24 @@ test("an operation without answer may have happened, or not", () => {
   expect(judge(story.lines)).toEqual([]);
 });
 
+test("registers whose writes have no answer are settled by the log, however many they are", () => {
+  const story = new Story();
+  const silent = (request: Request, happens: boolean) => {
+    const asked: Operation = { type: "operation", client: "c", member: "m0", called: 0, request };
+    story.lines.push(asked);
+    if (happens) story.commit(request);
+  };
+  for (let i = 0; i < 60; i++) {
+    for (const n of [1, 2, 3]) silent(put("r", `${i}.${n}`), n > 1);
+    silent({ op: "delete", key: "r" }, i % 3 === 0);
+    story.ask(get("r"));
+  }
+  expect(judge(story.lines)).toEqual([]);
+  const stale = story.lines.find((line) => line.type === "operation" && line.request.op === "range");
+  story.ask(get("r")).response = (stale as Operation).response!;
+  expect(judge(story.lines).join("\n")).toMatch(/stale answer: .*\nlinearizability: /);
+});
+
 test("codes that say nothing of the effect leave it open", () => {
   const ended = (error?: { code: number; message: string }): Operation => {
     const operation: Operation = { type: "operation", client: "c", member: "m", called: 1, request: all };

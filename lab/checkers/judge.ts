@@ -22,7 +22,7 @@ export function judge(history: readonly HistoryLine[], options: JudgeOptions = {
     history.filter((line) => line.type === "commit"),
     base,
   );
-  const registers = checkLinearizable(registersOf(history));
+  const registers = checkLinearizable(registersOf(history, truth));
   return [
     ...checkReplay(history, truth, options.own),
     ...checkWatches(history, truth, options),

@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { seededRand } from "../../base/rand.ts";
 import { checkLinearizable, type RegisterOperation } from "./linearizable.ts";
 
 /** "w a 1-2" writes a between 1 and 2, "r - 3-4" reads the empty register, "w b 5-" never answered. */
@@ -46,6 +47,68 @@ test("registers are judged one by one", () => {
 test("a search that takes too long is not a pass", () => {
   const writes = Array.from({ length: 20 }, (_, i) => `w v${i} ${i + 1}-${i + 100}`);
   expect(checkLinearizable(history(...writes, "r x 200-201"), 1000).verdict).toBe("unknown");
+});
+
+describe("revisions", () => {
+  /** Writes without answer around each read of one of them: a search has to guess which of them happened, and when. */
+  const storm = (revisions: boolean): RegisterOperation[] =>
+    Array.from({ length: 40 }, (_, i): RegisterOperation[] => {
+      const at = (kind: "read" | "write", value: string, called: number, returned?: number) => ({
+        key: "k",
+        kind,
+        value,
+        called,
+        returned,
+        ...(revisions && { revision: i + 2, changed: kind === "write" }),
+      });
+      return [at("write", `v${i}`, i % 5), at("read", `v${i}`, 1000 + i * 10, 1400 + i * 10)];
+    }).flat();
+
+  test("settle what has no answer, where a search would not end", () => {
+    expect(checkLinearizable(storm(false), 20_000).verdict).toBe("unknown");
+    expect(checkLinearizable(storm(true), 0).verdict).toBe("ok");
+  });
+
+  test("that lie do not hide a violation", () => {
+    for (const [, lines, verdict] of cases) {
+      for (let seed = 1; seed <= 50; seed++) {
+        const rand = seededRand(seed);
+        const lies = history(...lines).map((one) => ({
+          ...one,
+          ...(rand.below(5) > 0 && { revision: rand.below(6) }),
+          changed: rand.below(2) === 0,
+        }));
+        expect(checkLinearizable(lies).verdict).toBe(verdict);
+      }
+    }
+  });
+
+  test("of random histories, true or false, never change the verdict of the search", () => {
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 3000; seed++) {
+      const rand = seededRand(seed);
+      const operations = Array.from({ length: 6 }, (_, i): RegisterOperation => {
+        const write = rand.below(2) === 0;
+        const called = rand.below(12);
+        return {
+          key: "k",
+          kind: write ? "write" : "read",
+          value: write
+            ? rand.below(5) === 0
+              ? undefined
+              : `v${i}`
+            : [undefined, "v0", "v1", "v2", "v3"][rand.below(5)],
+          called,
+          returned: write && rand.below(3) === 0 ? undefined : called + rand.below(9),
+        };
+      });
+      const { verdict } = checkLinearizable(operations);
+      const hinted = operations.map((one) => ({ ...one, revision: rand.below(4), changed: rand.below(2) === 0 }));
+      expect(checkLinearizable(hinted).verdict).toBe(verdict);
+      seen.add(`${verdict} ${checkLinearizable(hinted, 0).verdict}`);
+    }
+    expect([...seen].sort()).toEqual(["ok ok", "ok unknown", "violation unknown"]);
+  });
 });
 
 test("the message names the operation without place", () => {

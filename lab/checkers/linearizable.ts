@@ -1,9 +1,12 @@
-import { type HistoryLine, outcome, type Request } from "./history.ts";
+import { canonical, type HistoryLine, isWrite, type Operation, outcome, type Request } from "./history.ts";
 import { inRange } from "./model.ts";
+import { didChange, type Truth } from "./replay.ts";
 
 /**
- * Is a history of reads and writes of single registers linearizable? Search after Wing and Gong with Lowe's memory of
- * visited states, one register at a time (linearizability is local: Herlihy and Wing, theorem 1).
+ * Is a history of reads and writes of single registers linearizable? One register at a time (linearizability is local:
+ * Herlihy and Wing, theorem 1). First the order that revisions suggest is tried, which is linear; it is believed only as far
+ * as it explains the history by itself. Where it does not, another may: search after Wing and Gong with Lowe's memory of
+ * visited states.
  *
  * The search is bounded by `maxSteps`; past it the verdict is "unknown", which every caller counts as a failure.
  */
@@ -16,6 +19,10 @@ export interface RegisterOperation {
    * at some time after its call, or never. */
   called: number;
   returned: number | undefined;
+  /** The store's after it, as its answer or the log tells: a hint at its place. */
+  revision?: number | undefined;
+  /** It made that revision; a deletion of nothing does not. */
+  changed?: boolean;
 }
 
 export type Verdict = { verdict: "ok" } | { verdict: "violation" | "unknown"; key: string; message: string };
@@ -38,8 +45,9 @@ export function checkLinearizable(history: readonly RegisterOperation[], maxStep
  * The keys of a history that are plain registers: put, deleted and read one at a time, never in a transaction, a range or
  * with a lease. A put that asks for the value before is a read and a write in one, which a register has not.
  */
-export function registersOf(history: readonly HistoryLine[]): RegisterOperation[] {
+export function registersOf(history: readonly HistoryLine[], truth?: Truth): RegisterOperation[] {
   const operations = history.filter((line) => line.type === "operation");
+  const unclaimed = unclaimedRevisions(operations, truth);
   const plain = ({ op, ...request }: Request): boolean => {
     if (op === "put" || op === "delete" || op === "range") {
       const { end, prevKv, lease, revision, limit, countOnly, keysOnly } = request as Record<string, unknown>;
@@ -72,9 +80,43 @@ export function registersOf(history: readonly HistoryLine[]): RegisterOperation[
       value: request.op === "put" ? request.value : seen,
       called,
       returned: response ? operation.returned : undefined,
+      revision: response ? response.revision : unclaimed.get(canonical(request))?.shift(),
+      changed: isWrite(request) && (response === undefined || didChange(response)),
     });
   }
   return registers;
+}
+
+/** Revisions in the log that nobody was told of, by what was asked for: who asked for it and had no answer has made them. */
+function unclaimedRevisions(operations: readonly Operation[], truth: Truth | undefined): Map<string, number[]> {
+  const told = new Set(operations.map(({ response }) => response && didChange(response) && response.revision));
+  const unclaimed = new Map<string, number[]>();
+  for (const { request, response, changed } of truth?.entries ?? []) {
+    if (!changed || told.has(response!.revision)) continue;
+    const key = canonical(request);
+    unclaimed.set(key, [...(unclaimed.get(key) ?? []), response!.revision!]);
+  }
+  return unclaimed;
+}
+
+/**
+ * Is the order of revisions a linearization? (What changes nothing goes after what made the revision, by its call; what has
+ * no answer and is not in the log has not happened.) Then all that returned is in it, nothing comes before what had returned
+ * when it was called, and each read sees the last write: this is looked at here, so that no wrong revision hides anything.
+ */
+function isOrderedByRevision(operations: readonly RegisterOperation[]): boolean {
+  const placed = operations.filter(({ revision }) => revision !== undefined);
+  if (operations.some(({ revision, returned }) => revision === undefined && returned !== undefined)) return false;
+  placed.sort((a, b) => a.revision! - b.revision! || Number(b.changed) - Number(a.changed) || a.called - b.called);
+  let value: string | undefined;
+  let latestCall = Number.NEGATIVE_INFINITY;
+  for (const operation of placed) {
+    latestCall = Math.max(latestCall, operation.called);
+    if ((operation.returned ?? latestCall) < latestCall) return false;
+    if (operation.kind === "write") value = operation.value;
+    else if (operation.value !== value) return false;
+  }
+  return true;
 }
 
 interface Link {
@@ -94,6 +136,7 @@ function checkRegister(
   operations: RegisterOperation[],
   maxSteps: number,
 ): { verdict: "ok" } | { verdict: "violation" | "unknown"; message: string } {
+  if (isOrderedByRevision(operations)) return { verdict: "ok" };
   // A read without answer says nothing and changes nothing; nor does a write without answer whose value nobody read: taken out
   // of an order of operations that explains the reads, it leaves one that does.
   const read = new Set(operations.filter((o) => o.kind === "read" && o.returned !== undefined).map((o) => o.value));
@@ -150,7 +193,7 @@ function eventList(operations: RegisterOperation[]): Link {
       { at: operation.returned, event: call.match },
     ];
   });
-  events.sort((a, b) => a.at - b.at);
+  events.sort((a, b) => a.at - b.at || Number(b.event.isCall) - Number(a.event.isCall)); // the same time is simultaneous
   const head: Link = { previous: undefined, next: undefined };
   let last: Link = head;
   for (const { event } of events) {

@@ -182,7 +182,7 @@ const isSerializable = (request: Request): boolean =>
     : request.op === "txn" && [...request.success, ...request.failure].every(isSerializable);
 
 /** It has made the revision that it reports. */
-function didChange(response: Response): boolean {
+export function didChange(response: Response): boolean {
   if (response.op === "put") return true;
   if (response.op === "delete") return response.deleted > 0;
   return response.op === "txn" && response.responses.some(didChange);
