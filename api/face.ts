@@ -28,7 +28,9 @@ export function defineFace<S extends KubernetesObject, T extends KubernetesObjec
     ...shared,
     ...{ group, version, resource, kind, namespaced, defaults },
     schema: `${group.split(".")[0] || "core"}/${version}.${kind}`,
-    selectableFields: Object.keys(fieldNames),
+    ...(row.fieldNames
+      ? { selectableFields: ["metadata.name", "metadata.namespace", ...Object.keys(fieldNames)] }
+      : {}),
     subresources: stored.subresources.map((s) => (s.kind.kind === kind ? { ...s, kind: { group, version, kind } } : s)),
     columns: stored.columns.map(
       (column): Column<T> => ({

@@ -2,28 +2,7 @@ import { describe, expect, test } from "vitest";
 import { errorText } from "../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../apimachinery/object.ts";
 import { parseSchedule } from "./batch/cron-schedule.ts";
-import { examples } from "./examples.testing.ts";
-import { resources } from "./resources.ts";
-
-/** The example of a kind with its spec changed: what upstream says to it. */
-const row = (kind: string) => resources().find((r) => r.kind === kind)!;
-const spec = { containers: [{ name: "c", image: "i" }] };
-const labels = { app: "a" };
-const templated = { spec: { selector: { matchLabels: labels }, template: { metadata: { labels }, spec } } };
-const plain: Record<string, object> = {
-  ...{ Pod: { spec }, Deployment: templated, ReplicaSet: templated, Service: { spec: { ports: [{ port: 80 }] } } },
-  ...{ Node: { spec: {} }, Namespace: { spec: {} }, Secret: {}, EndpointSlice: {} },
-};
-const make = (kind: string, change: object = {}): KubernetesObject => {
-  const [, example] = Object.entries(examples).find(([title]) => title.endsWith(` ${kind}`)) ?? [];
-  const { spec, ...rest } = structuredClone(example?.body ?? plain[kind]) as { spec?: object };
-  const metadata = { name: "x", uid: "u", ...(row(kind).namespaced ? { namespace: "default" } : {}) };
-  const changed = spec ? { ...rest, spec: { ...spec, ...change } } : { ...rest, ...change };
-  const object = { metadata, ...changed } as KubernetesObject;
-  row(kind).defaults(object);
-  row(kind).prepareForCreate(object);
-  return object;
-};
+import { make, row, told, toldOfStatus } from "./testing.ts";
 
 describe("every problem is told, with its path", () => {
   test.each<[string, string, object, string[]]>([
@@ -335,7 +314,7 @@ describe("every problem is told, with its path", () => {
       ],
     ],
   ])("%s", (_, kind, change, expected) => {
-    expect(row(kind).validate(make(kind, change)).map(errorText)).toEqual(expected);
+    expect(told(kind, change)).toEqual(expected);
   });
 });
 
@@ -472,9 +451,7 @@ describe("a status", () => {
       ],
     ],
   ])("%s", (_, kind, status, before, expected) => {
-    const [object, old] = [status, before].map((given) => ({ ...make(kind), status: given }) as KubernetesObject);
-    const texts = row(kind).validateStatusUpdate(object!, old!).map(errorText);
-    expect(texts.map((text) => text.replace(/^status\./, ""))).toEqual(expected);
+    expect(toldOfStatus(kind, status, before)).toEqual(expected);
   });
 });
 

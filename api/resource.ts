@@ -25,10 +25,12 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   /** Keys are `/registry/<storagePrefix>/[<namespace>/]<name>`. */
   readonly storagePrefix: string;
 
-  /** What field selectors may name besides metadata.name and metadata.namespace, which all know. */
+  /** All that field selectors may name. Kinds without fields of their own know metadata.namespace even cluster-wide. */
   readonly selectableFields: readonly string[];
-  /** The values of `selectableFields`; absent ones are "". */
+  /** The values of `selectableFields` but for metadata's; absent ones are "". */
   fields(object: T): Record<string, string>;
+  /** What is said of a field that is none of them. */
+  unknownField(name: string): string;
 
   /**
    * Seconds of grace when `requested` were asked for; 0 deletes at once. Kinds without graceful deletion have no such
@@ -130,11 +132,38 @@ const allVerbs: readonly Verb[] = ["create", "delete", "deletecollection", "get"
 
 /** As most rows are. */
 const usual = {
-  ...{ shortNames: [], categories: [], selectableFields: [], verbs: allVerbs },
+  ...{ shortNames: [], categories: [], verbs: allVerbs },
   ...{ unconditionalUpdate: true, createOnUpdate: false },
   ...{ defaults: () => {}, prepareForCreate: () => {}, prepareForUpdate: () => {}, prepareForStatusUpdate: () => {} },
-  ...{ fields: () => ({}), warnings: () => [] },
+  warnings: () => [],
 };
+
+/** A field's path, and what its value is when it is absent. */
+type Fields = Readonly<Record<string, string>>;
+
+/** What field selectors need, from the fields that a kind has of its own; `custom` ones know namespaces only inside of one. */
+export function selection(own: Fields, namespaced: boolean, custom = false) {
+  const paths = Object.entries(own).map(([name, absent]) => [name, name.split("."), absent] as const);
+  const plain = paths.length === 0 && !custom;
+  return {
+    selectableFields: [
+      ...["metadata.name", ...(namespaced || plain ? ["metadata.namespace"] : [])],
+      ...Object.keys(own),
+    ],
+    fields: (object: object): Record<string, string> =>
+      Object.fromEntries(paths.map(([name, path, absent]) => [name, scalarAt(object, path) ?? absent])),
+    unknownField: (name: string) =>
+      plain
+        ? `"${name}" is not a known field selector: only "metadata.name", "metadata.namespace"`
+        : `field label not supported: ${name}`,
+  };
+}
+
+function scalarAt(object: object, path: readonly string[]): string | undefined {
+  let value: unknown = object;
+  for (const key of path) value = (value as Record<string, unknown> | undefined)?.[key];
+  return value === undefined || typeof value === "object" ? undefined : String(value as string);
+}
 
 /** A row from what it says, with what most rows share. */
 export function defineResource<T extends KubernetesObject>(type: ResourceType<T>, row: NoInfer<RowOf<T>>): Resource<T> {
@@ -142,6 +171,7 @@ export function defineResource<T extends KubernetesObject>(type: ResourceType<T>
   return {
     ...type,
     ...usual,
+    ...selection(row.selectable ?? {}, type.namespaced),
     schema: `${group.split(".")[0] || "core"}/${version}.${kind}`,
     listKind: `${kind}List`,
     singular: kind.toLowerCase(),
@@ -154,7 +184,9 @@ export function defineResource<T extends KubernetesObject>(type: ResourceType<T>
   };
 }
 
-type Derived = "schema" | "listKind" | "singular" | "storagePrefix" | keyof typeof usual;
+type Derived =
+  | ("schema" | "listKind" | "singular" | "storagePrefix")
+  | (keyof typeof usual | keyof ReturnType<typeof selection>);
 
 /** What a kind's file exports: the functions and the facts that are not as most are. */
 type RowOf<T extends KubernetesObject> = Omit<
@@ -162,7 +194,7 @@ type RowOf<T extends KubernetesObject> = Omit<
   keyof ResourceType<T> | Derived | "subresources" | keyof Validators<T>
 > &
   Validators<T> &
-  Partial<Pick<Resource<T>, Derived>> & { subresources?: readonly (Subresource | string)[] };
+  Partial<Pick<Resource<T>, Derived>> & { subresources?: readonly (Subresource | string)[]; selectable?: Fields };
 
 interface Validators<T> {
   validate(object: T): Iterable<FieldError>;

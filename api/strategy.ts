@@ -37,9 +37,9 @@ export function startGeneration(object: KubernetesObject): void {
 }
 
 /** One more when anything but metadata and status changed, or when deletion began. */
-export function countGeneration(object: KubernetesObject, old: KubernetesObject): void {
+export function countGeneration(object: KubernetesObject, old: KubernetesObject, sameMeta = true): void {
   const generation = old.metadata.generation ?? 0;
-  const changed = !sameJson(withoutMeta(object), withoutMeta(old));
+  const changed = !sameMeta || !sameJson(withoutMeta(object), withoutMeta(old));
   if (changed || generation > 0) object.metadata.generation = changed ? generation + 1 : generation;
   else delete object.metadata.generation;
 }

@@ -206,14 +206,11 @@ export const matchesFields = (selector: FieldSelector, fields: Labels): boolean 
 export const exactField = (selector: FieldSelector, field: string): string | undefined =>
   selector.find((r) => r.field === field && r.operator === "=")?.value;
 
-/** Throws BadRequest for a field that the kind cannot select by; every kind knows its name and namespace. */
-export function checkFields(selector: FieldSelector, known: readonly string[]): void {
-  for (const { field } of selector) {
-    if (field === "metadata.name" || field === "metadata.namespace" || known.includes(field)) continue;
-    throw badRequest(
-      known.length
-        ? `field label not supported: ${field}`
-        : `"${field}" is not a known field selector: only "metadata.name", "metadata.namespace"`,
-    );
-  }
+/** Throws BadRequest for a field that the kind cannot select by, with what it says of such. */
+export function checkFields(
+  selector: FieldSelector,
+  kind: { selectableFields: readonly string[]; unknownField(name: string): string },
+): void {
+  const unknown = selector.find(({ field }) => !kind.selectableFields.includes(field));
+  if (unknown) throw badRequest(kind.unknownField(unknown.field));
 }

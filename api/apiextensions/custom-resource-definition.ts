@@ -13,6 +13,7 @@ export const customResourceDefinitions: Resource<v1.CustomResourceDefinition> = 
   {
     shortNames: ["crd", "crds"],
     categories: ["api-extensions"],
+    unconditionalUpdate: false,
     storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
     subresources: ["status"],
     defaults({ spec }) {

@@ -12,8 +12,6 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
   shortNames: ["rs"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],
-  selectableFields: ["status.replicas"],
-  fields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
   scale: templatedScale,
   defaults({ spec }) {
     spec.replicas ??= 1;

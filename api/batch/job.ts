@@ -16,7 +16,8 @@ import { validateJobSpec } from "./job-validation.ts";
 export const jobs: Resource<Job> = defineResource(Jobs, {
   categories: ["all"],
   subresources: ["status"],
-  selectableFields: ["status.successful"],
+  selectable: { "status.successful": "" },
+  unknownField: (name) => `field label "${name}" not supported for batchv1.Job`,
   fields: ({ status }) => ({ "status.successful": String(status?.succeeded ?? 0) }),
   defaults(job) {
     const { spec } = job;

@@ -18,8 +18,7 @@ export const certificateSigningRequests: Resource<CertificateSigningRequest> = d
     shortNames: ["csr"],
     subresources: ["approval", "status"],
     parts: { approval, status: statusPart },
-    selectableFields: ["spec.signerName"],
-    fields: ({ spec }) => ({ "spec.signerName": spec.signerName ?? "" }),
+    selectable: { "spec.signerName": "" },
     prepareForCreate(request, creator) {
       request.status = {};
       for (const key of ["username", "uid", "groups", "extra"] as const) delete request.spec[key];

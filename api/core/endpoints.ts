@@ -14,6 +14,7 @@ export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
     shortNames: ["ep"],
     deprecated: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     storagePrefix: "services/endpoints",
+    createOnUpdate: true,
     defaults({ subsets = [] }) {
       for (const { ports = [] } of subsets) for (const port of ports) port.protocol ||= "TCP";
     },

@@ -5,20 +5,19 @@ import { column, wide } from "../columns.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { defineResource, type Resource, selection } from "../resource.ts";
 
-const about = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"] as const;
+const about = "kind namespace name uid apiVersion resourceVersion fieldPath".split(" ");
+const own = [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"];
+const chosen = selection(Object.fromEntries(own.map((name) => [name, ""])), true);
 
 export const events: Resource<Event> = defineResource(Events, {
   shortNames: ["ev"],
   createOnUpdate: true,
-  selectableFields: [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"],
+  ...chosen,
   fields: (event) => ({
-    ...Object.fromEntries(about.map((key) => [`involvedObject.${key}`, event.involvedObject[key] ?? ""])),
-    reason: event.reason ?? "",
-    reportingComponent: event.reportingComponent ?? "",
+    ...chosen.fields(event),
     source: event.source?.component || event.reportingComponent || "",
-    type: event.type ?? "",
   }),
   defaults(event) {
     event.involvedObject ??= {};

@@ -12,8 +12,7 @@ export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
   shortNames: ["ns"],
   verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
   subresources: ["finalize", "status"],
-  selectableFields: ["status.phase"],
-  fields: ({ status }) => ({ "status.phase": status?.phase ?? "" }),
+  selectable: { "status.phase": "" },
   defaults(namespace) {
     namespace.spec ??= {};
     namespace.metadata.labels = {

@@ -21,8 +21,7 @@ export const nodes: Resource<Node> = defineResource(Nodes, {
   shortNames: ["no"],
   storagePrefix: "minions",
   subresources: [proxySubresource("NodeProxyOptions"), "status"],
-  selectableFields: ["spec.unschedulable"],
-  fields: ({ spec }) => ({ "spec.unschedulable": String(spec.unschedulable ?? false) }),
+  selectable: { "spec.unschedulable": "false" },
   defaults({ status }) {
     if (status?.capacity) status.allocatable ??= { ...status.capacity };
   },

@@ -2,7 +2,7 @@ import { forbiddenField, invalidValue } from "../../apimachinery/field-error.ts"
 import type { Pod } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { validateObjectMeta } from "../metadata.ts";
-import { defineResource, proxySubresource, type Resource, type Subresource } from "../resource.ts";
+import { defineResource, proxySubresource, type Resource, type Subresource, selection } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
@@ -10,6 +10,16 @@ import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
 import { qosClass } from "./pod-status.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
 import { validatePodSpec } from "./pod-validation.ts";
+
+const chosen = selection(
+  {
+    ...{ "spec.nodeName": "", "spec.host": "", "spec.restartPolicy": "", "spec.schedulerName": "" },
+    ...{ "spec.serviceAccountName": "", "spec.hostNetwork": "false", "status.phase": "" },
+    // Upstream takes status.podIPs, and finds nothing by it.
+    ...{ "status.podIP": "", "status.podIPs": "", "status.nominatedNodeName": "" },
+  },
+  true,
+);
 
 export const pods: Resource<Pod> = defineResource(Pods, {
   shortNames: ["po"],
@@ -27,25 +37,11 @@ export const pods: Resource<Pod> = defineResource(Pods, {
     "status",
   ],
   parts: { ephemeralcontainers: ephemeralContainers, resize },
-  selectableFields: [
-    "spec.nodeName",
-    "spec.restartPolicy",
-    "spec.schedulerName",
-    "spec.serviceAccountName",
-    "spec.hostNetwork",
-    "status.phase",
-    "status.podIP",
-    "status.nominatedNodeName",
-  ],
-  fields: ({ spec, status }) => ({
-    "spec.nodeName": spec.nodeName ?? "",
-    "spec.restartPolicy": spec.restartPolicy ?? "",
-    "spec.schedulerName": spec.schedulerName ?? "",
-    "spec.serviceAccountName": spec.serviceAccountName ?? "",
-    "spec.hostNetwork": String(spec.hostNetwork ?? false),
-    "status.phase": status?.phase ?? "",
-    "status.podIP": status?.podIPs?.[0]?.ip ?? status?.podIP ?? "",
-    "status.nominatedNodeName": status?.nominatedNodeName ?? "",
+  ...chosen,
+  fields: (pod) => ({
+    ...chosen.fields(pod),
+    "spec.host": pod.spec.nodeName ?? "", // its name before v1
+    "status.podIP": pod.status?.podIPs?.[0]?.ip ?? pod.status?.podIP ?? "",
   }),
   gracePeriodSeconds,
   defaults: defaultPod,

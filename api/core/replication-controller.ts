@@ -16,8 +16,7 @@ export const replicationControllers: Resource<ReplicationController> = defineRes
   categories: ["all"],
   storagePrefix: "controllers",
   subresources: [scaleSubresource, "status"],
-  selectableFields: ["status.replicas"],
-  fields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
+  selectable: { "status.replicas": "0" },
   scale: {
     get: ({ spec, ...controller }) =>
       templatedScale.get({ ...controller, spec: { ...spec, selector: { matchLabels: spec.selector ?? {} } } }),

@@ -9,8 +9,7 @@ import { defineResource, type Resource } from "../resource.ts";
 import { frozen, maxDataBytes } from "./config-map.ts";
 
 export const secrets: Resource<Secret> = defineResource(Secrets, {
-  selectableFields: ["type"],
-  fields: ({ type }) => ({ type: type ?? "" }),
+  selectable: { type: "" },
   defaults(secret) {
     secret.type ||= "Opaque";
     // stringData is for writing only: it lands in data.

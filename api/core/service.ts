@@ -14,8 +14,7 @@ export const services: Resource<Service> = defineResource(Services, {
   categories: ["all"],
   storagePrefix: "services/specs",
   subresources: [proxySubresource("ServiceProxyOptions"), "status"],
-  selectableFields: ["spec.clusterIP", "spec.type"],
-  fields: ({ spec }) => ({ "spec.clusterIP": spec.clusterIP ?? "", "spec.type": spec.type ?? "" }),
+  selectable: { "spec.clusterIP": "", "spec.type": "" },
   defaults,
   prepareForCreate(service) {
     service.status = { loadBalancer: {} };

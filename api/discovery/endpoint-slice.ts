@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
-import { validateLabels } from "../../apimachinery/selectors.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, unset } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { endpointAddress, firstThree } from "../core/endpoints.ts";
@@ -15,7 +15,6 @@ import { countGeneration, startGeneration } from "../strategy.ts";
 const maxEndpoints = 1000;
 const maxAddresses = 100;
 const maxPorts = 20_000;
-const maxTopologyLabels = 16;
 const maxHints = 8;
 
 export const endpointSlices = (allowLoopback: boolean): Resource<EndpointSlice> =>
@@ -26,8 +25,15 @@ export const endpointSlices = (allowLoopback: boolean): Resource<EndpointSlice> 
         port.protocol ??= "TCP";
       }
     },
-    prepareForCreate: startGeneration,
-    prepareForUpdate: countGeneration,
+    prepareForCreate(slice) {
+      startGeneration(slice);
+      dropTopology(slice);
+    },
+    /** Those who watch slices choose by labels, so these count too. */
+    prepareForUpdate(slice, old) {
+      dropTopology(slice);
+      countGeneration(slice, old, sameJson(slice.metadata.labels, old.metadata.labels));
+    },
     ...rules<EndpointSlice>(
       namespaced,
       (slice) => validateSlice(slice, allowLoopback),
@@ -42,6 +48,11 @@ export const endpointSlices = (allowLoopback: boolean): Resource<EndpointSlice> 
     ],
   });
 
+/** v1 has names of nodes and zones instead. */
+function dropTopology({ endpoints = [] }: EndpointSlice): void {
+  for (const endpoint of endpoints) delete endpoint.deprecatedTopology;
+}
+
 function portsText({ ports = [] }: EndpointSlice): string {
   return firstThree(ports.map(({ port, name }) => port ?? name ?? "*")) || unset;
 }
@@ -53,7 +64,7 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): Problems 
   if (ports.length > maxPorts) yield field.tooMany("ports", ports.length, maxPorts);
   else yield* validatePorts(ports);
   if (endpoints.length > maxEndpoints) return yield field.tooMany("endpoints", endpoints.length, maxEndpoints);
-  for (const [i, { addresses = [], hostname, nodeName, deprecatedTopology, hints = {} }] of endpoints.entries()) {
+  for (const [i, { addresses = [], hostname, nodeName, hints = {} }] of endpoints.entries()) {
     const at = `endpoints[${i}]`;
     if (addresses.length === 0) yield field.required(`${at}.addresses`, "must contain at least 1 address");
     else if (addresses.length > maxAddresses) yield field.tooMany(`${at}.addresses`, addresses.length, maxAddresses);
@@ -66,9 +77,6 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): Problems 
       }
     }
     if (nodeName !== undefined) yield* field.shaped(`${at}.nodeName`, nodeName, dns1123Subdomain);
-    const labels = Object.keys(deprecatedTopology ?? {}).length;
-    if (labels > maxTopologyLabels) yield field.tooMany(`${at}.deprecatedTopology`, labels, maxTopologyLabels);
-    yield* validateLabels(deprecatedTopology, `${at}.deprecatedTopology`);
     if (hostname !== undefined) yield* field.shaped(`${at}.hostname`, hostname, dns1123Label);
     for (const [key, shape] of [
       ["forZones", labelValue],

@@ -33,6 +33,7 @@ export const eventsV1Events: Resource<Event> = defineFace(EventsV1Events, {
     ...Object.fromEntries(about.map((key) => [`regarding.${key}`, `involvedObject.${key}`])),
     reason: "reason",
     reportingController: "reportingComponent",
+    source: "source",
     type: "type",
   },
   validateMore: (event, old) => (old === undefined ? validateNew(event) : validateChange(event, old)),

@@ -38,22 +38,26 @@ function parametersText(parameters: IngressClassParametersReference | undefined)
   return `${kind}${apiGroup ? `.${apiGroup}` : ""}/${name}`;
 }
 
+const pathShape = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+
 function* validateController(controller = ""): Problems {
   const at = "spec.controller";
-  if (controller.length > maxController) return yield field.tooLong(at, maxController);
+  if (controller.length > maxController) yield field.tooLong(at, maxController);
   if (controller === "") return yield field.required(at);
-  const [domain = "", path] = controller.split(/\/(.*)/s);
-  if (!path) return yield field.invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
+  const [domain, path] = controller.split(/\/(.*)/s);
+  if (!domain || !path)
+    return yield field.invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
   yield* field.shaped(at, domain, dns1123Subdomain);
+  if (!new RegExp(`^${pathShape}$`).test(path))
+    yield field.invalidValue(at, path, `Invalid path (regex used for validation is '${pathShape}')`);
 }
 
 function* validateParameters(parameters: IngressClassParametersReference, at: string): Problems {
   yield* validateReference(parameters, at);
   const { scope, namespace } = parameters;
-  if (!scope) return yield field.required(`${at}.scope`);
-  yield* oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], true);
+  yield* oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], scope === undefined);
   if (scope === "Namespace") {
-    if (!namespace) yield field.required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
+    if (namespace === undefined) yield field.required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
     else yield* field.shaped(`${at}.namespace`, namespace, dns1123Label);
   } else if (scope === "Cluster" && namespace !== undefined)
     yield field.forbiddenField(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'");
@@ -64,7 +68,7 @@ export function* validateReference(
   { apiGroup, kind, name }: { apiGroup?: string; kind: string; name: string },
   at: string,
 ): Problems {
-  if (apiGroup) yield* field.shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
+  if (apiGroup !== undefined) yield* field.shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
   for (const [key, value] of Object.entries({ kind, name })) {
     if (!value) yield field.required(`${at}.${key}`, `${key} is required`);
     else yield* field.shaped(`${at}.${key}`, value, pathSegmentName);

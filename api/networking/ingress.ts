@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { invalidValue, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
 import { ageColumn, column, join, nameColumn, orNone, pointsOf } from "../columns.ts";
@@ -52,6 +53,7 @@ function* validateSpec({ spec }: Ingress): Problems {
   const list = spec.rules ?? [];
   if (list.length === 0 && !spec.defaultBackend)
     yield invalidValue("spec", list, "either `defaultBackend` or `rules` must be specified");
+  if (spec.defaultBackend) yield* validateBackend(spec.defaultBackend, "spec.defaultBackend");
   for (const [i, rule] of list.entries()) {
     const at = `spec.rules[${i}]`;
     yield* validateHost(rule.host, `${at}.host`);
@@ -64,15 +66,13 @@ function* validateSpec({ spec }: Ingress): Problems {
     for (const [j, host] of names.entries()) yield* shaped(`${at}.hosts[${j}]`, host, hostProblems);
     if (secretName) yield* shaped(`${at}.secretName`, secretName, dns1123Subdomain);
   }
-  if (spec.defaultBackend) yield* validateBackend(spec.defaultBackend, "spec.defaultBackend");
   if (spec.ingressClassName !== undefined)
     yield* shaped("spec.ingressClassName", spec.ingressClassName, dns1123Subdomain);
 }
 
 function* validateHost(host: string | undefined, at: string): Problems {
   if (!host) return;
-  if (/^[0-9.]+$/.test(host) || host.includes(":"))
-    return yield invalidValue(at, host, "must be a DNS name, not an IP address");
+  if (isIP(host)) yield invalidValue(at, host, "must be a DNS name, not an IP address");
   yield* shaped(at, host, hostProblems);
 }
 

@@ -4,6 +4,7 @@ import { parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, selectorText } from "../columns.ts";
+import { oneOf } from "../core/container-validation.ts";
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../generated/networking-v1.ts";
 import { NetworkPolicies } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
@@ -37,9 +38,7 @@ function* validateSpec({ spec }: NetworkPolicy): Problems {
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
     return yield field.invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes");
-  for (const [i, type] of types.entries())
-    if (type !== "Ingress" && type !== "Egress")
-      yield field.notSupported(`spec.policyTypes[${i}]`, type, ["Egress", "Ingress"]);
+  for (const [i, type] of types.entries()) yield* oneOf(`spec.policyTypes[${i}]`, type, ["Ingress", "Egress"], false);
 }
 
 function* validateRule(ports: NetworkPolicyPort[], peers: NetworkPolicyPeer[], at: string, key: string): Problems {
@@ -48,8 +47,7 @@ function* validateRule(ports: NetworkPolicyPort[], peers: NetworkPolicyPeer[], a
 }
 
 function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): Problems {
-  if (protocol !== undefined && !["SCTP", "TCP", "UDP"].includes(protocol))
-    yield field.notSupported(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"]);
+  if (protocol !== undefined) yield* oneOf(`${at}.protocol`, protocol, ["TCP", "UDP", "SCTP"], false);
   if (typeof port === "string") {
     if (endPort !== undefined)
       yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");
@@ -57,7 +55,7 @@ function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: strin
   } else if (port !== undefined) {
     yield* field.shaped(`${at}.port`, port, portNumber);
     if (endPort !== undefined && endPort < port)
-      yield field.invalidValue(`${at}.endPort`, endPort, "must be greater than or equal to `port`");
+      yield field.invalidValue(`${at}.endPort`, port, "must be greater than or equal to `port`"); // upstream's value
     if (endPort !== undefined) yield* field.shaped(`${at}.endPort`, endPort, portNumber);
   } else if (endPort !== undefined)
     yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");

@@ -1,13 +1,14 @@
 import { isIP } from "node:net";
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
-import { parseCidr } from "../../apimachinery/ip.ts";
-import { pathSegmentName } from "../../apimachinery/names.ts";
+import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { addressOf, parseCidr } from "../../apimachinery/ip.ts";
+import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { ageColumn, column, join, nameColumn } from "../columns.ts";
+import { ipText } from "../core/service-validation.ts";
 import type { IPAddress, ServiceCIDR } from "../generated/networking-v1.ts";
 import { IPAddresses, ServiceCIDRs } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { statusOnly } from "../strategy.ts";
 import { cidrText } from "./network-policy.ts";
 
 /** An address in use, named by itself. */
@@ -17,10 +18,11 @@ export const ipAddresses: Resource<IPAddress> = defineResource(IPAddresses, {
     { namespaced: false, name: addressProblems },
     ({ spec: { parentRef } }) => {
       if (!parentRef) return [required("spec.parentRef")];
-      return (["resource", "name"] as const).flatMap((key) => {
+      return (["group", "resource", "name", "namespace"] as const).flatMap((key) => {
         const at = `spec.parentRef.${key}`;
         const value = parentRef[key];
-        return value ? pathSegmentName(value).map((p) => invalidValue(at, value, p)) : [required(at)];
+        if (!value) return key === "resource" || key === "name" ? [required(at)] : [];
+        return [...shaped(at, value, key === "group" ? dns1123Subdomain : pathSegmentName)];
       });
     },
     ({ spec }, old) => immutableField("spec.parentRef", spec.parentRef, old.spec.parentRef),
@@ -28,11 +30,18 @@ export const ipAddresses: Resource<IPAddress> = defineResource(IPAddresses, {
   columns: [nameColumn, column("ParentRef", parentText, "Who has it.")],
 });
 
+/** Two writings of one address would be two objects. */
 function addressProblems(name: string): string[] {
-  // Two writings of one address would be two objects.
-  const canonical = isIP(name) === 4 || (isIP(name) === 6 && new URL(`http://[${name}]`).hostname === `[${name}]`);
-  return canonical ? [] : ["must be a valid IP address in canonical form"];
+  const plain = name.replace(/(^|\.)0+(?=\d)/g, "$1");
+  if (isIP(plain) === 0 || name.includes("%")) return [ipText];
+  if (plain !== name && isIP(name) === 0) return ["must not have leading 0s"];
+  if (isIP(name) === 4) return [];
+  if (addressOf(name) >> 32n === 0xffffn) return ["must not be an IPv4-mapped IPv6 address"];
+  return canonical(name) === name ? [] : [`must be in canonical form ("${canonical(name)}")`];
 }
+
+/** RFC 5952. */
+const canonical = (ip: string): string => (isIP(ip) === 4 ? ip : new URL(`http://[${ip}]`).hostname.slice(1, -1));
 
 /** `services/default/kubernetes` */
 function parentText({ spec }: IPAddress): string {
@@ -42,19 +51,32 @@ function parentText({ spec }: IPAddress): string {
 
 export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, {
   subresources: ["status"],
-  ...startingStatus(() => ({})),
+  ...statusOnly<ServiceCIDR>(() => ({})),
   ...rules(clusterWide, validateRanges, ({ spec }, old) => immutableField("spec.cidrs", spec.cidrs, old.spec.cidrs)),
   columns: [nameColumn, column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges."), ageColumn],
 });
 
-const onePerFamily = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96";
+const onePerFamily = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
 
 function* validateRanges({ spec }: ServiceCIDR): Problems {
-  const cidrs = spec.cidrs ?? [];
-  if (cidrs.length === 0) return yield required("spec.cidrs", "at least one CIDR required");
-  if (cidrs.length > 2) yield invalidValue("spec", spec, "may only hold up to 2 values");
-  const parsed = cidrs.map(parseCidr);
-  for (const [i, cidr] of cidrs.entries()) if (!parsed[i]) yield invalidValue(`spec.cidrs[${i}]`, cidr, cidrText);
-  if (cidrs.length === 2 && parsed[0] && parsed[0].bits === parsed[1]?.bits)
-    yield invalidValue("spec", spec, onePerFamily);
+  const { cidrs = [] } = spec;
+  const at = "spec.cidrs";
+  if (cidrs.length === 0) return yield required(at, "at least one CIDR required");
+  if (cidrs.length > 2) return yield invalidValue(at, spec, "may only hold up to 2 values");
+  const [first, second] = cidrs.map(parseCidr);
+  if (cidrs.length === 2 && !(first && second && first.bits !== second.bits))
+    return yield invalidValue(at, spec, onePerFamily);
+  for (const [i, cidr] of cidrs.entries()) yield* shaped(`${at}[${i}]`, cidr, rangeProblems);
+}
+
+function rangeProblems(cidr: string): string[] {
+  const parsed = parseCidr(cidr);
+  if (!parsed) return [cidrText];
+  const [ip = "", prefix = ""] = cidr.split("/");
+  if (/^0\d/.test(prefix)) return ["must not have leading 0s in IP or prefix length"];
+  if (parsed.bits === 128 && parsed.address >> 32n === 0xffffn) return ["must not have an IPv4-mapped IPv6 address"];
+  const beyond = parsed.address & ((1n << BigInt(parsed.bits - parsed.prefix)) - 1n);
+  if (beyond !== 0n) return ["must not have bits set beyond the prefix length"];
+  const written = `${canonical(ip)}/${prefix}`;
+  return written === cidr ? [] : [`must be in canonical form ("${written}")`];
 }

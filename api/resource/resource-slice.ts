@@ -9,8 +9,8 @@ import { generationOnly } from "../strategy.ts";
 
 /** Devices that a driver offers, on one node or many. */
 export const resourceSlices: Resource<ResourceSlice> = defineResource(ResourceSlices, {
-  selectableFields: ["spec.nodeName", "spec.driver"],
-  fields: ({ spec }) => ({ "spec.nodeName": spec.nodeName ?? "", "spec.driver": spec.driver ?? "" }),
+  selectable: { "spec.nodeName": "", "spec.driver": "" },
+  unknownField: (name) => `field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: ${name}`,
   ...generationOnly,
   ...rules(clusterWide, validate, ({ spec }, old) => [
     ...immutableField("spec.nodeName", spec.nodeName, old.spec.nodeName),

@@ -6,7 +6,14 @@ import type {
   CustomResourceDefinitionVersion,
 } from "../../api/generated/apiextensions-v1.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../../api/metadata.ts";
-import { type Column, defineResource, type Resource, scaleSubresource, type Verb } from "../../api/resource.ts";
+import {
+  type Column,
+  defineResource,
+  type Resource,
+  scaleSubresource,
+  selection,
+  type Verb,
+} from "../../api/resource.ts";
 import { schema as table } from "../../api/schema.ts";
 import { setStruct } from "../../apimachinery/apply/atom.ts";
 import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
@@ -84,7 +91,7 @@ export function customResource(
       verbs: hasCondition(definition, "Terminating") ? verbsAtTheEnd : allVerbs,
       subresources: [...(hasStatus ? ["status"] : []), ...(scale ? [scaleSubresource] : [])],
       storagePrefix: `${group}/${plural}`,
-      selectableFields: fields.map(([name]) => name),
+      ...selection(Object.fromEntries(fields.map(([name]) => [name, ""])), namespaced, true),
       fields: (object) => Object.fromEntries(fields.map(([name, path]) => [name, text(path(object)[0])])),
       unconditionalUpdate: false,
       defaults: (object) => setDefaults(object, schema),

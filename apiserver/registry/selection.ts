@@ -22,7 +22,7 @@ export interface Selection {
 export function selection(resource: Resource, target: Target, options: Options): Selection {
   const labels = parseSelector(options.labelSelector ?? "");
   const fields = parseFieldSelector(options.fieldSelector ?? "");
-  checkFields(fields, resource.selectableFields);
+  checkFields(fields, resource);
   const names = resource.face?.fieldNames ?? {};
   for (const requirement of fields) requirement.field = names[requirement.field] ?? requirement.field;
   const name = target.name || exactField(fields, "metadata.name");

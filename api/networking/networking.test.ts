@@ -1,0 +1,87 @@
+import { describe, expect, test } from "vitest";
+import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { make, row, type Told, told } from "../testing.ts";
+
+describe("every problem is told, with its path", () => {
+  test.each<Told>([
+    [
+      "a class of a controller that is no path, for nobody",
+      "IngressClass",
+      { controller: "acme.io/a b", parameters: { apiGroup: "", kind: "K", name: "..", scope: "Namespace" } },
+      [
+        `spec.controller: Invalid value: "a b": Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')`,
+        expect.stringMatching(/^spec.parameters.apiGroup: Invalid value: "": a lowercase RFC 1123 subdomain/) as string,
+        `spec.parameters.name: Invalid value: "..": may not be '..'`,
+        "spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace'",
+      ],
+    ],
+    [
+      "a host that is an address, and a backend of nothing first",
+      "Ingress",
+      { defaultBackend: {}, rules: [{ host: "1.2.3.4" }, { host: "a.*.b" }] },
+      [
+        'spec.defaultBackend: Invalid value: "": resource or service backend is required',
+        'spec.rules[0].host: Invalid value: "1.2.3.4": must be a DNS name, not an IP address',
+        expect.stringMatching(
+          /^spec.rules\[1\].host: Invalid value: "a\.\*\.b": a wildcard DNS-1123 subdomain must start with/,
+        ) as string,
+      ],
+    ],
+    [
+      "ports of no protocol that end before they begin",
+      "NetworkPolicy",
+      { ingress: [{ ports: [{ protocol: "ICMP", port: 80, endPort: 79 }] }], policyTypes: ["Both"] },
+      [
+        'spec.ingress[0].ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"',
+        "spec.ingress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`",
+        'spec.policyTypes[0]: Unsupported value: "Both": supported values: "Ingress", "Egress"',
+      ],
+    ],
+    [
+      "two ranges of one family",
+      "ServiceCIDR",
+      { cidrs: ["10.0.0.0/8", "11.0.0.0/8"] },
+      [
+        'spec.cidrs: Invalid value: {"cidrs":["10.0.0.0/8","11.0.0.0/8"]}: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64',
+      ],
+    ],
+    [
+      "ranges written another way",
+      "ServiceCIDR",
+      { cidrs: ["10.0.0.1/8", "2001:DB8::/64"] },
+      [
+        'spec.cidrs[0]: Invalid value: "10.0.0.1/8": must not have bits set beyond the prefix length',
+        'spec.cidrs[1]: Invalid value: "2001:DB8::/64": must be in canonical form ("2001:db8::/64")',
+      ],
+    ],
+    [
+      "an address of nobody",
+      "IPAddress",
+      { parentRef: { group: "A", resource: "", name: "a/b", namespace: "a%b" } },
+      [
+        expect.stringMatching(/^spec.parentRef.group: Invalid value: "A": a lowercase RFC 1123 subdomain/) as string,
+        "spec.parentRef.resource: Required value",
+        `spec.parentRef.name: Invalid value: "a/b": may not contain '/'`,
+        `spec.parentRef.namespace: Invalid value: "a%b": may not contain '%'`,
+      ],
+    ],
+  ])("%s", (_, kind, change, expected) => expect(told(kind, change)).toEqual(expected));
+});
+
+describe("an address is written in one way", () => {
+  test.each([
+    ["10.0.0.1", []],
+    ["2001:db8::1", []],
+    ["10.0.0.01", ["must not have leading 0s"]],
+    ["2001:DB8::1", ['must be in canonical form ("2001:db8::1")']],
+    ["::ffff:1.2.3.4", ["must not be an IPv4-mapped IPv6 address"]],
+    ["fe80::1%eth0", ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]],
+  ])("%s", (name, expected) => {
+    const address = { ...make("IPAddress"), metadata: { name } } as KubernetesObject;
+    expect(
+      row("IPAddress")
+        .validate(address)
+        .map((e) => e.detail),
+    ).toEqual(expected);
+  });
+});
