@@ -4,7 +4,7 @@ import { FlagError, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry, Gauge } from "../base/metrics.ts";
 import { runProcess } from "../base/process.ts";
-import { createGrpcClient } from "../client/grpc-client.ts";
+import { clientFlags, connect } from "../client/component.ts";
 import { readTls } from "../net/tls.ts";
 import { Agent } from "./agent.ts";
 import { CriRuntime } from "./cri-runtime.ts";
@@ -20,10 +20,7 @@ runProcess(log, async (signal) => {
     {
       "node-name": { type: "string", help: "name of this node" },
       "node-ip": { type: "string", help: "address of this node" },
-      apiserver: { type: "strings", help: "gRPC addresses of the apiservers, host:port" },
-      "ca-file": { type: "string", help: "authority of the apiserver" },
-      "cert-file": { type: "string", help: "client certificate" },
-      "key-file": { type: "string", help: "its key" },
+      ...clientFlags,
       address: { type: "string", help: "address to serve on (default: node-ip)", optional: true },
       port: { type: "number", help: "port to serve on", default: 10250 },
       "client-ca-file": { type: "string", help: "authority of those who may call" },
@@ -41,10 +38,7 @@ runProcess(log, async (signal) => {
   const { mode } = flags;
   if (mode !== "netns" && mode !== "host") throw new FlagError(`flag --mode takes netns or host, not "${mode}"`);
   const { clock } = await takeFaults(flags["fault-socket"]);
-  const client = createGrpcClient({
-    servers: flags.apiserver,
-    tls: readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] }),
-  });
+  const client = connect(flags);
   const runtime = new CriRuntime(flags["container-runtime-endpoint"]);
   const rootDir = flags["root-dir"];
   mkdirSync(rootDir, { recursive: true });

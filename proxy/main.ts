@@ -7,11 +7,10 @@ import { createRegistry } from "../base/metrics.ts";
 import { startOpsServer } from "../base/ops-server.ts";
 import { aborted, runProcess } from "../base/process.ts";
 import { systemRand } from "../base/rand.ts";
+import { clientFlags, connect } from "../client/component.ts";
 import { EventRecorder } from "../client/events.ts";
-import { createGrpcClient } from "../client/grpc-client.ts";
 import { Informer } from "../client/informer.ts";
 import { keyOf } from "../client/store.ts";
-import { readTls } from "../net/tls.ts";
 import { listenersOf, nodePortAddresses, ownServiceRange } from "./addresses.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { Proxier } from "./proxier.ts";
@@ -25,10 +24,7 @@ runProcess(log, async (signal) => {
     {
       "node-name": { type: "string", help: "name of this node" },
       "node-ip": { type: "string", help: "address of this node" },
-      apiserver: { type: "strings", help: "gRPC addresses of the apiservers, host:port" },
-      "ca-file": { type: "string", help: "authority of the apiserver" },
-      "cert-file": { type: "string", help: "client certificate" },
-      "key-file": { type: "string", help: "its key" },
+      ...clientFlags,
       "bind-address": { type: "string", help: "address of the health port", default: "127.0.0.1" },
       "healthz-port": { type: "number", help: "port of /healthz and /metrics", default: 10256 },
       "service-cluster-ip-range": { type: "string", help: "range of the ClusterIPs", default: "10.96.0.0/12" },
@@ -50,10 +46,7 @@ runProcess(log, async (signal) => {
   if (mode === "netns") await ownServiceRange(flags["service-cluster-ip-range"]);
 
   const { clock } = await takeFaults(flags["fault-socket"]);
-  const client = createGrpcClient({
-    servers: flags.apiserver,
-    tls: readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] }),
-  });
+  const client = connect(flags);
   const events = new EventRecorder({ client, component: "kube-proxy", host: flags["node-name"], clock, log });
   const services = new Informer(client, Services, { clock, log });
   const slices = new Informer(client, EndpointSlices, { clock, log });

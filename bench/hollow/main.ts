@@ -7,8 +7,7 @@ import { parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { runProcess } from "../../base/process.ts";
 import { systemRand } from "../../base/rand.ts";
-import { createGrpcClient } from "../../client/grpc-client.ts";
-import { readTls } from "../../net/tls.ts";
+import { clientFlags, connect } from "../../client/component.ts";
 import { readMachine } from "../../node-agent/machine.ts";
 import { each } from "../preload.ts";
 import { HollowNode } from "./node.ts";
@@ -21,19 +20,15 @@ const log = createLogger("hollow");
 runProcess(log, async (signal) => {
   const flags = parseFlags(
     {
-      apiserver: { type: "strings", help: "gRPC addresses of the apiservers, host:port" },
-      "ca-file": { type: "string", help: "authority of the apiserver" },
+      ...clientFlags,
       "cert-file": { type: "string", help: "certificate of one who may write all Nodes, Leases and Pods" },
-      "key-file": { type: "string", help: "its key" },
       nodes: { type: "number", default: 100, help: "how many" },
       "node-lease-duration": { type: "duration", help: "how long a renewed Lease is good for", default: 40_000 },
       "node-status-update-frequency": { type: "duration", help: "how often status is posted", default: 10_000 },
     },
     process.argv.slice(2),
   );
-  const tls = readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] });
-  const connect = () => createGrpcClient({ servers: flags.apiserver, tls });
-  const connections = Array.from({ length: Math.ceil(flags.nodes / nodesPerConnection) }, connect);
+  const connections = Array.from({ length: Math.ceil(flags.nodes / nodesPerConnection) }, () => connect(flags));
   const times = { leaseDurationMs: flags["node-lease-duration"], heartbeatMs: flags["node-status-update-frequency"] };
   const common = { clock: systemClock, rand: systemRand, log, machine: readMachine("."), ...times };
   const running: Promise<void>[] = [];
