@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { formatIp, overlap, readCidr } from "../base/cidr.ts";
 import { reachablePort } from "../base/low-ports.ts";
 import { listenHere, listenOutside } from "../base/outside.ts";
 import { StartError } from "../base/process.ts";
@@ -42,20 +43,15 @@ export function nodePortAddresses(values: readonly string[], nodeIP: string, loc
 }
 
 function select(value: string, local: readonly string[]): string[] {
-  const [ip, bits] = value.split("/");
-  const length = bits === undefined ? 32 : Number(bits);
-  if (toNumber(ip!) === undefined || !(length >= 0 && length <= 32))
+  const range = addressOrRange(value);
+  if (range === undefined)
     throw new StartError(`flag --nodeport-addresses takes IPv4 addresses and CIDRs, not "${value}"`);
-  if (length === 32) return [ip!];
-  const prefix = (address: string) => Math.floor((toNumber(address) ?? -1) / 2 ** (32 - length));
-  return local.filter((address) => prefix(address) === prefix(ip!));
+  if (range.size === 1) return [formatIp(range.first)];
+  return local.filter((address) => overlap(range, addressOrRange(address) ?? nothing));
 }
 
-function toNumber(ip: string): number | undefined {
-  const parts = ip.split(".").map(Number);
-  if (parts.length !== 4 || parts.some((part) => !(part >= 0 && part <= 255))) return undefined;
-  return parts.reduce((sum, part) => sum * 256 + part, 0);
-}
+const addressOrRange = (text: string) => readCidr(text.includes("/") ? text : `${text}/32`);
+const nothing = { first: 0, size: 0 }; // an IPv6 address is in no range of IPv4
 
 /**
  * Makes every address of the Service range one of this node's own (AnyIP): each can be bound, and a port that nobody

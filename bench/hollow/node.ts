@@ -1,7 +1,7 @@
 import type { Container, Node, Pod, PodStatus } from "../../api/generated/core-v1.ts";
 import { Nodes, Pods } from "../../api/generated/resources.ts";
 import { isConflict, isNotFound } from "../../apimachinery/status.ts";
-import { formatCidr, parseCidr } from "../../base/cidr.ts";
+import { formatIp, parseCidr } from "../../base/cidr.ts";
 import type { Rand } from "../../base/rand.ts";
 import { Informer } from "../../client/informer.ts";
 import type { AgentOptions } from "../../node-agent/agent.ts";
@@ -114,7 +114,7 @@ export class HollowNode {
     const { nodeIP: hostIP, clock } = this.#options;
     const { uid = "", name: podName, namespace: podNamespace = "" } = pod.metadata;
     const { containers, initContainers = [], hostNetwork } = pod.spec!;
-    const address = formatCidr({ first: parseCidr(this.#podCidr!).first + index, size: 1 }).replace("/32", "");
+    const address = formatIp(parseCidr(this.#podCidr!).first + index);
     const sandbox = { id: uid, podName, podNamespace, attempt: 0, ready: !over, createdAtMs: startedAtMs };
     const info = ({ name, image = "" }: Container, exited: boolean): ContainerInfo => ({
       ...{ id: `${uid}-${name}`, sandboxId: uid, name, image, imageId: image, restartCount: 0, hash: "", logPath: "" },
