@@ -1,5 +1,6 @@
-import { readFileSync, statfsSync } from "node:fs";
+import { statfsSync } from "node:fs";
 import os from "node:os";
+import { readText } from "../base/read-text.ts";
 
 /** What this machine is; read once. */
 export interface Machine {
@@ -51,10 +52,4 @@ export function readResources(directory: string): Resources {
   };
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return "";
-  }
-}
+const read = (path: string) => readText(path).trim();

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
+import { readText } from "../../base/read-text.ts";
 
 /** What happened in the lab and when: the timeline of `up`, and the stream behind `GET /v1/events`. */
 export interface LabEvent {
@@ -39,7 +39,8 @@ export class EventLog {
   readonly #listeners = new Set<(event: LabEvent) => void>();
   readonly #clock: Clock;
   readonly #startedAt: number;
-  readonly #bootId = bootId();
+  /** Where the kernel does not tell, nothing is compared over machines either. */
+  readonly #bootId = readText("/proc/sys/kernel/random/boot_id").trim() || "unknown";
 
   /** `startedAt`: wall time of the command that began it all. */
   constructor(clock: Clock, startedAt: number) {
@@ -76,12 +77,3 @@ export class EventLog {
 }
 
 const keep = 10_000;
-
-/** Where the kernel does not tell, nothing is compared over machines either. */
-function bootId(): string {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return "unknown";
-  }
-}

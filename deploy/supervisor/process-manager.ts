@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { OutsideRequest } from "../../base/outside.ts";
+import { readText } from "../../base/read-text.ts";
+import { parseStat } from "../../node-agent/runtime/proc.ts";
 import type { ProcessSpec } from "../lab/processes.ts";
 import { childOf, type World } from "../lab/world.ts";
 import type { EventLog } from "./events.ts";
@@ -248,11 +250,4 @@ function tryKill(pid: number | undefined, signal: NodeJS.Signals): void {
   } catch {} // ended meanwhile
 }
 
-function isStopped(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat[stat.lastIndexOf(")") + 2] === "T";
-  } catch {
-    return false;
-  }
-}
+const isStopped = (pid: number) => parseStat(readText(`/proc/${pid}/stat`))?.state === "T";

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { type Clock, sleep } from "../../base/clock.ts";
+import { readText } from "../../base/read-text.ts";
 import type { LinuxContainerResources } from "../../proto/generated/runtime.v1.ts";
 import type { MountEntry } from "./mountinfo.ts";
-import { readText } from "./proc.ts";
 
 /**
  * One cgroup a container, in each hierarchy where we may make one: the unified one (v2; limits where its controllers are

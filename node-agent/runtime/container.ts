@@ -2,11 +2,12 @@ import { type ChildProcess, type StdioOptions, spawn } from "node:child_process"
 import { closeSync, existsSync, type FSWatcher, openSync, statSync, watch } from "node:fs";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
+import { readText } from "../../base/read-text.ts";
 import { ContainerState } from "../../proto/generated/runtime.v1.ts";
 import type { Cgroups } from "./cgroup.ts";
 import { readJson, removeTree, writeJson } from "./fs.ts";
 import { LogFile, LogPump } from "./log-pump.ts";
-import { isAlive, killMarked, type ProcessIdentity, parseStat, readText, signalGroup, signalProcess } from "./proc.ts";
+import { isAlive, killMarked, type ProcessIdentity, parseStat, signalGroup, signalProcess } from "./proc.ts";
 import type { ContainerRecord, ContainerResult } from "./records.ts";
 import { toolPath } from "./run.ts";
 

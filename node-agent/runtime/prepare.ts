@@ -1,11 +1,11 @@
 import { mkdirSync, statSync } from "node:fs";
+import { readText } from "../../base/read-text.ts";
 import { type PodSandboxConfig, Signal } from "../../proto/generated/runtime.v1.ts";
 import type { Container } from "./container.ts";
 import { writeAtomic } from "./fs.ts";
 import { bundleTarget, nodeFolder } from "./image-host.ts";
 import type { Image } from "./images.ts";
 import { privilegeArgs } from "./privileges.ts";
-import { readText } from "./proc.ts";
 import { fstab, planRootfs } from "./rootfs.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Sandbox } from "./sandbox.ts";

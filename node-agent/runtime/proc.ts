@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { readText } from "../../base/read-text.ts";
 
 /**
  * Processes we did not spawn ourselves, by what cannot be mistaken: pid and start time (proc(5), /proc/PID/stat). A pid
@@ -40,14 +41,6 @@ export function killMarked(marker: string): void {
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     if (readText(`/proc/${name}/environ`).split("\0").includes(marker)) kill(Number(name), "SIGKILL");
-  }
-}
-
-export function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
   }
 }
 

@@ -13,10 +13,10 @@ export const toolPath: string = [process.env["PATH"], "/usr/local/sbin:/usr/sbin
   .join(":");
 
 /** Runs a tool of the machine to its end. Never throws: a missing tool is a problem like any other. */
-export function run(command: string, args: string[], timeoutMs = 10_000): Promise<RunResult> {
+export function run(command: string, args: string[]): Promise<RunResult> {
   return new Promise((resolve) => {
     const env = { PATH: toolPath, LC_ALL: "C" };
-    execFile(command, args, { env, timeout: timeoutMs, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
+    execFile(command, args, { env, timeout: 10_000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
       const problem = error === null ? "" : oneLine(stderr) || oneLine(error.message);
       resolve({ ok: error === null, stdout, problem });
     });

@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, writeFileSync } from "node:fs";
+import { readText } from "../../base/read-text.ts";
 import { removeTree, writeAtomic, writeJson } from "./fs.ts";
 import { interfaceName, type PodNetwork, setUpPodNetwork, tearDownPodNetwork } from "./network.ts";
-import { isAlive, type ProcessIdentity, parseStat, readText, signalProcess } from "./proc.ts";
+import { isAlive, type ProcessIdentity, parseStat, signalProcess } from "./proc.ts";
 import type { SandboxRecord } from "./records.ts";
 import { oneLine, toolPath } from "./run.ts";
 import { pauseScript } from "./scripts.ts";

@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
+import { readText } from "../../base/read-text.ts";
 import { parseMountinfo } from "./mountinfo.ts";
-import { readText } from "./proc.ts";
 import type { HostView, RootfsPlan } from "./rootfs.ts";
 
 /** Writes the plan's directories, links and files to `folder`; the container's setup copies it onto its tmpfs. */

@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { sleep, systemClock } from "../../base/clock.ts";
+import { readText } from "../../base/read-text.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { type ContainerConfig, ContainerState, RuntimeServiceService } from "../../proto/generated/runtime.v1.ts";
 import type { Init } from "../../proto/wire.ts";
-import { readText } from "./proc.ts";
 
 /** For the tests: a node without its cluster. The real runtime process, in namespaces of its own where the mode wants them. */
 export type Place = "root" | "user" | "host";
