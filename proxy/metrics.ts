@@ -11,47 +11,33 @@ export interface RouteMetrics {
 
 const labelNames = ["namespace", "service", "port"] as const;
 
+export type ProxyMetrics = (route: Route) => RouteMetrics;
+
 /** Connections, bytes and failed connects per Service port. */
-export class ProxyMetrics {
-  readonly #connections: Counter<(typeof labelNames)[number]>;
-  readonly #active: Gauge<(typeof labelNames)[number]>;
-  readonly #bytes: Counter<(typeof labelNames)[number] | "direction">;
-  readonly #failures: Counter<(typeof labelNames)[number]>;
-
-  constructor(registry: Registry) {
-    const metric = { labelNames, registers: [registry] };
-    this.#connections = new Counter({
-      ...metric,
-      name: "kubelab_proxy_connections_total",
-      help: "Connections accepted.",
-    });
-    this.#active = new Gauge({ ...metric, name: "kubelab_proxy_connections", help: "Connections open now." });
-    this.#bytes = new Counter({
-      name: "kubelab_proxy_bytes_total",
-      help: "Bytes of ended connections, to and from clients.",
-      labelNames: [...labelNames, "direction"],
-      registers: [registry],
-    });
-    this.#failures = new Counter({
-      ...metric,
-      name: "kubelab_proxy_connect_failures_total",
-      help: "Attempts to reach an endpoint that failed.",
-    });
-  }
-
-  of({ service: { namespace, name, port } }: Route): RouteMetrics {
+export function proxyMetrics(registry: Registry): ProxyMetrics {
+  const metric = (name: string, help: string) => {
+    return { name: `kubelab_proxy_${name}`, help, labelNames, registers: [registry] };
+  };
+  const connections = new Counter(metric("connections_total", "Connections accepted."));
+  const active = new Gauge(metric("connections", "Connections open now."));
+  const bytes = new Counter({
+    ...metric("bytes_total", "Bytes of ended connections, to and from clients."),
+    labelNames: [...labelNames, "direction"] as const,
+  });
+  const failures = new Counter(metric("connect_failures_total", "Attempts to reach an endpoint that failed."));
+  return ({ service: { namespace, name, port } }) => {
     const labels = { namespace, service: name, port };
     return {
-      opened: () => {
-        this.#connections.inc(labels);
-        this.#active.inc(labels);
+      opened() {
+        connections.inc(labels);
+        active.inc(labels);
       },
-      closed: (bytesIn, bytesOut) => {
-        this.#active.dec(labels);
-        this.#bytes.inc({ ...labels, direction: "in" }, bytesIn);
-        this.#bytes.inc({ ...labels, direction: "out" }, bytesOut);
+      closed(bytesIn, bytesOut) {
+        active.dec(labels);
+        bytes.inc({ ...labels, direction: "in" }, bytesIn);
+        bytes.inc({ ...labels, direction: "out" }, bytesOut);
       },
-      connectFailed: () => this.#failures.inc(labels),
+      connectFailed: () => failures.inc(labels),
     };
-  }
+  };
 }

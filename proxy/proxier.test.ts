@@ -10,7 +10,7 @@ import { createRegistry } from "../base/metrics.ts";
 import { listenHere } from "../base/outside.ts";
 import { seededRand } from "../base/rand.ts";
 import { listenersOf, nodePortAddresses } from "./addresses.ts";
-import { ProxyMetrics } from "./metrics.ts";
+import { proxyMetrics } from "./metrics.ts";
 import { Proxier } from "./proxier.ts";
 
 /** Real sockets on 127.97.x.y: Services 127.97.96.x, backends 127.97.244.x. */
@@ -29,7 +29,7 @@ class Lab {
       clock: systemClock,
       rand: seededRand(1),
       log: silentLogger,
-      metrics: new ProxyMetrics(this.registry),
+      metrics: proxyMetrics(this.registry),
       listenersOf: (route) =>
         listenersOf(route, { mode: "host", nodePortAddresses: ["127.97.0.1"], outsideHost: undefined }),
       onListenFailed: (_, message) => this.failures.push(message),

@@ -101,7 +101,7 @@ class Portal {
   constructor(route: Route, options: ProxierOptions) {
     this.#options = options;
     this.#route = route;
-    this.#carrier = new Carrier(route, { ...options, metrics: options.metrics.of(route) });
+    this.#carrier = new Carrier(route, { ...options, metrics: options.metrics(route) });
     for (const listen of options.listenersOf(route)) void this.#open(listen, true);
   }
 
