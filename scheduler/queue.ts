@@ -6,17 +6,13 @@ import type { Cancel, Clock } from "../base/clock.ts";
  */
 export class SchedulingQueue {
   readonly #clock: Clock;
-  readonly #initialBackoffMs: number;
-  readonly #maxBackoffMs: number;
   readonly #entries = new Map<string, Entry>();
   #arrivals = 0;
   /** Called whenever a key has become active. */
   onActive: () => void = () => {};
 
-  constructor(clock: Clock, { initialBackoffMs = 1000, maxBackoffMs = 10_000 } = {}) {
+  constructor(clock: Clock) {
     this.#clock = clock;
-    this.#initialBackoffMs = initialBackoffMs;
-    this.#maxBackoffMs = maxBackoffMs;
   }
 
   /** New, or changed so that its earlier failure says nothing any more. */
@@ -59,7 +55,7 @@ export class SchedulingQueue {
     const entry = this.#entries.get(key);
     if (entry?.state !== "inFlight") return;
     entry.state = "unschedulable";
-    entry.readyMs = this.#clock.monotonic() + this.#backoffMs(entry.attempts);
+    entry.readyMs = this.#clock.monotonic() + Math.min(1000 * 2 ** (entry.attempts - 1), 10_000);
     if (retry) this.#wake(key, entry);
   }
 
@@ -83,10 +79,6 @@ export class SchedulingQueue {
   #activate(entry: Entry): void {
     entry.state = "active";
     this.onActive();
-  }
-
-  #backoffMs(attempts: number): number {
-    return Math.min(this.#initialBackoffMs * 2 ** (attempts - 1), this.#maxBackoffMs);
   }
 }
 
