@@ -3,9 +3,9 @@ import http from "node:http";
 import { dirname } from "node:path";
 import type { Registry } from "../../base/metrics.ts";
 import { handle as handleOps } from "../../base/ops-server.ts";
-import { FaultRefused, type FaultReport, type HealReport } from "../../lab/faults/types.ts";
-import type { LabEvent } from "./events.ts";
-import type { LabStatus } from "./status.ts";
+import { FaultRefused } from "../../lab/faults/types.ts";
+import type { EventLog } from "./events.ts";
+import type { Supervisor } from "./supervisor.ts";
 
 /**
  * The supervisor's door: HTTP/JSON on a unix socket that only its user may open.
@@ -24,20 +24,30 @@ import type { LabStatus } from "./status.ts";
  * A request that cannot be met is 4xx with {"error": "one line"}.
  */
 export interface SupervisorApi {
-  status(): Promise<LabStatus>;
-  events(): readonly LabEvent[];
-  follow(listener: (event: LabEvent) => void): () => void;
-  /** Both return the names of the processes that were meant. */
-  kill(process: string, signal: string): Promise<string[]>;
-  start(process: string): Promise<string[]>;
-  fault(request: Record<string, unknown>): Promise<FaultReport>;
-  faults(): Promise<FaultReport[]>;
-  heal(id: string | undefined): Promise<HealReport[]>;
+  supervisor: Pick<Supervisor, "status" | "kill" | "start" | "faults">;
+  events: Pick<EventLog, "all" | "follow">;
   stop(): Promise<void>;
   /** What the lab still waits for; undefined once it is up. */
   notReady(): string | undefined;
   registry: Registry;
 }
+
+type Route = (api: SupervisorApi, body: Record<string, unknown>) => unknown;
+
+const routes: Record<string, Route> = {
+  "GET /v1/status": ({ supervisor }) => supervisor.status(),
+  "GET /v1/events?follow=false": ({ events }) => events.all(),
+  "POST /v1/kill": async ({ supervisor }, { process, signal = "SIGKILL" }) => ({
+    processes: await supervisor.kill(text(process, "process"), text(signal, "signal")),
+  }),
+  "POST /v1/start": async ({ supervisor }, { process }) => ({
+    processes: await supervisor.start(text(process, "process")),
+  }),
+  "POST /v1/fault": ({ supervisor }, body) => supervisor.faults.fault(body),
+  "GET /v1/faults": ({ supervisor }) => supervisor.faults.list(),
+  "POST /v1/heal": ({ supervisor }, { id }) => supervisor.faults.heal(id === undefined ? undefined : text(id, "id")),
+  "POST /v1/stop": ({ stop }) => stop().then(() => ({})),
+};
 
 /** The caller's mistake; its message is the answer. */
 export class RequestError extends Error {
@@ -58,9 +68,8 @@ export async function serveApi(path: string, api: SupervisorApi): Promise<Door> 
   const server = http.createServer((request, response) => {
     handle(api, streams, request, response).catch((error: Error) => {
       if (response.headersSent) return response.destroy();
-      respond(response, error instanceof RequestError || error instanceof FaultRefused ? 400 : 500, {
-        error: error.message,
-      });
+      const refused = error instanceof RequestError || error instanceof FaultRefused;
+      respond(response, refused ? 400 : 500, { error: error.message });
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -87,49 +96,21 @@ async function handle(
   request: http.IncomingMessage,
   response: http.ServerResponse,
 ): Promise<void> {
-  switch (`${request.method} ${request.url}`) {
-    case "GET /v1/status":
-      return respond(response, 200, await api.status());
-    case "GET /v1/events": {
-      response.writeHead(200, { "content-type": "application/x-ndjson" });
-      const stop = api.follow((event) => response.write(`${JSON.stringify(event)}\n`));
-      streams.add(response);
-      response.on("close", () => {
-        streams.delete(response);
-        stop();
-      });
-      return;
-    }
-    case "GET /v1/events?follow=false":
-      return respond(response, 200, api.events());
-    case "POST /v1/kill": {
-      const { process, signal = "SIGKILL" } = await readBody(request);
-      return respond(response, 200, { processes: await api.kill(text(process, "process"), text(signal, "signal")) });
-    }
-    case "POST /v1/start": {
-      const { process } = await readBody(request);
-      return respond(response, 200, { processes: await api.start(text(process, "process")) });
-    }
-    case "POST /v1/fault":
-      return respond(response, 200, await api.fault(await readBody(request)));
-    case "GET /v1/faults":
-      return respond(response, 200, await api.faults());
-    case "POST /v1/heal": {
-      const { id } = await readBody(request);
-      return respond(response, 200, await api.heal(id === undefined ? undefined : text(id, "id")));
-    }
-    case "GET /healthz":
-    case "GET /livez":
-    case "GET /readyz":
-    case "GET /metrics":
-      await handleOps(api, request, response);
-      return;
-    case "POST /v1/stop":
-      await api.stop();
-      return respond(response, 200, {});
-    default:
-      return respond(response, 404, { error: `no such request: ${request.method} ${request.url}` });
+  const asked = `${request.method} ${request.url}`;
+  if (asked === "GET /v1/events") {
+    response.writeHead(200, { "content-type": "application/x-ndjson" });
+    const stop = api.events.follow((event) => response.write(`${JSON.stringify(event)}\n`));
+    streams.add(response);
+    response.on("close", () => {
+      streams.delete(response);
+      stop();
+    });
+    return;
   }
+  if (/^GET \/(healthz|livez|readyz|metrics)$/.test(asked)) return void (await handleOps(api, request, response));
+  const route = Object.hasOwn(routes, asked) ? routes[asked] : undefined;
+  if (route === undefined) return respond(response, 404, { error: `no such request: ${asked}` });
+  respond(response, 200, await route(api, request.method === "POST" ? await readBody(request) : {}));
 }
 
 async function readBody(request: http.IncomingMessage): Promise<Record<string, unknown>> {

@@ -111,16 +111,8 @@ async function serve(
     gone = resolve;
   });
   const door = await serveApi(controlSocket(lab.slot), {
-    status: () => supervisor.status(),
-    registry: createRegistry(),
+    ...{ supervisor, events, registry: createRegistry() },
     notReady: () => (events.has("Up") ? undefined : "the lab is starting"),
-    events: () => events.all(),
-    follow: (listener) => events.follow(listener),
-    kill: (name, signal) => supervisor.kill(name, signal),
-    start: (name) => supervisor.start(name),
-    fault: (request) => supervisor.faults.fault(request),
-    faults: () => supervisor.faults.list(),
-    heal: (id) => supervisor.faults.heal(id),
     stop: () => {
       stop();
       return allGone;

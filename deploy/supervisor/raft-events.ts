@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import type { IncomingMessage } from "node:http";
 import https from "node:https";
 import { dirname, join } from "node:path";
 import { type Clock, sleep } from "../../base/clock.ts";
@@ -47,7 +48,7 @@ export class RaftEvents {
         events.add("Raft", name, event.message, { ...details, kind, term, index, life, monotonicMs }, stamp);
       };
       const url = `https://${outside.member(i + 1)}:${ports.client}/debug/raft/events?follow=true`;
-      void followForever(url, { ...tls, servername: name }, onEvent, clock, signal);
+      void follow(url, { ...tls, servername: name }, onEvent, clock, signal);
     }
   }
 
@@ -92,7 +93,7 @@ export class Seen {
   }
 }
 
-async function followForever(
+async function follow(
   url: string,
   tls: https.RequestOptions,
   onEvent: (event: HistoryEvent) => void,
@@ -100,27 +101,18 @@ async function followForever(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    await followOnce(url, tls, onEvent, signal).catch(() => {}); // it is down, or not up yet
+    try {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
+        https.get(url, { ...tls, signal, agent: false }, resolve).on("error", reject);
+      });
+      let rest = "";
+      for await (const chunk of response.setEncoding("utf8")) {
+        const lines = (rest + chunk).split("\n");
+        rest = lines.pop()!;
+        for (const line of lines) onEvent(JSON.parse(line) as HistoryEvent);
+      }
+    } catch {} // it is down, or not up yet
     await sleep(clock, retryMs, signal);
-  }
-}
-
-async function followOnce(
-  url: string,
-  tls: https.RequestOptions,
-  onEvent: (event: HistoryEvent) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const response = await new Promise<AsyncIterable<string>>((resolve, reject) => {
-    https
-      .get(url, { ...tls, signal, agent: false }, (answer) => resolve(answer.setEncoding("utf8")))
-      .on("error", reject);
-  });
-  let rest = "";
-  for await (const chunk of response) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) onEvent(JSON.parse(line) as HistoryEvent);
   }
 }
 
