@@ -53,6 +53,11 @@ export interface ResourceType<T extends KubernetesObject> {
   readonly object?: T;
 }
 
+/** `v1`, `apps/v1` */
+export function apiVersionOf({ group, version }: Pick<ResourceType<KubernetesObject>, "group" | "version">): string {
+  return group === "" ? version : `${group}/${version}`;
+}
+
 export interface ObjectKey {
   namespace?: string | undefined;
   name: string;

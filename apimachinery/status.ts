@@ -190,3 +190,10 @@ export const isForbidden = hasReason("Forbidden");
 /** The resourceVersion or continue token is gone: list again. */
 export const isExpired = hasReason("Expired", "Gone");
 export const isServiceUnavailable = hasReason("ServiceUnavailable");
+
+/** For a promise's `catch`: what was expected is nothing, all else is thrown on. */
+export const ignoring =
+  (...expected: readonly ((error: unknown) => boolean)[]) =>
+  (error: unknown): undefined => {
+    if (!expected.some((is) => is(error))) throw error;
+  };

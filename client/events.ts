@@ -1,21 +1,12 @@
 import { LRUCache } from "lru-cache";
 import type { Event, ObjectReference } from "../api/generated/core-v1.ts";
 import { Events } from "../api/generated/resources.ts";
-import type { KubernetesObject } from "../apimachinery/object.ts";
+import { apiVersionOf, type KubernetesObject, type ResourceType } from "../apimachinery/object.ts";
 import { isForbidden, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { formatTime } from "../apimachinery/time.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Client } from "./types.ts";
-
-/** What an Event is about. `kind` and `apiVersion` are given apart, since objects from a watch may lack them. */
-export interface Involved {
-  apiVersion: string;
-  kind: string;
-  object: KubernetesObject;
-  /** Such as `spec.containers{web}`. */
-  fieldPath?: string;
-}
 
 /**
  * Writes core/v1 Events in the background (client-go's `tools/record`): the same event again raises `count` and
@@ -23,27 +14,35 @@ export interface Involved {
  * dropped and logged, and no caller ever waits.
  */
 export class EventRecorder {
-  readonly #client: Client;
-  readonly #component: string;
-  readonly #host: string | undefined;
-  readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #options: { client: Client; component: string; host?: string; clock: Clock; log: Logger };
   readonly #seen = new LRUCache<string, { namespace: string; name: string; count: number }>({ max: 4096 });
   readonly #queue: (() => Promise<void>)[] = [];
   #running = false;
   #sequence = 0;
 
   constructor(options: { client: Client; component: string; host?: string; clock: Clock; log: Logger }) {
-    this.#client = options.client;
-    this.#component = options.component;
-    this.#host = options.host;
-    this.#clock = options.clock;
-    this.#log = options.log;
+    this.#options = options;
   }
 
-  event(involved: Involved, type: "Normal" | "Warning", reason: string, message: string): void {
+  /** `kind`: of the object, since those from a watch may lack it. `fieldPath`: such as `spec.containers{web}`. */
+  event<T extends KubernetesObject>(
+    kind: ResourceType<T>,
+    object: T,
+    type: "Normal" | "Warning",
+    reason: string,
+    message: string,
+    fieldPath?: string,
+  ): void {
     if (this.#queue.length >= maxQueued) return;
-    const event = this.#make(involved, type, reason, message);
+    const { name, namespace, uid, resourceVersion } = object.metadata;
+    const about = { namespace, uid, resourceVersion, fieldPath };
+    const known = Object.fromEntries(Object.entries(about).filter(([, value]) => value !== undefined));
+    const event = this.#make(
+      { apiVersion: apiVersionOf(kind), kind: kind.kind, name, ...known },
+      type,
+      reason,
+      message,
+    );
     this.#queue.push(() => this.#write(event));
     if (!this.#running) void this.#drain();
   }
@@ -62,10 +61,10 @@ export class EventRecorder {
         const worthAnother = err instanceof StatusError && err.status.code >= 500 && attempt < maxTries;
         if (!worthAnother) {
           // In a namespace that goes away there is nobody left to read them.
-          this.#log[isForbidden(err) ? "debug" : "warn"]({ err }, "Unable to write event");
+          this.#options.log[isForbidden(err) ? "debug" : "warn"]({ err }, "Unable to write event");
           return;
         }
-        await sleep(this.#clock, 100 * 2 ** attempt);
+        await sleep(this.#options.clock, 100 * 2 ** attempt);
       }
     }
   }
@@ -77,29 +76,21 @@ export class EventRecorder {
       seen.count++;
       const body = { count: seen.count, lastTimestamp: event.lastTimestamp };
       try {
-        return void (await this.#client.patch(Events, seen, { type: "strategic", body }));
+        return void (await this.#options.client.patch(Events, seen, { type: "strategic", body }));
       } catch (error) {
         if (!isNotFound(error)) throw error; // else it has outlived its time: write it anew
       }
     }
-    const { name, namespace } = (await this.#client.create(Events, event)).metadata;
+    const { name, namespace } = (await this.#options.client.create(Events, event)).metadata;
     this.#seen.set(key, { namespace: namespace!, name, count: 1 });
   }
 
-  #make({ apiVersion, kind, object, fieldPath }: Involved, type: string, reason: string, message: string): Event {
-    const { name, namespace, uid, resourceVersion } = object.metadata;
-    const nowMs = this.#clock.now();
+  #make(involvedObject: ObjectReference, type: string, reason: string, message: string): Event {
+    const { name, namespace } = involvedObject;
+    const { component, host, clock } = this.#options;
+    const nowMs = clock.now();
     const timestamp = formatTime(nowMs);
     const unique = (BigInt(Math.trunc(nowMs)) * 1_000_000n + BigInt(this.#sequence++ % 1_000_000)).toString(16);
-    const involvedObject: ObjectReference = {
-      apiVersion,
-      kind,
-      name,
-      ...(namespace !== undefined && { namespace }),
-      ...(uid !== undefined && { uid }),
-      ...(resourceVersion !== undefined && { resourceVersion }),
-      ...(fieldPath !== undefined && { fieldPath }),
-    };
     return {
       apiVersion: "v1",
       kind: "Event",
@@ -111,9 +102,9 @@ export class EventRecorder {
       count: 1,
       firstTimestamp: timestamp,
       lastTimestamp: timestamp,
-      source: { component: this.#component, ...(this.#host !== undefined && { host: this.#host }) },
-      reportingComponent: this.#component,
-      reportingInstance: this.#host ?? "",
+      source: { component, ...(host !== undefined && { host }) },
+      reportingComponent: component,
+      reportingInstance: host ?? "",
     };
   }
 }

@@ -69,8 +69,13 @@ export class Informer<T extends KubernetesObject> {
     return this.#resourceVersion ?? "0";
   }
 
-  /** Objects already in the store are told to the new handler as added. */
-  on(handlers: Handlers<T>): void {
+  /**
+   * Objects already in the store are told to the new handler as added. A function is told what was added, changed or
+   * deleted, as it is last known.
+   */
+  on(handlers: Handlers<T> | ((object: T) => void)): void {
+    if (typeof handlers === "function")
+      return this.on({ onAdd: handlers, onUpdate: (_, object) => handlers(object), onDelete: handlers });
     this.#handlers.push(handlers);
     for (const object of this.#store.list()) handlers.onAdd?.(object);
   }

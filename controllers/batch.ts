@@ -1,5 +1,5 @@
-import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
-import { StatusError } from "../apimachinery/status.ts";
+import type { KubernetesObject } from "../apimachinery/object.ts";
+import { ignoring, StatusError } from "../apimachinery/status.ts";
 import type { Informer } from "../client/informer.ts";
 import type { OwnWrites } from "../client/own-writes.ts";
 import type { Client } from "../client/types.ts";
@@ -20,23 +20,20 @@ export async function all(work: readonly Promise<void>[]): Promise<void> {
 }
 
 /** Creating in a namespace that goes away will never succeed: not worth another try. */
-export function isNamespaceTerminating({ status }: StatusError): boolean {
-  return status.details?.causes?.some(({ reason }) => reason === "NamespaceTerminating") ?? false;
+export function isNamespaceTerminating(error: unknown): boolean {
+  const causes = error instanceof StatusError ? error.status.details?.causes : undefined;
+  return causes?.some(({ reason }) => reason === "NamespaceTerminating") ?? false;
 }
 
 /** Does what was decided for `key` with an object that is the controller's own, and notes it among its writes. */
 export async function writeOwn<T extends KubernetesObject>(
   verb: string,
-  {
-    client,
-    type,
-    informer,
-    writes,
-  }: { client: Client; type: ResourceType<T>; informer: Informer<T>; writes: OwnWrites },
+  { client, informer, writes }: { client: Client; informer: Informer<T>; writes: OwnWrites },
   key: string,
   object: T,
   signal: AbortSignal,
 ): Promise<void> {
+  const { type } = informer;
   if (verb.startsWith("Delete")) {
     await client.delete(type, object.metadata, { preconditions: { uid: object.metadata.uid! }, signal });
     return writes.deleted(key, informer, object);
@@ -44,8 +41,6 @@ export async function writeOwn<T extends KubernetesObject>(
   const write = verb.startsWith("Create")
     ? client.create(type, object, { signal })
     : client.update(type, object, { signal });
-  const written = await write.catch((error: unknown) => {
-    if (!(error instanceof StatusError) || !isNamespaceTerminating(error)) throw error;
-  });
+  const written = await write.catch(ignoring(isNamespaceTerminating));
   if (written) writes.wrote(key, informer, written);
 }

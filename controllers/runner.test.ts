@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { conflict, serviceUnavailable } from "../apimachinery/status.ts";
 import { silentLogger } from "../base/logger.ts";
 import { settle, VirtualClock } from "../client/testing/virtual-clock.ts";
@@ -32,7 +32,7 @@ function start(controller: Partial<Controller<string, Act>> & Pick<Controller<st
   stopping.add(stop);
   const ended = runner.run(stop.signal);
   ended.catch(() => {});
-  return { clock, done, queue: runner.queue, stop, ended };
+  return { clock, done, queue: runner.queue, writes: runner.writes, stop, ended };
 }
 
 const act = (what: string): Act => ({ type: "Act", what });
@@ -99,10 +99,8 @@ describe("Runner", () => {
 
   test("does not decide while own writes are not visible, and looks again even if no event comes", async () => {
     let visible = false;
-    const writes = { allVisible: () => visible, forget() {} } as unknown as NonNullable<
-      Controller<string, Act>["writes"]
-    >;
-    const { clock, queue, done } = start({ reconcile: (key) => [act(key)], writes });
+    const { clock, queue, done, writes } = start({ reconcile: (key) => [act(key)] });
+    vi.spyOn(writes, "allVisible").mockImplementation(() => visible);
     queue.add("a");
     await clock.advance(500);
     expect(done).toEqual([]);

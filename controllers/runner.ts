@@ -1,7 +1,7 @@
 import { isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
-import type { OwnWrites } from "../client/own-writes.ts";
+import { OwnWrites } from "../client/own-writes.ts";
 import { Workqueue } from "../client/workqueue.ts";
 
 /**
@@ -16,8 +16,6 @@ export interface Controller<S, A> {
   /** Pure: no clock, no I/O. Time, where it matters, is in the state. */
   reconcile(state: S): readonly (A | RequeueAfter)[];
   execute(action: A, state: S, signal: AbortSignal): Promise<void>;
-  /** Writes of ours that the informers must show before the next decision on the same key. */
-  writes?: OwnWrites;
   /** Keys worked on at the same time. */
   workers?: number;
 }
@@ -35,6 +33,8 @@ export interface RunnerOptions {
 
 export class Runner<S, A extends { type: string }> {
   readonly queue: Workqueue;
+  /** Writes of ours that the informers must show before the next decision on the same key. */
+  readonly writes = new OwnWrites();
   readonly #controller: Controller<S, A>;
   readonly #log: Logger;
 
@@ -72,14 +72,14 @@ export class Runner<S, A extends { type: string }> {
 
   async #sync(key: string, signal: AbortSignal): Promise<void> {
     const controller = this.#controller;
-    if (controller.writes !== undefined && !controller.writes.allVisible(key)) {
+    if (!this.writes.allVisible(key)) {
       // The event that shows our write brings the key back. A relist may swallow it: created and deleted meanwhile.
       this.queue.addAfter(key, invisibleRetryMs);
       return;
     }
     const state = controller.gather(key);
     if (state === undefined) {
-      controller.writes?.forget(key);
+      this.writes.forget(key);
       return;
     }
     for (const action of controller.reconcile(state)) {

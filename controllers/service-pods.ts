@@ -22,10 +22,6 @@ export function hasAddress(pod: Pod): boolean {
   return !isPodTerminal(pod) && Boolean(pod.status?.podIP);
 }
 
-export function isHeadless({ spec }: Service): boolean {
-  return spec?.clusterIP === "None";
-}
-
 /** The ports of the Service as this Pod has them. A named targetPort that the Pod does not declare is left out. */
 export function podPorts({ spec }: Service, pod: Pod): PodPort[] {
   return (spec?.ports ?? []).flatMap((servicePort) => {
@@ -44,9 +40,19 @@ function targetPort({ targetPort, port, protocol = "TCP" }: ServicePort, pod: Po
     ?.containerPort;
 }
 
-/** The Pod's own host name within a headless Service of the same name as its subdomain. */
-export function hostnameIn({ metadata }: Service, { spec }: Pod): string | undefined {
-  return spec.hostname && spec.subdomain === metadata.name ? spec.hostname : undefined;
+/** What both say of one Pod. Its own host name holds within a headless Service of the same name as its subdomain. */
+export function targetOf(service: Service, { metadata: { namespace, name, uid }, spec }: Pod) {
+  return {
+    ...(spec.hostname && spec.subdomain === service.metadata.name && { hostname: spec.hostname }),
+    ...(spec.nodeName && { nodeName: spec.nodeName }),
+    targetRef: { kind: "Pod", namespace: namespace!, name, uid: uid! },
+  };
+}
+
+/** The Service's labels, and who manages it. */
+export function labelsOf({ metadata, spec }: Service, own: Record<string, string>): Record<string, string> {
+  const headless = spec?.clusterIP === "None" && { "service.kubernetes.io/headless": "" };
+  return { ...metadata.labels, ...own, ...headless };
 }
 
 /** Looks up a Service's Pods, and calls `enqueue` for each Service that a change may concern. */
@@ -55,11 +61,7 @@ export function watchServices(context: ControllerContext, enqueue: (key: string)
   const pods = context.informer(Pods);
   const servicesIn = services.store.index(({ metadata }) => [metadata.namespace!]);
   const podsIn = pods.store.index(({ metadata }) => [metadata.namespace!]);
-  services.on({
-    onAdd: (service) => enqueue(keyOf(service)),
-    onUpdate: (_, service) => enqueue(keyOf(service)),
-    onDelete: (service) => enqueue(keyOf(service)),
-  });
+  services.on((service) => enqueue(keyOf(service)));
 
   function enqueueFor(...versions: Pod[]): void {
     for (const service of servicesIn(versions[0]!.metadata.namespace!)) {

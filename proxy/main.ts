@@ -12,7 +12,7 @@ import { EventRecorder } from "../client/events.ts";
 import { Informer } from "../client/informer.ts";
 import { keyOf } from "../client/store.ts";
 import { listenersOf, nodePortAddresses, ownServiceRange } from "./addresses.ts";
-import { ProxyMetrics } from "./metrics.ts";
+import { proxyMetrics } from "./metrics.ts";
 import { Proxier } from "./proxier.ts";
 import { type Route, serviceOf } from "./routes.ts";
 
@@ -54,7 +54,7 @@ runProcess(log, async (signal) => {
 
   const tell = ({ service: { namespace, name } }: Route, type: "Normal" | "Warning", reason: string, text: string) => {
     const object = services.store.get(`${namespace}/${name}`);
-    if (object) events.event({ apiVersion: "v1", kind: "Service", object }, type, reason, text);
+    if (object) events.event(Services, object, type, reason, text);
   };
 
   const registry = createRegistry();
@@ -64,18 +64,14 @@ runProcess(log, async (signal) => {
       clock,
       rand: systemRand,
       log,
-      metrics: new ProxyMetrics(registry),
+      metrics: proxyMetrics(registry),
       listenersOf: (route) => listenersOf(route, addresses),
       onListenFailed: (route, message) => tell(route, "Warning", "ListenFailed", message),
       onNote: (route, note) => tell(route, "Normal", "PortMoved", note),
     },
     { service: (key) => services.store.get(key), slicesOf: slicesByService },
   );
-  services.on({
-    onAdd: (service) => proxier.changed(keyOf(service)),
-    onUpdate: (_, service) => proxier.changed(keyOf(service)),
-    onDelete: (service) => proxier.changed(keyOf(service)),
-  });
+  services.on((service) => proxier.changed(keyOf(service)));
   slices.on({
     onAdd: (slice) => proxier.changed(serviceOf(slice)),
     onUpdate(old, slice) {

@@ -5,13 +5,10 @@ import type { Binding, Node, Pod, PodCondition } from "../api/generated/core-v1.
 import { Nodes, Pods } from "../api/generated/resources.ts";
 import { isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { formatTime } from "../apimachinery/time.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
-import type { Rand } from "../base/rand.ts";
+import type { Parts } from "../client/component.ts";
 import { EventRecorder } from "../client/events.ts";
 import { Informer } from "../client/informer.ts";
 import { keyOf } from "../client/store.ts";
-import type { Client } from "../client/types.ts";
 import { type NodeInfo, nodeInfo } from "./node-info.ts";
 import { SchedulingQueue } from "./queue.ts";
 import { schedule } from "./schedule.ts";
@@ -26,10 +23,7 @@ const retryAllMs = 5 * 60_000;
  * still on their way (`assumed`), so that no room is given away twice; the bindings themselves are written side by side.
  */
 export class Scheduler {
-  readonly #client: Client;
-  readonly #clock: Clock;
-  readonly #rand: Rand;
-  readonly #log: Logger;
+  readonly #parts: Parts;
   readonly #events: EventRecorder;
   readonly #pods: Informer<Pod>;
   readonly #nodes: Informer<Node>;
@@ -40,15 +34,12 @@ export class Scheduler {
   #signal: AbortSignal | undefined;
   #scheduled = false;
 
-  constructor(options: { client: Client; clock: Clock; rand: Rand; log: Logger }) {
-    const { client, clock, rand, log } = options;
-    this.#client = client;
-    this.#clock = clock;
-    this.#rand = rand;
-    this.#log = log;
-    this.#events = new EventRecorder({ client, component: schedulerName, clock, log });
-    this.#pods = new Informer(client, Pods, { clock, rand, log });
-    this.#nodes = new Informer(client, Nodes, { clock, rand, log });
+  constructor(parts: Parts) {
+    const { client, clock } = parts;
+    this.#parts = parts;
+    this.#events = new EventRecorder({ ...parts, component: schedulerName });
+    this.#pods = new Informer(client, Pods, parts);
+    this.#nodes = new Informer(client, Nodes, parts);
     this.#podsOn = this.#pods.store.index((pod) =>
       pod.spec.nodeName && !isPodTerminal(pod) ? [pod.spec.nodeName] : [],
     );
@@ -64,7 +55,7 @@ export class Scheduler {
   /** Returns when `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     setMaxListeners(0, signal); // each binding under way listens
-    const stopTimer = this.#clock.every(retryAllMs, () => this.#queue.clusterChanged());
+    const stopTimer = this.#parts.clock.every(retryAllMs, () => this.#queue.clusterChanged());
     const ended = Promise.all([this.#pods.run(signal), this.#nodes.run(signal)]);
     await Promise.race([this.synced, ended]);
     this.#signal = signal;
@@ -125,7 +116,7 @@ export class Scheduler {
         continue;
       }
       nodes ??= this.#nodeInfos();
-      const decision = schedule(pod, [...nodes.values()], this.#rand);
+      const decision = schedule(pod, [...nodes.values()], this.#parts.rand);
       if ("unschedulable" in decision) {
         this.#queue.failed(key);
         void this.#report(pod, "Unschedulable", decision.unschedulable);
@@ -155,7 +146,7 @@ export class Scheduler {
     const metadata = { name, namespace: namespace!, uid: uid! };
     const binding: Binding = { apiVersion: "v1", kind: "Binding", metadata, target: { kind: "Node", name: node } };
     try {
-      await this.#client.createSubresource(Pods, pod.metadata, "binding", binding, { signal: this.#signal! });
+      await this.#parts.client.createSubresource(Pods, pod.metadata, "binding", binding, { signal: this.#signal! });
     } catch (err) {
       if (this.#signal!.aborted) return;
       this.#assumed.delete(key);
@@ -170,7 +161,7 @@ export class Scheduler {
   }
 
   async #bindingFailed(pod: Pod, node: string, err: StatusError): Promise<void> {
-    this.#log.warn({ err, pod: keyOf(pod), node }, "Error scheduling pod");
+    this.#parts.log.warn({ err, pod: keyOf(pod), node }, "Error scheduling pod");
     await this.#report(pod, "SchedulerError", `binding rejected: ${err.message}`);
   }
 
@@ -178,7 +169,7 @@ export class Scheduler {
     this.#event(pod, "Warning", "FailedScheduling", message);
     const old = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
     if (old?.status === "False" && old.reason === reason && old.message === message) return;
-    const now = formatTime(this.#clock.now());
+    const now = formatTime(this.#parts.clock.now());
     const lastTransitionTime = old?.status === "False" ? old.lastTransitionTime! : now;
     const condition: PodCondition = { type: "PodScheduled", status: "False", lastTransitionTime, reason, message };
     const others = (pod.status?.conditions ?? []).filter((candidate) => candidate !== old);
@@ -186,16 +177,17 @@ export class Scheduler {
     const body = { metadata: { uid, resourceVersion }, status: { conditions: [...others, condition] } };
     try {
       const options = { subresource: "status", signal: this.#signal! };
-      await this.#client.patch(Pods, pod.metadata, { type: "merge", body }, options);
+      await this.#parts.client.patch(Pods, pod.metadata, { type: "merge", body }, options);
     } catch (err) {
       if (this.#signal!.aborted) return;
       if (!(err instanceof StatusError)) throw err;
-      if (!isNotFound(err) && !isConflict(err)) this.#log.warn({ err, pod: keyOf(pod) }, "Error updating pod status");
+      if (!isNotFound(err) && !isConflict(err))
+        this.#parts.log.warn({ err, pod: keyOf(pod) }, "Error updating pod status");
     }
   }
 
   #event(object: Pod, type: "Normal" | "Warning", reason: string, message: string): void {
-    this.#events.event({ apiVersion: "v1", kind: "Pod", object }, type, reason, message);
+    this.#events.event(Pods, object, type, reason, message);
   }
 }
 

@@ -9,10 +9,12 @@ export const podCondition = (pod: { status?: PodStatus }, type: string): PodCond
 export const isPodReady = (pod: Pod): boolean => podCondition(pod, "Ready")?.status === "True";
 
 /** Ready for at least `minReadySeconds`. */
-export function isPodAvailable(pod: Pod, minReadySeconds: number, now: number): boolean {
-  if (!isPodReady(pod)) return false;
-  const since = parseTime(podCondition(pod, "Ready")?.lastTransitionTime);
-  return minReadySeconds === 0 || (!Number.isNaN(since) && since + minReadySeconds * 1000 <= now);
+/** When the Pod will count as available if it stays ready; Infinity if it is not ready. Milliseconds since the epoch. */
+export function availableAtMs(pod: Pod, minReadySeconds: number): number {
+  if (!isPodReady(pod)) return Number.POSITIVE_INFINITY;
+  if (minReadySeconds === 0) return 0;
+  const sinceMs = parseTime(podCondition(pod, "Ready")?.lastTransitionTime);
+  return Number.isNaN(sinceMs) ? Number.POSITIVE_INFINITY : sinceMs + minReadySeconds * 1000;
 }
 
 /** All its containers have ended for good. */

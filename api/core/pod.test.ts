@@ -4,7 +4,7 @@ import type { Container, Pod, PodSpec, PodStatus } from "../generated/core-v1.ts
 import { pods } from "./pod.ts";
 import { summarize } from "./pod-columns.ts";
 import { podResources } from "./pod-resources.ts";
-import { isPodActive, isPodAvailable, isPodReady, qosClass } from "./pod-status.ts";
+import { availableAtMs, isPodActive, isPodReady, qosClass } from "./pod-status.ts";
 
 const now = Date.parse("2026-11-21T12:00:00Z");
 const metadata = { name: "p", namespace: "default" };
@@ -493,7 +493,7 @@ describe("shared readers", () => {
   test("ready, available after a while, active until ended or deleted", () => {
     const ready = { type: "Ready", status: "True" as const, lastTransitionTime: "2026-11-21T11:59:50Z" };
     const pod = bare({}, { status: { phase: "Running", conditions: [ready] } });
-    expect([isPodReady(pod), isPodAvailable(pod, 10, now), isPodAvailable(pod, 11, now), isPodActive(pod)]).toEqual([
+    expect([isPodReady(pod), availableAtMs(pod, 10) <= now, availableAtMs(pod, 11) <= now, isPodActive(pod)]).toEqual([
       true,
       true,
       false,

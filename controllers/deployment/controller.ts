@@ -1,13 +1,11 @@
-import type { Deployment, ReplicaSet } from "../../api/generated/apps-v1.ts";
+import type { Deployment, DeploymentStatus, ReplicaSet } from "../../api/generated/apps-v1.ts";
 import { Deployments, Pods, ReplicaSets } from "../../api/generated/resources.ts";
 import { conflict, isAlreadyExists, StatusError } from "../../apimachinery/status.ts";
-import { OwnWrites } from "../../client/own-writes.ts";
 import { keyOf } from "../../client/store.ts";
 import { isNamespaceTerminating } from "../batch.ts";
 import type { ControllerContext } from "../context.ts";
-import { adopt, controllerOf, controllerRef, release, selects } from "../ownership.ts";
-import { podsByController } from "../pod-index.ts";
-import { Runner } from "../runner.ts";
+import { adopt, byController, controllerOf, followOwned, release } from "../ownership.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 import { revisionAnnotation, sameTemplate } from "./revision.ts";
 import { replicasOf } from "./sizes.ts";
@@ -19,56 +17,48 @@ export function deploymentController(context: ControllerContext): Runner<State, 
   const replicaSets = context.informer(ReplicaSets);
   const pods = context.informer(Pods);
   const events = context.recorder("deployment-controller");
-  const byNamespace = deployments.store.index(({ metadata }) => [metadata.namespace!]);
-  const orphans = (namespace: string) => `${namespace}/`;
-  const owned = replicaSets.store.index((rs) => [controllerOf(rs)?.uid ?? orphans(rs.metadata.namespace!)]);
-  const podsOf = podsByController(pods);
-  const writes = new OwnWrites();
+  const replicaSetsOf = byController(replicaSets);
+  const podsOf = byController(pods);
   const failures = new Map<string, string>();
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "deployment",
-      writes,
-      gather(key) {
-        const deployment = deployments.store.get(key);
-        if (deployment === undefined) {
-          failures.delete(key);
-          return undefined;
-        }
-        const { uid, namespace } = deployment.metadata;
-        const own = owned(uid!);
-        return {
-          deployment,
-          replicaSets: [...own, ...owned(orphans(namespace!))],
-          pods: own.flatMap(({ metadata }) => podsOf.controlledBy(metadata.uid!)),
-          collisionCount: deployment.status?.collisionCount,
-          failure: failures.get(key),
-          nowMs: clock.now(),
-        };
-      },
-      reconcile,
-      execute,
+  const runner = context.runner<State, Action>({
+    name: "deployment",
+    gather(key) {
+      const deployment = deployments.store.get(key);
+      if (deployment === undefined) {
+        failures.delete(key);
+        return undefined;
+      }
+      const { uid, namespace } = deployment.metadata;
+      const own = replicaSetsOf.controlledBy(uid!);
+      return {
+        deployment,
+        replicaSets: [...own, ...replicaSetsOf.withoutController(namespace!)],
+        pods: own.flatMap(({ metadata }) => podsOf.controlledBy(metadata.uid!)),
+        collisionCount: deployment.status?.collisionCount,
+        failure: failures.get(key),
+        nowMs: clock.now(),
+      };
     },
-    context,
-  );
-  const { queue } = runner;
+    reconcile,
+    execute,
+  });
+  const { queue, writes } = runner;
 
   async function execute(action: Action, state: State, signal: AbortSignal): Promise<void> {
     const { deployment } = state;
     const key = keyOf(deployment);
-    const owner = controllerRef(Deployments, deployment);
     switch (action.type) {
       case "AdoptReplicaSet": {
-        const fresh = await client.get(Deployments, deployment.metadata, { signal });
-        if (fresh.metadata.uid !== owner.uid || fresh.metadata.deletionTimestamp !== undefined)
-          throw conflict(Deployments, owner.name, "it is being deleted, and adopts nothing");
-        writes.wrote(key, replicaSets, await adopt(client, ReplicaSets, action.replicaSet, owner, signal));
-        return;
+        const adopted = await adopt(client, ReplicaSets, action.replicaSet, Deployments, deployment, signal);
+        return writes.wrote(key, replicaSets, adopted);
       }
       case "ReleaseReplicaSet":
-        writes.wrote(key, replicaSets, await release(client, ReplicaSets, action.replicaSet, owner.uid, signal));
-        return;
+        return writes.wrote(
+          key,
+          replicaSets,
+          await release(client, ReplicaSets, action.replicaSet, deployment, signal),
+        );
       case "CreateReplicaSet":
         return create(action.replicaSet, state, signal);
       case "UpdateReplicaSet": {
@@ -81,8 +71,7 @@ export function deploymentController(context: ControllerContext): Runner<State, 
         const { uid, resourceVersion } = action.replicaSet.metadata;
         const preconditions = { uid: uid!, resourceVersion: resourceVersion! };
         await client.delete(ReplicaSets, action.replicaSet.metadata, { preconditions, signal });
-        writes.deleted(key, replicaSets, action.replicaSet);
-        return;
+        return writes.deleted(key, replicaSets, action.replicaSet);
       }
       case "SetRevision": {
         const { uid, resourceVersion } = deployment.metadata;
@@ -90,15 +79,16 @@ export function deploymentController(context: ControllerContext): Runner<State, 
         const body = { metadata: { uid, resourceVersion, annotations } };
         // The status is then written on top of what came of this.
         state.deployment = await client.patch(Deployments, deployment.metadata, { type: "merge", body }, { signal });
-        writes.wrote(key, deployments, state.deployment);
-        return;
+        return writes.wrote(key, deployments, state.deployment);
       }
-      case "UpdateStatus": {
-        const updated = { ...deployment, status: action.status };
-        writes.wrote(key, deployments, await client.update(Deployments, updated, { subresource: "status", signal }));
-        return;
-      }
+      case "UpdateStatus":
+        return updateStatus(deployment, action.status, signal);
     }
+  }
+
+  async function updateStatus(deployment: Deployment, status: DeploymentStatus, signal: AbortSignal): Promise<void> {
+    const written = await client.update(Deployments, { ...deployment, status }, { subresource: "status", signal });
+    writes.wrote(keyOf(deployment), deployments, written);
   }
 
   async function create(replicaSet: ReplicaSet, state: State, signal: AbortSignal): Promise<void> {
@@ -113,12 +103,8 @@ export function deploymentController(context: ControllerContext): Runner<State, 
       if (isAlreadyExists(error)) return taken(replicaSet, state, signal);
       if (!(error instanceof StatusError) || isNamespaceTerminating(error)) throw error;
       const { name } = replicaSet.metadata;
-      events.event(
-        involved(deployment),
-        "Warning",
-        "ReplicaSetCreateError",
-        `Failed to create new replica set "${name}": ${error.message}`,
-      );
+      const text = `Failed to create new replica set "${name}": ${error.message}`;
+      events.event(Deployments, deployment, "Warning", "ReplicaSetCreateError", text);
       if (!failures.has(key)) failures.set(key, error.message);
       throw error;
     }
@@ -129,51 +115,21 @@ export function deploymentController(context: ControllerContext): Runner<State, 
     const { deployment } = state;
     const existing = await client.get(ReplicaSets, replicaSet.metadata, { signal });
     const isOurs = controllerOf(existing)?.uid === deployment.metadata.uid;
-    if (isOurs && sameTemplate(existing.spec.template, replicaSet.spec.template)) {
-      writes.wrote(keyOf(deployment), replicaSets, existing);
-      return;
-    }
+    if (isOurs && sameTemplate(existing.spec.template, replicaSet.spec.template))
+      return writes.wrote(keyOf(deployment), replicaSets, existing);
     const collisionCount = (deployment.status?.collisionCount ?? 0) + 1;
-    const updated = { ...deployment, status: { ...deployment.status, collisionCount } };
-    writes.wrote(
-      keyOf(deployment),
-      deployments,
-      await client.update(Deployments, updated, { subresource: "status", signal }),
-    );
+    await updateStatus(deployment, { ...deployment.status, collisionCount }, signal);
     throw conflict(ReplicaSets, replicaSet.metadata.name, "the name is taken by another template");
   }
 
   function scaled(deployment: Deployment, replicaSet: ReplicaSet, from: number): void {
     const to = replicasOf(replicaSet);
     const text = `Scaled ${to > from ? "up" : "down"} replica set ${replicaSet.metadata.name} from ${from} to ${to}`;
-    events.event(involved(deployment), "Normal", "ScalingReplicaSet", text);
+    events.event(Deployments, deployment, "Normal", "ScalingReplicaSet", text);
   }
 
-  function enqueueFor(replicaSet: ReplicaSet): void {
-    const { namespace, labels } = replicaSet.metadata;
-    const owner = controllerOf(replicaSet);
-    if (owner !== undefined) {
-      if (owner.kind === Deployments.kind) queue.add(`${namespace}/${owner.name}`);
-      return;
-    }
-    for (const deployment of byNamespace(namespace!)) {
-      if (selects(deployment.spec.selector, labels)) queue.add(keyOf(deployment));
-    }
-  }
-
-  deployments.on({
-    onAdd: (deployment) => queue.add(keyOf(deployment)),
-    onUpdate: (_, deployment) => queue.add(keyOf(deployment)),
-    onDelete: (deployment) => queue.add(keyOf(deployment)),
-  });
-  replicaSets.on({
-    onAdd: enqueueFor,
-    onUpdate(old, replicaSet) {
-      if (controllerOf(old)?.uid !== controllerOf(replicaSet)?.uid) enqueueFor(old);
-      enqueueFor(replicaSet);
-    },
-    onDelete: enqueueFor,
-  });
+  deployments.on((deployment) => queue.add(keyOf(deployment)));
+  const enqueueFor = followOwned(replicaSets, deployments, (key) => queue.add(key));
   // Strategy Recreate waits for the last old Pod to go.
   pods.on({
     onDelete(pod) {
@@ -183,8 +139,4 @@ export function deploymentController(context: ControllerContext): Runner<State, 
     },
   });
   return runner;
-}
-
-function involved(object: Deployment): { apiVersion: string; kind: string; object: Deployment } {
-  return { apiVersion: "apps/v1", kind: "Deployment", object };
 }

@@ -31,12 +31,7 @@ export function makeNewReplicaSet(plan: Plan, { create }: { create: boolean }): 
     });
     carryRevision(plan, annotations[revisionAnnotation]!);
     if (deadline && condition(plan.conditions, "Progressing") === undefined)
-      plan.setCondition({
-        type: "Progressing",
-        status: "True",
-        reason: "FoundNewReplicaSet",
-        message: `Found new replica set "${newOne.metadata.name}"`,
-      });
+      plan.setCondition("Progressing", "True", "FoundNewReplicaSet", `Found new replica set "${newOne.metadata.name}"`);
     return;
   }
   if (!create) return;
@@ -46,21 +41,9 @@ export function makeNewReplicaSet(plan: Plan, { create }: { create: boolean }): 
   carryRevision(plan, String(revision));
   if (!deadline) return;
   const { name } = made.metadata;
-  plan.setCondition(
-    state.failure === undefined
-      ? {
-          type: "Progressing",
-          status: "True",
-          reason: "NewReplicaSetCreated",
-          message: `Created new replica set "${name}"`,
-        }
-      : {
-          type: "Progressing",
-          status: "False",
-          reason: "ReplicaSetCreateError",
-          message: `Failed to create new replica set "${name}": ${state.failure}`,
-        },
-  );
+  const failed = `Failed to create new replica set "${name}": ${state.failure}`;
+  if (state.failure !== undefined) plan.setCondition("Progressing", "False", "ReplicaSetCreateError", failed);
+  else plan.setCondition("Progressing", "True", "NewReplicaSetCreated", `Created new replica set "${name}"`);
 }
 
 function carryRevision(plan: Plan, revision: string): void {

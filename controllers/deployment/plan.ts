@@ -49,8 +49,8 @@ export class Plan {
     return this.#conditions;
   }
 
-  setCondition(next: NewCondition): void {
-    this.#conditions = withCondition(this.#conditions, next, this.state.nowMs);
+  setCondition(...next: NewCondition): void {
+    this.#conditions = withCondition(this.#conditions, this.state.nowMs, ...next);
   }
 
   setRevision(revision: string): void {

@@ -92,11 +92,8 @@ function pausedCondition({ spec, ...deployment }: Deployment, plan: Plan): void 
   const current = condition(plan.conditions, "Progressing");
   if (current?.reason === "ProgressDeadlineExceeded") return;
   const isSaid = current?.reason === "DeploymentPaused";
-  const unknown = { type: "Progressing", status: "Unknown" } as const;
-  if (spec.paused && !isSaid)
-    plan.setCondition({ ...unknown, reason: "DeploymentPaused", message: "Deployment is paused" });
-  if (!spec.paused && isSaid)
-    plan.setCondition({ ...unknown, reason: "DeploymentResumed", message: "Deployment is resumed" });
+  if (spec.paused && !isSaid) plan.setCondition("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused");
+  if (!spec.paused && isSaid) plan.setCondition("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed");
 }
 
 function wasScaledForAnotherSize(deployment: Deployment, { metadata }: ReplicaSet): boolean {

@@ -9,19 +9,22 @@ export function condition(conditions: Conditions, type: string): DeploymentCondi
   return conditions.find((candidate) => candidate.type === type);
 }
 
-export interface NewCondition {
-  type: "Available" | "Progressing" | "ReplicaFailure";
-  status: "True" | "False" | "Unknown";
-  reason: string;
-  message: string;
-}
+type ConditionType = "Available" | "Progressing" | "ReplicaFailure";
+export type NewCondition = [ConditionType, DeploymentCondition["status"], reason: string, message: string];
 
 /** Nothing changes when status and reason are the same: messages are for people. */
-export function withCondition(conditions: Conditions, next: NewCondition, nowMs: number): Conditions {
-  const old = condition(conditions, next.type);
-  if (old?.status === next.status && old.reason === next.reason) return conditions;
-  const lastTransitionTime = old?.status === next.status ? old.lastTransitionTime : formatTime(nowMs);
-  return [...without(conditions, next.type), { ...next, lastUpdateTime: formatTime(nowMs), lastTransitionTime }];
+export function withCondition(conditions: Conditions, nowMs: number, ...next: NewCondition): Conditions {
+  const [type, status, reason] = next;
+  const old = condition(conditions, type);
+  return old?.status === status && old.reason === reason ? conditions : renewed(conditions, nowMs, ...next);
+}
+
+function renewed(conditions: Conditions, nowMs: number, ...[type, status, reason, message]: NewCondition): Conditions {
+  const old = condition(conditions, type);
+  const now = formatTime(nowMs);
+  const lastTransitionTime = old?.status === status ? old.lastTransitionTime : now;
+  const next = { type, status, reason, message, lastUpdateTime: now, lastTransitionTime };
+  return [...without(conditions, type), next as DeploymentCondition];
 }
 
 export function without(conditions: Conditions, type: string): Conditions {
@@ -52,28 +55,14 @@ export function countStatus(
     unavailableReplicas: Math.max(0, sum(all, replicasOf) - available),
   };
   const enough = available >= wanted - maxUnavailable(deployment);
-  const next = withCondition(
-    conditions,
-    enough
-      ? {
-          type: "Available",
-          status: "True",
-          reason: "MinimumReplicasAvailable",
-          message: "Deployment has minimum availability.",
-        }
-      : {
-          type: "Available",
-          status: "False",
-          reason: "MinimumReplicasUnavailable",
-          message: "Deployment does not have minimum availability.",
-        },
-    nowMs,
-  );
+  const told: NewCondition = enough
+    ? ["Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability."]
+    : ["Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."];
   return {
     observedGeneration: deployment.metadata.generation!,
     ...Object.fromEntries(Object.entries(numbers).filter(([, number]) => number > 0)), // upstream leaves zeros out
     ...(collisionCount !== undefined && { collisionCount }),
-    conditions: [...next],
+    conditions: [...withCondition(conditions, nowMs, ...told)],
   };
 }
 
@@ -98,8 +87,8 @@ export function progressConditions(
   let conditions: Conditions = status.conditions ?? [];
   const current = condition(conditions, "Progressing");
   const subject = newOne ? `ReplicaSet "${newOne.metadata.name}"` : `Deployment "${deployment.metadata.name}"`;
-  const progressing = (status: NewCondition["status"], reason: string, does: string): NewCondition => {
-    return { type: "Progressing", status, reason, message: `${subject} ${does}` };
+  const progressing = (status: NewCondition[1], reason: string, does: string): NewCondition => {
+    return ["Progressing", status, reason, `${subject} ${does}`];
   };
   const wasComplete =
     (status.replicas ?? 0) === (status.updatedReplicas ?? 0) && current?.reason === "NewReplicaSetAvailable";
@@ -108,16 +97,13 @@ export function progressConditions(
   } else if (!wasComplete) {
     if (isComplete(deployment, status)) {
       const done = progressing("True", "NewReplicaSetAvailable", "has successfully progressed.");
-      conditions = withCondition(conditions, done, nowMs);
+      conditions = withCondition(conditions, nowMs, ...done);
     } else if (hasProgressed(deployment.status ?? {}, status)) {
       // Also with the same reason as before: the time of the last update is what the deadline counts from.
-      const next = progressing("True", "ReplicaSetUpdated", "is progressing.");
-      const lastTransitionTime = current?.status === "True" ? current.lastTransitionTime : formatTime(nowMs);
-      const updated = { ...next, lastUpdateTime: formatTime(nowMs), lastTransitionTime };
-      conditions = [...without(conditions, "Progressing"), updated];
+      conditions = renewed(conditions, nowMs, ...progressing("True", "ReplicaSetUpdated", "is progressing."));
     } else if (deadlineMs(deployment, current) <= nowMs) {
       const late = progressing("False", "ProgressDeadlineExceeded", "has timed out progressing.");
-      conditions = withCondition(conditions, late, nowMs);
+      conditions = withCondition(conditions, nowMs, ...late);
     }
   }
   conditions = withFailure(conditions, all, newOne, nowMs);
@@ -154,5 +140,5 @@ function withFailure(
   const failure = failureOf(newOne) ?? all.map(failureOf).find((found) => found !== undefined);
   if (failure === undefined) return without(conditions, "ReplicaFailure");
   const { status, reason = "", message = "" } = failure;
-  return withCondition(conditions, { type: "ReplicaFailure", status, reason, message }, nowMs);
+  return withCondition(conditions, nowMs, "ReplicaFailure", status, reason, message);
 }

@@ -1,7 +1,7 @@
 import { isPodReady } from "../../api/core/pod-status.ts";
 import type { EndpointAddress, EndpointSubset, Endpoints, Pod, Service } from "../../api/generated/core-v1.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { hasAddress, hasEndpoints, hostnameIn, isHeadless, type PodPort, podPorts } from "../service-pods.ts";
+import { hasAddress, hasEndpoints, labelsOf, type PodPort, podPorts, targetOf } from "../service-pods.ts";
 
 export interface State {
   /** Undefined when the Service is gone. */
@@ -22,11 +22,7 @@ export function reconcile({ service, pods, endpoints }: State): Action[] {
   if (service === undefined) return endpoints ? [{ type: "DeleteEndpoints", endpoints }] : [];
   if (!hasEndpoints(service)) return [];
   const subsets = subsetsOf(service, pods);
-  const labels = {
-    ...service.metadata.labels,
-    [managedByLabel]: managedBy,
-    ...(isHeadless(service) && { "service.kubernetes.io/headless": "" }),
-  };
+  const labels = labelsOf(service, { [managedByLabel]: managedBy });
   if (endpoints === undefined) {
     const { name, namespace } = service.metadata;
     const metadata = { name, namespace: namespace!, labels };
@@ -50,7 +46,10 @@ function subsetsOf(service: Service, pods: Pod[]): EndpointSubset[] {
     if (ports.length === 0 && (service.spec?.ports?.length ?? 0) > 0) continue;
     const key = JSON.stringify(ports);
     const group = groups.get(key) ?? { ports, ready: [], notReady: [] };
-    (isPodReady(pod) || publishNotReadyAddresses ? group.ready : group.notReady).push(addressOf(service, pod));
+    (isPodReady(pod) || publishNotReadyAddresses ? group.ready : group.notReady).push({
+      ip: pod.status!.podIP!,
+      ...targetOf(service, pod),
+    });
     groups.set(key, group);
   }
   const byIp = (a: EndpointAddress, b: EndpointAddress) => (a.ip < b.ip ? -1 : 1);
@@ -61,15 +60,4 @@ function subsetsOf(service: Service, pods: Pod[]): EndpointSubset[] {
       ...(notReady.length > 0 && { notReadyAddresses: notReady.sort(byIp) }),
       ...(ports.length > 0 && { ports: ports.map(({ name, ...port }) => (name ? { name, ...port } : port)) }),
     }));
-}
-
-function addressOf(service: Service, pod: Pod): EndpointAddress {
-  const hostname = hostnameIn(service, pod);
-  const { namespace, name, uid } = pod.metadata;
-  return {
-    ip: pod.status!.podIP!,
-    ...(hostname !== undefined && { hostname }),
-    ...(pod.spec.nodeName && { nodeName: pod.spec.nodeName }),
-    targetRef: { kind: "Pod", namespace: namespace!, name, uid: uid! },
-  };
 }

@@ -1,10 +1,9 @@
 import type { EndpointSlice } from "../../api/generated/discovery-v1.ts";
 import { EndpointSlices, Nodes, Services } from "../../api/generated/resources.ts";
-import { OwnWrites } from "../../client/own-writes.ts";
 import { keyOf } from "../../client/store.ts";
 import { writeOwn } from "../batch.ts";
 import type { ControllerContext } from "../context.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { watchServices } from "../service-pods.ts";
 import { type Action, managedBy, managedByLabel, reconcile, type State, serviceNameLabel } from "./reconcile.ts";
 
@@ -15,36 +14,28 @@ export function endpointSliceController(context: ControllerContext): Runner<Stat
   const services = context.informer(Services);
   const slices = context.informer(EndpointSlices);
   const nodes = context.informer(Nodes);
-  const writes = new OwnWrites();
-  const own = { client: context.client, type: EndpointSlices, informer: slices, writes };
   const slicesOf = slices.store.index((slice) => (isOurs(slice) ? [serviceKey(slice)] : []));
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "endpointslice",
-      writes,
-      gather(key) {
-        const service = services.store.get(key);
-        if (service === undefined || service.metadata.deletionTimestamp !== undefined) return undefined;
-        if (service.spec?.selector === undefined && slicesOf(key).length === 0) return undefined;
-        const zones = nodes.store.list().flatMap(({ metadata }): [string, string][] => {
-          const zone = metadata.labels?.[zoneLabel];
-          return zone === undefined ? [] : [[metadata.name, zone]];
-        });
-        return { service, pods: podsOf(service), slices: slicesOf(key), zones: new Map(zones) };
-      },
-      reconcile,
-      execute: ({ type, slice }, { service }, signal) => writeOwn(type, own, keyOf(service), slice, signal),
+  const runner: Runner<State, Action> = context.runner({
+    name: "endpointslice",
+    gather(key) {
+      const service = services.store.get(key);
+      if (service === undefined || service.metadata.deletionTimestamp !== undefined) return undefined;
+      if (service.spec?.selector === undefined && slicesOf(key).length === 0) return undefined;
+      const zones = nodes.store.list().flatMap(({ metadata }): [string, string][] => {
+        const zone = metadata.labels?.[zoneLabel];
+        return zone === undefined ? [] : [[metadata.name, zone]];
+      });
+      return { service, pods: podsOf(service), slices: slicesOf(key), zones: new Map(zones) };
     },
-    context,
-  );
-  const { queue } = runner;
+    reconcile,
+    execute: ({ type, slice }, { service }, signal) => writeOwn(type, own, keyOf(service), slice, signal),
+  });
+  const { queue, writes } = runner;
+  const own = { client: context.client, informer: slices, writes };
   const podsOf = watchServices(context, (key) => queue.add(key));
   // Also undoes what others do to our slices.
-  const enqueueFor = (slice: EndpointSlice) => {
-    if (isOurs(slice)) queue.add(serviceKey(slice));
-  };
-  slices.on({ onAdd: enqueueFor, onUpdate: (_, slice) => enqueueFor(slice), onDelete: enqueueFor });
+  slices.on((slice) => isOurs(slice) && queue.add(serviceKey(slice)));
   return runner;
 }
 

@@ -4,7 +4,7 @@ import type { Endpoint, EndpointPort, EndpointSlice } from "../../api/generated/
 import { Services } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { controllerRef } from "../ownership.ts";
-import { hasAddress, hasEndpoints, hostnameIn, isHeadless, podPorts } from "../service-pods.ts";
+import { hasAddress, hasEndpoints, labelsOf, podPorts, targetOf } from "../service-pods.ts";
 
 export interface State {
   service: Service;
@@ -89,16 +89,11 @@ function endpointOf(service: Service, pod: Pod, zones: ReadonlyMap<string, strin
   const terminating = pod.metadata.deletionTimestamp !== undefined;
   // "ready" is never true of one that terminates: readers that know no better would send it new connections.
   const ready = (service.spec?.publishNotReadyAddresses ?? false) || (serving && !terminating);
-  const { nodeName } = pod.spec;
-  const hostname = hostnameIn(service, pod);
-  const zone = zones.get(nodeName ?? "");
-  const { namespace, name, uid } = pod.metadata;
+  const zone = zones.get(pod.spec.nodeName ?? "");
   return {
     addresses: [pod.status!.podIP!],
     conditions: { ready, serving, terminating },
-    ...(hostname !== undefined && { hostname }),
-    targetRef: { kind: "Pod", namespace: namespace!, name, uid: uid! },
-    ...(nodeName && { nodeName }),
+    ...targetOf(service, pod),
     ...(zone !== undefined && { zone }),
   };
 }
@@ -133,12 +128,7 @@ function write(
   endpoints: Endpoint[],
 ): Action[] {
   const { name, namespace } = service.metadata;
-  const labels = {
-    ...service.metadata.labels,
-    [serviceNameLabel]: name,
-    [managedByLabel]: managedBy,
-    ...(isHeadless(service) && { "service.kubernetes.io/headless": "" }),
-  };
+  const labels = labelsOf(service, { [serviceNameLabel]: name, [managedByLabel]: managedBy });
   if (old !== undefined) {
     const slice = { ...old, metadata: { ...old.metadata, labels }, endpoints, ports };
     const before = { ...old, ports: old.ports ?? [] };

@@ -1,14 +1,19 @@
 import { LRUCache } from "lru-cache";
 import type { CustomResourceDefinition } from "../../api/generated/apiextensions-v1.ts";
 import { CustomResourceDefinitions } from "../../api/generated/resources.ts";
-import type { KubernetesObject, OwnerReference, ResourceType } from "../../apimachinery/object.ts";
+import {
+  apiVersionOf,
+  type KubernetesObject,
+  type OwnerReference,
+  type ResourceType,
+} from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { isNotFound } from "../../apimachinery/status.ts";
+import { ignoring, isNotFound } from "../../apimachinery/status.ts";
 import type { Informer } from "../../client/informer.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
 import { customType } from "../kinds.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import {
   type Action,
   foregroundFinalizer,
@@ -54,52 +59,49 @@ export function garbageCollector(
   /** What a look at the server has shown of owners that no cache has; deletions that we saw ourselves, too. */
   const lookedUp = new LRUCache<string, "present" | "absent">({ max: 10_000 });
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "garbagecollector",
-      workers: 20,
-      gather(key) {
-        const found = find(key);
-        if (found === undefined) return undefined;
-        const { object } = found;
-        const owners = (object.metadata.ownerReferences ?? []).map((reference) => ({
-          reference,
-          state: ownerState(reference, object.metadata.namespace),
-        }));
-        return { object, owners, dependents: dependentsOf(object.metadata.uid!).map((dependent) => dependent.object) };
-      },
-      reconcile,
-      async execute(action, { object }, signal) {
-        const kind = alive.find(({ byUid }) => byUid(object.metadata.uid!).length > 0);
-        if (kind === undefined) return;
-        const { uid, resourceVersion } = object.metadata;
-        switch (action.type) {
-          case "LookUpOwner":
-            await lookUp(action.reference, object.metadata.namespace, signal);
-            queue.add(keyIn(kind, object));
-            return;
-          case "Delete": {
-            const { propagationPolicy } = action;
-            const preconditions = { uid: uid!, resourceVersion: resourceVersion! };
-            await client.delete(kind.type, object.metadata, { propagationPolicy, preconditions, signal });
-            return;
-          }
-          case "DropOwners":
-            return dropOwners({ kind, object }, action.uids, signal);
-          case "OrphanDependents":
-            for (const dependent of dependentsOf(uid!)) await dropOwners(dependent, [uid!], signal);
-            return;
-          case "RemoveFinalizer": {
-            const finalizers = object.metadata.finalizers!.filter((finalizer) => finalizer !== action.finalizer);
-            const body = { metadata: { uid, resourceVersion, finalizers } };
-            await client.patch(kind.type, object.metadata, { type: "merge", body }, { signal });
-            return;
-          }
-        }
-      },
+  const runner = context.runner<State, Action>({
+    name: "garbagecollector",
+    workers: 20,
+    gather(key) {
+      const found = find(key);
+      if (found === undefined) return undefined;
+      const { object } = found;
+      const owners = (object.metadata.ownerReferences ?? []).map((reference) => ({
+        reference,
+        state: ownerState(reference, object.metadata.namespace),
+      }));
+      return { object, owners, dependents: dependentsOf(object.metadata.uid!).map((dependent) => dependent.object) };
     },
-    context,
-  );
+    reconcile,
+    async execute(action, { object }, signal) {
+      const kind = alive.find(({ byUid }) => byUid(object.metadata.uid!).length > 0);
+      if (kind === undefined) return;
+      const { uid, resourceVersion } = object.metadata;
+      switch (action.type) {
+        case "LookUpOwner":
+          await lookUp(action.reference, object.metadata.namespace, signal);
+          queue.add(keyIn(kind, object));
+          return;
+        case "Delete": {
+          const { propagationPolicy } = action;
+          const preconditions = { uid: uid!, resourceVersion: resourceVersion! };
+          await client.delete(kind.type, object.metadata, { propagationPolicy, preconditions, signal });
+          return;
+        }
+        case "DropOwners":
+          return dropOwners({ kind, object }, action.uids, signal);
+        case "OrphanDependents":
+          for (const dependent of dependentsOf(uid!)) await dropOwners(dependent, [uid!], signal);
+          return;
+        case "RemoveFinalizer": {
+          const finalizers = object.metadata.finalizers!.filter((finalizer) => finalizer !== action.finalizer);
+          const body = { metadata: { uid, resourceVersion, finalizers } };
+          await client.patch(kind.type, object.metadata, { type: "merge", body }, { signal });
+          return;
+        }
+      }
+    },
+  });
   const { queue } = runner;
 
   function keyIn(kind: Kind, object: KubernetesObject): string {
@@ -132,24 +134,17 @@ export function garbageCollector(
     const { uid, name, apiVersion, kind } = reference;
     const type = alive.find(({ type }) => type.kind === kind && apiVersionOf(type) === apiVersion)?.type;
     if (type === undefined) return; // its definition went a moment ago
-    try {
-      const owner = await client.get(type, type.namespaced ? { namespace, name } : { name }, { signal });
-      lookedUp.set(uid, owner.metadata.uid === uid ? "present" : "absent");
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      lookedUp.set(uid, "absent");
-    }
+    const key = type.namespaced ? { namespace, name } : { name };
+    const owner = await client.get(type, key, { signal }).catch(ignoring(isNotFound));
+    lookedUp.set(uid, owner?.metadata.uid === uid ? "present" : "absent");
   }
 
   async function dropOwners({ kind, object }: Found, uids: string[], signal: AbortSignal): Promise<void> {
     const { uid, resourceVersion, ownerReferences = [] } = object.metadata;
     const left = ownerReferences.filter((owner) => !uids.includes(owner.uid));
     const body = { metadata: { uid, resourceVersion, ownerReferences: left.length > 0 ? left : null } };
-    try {
-      await client.patch(kind.type, object.metadata, { type: "merge", body }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    const patch = { type: "merge", body } as const;
+    await client.patch(kind.type, object.metadata, patch, { signal }).catch(ignoring(isNotFound));
   }
 
   function enqueueOwners({ metadata }: KubernetesObject): void {
@@ -213,8 +208,4 @@ function isGoing({ metadata }: KubernetesObject): boolean {
     metadata.deletionTimestamp !== undefined &&
     (finalizers.includes(foregroundFinalizer) || finalizers.includes(orphanFinalizer))
   );
-}
-
-function apiVersionOf({ group, version }: ResourceType<KubernetesObject>): string {
-  return group === "" ? version : `${group}/${version}`;
 }

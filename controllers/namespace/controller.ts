@@ -1,11 +1,10 @@
 import { APIServices, CustomResourceDefinitions, Namespaces, Pods } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
-import { isConflict, isNotFound, isServiceUnavailable, StatusError } from "../../apimachinery/status.ts";
-import { OwnWrites } from "../../client/own-writes.ts";
+import { ignoring, isConflict, isNotFound, isServiceUnavailable, StatusError } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
 import { customType } from "../kinds.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, type Remaining, reconcile, type State } from "./reconcile.ts";
 
 /** `types`: every namespaced resource that can be listed and deleted. */
@@ -16,48 +15,43 @@ export function namespaceController(
   const { client, clock } = context;
   const namespaces = context.informer(Namespaces);
   const pods = context.informer(Pods);
-  const writes = new OwnWrites();
   const remaining = new Map<string, Remaining>();
   const fresh = new Set<string>();
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "namespace",
-      writes,
-      gather(key) {
-        const namespace = namespaces.store.get(key);
-        if (namespace?.metadata.deletionTimestamp === undefined) {
-          remaining.delete(key);
-          return undefined;
-        }
-        return { namespace, remaining: remaining.get(key), isFresh: fresh.delete(key), nowMs: clock.now() };
-      },
-      reconcile,
-      async execute(action, { namespace }, signal) {
-        const { name } = namespace.metadata;
-        switch (action.type) {
-          case "DeleteContents":
-            remaining.set(name, await deleteContents(name, signal));
-            fresh.add(name);
-            queue.add(name);
-            return;
-          case "UpdateConditions": {
-            const updated = { ...namespace, status: { ...namespace.status, conditions: action.conditions } };
-            writes.wrote(name, namespaces, await client.update(Namespaces, updated, { subresource: "status", signal }));
-            fresh.add(name); // its event brings the key back
-            return;
-          }
-          case "Finalize": {
-            const updated = { ...namespace, spec: { ...namespace.spec, finalizers: action.finalizers } };
-            await client.update(Namespaces, updated, { subresource: "finalize", signal });
-            return;
-          }
-        }
-      },
+  const runner = context.runner<State, Action>({
+    name: "namespace",
+    gather(key) {
+      const namespace = namespaces.store.get(key);
+      if (namespace?.metadata.deletionTimestamp === undefined) {
+        remaining.delete(key);
+        return undefined;
+      }
+      return { namespace, remaining: remaining.get(key), isFresh: fresh.delete(key), nowMs: clock.now() };
     },
-    context,
-  );
-  const { queue } = runner;
+    reconcile,
+    async execute(action, { namespace }, signal) {
+      const { name } = namespace.metadata;
+      switch (action.type) {
+        case "DeleteContents":
+          remaining.set(name, await deleteContents(name, signal));
+          fresh.add(name);
+          queue.add(name);
+          return;
+        case "UpdateConditions": {
+          const updated = { ...namespace, status: { ...namespace.status, conditions: action.conditions } };
+          writes.wrote(name, namespaces, await client.update(Namespaces, updated, { subresource: "status", signal }));
+          fresh.add(name); // its event brings the key back
+          return;
+        }
+        case "Finalize": {
+          const updated = { ...namespace, spec: { ...namespace.spec, finalizers: action.finalizers } };
+          await client.update(Namespaces, updated, { subresource: "finalize", signal });
+          return;
+        }
+      }
+    },
+  });
+  const { queue, writes } = runner;
 
   /** What is defined now, asked for each time: namespaces seldom go. */
   async function customTypes(signal: AbortSignal): Promise<ResourceType<KubernetesObject>[]> {
@@ -120,18 +114,10 @@ export function namespaceController(
   ): Promise<void> {
     if (metadata.deletionTimestamp !== undefined) return;
     const options = { propagationPolicy: "Background", preconditions: { uid: metadata.uid! }, signal } as const;
-    try {
-      await client.delete(type, metadata, options);
-    } catch (error) {
-      if (!isNotFound(error) && !isConflict(error)) throw error;
-    }
+    await client.delete(type, metadata, options).catch(ignoring(isNotFound, isConflict));
   }
 
-  namespaces.on({
-    onAdd: (namespace) => queue.add(keyOf(namespace)),
-    onUpdate: (_, namespace) => queue.add(keyOf(namespace)),
-    onDelete: (namespace) => queue.add(keyOf(namespace)),
-  });
+  namespaces.on((namespace) => queue.add(keyOf(namespace)));
   pods.on({
     onDelete({ metadata }) {
       if (namespaces.store.get(metadata.namespace!)?.metadata.deletionTimestamp !== undefined)

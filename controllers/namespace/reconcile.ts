@@ -58,53 +58,42 @@ function conditionsOf(old: readonly NamespaceCondition[], remaining: Remaining, 
       .join(", ");
   const content = list(resources, (name, count) => `${name} has ${count} resource instances`);
   const held = list(finalizers, (name, count) => `${name} in ${count} resource instances`);
-  const wanted: [type: string, isTrue: boolean, reason: string, message: string, otherwise: string, fine: string][] = [
-    [
-      "NamespaceDeletionDiscoveryFailure",
+  const failed = `Discovery failed for some groups, ${undiscovered.length} failing: unable to retrieve the complete list of server APIs: ${stale}`;
+  const kept = `Failed to delete all resource types, ${errors.length} remaining: ${errors.join(", ")}`;
+  const waits = `Some content in the namespace has finalizers remaining: ${held}`;
+  type Told = readonly [reason: string, message: string];
+  const wanted: Record<string, readonly [isTrue: boolean, told: Told, otherwise: Told]> = {
+    NamespaceDeletionDiscoveryFailure: [
       undiscovered.length > 0,
-      "DiscoveryFailed",
-      `Discovery failed for some groups, ${undiscovered.length} failing: unable to retrieve the complete list of server APIs: ${stale}`,
-      "ResourcesDiscovered",
-      "All resources successfully discovered",
+      ["DiscoveryFailed", failed],
+      ["ResourcesDiscovered", "All resources successfully discovered"],
     ],
-    [
-      "NamespaceDeletionGroupVersionParsingFailure",
+    NamespaceDeletionGroupVersionParsingFailure: [
       false,
-      "",
-      "",
-      "ParsedGroupVersions",
-      "All legacy kube types successfully parsed",
+      ["", ""],
+      ["ParsedGroupVersions", "All legacy kube types successfully parsed"],
     ],
-    [
-      "NamespaceDeletionContentFailure",
+    NamespaceDeletionContentFailure: [
       errors.length > 0,
-      "ContentDeletionFailed",
-      `Failed to delete all resource types, ${errors.length} remaining: ${errors.join(", ")}`,
-      "ContentDeleted",
-      "All content successfully deleted, may be waiting on finalization",
+      ["ContentDeletionFailed", kept],
+      ["ContentDeleted", "All content successfully deleted, may be waiting on finalization"],
     ],
-    [
-      "NamespaceContentRemaining",
+    NamespaceContentRemaining: [
       resources.size > 0,
-      "SomeResourcesRemain",
-      `Some resources are remaining: ${content}`,
-      "ContentRemoved",
-      "All content successfully removed",
+      ["SomeResourcesRemain", `Some resources are remaining: ${content}`],
+      ["ContentRemoved", "All content successfully removed"],
     ],
-    [
-      "NamespaceFinalizersRemaining",
+    NamespaceFinalizersRemaining: [
       finalizers.size > 0,
-      "SomeFinalizersRemain",
-      `Some content in the namespace has finalizers remaining: ${held}`,
-      "ContentHasNoFinalizers",
-      "All content-preserving finalizers finished",
+      ["SomeFinalizersRemain", waits],
+      ["ContentHasNoFinalizers", "All content-preserving finalizers finished"],
     ],
-  ];
-  return wanted.map(([type, isTrue, reason, message, otherwise, fine]): NamespaceCondition => {
+  };
+  return Object.entries(wanted).map(([type, [isTrue, told, otherwise]]): NamespaceCondition => {
     const status = isTrue ? "True" : "False";
-    const text = isTrue ? { reason, message } : { reason: otherwise, message: fine };
+    const [reason, message] = isTrue ? told : otherwise;
     const before = old.find((condition) => condition.type === type);
     const lastTransitionTime = before?.status === status ? before.lastTransitionTime! : formatTime(nowMs);
-    return { type, status, lastTransitionTime, ...text };
+    return { type, status, lastTransitionTime, reason, message };
   });
 }

@@ -1,8 +1,7 @@
 import { Nodes } from "../../api/generated/resources.ts";
 import type { Cidr } from "../../base/cidr.ts";
-import { OwnWrites } from "../../client/own-writes.ts";
 import type { ControllerContext } from "../context.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
 export interface NodeIpamOptions {
@@ -18,30 +17,23 @@ export function nodeIpamController(context: ControllerContext, options: NodeIpam
   const { client } = context;
   const nodes = context.informer(Nodes);
   const events = context.recorder("cidrAllocator");
-  const writes = new OwnWrites();
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "nodeipam",
-      writes,
-      gather: () => ({ nodes: nodes.store.list(), ...options }),
-      reconcile,
-      async execute(action, _state, signal) {
-        const { metadata } = action.node;
-        if (action.type === "ReportExhausted") {
-          const text = `Node ${metadata.name} status is now: CIDRNotAvailable`;
-          const involved = { apiVersion: "v1", kind: "Node", object: action.node };
-          events.event(involved, "Normal", "CIDRNotAvailable", text);
-          return;
-        }
-        const { uid } = metadata;
-        const body = { metadata: { uid }, spec: { podCIDR: action.cidr, podCIDRs: [action.cidr] } };
-        writes.wrote(key, nodes, await client.patch(Nodes, metadata, { type: "merge", body }, { signal }));
-      },
+  const runner = context.runner<State, Action>({
+    name: "nodeipam",
+    gather: () => ({ nodes: nodes.store.list(), ...options }),
+    reconcile,
+    async execute(action, _state, signal) {
+      const { metadata } = action.node;
+      if (action.type === "ReportExhausted") {
+        const text = `Node ${metadata.name} status is now: CIDRNotAvailable`;
+        return events.event(Nodes, action.node, "Normal", "CIDRNotAvailable", text);
+      }
+      const { uid } = metadata;
+      const body = { metadata: { uid }, spec: { podCIDR: action.cidr, podCIDRs: [action.cidr] } };
+      writes.wrote(key, nodes, await client.patch(Nodes, metadata, { type: "merge", body }, { signal }));
     },
-    context,
-  );
-  const { queue } = runner;
+  });
+  const { queue, writes } = runner;
   nodes.on({
     onAdd: () => queue.add(key),
     onUpdate(old, node) {

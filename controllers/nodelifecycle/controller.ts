@@ -1,11 +1,10 @@
 import type { Node } from "../../api/generated/core-v1.ts";
 import { Leases, Nodes, Pods } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { isNotFound, StatusError } from "../../apimachinery/status.ts";
+import { ignoring, isNotFound, StatusError } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
-import { OwnWrites } from "../../client/own-writes.ts";
 import type { ControllerContext } from "../context.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, readyStatus, reconcile, type State } from "./reconcile.ts";
 
 export interface NodeLifecycleOptions {
@@ -32,33 +31,28 @@ export function nodeLifecycleController(
   const events = context.recorder("node-controller");
   const podsOn = pods.store.index((pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
   const aliveMs = new Map<string, number>();
-  const writes = new OwnWrites();
   /** While we could not read Leases, nodes may have been unable to renew them: that time does not count. */
   let blindUntilMs = clock.monotonic();
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "nodelifecycle",
-      writes,
-      gather(key) {
-        const node = nodes.store.get(key);
-        if (node === undefined) return undefined;
-        const hasReported = readyStatus(node.status?.conditions ?? []) !== undefined;
-        return {
-          node,
-          pods: podsOn(key),
-          silentMs: clock.monotonic() - Math.max(aliveMs.get(key) ?? 0, blindUntilMs),
-          graceMs: hasReported ? options.nodeMonitorGracePeriodMs : options.nodeStartupGracePeriodMs,
-          noNodeIsReady: nodes.store.list().every((other) => readyStatus(other.status?.conditions ?? []) !== "True"),
-          nowMs: clock.now(),
-        };
-      },
-      reconcile,
-      execute,
+  const runner = context.runner<State, Action>({
+    name: "nodelifecycle",
+    gather(key) {
+      const node = nodes.store.get(key);
+      if (node === undefined) return undefined;
+      const hasReported = readyStatus(node.status?.conditions ?? []) !== undefined;
+      return {
+        node,
+        pods: podsOn(key),
+        silentMs: clock.monotonic() - Math.max(aliveMs.get(key) ?? 0, blindUntilMs),
+        graceMs: hasReported ? options.nodeMonitorGracePeriodMs : options.nodeStartupGracePeriodMs,
+        noNodeIsReady: nodes.store.list().every((other) => readyStatus(other.status?.conditions ?? []) !== "True"),
+        nowMs: clock.now(),
+      };
     },
-    context,
-  );
-  const { queue } = runner;
+    reconcile,
+    execute,
+  });
+  const { queue, writes } = runner;
 
   async function execute(action: Action, state: State, signal: AbortSignal): Promise<void> {
     const { node } = state;
@@ -70,7 +64,7 @@ export function nodeLifecycleController(
         state.node = await client.update(Nodes, updated, { subresource: "status", signal });
         writes.wrote(name, nodes, state.node);
         const text = `Node ${name} status is now: NodeNotReady`;
-        events.event({ apiVersion: "v1", kind: "Node", object: node }, "Normal", "NodeNotReady", text);
+        events.event(Nodes, node, "Normal", "NodeNotReady", text);
         return;
       }
       case "SetTaints": {
@@ -86,13 +80,11 @@ export function nodeLifecycleController(
         const conditions = pod.status!.conditions!.map((condition) =>
           condition.type === "Ready" ? { ...condition, status: "False" as const, lastTransitionTime: now } : condition,
         );
-        try {
-          const updated = { ...pod, status: { ...pod.status, conditions } };
-          writes.wrote(name, pods, await client.update(Pods, updated, { subresource: "status", signal }));
-        } catch (error) {
-          if (!isNotFound(error)) throw error;
-        }
-        events.event({ apiVersion: "v1", kind: "Pod", object: pod }, "Warning", "NodeNotReady", "Node is not ready");
+        const updated = { ...pod, status: { ...pod.status, conditions } };
+        const update = client.update(Pods, updated, { subresource: "status", signal });
+        const written = await update.catch(ignoring(isNotFound));
+        if (written) writes.wrote(name, pods, written);
+        events.event(Pods, pod, "Warning", "NodeNotReady", "Node is not ready");
         return;
       }
     }
@@ -131,15 +123,14 @@ export function nodeLifecycleController(
       const { name } = node.metadata;
       alive(name);
       const text = `Node ${name} event: Registered Node ${name} in Controller`;
-      events.event({ apiVersion: "v1", kind: "Node", object: node }, "Normal", "RegisteredNode", text);
+      events.event(Nodes, node, "Normal", "RegisteredNode", text);
       enqueueAll();
     },
     onUpdate(old, node) {
       const { name } = node.metadata;
       const before = old.status?.conditions ?? [];
       const after = node.status?.conditions ?? [];
-      if (sameJson(before, after)) queue.add(name);
-      else if (isHeartbeat(node)) alive(name);
+      if (!sameJson(before, after) && isHeartbeat(node)) alive(name);
       else queue.add(name);
       if (readyStatus(before) !== readyStatus(after)) enqueueAll(); // "no node is ready" may have changed for all
     },
@@ -147,7 +138,7 @@ export function nodeLifecycleController(
       const { name } = node.metadata;
       aliveMs.delete(name);
       const text = `Node ${name} event: Removing Node ${name} from Controller`;
-      events.event({ apiVersion: "v1", kind: "Node", object: node }, "Normal", "RemovingNode", text);
+      events.event(Nodes, node, "Normal", "RemovingNode", text);
       enqueueAll();
     },
   });

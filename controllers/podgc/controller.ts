@@ -1,10 +1,10 @@
 import { isPodTerminal } from "../../api/core/pod-status.ts";
 import { Nodes, Pods } from "../../api/generated/resources.ts";
-import { isNotFound } from "../../apimachinery/status.ts";
+import { ignoring, isNotFound } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
 import { deletePod } from "../disruption.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
 export function podGcController(context: ControllerContext): Runner<State, Action> {
@@ -14,53 +14,36 @@ export function podGcController(context: ControllerContext): Runner<State, Actio
   const podsOn = pods.store.index((pod) => (pod.spec.nodeName ? [pod.spec.nodeName] : []));
   const goneSinceMs = new Map<string, number>();
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "podgc",
-      gather(key) {
-        const pod = pods.store.get(key);
-        if (pod === undefined) return undefined;
-        const { nodeName } = pod.spec;
-        if (!nodeName) return { pod, nodeGoneForMs: undefined };
-        if (nodes.store.get(nodeName) !== undefined) {
-          goneSinceMs.delete(nodeName);
-          return undefined;
-        }
-        const nowMs = clock.monotonic();
-        const sinceMs = goneSinceMs.get(nodeName) ?? nowMs;
-        goneSinceMs.set(nodeName, sinceMs);
-        return { pod, nodeGoneForMs: nowMs - sinceMs };
-      },
-      reconcile,
-      async execute(action, { pod }, signal) {
-        const options = { gracePeriodSeconds: 0 };
-        try {
-          if (action.reason === "NeverScheduled") {
-            await client.delete(Pods, pod.metadata, { ...options, preconditions: { uid: pod.metadata.uid! }, signal });
-            return;
-          }
-          if (await nodeExists(pod.spec.nodeName!, signal)) return; // our cache is behind
-          const failed = isPodTerminal(pod) ? {} : { phase: "Failed" as const };
-          const why = { reason: "DeletionByPodGC", message: "PodGC: node no longer exists", ...failed };
-          await deletePod(client, clock, pod, why, options, signal);
-        } catch (error) {
-          if (!isNotFound(error)) throw error;
-        }
-      },
+  const runner = context.runner<State, Action>({
+    name: "podgc",
+    gather(key) {
+      const pod = pods.store.get(key);
+      if (pod === undefined) return undefined;
+      const { nodeName } = pod.spec;
+      if (!nodeName) return { pod, nodeGoneForMs: undefined };
+      if (nodes.store.get(nodeName) !== undefined) {
+        goneSinceMs.delete(nodeName);
+        return undefined;
+      }
+      const nowMs = clock.monotonic();
+      const sinceMs = goneSinceMs.get(nodeName) ?? nowMs;
+      goneSinceMs.set(nodeName, sinceMs);
+      return { pod, nodeGoneForMs: nowMs - sinceMs };
     },
-    context,
-  );
+    reconcile,
+    async execute(action, { pod }, signal) {
+      if (action.reason === "NeverScheduled") {
+        const options = { gracePeriodSeconds: 0, preconditions: { uid: pod.metadata.uid! }, signal };
+        return client.delete(Pods, pod.metadata, options).catch(ignoring(isNotFound));
+      }
+      const node = await client.get(Nodes, { name: pod.spec.nodeName! }, { signal }).catch(ignoring(isNotFound));
+      if (node) return; // our cache is behind
+      const failed = isPodTerminal(pod) ? {} : { phase: "Failed" as const };
+      const why = { reason: "DeletionByPodGC", message: "PodGC: node no longer exists", ...failed };
+      await deletePod(client, clock, pod, why, { gracePeriodSeconds: 0 }, signal);
+    },
+  });
   const { queue } = runner;
-
-  async function nodeExists(name: string, signal: AbortSignal): Promise<boolean> {
-    try {
-      await client.get(Nodes, { name }, { signal });
-      return true;
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
-    }
-  }
 
   pods.on({
     onAdd: (pod) => queue.add(keyOf(pod)),

@@ -1,10 +1,9 @@
-import { isPodActive, isPodAvailable, isPodReady } from "../../api/core/pod-status.ts";
+import { availableAtMs, isPodActive, isPodReady } from "../../api/core/pod-status.ts";
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "../../api/generated/apps-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import { claim } from "../ownership.ts";
-import { availableAtMs } from "../pods.ts";
 import type { RequeueAfter } from "../runner.ts";
 import { deletionOrder } from "./rank.ts";
 
@@ -65,7 +64,7 @@ function statusOf({ replicaSet, failure, nowMs }: State, owned: Pod[]): ReplicaS
   const numbers = {
     fullyLabeledReplicas: count(fullyLabeled),
     readyReplicas: count(isPodReady),
-    availableReplicas: count((pod) => isPodAvailable(pod, minReadySeconds, nowMs)),
+    availableReplicas: count((pod) => availableAtMs(pod, minReadySeconds) <= nowMs),
   };
   const conditions = conditionsOf(replicaSet.status?.conditions ?? [], failure, nowMs);
   return {

@@ -4,10 +4,10 @@ import type { Pod } from "../../api/generated/core-v1.ts";
 import { Pods, ResourceQuotas } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { isConflict } from "../../apimachinery/status.ts";
+import { ignoring, isConflict } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
 /** `types`: every namespaced resource that the controllers follow anyway. */
@@ -23,32 +23,25 @@ export function resourceQuotaController(
     return { kind, informer, within: informer.store.index(({ metadata }) => [metadata.namespace ?? ""]) };
   });
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "resourcequota",
-      gather(key) {
-        const quota = quotas.store.get(key);
-        if (quota === undefined) return undefined;
-        const names = Object.keys(quota.spec?.hard ?? {});
-        const counted = kinds.filter(({ kind }) => names.some((name) => countsFor(kind, name)));
-        const objects = counted.flatMap(({ kind, within }) =>
-          Array.from(within(quota.metadata.namespace!), (object) => ({ kind, object })),
-        );
-        return { quota, objects, nowMs: clock.now() };
-      },
-      reconcile,
-      async execute({ status }, { quota }, signal) {
-        try {
-          await client.update(ResourceQuotas, { ...quota, status }, { subresource: "status", signal });
-        } catch (error) {
-          // Admission has reserved something since: what it was for may not be in our caches yet.
-          if (!isConflict(error)) throw error;
-          queue.addAfter(keyOf(quota), settleMs);
-        }
-      },
+  const runner = context.runner<State, Action>({
+    name: "resourcequota",
+    gather(key) {
+      const quota = quotas.store.get(key);
+      if (quota === undefined) return undefined;
+      const names = Object.keys(quota.spec?.hard ?? {});
+      const counted = kinds.filter(({ kind }) => names.some((name) => countsFor(kind, name)));
+      const objects = counted.flatMap(({ kind, within }) =>
+        Array.from(within(quota.metadata.namespace!), (object) => ({ kind, object })),
+      );
+      return { quota, objects, nowMs: clock.now() };
     },
-    context,
-  );
+    reconcile,
+    async execute({ status }, { quota }, signal) {
+      const update = client.update(ResourceQuotas, { ...quota, status }, { subresource: "status", signal });
+      // In conflict: admission has reserved something since. What it was for may not be in our caches yet.
+      if (!(await update.catch(ignoring(isConflict)))) queue.addAfter(keyOf(quota), settleMs);
+    },
+  });
   const { queue } = runner;
 
   /** Something may have become free. What is added was reserved when it was admitted. */

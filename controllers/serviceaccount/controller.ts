@@ -1,7 +1,7 @@
 import { ConfigMaps, Namespaces, ServiceAccounts } from "../../api/generated/resources.ts";
-import { isAlreadyExists } from "../../apimachinery/status.ts";
+import { ignoring, isAlreadyExists } from "../../apimachinery/status.ts";
 import type { ControllerContext } from "../context.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, configMapName, reconcile, type State, serviceAccountName } from "./reconcile.ts";
 
 export function serviceAccountController(context: ControllerContext, rootCa: string): Runner<State, Action> {
@@ -10,39 +10,30 @@ export function serviceAccountController(context: ControllerContext, rootCa: str
   const serviceAccounts = context.informer(ServiceAccounts);
   const configMaps = context.informer(ConfigMaps);
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "serviceaccount",
-      gather(key) {
-        const namespace = namespaces.store.get(key);
-        return (
-          namespace && {
-            namespace,
-            serviceAccount: serviceAccounts.store.get(`${key}/${serviceAccountName}`),
-            configMap: configMaps.store.get(`${key}/${configMapName}`),
-            rootCa,
-          }
-        );
-      },
-      reconcile,
-      async execute(action, _state, signal) {
-        try {
-          if (action.type === "CreateServiceAccount")
-            await client.create(ServiceAccounts, action.serviceAccount, { signal });
-          else if (action.type === "CreateConfigMap") await client.create(ConfigMaps, action.configMap, { signal });
-          else await client.update(ConfigMaps, action.configMap, { signal });
-        } catch (error) {
-          if (!isAlreadyExists(error)) throw error;
+  const runner = context.runner<State, Action>({
+    name: "serviceaccount",
+    gather(key) {
+      const namespace = namespaces.store.get(key);
+      return (
+        namespace && {
+          namespace,
+          serviceAccount: serviceAccounts.store.get(`${key}/${serviceAccountName}`),
+          configMap: configMaps.store.get(`${key}/${configMapName}`),
+          rootCa,
         }
-      },
+      );
     },
-    context,
-  );
-  const { queue } = runner;
-  namespaces.on({
-    onAdd: ({ metadata }) => queue.add(metadata.name),
-    onUpdate: (_, { metadata }) => queue.add(metadata.name),
+    reconcile,
+    async execute(action, _state, signal) {
+      if (action.type === "CreateServiceAccount")
+        await client.create(ServiceAccounts, action.serviceAccount, { signal }).catch(ignoring(isAlreadyExists));
+      else if (action.type === "CreateConfigMap")
+        await client.create(ConfigMaps, action.configMap, { signal }).catch(ignoring(isAlreadyExists));
+      else await client.update(ConfigMaps, action.configMap, { signal });
+    },
   });
+  const { queue } = runner;
+  namespaces.on(({ metadata }) => queue.add(metadata.name));
   serviceAccounts.on({
     onDelete: ({ metadata }) => metadata.name === serviceAccountName && queue.add(metadata.namespace!),
   });

@@ -1,11 +1,10 @@
 import type { Node, Pod } from "../../api/generated/core-v1.ts";
 import { Nodes, Pods } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { isNotFound } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
 import { deletePod } from "../disruption.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
 /** Drives Pods off nodes with NoExecute taints. */
@@ -18,50 +17,38 @@ export function taintEvictionController(context: ControllerContext): Runner<Stat
   /** By Pod uid, so that a namesake starts anew. */
   const taintedSinceMs = new Map<string, number>();
 
-  const runner = new Runner<State, Action>(
-    {
-      name: "tainteviction",
-      gather(key) {
-        const pod = pods.store.get(key);
-        const node = pod?.spec.nodeName && nodes.store.get(pod.spec.nodeName);
-        if (!pod || !node) return undefined;
-        const uid = pod.metadata.uid!;
-        if (pod.metadata.deletionTimestamp !== undefined) {
-          taintedSinceMs.delete(uid);
-          return undefined;
-        }
-        const taints = noExecute(node);
-        if (taints.length === 0) {
-          if (taintedSinceMs.delete(uid)) cancelled(pod);
-          return undefined;
-        }
-        const nowMs = clock.monotonic();
-        const sinceMs = taintedSinceMs.get(uid) ?? nowMs;
-        taintedSinceMs.set(uid, sinceMs);
-        return { pod, taints, taintedForMs: nowMs - sinceMs };
-      },
-      reconcile,
-      async execute(_action, { pod }, signal) {
-        const text = `Marking for deletion Pod ${keyOf(pod)}`;
-        events.event({ apiVersion: "v1", kind: "Pod", object: pod }, "Normal", "TaintManagerEviction", text);
-        const condition = {
-          reason: "DeletionByTaintManager",
-          message: "Taint manager: deleting due to NoExecute taint",
-        };
-        try {
-          await deletePod(client, clock, pod, condition, {}, signal);
-        } catch (error) {
-          if (!isNotFound(error)) throw error;
-        }
-      },
+  const runner = context.runner<State, Action>({
+    name: "tainteviction",
+    gather(key) {
+      const pod = pods.store.get(key);
+      const node = pod?.spec.nodeName && nodes.store.get(pod.spec.nodeName);
+      if (!pod || !node) return undefined;
+      const uid = pod.metadata.uid!;
+      if (pod.metadata.deletionTimestamp !== undefined) {
+        taintedSinceMs.delete(uid);
+        return undefined;
+      }
+      const taints = noExecute(node);
+      if (taints.length === 0) {
+        if (taintedSinceMs.delete(uid)) tell(pod, "Cancelling deletion of Pod");
+        return undefined;
+      }
+      const nowMs = clock.monotonic();
+      const sinceMs = taintedSinceMs.get(uid) ?? nowMs;
+      taintedSinceMs.set(uid, sinceMs);
+      return { pod, taints, taintedForMs: nowMs - sinceMs };
     },
-    context,
-  );
+    reconcile,
+    async execute(_action, { pod }, signal) {
+      tell(pod, "Marking for deletion Pod");
+      const message = "Taint manager: deleting due to NoExecute taint";
+      await deletePod(client, clock, pod, { reason: "DeletionByTaintManager", message }, {}, signal);
+    },
+  });
   const { queue } = runner;
 
-  function cancelled(pod: Pod): void {
-    const text = `Cancelling deletion of Pod ${keyOf(pod)}`;
-    events.event({ apiVersion: "v1", kind: "Pod", object: pod }, "Normal", "TaintManagerEviction", text);
+  function tell(pod: Pod, what: string): void {
+    events.event(Pods, pod, "Normal", "TaintManagerEviction", `${what} ${keyOf(pod)}`);
   }
 
   function enqueuePods(node: Node): void {

@@ -2,7 +2,7 @@ import { PersistentVolumeClaims, PersistentVolumes, Pods } from "../../api/gener
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
-import { Runner } from "../runner.ts";
+import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State, usesClaim } from "./reconcile.ts";
 
 interface Protection<T extends KubernetesObject> {
@@ -41,30 +41,22 @@ export function volumeProtectionControllers(context: ControllerContext): Runner<
 function protection<T extends KubernetesObject>(context: ControllerContext, { name, type, ...is }: Protection<T>) {
   const objects = context.informer(type);
   const finalizer = `kubernetes.io/${name}`;
-  const runner = new Runner<State, Action>(
-    {
-      name,
-      gather(key) {
-        const object = objects.store.get(key);
-        return (
-          object && { object, finalizer, isUsed: object.metadata.deletionTimestamp !== undefined && is.isUsed(object) }
-        );
-      },
-      reconcile,
-      async execute({ type: verb }, { object }, signal) {
-        if (verb === "Release" && (await is.isUsedNow(object as T, signal))) return;
-        const others = (object.metadata.finalizers ?? []).filter((one) => one !== finalizer);
-        const finalizers = verb === "Release" ? others : [...others, finalizer];
-        await context.client.update(
-          type,
-          { ...(object as T), metadata: { ...object.metadata, finalizers } },
-          { signal },
-        );
-      },
+  const runner = context.runner<State, Action>({
+    name,
+    gather(key) {
+      const object = objects.store.get(key);
+      return (
+        object && { object, finalizer, isUsed: object.metadata.deletionTimestamp !== undefined && is.isUsed(object) }
+      );
     },
-    context,
-  );
-  const enqueue = (object: T) => runner.queue.add(keyOf(object));
-  objects.on({ onAdd: enqueue, onUpdate: (_old, object) => enqueue(object) });
+    reconcile,
+    async execute({ type: verb }, { object }, signal) {
+      if (verb === "Release" && (await is.isUsedNow(object as T, signal))) return;
+      const others = (object.metadata.finalizers ?? []).filter((one) => one !== finalizer);
+      const finalizers = verb === "Release" ? others : [...others, finalizer];
+      await context.client.update(type, { ...(object as T), metadata: { ...object.metadata, finalizers } }, { signal });
+    },
+  });
+  objects.on((object) => runner.queue.add(keyOf(object)));
   return runner;
 }
