@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import * as resources from "../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
-import { isAlreadyExists } from "../apimachinery/status.ts";
+import { ignoring, isAlreadyExists } from "../apimachinery/status.ts";
 import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import { createGrpcClient } from "../client/grpc-client.ts";
@@ -67,12 +67,8 @@ export function readObjects(manifests: string): KubernetesObject[] {
 export async function apply(client: Client, object: KubernetesObject): Promise<KubernetesObject> {
   const type = typeOf(object);
   const namespaced = { ...object, metadata: { namespace: "default", ...object.metadata } };
-  try {
-    return await client.create(type, namespaced);
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
-    return client.patch(type, namespaced.metadata, { type: "merge", body: object });
-  }
+  const created = await client.create(type, namespaced).catch(ignoring(isAlreadyExists));
+  return created ?? client.patch(type, namespaced.metadata, { type: "merge", body: object });
 }
 
 const all = Object.values(resources) as ResourceType<KubernetesObject>[];

@@ -9,7 +9,7 @@ import { Informer } from "../client/informer.ts";
 import type { Client } from "../client/types.ts";
 import { ContainerStarter } from "./container-start.ts";
 import type { CriRuntime } from "./cri-runtime.ts";
-import { ImagePuller } from "./images.ts";
+import { imagePuller } from "./images.ts";
 import { keepLease } from "./lease.ts";
 import { rotateLog } from "./log-rotation.ts";
 import { type Machine, type Resources, readResources } from "./machine.ts";
@@ -67,13 +67,17 @@ export class Agent {
     this.#services = new Informer(client, Services, { clock, log });
     const events = new EventRecorder({ client, component: "kubelet", host: nodeName, clock, log });
     const volumes = new PodVolumes({ client, clock, rootDir, hostIP, allocatable });
-    const images = new ImagePuller(runtime, clock);
     const services = async () => {
       await this.#services.synced;
       return this.#services.store.list();
     };
     const common = { client, clock, runtime, volumes, rootDir, hostIP };
-    const starter = new ContainerStarter({ ...common, images, allocatable, services });
+    const starter = new ContainerStarter({
+      ...common,
+      ensureImage: imagePuller(runtime, clock),
+      allocatable,
+      services,
+    });
     this.pods = new NodePods({ ...common, starter, events, log, onRuntimeChange: () => this.#registrar.check() });
   }
 
@@ -86,11 +90,11 @@ export class Agent {
   /** Returns when `signal` aborts; containers live on. */
   async run(signal: AbortSignal): Promise<void> {
     const { client, clock, log, nodeName, leaseDurationMs: durationMs } = this.#options;
-    this.#nodes.on({
-      onAdd: (node) => this.#nodeChanged(node),
-      onUpdate: (_, node) => this.#nodeChanged(node),
-      onDelete: () => this.#updateRoutes(),
-    });
+    const observe = (node: Node) => {
+      if (node.metadata.name === nodeName) this.#registrar.observe(node);
+    };
+    this.#nodes.on({ onAdd: observe, onUpdate: (_, node) => observe(node) });
+    this.#nodes.on(() => this.#updateRoutes());
     this.#podInformer.on({
       onAdd: (pod) => this.pods.set(pod),
       onUpdate: (_, pod) => this.pods.set(pod),
@@ -111,11 +115,6 @@ export class Agent {
     ]);
     stopRotation();
     await this.#routing;
-  }
-
-  #nodeChanged(node: Node): void {
-    if (node.metadata.name === this.#options.nodeName) this.#registrar.observe(node);
-    this.#updateRoutes();
   }
 
   #updateRoutes(): void {

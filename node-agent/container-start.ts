@@ -1,27 +1,20 @@
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Container, Pod, Service } from "../api/generated/core-v1.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Client } from "../client/types.ts";
 import type { PodSandboxConfig } from "../proto/generated/runtime.v1.ts";
 import type { Init } from "../proto/wire.ts";
 import { containerConfig, mountsOf, podLogDirectory } from "./cri-config.ts";
 import type { ContainerInfo, CriRuntime, Sandbox } from "./cri-runtime.ts";
 import { environment, references } from "./env.ts";
 import { runHook } from "./hooks.ts";
-import { type ImagePuller, StartError, type TellEvent } from "./images.ts";
-import type { PodVolumes } from "./pod-volumes.ts";
+import { type imagePuller, StartError, type TellEvent } from "./images.ts";
+import type { PodVolumes, VolumesOptions } from "./pod-volumes.ts";
 import { fetchReferences } from "./references.ts";
 
-export interface StarterOptions {
-  client: Client;
-  clock: Clock;
+export interface StarterOptions extends VolumesOptions {
   runtime: CriRuntime;
-  images: ImagePuller;
+  ensureImage: ReturnType<typeof imagePuller>;
   volumes: PodVolumes;
-  rootDir: string;
-  hostIP: string;
-  allocatable: Readonly<Record<string, string>>;
   /** Resolves when the Services are known. */
   services(): Promise<readonly Service[]>;
 }
@@ -42,9 +35,9 @@ export class ContainerStarter {
     tell: TellEvent,
     signal: AbortSignal,
   ): Promise<void> {
-    const { images, runtime, rootDir } = this.#options;
+    const { ensureImage, runtime, rootDir } = this.#options;
     const { sandbox, sandboxConfig, restartCount } = at;
-    await images.ensure(pod.metadata.uid!, container, tell, signal);
+    await ensureImage(pod.metadata.uid!, container, tell, signal);
     const config = await attempt("CreateContainerConfigError", tell, () =>
       this.#configure(pod, container, sandbox, restartCount),
     );

@@ -1,3 +1,4 @@
+import { ignoring } from "../apimachinery/status.ts";
 import { GrpcClient } from "../net/grpc-client.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
 import {
@@ -112,9 +113,7 @@ export class CriRuntime {
     for (const { id, state, labels } of [...sandboxes.items, ...containers.containers]) {
       const uid = labels[label.podUid];
       if (uid === undefined) continue; // not made by an agent
-      const list = parts.get(uid);
-      if (list === undefined) parts.set(uid, [`${id}:${state}`]);
-      else list.push(`${id}:${state}`);
+      parts.set(uid, [...(parts.get(uid) ?? []), `${id}:${state}`]);
     }
     return new Map([...parts].map(([uid, list]) => [uid, list.sort().join(" ")]));
   }
@@ -134,17 +133,17 @@ export class CriRuntime {
     this.#name ??= (await this.version()).name;
     return {
       runtimeName: this.#name,
-      sandboxes: sandboxInfos.filter(isThere).sort((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs),
+      sandboxes: sandboxInfos
+        .filter((one) => one !== undefined)
+        .sort((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs),
       containers: containerInfos
-        .filter(isThere)
+        .filter((one) => one !== undefined)
         .sort((a, b) => b.createdAtMs - a.createdAtMs || b.restartCount - a.restartCount),
     };
   }
 
   async #sandbox({ id }: PodSandbox): Promise<Sandbox | undefined> {
-    const { status } = await orGone(this.#grpc.unary(Runtime.PodSandboxStatus, { podSandboxId: id }), {
-      status: undefined,
-    });
+    const status = (await orGone(this.#grpc.unary(Runtime.PodSandboxStatus, { podSandboxId: id })))?.status;
     if (status === undefined) return undefined;
     const { ip = "", additionalIps = [] } = status.network ?? {};
     return {
@@ -159,9 +158,7 @@ export class CriRuntime {
   }
 
   async #container({ id, podSandboxId }: Container): Promise<ContainerInfo | undefined> {
-    const { status } = await orGone(this.#grpc.unary(Runtime.ContainerStatus, { containerId: id }), {
-      status: undefined,
-    });
+    const status = (await orGone(this.#grpc.unary(Runtime.ContainerStatus, { containerId: id })))?.status;
     if (status === undefined) return undefined;
     const { annotations } = status;
     const gracePeriod = annotations[annotation.gracePeriod];
@@ -190,11 +187,11 @@ export class CriRuntime {
   }
 
   async stopSandbox(podSandboxId: string): Promise<void> {
-    await orGone(this.#grpc.unary(Runtime.StopPodSandbox, { podSandboxId }, { timeoutMs: spareMs }), undefined);
+    await orGone(this.#grpc.unary(Runtime.StopPodSandbox, { podSandboxId }, { timeoutMs: spareMs }));
   }
 
   async removeSandbox(podSandboxId: string): Promise<void> {
-    await orGone(this.#grpc.unary(Runtime.RemovePodSandbox, { podSandboxId }, { timeoutMs: spareMs }), undefined);
+    await orGone(this.#grpc.unary(Runtime.RemovePodSandbox, { podSandboxId }, { timeoutMs: spareMs }));
   }
 
   async createContainer(
@@ -213,14 +210,12 @@ export class CriRuntime {
   /** SIGTERM, then SIGKILL after the timeout; resolves when the container has ended. */
   async stopContainer(containerId: string, timeoutSeconds: number): Promise<void> {
     const request = { containerId, timeout: timeoutSeconds };
-    await orGone(
-      this.#grpc.unary(Runtime.StopContainer, request, { timeoutMs: timeoutSeconds * 1000 + spareMs }),
-      undefined,
-    );
+    const timeoutMs = timeoutSeconds * 1000 + spareMs;
+    await orGone(this.#grpc.unary(Runtime.StopContainer, request, { timeoutMs }));
   }
 
   async removeContainer(containerId: string): Promise<void> {
-    await orGone(this.#grpc.unary(Runtime.RemoveContainer, { containerId }, { timeoutMs: spareMs }), undefined);
+    await orGone(this.#grpc.unary(Runtime.RemoveContainer, { containerId }, { timeoutMs: spareMs }));
   }
 
   async execSync(containerId: string, cmd: string[], timeoutSeconds: number): Promise<{ code: number; out: string }> {
@@ -267,16 +262,7 @@ function toMs(nanoseconds: bigint): number {
   return Number(nanoseconds / 1_000_000n);
 }
 
-function isThere<T>(value: T | undefined): value is T {
-  return value !== undefined;
-}
-
 /** What is asked for may go away between a list and the next call. */
-async function orGone<T, G>(call: Promise<T>, gone: G): Promise<T | G> {
-  try {
-    return await call;
-  } catch (error) {
-    if (error instanceof GrpcError && error.code === Code.NotFound) return gone;
-    throw error;
-  }
+function orGone<T>(call: Promise<T>): Promise<T | undefined> {
+  return call.catch(ignoring((error) => error instanceof GrpcError && error.code === Code.NotFound));
 }

@@ -1,5 +1,6 @@
 import type { ConfigMap, Container, EnvVarSource, Pod, Secret, Service } from "../api/generated/core-v1.ts";
 import { parseQuantity } from "../apimachinery/quantity.ts";
+import { namesOf, type References } from "./references.ts";
 import { serviceEnvironment } from "./service-env.ts";
 
 /** The container cannot be made from what its spec refers to (upstream's reason CreateContainerConfigError). */
@@ -45,18 +46,11 @@ export function environment(input: EnvInput): Map<string, string> {
 }
 
 /** ConfigMaps and Secrets that a container's environment needs. */
-export function references({ env = [], envFrom = [] }: Container): { configMaps: string[]; secrets: string[] } {
-  const configMaps = new Set<string>();
-  const secrets = new Set<string>();
-  for (const { configMapRef, secretRef } of envFrom) {
-    if (configMapRef?.name) configMaps.add(configMapRef.name);
-    if (secretRef?.name) secrets.add(secretRef.name);
-  }
-  for (const { valueFrom } of env) {
-    if (valueFrom?.configMapKeyRef?.name) configMaps.add(valueFrom.configMapKeyRef.name);
-    if (valueFrom?.secretKeyRef?.name) secrets.add(valueFrom.secretKeyRef.name);
-  }
-  return { configMaps: [...configMaps], secrets: [...secrets] };
+export function references({ env = [], envFrom = [] }: Container): References {
+  return namesOf([
+    ...envFrom.map(({ configMapRef, secretRef }) => [configMapRef?.name, secretRef?.name]),
+    ...env.map(({ valueFrom }) => [valueFrom?.configMapKeyRef?.name, valueFrom?.secretKeyRef?.name]),
+  ]);
 }
 
 /** `$(NAME)` becomes its value, or stays as it is when there is none; `$$` is a plain dollar sign. */

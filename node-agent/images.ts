@@ -24,51 +24,43 @@ const maxBackoffMs = 300_000;
  * Brings images to the node by the containers' pull policy. A failed pull is `ErrImagePull`; until its
  * back-off (10 s doubling to 5 min) is over the container waits with `ImagePullBackOff`.
  */
-export class ImagePuller {
-  readonly #runtime: CriRuntime;
-  readonly #clock: Clock;
-  readonly #failed = new LRUCache<string, { delayMs: number; untilMs: number; error: string }>({ max: 1000 });
-
-  constructor(runtime: CriRuntime, clock: Clock) {
-    this.#runtime = runtime;
-    this.#clock = clock;
-  }
-
+export function imagePuller(runtime: CriRuntime, clock: Clock) {
+  const failed = new LRUCache<string, { delayMs: number; untilMs: number; error: string }>({ max: 1000 });
   /** Throws StartError. */
-  async ensure(podUid: string, container: Container, tell: TellEvent, signal: AbortSignal): Promise<void> {
+  return async (podUid: string, container: Container, tell: TellEvent, signal: AbortSignal): Promise<void> => {
     const image = container.image ?? "";
     const policy = container.imagePullPolicy ?? (isLatest(image) ? "Always" : "IfNotPresent");
-    if (policy !== "Always" && (await this.#runtime.hasImage(image))) {
+    if (policy !== "Always" && (await runtime.hasImage(image))) {
       return tell("Normal", "Pulled", `Container image "${image}" already present on machine`);
     }
     if (policy === "Never") {
       const message = `Container image "${image}" is not present with pull policy of Never`;
       tell("Warning", "ErrImageNeverPull", message);
-      throw new StartError({ reason: "ErrImageNeverPull", message, retryAtMs: this.#clock.now() + initialBackoffMs });
+      throw new StartError({ reason: "ErrImageNeverPull", message, retryAtMs: clock.now() + initialBackoffMs });
     }
     const key = `${podUid}/${image}`;
-    const before = this.#failed.get(key);
-    if (before !== undefined && before.untilMs > this.#clock.now()) throw backingOff(image, before, tell);
+    const before = failed.get(key);
+    if (before !== undefined && before.untilMs > clock.now()) throw backingOff(image, before, tell);
     tell("Normal", "Pulling", `Pulling image "${image}"`);
-    const startedMs = this.#clock.monotonic();
+    const startedMs = clock.monotonic();
     try {
-      const size = await this.#runtime.pullImage(image, signal);
-      const took = durationMs(this.#clock.monotonic() - startedMs);
+      const size = await runtime.pullImage(image, signal);
+      const took = durationMs(clock.monotonic() - startedMs);
       const text = `Successfully pulled image "${image}" in ${took} (${took} including waiting). Image size: ${size} bytes.`;
       tell("Normal", "Pulled", text);
-      this.#failed.delete(key);
+      failed.delete(key);
     } catch (cause) {
       const error = (cause as Error).message;
       const delayMs = before === undefined ? initialBackoffMs : Math.min(before.delayMs * 2, maxBackoffMs);
-      const failure = { delayMs, untilMs: this.#clock.now() + delayMs, error };
-      this.#failed.set(key, failure);
+      const failure = { delayMs, untilMs: clock.now() + delayMs, error };
+      failed.set(key, failure);
       tell("Warning", "Failed", `Failed to pull image "${image}": ${error}`);
       tell("Warning", "Failed", "Error: ErrImagePull");
       // Soon again, to say that it backs off; the pull itself waits for `untilMs`.
-      const retryAtMs = this.#clock.now() + sayBackoffMs;
+      const retryAtMs = clock.now() + sayBackoffMs;
       throw new StartError({ reason: "ErrImagePull", message: error, retryAtMs }, { cause });
     }
-  }
+  };
 }
 
 /** How long the status says ErrImagePull before it says ImagePullBackOff. */

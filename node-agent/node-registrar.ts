@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Node, NodeCondition } from "../api/generated/core-v1.ts";
 import { Nodes } from "../api/generated/resources.ts";
-import { isAlreadyExists, isNotFound } from "../apimachinery/status.ts";
+import { ignoring, isAlreadyExists, isNotFound } from "../apimachinery/status.ts";
 import { type Clock, sleep } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Client } from "../client/types.ts";
@@ -146,11 +146,8 @@ export class NodeRegistrar {
 
   async #register(facts: NodeFacts): Promise<Node> {
     const { client } = this.#options;
-    try {
-      return await client.create(Nodes, newNode(facts));
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
+    const created = await client.create(Nodes, newNode(facts)).catch(ignoring(isAlreadyExists));
+    if (created) return created;
     const { annotations } = newNode(facts).metadata;
     const body = { metadata: { labels: nodeLabels(facts), annotations } };
     return client.patch(Nodes, { name: facts.name }, { type: "strategic", body });

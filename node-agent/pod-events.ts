@@ -1,4 +1,5 @@
 import type { Container, Pod } from "../api/generated/core-v1.ts";
+import { Pods } from "../api/generated/resources.ts";
 import type { EventRecorder } from "../client/events.ts";
 import type { TellEvent } from "./images.ts";
 
@@ -24,8 +25,7 @@ export class PodEvents {
       if (object === undefined) return;
       const isInit = object.spec?.initContainers?.some(({ name }) => name === container?.name);
       const fieldPath = container && `spec.${isInit ? "initContainers" : "containers"}{${container.name}}`;
-      const involved = { apiVersion: "v1", kind: "Pod", object, ...(fieldPath !== undefined && { fieldPath }) };
-      this.#recorder.event(involved, type, reason, message);
+      this.#recorder.event(Pods, object, type, reason, message, fieldPath);
     };
   }
 

@@ -5,31 +5,26 @@ import type { Client } from "../client/types.ts";
 import { podDirectory } from "./cri-config.ts";
 import { StartError, type TellEvent } from "./images.ts";
 import { fetchReferences } from "./references.ts";
-import { ServiceAccountTokens } from "./service-account-tokens.ts";
+import { serviceAccountTokens } from "./service-account-tokens.ts";
 import { volumePlan, volumeReferences } from "./volumes.ts";
 import { makeVolume } from "./volumes-disk.ts";
 
+export interface VolumesOptions {
+  client: Client;
+  clock: Clock;
+  rootDir: string;
+  hostIP: string;
+  allocatable: Readonly<Record<string, string>>;
+}
+
 /** The volumes of Pods on this node: `ROOT/pods/UID/volumes/NAME`, or the host's own path. */
 export class PodVolumes {
-  readonly #options: {
-    client: Client;
-    clock: Clock;
-    rootDir: string;
-    hostIP: string;
-    allocatable: Readonly<Record<string, string>>;
-  };
+  readonly #options: VolumesOptions;
+  readonly #tokensOf: ReturnType<typeof serviceAccountTokens>;
 
-  readonly #tokens: ServiceAccountTokens;
-
-  constructor(options: {
-    client: Client;
-    clock: Clock;
-    rootDir: string;
-    hostIP: string;
-    allocatable: Readonly<Record<string, string>>;
-  }) {
+  constructor(options: VolumesOptions) {
     this.#options = options;
-    this.#tokens = new ServiceAccountTokens(options.client, options.clock);
+    this.#tokensOf = serviceAccountTokens(options.client, options.clock);
   }
 
   /** Makes all volumes of a Pod, or brings them up to date. Throws StartError, and tells why as an Event. */
@@ -43,7 +38,7 @@ export class PodVolumes {
       return new StartError({ reason: "", message, retryAtMs: 0 }, { cause });
     };
     const objects = await fetchReferences(client, pod.metadata.namespace!, volumeReferences(pod));
-    const tokens = await this.#tokens.of(pod).catch((cause: unknown) => {
+    const tokens = await this.#tokensOf(pod).catch((cause: unknown) => {
       const name = volumes.find(({ projected }) => projected?.sources?.some((s) => s.serviceAccountToken))!.name;
       throw failed(new Error(`failed to fetch token: ${(cause as Error).message}`, { cause }), name);
     });

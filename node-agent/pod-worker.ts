@@ -2,7 +2,7 @@ import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Container, Pod, PodStatus } from "../api/generated/core-v1.ts";
 import { Pods } from "../api/generated/resources.ts";
-import { isConflict, isNotFound } from "../apimachinery/status.ts";
+import { ignoring, isConflict, isNotFound } from "../apimachinery/status.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { EventRecorder } from "../client/events.ts";
@@ -296,14 +296,8 @@ export class PodWorker {
     if (this.#known && pod !== undefined) {
       this.#report(undefined, true);
       await this.#status.flushed();
-      await client
-        .delete(Pods, pod.metadata as { name: string; namespace: string }, {
-          gracePeriodSeconds: 0,
-          preconditions: { uid: this.uid },
-        })
-        .catch((error) => {
-          if (!isNotFound(error) && !isConflict(error)) throw error;
-        });
+      const options = { gracePeriodSeconds: 0, preconditions: { uid: this.uid } };
+      await client.delete(Pods, pod.metadata, options).catch(ignoring(isNotFound, isConflict));
     }
     for (const { id } of this.#runtime.containers) await runtime.removeContainer(id);
     for (const { id } of this.#runtime.sandboxes) await runtime.removeSandbox(id);

@@ -1,8 +1,6 @@
 import type { Pod } from "../api/generated/core-v1.ts";
-import { type Clock, sleep } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
+import { sleep } from "../base/clock.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
-import type { CriRuntime } from "./cri-runtime.ts";
 import { PodWorker, type WorkerOptions } from "./pod-worker.ts";
 
 /** How often everything the runtime has is compared with what was known (upstream's PLEG relist). */
@@ -11,9 +9,6 @@ const relistMs = 1000;
 const impatientMs = 100;
 
 export interface PodsOptions extends WorkerOptions {
-  runtime: CriRuntime;
-  clock: Clock;
-  log: Logger;
   /** The runtime came or went. */
   onRuntimeChange(): void;
 }

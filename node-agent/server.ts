@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import https from "node:https";
 import type { TLSSocket } from "node:tls";
@@ -38,11 +39,8 @@ export async function startServer(options: ServerOptions): Promise<{ port: numbe
       else response.destroy();
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => {
-      reject(new StartError(`cannot listen on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }));
-    });
-    server.listen(port, host, resolve);
+  await once(server.listen(port, host), "listening").catch((cause: NodeJS.ErrnoException) => {
+    throw new StartError(`cannot listen on ${host}:${port}: ${cause.code ?? cause.message}`, { cause });
   });
   const close = () => {
     server.close();

@@ -9,25 +9,17 @@ import { tokenKey, tokenProjections } from "./volumes.ts";
  * Tokens of the service accounts of this node's Pods, bound to the Pod. Each is asked for when it is first needed and
  * again when 80 % of its life, or a day, is over (KEP-1205).
  */
-export class ServiceAccountTokens {
-  readonly #client: Client;
-  readonly #clock: Clock;
-  readonly #tokens = new Map<string, { token: string; renewAtMs: number }>();
-
-  constructor(client: Client, clock: Clock) {
-    this.#client = client;
-    this.#clock = clock;
-  }
-
+export function serviceAccountTokens(client: Client, clock: Clock): (pod: Pod) => Promise<Map<string, string>> {
+  const tokens = new Map<string, { token: string; renewAtMs: number }>();
   /** By `tokenKey`, those that the volumes of a Pod project. */
-  async of(pod: Pod): Promise<Map<string, string>> {
+  return async (pod) => {
     const { uid, name, namespace } = pod.metadata;
     const account = { namespace: namespace!, name: pod.spec.serviceAccountName ?? "default" };
     const found = new Map<string, string>();
     for (const projection of tokenProjections(pod)) {
       const key = tokenKey(projection);
-      const known = this.#tokens.get(`${uid} ${key}`);
-      if (known !== undefined && this.#clock.now() < known.renewAtMs) {
+      const known = tokens.get(`${uid} ${key}`);
+      if (known !== undefined && clock.now() < known.renewAtMs) {
         found.set(key, known.token);
         continue;
       }
@@ -42,18 +34,15 @@ export class ServiceAccountTokens {
           boundObjectRef: { apiVersion: "v1", kind: "Pod", name, uid: uid! },
         },
       };
-      const answer = await this.#client.createSubresource(ServiceAccounts, account, "token", request);
+      const answer = await client.createSubresource(ServiceAccounts, account, "token", request);
       const { token } = (answer as TokenRequest).status!;
-      const now = this.#clock.now();
-      for (const [other, { renewAtMs }] of this.#tokens) if (renewAtMs < now) this.#tokens.delete(other);
-      this.#tokens.set(`${uid} ${key}`, {
-        token,
-        renewAtMs: now + Math.min(0.8 * expirationSeconds, daySeconds) * 1000,
-      });
+      const now = clock.now();
+      for (const [other, { renewAtMs }] of tokens) if (renewAtMs < now) tokens.delete(other);
+      tokens.set(`${uid} ${key}`, { token, renewAtMs: now + Math.min(0.8 * expirationSeconds, daySeconds) * 1000 });
       found.set(key, token);
     }
     return found;
-  }
+  };
 }
 
 const daySeconds = 24 * 3600;

@@ -7,14 +7,18 @@ import type { Logger } from "../base/logger.ts";
 import type { Client } from "../client/types.ts";
 import { statusPatch } from "./status-patch.ts";
 
+export interface WriterOptions {
+  client: Client;
+  clock: Clock;
+  log: Logger;
+}
+
 /**
  * Brings one Pod's status in the API to what was last asked for, in the background: one write at a time, the newest
  * wish wins, only what differs is sent, and only to the same Pod (uid). Tried again until it succeeds or the Pod is gone.
  */
 export class StatusWriter {
-  readonly #client: Client;
-  readonly #clock: Clock;
-  readonly #log: Logger;
+  readonly #options: WriterOptions;
   #latest: Pod | undefined;
   #wanted: PodStatus | undefined;
   /** The last write, and what the server made of it: a field that it does not keep is not sent for ever. */
@@ -22,10 +26,8 @@ export class StatusWriter {
   #writing: Promise<void> | undefined;
   #gone = false;
 
-  constructor({ client, clock, log }: { client: Client; clock: Clock; log: Logger }) {
-    this.#client = client;
-    this.#clock = clock;
-    this.#log = log;
+  constructor(options: WriterOptions) {
+    this.#options = options;
   }
 
   /** The newest state known: from the watch or the answer to our own write. */
@@ -65,15 +67,16 @@ export class StatusWriter {
   }
 
   async #drain(): Promise<void> {
+    const { client, clock, log } = this.#options;
     for (let failures = 0; !this.#gone && !this.#isWritten(); ) {
       const wanted = this.#wanted!;
       const pod = this.#latest!;
-      const status = statusPatch(pod.status, wanted, this.#clock.now());
+      const status = statusPatch(pod.status, wanted, clock.now());
       if (status === undefined) return;
       const { name, namespace, uid } = pod.metadata;
       try {
         const patch = { type: "strategic" as const, body: { metadata: { uid }, status } };
-        const updated = await this.#client.patch(Pods, { name, namespace }, patch, { subresource: "status" });
+        const updated = await client.patch(Pods, { name, namespace }, patch, { subresource: "status" });
         if (updated.metadata.uid !== uid) return this.stop();
         this.#written = { wanted, result: updated.status };
         if (revision(updated) >= revision(this.#latest!)) this.#latest = updated;
@@ -81,8 +84,8 @@ export class StatusWriter {
       } catch (err) {
         if (isNotFound(err)) return this.stop();
         if (isConflict(err) && (await this.#isReplaced(pod))) return this.stop();
-        this.#log.warn({ err, pod: name }, "Failed to update status for pod, trying again");
-        await sleep(this.#clock, Math.min(50 * 2 ** failures++, 2000));
+        log.warn({ err, pod: name }, "Failed to update status for pod, trying again");
+        await sleep(clock, Math.min(50 * 2 ** failures++, 2000));
       }
     }
   }
@@ -96,7 +99,7 @@ export class StatusWriter {
   }
 
   async #isReplaced({ metadata: { name, namespace, uid } }: Pod): Promise<boolean> {
-    return this.#client.get(Pods, { name, namespace }).then(
+    return this.#options.client.get(Pods, { name, namespace }).then(
       (pod) => pod.metadata.uid !== uid,
       (error) => isNotFound(error),
     );

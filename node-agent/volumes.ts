@@ -9,6 +9,7 @@ import type {
   VolumeProjection,
 } from "../api/generated/core-v1.ts";
 import { ConfigError, fieldValue, resourceValue } from "./env.ts";
+import { namesOf, type References } from "./references.ts";
 
 /** What the volumes of a Pod refer to, and what their files hold. Pure; `volumes-disk.ts` writes them. */
 export interface VolumeInput {
@@ -54,18 +55,13 @@ export function volumePlan(volume: Volume, input: VolumeInput): VolumePlan {
 }
 
 /** ConfigMaps and Secrets that the volumes of a Pod need. */
-export function volumeReferences({ spec }: Pod): { configMaps: string[]; secrets: string[] } {
-  const configMaps = new Set<string>();
-  const secrets = new Set<string>();
-  for (const { configMap, secret, projected } of spec?.volumes ?? []) {
-    if (configMap?.name) configMaps.add(configMap.name);
-    if (secret?.secretName) secrets.add(secret.secretName);
-    for (const source of projected?.sources ?? []) {
-      if (source.configMap?.name) configMaps.add(source.configMap.name);
-      if (source.secret?.name) secrets.add(source.secret.name);
-    }
-  }
-  return { configMaps: [...configMaps], secrets: [...secrets] };
+export function volumeReferences({ spec }: Pod): References {
+  return namesOf(
+    (spec?.volumes ?? []).flatMap(({ configMap, secret, projected }) => [
+      [configMap?.name, secret?.secretName],
+      ...(projected?.sources ?? []).map((source) => [source.configMap?.name, source.secret?.name]),
+    ]),
+  );
 }
 
 /** The tokens that the volumes of a Pod project. */
@@ -80,23 +76,19 @@ export const tokenKey = ({ audience = "", expirationSeconds = 3600 }: ServiceAcc
 function filesOf(sources: readonly VolumeProjection[], mode = defaultMode, input: VolumeInput): VolumePlan {
   const files = new Map<string, VolumeFile>();
   for (const source of sources) {
-    if (source.configMap) {
-      const { name = "", items, optional } = source.configMap;
-      const object = input.configMaps.get(name);
-      if (object === undefined && !optional) throw new ConfigError(`configmap "${name}" not found`);
-      const data = new Map<string, Uint8Array>();
-      for (const [key, text] of Object.entries(object?.data ?? {})) data.set(key, Buffer.from(text));
-      for (const [key, text] of Object.entries(object?.binaryData ?? {})) data.set(key, Buffer.from(text, "base64"));
-      const missing = `configmap references non-existent config key`;
-      select(files, data, items, mode, optional || object === undefined, missing);
-    } else if (source.secret) {
-      const { name = "", items, optional } = source.secret;
-      const object = input.secrets.get(name);
-      if (object === undefined && !optional) throw new ConfigError(`secret "${name}" not found`);
-      const data = new Map<string, Uint8Array>();
-      for (const [key, text] of Object.entries(object?.data ?? {})) data.set(key, Buffer.from(text, "base64"));
-      const missing = `references non-existent secret key`;
-      select(files, data, items, mode, optional || object === undefined, missing);
+    const reference = source.configMap ?? source.secret;
+    if (reference) {
+      const { name = "", items, optional } = reference;
+      const configMap = source.configMap && input.configMaps.get(name);
+      const object = configMap ?? (source.secret && input.secrets.get(name));
+      if (!object && !optional)
+        throw new ConfigError(`${source.configMap ? "configmap" : "secret"} "${name}" not found`);
+      const { data = {}, binaryData = {} } = configMap ?? { binaryData: object?.data };
+      const contents = new Map([...decoded(data, "utf8"), ...decoded(binaryData, "base64")]);
+      const missing = source.configMap
+        ? "configmap references non-existent config key"
+        : "references non-existent secret key";
+      select(files, contents, items, mode, optional || !object, missing);
     } else if (source.downwardAPI) {
       for (const item of source.downwardAPI.items ?? [])
         files.set(safePath(item.path), { content: Buffer.from(downward(item, input)), mode: item.mode ?? mode });
@@ -109,6 +101,10 @@ function filesOf(sources: readonly VolumeProjection[], mode = defaultMode, input
     }
   }
   return { type: "Files", files };
+}
+
+function decoded(data: Record<string, string>, encoding: BufferEncoding): [string, Uint8Array][] {
+  return Object.entries(data).map(([key, text]) => [key, Buffer.from(text, encoding)]);
 }
 
 /** All keys under their own names, or those of `items` under their paths. */
