@@ -1,46 +1,27 @@
 import type { TokenRequest } from "../../api/generated/authentication-v1.ts";
-import type { Node, Pod } from "../../api/generated/core-v1.ts";
-import { Pods } from "../../api/generated/resources.ts";
+import type { Node, PersistentVolumeClaim, Pod } from "../../api/generated/core-v1.ts";
+import type { ResourceSlice } from "../../api/generated/resource-v1.ts";
+import { Nodes, Pods } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { forbidden, notFound } from "../../apimachinery/status.ts";
-import { nodeName } from "../authz/node.ts";
+import { nodeName, refersTo } from "../authz/node.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 
 /**
- * NodeRestriction: of what the Node authorizer lets a node write, only its own: the Node and Lease of its name, and the
- * status of, and the end of, Pods that are bound to it. Its taints are others' to set, and labels that steer Pods.
+ * NodeRestriction: of what the Node authorizer lets a node write, only its own: the Node, Lease, CSINode and slices of its
+ * name, and the status of, and the end of, Pods that are bound to it. Its taints are others' to set, and labels that steer
+ * Pods. Since a node may read what its Pods refer to, a Pod that it makes itself refers to nothing.
+ * Source: plugin/pkg/admission/noderestriction.
  */
 export const nodeRestriction: Plugin = {
   name: "NodeRestriction",
-  mutate({ operation, resource, subresource, namespace, name, user, object, oldObject }, cluster) {
+  mutate(attributes, cluster) {
+    const { user, resource, name, operation } = attributes;
     const node = nodeName(user);
-    if (node === undefined) return;
-    const refuse = (message: string) => forbidden(resource, name, message);
-    const who = `node ${JSON.stringify(node)}`;
-    if (resource.resource === "nodes" && operation !== "CONNECT" && (name || object!.metadata.name) !== node)
-      throw refuse(`${who} is not allowed to modify node ${JSON.stringify(name || object!.metadata.name)}`);
-    if (resource.resource === "nodes" && operation === "UPDATE" && !sameJson(taintsOf(object), taintsOf(oldObject)))
-      throw refuse(`${who} is not allowed to modify taints`);
-    if (resource.resource === "nodes" && (operation === "CREATE" || operation === "UPDATE")) {
-      const labels = forbiddenLabels(object!.metadata.labels, oldObject?.metadata.labels).join(", ");
-      const what = operation === "CREATE" ? "set the following labels" : "modify labels";
-      if (labels !== "") throw refuse(`is not allowed to ${what}: ${labels}`);
-    }
-    if (resource.resource === "leases" && operation === "CREATE" && object!.metadata.name !== node)
-      throw refuse("can only access node lease with the same name as the requesting node");
-    if (resource.group !== "" || resource.resource !== "pods") return;
-    if (operation === "CREATE" && subresource === "" && !object!.metadata.annotations?.["kubernetes.io/config.mirror"])
-      throw refuse(`pod does not have "kubernetes.io/config.mirror" annotation, ${who} can only create mirror pods`);
-    const isSelf = (pod: unknown) => (pod as Pod | undefined)?.spec?.nodeName === node;
-    if (operation === "CREATE" && subresource === "" && !isSelf(object))
-      throw refuse(`${who} can only create pods with spec.nodeName set to itself`);
-    if (operation === "CREATE" && subresource === "eviction" && !isSelf(cluster.get(Pods, { namespace, name })))
-      throw refuse(`${who} can only evict pods with spec.nodeName set to itself`);
-    const bound = isSelf(oldObject);
-    if (operation === "DELETE" && !bound) throw refuse(`${who} can only delete pods with spec.nodeName set to itself`);
-    if (subresource === "status" && !bound)
-      throw refuse(`${who} can only update pod status for pods with spec.nodeName set to itself`);
+    if (node === undefined || operation === "CONNECT") return;
+    const problem = objections[`${resource.resource}.${resource.group}`]?.(node, attributes, cluster);
+    if (problem !== undefined) throw forbidden(resource, name, problem);
   },
   validate(attributes, cluster) {
     const node = nodeName(attributes.user);
@@ -50,7 +31,112 @@ export const nodeRestriction: Plugin = {
   },
 };
 
-const taintsOf = (node: unknown) => (node as Node).spec?.taints ?? [];
+type Objection = (node: string, attributes: Attributes, cluster: Cluster) => string | undefined;
+
+const ofItsName =
+  (text: string): Objection =>
+  (node, { name, object }) =>
+    (name || object?.metadata.name) === node ? undefined : text;
+
+const objections: Record<string, Objection> = {
+  "pods.": ofPod,
+  "nodes.": ofNode,
+  "persistentvolumeclaims.": (node, { subresource, object, oldObject }) => {
+    if (subresource !== "status") return "may only update PVC status";
+    const same = sameJson(restOf(object as PersistentVolumeClaim), restOf(oldObject as PersistentVolumeClaim));
+    return same ? undefined : `node "${node}" is not allowed to update fields other than ${ownOfClaims}`;
+  },
+  "leases.coordination.k8s.io": ofItsName("can only access node lease with the same name as the requesting node"),
+  "csinodes.storage.k8s.io": ofItsName("can only access CSINode with the same name as the requesting node"),
+  "resourceslices.resource.k8s.io": (node, { operation, object, oldObject }) => {
+    const own = [object, oldObject].every((slice) => !slice || (slice as ResourceSlice).spec.nodeName === node);
+    const verb = operation.toLowerCase();
+    return own ? undefined : `can only ${verb} ResourceSlice with the same NodeName as the requesting node`;
+  },
+};
+
+function ofPod(node: string, attributes: Attributes, cluster: Cluster): string | undefined {
+  const { operation, subresource, namespace, name, object, oldObject } = attributes;
+  const who = `node ${JSON.stringify(node)}`;
+  const [pod, old] = [object as Pod, oldObject as Pod];
+  const isBound = (one: Pod | undefined) => one?.spec?.nodeName === node;
+  if (subresource === "eviction")
+    return isBound(cluster.get(Pods, { namespace, name }))
+      ? undefined
+      : `node ${node} can only evict pods with spec.nodeName set to itself`;
+  if (subresource === "status") {
+    if (!isBound(old)) return `${who} can only update pod status for pods with spec.nodeName set to itself`;
+    if (!sameJson(pod.metadata.labels ?? {}, old.metadata.labels ?? {}))
+      return `${who} cannot update labels through pod status`;
+    const claims = ({ status }: Pod) => status?.resourceClaimStatuses ?? [];
+    return sameJson(claims(pod), claims(old)) ? undefined : `${who} cannot update resource claim statues`;
+  }
+  if (subresource !== "")
+    return `unexpected pod subresource "${subresource}", only 'status' and 'eviction' are allowed`;
+  if (operation === "CREATE") return ofMirrorPod(pod, node, cluster);
+  if (operation === "DELETE")
+    return isBound(old) ? undefined : `${who} can only delete pods with spec.nodeName set to itself`;
+  return `unexpected operation "${operation}", ${who} can only create and delete mirror pods`;
+}
+
+function ofMirrorPod(pod: Pod, node: string, cluster: Cluster): string | undefined {
+  const { annotations, ownerReferences = [] } = pod.metadata;
+  const who = `node ${JSON.stringify(node)}`;
+  if (!annotations?.["kubernetes.io/config.mirror"])
+    return `pod does not have "kubernetes.io/config.mirror" annotation, ${who} can only create mirror pods`;
+  if (pod.spec.nodeName !== node) return `${who} can only create pods with spec.nodeName set to itself`;
+  const [owner] = ownerReferences;
+  if (ownerReferences.length > 1) return `${who} can only create pods with a single owner reference set to itself`;
+  if (owner?.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== node)
+    return `${who} can only create pods with an owner reference set to itself`;
+  if (!owner.controller) return `${who} can only create pods with a controller owner reference set to itself`;
+  if (owner.blockOwnerDeletion) return `${who} must not set blockOwnerDeletion on an owner reference`;
+  const found = cluster.get(Nodes, { name: node });
+  if (found === undefined) throw notFound(Nodes, node);
+  if (found.metadata.uid !== owner.uid)
+    return `node ${node} UID mismatch: expected ${owner.uid} got ${found.metadata.uid}`;
+  const { serviceAccountName, volumes = [], resourceClaims = [] } = pod.spec;
+  const has = { secrets: refersTo(pod, "secrets"), configmaps: refersTo(pod, "configmaps") };
+  const referred = Object.entries({
+    "a service account": Boolean(serviceAccountName),
+    ...has,
+    clustertrustbundles: volumes.some((one) => one.projected?.sources?.some((source) => source.clusterTrustBundle)),
+    persistentvolumeclaims: volumes.some((one) => one.persistentVolumeClaim),
+    resourceclaims: resourceClaims.length > 0,
+  }).find(([, refers]) => refers);
+  return referred && `${who} can not create pods that reference ${referred[0]}`;
+}
+
+function ofNode(node: string, { operation, name, object, oldObject }: Attributes): string | undefined {
+  const who = `node ${JSON.stringify(node)}`;
+  const requested = name || object!.metadata.name;
+  if (requested !== node) return `${who} is not allowed to modify node ${JSON.stringify(requested)}`;
+  if (operation === "DELETE") return undefined;
+  const isNew = operation === "CREATE";
+  const { spec = {}, metadata } = object as Node;
+  const { spec: oldSpec = {}, metadata: oldMetadata } = (oldObject ?? { metadata: { name } }) as Node;
+  if (spec.configSource && !sameJson(spec.configSource, oldSpec.configSource ?? null))
+    return isNew
+      ? `${who} is not allowed to create pods with a non-nil configSource`
+      : `${who} is not allowed to update configSource to a new non-nil configSource`;
+  if (!isNew && !sameJson(spec.taints ?? [], oldSpec.taints ?? [])) return `${who} is not allowed to modify taints`;
+  if (!isNew && !sameJson(metadata.ownerReferences ?? [], oldMetadata.ownerReferences ?? []))
+    return `${who} is not allowed to modify ownerReferences`;
+  const labels = forbiddenLabels(metadata.labels, oldMetadata.labels).join(", ");
+  if (labels === "") return undefined;
+  return isNew
+    ? `${who} is not allowed to set the following labels: ${labels}`
+    : `is not allowed to modify labels: ${labels}`;
+}
+
+const ownOfClaims = "status.capacity and status.conditions";
+
+/** A claim without what a node may tell of it. */
+function restOf({ metadata, status = {}, ...rest }: PersistentVolumeClaim): object {
+  const { resourceVersion: _v, managedFields: _m, ...kept } = metadata;
+  const { capacity: _c, conditions: _s, allocatedResources: _a, allocatedResourceStatuses: _r, ...others } = status;
+  return { ...rest, metadata: kept, status: others };
+}
 
 /** What changed of Kubernetes' own labels but those that kubelets set; and all that are kept for isolating nodes. */
 function forbiddenLabels(labels: Record<string, string> = {}, old: Record<string, string> = {}): string[] {

@@ -4,6 +4,7 @@ import type { PersistentVolumeClaim, Pod, PodSpec } from "../../api/generated/co
 import {
   LimitRanges,
   Namespaces,
+  Nodes,
   Pods,
   PriorityClasses,
   RuntimeClasses,
@@ -310,18 +311,132 @@ describe("classes of storage", () => {
 
 describe("NodeRestriction", () => {
   const user = { name: "system:node:n1", groups: ["system:nodes"] };
-  const mirror = (nodeName: string): Pod => ({
-    ...pod({ nodeName }),
-    metadata: { name: "x", annotations: { "kubernetes.io/config.mirror": "y" } },
+  const owner = { apiVersion: "v1", kind: "Node", name: "n1", uid: "u1", controller: true };
+  const mirror = (nodeName: string, spec = {}, ...ownerReferences: object[]): Pod => ({
+    ...pod({ nodeName, ...spec }),
+    metadata: {
+      name: "x",
+      annotations: { "kubernetes.io/config.mirror": "y" },
+      ownerReferences: (ownerReferences.length > 0 ? ownerReferences : [owner]) as never,
+    },
   });
+  const own = (spec: object, ...owners: object[]) => attributes("pods", mirror("n1", spec, ...owners), { user });
+  const mounts = (source: object) => own({ volumes: [{ name: "v", ...source }] });
+  const change = (resource: string, subresource: string, object: object, oldObject: object) =>
+    attributes(resource, object, { user, subresource, operation: "UPDATE", oldObject: oldObject as never });
+  const bound = { ...pod({ nodeName: "n1" }), metadata: { name: "x" } };
+  const named = (name: string, more = {}) => ({ metadata: { name }, ...more });
   const node = (...taints: object[]) => ({ metadata: { name: "n1" }, spec: { taints } });
   const labelled = (labels: object) => ({ metadata: { name: "n1", labels } }) as never;
-  const elsewhere = clusterWith([Pods, { ...pod({ nodeName: "n2" }), metadata: { name: "x", namespace: "ns" } }]);
+  const elsewhere = clusterWith(
+    [Pods, { ...pod({ nodeName: "n2" }), metadata: { name: "x", namespace: "ns" } }],
+    [Nodes, { metadata: { name: "n1", uid: "u1" } }],
+  );
 
   test.each<[string, Attributes, string | undefined]>([
     ["a mirror Pod of its own", attributes("pods", mirror("n1"), { user }), undefined],
     ["of another", attributes("pods", mirror("n2"), { user }), "can only create pods with spec.nodeName set to itself"],
     ["a Pod that is none", attributes("pods", pod({ nodeName: "n1" }), { user }), "can only create mirror pods"],
+    ["one of two owners", own({}, owner, owner), "with a single owner reference set to itself"],
+    ["one of another's", own({}, { ...owner, name: "n2" }), "with an owner reference set to itself"],
+    [
+      "one that it does not control",
+      own({}, { ...owner, controller: false }),
+      "with a controller owner reference set to itself",
+    ],
+    [
+      "one that holds it",
+      own({}, { ...owner, blockOwnerDeletion: true }),
+      "must not set blockOwnerDeletion on an owner reference",
+    ],
+    ["one of an earlier Node", own({}, { ...owner, uid: "u0" }), "node n1 UID mismatch: expected u0 got u1"],
+    [
+      "a Secret that it could not read before",
+      mounts({ secret: { secretName: "s" } }),
+      "can not create pods that reference secrets",
+    ],
+    [
+      "a Secret inside a projection",
+      mounts({ projected: { sources: [{ secret: { name: "s" } }] } }),
+      "can not create pods that reference secrets",
+    ],
+    [
+      "a Secret in its environment",
+      own({ containers: [{ name: "c", env: [{ name: "e", valueFrom: { secretKeyRef: { name: "s", key: "k" } } }] }] }),
+      "can not create pods that reference secrets",
+    ],
+    ["a pull Secret", own({ imagePullSecrets: [{ name: "s" }] }), "can not create pods that reference secrets"],
+    ["a ConfigMap", mounts({ configMap: { name: "s" } }), "can not create pods that reference configmaps"],
+    ["an account", own({ serviceAccountName: "a" }), "can not create pods that reference a service account"],
+    [
+      "a claim",
+      mounts({ persistentVolumeClaim: { claimName: "c" } }),
+      "can not create pods that reference persistentvolumeclaims",
+    ],
+    [
+      "a bundle",
+      mounts({ projected: { sources: [{ clusterTrustBundle: { name: "b", path: "p" } }] } }),
+      "can not create pods that reference clustertrustbundles",
+    ],
+    ["a device", own({ resourceClaims: [{ name: "r" }] }), "can not create pods that reference resourceclaims"],
+    ["the spec of its Pod", change("pods", "", bound, bound), "can only create and delete mirror pods"],
+    ["the status of its Pod", change("pods", "status", { ...bound, status: { phase: "Failed" } }, bound), undefined],
+    [
+      "labels by way of the status",
+      change("pods", "status", { ...bound, metadata: { name: "x", labels: { a: "b" } } }, bound),
+      "cannot update labels through pod status",
+    ],
+    [
+      "claims by way of the status",
+      change("pods", "status", { ...bound, status: { resourceClaimStatuses: [{ name: "r" }] } }, bound),
+      "cannot update resource claim statues",
+    ],
+    [
+      "the scheduler's part",
+      attributes("pods", named("x"), { user, subresource: "binding" }),
+      "only 'status' and 'eviction' are allowed",
+    ],
+    [
+      "a claim's capacity",
+      change("persistentvolumeclaims", "status", named("c", { status: { capacity: { storage: "1" } } }), named("c")),
+      undefined,
+    ],
+    [
+      "a claim's phase",
+      change("persistentvolumeclaims", "status", named("c", { status: { phase: "Lost" } }), named("c")),
+      "is not allowed to update fields other than status.capacity and status.conditions",
+    ],
+    ["a claim's spec", change("persistentvolumeclaims", "", named("c"), named("c")), "may only update PVC status"],
+    [
+      "another's CSINode",
+      attributes("csinodes", named("n2"), { user, name: "" }),
+      "can only access CSINode with the same name as the requesting node",
+    ],
+    [
+      "another's devices",
+      attributes("resourceslices", named("s", { spec: { nodeName: "n2" } }), { user }),
+      "can only create ResourceSlice with the same NodeName as the requesting node",
+    ],
+    ["its own devices", attributes("resourceslices", named("s", { spec: { nodeName: "n1" } }), { user }), undefined],
+    [
+      "an owner of its Node, whose end would be its own",
+      attributes(
+        "nodes",
+        { metadata: { name: "n1", ownerReferences: [owner] } },
+        {
+          user,
+          name: "n1",
+          operation: "UPDATE",
+          oldObject: node(),
+        },
+      ),
+      "is not allowed to modify ownerReferences",
+    ],
+    [
+      "where its agent's configuration comes from",
+      attributes("nodes", named("n1", { spec: { configSource: { configMap: {} } } }), { user, name: "n1" }),
+      "is not allowed to create pods with a non-nil configSource",
+    ],
     [
       "the eviction of another's Pod",
       attributes("pods", { metadata: { name: "x" } }, { user, subresource: "eviction" }),

@@ -83,6 +83,14 @@ function objectionTo(
       if (verb !== "create" && name !== node)
         return "can only access CSINode with the same name as the requesting node";
       return undefined;
+    case "resourceclaims.resource.k8s.io":
+      if (verb !== "get") return "can only get individual resources of this type";
+      if (subresource !== "") return "cannot get subresource";
+      return related(({ spec, status }) =>
+        [...(spec.resourceClaims ?? []), ...(status?.resourceClaimStatuses ?? [])].some(
+          ({ resourceClaimName }) => resourceClaimName === name,
+        ),
+      );
     case "pods":
       if ((verb === "list" || verb === "watch") && !selects(fieldSelector, `spec.nodeName=${node}`))
         return "can only list/watch pods with spec.nodeName field selector";
@@ -117,14 +125,14 @@ const referenceFields: Record<string, ReadonlySet<string>> = {
   configmaps: new Set(["configMapRef", "configMapKeyRef", "configMap"]),
 };
 
-/** True when a field that refers to such an object (env, envFrom, volumes, pull secrets) carries the name. */
-function refersTo(pod: Pod, resource: "secrets" | "configmaps", name: string): boolean {
+/** True when a field that refers to such an object (env, envFrom, volumes, pull secrets) carries the name, or any. */
+export function refersTo(pod: Pod, resource: "secrets" | "configmaps", name?: string): boolean {
   const fields = referenceFields[resource]!;
   const visit = (value: unknown, field: string): boolean => {
     if (typeof value !== "object" || value === null) return false;
     if (Array.isArray(value)) return value.some((item) => visit(item, field));
     const { name: own, secretName } = value as Record<string, unknown>;
-    if (fields.has(field) && (own === name || secretName === name)) return true;
+    if (fields.has(field) && (name === undefined || own === name || secretName === name)) return true;
     return Object.entries(value).some(([key, part]) => visit(part, key));
   };
   return visit(pod.spec, "");
