@@ -9,7 +9,7 @@ export type Answer =
   /** `resource` is undefined for what is not of its kind: a Status, a Scale. */
   | { type: "Object"; code: number; resource: Resource | undefined; object: Sendable }
   | { type: "List"; resource: Resource; list: List }
-  | { type: "Watch"; resource: Resource; watch: WatchStart }
+  | { type: "Watch"; resource: Resource | undefined; watch: WatchStart }
   /** Bytes as they come, such as logs. */
   | { type: "Stream"; contentType: string; stream: AsyncIterable<Uint8Array> }
   /** The connection itself, or the request as it is, goes on to an agent, a Pod or a Service. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -24,6 +25,8 @@ let server: TestApiserver;
 let extension: https.Server;
 let extensionCa: string;
 let healthy = true;
+let watching: ServerResponse;
+let ended = () => {};
 const asked: string[] = [];
 const services = "/apis/apiregistration.k8s.io/v1/apiservices";
 const group = "wardle.example.com";
@@ -72,6 +75,16 @@ beforeAll(async () => {
       return send(200, { paths: { [base.slice(1)]: { serverRelativeURL: `/openapi/v3${base}?hash=A` } } });
     if (url === "/openapi/v2") return send(200, openapiV2);
     if (url.startsWith("/openapi/v3/apis/")) return send(200, { openapi: "3.0.0", paths: {} });
+    if (url.includes("watch=true")) {
+      if (url.includes("resourceVersion=1&"))
+        return send(410, { kind: "Status", code: 410, reason: "Expired", message: "too old" });
+      response.writeHead(200, { "content-type": "application/json" });
+      watching = response;
+      response.on("close", () => ended());
+      const lines = ["ADDED", "MODIFIED"].map((type) => `${JSON.stringify({ type, object: flunder })}\n`).join("");
+      response.write(lines.slice(0, 200)); // an event in two pieces
+      return void response.write(lines.slice(200));
+    }
     const { CN } = (request.socket as TLSSocket).getPeerCertificate().subject;
     if (url.includes("/flunders/one")) return send(200, flunder);
     if (url.includes("/echo"))
@@ -185,7 +198,7 @@ test("a group behind a Service is served through us once its server answers", as
   assert.equal(headers["x-remote-extra-a"], undefined);
 });
 
-test("it is served over gRPC, too, as discovery is, but for watches", async () => {
+test("it is served over gRPC, too, as discovery and watches are", async () => {
   const flunders = { group, version: "v1alpha1", resource: "flunders", kind: "Flunder", namespaced: true };
   const client = createGrpcClient({ servers: [server.grpcAddress], tls: server.certs.admin });
   const stranger = createGrpcClient({ servers: [server.grpcAddress], tls: server.certs.proxy });
@@ -208,8 +221,26 @@ test("it is served over gRPC, too, as discovery is, but for watches", async () =
       `DELETE ${base}/namespaces/default/flunders/one?`,
     ]);
     await assert.rejects(client.get({ ...flunders, resource: "nope" }, { name: "a" }), isNotFound);
-    const watch = client.watch(flunders, { resourceVersion: "1" })[Symbol.asyncIterator]();
-    await assert.rejects(watch.next(), /no watch of this group/);
+    const expired = client.watch(flunders, { resourceVersion: "1" })[Symbol.asyncIterator]();
+    await assert.rejects(expired.next(), /too old/);
+    await assert.rejects(
+      stranger.watch(flunders, { resourceVersion: "2" })[Symbol.asyncIterator]().next(),
+      isForbidden,
+    );
+    const watch = client.watch(flunders, { resourceVersion: "2" })[Symbol.asyncIterator]();
+    const types: string[] = [];
+    while (types.length < 2) for (const { type } of (await watch.next()).value!) types.push(type);
+    assert.deepEqual(types, ["ADDED", "MODIFIED"]);
+    watching.write(`${JSON.stringify({ type: "DELETED", object: flunder })}\n`);
+    assert.deepEqual((await watch.next()).value, [{ type: "DELETED", object: flunder }]);
+    watching.write("nonsense\n");
+    await assert.rejects(watch.next(), /is not valid JSON|Unexpected token/);
+    const stopping = new AbortController();
+    const left = client.watch(flunders, { resourceVersion: "2", signal: stopping.signal })[Symbol.asyncIterator]();
+    await left.next();
+    const over = new Promise<void>((resolve) => (ended = resolve));
+    stopping.abort();
+    await over; // who leaves is not watched for any longer
     await assert.rejects(stranger.list(flunders), isForbidden);
   } finally {
     client.close();

@@ -3,7 +3,7 @@ import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { badRequest, failure, type Status, StatusError, serviceUnavailable } from "../../apimachinery/status.ts";
+import { failure, type Status, StatusError, serviceUnavailable } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Answer } from "../answer.ts";
 import type { RequestInfo } from "../http/request-info.ts";
@@ -15,6 +15,7 @@ import { connect } from "../streams/connect.ts";
 import { dial, dialText, exchange } from "../streams/dial.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
 import { endpointOf } from "../webhook-client.ts";
+import { remoteWatch } from "./remote-watch.ts";
 
 export const apiServicesPrefix = prefixOfResource(apiServices as unknown as Resource);
 
@@ -125,11 +126,10 @@ export class RemoteApis {
   }
 
   /** What came over gRPC, sent on as a request of REST. Throws what the other server says. */
-  async ask(service: APIService, request: ApiRequest, clock: Clock): Promise<Answer & { type: "Object" }> {
+  async ask(service: APIService, request: ApiRequest, clock: Clock): Promise<Answer & { code: number }> {
     const { user, verb, target, options, body, signal } = request;
-    if (verb === "watch") throw badRequest("no watch of this group travels over this front");
-    const query = Object.entries(options).flatMap(([key, values]) =>
-      [values].flat().map((value) => [key, String(value)] as [string, string]),
+    const query = Object.entries({ ...options, ...(verb === "watch" ? { watch: "true" } : {}) }).flatMap(
+      ([key, values]) => [values].flat().map((value) => [key, String(value)] as [string, string]),
     );
     let location: ReturnType<RemoteApis["location"]>;
     try {
@@ -141,10 +141,11 @@ export class RemoteApis {
     const sent = body && { "content-type": body.contentType, "content-length": String(body.bytes.length) };
     const headers = { accept: "application/json", ...sent, ...location.headers };
     const call = dial(location, { method: methods[verb], headers, signal });
-    const limits = { clock, timeoutMs: askMs, maxBytes: maxAnswerBytes };
-    const { code, text } = await exchange(call, limits, body?.bytes).catch((error: Error) => {
+    const limits = { clock, timeoutMs: askMs, maxBytes: maxAnswerBytes, streams: verb === "watch" };
+    const { code, text, stream } = await exchange(call, limits, body?.bytes).catch((error: Error) => {
       throw serviceUnavailable(`error trying to reach service: ${dialText(location, error)}`, error);
     });
+    if (stream) return { type: "Watch", code, resource: undefined, watch: remoteWatch(stream, maxAnswerBytes) };
     const bytes = Buffer.from(text);
     const parse = () => JSON.parse(text) as KubernetesObject;
     if (code >= 200 && code < 300) return { type: "Object", code, resource: undefined, object: { bytes, parse } };
@@ -174,6 +175,7 @@ export class RemoteApis {
 const methods = {
   get: "GET",
   list: "GET",
+  watch: "GET",
   create: "POST",
   update: "PUT",
   patch: "PATCH",

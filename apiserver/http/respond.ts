@@ -55,7 +55,7 @@ export async function respond(
       );
     }
     case "Watch": {
-      const watching = watchForm(answer.resource, form, include, clock);
+      const watching = watchForm(answer.resource!, form, include, clock);
       if (wish.socket) return answer.watch.start(webSocketSink(wish.socket(), watching));
       response.writeHead(200, headers("application/json", wish.warnings));
       response.flushHeaders?.();

@@ -1,4 +1,4 @@
-import http, { type ClientRequest } from "node:http";
+import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import https from "node:https";
 import type { Readable } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
@@ -18,19 +18,21 @@ export function dial({ host, port, path, tls }: Location, options: https.Request
   return call;
 }
 
-/** Sends `body`, and takes the whole answer into memory. */
+/** Sends `body`, and takes the whole answer into memory; with `streams` a good one is left to come as it does. */
 export function exchange(
   call: ClientRequest,
-  limits: { clock: Clock; timeoutMs: number; maxBytes: number },
+  limits: { clock: Clock; timeoutMs: number; maxBytes: number; streams?: boolean },
   body?: Buffer,
-): Promise<{ code: number; text: string }> {
+): Promise<{ code: number; text: string; stream?: IncomingMessage }> {
   return new Promise((resolve, reject) => {
-    call.on(
-      "close",
-      limits.clock.after(limits.timeoutMs, () => void call.destroy(new Error(timeoutText))),
-    );
+    const cancel = limits.clock.after(limits.timeoutMs, () => void call.destroy(new Error(timeoutText)));
+    call.on("close", cancel);
     call.on("error", reject);
     call.on("response", (answer) => {
+      if (limits.streams && answer.statusCode === 200) {
+        cancel();
+        return resolve({ code: 200, text: "", stream: answer });
+      }
       const chunks: Buffer[] = [];
       let length = 0;
       answer.on("error", reject);
