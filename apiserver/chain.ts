@@ -4,7 +4,7 @@ import { type Attributes, type Authorizer, forbiddenRequest, isSuperuser } from 
 import type { FlowControl } from "./flowcontrol/flow-control.ts";
 import type { Registry } from "./registry/registry.ts";
 import { selectedName } from "./registry/selection.ts";
-import type { ApiRequest, User } from "./request.ts";
+import type { ApiRequest, Caller, User } from "./request.ts";
 import { initializing } from "./storage/errors.ts";
 
 /**
@@ -45,7 +45,7 @@ export class Chain {
   /** For paths that are no resources, and what other servers serve: `serve` answers, and tells with which code. */
   handlePath<T extends number | { code: number }>(
     request: Passing & Pick<ApiRequest, "user" | "userAgent">,
-    what: { method: string; path: string } | Pick<ApiRequest, "verb" | "target" | "options">,
+    what: Asked,
     serve: () => T | Promise<T>,
   ): Promise<T> {
     const checked = !("path" in what && isAlwaysAllowed(what.path));
@@ -54,6 +54,13 @@ export class Chain {
       audited?.event("ResponseComplete", { code: typeof served === "number" ? served : served.code });
       return served;
     });
+  }
+
+  /** Nobody could be found to have sent it: that, too, is for the audit log. */
+  unauthenticated(what: Asked, { userAgent, ...by }: Pick<Caller, "uri" | "sourceIPs"> & Agent, error: unknown): void {
+    const user = { name: "", groups: [] };
+    const caller = { user, needs: [], auditID: undefined, ...by };
+    this.#begin(attributesOf(user, what), { user, caller, userAgent })?.failed(error);
   }
 
   async #pass<T>(
@@ -125,10 +132,10 @@ export class Chain {
 
 type Passing = Pick<ApiRequest, "caller" | "auditAnnotations" | "classified" | "signal">;
 
-function attributesOf(
-  user: User,
-  what: { method: string; path: string } | Pick<ApiRequest, "verb" | "target" | "options">,
-): Attributes {
+type Agent = Pick<ApiRequest, "userAgent">;
+type Asked = { method: string; path: string } | Pick<ApiRequest, "verb" | "target" | "options">;
+
+function attributesOf(user: User, what: Asked): Attributes {
   if ("path" in what)
     return { user, verb: what.method === "HEAD" ? "get" : what.method.toLowerCase(), path: what.path };
   const { verb, target, options } = what;

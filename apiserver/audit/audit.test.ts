@@ -79,9 +79,18 @@ test("what a client does is written in stages, with what it sent and got", async
     const watch = new TestWatch(server, `${path}?watch=1`);
     await watch.until(() => watch.events.length > 0);
     watch.close();
+    await call(server, path, { cert: null, headers: { authorization: "Bearer forged" } });
     while (events().filter(({ verb, stage }) => verb === "watch" && stage === "ResponseComplete").length === 0)
       await new Promise(setImmediate);
-    const [created, denied, version, ...watched] = events();
+    const [created, denied, version, ...more] = events();
+    const [unknown, ...watched] = [
+      ...more.filter(({ verb }) => verb === "list"),
+      ...more.filter(({ verb }) => verb === "watch"),
+    ];
+    assert.deepEqual(
+      [unknown.user, unknown.responseStatus.code, unknown.requestURI, unknown.sourceIPs],
+      [{ username: "", groups: [] }, 401, path, ["127.0.0.1"]],
+    );
     assert.equal(created.auditID, "mine");
     assert.deepEqual(created.objectRef, { resource: "configmaps", namespace: "default", apiVersion: "v1" });
     assert.deepEqual(

@@ -57,9 +57,15 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
 
 const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Method Not Allowed\n" };
 
-async function asker(options: HandlerOptions, request: HttpRequest, response: HttpResponse, path: string) {
-  const { user, caller } = await identify(options, request, path);
+async function asker(options: HandlerOptions, request: HttpRequest, response: HttpResponse, info: NotBad) {
   const userAgent = header(request, "user-agent");
+  const path = info.type === "Path" ? info.path : "";
+  const { user, caller } = await identify(options, request, path).catch((error: unknown) => {
+    const { address } = request.peer;
+    const sourceIPs = address ? [address] : [];
+    options.chain.unauthenticated(info, { uri: request.url, sourceIPs, userAgent }, error);
+    throw error;
+  });
   return Object.assign(answering(response), { user, caller: { ...caller, uri: request.url }, userAgent });
 }
 
@@ -69,7 +75,7 @@ async function servePath(
   response: HttpResponse,
   info: RequestInfo & { type: "Path" },
 ): Promise<void> {
-  const identity = await asker(options, request, response, info.path);
+  const identity = await asker(options, request, response, info);
   await options.chain.handlePath(identity, info, async () => {
     await options.paths.serve(request, response, info);
     return response.statusCode;
@@ -84,7 +90,7 @@ async function serveRemote(
   response: HttpResponse,
   info: NotBad,
 ): Promise<number> {
-  const identity = await asker(options, request, response, "");
+  const identity = await asker(options, request, response, info);
   return options.chain.handlePath(identity, info, () =>
     options.remotes.serve(remote, identity.user, request, response),
   );
@@ -101,7 +107,7 @@ async function serveResource(
   deadline: Deadline,
 ): Promise<number> {
   const { chain, clock } = options;
-  const identity = await asker(options, request, response, "");
+  const identity = await asker(options, request, response, info);
   const { subresource } = info.target;
   const form: Form | undefined =
     subresource === "log" || subresource === "proxy" ? { as: "Object" } : negotiate(header(request, "accept"));
