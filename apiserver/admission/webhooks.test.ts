@@ -17,9 +17,13 @@ const configurations = "/apis/admissionregistration.k8s.io/v1";
 const configmaps = "/api/v1/namespaces/default/configmaps";
 let count = 0;
 let connections = 0;
+const audited: string[] = [];
 
 beforeAll(async () => {
-  server = await startTestApiserver();
+  const policy = {
+    rules: [{ level: "Metadata" as const, verbs: ["create"], omitStages: ["RequestReceived" as const] }],
+  };
+  server = await startTestApiserver({ audit: { policy, write: (line) => audited.push(line) } });
   const { cert, key } = await server.authority.issue({
     commonName: "hook",
     dnsNames: ["hook.default.svc"],
@@ -280,6 +284,23 @@ test("a policy is compiled when it is written", async () => {
   );
   assert.match(messages[1]!, /Invalid value: "'a'": must evaluate to bool$/);
   assert.match(messages[2]!, /undeclared reference to 'foo' \(in container ''\)/);
+});
+
+test("what webhooks did is in the audit log", async () => {
+  answer = (_request, path) => (path.startsWith("/0") ? patchOf({ op: "add", path: "/data", value: { a: "1" } }) : 500);
+  await register("mutating", {}, { failurePolicy: "Ignore" });
+  await register("validating", {}, { failurePolicy: "Ignore" });
+  assert.equal((await create()).code, 201);
+  const annotations = JSON.parse(audited.findLast((line) => /"verb":"create".*configmaps/.test(line))!).annotations;
+  const [mutating, validating] = [`w${count - 3}`, `w${count - 2}`];
+  const webhook = `0.${mutating}.example.com`;
+  const prefix = "webhook.admission.k8s.io";
+  assert.equal(
+    annotations[`mutation.${prefix}/round_0_index_0`],
+    JSON.stringify({ configuration: mutating, webhook, mutated: true }),
+  );
+  assert.equal(annotations[`failed-open.mutation.${prefix}/round_0_index_1`], `1.${mutating}.example.com`);
+  assert.equal(annotations[`failed-open.validating.${prefix}/round_0_index_1`], `1.${validating}.example.com`);
 });
 
 test("what webhooks did is counted", async () => {

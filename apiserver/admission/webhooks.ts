@@ -83,28 +83,35 @@ class Asker {
     const seen = this.#seen.get(attributes) ?? new Map<string, KubernetesObject | undefined>();
     this.#seen.set(attributes, seen);
     let changed = false;
-    for (const [configuration, hook] of hooks) {
+    for (const [i, [configuration, hook]] of hooks.entries()) {
       const key = `${configuration}/${hook.name}`;
       const unseen = seen.has(key) && !sameJson(seen.get(key), attributes.object);
       if (attributes.again && !unseen) continue;
-      const asked = await this.#ask("admit", hook, attributes, cluster);
+      const position = `round_${attributes.again ? 1 : 0}_index_${i}`;
+      const asked = await this.#ask("admit", hook, attributes, cluster, position);
+      let mutated = false;
       if (asked?.response.patch !== undefined && attributes.object !== undefined) {
         const before = attributes.object;
         attributes.object = await this.#patched(hook, attributes, asked.version, asked.response);
-        if (!sameJson(before, attributes.object)) changed = true;
+        mutated = !sameJson(before, attributes.object);
       }
+      changed ||= mutated;
+      const noted = JSON.stringify({ configuration, webhook: hook.name, mutated });
+      if (asked) attributes.auditAnnotations.set(`mutation.webhook.admission.k8s.io/${position}`, noted);
       if (asked && hook.reinvocationPolicy === "IfNeeded") seen.set(key, structuredClone(attributes.object));
     }
     return changed;
   }
 
   async validate(hooks: readonly ValidatingWebhook[], attributes: Attributes, cluster: Cluster): Promise<void> {
-    const results = await Promise.allSettled(hooks.map((hook) => this.#ask("validating", hook, attributes, cluster)));
+    const results = await Promise.allSettled(
+      hooks.map((hook, i) => this.#ask("validating", hook, attributes, cluster, `round_0_index_${i}`)),
+    );
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
 
   /** Undefined when the webhook has no say. Throws its refusal, and what went wrong unless that is to be ignored. */
-  async #ask(type: "admit" | "validating", hook: Webhook, attributes: Attributes, cluster: Cluster) {
+  async #ask(type: "admit" | "validating", hook: Webhook, attributes: Attributes, cluster: Cluster, position: string) {
     const version = matchedVersion(hook, attributes, cluster);
     if (version === undefined) return undefined;
     const request = {
@@ -137,7 +144,7 @@ class Asker {
       if (hook.failurePolicy === "Ignore") {
         this.#metrics.failOpen.inc({ name: hook.name, type });
         attributes.auditAnnotations.set(
-          `failed-open.${type === "admit" ? "mutation" : "validation"}.webhook.admission.k8s.io/${hook.name}`,
+          `failed-open.${type === "admit" ? "mutation" : "validating"}.webhook.admission.k8s.io/${position}`,
           hook.name,
         );
         return undefined;
