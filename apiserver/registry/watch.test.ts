@@ -139,6 +139,12 @@ describe("watches", () => {
     assert.equal(refused.code, 422);
   });
 
+  test("with sendInitialEvents=false begin with the next change", async () => {
+    const watched = watch(`${maps}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan`);
+    for (let i = 0; watched.events.length === 0; i++) await put(`next-${i}`);
+    assert.match(watched.events[0]!.object.metadata.name, /^next-/);
+  });
+
   test("end after timeoutSeconds, with a last bookmark for who wants one", async () => {
     const { resourceVersion } = (await call(server, pages)).json.metadata;
     const newer = await put("elsewhere");

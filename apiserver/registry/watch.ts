@@ -17,7 +17,8 @@ import { selection } from "./selection.ts";
  *   0       the same of whatever the cache holds
  *   N       the events after N; a 410 Expired event when they are no longer known
  *
- * With sendInitialEvents the present objects are followed by a bookmark that says so (KEP-3157).
+ * With sendInitialEvents the present objects are followed by a bookmark that says so (KEP-3157); told `false`, they are
+ * left out.
  */
 export async function watch(
   context: Context,
@@ -33,7 +34,7 @@ export async function watch(
   const revision = wanted === "" ? 0 : parseRevision(wanted);
   if (wanted === "") await cache.consistent();
   else if (initial) await cache.atLeast(revision);
-  const from = initial || revision === 0 ? "now" : revision;
+  const present = initial || (revision === 0 && options.sendInitialEvents === undefined);
   const bookmarks = isTrue(options.allowWatchBookmarks ?? "false");
   const timeoutMs = watchTimeoutMs(options.timeoutSeconds, () => (1 + rand.next()) * minRequestTimeoutMs);
 
@@ -41,6 +42,7 @@ export async function watch(
     start(sink) {
       let watcher: ReturnType<typeof cache.watch>;
       try {
+        const from = present ? "now" : revision || cache.revision;
         watcher = cache.watch(prefixOfResource(resource), { scope, selects, from, sink });
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
