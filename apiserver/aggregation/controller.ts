@@ -96,7 +96,7 @@ export class ApiServicesController {
       if (!service.spec.service) await this.#tell(service, availableLocally(""));
       if (labels[managedLabel] === undefined) continue;
       if (own === undefined)
-        await remove(this.#registry.context, resource, targetOf(name), {}, { ...systemWrite() } as never).catch(
+        await remove({ context: this.#registry.context, resource, target: targetOf(name) }, {}, systemWrite()).catch(
           unlessGone,
         );
       else if (!sameJson(own.spec, service.spec))

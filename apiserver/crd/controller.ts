@@ -9,7 +9,7 @@ import type { Resource } from "../../api/resource.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import type { Logger } from "../../base/logger.ts";
-import { deleteCollection } from "../registry/delete-collection.ts";
+import { deleteCollection } from "../registry/delete.ts";
 import { onChange } from "../registry/on-change.ts";
 import type { Registry } from "../registry/registry.ts";
 import { systemChange, systemWrite } from "../registry/system-objects.ts";
@@ -68,7 +68,7 @@ export class DefinitionsController {
     const row = customResource(plain, version, () => Promise.reject(new Error())) as unknown as Resource;
     const { group, resource } = row;
     const target = { group, version: row.version, resource, namespace: "", name: "", subresource: "" };
-    await deleteCollection(context, row, target, {}, {}, systemWrite());
+    await deleteCollection({ context, resource: row, target }, {}, {}, systemWrite());
     await context.cache.consistent();
     return context.cache.resource(`/registry/${row.storagePrefix}/`).objects.size > 0;
   }

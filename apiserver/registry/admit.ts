@@ -1,7 +1,8 @@
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import type { Attributes, Operation } from "../admission/chain.ts";
-import type { Target, User } from "../request.ts";
+import type { User } from "../request.ts";
+import type { Context, Place } from "./context.ts";
 
 /** What the registry knows of a request when it comes to admission. */
 export interface Asking {
@@ -19,8 +20,7 @@ export interface Asking {
 /** The attributes of a request. `kind` is the object's when that is not the resource's own. */
 export function attributesOf(
   operation: Operation,
-  resource: Resource,
-  { name, namespace, subresource }: Target,
+  { resource, target: { name, namespace, subresource } }: Pick<Place, "resource" | "target">,
   [object, oldObject]: [KubernetesObject | undefined, KubernetesObject | undefined],
   asking: Asking,
   kind?: Attributes["kind"],
@@ -41,4 +41,14 @@ export function attributesOf(
     warnings: asking.warnings,
     auditAnnotations: asking.auditAnnotations ?? new Map(),
   };
+}
+
+/** Asks both halves of admission, where nothing comes between them; the object as they leave it. */
+export async function admit(
+  { admission }: Pick<Context, "admission">,
+  attributes: Attributes,
+): Promise<KubernetesObject | undefined> {
+  await admission.mutate(attributes);
+  await admission.validate(attributes);
+  return attributes.object;
 }

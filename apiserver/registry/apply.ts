@@ -9,13 +9,12 @@ import { parseYaml } from "../../apimachinery/schema/yaml.ts";
 import { badRequest, conflict, invalid, isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest } from "../request.ts";
-import type { Context } from "./context.ts";
+import type { Place } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeServed, fieldValidation } from "./decode.ts";
 import { messageOf, validateManager, writerOf } from "./field-manager.ts";
-import { modify } from "./modify.ts";
-import { next, type Updated } from "./update.ts";
-import { fromStored, storedOf } from "./versions.ts";
+import { rewrite, type Updated } from "./update.ts";
+import { fromStored } from "./versions.ts";
 
 export const applyPatchType = "application/apply-patch+yaml";
 
@@ -24,63 +23,38 @@ export const applyPatchType = "application/apply-patch+yaml";
  * Throws 400, 409 with the conflicts, 422.
  */
 export async function applyPatch(
-  context: Context,
+  at: Place,
   served: Resource,
   request: ApiRequest,
   options: WriteOptions,
 ): Promise<Updated> {
-  const { target } = request;
-  const resource = storedOf(served);
+  const { context, resource, target } = at;
   checkOptions(request);
   const config = readConfig(request);
-  const writer = {
-    ...writerOf(context, served, target.subresource, options.manager),
-    force: isTrue(request.options.force ?? "false"),
-  };
+  const force = isTrue(request.options.force ?? "false");
+  const writer = { ...writerOf(context, served, target.subresource, options.manager), force };
   /** What the config makes of the present state, and who owns it then. */
-  const wantedOf = (live: KubernetesObject | undefined, warnings: string[]) => {
-    const { object, managedFields } = apply(
-      schema,
-      messageOf(served),
-      (live && fromStored(served, live)) as unknown as JsonObject | undefined,
-      config,
-      writer,
-    );
-    const wanted = decodeServed(served, object, request.options, warnings);
-    matchName(target, wanted);
-    matchNamespace(resource, target, wanted);
-    return { wanted, owner: { ...options, applied: { managedFields } } };
+  const make = (live: KubernetesObject | undefined, warnings: string[]) => {
+    const present = (live && fromStored(served, live)) as unknown as JsonObject | undefined;
+    const { object, managedFields } = apply(schema, messageOf(served), present, config, writer);
+    return { wanted: decodeServed(served, object, request.options, warnings), applied: { managedFields } };
   };
   for (let attempt = 0; ; attempt++) {
     try {
-      const found = new Set<string>();
-      const { stored } = await modify(
-        context,
-        resource,
-        target,
-        async (old) => {
-          const warnings: string[] = [];
-          const { wanted, owner } = wantedOf(old, warnings);
-          const result = await next(context, resource, target, old, wanted, { ...owner, warnings });
-          found.clear();
-          for (const warning of warnings) found.add(warning);
-          return result;
-        },
-        options.dryRun,
-      );
-      options.warnings.push(...found);
-      return { code: 200, stored };
+      return { code: 200, stored: await rewrite(at, options, make) };
     } catch (error) {
       if (!isNotFound(error) || target.subresource !== "") throw error;
     }
     await request.check?.("create");
-    const { wanted, owner } = wantedOf(undefined, options.warnings);
+    const { wanted, applied } = make(undefined, options.warnings);
+    matchName(target, wanted);
+    matchNamespace(resource, target, wanted);
     if (wanted.metadata.uid) {
       const detail = `uid mismatch: the provided object specified uid ${wanted.metadata.uid}, and no existing object was found`;
       throw conflict(resource, target.name, detail);
     }
     try {
-      return { code: 201, stored: await create(context, resource, { ...target, name: "" }, wanted, owner) };
+      return { code: 201, stored: await create(at, wanted, { ...options, applied }) };
     } catch (error) {
       if (!isAlreadyExists(error) || attempt > 0) throw error; // else someone was faster: merge with theirs
     }

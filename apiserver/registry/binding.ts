@@ -1,22 +1,15 @@
 import type { Binding, Pod } from "../../api/generated/core-v1.ts";
-import type { Resource } from "../../api/resource.ts";
 import { forbiddenField, required } from "../../apimachinery/field-error.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
-import type { Target } from "../request.ts";
-import { attributesOf } from "./admit.ts";
-import type { Context } from "./context.ts";
+import { admit, attributesOf } from "./admit.ts";
+import type { Place } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
 
 /** POST pods/binding: the scheduler's decision. A Pod is bound once. */
-export async function bind(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  binding: Binding,
-  options: WriteOptions,
-): Promise<void> {
+export async function bind(at: Place, binding: Binding, options: WriteOptions): Promise<void> {
+  const { context, resource, target } = at;
   const { kind, name: node } = binding.target ?? {};
   const errors = [];
   if (kind !== undefined && kind !== "" && kind !== "Node" && kind !== "Minion")
@@ -25,40 +18,26 @@ export async function bind(
   if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, target.name, errors);
   const { uid, resourceVersion } = binding.metadata;
   const gvk = { group: "", version: "v1", kind: "Binding" };
-  const attributes = attributesOf(
-    "CREATE",
-    resource,
-    { ...target, subresource: "binding" },
-    [binding, undefined],
-    options,
-    gvk,
-  );
-  await context.admission.mutate(attributes);
-  await context.admission.validate(attributes);
-  await modify(
-    context,
-    resource,
-    target,
-    (current) => {
-      const pod = current as Pod;
-      const refuse = (message: string) => conflict({ group: "", resource: "pods/binding" }, target.name, message);
-      if (uid && uid !== pod.metadata.uid)
-        throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`);
-      if (resourceVersion && resourceVersion !== pod.metadata.resourceVersion) throw conflict(resource, target.name);
-      if (pod.metadata.deletionTimestamp !== undefined)
-        throw refuse(`pod ${target.name} is being deleted, cannot be assigned to a host`);
-      if (pod.spec?.nodeName)
-        throw refuse(`pod ${target.name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
-      pod.spec = { ...pod.spec!, nodeName: node! };
-      const scheduled = {
-        type: "PodScheduled",
-        status: "True" as const,
-        lastTransitionTime: formatTime(context.clock.now()),
-      };
-      const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
-      pod.status = { ...pod.status, conditions: [...others, scheduled] };
-      return pod;
-    },
-    options.dryRun,
-  );
+  const asked = { resource, target: { ...target, subresource: "binding" } };
+  await admit(context, attributesOf("CREATE", asked, [binding, undefined], options, gvk));
+  await modify(at, options.dryRun, (current) => {
+    const pod = current as Pod;
+    const refuse = (message: string) => conflict({ group: "", resource: "pods/binding" }, target.name, message);
+    if (uid && uid !== pod.metadata.uid)
+      throw refuse(`Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata.uid}`);
+    if (resourceVersion && resourceVersion !== pod.metadata.resourceVersion) throw conflict(resource, target.name);
+    if (pod.metadata.deletionTimestamp !== undefined)
+      throw refuse(`pod ${target.name} is being deleted, cannot be assigned to a host`);
+    if (pod.spec?.nodeName)
+      throw refuse(`pod ${target.name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
+    pod.spec = { ...pod.spec!, nodeName: node! };
+    const scheduled = {
+      type: "PodScheduled",
+      status: "True" as const,
+      lastTransitionTime: formatTime(context.clock.now()),
+    };
+    const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
+    pod.status = { ...pod.status, conditions: [...others, scheduled] };
+    return pod;
+  });
 }

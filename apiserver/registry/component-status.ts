@@ -1,29 +1,24 @@
 import type { Lease } from "../../api/generated/coordination-v1.ts";
 import type { ComponentStatus } from "../../api/generated/core-v1.ts";
-import type { Resource } from "../../api/resource.ts";
 import { notFound } from "../../apimachinery/status.ts";
 import { parseTime } from "../../apimachinery/time.ts";
 import { type Answer, sendable } from "../answer.ts";
-import type { ApiRequest } from "../request.ts";
 import { registryRoot } from "../storage/storage.ts";
-import type { Context } from "./context.ts";
+import type { Context, Place } from "./context.ts";
 
 /**
  * componentstatuses: the store is asked; of the others their Lease tells whether one of them leads. Differs: upstream
  * asks the ports of its own machine, where ours need not run.
  */
-export async function componentStatus(context: Context, resource: Resource, request: ApiRequest): Promise<Answer> {
-  const { name } = request.target;
+export async function componentStatus({ context, resource, target: { name } }: Place): Promise<Answer> {
+  const store = await context.storage.currentRevision(timeoutMs).then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
   const lead = { "controller-manager": "kube-controller-manager", scheduler: "kube-scheduler" };
   const statuses = [
     ...Object.entries(lead).map(([component, lease]) => of(component, leaseProblem(context, lease))),
-    of(
-      "etcd-0",
-      await context.storage.currentRevision(timeoutMs).then(
-        () => undefined,
-        (error: Error) => error.message,
-      ),
-    ),
+    of("etcd-0", store),
   ];
   if (name === "") return { type: "List", resource, list: { resourceVersion: "", items: statuses.map(sendable) } };
   const status = statuses.find(({ metadata }) => metadata.name === name);

@@ -32,6 +32,13 @@ export interface Context {
   rand: Rand;
 }
 
+/** What a verb is about: one object, one of its parts, or a list of them. */
+export interface Place {
+  context: Context;
+  resource: Resource;
+  target: Target;
+}
+
 /** Answers the POST of an object: a review, a TokenRequest. The object is the maker's to fill. */
 export type Maker = (object: KubernetesObject, request: ApiRequest) => KubernetesObject | Promise<KubernetesObject>;
 
@@ -52,7 +59,7 @@ export function keyOf(resource: Resource, { namespace, name }: Pick<Target, "nam
 }
 
 /** The newest state, from the store. Throws 404. */
-export async function live(context: Context, resource: Resource, target: Target): Promise<StoredObject> {
+export async function live({ context, resource, target }: Place): Promise<StoredObject> {
   const stored = await context.storage.get(keyOf(resource, target));
   if (stored === undefined) throw notFound(resource, target.name);
   return stored;

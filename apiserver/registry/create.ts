@@ -6,19 +6,14 @@ import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { type Asking, attributesOf } from "./admit.ts";
 import { commit } from "./commit.ts";
-import { type Context, keyOf } from "./context.ts";
+import { type Context, keyOf, type Place } from "./context.ts";
 import { type FieldOwner, ownFields } from "./field-manager.ts";
 
 export interface WriteOptions extends FieldOwner, Asking {}
 
 /** POST: an object that does not exist yet, with the metadata that the server gives. `object` is the caller's to lose. */
-export async function create(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  object: KubernetesObject,
-  options: WriteOptions,
-): Promise<StoredObject> {
+export async function create(at: Place, object: KubernetesObject, options: WriteOptions): Promise<StoredObject> {
+  const { context, resource, target } = at;
   const { dryRun, warnings } = options;
   const { metadata } = object;
   if (metadata.resourceVersion) throw badRequest("resourceVersion should not be set on objects to be created");
@@ -37,7 +32,7 @@ export async function create(
     resource.defaults(next);
     resource.prepareForCreate(next, options.user);
     ownFields(context, resource, "", undefined, next, options);
-    const attributes = attributesOf("CREATE", resource, target, [next, undefined], options);
+    const attributes = attributesOf("CREATE", at, [next, undefined], options);
     const { uid, creationTimestamp } = next.metadata;
     if (await context.admission.mutate(attributes)) {
       next = attributes.object!;

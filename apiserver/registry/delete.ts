@@ -2,47 +2,55 @@ import type { Resource } from "../../api/resource.ts";
 import { forbiddenField, invalidValue, notSupported } from "../../apimachinery/field-error.ts";
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { conflict, invalid } from "../../apimachinery/status.ts";
+import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
-import type { Body, Options, Target } from "../request.ts";
-import type { StoredObject } from "../storage/stored-object.ts";
-import { type Asking, attributesOf } from "./admit.ts";
-import type { Context } from "./context.ts";
+import type { List, Sendable } from "../answer.ts";
+import type { Body, Options } from "../request.ts";
+import { type Asking, admit, attributesOf } from "./admit.ts";
+import type { Place } from "./context.ts";
 import { decodeObject, isDryRun, parseInteger } from "./decode.ts";
 import { hasFinalizers, isNamespace, withPropagation } from "./finalizers.ts";
-import { gone, modify } from "./modify.ts";
-
-/** The state in which the object is left, or its last one when it is gone. */
-export interface Deleted {
-  stored: StoredObject;
-  gone: boolean;
-}
+import { list } from "./list.ts";
+import { gone, type Modified, modify } from "./modify.ts";
 
 /** DELETE of one object: at once, or as soon as its grace period is over and its finalizers are done. */
-export async function remove(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  options: DeleteOptions,
-  asking: Omit<Asking, "dryRun" | "requestOptions">,
-): Promise<Deleted> {
-  return modify(
-    context,
-    resource,
-    target,
-    async (old) => {
-      const attributes = attributesOf("DELETE", resource, target, [undefined, old], {
-        ...asking,
-        dryRun: isDryRun(options.dryRun),
-        requestOptions: { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options },
-      });
-      await context.admission.mutate(attributes);
-      await context.admission.validate(attributes);
-      return nextOfDelete(resource, old, options, context.clock.now());
-    },
-    isDryRun(options.dryRun),
-  );
+export async function remove(at: Place, options: DeleteOptions, asking: DeleteAsking): Promise<Modified> {
+  const { context, resource } = at;
+  const dryRun = isDryRun(options.dryRun);
+  const requestOptions = { kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1", ...options };
+  return modify(at, dryRun, async (old) => {
+    await admit(context, attributesOf("DELETE", at, [undefined, old], { ...asking, dryRun, requestOptions }));
+    return nextOfDelete(resource, old, options, context.clock.now());
+  });
 }
+
+type DeleteAsking = Omit<Asking, "dryRun" | "requestOptions">;
+
+/** DELETE of a list: each object for itself, a few at a time; those that are gone already are no error. */
+export async function deleteCollection(
+  at: Place,
+  options: Options,
+  deleteOptions: DeleteOptions,
+  asking: DeleteAsking,
+): Promise<List> {
+  const found = await list(at, options);
+  const items: Sendable[] = [];
+  const left = found.items.map((item) => item.parse().metadata).values();
+  const worker = async () => {
+    for (const { name, namespace = "" } of left) {
+      try {
+        const own = { ...at, target: { ...at.target, name, namespace } };
+        items.push((await remove(own, deleteOptions, asking)).stored);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, worker));
+  return { resourceVersion: found.resourceVersion, items };
+}
+
+const concurrency = 8;
 
 /**
  * What becomes of an object that shall be deleted. Pure.

@@ -1,15 +1,13 @@
 import { isPodReady, isPodTerminal } from "../../api/core/pod-status.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import type { Eviction, PodDisruptionBudget } from "../../api/generated/policy-v1.ts";
-import type { Resource } from "../../api/resource.ts";
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
-import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { badRequest, failure, forbidden, isConflict, tooManyRequests } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
-import type { Body, Target } from "../request.ts";
-import { attributesOf } from "./admit.ts";
-import { type Context, live, prefixOfList, prefixOfResource } from "./context.ts";
+import type { Body } from "../request.ts";
+import { admit, attributesOf } from "./admit.ts";
+import { live, type Place, prefixOfList, prefixOfResource } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
 import { isDryRun } from "./decode.ts";
 import { checkPreconditions, remove } from "./delete.ts";
@@ -21,39 +19,37 @@ import { modify } from "./modify.ts";
  * Source: KEP-85; texts as pkg/registry/core/pod/storage/eviction.go.
  */
 export async function evict(
-  context: Context,
-  pods: Resource,
-  budgets: Resource,
-  target: Target,
+  at: Place,
+  budgets: Place["resource"],
   eviction: Eviction,
   write: WriteOptions,
 ): Promise<void> {
+  const { context, resource: pods, target } = at;
   if (eviction.metadata.name && eviction.metadata.name !== target.name)
     throw badRequest("name in URL does not match name in Eviction object");
   const sent = (eviction.deleteOptions ?? {}) as DeleteOptions;
   const dryRun = write.dryRun || isDryRun(sent.dryRun);
   const options: DeleteOptions = { ...sent, ...(dryRun ? { dryRun: ["All"] } : {}) };
-  const attributes = attributesOf("CREATE", pods, target, [eviction, undefined], { ...write, dryRun }, evictionKind);
-  await context.admission.mutate(attributes);
-  await context.admission.validate(attributes);
-  const own = { ...target, subresource: "" };
+  await admit(context, attributesOf("CREATE", at, [eviction, undefined], { ...write, dryRun }, evictionKind));
+  const own = { ...at, target: { ...target, subresource: "" } };
+  const status = { ...at, target: { ...target, subresource: "status" } };
   /** Marks the Pod as disrupted, for whoever counts failures, and deletes it. */
   const removeAt = async (resourceVersion: string | undefined) => {
     const preconditions = { ...(resourceVersion ? { resourceVersion } : {}), ...options.preconditions };
     const now = formatTime(context.clock.now());
-    const mark = (pod: KubernetesObject) => {
+    const { stored } = await modify(status, dryRun, (pod) => {
       checkPreconditions(pods, pod, { preconditions });
       return disrupted(pod as Pod, now);
-    };
-    const { stored } = await modify(context, pods, { ...own, subresource: "status" }, mark, dryRun);
+    });
     if (preconditions.resourceVersion && !dryRun) preconditions.resourceVersion = String(stored.revision);
-    await remove(context, pods, own, { ...options, preconditions }, write);
+    await remove(own, { ...options, preconditions }, write);
   };
   for (let attempt = 1; ; attempt++) {
-    const pod = (await live(context, pods, own)).parse() as Pod;
+    const pod = (await live(own)).parse() as Pod;
     const { resourceVersion, deletionTimestamp } = pod.metadata;
     const over = isPodTerminal(pod) || deletionTimestamp !== undefined;
-    if (!over && pod.status?.phase !== "Pending") return evictRunning(context, budgets, pod, dryRun, removeAt);
+    if (!over && pod.status?.phase !== "Pending")
+      return evictRunning({ ...at, resource: budgets }, pod, dryRun, removeAt);
     try {
       // One that ran in the meantime must not slip past its budget.
       await removeAt(over ? undefined : resourceVersion);
@@ -86,13 +82,13 @@ export function evictionBody(body: Body): Body {
 }
 
 async function evictRunning(
-  context: Context,
-  budgets: Resource,
+  at: Place,
   pod: Pod,
   dryRun: boolean,
   removeAt: (resourceVersion: string | undefined) => Promise<unknown>,
 ): Promise<void> {
-  const found = await budgetsOf(context, budgets, pod);
+  const { context, resource: budgets } = at;
+  const found = await budgetsOf(at, pod);
   if (found.length > 1)
     throw failure(
       500,
@@ -112,9 +108,9 @@ async function evictRunning(
       throw isConflict(error) ? beingProcessed(name) : error; // it became ready: ask again
     }
   }
-  const target: Target = { ...budgets, namespace, name, subresource: "status" };
+  const status = { ...at, target: { ...budgets, namespace, name, subresource: "status" } };
   const now = formatTime(context.clock.now());
-  await modify(context, budgets, target, (old) => charged(old as PodDisruptionBudget, pod.metadata.name, now), dryRun);
+  await modify(status, dryRun, (old) => charged(old as PodDisruptionBudget, pod.metadata.name, now));
   await removeAt(undefined);
 }
 
@@ -152,11 +148,11 @@ function charged(budget: PodDisruptionBudget, podName: string, now: string): Pod
   return budget;
 }
 
-async function budgetsOf(context: Context, budgets: Resource, { metadata }: Pod): Promise<PodDisruptionBudget[]> {
+async function budgetsOf({ context, resource }: Place, { metadata }: Pod): Promise<PodDisruptionBudget[]> {
   await context.cache.consistent();
   const { namespace = "", labels = {} } = metadata;
   const found: PodDisruptionBudget[] = [];
-  for (const stored of context.cache.resource(prefixOfResource(budgets)).under(prefixOfList(budgets, namespace))) {
+  for (const stored of context.cache.resource(prefixOfResource(resource)).under(prefixOfList(resource, namespace))) {
     const budget = stored.parse() as PodDisruptionBudget;
     const selector = labelSelector(budget.spec.selector);
     // As upstream: an empty one selects nothing here, though it selects everything for the controller.

@@ -3,20 +3,15 @@ import { type FieldError, forbiddenField, notSupported } from "../../apimachiner
 import { badRequest, invalid, isExpired, notFound, StatusError } from "../../apimachinery/status.ts";
 import type { List } from "../answer.ts";
 import { isTrue } from "../http/request-info.ts";
-import type { Options, Target } from "../request.ts";
+import type { Options } from "../request.ts";
 import { expiredContinue } from "../storage/errors.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { inScope } from "../watchcache/watcher.ts";
-import { type Context, keyOf, prefixOfResource } from "./context.ts";
+import { type Context, keyOf, type Place, prefixOfResource } from "./context.ts";
 import { type Selection, selection } from "./selection.ts";
 
 /** GET of one object: newest without a resourceVersion, from the cache in any case. */
-export async function get(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  options: Options,
-): Promise<StoredObject> {
+export async function get({ context, resource, target }: Place, options: Options): Promise<StoredObject> {
   const { cache } = context;
   const wanted = options.resourceVersion ?? "";
   if (wanted === "") await cache.consistent();
@@ -35,7 +30,7 @@ export async function get(
  *   N, Exact or with a limit       exactly N                     from the store
  *   continue                       what the first page saw       from the store
  */
-export async function list(context: Context, resource: Resource, target: Target, options: Options): Promise<List> {
+export async function list({ context, resource, target }: Place, options: Options): Promise<List> {
   checkListOptions(options, false);
   const { cache } = context;
   const chosen = selection(resource, target, options);

@@ -4,12 +4,11 @@ import { Nodes } from "../../api/generated/resources.ts";
 import { type FieldError, forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
 import { badRequest, internalError, invalid, notFound } from "../../apimachinery/status.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
-import type { Target } from "../request.ts";
 import { registryRoot } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { dial, dialText } from "../streams/dial.ts";
 import type { Location } from "../streams/location.ts";
-import type { Context } from "./context.ts";
+import type { Context, Place } from "./context.ts";
 
 /**
  * GET pods/log: passed on to the agent of the Pod's node (port 10250, TLS both ways with the kubelet client
@@ -23,9 +22,8 @@ export interface KubeletClient {
 const passed = ["follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream"];
 
 export async function podLog(
-  context: Context,
+  { context, target }: Place,
   kubelet: KubeletClient | undefined,
-  target: Target,
   stored: StoredObject,
   query: URLSearchParams,
   signal: AbortSignal,

@@ -1,12 +1,10 @@
-import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { conflict, notFound } from "../../apimachinery/status.ts";
 import { viewed } from "../crd/view.ts";
-import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { commit } from "./commit.ts";
-import { type Context, keyOf, live, prefixOfResource, withoutRevision } from "./context.ts";
+import { keyOf, live, type Place, prefixOfResource, withoutRevision } from "./context.ts";
 
 /** A new state of the object (the argument may be changed and returned), or its end. Throws what the client shall hear. */
 export type Modifier = (current: KubernetesObject) => Next | Promise<Next>;
@@ -17,6 +15,7 @@ export type Next = KubernetesObject | typeof gone;
 export const gone = Symbol("gone");
 
 export interface Modified {
+  /** The state in which the object is left, or its last one when it is gone. */
   stored: StoredObject;
   gone: boolean;
 }
@@ -26,57 +25,44 @@ export interface Modified {
  * has, which is nearly always the newest; before a refusal reaches the client, it is asked anew on the state of the
  * store. No write happens when nothing changes. Throws 404.
  */
-export function modify(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  modifier: Modifier,
-  dryRun = false,
-): Promise<Modified> {
+export function modify(at: Place, dryRun: boolean, modifier: Modifier): Promise<Modified> {
+  const { context, resource, target } = at;
   const key = keyOf(resource, target);
   const cachedNow = () => context.cache.resource(prefixOfResource(resource)).objects.get(key);
-  if (dryRun) return attempts(context, resource, target, modifier, dryRun, cachedNow());
+  if (dryRun) return attempts(at, dryRun, modifier, cachedNow());
   return context.locks.run(key, (newest) => {
     const cached = cachedNow();
     const known = newest === undefined || (cached && cached.revision > newest.revision) ? cached : newest;
-    return attempts(context, resource, target, modifier, dryRun, known);
+    return attempts(at, dryRun, modifier, known);
   });
 }
 
-async function attempts(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  modifier: Modifier,
-  dryRun: boolean,
-  known: StoredObject | undefined,
-): Promise<Modified> {
-  const key = keyOf(resource, target);
-  let current = known ?? (await live(context, resource, target));
+async function attempts(at: Place, dryRun: boolean, modifier: Modifier, known?: StoredObject): Promise<Modified> {
+  const { context, resource, target } = at;
+  let current = known ?? (await live(at));
   let fresh = known === undefined;
   for (let attempt = 0; attempt < maxAttempts; attempt++) {
     const shown = await viewed(resource, current);
-    const old = shown.parse();
-    let next: Next;
+    let next: Next | undefined;
+    let refusal: { error: unknown } | undefined;
     try {
-      next = await modifier(shown.parse()); // cheaper than a clone
+      const made = await modifier(shown.parse()); // cheaper than a clone
+      const changes = made === gone || !sameJson(withoutRevision(made), withoutRevision(shown.parse()));
+      if (changes || current.stale) next = made;
     } catch (error) {
-      if (fresh) throw error;
-      const newest = await live(context, resource, target);
-      if (newest.revision === current.revision) throw error; // webhooks need not be asked twice
-      current = newest;
+      refusal = { error };
+    }
+    if (next === undefined) {
+      const newest = fresh ? current : await live(at);
       fresh = true;
+      if (newest.revision === current.revision) {
+        if (refusal) throw refusal.error; // webhooks need not be asked twice
+        return { stored: newest, gone: false };
+      }
+      current = newest;
       continue;
     }
-    if (next !== gone && !current.stale && sameJson(withoutRevision(next), withoutRevision(old))) {
-      if (fresh) return { stored: current, gone: false };
-      const newest = await live(context, resource, target);
-      if (newest.revision === current.revision) return { stored: newest, gone: false };
-      current = newest;
-      fresh = true;
-      continue;
-    }
-    const change = { key, old: current, next: next === gone ? undefined : next };
+    const change = { key: current.key, old: current, next: next === gone ? undefined : next };
     const outcome = await commit(context, resource, change, dryRun);
     if (outcome.committed) return { stored: outcome.stored, gone: next === gone };
     if (outcome.current === undefined) throw notFound(resource, target.name);

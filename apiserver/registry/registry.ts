@@ -12,24 +12,23 @@ import type { ApiRequest, Target } from "../request.ts";
 import { idOf, type ResourceTable } from "../resource-table.ts";
 import { type StreamOptions, streamLocation, streamOptions } from "../streams/location.ts";
 import { proxyAddress } from "../streams/proxy-address.ts";
-import { attributesOf } from "./admit.ts";
+import { admit, attributesOf } from "./admit.ts";
 import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
-import type { Context, Maker } from "./context.ts";
+import type { Context, Maker, Place } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeObject, decodePatchedValue, decodeServed, isDryRun } from "./decode.ts";
-import { decodeDeleteOptions, remove } from "./delete.ts";
-import { deleteCollection } from "./delete-collection.ts";
+import { decodeDeleteOptions, deleteCollection, remove } from "./delete.ts";
 import { evict, evictionBody } from "./evict.ts";
 import { managerOf, validateManager } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
 import { get, list } from "./list.ts";
 import { agentAddress, type KubeletClient, podLog } from "./log.ts";
 import { gone, modify } from "./modify.ts";
-import { isApply, type Patch, patcher } from "./patch.ts";
+import { isApply, patcher } from "./patch.ts";
 import { scaleOf, updateScale } from "./scale.ts";
-import { next, update } from "./update.ts";
+import { next, rewrite, update } from "./update.ts";
 import { fromStored, inVersion, storedOf, toStored } from "./versions.ts";
 import { watch } from "./watch.ts";
 
@@ -49,8 +48,8 @@ export class Registry {
     this.#kubelet = kubelet;
     this.#table = table;
     this.virtual.set("/v1/bindings", (request) => this.#bind(request, request.target.name));
-    this.virtual.set("/v1/componentstatuses", (request) =>
-      componentStatus(context, this.resource(request.target), request),
+    this.virtual.set("/v1/componentstatuses", ({ target }) =>
+      componentStatus({ context, resource: this.resource(target), target }),
     );
   }
 
@@ -74,14 +73,15 @@ export class Registry {
   }
 
   async #handle(request: ApiRequest, served: Resource): Promise<Answer> {
+    const { target, verb, options } = request;
     const resource = storedOf(served);
-    const { target, verb } = request;
-    if (target.subresource !== "") return this.#subresource(request, served);
+    const at = { context: this.context, resource, target };
+    if (target.subresource !== "") return this.#subresource(at, request, served);
     if (!resource.verbs.includes(verb)) throw methodNotSupported(resource, verb);
     if (resource.deprecated) request.warnings.push(resource.deprecated);
     if (resource.virtual) {
       const make = this.context.makers.get(`${resource.group}/${resource.resource}`);
-      if (make !== undefined) return this.#make(request, resource, resource, make);
+      if (make !== undefined) return this.#make(at, request, resource, make);
       return (this.virtual.get(idOf(target)) ?? notServed)(request);
     }
     if (resource.namespaced && target.namespace === "") {
@@ -89,37 +89,32 @@ export class Registry {
       if (verb !== "list" && verb !== "watch") throw methodNotSupported(resource, verb); // never all namespaces at once
     }
     if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
-    const { context } = this;
-    const { options } = request;
     switch (verb) {
       case "get":
-        return object(resource, await get(context, resource, target, options));
+        return object(resource, await get(at, options));
       case "list":
-        return { type: "List", resource, list: await list(context, served, target, options) };
+        return { type: "List", resource, list: await list({ ...at, resource: served }, options) };
       case "watch":
-        return { type: "Watch", resource, watch: await watch(context, served, target, options) };
+        return { type: "Watch", resource, watch: await watch({ ...at, resource: served }, options) };
       case "create": {
         if (target.name !== "") throw methodNotSupported(resource, "create");
         const body = this.#body(request, served);
-        return object(resource, await create(context, resource, target, body, writeOptions(request, served)), 201);
+        return object(resource, await create(at, body, writeOptions(request, served)), 201);
       }
-      case "update": {
-        const body = this.#body(request, served);
-        const { code, stored } = await update(context, resource, target, body, writeOptions(request, served));
-        return object(resource, stored, code);
-      }
+      case "update":
+        return this.#update(at, request, served);
       case "patch":
-        return this.#patch(request, served);
+        return this.#patch(at, request, served);
       case "delete": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
-        const deleted = await remove(context, resource, target, deleteOptions, request);
+        const deleted = await remove(at, deleteOptions, request);
         if (!deleted.gone)
           return object(resource, deleted.stored, deleteOptions.orphanDependents === false ? 202 : 200);
         return object(undefined, deletedStatus(resource, deleted.stored.parse()));
       }
       case "deletecollection": {
         const deleteOptions = decodeDeleteOptions(request.body, options);
-        const items = await deleteCollection(context, served, target, options, deleteOptions, request);
+        const items = await deleteCollection({ ...at, resource: served }, options, deleteOptions, request);
         return { type: "List", resource, list: items };
       }
     }
@@ -131,89 +126,75 @@ export class Registry {
     return toStored(served, object);
   }
 
-  async #patch(request: ApiRequest, served: Resource): Promise<Answer> {
-    const { target, options } = request;
-    const { context } = this;
-    const resource = storedOf(served);
-    const write = writeOptions(request, served);
-    if (isApply(request.body)) {
-      const { code, stored } = await applyPatch(context, served, request, write);
-      return object(resource, stored, code);
-    }
-    const patch: Patch = patcher(served, request.body, options, request.warnings);
-    const warnings = new Set<string>();
-    const { stored } = await modify(
-      context,
-      resource,
-      target,
-      async (old) => {
-        warnings.clear();
-        const found: string[] = [];
-        const wanted = decodeServed(served, patch(fromStored(served, old)), options, found, patch);
-        matchName(target, wanted);
-        matchNamespace(resource, target, wanted);
-        const result = await next(context, resource, target, old, wanted, { ...write, warnings: found });
-        for (const warning of found) warnings.add(warning);
-        return result;
-      },
-      write.dryRun,
-    );
-    request.warnings.push(...warnings);
-    return object(resource, stored);
+  async #update(at: Place, request: ApiRequest, served: Resource): Promise<Answer> {
+    const { code, stored } = await update(at, this.#body(request, served), writeOptions(request, served));
+    return object(at.resource, stored, code);
   }
 
-  async #subresource(request: ApiRequest, served: Resource): Promise<Answer> {
-    const resource = storedOf(served);
-    const { target, verb, options } = request;
+  async #patch(at: Place, request: ApiRequest, served: Resource): Promise<Answer> {
+    const { body, options } = request;
+    const write = writeOptions(request, served);
+    if (isApply(body)) {
+      const { code, stored } = await applyPatch(at, served, request, write);
+      return object(at.resource, stored, code);
+    }
+    const patch = patcher(served, body, options, request.warnings);
+    const stored = await rewrite(at, write, (old, warnings) => ({
+      wanted: decodeServed(served, patch(fromStored(served, old)), options, warnings, patch),
+    }));
+    return object(at.resource, stored);
+  }
+
+  async #subresource(at: Place, request: ApiRequest, served: Resource): Promise<Answer> {
+    const { context, resource, target } = at;
+    const { verb, options } = request;
     const subresource = resource.subresources.find(({ name }) => name === target.subresource);
     if (subresource === undefined) throw pathNotFound();
     if (!subresource.verbs.includes(verb as never) && subresource.name !== "proxy")
       throw methodNotSupported(resource, verb);
-    const { context } = this;
     switch (subresource.name) {
       case "approval":
       case "ephemeralcontainers":
       case "resize":
       case "status":
-        if (verb === "get") return object(resource, await get(context, resource, target, options));
-        if (verb === "patch") return this.#patch(request, served);
-        return this.#update(request, served);
+        if (verb === "get") return object(resource, await get(at, options));
+        if (verb === "patch") return this.#patch(at, request, served);
+        return this.#update(at, request, served);
       case "scale":
-        return this.#scale(request, resource, subresource);
+        return this.#scale(at, request, subresource);
       case "binding":
         return this.#bind(request, target.name);
       case "eviction": {
         const body = request.body && evictionBody(request.body);
         const eviction = decodeObject(subresource.kind, body, options, request.warnings) as Eviction;
         const budgets = this.resource(PodDisruptionBudgets);
-        await evict(context, resource, budgets, target, eviction, writeOptions(request));
-        return object(undefined, sendable(success(201)), 201);
+        await evict(at, budgets, eviction, writeOptions(request));
+        return object(undefined, success({ code: 201 }), 201);
       }
       case "log": {
-        const pod = await get(context, resource, target, {});
         const query = options.query ?? new URLSearchParams();
-        const stream = await podLog(context, this.#kubelet, target, pod, query, request.signal);
+        const stream = await podLog(at, this.#kubelet, await get(at, {}), query, request.signal);
         return { type: "Stream", contentType: "text/plain", stream };
       }
       case "attach":
       case "exec":
       case "portforward":
       case "proxy":
-        return this.#connect(request, resource, subresource);
+        return this.#connect(at, request, subresource);
       case "finalize":
-        return this.#finalize(request, resource);
+        return this.#finalize(at, request);
       default: {
         const make = context.makers.get(`${resource.group}/${resource.resource}/${subresource.name}`);
         if (make === undefined) throw pathNotFound();
-        return this.#make(request, resource, subresource.kind, make);
+        return this.#make(at, request, subresource.kind, make);
       }
     }
   }
 
   /** To the agent of the Pod's node, or to what a proxied request names; admission is asked first, of what nobody has looked at yet. */
-  async #connect(request: ApiRequest, resource: Resource, { kind }: Subresource): Promise<Answer> {
-    const { target, user, warnings, auditAnnotations } = request;
-    const { context } = this;
+  async #connect(at: Place, request: ApiRequest, { kind }: Subresource): Promise<Answer> {
+    const { context, target } = at;
+    const { user, warnings, auditAnnotations } = request;
     const { query = new URLSearchParams(), proxied } = request.options;
     if (target.subresource === "proxy" && proxied === undefined) throw pathNotFound();
     const options = proxied
@@ -221,105 +202,78 @@ export class Registry {
       : streamOptions(kind.kind, query);
     const asking = { user, warnings, dryRun: false, ...(auditAnnotations && { auditAnnotations }) };
     const connecting = options as unknown as KubernetesObject;
-    const attributes = attributesOf("CONNECT", resource, target, [connecting, undefined], asking, kind);
-    await context.admission.mutate(attributes);
-    await context.admission.validate(attributes);
+    const admitted = await admit(context, attributesOf("CONNECT", at, [connecting, undefined], asking, kind));
     const agent = (nodeName: string) => {
       const address = agentAddress(context, nodeName);
       if (this.#kubelet === undefined) throw internalError(new Error("no kubelet client certificate is configured"));
       return { ...address, tls: this.#kubelet.tls };
     };
-    const read = async (name: string) => (await get(context, resource, { ...target, name }, {})).parse();
+    const read = async (name: string) => (await get({ ...at, target: { ...target, name } }, {})).parse();
     if (proxied) {
       const address = await proxyAddress(context, target, read, agent);
       return { type: "Connect", location: { ...address, path: proxied.rest, prefix: proxied.prefix } };
     }
-    const streams = attributes.object as unknown as StreamOptions;
+    const streams = admitted as unknown as StreamOptions;
     const { nodeName, path } = streamLocation((await read(target.name)) as Pod, streams);
     return { type: "Connect", location: { ...agent(nodeName), path, streams } };
   }
 
   async #bind(request: ApiRequest, name: string): Promise<Answer> {
     const { target, options, warnings } = request;
-    const binding = decodeObject(
-      { group: "", version: "v1", kind: "Binding" },
-      request.body,
-      options,
-      warnings,
-    ) as Binding;
+    const kind = { group: "", version: "v1", kind: "Binding" };
+    const binding = decodeObject(kind, request.body, options, warnings) as Binding;
     const pod = { ...target, resource: "pods", name: name || binding.metadata.name };
-    await bind(this.context, this.resource(Pods), pod, binding, writeOptions(request));
-    return object(undefined, sendable(success(201)), 201);
+    const at = { context: this.context, resource: this.resource(Pods), target: pod };
+    await bind(at, binding, writeOptions(request));
+    return object(undefined, success({ code: 201 }), 201);
   }
 
-  async #make(request: ApiRequest, resource: Resource, kind: Subresource["kind"], make: Maker): Promise<Answer> {
-    const { target, body, options, warnings } = request;
+  async #make(at: Place, request: ApiRequest, kind: Subresource["kind"], make: Maker): Promise<Answer> {
+    const { context, resource, target } = at;
+    const { body, options, warnings } = request;
     const wanted = decodeObject(kind, body, options, warnings);
     if (target.subresource !== "") matchName(target, wanted);
     matchNamespace(resource, target, wanted);
-    const attributes = attributesOf("CREATE", resource, target, [wanted, undefined], writeOptions(request), kind);
-    await this.context.admission.mutate(attributes);
-    await this.context.admission.validate(attributes);
-    return object(undefined, sendable(await make(attributes.object!, request)), 201);
+    const attributes = attributesOf("CREATE", at, [wanted, undefined], writeOptions(request), kind);
+    return object(undefined, sendable(await make((await admit(context, attributes))!, request)), 201);
   }
 
-  async #update(request: ApiRequest, served: Resource): Promise<Answer> {
-    const resource = storedOf(served);
-    const body = this.#body(request, served);
-    const { stored } = await update(this.context, resource, request.target, body, writeOptions(request, served));
-    return object(resource, stored);
-  }
-
-  async #scale(request: ApiRequest, resource: Resource, { kind }: Subresource): Promise<Answer> {
-    const { target, verb, options } = request;
-    const { context } = this;
+  async #scale(at: Place, request: ApiRequest, { kind }: Subresource): Promise<Answer> {
+    const { verb, options, body, warnings } = request;
     if (verb === "get") {
-      const stored = await viewed(resource, await get(context, resource, target, options));
-      return object(undefined, sendable(scaleOf(resource, stored.parse())));
+      const stored = await viewed(at.resource, await get(at, options));
+      return object(undefined, sendable(scaleOf(at.resource, stored.parse())));
     }
+    let modifier: (scale: Scale) => Scale;
     if (verb === "update") {
-      const wanted = decodeObject(kind, request.body, options, request.warnings) as Scale;
-      matchName(target, wanted);
-      return object(
-        undefined,
-        sendable(await updateScale(context, resource, target, () => wanted, writeOptions(request))),
-      );
+      const wanted = decodeObject(kind, body, options, warnings) as Scale;
+      matchName(at.target, wanted);
+      modifier = () => wanted;
+    } else {
+      const patch = patcher(kind, body, options, warnings);
+      modifier = (scale) => decodePatchedValue(kind, patch(scale), patch, options, warnings) as Scale;
     }
-    const patch = patcher(kind, request.body, options, request.warnings);
-    const modifier = (scale: Scale) =>
-      decodePatchedValue(kind, patch(scale), patch, options, request.warnings) as Scale;
-    return object(undefined, sendable(await updateScale(context, resource, target, modifier, writeOptions(request))));
+    return object(undefined, sendable(await updateScale(at, writeOptions(request), modifier)));
   }
 
   /** PUT namespaces/finalize: only spec.finalizers; the Namespace goes with its last one. */
-  async #finalize(request: ApiRequest, resource: Resource): Promise<Answer> {
-    const { target } = request;
-    const wanted = decodeObject(resource, request.body, request.options, request.warnings) as Namespace;
-    matchName(target, wanted);
-    const { stored } = await modify(
-      this.context,
-      resource,
-      target,
-      async (old) => {
-        const object = structuredClone(old) as Namespace;
-        object.metadata.resourceVersion = wanted.metadata.resourceVersion || old.metadata.resourceVersion!;
-        object.spec = { ...object.spec, finalizers: wanted.spec?.finalizers ?? [] };
-        const result = await next(
-          this.context,
-          resource,
-          { ...target, subresource: "" },
-          old,
-          object,
-          writeOptions(request),
-          "finalize",
-        );
-        if (result === gone) return gone;
-        result.metadata.resourceVersion = old.metadata.resourceVersion!;
-        (result as Namespace).spec = { ...(result as Namespace).spec, finalizers: wanted.spec?.finalizers ?? [] };
-        return result.metadata.deletionTimestamp !== undefined && !hasFinalizers(result) ? gone : result;
-      },
-      writeOptions(request).dryRun,
-    );
+  async #finalize(at: Place, request: ApiRequest): Promise<Answer> {
+    const { resource, target } = at;
+    const { metadata, spec } = decodeObject(resource, request.body, request.options, request.warnings) as Namespace;
+    matchName(target, { metadata });
+    const finalizers = spec?.finalizers ?? [];
+    const write = writeOptions(request);
+    const whole = { ...at, target: { ...target, subresource: "" } };
+    const { stored } = await modify(at, write.dryRun, async (old) => {
+      const object = structuredClone(old) as Namespace;
+      object.metadata.resourceVersion = metadata.resourceVersion || old.metadata.resourceVersion!;
+      object.spec = { ...object.spec, finalizers };
+      const result = (await next(whole, old, object, write, "finalize")) as Namespace | typeof gone;
+      if (result === gone) return gone;
+      result.metadata.resourceVersion = old.metadata.resourceVersion!;
+      result.spec = { ...result.spec, finalizers };
+      return result.metadata.deletionTimestamp !== undefined && !hasFinalizers(result) ? gone : result;
+    });
     return object(resource, stored);
   }
 }
@@ -358,17 +312,10 @@ function notServed(): never {
   throw pathNotFound();
 }
 
-const success = (code: number) =>
-  ({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code }) as unknown as KubernetesObject;
+const success = (more: { code: number } | { details: object }): Sendable =>
+  sendable({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", ...more } as never);
 
 /** kubectl compares the uid: a new object of the same name is not the deleted one. */
 function deletedStatus({ group, resource }: Resource, { metadata }: KubernetesObject): Sendable {
-  const details = { name: metadata.name, ...(group ? { group } : {}), kind: resource, uid: metadata.uid };
-  return sendable({
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Success",
-    details,
-  } as unknown as KubernetesObject);
+  return success({ details: { name: metadata.name, ...(group ? { group } : {}), kind: resource, uid: metadata.uid } });
 }

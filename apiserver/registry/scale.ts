@@ -4,9 +4,8 @@ import { invalidValue } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import { viewed } from "../crd/view.ts";
-import type { Target } from "../request.ts";
 import { attributesOf } from "./admit.ts";
-import type { Context } from "./context.ts";
+import type { Place } from "./context.ts";
 import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
 import { next } from "./update.ts";
@@ -17,40 +16,25 @@ export function scaleOf(resource: Resource, object: KubernetesObject): Scale {
 }
 
 /** Writes what `modifier` makes of the present Scale. */
-export async function updateScale(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  modifier: (scale: Scale) => Scale,
-  options: WriteOptions,
-): Promise<Scale> {
-  const { stored } = await modify(
-    context,
-    resource,
-    target,
-    async (old) => {
-      const before = scaleOf(resource, old);
-      const kind = { group: "autoscaling", version: "v1", kind: "Scale" };
-      const attributes = attributesOf("UPDATE", resource, target, [modifier(before), before], options, kind);
-      await context.admission.mutate(attributes);
-      const scale = attributes.object as Scale;
-      const { metadata } = scale;
-      if (metadata.resourceVersion && metadata.resourceVersion !== old.metadata.resourceVersion)
-        throw conflict(resource, target.name);
-      if (metadata.uid && metadata.uid !== old.metadata.uid) throw conflict(resource, target.name);
-      const replicas = scale.spec?.replicas ?? 0;
-      if (replicas < 0) {
-        const detail = "must be greater than or equal to 0";
-        throw invalid({ group: "autoscaling", kind: "Scale" }, target.name, [
-          invalidValue("spec.replicas", replicas, detail),
-        ]);
-      }
-      await context.admission.validate(attributes);
-      const object = structuredClone(old);
-      resource.scale!.set(object, replicas);
-      return next(context, resource, { ...target, subresource: "" }, old, object, options, "scale");
-    },
-    options.dryRun,
-  );
+export async function updateScale(at: Place, options: WriteOptions, modifier: (scale: Scale) => Scale): Promise<Scale> {
+  const { context, resource, target } = at;
+  const whole = { ...at, target: { ...target, subresource: "" } };
+  const { stored } = await modify(at, options.dryRun, async (old) => {
+    const before = scaleOf(resource, old);
+    const kind = { group: "autoscaling", version: "v1", kind: "Scale" };
+    const attributes = attributesOf("UPDATE", at, [modifier(before), before], options, kind);
+    await context.admission.mutate(attributes);
+    const { metadata, spec } = attributes.object as Scale;
+    if (metadata.resourceVersion && metadata.resourceVersion !== old.metadata.resourceVersion)
+      throw conflict(resource, target.name);
+    if (metadata.uid && metadata.uid !== old.metadata.uid) throw conflict(resource, target.name);
+    const replicas = spec?.replicas ?? 0;
+    const wrong = invalidValue("spec.replicas", replicas, "must be greater than or equal to 0");
+    if (replicas < 0) throw invalid({ group: "autoscaling", kind: "Scale" }, target.name, [wrong]);
+    await context.admission.validate(attributes);
+    const object = structuredClone(old);
+    resource.scale!.set(object, replicas);
+    return next(whole, old, object, options, "scale");
+  });
   return scaleOf(resource, (await viewed(resource, stored)).parse());
 }

@@ -12,7 +12,7 @@ import type { KubernetesObject, ResourceType } from "../../apimachinery/object.t
 import { isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
 import type { Wanted } from "../authz/bootstrap.ts";
 import type { Target, User } from "../request.ts";
-import { keyOf, prefixOfResource } from "./context.ts";
+import { keyOf, type Place, prefixOfResource } from "./context.ts";
 import { create } from "./create.ts";
 import { modify } from "./modify.ts";
 import type { Registry } from "./registry.ts";
@@ -76,12 +76,11 @@ export async function writePolicy(registry: Registry, wanted: Wanted[]): Promise
 }
 
 async function ensurePolicy(registry: Registry, { type, object, reconcile }: Wanted): Promise<void> {
-  const resource = registry.resource(type);
-  const { context } = registry;
-  const found = context.cache.resource(prefixOfResource(resource)).objects.get(keyOf(resource, nameOf(object)));
+  const at = placeOf(registry, type, object);
+  const found = at.context.cache.resource(prefixOfResource(at.resource)).objects.get(keyOf(at.resource, at.target));
   const next = found && reconcile(found.parse());
   if (found === undefined) await ensure(registry, type, object, false);
-  else if (next !== undefined) await update(context, resource, targetOf(type, next), next, systemWrite());
+  else if (next !== undefined) await update(at, next, systemWrite());
 }
 
 const kubernetes = { name: "kubernetes", namespace: "default" };
@@ -123,10 +122,14 @@ export function kubernetesEndpoints(
   ];
 }
 
-const nameOf = ({ metadata }: KubernetesObject) => ({ namespace: metadata.namespace ?? "", name: metadata.name });
-
-function targetOf({ group, version, resource }: ResourceType<KubernetesObject>, object: KubernetesObject): Target {
-  return { group, version, resource, ...nameOf(object), subresource: "" };
+function placeOf(
+  registry: Registry,
+  type: ResourceType<KubernetesObject>,
+  { metadata: { namespace = "", name } }: KubernetesObject,
+): Place {
+  const { group, version, resource } = type;
+  const target = { group, version, resource, namespace, name, subresource: "" };
+  return { context: registry.context, resource: registry.resource(type), target };
 }
 
 export const systemWrite = () => ({ user, dryRun: false, warnings: [], manager: "kube-apiserver" });
@@ -139,15 +142,13 @@ export async function ensure(
   overwrite: boolean,
 ): Promise<void> {
   const { group, version, kind } = type;
-  const resource = registry.resource(type);
-  const target = targetOf(type, object);
+  const at = placeOf(registry, type, object);
   const options = systemWrite();
   const whole = () => structuredClone({ kind, apiVersion: group ? `${group}/${version}` : version, ...object });
-  const { context } = registry;
-  const exists = (await context.storage.get(keyOf(resource, target))) !== undefined;
-  if (exists && overwrite) await update(context, resource, target, whole(), options);
+  const exists = (await at.context.storage.get(keyOf(at.resource, at.target))) !== undefined;
+  if (exists && overwrite) await update(at, whole(), options);
   if (exists) return;
-  await create(context, resource, target, whole(), options).catch((error: unknown) => {
+  await create(at, whole(), options).catch((error: unknown) => {
     if (!isAlreadyExists(error)) throw error; // another apiserver was faster
   });
 }
@@ -160,13 +161,13 @@ export async function systemChange<T extends KubernetesObject>(
   uid: string | undefined,
   change: (object: T) => unknown,
 ): Promise<void> {
-  const modifier = async (old: KubernetesObject) => {
+  const at = { context, resource, target };
+  await modify(at, false, async (old) => {
     if (old.metadata.uid !== uid) return old;
     const object = structuredClone(old) as T;
     change(object);
-    return next(context, resource, target, old, object, systemWrite());
-  };
-  await modify(context, resource, target, modifier).catch((error: unknown) => {
+    return next(at, old, object, systemWrite());
+  }).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
   });
 }

@@ -1,12 +1,10 @@
-import type { Resource } from "../../api/resource.ts";
 import { invalidValue } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
-import type { Target } from "../request.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { attributesOf } from "./admit.ts";
-import type { Context } from "./context.ts";
+import type { Place } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { keepTimes, ownFields } from "./field-manager.ts";
 import { hasFinalizers } from "./finalizers.ts";
@@ -18,29 +16,37 @@ export interface Updated {
 }
 
 /** PUT of the object, or of its subresource `status`. */
-export async function update(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  object: KubernetesObject,
-  options: WriteOptions,
-): Promise<Updated> {
+export async function update(at: Place, object: KubernetesObject, options: WriteOptions): Promise<Updated> {
+  const { resource, target } = at;
   matchNamespace(resource, target, object);
   matchName(target, object);
   try {
-    const { stored } = await modify(
-      context,
-      resource,
-      target,
-      (old) => next(context, resource, target, old, structuredClone(object), options),
-      options.dryRun,
-    );
-    return { code: 200, stored };
+    return { code: 200, stored: await rewrite(at, options, () => ({ wanted: structuredClone(object) })) };
   } catch (error) {
     const mayCreate = resource.createOnUpdate && target.subresource === "" && !object.metadata.resourceVersion;
     if (!isNotFound(error) || !mayCreate) throw error;
-    return { code: 201, stored: await create(context, resource, target, object, options) };
+    return { code: 201, stored: await create(at, object, options) };
   }
+}
+
+/** Writes what `make` wants of the present state, be it a PUT, a patch or an apply. Warnings are those of the last try. */
+export async function rewrite(
+  at: Place,
+  options: WriteOptions,
+  make: (old: KubernetesObject, warnings: string[]) => { wanted: KubernetesObject } & Pick<WriteOptions, "applied">,
+): Promise<StoredObject> {
+  let told: string[] = [];
+  const { stored } = await modify(at, options.dryRun, async (old) => {
+    const warnings: string[] = [];
+    const { wanted, ...owner } = make(old, warnings);
+    matchName(at.target, wanted);
+    matchNamespace(at.resource, at.target, wanted);
+    const result = await next(at, old, wanted, { ...options, ...owner, warnings });
+    told = warnings;
+    return result;
+  });
+  options.warnings.push(...new Set(told));
+  return stored;
 }
 
 /**
@@ -49,9 +55,7 @@ export async function update(
  * it is not the target's. Throws what the client shall hear.
  */
 export async function next(
-  context: Context,
-  resource: Resource,
-  target: Target,
+  { context, resource, target }: Place,
   old: KubernetesObject,
   object: KubernetesObject,
   options: WriteOptions,
@@ -80,7 +84,7 @@ export async function next(
   };
   prepare();
   ownFields(context, resource, subresource, old, object, options);
-  const attributes = attributesOf("UPDATE", resource, { ...target, subresource }, [object, old], options);
+  const attributes = attributesOf("UPDATE", { resource, target: { ...target, subresource } }, [object, old], options);
   const asks = subresource !== "scale"; // there admission sees the Scale
   if (asks && (await context.admission.mutate(attributes))) {
     object = attributes.object!;

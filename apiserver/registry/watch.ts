@@ -2,10 +2,10 @@ import type { Resource } from "../../api/resource.ts";
 import { StatusError } from "../../apimachinery/status.ts";
 import type { WatchStart } from "../answer.ts";
 import { isTrue } from "../http/request-info.ts";
-import type { Options, Target } from "../request.ts";
+import type { Options } from "../request.ts";
 import { statusBytes } from "../storage/errors.ts";
 import { Frame } from "../watchcache/resource-cache.ts";
-import { type Context, prefixOfResource } from "./context.ts";
+import { type Place, prefixOfResource } from "./context.ts";
 import { parseInteger } from "./decode.ts";
 import { checkListOptions, parseRevision, wantsInitialEvents } from "./list.ts";
 import { selection } from "./selection.ts";
@@ -20,12 +20,7 @@ import { selection } from "./selection.ts";
  * With sendInitialEvents the present objects are followed by a bookmark that says so (KEP-3157); told `false`, they are
  * left out.
  */
-export async function watch(
-  context: Context,
-  resource: Resource,
-  target: Target,
-  options: Options,
-): Promise<WatchStart> {
+export async function watch({ context, resource, target }: Place, options: Options): Promise<WatchStart> {
   checkListOptions(options, true);
   const { cache, watchTimes, rand, minRequestTimeoutMs } = context;
   const { scope, selects } = selection(resource, target, options);
