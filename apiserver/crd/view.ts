@@ -5,11 +5,12 @@ import { Frame } from "../watchcache/resource-cache.ts";
 import type { WatchSink } from "../watchcache/watcher.ts";
 
 /**
- * What lies in the store as the version that was asked for. Of built-in kinds it is the object itself; of custom
- * resources it is made once per object and row, and kept for as long as the cache keeps the object.
+ * What lies in the store as the version that was asked for. Of most built-in kinds it is the object itself; of custom
+ * resources, and of second versions (api/face.ts), it is made once per object and row, and kept for as long as the cache
+ * keeps the object.
  */
 export async function viewed(resource: Resource, stored: StoredObject): Promise<StoredObject> {
-  return resource.custom ? (await allViewed(resource, [stored]))[0]! : stored;
+  return resource.custom || resource.face ? (await allViewed(resource, [stored]))[0]! : stored;
 }
 
 const views = new WeakMap<Resource, WeakMap<StoredObject, StoredObject>>();
@@ -23,7 +24,9 @@ export async function allViewed(resource: Resource, list: readonly StoredObject[
   }
   const missing = list.filter((stored) => !known.has(stored));
   if (missing.length > 0) {
-    const objects = await resource.custom!.fromStored(missing.map((stored) => stored.parse()));
+    const { custom, face } = resource;
+    const parsed = missing.map((stored) => stored.parse());
+    const objects = custom ? await custom.fromStored(parsed) : parsed.map((object) => face!.fromStored(object));
     for (const [i, stored] of missing.entries())
       known.set(stored, decodeValue(stored.key, encodeValue(objects[i]!), stored.revision));
   }
