@@ -1,4 +1,5 @@
 import type { KubernetesObject } from "../apimachinery/object.ts";
+import { memo } from "../base/memo.ts";
 import type { Informer } from "./informer.ts";
 import { keyOf } from "./store.ts";
 
@@ -41,9 +42,6 @@ export class OwnWrites {
   }
 
   #note(key: string, isVisible: () => boolean): void {
-    if (isVisible()) return;
-    const pending = this.#pending.get(key);
-    if (pending === undefined) this.#pending.set(key, new Set([isVisible]));
-    else pending.add(isVisible);
+    if (!isVisible()) memo(this.#pending, key, () => new Set()).add(isVisible);
   }
 }

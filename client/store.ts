@@ -1,4 +1,5 @@
 import type { KubernetesObject } from "../apimachinery/object.ts";
+import { memo } from "../base/memo.ts";
 
 /** `namespace/name`, or `name` for cluster-scoped objects: how stores and workqueues name an object. */
 export function keyOf({ metadata }: KubernetesObject): string {
@@ -65,11 +66,7 @@ interface Index<T> {
 }
 
 function insert<T>(index: Index<T>, key: string, object: T): void {
-  for (const value of index.valuesOf(object)) {
-    const keys = index.keys.get(value);
-    if (keys === undefined) index.keys.set(value, new Set([key]));
-    else keys.add(key);
-  }
+  for (const value of index.valuesOf(object)) memo(index.keys, value, () => new Set()).add(key);
 }
 
 function remove<T>(index: Index<T>, key: string, object: T): void {

@@ -1,3 +1,4 @@
+import { memo } from "../../base/memo.ts";
 import { isObject } from "../schema/normalize.ts";
 import type { Field, Message, Scalar, Schema } from "../schema/table.ts";
 import { keyElement } from "./field-set.ts";
@@ -58,12 +59,7 @@ export function setStruct(message: Message, struct: Struct): void {
 
 /** Atoms are made once per message, when they are first asked for. */
 export function structOf(schema: Schema, message: Message): Struct {
-  let struct = structs.get(message);
-  if (struct === undefined) {
-    struct = makeStruct(schema, message);
-    structs.set(message, struct);
-  }
-  return struct;
+  return memo(structs, message, () => makeStruct(schema, message));
 }
 
 function makeStruct(schema: Schema, message: Message): Struct {
@@ -72,13 +68,8 @@ function makeStruct(schema: Schema, message: Message): Struct {
   return {
     kind: "struct",
     field(name) {
-      let atom = atoms.get(name);
-      const field = atom === undefined ? message.fields.get(name) : undefined;
-      if (field !== undefined) {
-        atom = atomOf(schema, field);
-        atoms.set(name, atom);
-      }
-      return atom;
+      const field = message.fields.get(name);
+      return field ? memo(atoms, name, () => atomOf(schema, field)) : atoms.get(name);
     },
   };
 }

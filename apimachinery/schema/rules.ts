@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import { memo } from "../../base/memo.ts";
 import { Budget, Environment, type Program } from "../cel/environment.ts";
 import { jsonToCel, type Shape, tagged } from "../cel/values.ts";
 import { duplicate, type FieldError, forbiddenField, invalidValue, required } from "../field-error.ts";
@@ -27,25 +28,16 @@ const programs = new LRUCache<string, Program>({ max: 5000 });
 
 /** Throws a CompileError; what was compiled once is kept. */
 export function compileRule(expression: string): Program {
-  let program = programs.get(expression);
-  if (program === undefined) {
-    program = environment.compile(expression);
-    programs.set(expression, program);
-  }
-  return program;
+  return memo(programs, expression, (text) => environment.compile(text));
 }
 
 const withRules = new WeakMap<JsonSchema, boolean>();
 
 export function hasRules(schema: JsonSchema): boolean {
-  let found = withRules.get(schema);
-  if (found === undefined) {
-    const { properties = {}, items, additionalProperties: rest } = schema;
+  return memo(withRules, schema, ({ properties = {}, items, additionalProperties: rest }) => {
     const inner = [...Object.values(properties), items, isObject(rest) ? (rest as JsonSchema) : undefined];
-    found = rulesOf(schema).length > 0 || inner.some((one) => one !== undefined && hasRules(one));
-    withRules.set(schema, found);
-  }
-  return found;
+    return rulesOf(schema).length > 0 || inner.some((one) => one !== undefined && hasRules(one));
+  });
 }
 
 /** What the rules say of a value that fits the schema otherwise. */

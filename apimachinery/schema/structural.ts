@@ -1,3 +1,4 @@
+import { memo } from "../../base/memo.ts";
 import { type Atom, deduced, type Struct, structOf } from "../apply/atom.ts";
 import { isObject, type JsonObject, normalize, set } from "./normalize.ts";
 import type { Schema } from "./table.ts";
@@ -144,13 +145,9 @@ export function structOfSchema(table: Schema, schema: JsonSchema | undefined, ro
   return {
     kind: "struct",
     field(name) {
-      let atom = atoms.get(name);
-      if (atom === undefined) {
-        const inner = schema && schemaOfField(schema, name);
-        atom = inner ? atomOf(table, inner) : schema === undefined || preserves(schema) ? deduced : undefined;
-        if (atom !== undefined && inner !== undefined) atoms.set(name, atom);
-      }
-      return atom;
+      const inner = schema && schemaOfField(schema, name);
+      if (inner) return memo(atoms, name, () => atomOf(table, inner));
+      return atoms.get(name) ?? (schema === undefined || preserves(schema) ? deduced : undefined);
     },
   };
 }

@@ -1,3 +1,5 @@
+import { memo } from "../../base/memo.ts";
+
 /**
  * The schema of every kind, as `npm run generate` writes it: per message one line of
  * `["<flags>", "<json name> <number> <type> <flags>", ...]`. A type is a scalar, a message id (`core/v1.PodSpec`),
@@ -56,14 +58,11 @@ export class Schema {
   }
 
   message(id: string): Message {
-    let message = this.#messages.get(id);
-    if (!message) {
+    return memo(this.#messages, id, () => {
       const row = this.#rows[id];
       if (!row) throw new Error(`no message ${id} in the schema`);
-      message = this.#read(id, row);
-      this.#messages.set(id, message);
-    }
-    return message;
+      return this.#read(id, row);
+    });
   }
 
   has(id: string): boolean {

@@ -1,5 +1,6 @@
 import { RE2JS } from "@bufbuild/re2";
 import { LRUCache } from "lru-cache";
+import { memo } from "../../base/memo.ts";
 import { duplicate, type FieldError, invalidValue, notSupported, required, tooLong, tooMany } from "../field-error.ts";
 import { sameJson } from "../same-json.ts";
 import { formats } from "./formats.ts";
@@ -155,10 +156,5 @@ const patterns = new LRUCache<string, RE2JS>({ max: 2000 });
 
 /** Go's syntax, in linear time whatever the value. Throws an Error that says what is wrong. */
 export function compilePattern(pattern: string): RE2JS {
-  let compiled = patterns.get(pattern);
-  if (compiled === undefined) {
-    compiled = new RE2JS(pattern);
-    patterns.set(pattern, compiled);
-  }
-  return compiled;
+  return memo(patterns, pattern, (text) => new RE2JS(text));
 }

@@ -1,5 +1,6 @@
 import type { Resource } from "../../api/resource.ts";
 import { statusOf } from "../../apimachinery/status.ts";
+import { memo } from "../../base/memo.ts";
 import { decodeValue, encodeValue, type StoredObject } from "../storage/stored-object.ts";
 import { Frame } from "../watchcache/resource-cache.ts";
 import type { WatchSink } from "../watchcache/watcher.ts";
@@ -17,11 +18,7 @@ const views = new WeakMap<Resource, WeakMap<StoredObject, StoredObject>>();
 
 /** The same for many: one question to a conversion webhook. */
 export async function allViewed(resource: Resource, list: readonly StoredObject[]): Promise<StoredObject[]> {
-  let known = views.get(resource);
-  if (known === undefined) {
-    known = new WeakMap();
-    views.set(resource, known);
-  }
+  const known = memo(views, resource, () => new WeakMap());
   const missing = list.filter((stored) => !known.has(stored));
   if (missing.length > 0) {
     const { custom, face } = resource;

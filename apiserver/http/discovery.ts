@@ -1,5 +1,6 @@
 import { availability } from "../../api/apiregistration/api-service.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
+import { memo } from "../../base/memo.ts";
 import { prioritiesOf } from "../aggregation/priorities.ts";
 import type { LegacyResource, RemoteApis, RemoteVersion } from "../aggregation/remote-apis.ts";
 import { apiVersionOf } from "../registry/decode.ts";
@@ -41,11 +42,11 @@ type Served = Resource[] | RemoteVersion;
 export function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVersion[] = []): Discovery {
   const served = new Map<string, Map<string, Served>>();
   for (const resource of resources) {
-    const versions = entry(served, resource.group, () => new Map<string, Served>());
-    (entry(versions, resource.version, () => []) as Resource[]).push(resource);
+    const versions = memo(served, resource.group, () => new Map<string, Served>());
+    (memo(versions, resource.version, () => []) as Resource[]).push(resource);
   }
   for (const one of remote)
-    entry(served, one.service.spec.group, () => new Map<string, Served>()).set(one.service.spec.version, one);
+    memo(served, one.service.spec.group, () => new Map<string, Served>()).set(one.service.spec.version, one);
   const groups = inOrder(served);
   const legacy = new Map<string, string>();
   const put = (path: string, body: object) => legacy.set(path, JSON.stringify(body));
@@ -165,13 +166,4 @@ function legacyResources(resource: Resource): LegacyResource[] {
     verbs: [...subresource.verbs].sort(),
   }));
   return [own, ...others];
-}
-
-function entry<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
 }

@@ -4,6 +4,7 @@ import { schema } from "../../api/schema.ts";
 import { set } from "../../apimachinery/schema/normalize.ts";
 import { encodeOpenApiV2, openApiV2 } from "../../apimachinery/schema/openapi-v2.ts";
 import { type Json, openApiV3 } from "../../apimachinery/schema/openapi-v3.ts";
+import { memo } from "../../base/memo.ts";
 import type { RemoteApis, RemoteVersion } from "../aggregation/remote-apis.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import type { ResourceTable } from "../resource-table.ts";
@@ -81,9 +82,7 @@ export class OpenApi {
     this.#groups = new Map();
     for (const resource of all) {
       const name = `${resource.group ? "apis" : "api"}/${apiVersionOf(resource)}`;
-      const group = this.#groups.get(name);
-      if (group === undefined) this.#groups.set(name, [resource]);
-      else group.push(resource);
+      memo(this.#groups, name, (): Resource[] => []).push(resource);
     }
     for (const name of this.#documents.keys()) if (!this.#groups.has(name)) this.#documents.delete(name);
     return this.#groups;

@@ -1,6 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
+import { memo } from "../../base/memo.ts";
 import type { List, Sendable } from "../answer.ts";
 
 /**
@@ -61,14 +62,7 @@ const partial = ({ metadata }: KubernetesObject) => ({
 
 const recent = new LRUCache<Sendable, KubernetesObject>({ max: 2000 });
 
-function parsed(sendable: Sendable): KubernetesObject {
-  let object = recent.get(sendable);
-  if (object === undefined) {
-    object = sendable.parse();
-    recent.set(sendable, object);
-  }
-  return object;
-}
+const parsed = (sendable: Sendable): KubernetesObject => memo(recent, sendable, () => sendable.parse());
 
 export function includeObject(query: URLSearchParams | undefined): IncludeObject {
   const wanted = query?.get("includeObject");

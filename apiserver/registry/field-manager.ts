@@ -9,6 +9,7 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import type { Message } from "../../apimachinery/schema/table.ts";
 import { formatTime } from "../../apimachinery/time.ts";
+import { memo } from "../../base/memo.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Context } from "./context.ts";
 import { apiVersionOf } from "./decode.ts";
@@ -85,13 +86,8 @@ const resets = new WeakMap<Message, Map<string, FieldSet>>();
 
 /** What the endpoint puts back: status at the object itself, all else at `/status`, all but their part at others. */
 function resetFieldsOf(resource: Resource, subresource: string): FieldSet {
-  const known = resets.get(messageOf(resource)) ?? new Map<string, FieldSet>();
-  let set = known.get(subresource);
-  if (set === undefined) {
-    set = makeResetFields(resource, subresource);
-    resets.set(messageOf(resource), known.set(subresource, set));
-  }
-  return set;
+  const known = memo(resets, messageOf(resource), () => new Map<string, FieldSet>());
+  return memo(known, subresource, () => makeResetFields(resource, subresource));
 }
 
 function makeResetFields(resource: Resource, subresource: string): FieldSet {
