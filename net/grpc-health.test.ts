@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { Clock } from "../base/clock.ts";
+import { VirtualClock } from "../client/testing/virtual-clock.ts";
 import { HealthService, healthHandlers } from "./grpc-health.ts";
 import type { CallContext, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
 
@@ -16,16 +17,7 @@ test("Check: serving with a leader, not without; other services are unknown", ()
 
 test("Watch tells what it is and each change, until the caller goes", async () => {
   let leader = true;
-  let look = () => {};
-  let running = true;
-  const clock = {
-    every(_ms: number, fn: () => void) {
-      look = fn;
-      return () => {
-        running = false;
-      };
-    },
-  } as unknown as Clock;
+  const clock = new VirtualClock();
   const { Watch } = healthHandlers(() => leader, clock);
   const controller = new AbortController();
   const sent: unknown[] = [];
@@ -34,16 +26,14 @@ test("Watch tells what it is and each change, until the caller goes", async () =
     { metadata: {}, peer: undefined, signal: controller.signal },
     ((response: object) => sent.push(response) > 0) as Send<object>,
   );
-  look();
+  await clock.advance(100);
   leader = false;
-  look();
-  look();
+  await clock.advance(200);
   leader = true;
-  look();
+  await clock.advance(100);
   controller.abort();
   await done;
   assert.deepEqual(sent, [{ status: 1 }, { status: 2 }, { status: 1 }]);
-  assert.equal(running, false);
 });
 
 test("messages are those of grpc.health.v1", () => {

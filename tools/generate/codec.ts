@@ -9,6 +9,7 @@ import protobuf from "protobufjs";
 const sources = [
   ...readdirSync("proto/etcd").map((file) => `proto/etcd/${file}`),
   ...readdirSync("proto/cri").map((file) => `proto/cri/${file}`),
+  "proto/grpc/health.proto",
   "proto/kubelab/api/v1/api.proto",
 ];
 
