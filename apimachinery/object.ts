@@ -1,3 +1,5 @@
+import type { ManagedFieldsEntry, OwnerReference } from "./generated/meta-v1.ts";
+
 /** What every Kubernetes object has (API conventions, "Objects"), and resources as values. */
 export interface ObjectMeta {
   name: string;
@@ -17,24 +19,7 @@ export interface ObjectMeta {
   managedFields?: ManagedFieldsEntry[];
 }
 
-export interface ManagedFieldsEntry {
-  manager?: string;
-  operation?: "Apply" | "Update";
-  apiVersion?: string;
-  time?: string;
-  fieldsType?: string;
-  fieldsV1?: Record<string, unknown>;
-  subresource?: string;
-}
-
-export interface OwnerReference {
-  apiVersion: string;
-  kind: string;
-  name: string;
-  uid: string;
-  controller?: boolean;
-  blockOwnerDeletion?: boolean;
-}
+export type { ManagedFieldsEntry, OwnerReference };
 
 export interface KubernetesObject {
   apiVersion?: string;

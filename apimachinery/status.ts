@@ -1,4 +1,5 @@
 import { aggregate, errorBody, errorText, type FieldError } from "./field-error.ts";
+import type { StatusDetails } from "./generated/meta-v1.ts";
 
 /**
  * Every failure that a client may see: an Error that carries the wire's Status. Reasons, codes and texts are upstream's
@@ -13,21 +14,6 @@ export interface Status {
   reason?: string;
   details?: StatusDetails;
   code: number;
-}
-
-export interface StatusDetails {
-  name?: string;
-  group?: string;
-  kind?: string;
-  uid?: string;
-  causes?: StatusCause[];
-  retryAfterSeconds?: number;
-}
-
-export interface StatusCause {
-  reason?: string;
-  message?: string;
-  field?: string;
 }
 
 /** What messages need of a resource; every `ResourceType` is one. */

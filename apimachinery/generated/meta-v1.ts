@@ -163,6 +163,25 @@ export interface ListOptions {
   sendInitialEvents?: boolean;
 }
 
+export interface ManagedFieldsEntry {
+  manager?: string;
+  operation?: "Apply" | "Update";
+  apiVersion?: string;
+  time?: string;
+  fieldsType?: string;
+  fieldsV1?: Record<string, unknown>;
+  subresource?: string;
+}
+
+export interface OwnerReference {
+  apiVersion: string;
+  kind: string;
+  name: string;
+  uid: string;
+  controller?: boolean;
+  blockOwnerDeletion?: boolean;
+}
+
 export interface PartialObjectMetadata extends KubernetesObject {
   metadata: ObjectMeta;
 }

@@ -100,7 +100,7 @@ function groupVersionOf(pkg: string): { group: string; version: string } {
 const fullGroups: Record<string, string> = { rbac: "rbac.authorization", flowcontrol: "flowcontrol.apiserver" };
 
 /** Written by hand in apimachinery/object.ts. */
-const byHand = new Set(["ObjectMeta", "OwnerReference", "ManagedFieldsEntry"]);
+const byHand = new Set(["ObjectMeta"]);
 
 function renderTypes(file: string, messages: Message[]): string | undefined {
   const imports = new Map<string, Set<string>>();
