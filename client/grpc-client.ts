@@ -1,9 +1,10 @@
 import type { KubernetesObject, ObjectKey, ResourceType } from "../apimachinery/object.ts";
-import { internalError, type Status, StatusError, serviceUnavailable } from "../apimachinery/status.ts";
+import { failure, internalError, type Status, StatusError, serviceUnavailable } from "../apimachinery/status.ts";
 import { type ClientTls, GrpcClient } from "../net/grpc-client.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
 import { ApiService } from "../proto/generated/api.ts";
-import type { CallOptions, Client, DeleteOptions, PatchType, WatchEvent } from "./types.ts";
+import type { Init, Method } from "../proto/wire.ts";
+import type { CallOptions, Client, ListOptions, PatchType, WatchEvent, WatchOptions } from "./types.ts";
 
 export interface GrpcApiClientOptions {
   /** `host:port` each. With several, all are IPv4 addresses; one is used, the next ones when it cannot be reached. */
@@ -40,92 +41,71 @@ export function createGrpcClient({ servers, tls, serverName = "kubernetes", toke
     channelOptions: { "grpc.keepalive_time_ms": 2000, "grpc.keepalive_timeout_ms": 2000 },
   });
 
-  const metadata = () => (token ? { metadata: { authorization: `Bearer ${token()}` } } : {});
-  const deadline = ({ signal, timeoutMs = defaultTimeoutMs }: MaybeOptions = {}) => {
-    return { ...metadata(), ...(signal && { signal }), timeoutMs };
-  };
+  const metadata = () => token && { authorization: `Bearer ${token()}` };
 
-  async function call<R>(start: () => Promise<R>): Promise<R> {
+  async function call<Q, R>(method: Method<Q, R>, request: Init<Q>, options: CallOptions = {}): Promise<R> {
+    const { signal, timeoutMs = defaultTimeoutMs } = options;
     try {
-      return await start();
+      return await grpc.unary(method, request, { metadata: metadata(), signal, timeoutMs });
     } catch (error) {
       throw toStatusError(error);
     }
   }
 
   return {
-    get: (type, key, options) =>
-      call(async () => {
-        const request = { target: targetOf(type, key) };
-        return parse((await grpc.unary(ApiService.Get, request, deadline(options))).object);
-      }),
+    async get(type, key, options) {
+      return parse((await call(ApiService.Get, { target: targetOf(type, key) }, options)).object);
+    },
 
-    list: <T extends KubernetesObject>(
-      type: ResourceType<T>,
-      { namespace, labelSelector, fieldSelector, resourceVersion, ...options }: Parameters<Client["list"]>[1] = {},
-    ) =>
-      call(async () => {
-        const request = { target: targetOf(type, { namespace }), labelSelector, fieldSelector, resourceVersion };
-        const { object } = await grpc.unary(ApiService.List, request, deadline(options));
-        const list = parse<{ metadata: { resourceVersion: string }; items: T[] | null }>(object);
-        return { resourceVersion: list.metadata.resourceVersion, items: list.items ?? [] };
-      }),
+    async list<T extends KubernetesObject>(type: ResourceType<T>, options: ListOptions = {}) {
+      const { namespace, labelSelector, fieldSelector, resourceVersion } = options;
+      const request = { target: targetOf(type, { namespace }), labelSelector, fieldSelector, resourceVersion };
+      const { object } = await call(ApiService.List, request, options);
+      const list = parse<{ metadata: { resourceVersion: string }; items: T[] | null }>(object);
+      return { resourceVersion: list.metadata.resourceVersion, items: list.items ?? [] };
+    },
 
-    async *watch<T extends KubernetesObject>(type: ResourceType<T>, options: Parameters<Client["watch"]>[1]) {
+    async *watch<T extends KubernetesObject>(type: ResourceType<T>, options: WatchOptions) {
       const { namespace, labelSelector, fieldSelector, resourceVersion, signal } = options;
-      const request = {
-        target: targetOf(type, { namespace }),
-        labelSelector,
-        fieldSelector,
-        resourceVersion,
-        allowBookmarks: true,
-      };
+      const selection = { target: targetOf(type, { namespace }), labelSelector, fieldSelector };
+      const request = { ...selection, resourceVersion, allowBookmarks: true };
       try {
-        const stream = grpc.serverStream(ApiService.Watch, request, { ...metadata(), ...(signal && { signal }) });
+        const stream = grpc.serverStream(ApiService.Watch, request, { metadata: metadata(), signal });
         for await (const { events } of stream) yield events.map((event) => decodeEvent<T>(event));
       } catch (error) {
         throw toStatusError(error);
       }
     },
 
-    create: (type, object, { subresource, fieldManager, ...options } = {}) =>
-      call(async () => {
-        const { namespace } = object.metadata;
-        const target = { ...targetOf(type, { namespace }), subresource };
-        const request = { target, object: toBytes(object), fieldManager };
-        return parse((await grpc.unary(ApiService.Create, request, deadline(options))).object);
-      }),
+    async create(type, object, options = {}) {
+      const { subresource, fieldManager } = options;
+      const target = { ...targetOf(type, { namespace: object.metadata.namespace }), subresource };
+      return parse((await call(ApiService.Create, { target, object: toBytes(object), fieldManager }, options)).object);
+    },
 
-    update: (type, object, { subresource, fieldManager, ...options } = {}) =>
-      call(async () => {
-        const target = { ...targetOf(type, object.metadata), subresource };
-        const request = { target, object: toBytes(object), fieldManager };
-        return parse((await grpc.unary(ApiService.Update, request, deadline(options))).object);
-      }),
+    async update(type, object, options = {}) {
+      const { subresource, fieldManager } = options;
+      const target = { ...targetOf(type, object.metadata), subresource };
+      return parse((await call(ApiService.Update, { target, object: toBytes(object), fieldManager }, options)).object);
+    },
 
-    patch: (type, key, patch, { subresource, fieldManager, ...options } = {}) =>
-      call(async () => {
-        const request = {
-          target: { ...targetOf(type, key), subresource },
-          contentType: contentTypes[patch.type],
-          patch: toBytes(patch.body),
-          fieldManager,
-        };
-        return parse((await grpc.unary(ApiService.Patch, request, deadline(options))).object);
-      }),
+    async patch(type, key, patch, options = {}) {
+      const { subresource, fieldManager } = options;
+      const target = { ...targetOf(type, key), subresource };
+      const body = { contentType: contentTypes[patch.type], patch: toBytes(patch.body) };
+      return parse((await call(ApiService.Patch, { target, ...body, fieldManager }, options)).object);
+    },
 
-    delete: (type, key, { signal, timeoutMs, ...options }: DeleteOptions = {}) =>
-      call(async () => {
-        const body = { kind: "DeleteOptions", apiVersion: "v1", ...options };
-        const request = { target: targetOf(type, key), options: toBytes(body) };
-        await grpc.unary(ApiService.Delete, request, deadline({ signal, timeoutMs }));
-      }),
+    async delete(type, key, { signal, timeoutMs, ...options } = {}) {
+      const body = { kind: "DeleteOptions", apiVersion: "v1", ...options };
+      const request = { target: targetOf(type, key), options: toBytes(body) };
+      await call(ApiService.Delete, request, { signal, timeoutMs });
+    },
 
-    createSubresource: (type, key, subresource, body, options) =>
-      call(async () => {
-        const request = { target: { ...targetOf(type, key), subresource }, object: toBytes(body) };
-        return parse((await grpc.unary(ApiService.Create, request, deadline(options))).object);
-      }),
+    async createSubresource(type, key, subresource, body, options) {
+      const request = { target: { ...targetOf(type, key), subresource }, object: toBytes(body) };
+      return parse((await call(ApiService.Create, request, options)).object);
+    },
 
     close: () => grpc.close(),
   };
@@ -137,8 +117,6 @@ function targetOf(
 ): { group: string; version: string; resource: string; namespace: string; name: string } {
   return { group, version, resource, namespace: namespace ?? "", name: name ?? "" };
 }
-
-type MaybeOptions = { [K in keyof CallOptions]?: CallOptions[K] | undefined };
 
 function toBytes(value: unknown): Uint8Array {
   return Buffer.from(JSON.stringify(value));
@@ -165,13 +143,9 @@ function decodeEvent<T extends KubernetesObject>({
     case "ERROR":
       throw new StatusError(parse<Status>(object));
     default:
-      throw new StatusError(
-        parse<Status>(toBytes({ ...unexpected, message: `unexpected watch event type "${type}"` })),
-      );
+      throw failure(500, "InternalError", `unexpected watch event type "${type}"`);
   }
 }
-
-const unexpected = { kind: "Status", apiVersion: "v1", status: "Failure", reason: "InternalError", code: 500 };
 
 /**
  * The server's own Status where it sent one; else the call did not reach a server, or its answer did not reach us. Only

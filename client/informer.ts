@@ -5,12 +5,9 @@ import type { Logger } from "../base/logger.ts";
 import { type Rand, systemRand } from "../base/rand.ts";
 import { Backoff } from "./backoff.ts";
 import { keyOf, type ReadStore, Store } from "./store.ts";
-import type { Client, WatchEvent } from "./types.ts";
+import type { Client, ListOptions, WatchEvent } from "./types.ts";
 
-export interface InformerOptions {
-  namespace?: string;
-  labelSelector?: string;
-  fieldSelector?: string;
+export interface InformerOptions extends Pick<ListOptions, "namespace" | "labelSelector" | "fieldSelector"> {
   clock: Clock;
   log: Logger;
   rand?: Rand;
@@ -41,6 +38,7 @@ export class Informer<T extends KubernetesObject> {
   #hasSynced = false;
   readonly #client: Client;
   readonly #options: InformerOptions;
+  readonly #selection: Pick<ListOptions, "namespace" | "labelSelector" | "fieldSelector">;
   readonly #store = new Store<T>();
   readonly #handlers: Handlers<T>[] = [];
   readonly #backoff: Backoff;
@@ -50,6 +48,8 @@ export class Informer<T extends KubernetesObject> {
     this.type = type;
     this.#client = client;
     this.#options = options;
+    const { namespace, labelSelector, fieldSelector } = options;
+    this.#selection = { namespace, labelSelector, fieldSelector };
     this.#backoff = new Backoff(options.rand ?? systemRand);
     this.synced = new Promise((resolve) => {
       this.#resolveSynced = resolve;
@@ -103,7 +103,7 @@ export class Informer<T extends KubernetesObject> {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { resourceVersion, items } = await this.#client.list(this.type, { ...this.#selection(), signal });
+    const { resourceVersion, items } = await this.#client.list(this.type, { ...this.#selection, signal });
     const keys = new Set<string>();
     for (const item of items) {
       keys.add(keyOf(item));
@@ -119,12 +119,8 @@ export class Informer<T extends KubernetesObject> {
   async #watch(signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const startedAt = clock.monotonic();
-    const watch = this.#client.watch(this.type, {
-      ...this.#selection(),
-      resourceVersion: this.#resourceVersion!,
-      signal,
-    });
-    for await (const events of watch) {
+    const from = { ...this.#selection, resourceVersion: this.#resourceVersion!, signal };
+    for await (const events of this.#client.watch(this.type, from)) {
       for (const event of events) this.#apply(event);
       this.#backoff.reset();
     }
@@ -168,15 +164,6 @@ export class Informer<T extends KubernetesObject> {
     if (old === undefined || isNewer(old, last)) return;
     this.#store.delete(key);
     for (const handler of this.#handlers) handler.onDelete?.(last);
-  }
-
-  #selection(): { namespace?: string; labelSelector?: string; fieldSelector?: string } {
-    const { namespace, labelSelector, fieldSelector } = this.#options;
-    return {
-      ...(namespace !== undefined && { namespace }),
-      ...(labelSelector !== undefined && { labelSelector }),
-      ...(fieldSelector !== undefined && { fieldSelector }),
-    };
   }
 }
 

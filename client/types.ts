@@ -5,15 +5,15 @@ import type { KubernetesObject, ObjectKey, ResourceType } from "../apimachinery/
  * `Client` (gRPC for our own components, REST), and callers do not see which.
  */
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds; 10 s without it. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
 }
 
 export interface ListOptions extends CallOptions {
-  namespace?: string;
-  labelSelector?: string;
-  fieldSelector?: string;
+  namespace?: string | undefined;
+  labelSelector?: string | undefined;
+  fieldSelector?: string | undefined;
   /** Unset: linearizable. "0": whatever the apiserver's cache holds. */
   resourceVersion?: string;
 }

@@ -8,10 +8,10 @@ import type { TlsMaterial } from "./tls.ts";
  * Reconnects with back-off from 50 ms to 1 s: in a lab, peers come back soon.
  */
 export interface CallOptions {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds from now; without it a call waits for ever. */
-  timeoutMs?: number;
-  metadata?: Record<string, string | readonly string[]>;
+  timeoutMs?: number | undefined;
+  metadata?: Record<string, string | readonly string[]> | undefined;
 }
 
 /** Who the server must be signed by; a certificate of one's own is not always asked for. */
