@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+import { sleep } from "../base/clock.ts";
 import type { Answer } from "./answer.ts";
 import type { Audit, AuditedRequest } from "./audit/audit.ts";
 import { type Attributes, type Authorizer, forbiddenRequest, isSuperuser } from "./authz/authorizer.ts";
@@ -15,11 +17,12 @@ export class Chain {
   readonly authorizer: Authorizer;
   readonly #registry: Registry;
   readonly #audit: Audit | undefined;
-  #policyWritten = false;
-  readonly #waiting = new Set<() => void>();
+  /** Aborted when the default roles are there. */
+  readonly #policy = new AbortController();
   readonly #flow: FlowControl | undefined;
 
   constructor(registry: Registry, authorizer: Authorizer, audit?: Audit, flow?: FlowControl) {
+    setMaxListeners(0, this.#policy.signal); // each request that waits listens
     this.#flow = flow;
     this.#audit = audit;
     this.#registry = registry;
@@ -28,8 +31,7 @@ export class Chain {
 
   /** The default roles are there: until then only superusers are answered, and the others wait a little for it. */
   policyWritten(): void {
-    this.#policyWritten = true;
-    for (const done of this.#waiting) done();
+    this.#policy.abort();
   }
 
   handle(request: ApiRequest): Promise<Answer> {
@@ -83,30 +85,18 @@ export class Chain {
     }
   }
 
-  /** Throws upstream's 403. */
+  /** Throws upstream's 403, and 429 when the default roles are too long in coming. */
   async check(attributes: Attributes, annotations?: Map<string, string>): Promise<void> {
-    if (!this.#policyWritten && !isSuperuser(attributes.user)) await this.#policy();
+    const { signal: written } = this.#policy;
+    if (!written.aborted && !isSuperuser(attributes.user)) {
+      await sleep(this.#registry.context.clock, policyMs, written);
+      if (!written.aborted) throw initializing();
+    }
     const decision = await this.authorizer.authorize(attributes);
     const allowed = decision.type === "Allow";
     annotations?.set("authorization.k8s.io/decision", allowed ? "allow" : "forbid");
     annotations?.set("authorization.k8s.io/reason", decision.reason);
     if (!allowed) throw forbiddenRequest(attributes, decision);
-  }
-
-  /** Throws 429 when it takes too long. */
-  #policy(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#registry.context.clock.after(policyMs, () => {
-        this.#waiting.delete(done);
-        reject(initializing());
-      });
-      const done = () => {
-        this.#waiting.delete(done);
-        cancel();
-        resolve();
-      };
-      this.#waiting.add(done);
-    });
   }
 
   /** Impersonation allowed, and its turn come: as whom it acts decides when. */

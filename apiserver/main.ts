@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { resources } from "../api/resources.ts";
 import { systemClock } from "../base/clock.ts";
 import { faultFlags, takeFaults } from "../base/faults.ts";
-import { parseFlags } from "../base/flags.ts";
+import { boolean, duration, list, number, optional, parseFlags, text } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
 import { listenHere, listenOutside } from "../base/outside.ts";
@@ -21,58 +21,38 @@ const log = createLogger("apiserver");
 runProcess(log, async (signal) => {
   const flags = parseFlags(
     {
-      "etcd-servers": { type: "strings", help: "URLs of the store's members" },
-      "etcd-cafile": { type: "string", optional: true, help: "who signs the store's certificates" },
-      "etcd-certfile": { type: "string", optional: true, help: "client certificate towards the store" },
-      "etcd-keyfile": { type: "string", optional: true, help: "key of --etcd-certfile" },
-      "etcd-compaction-interval": {
-        type: "duration",
-        default: 300_000,
-        help: "history older than this is forgotten; 0 keeps all",
-      },
-      "bind-address": { type: "string", default: "127.0.0.1", help: "address of both ports" },
-      "secure-port": { type: "number", default: 6443, help: "port of the REST API; 0 picks one" },
-      "grpc-port": { type: "number", default: 6444, help: "port of the gRPC API; 0 picks one" },
-      "advertise-address": {
-        type: "string",
-        optional: true,
-        help: "where the Service kubernetes leads (default --bind-address)",
-      },
-      "client-ca-file": { type: "string", help: "who signs the clients' certificates" },
-      "tls-cert-file": { type: "string", help: "serving certificate" },
-      "tls-private-key-file": { type: "string", help: "key of --tls-cert-file" },
-      "kubelet-client-certificate": { type: "string", optional: true, help: "client certificate towards the agents" },
-      "kubelet-client-key": { type: "string", optional: true, help: "key of --kubelet-client-certificate" },
-      "kubelet-certificate-authority": { type: "string", optional: true, help: "who signs the agents' certificates" },
-      "proxy-client-cert-file": { type: "string", optional: true, help: "client certificate towards aggregated APIs" },
-      "proxy-client-key-file": { type: "string", optional: true, help: "key of --proxy-client-cert-file" },
-      "service-cluster-ip-range": { type: "string", default: "10.96.0.0/12", help: "addresses of Services" },
-      "service-node-port-range": { type: "string", default: "30000-32767", help: "node ports of Services" },
-      "default-not-ready-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
-      "default-unreachable-toleration-seconds": { type: "number", default: 300, help: "given to Pods that name none" },
-      "max-requests-inflight": { type: "number", default: 400, help: "reading requests at once; a part of the seats" },
-      "max-mutating-requests-inflight": {
-        type: "number",
-        default: 200,
-        help: "writing requests at once; the other part",
-      },
-      "enable-priority-and-fairness": { type: "boolean", default: true, help: "seats and queues by FlowSchemas" },
-      "request-timeout": { type: "duration", default: 60_000, help: "time that a request has" },
-      "min-request-timeout": { type: "number", default: 1800, help: "least seconds that a watch stays open" },
-      "allow-loopback-endpoints": { type: "boolean", default: false, help: "for labs in host mode" },
-      "enable-admission-plugins": {
-        type: "strings",
-        default: [],
-        help: "plug-ins besides those that are on by default",
-      },
-      "admission-control-config-file": { type: "string", optional: true, help: "configuration of plug-ins" },
-      "disable-admission-plugins": { type: "strings", default: [], help: "plug-ins to leave out" },
+      "etcd-servers": list("URLs of the store's members"),
+      "etcd-cafile": optional("who signs the store's certificates"),
+      "etcd-certfile": optional("client certificate towards the store"),
+      "etcd-keyfile": optional("key of --etcd-certfile"),
+      "etcd-compaction-interval": duration("history older than this is forgotten; 0 keeps all", 300_000),
+      "bind-address": text("address of both ports", "127.0.0.1"),
+      "secure-port": number("port of the REST API; 0 picks one", 6443),
+      "grpc-port": number("port of the gRPC API; 0 picks one", 6444),
+      "advertise-address": optional("where the Service kubernetes leads (default --bind-address)"),
+      "client-ca-file": text("who signs the clients' certificates"),
+      "tls-cert-file": text("serving certificate"),
+      "tls-private-key-file": text("key of --tls-cert-file"),
+      "kubelet-client-certificate": optional("client certificate towards the agents"),
+      "kubelet-client-key": optional("key of --kubelet-client-certificate"),
+      "kubelet-certificate-authority": optional("who signs the agents' certificates"),
+      "proxy-client-cert-file": optional("client certificate towards aggregated APIs"),
+      "proxy-client-key-file": optional("key of --proxy-client-cert-file"),
+      "service-cluster-ip-range": text("addresses of Services", "10.96.0.0/12"),
+      "service-node-port-range": text("node ports of Services", "30000-32767"),
+      "default-not-ready-toleration-seconds": number("given to Pods that name none", 300),
+      "default-unreachable-toleration-seconds": number("given to Pods that name none", 300),
+      "max-requests-inflight": number("reading requests at once; a part of the seats", 400),
+      "max-mutating-requests-inflight": number("writing requests at once; the other part", 200),
+      "enable-priority-and-fairness": boolean("seats and queues by FlowSchemas", true),
+      "request-timeout": duration("time that a request has", 60_000),
+      "min-request-timeout": number("least seconds that a watch stays open", 1800),
+      "allow-loopback-endpoints": boolean("for labs in host mode", false),
+      "enable-admission-plugins": list("plug-ins besides those that are on by default"),
+      "admission-control-config-file": optional("configuration of plug-ins"),
+      "disable-admission-plugins": list("plug-ins to leave out"),
       ...securityFlags,
-      "listen-outside": {
-        type: "string",
-        optional: true,
-        help: "listen on both ports of this address outside the lab as well",
-      },
+      "listen-outside": optional("listen on both ports of this address outside the lab as well"),
       ...faultFlags,
     },
     process.argv.slice(2),
@@ -121,6 +101,8 @@ runProcess(log, async (signal) => {
   etcd.close();
 
   function createApiserver(): Apiserver {
+    const pluginConfig = flags["admission-control-config-file"];
+    const [proxyCert, proxyKey] = [flags["proxy-client-cert-file"], flags["proxy-client-key-file"]];
     try {
       return new Apiserver({
         etcd,
@@ -136,9 +118,7 @@ runProcess(log, async (signal) => {
         admissionPlugins: {
           enable: flags["enable-admission-plugins"],
           disable: flags["disable-admission-plugins"],
-          imagePolicy: flags["admission-control-config-file"]
-            ? imagePolicyOf(flags["admission-control-config-file"])
-            : undefined,
+          imagePolicy: pluginConfig ? imagePolicyOf(pluginConfig) : undefined,
         },
         advertise: { address: advertised, port: securePort },
         security: securityOptions(flags, flags["client-ca-file"]),
@@ -155,13 +135,7 @@ runProcess(log, async (signal) => {
           flags["kubelet-client-certificate"],
           flags["kubelet-client-key"],
         ),
-        proxyClient:
-          flags["proxy-client-cert-file"] && flags["proxy-client-key-file"]
-            ? {
-                cert: readFileSync(flags["proxy-client-cert-file"]),
-                key: readFileSync(flags["proxy-client-key-file"]),
-              }
-            : undefined,
+        proxyClient: proxyCert && proxyKey ? { cert: readFileSync(proxyCert), key: readFileSync(proxyKey) } : undefined,
         metrics: createRegistry(),
         log,
         clock,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
-import type { FlagSpec, Flags } from "../base/flags.ts";
+import { boolean, type FlagSpec, type Flags, list, number, optional, text } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
 import { AuditLog } from "./audit/log.ts";
 import { parsePolicy } from "./audit/policy.ts";
@@ -10,39 +10,39 @@ import { webhookOf } from "./webhook-client.ts";
 
 /** The flags of authentication, authorization, audit and encryption, and the files that they name. */
 export const securityFlags = {
-  "anonymous-auth": { type: "boolean", default: false, help: "requests without credentials are system:anonymous" },
-  "token-auth-file": { type: "string", optional: true, help: "CSV of tokens: token,user,uid,groups" },
-  "enable-bootstrap-token-auth": { type: "boolean", default: false, help: "bootstrap tokens are credentials" },
-  "service-account-issuer": { type: "strings", help: "who issues service-account tokens; the first one signs" },
-  "service-account-key-file": { type: "strings", help: "PEM keys that service-account tokens are checked with" },
-  "service-account-signing-key-file": { type: "string", optional: true, help: "PEM key that signs them" },
-  "api-audiences": { type: "strings", help: "whom tokens must be meant for (default: the issuer)" },
-  "oidc-issuer-url": { type: "string", optional: true, help: "an OpenID Connect issuer whose ID tokens are good" },
-  "oidc-client-id": { type: "string", default: "", help: "whom they must be meant for" },
-  "oidc-username-claim": { type: "string", default: "sub", help: "the claim that is the user" },
-  "oidc-username-prefix": { type: "string", optional: true, help: "before it (default: the issuer and #); -: none" },
-  "oidc-groups-claim": { type: "string", optional: true, help: "the claim that holds the groups" },
-  "oidc-groups-prefix": { type: "string", default: "", help: "before each of them" },
-  "oidc-required-claim": { type: "strings", help: "claim=value that must hold" },
-  "oidc-signing-algs": { type: "strings", default: ["RS256"], help: "accepted algorithms" },
-  "oidc-ca-file": { type: "string", optional: true, help: "who signs the issuer's certificate" },
-  "authentication-token-webhook-config-file": { type: "string", optional: true, help: "kubeconfig of a TokenReview" },
-  "authorization-webhook-config-file": { type: "string", optional: true, help: "kubeconfig of a SubjectAccessReview" },
-  "requestheader-client-ca-file": { type: "string", optional: true, help: "who signs certificates of front proxies" },
-  "requestheader-allowed-names": { type: "strings", help: "common names of front proxies; none: all" },
-  "requestheader-username-headers": { type: "strings", default: ["X-Remote-User"], help: "who it is" },
-  "requestheader-uid-headers": { type: "strings", help: "his uid" },
-  "requestheader-group-headers": { type: "strings", default: ["X-Remote-Group"], help: "his groups" },
-  "requestheader-extra-headers-prefix": { type: "strings", default: ["X-Remote-Extra-"], help: "more about him" },
-  "authorization-policy-file": { type: "string", optional: true, help: "ABAC: a JSON policy a line" },
-  "audit-policy-file": { type: "string", optional: true, help: "which requests are audited, and how much of them" },
-  "audit-log-path": { type: "string", optional: true, help: "where to; - is stdout" },
-  "audit-log-maxsize": { type: "number", default: 100, help: "megabytes at which a new file is begun" },
-  "audit-log-maxage": { type: "number", default: 0, help: "days that old files are kept; 0: for ever" },
-  "audit-log-maxbackup": { type: "number", default: 0, help: "old files that are kept; 0: all" },
-  "encryption-provider-config": { type: "string", optional: true, help: "how values are encrypted in the store" },
-  "authorization-mode": { type: "strings", default: ["Node", "RBAC"], help: "who is asked, in order" },
-} as const satisfies FlagSpec;
+  "anonymous-auth": boolean("requests without credentials are system:anonymous", false),
+  "token-auth-file": optional("CSV of tokens: token,user,uid,groups"),
+  "enable-bootstrap-token-auth": boolean("bootstrap tokens are credentials", false),
+  "service-account-issuer": list("who issues service-account tokens; the first one signs"),
+  "service-account-key-file": list("PEM keys that service-account tokens are checked with"),
+  "service-account-signing-key-file": optional("PEM key that signs them"),
+  "api-audiences": list("whom tokens must be meant for (default: the issuer)"),
+  "oidc-issuer-url": optional("an OpenID Connect issuer whose ID tokens are good"),
+  "oidc-client-id": text("whom they must be meant for", ""),
+  "oidc-username-claim": text("the claim that is the user", "sub"),
+  "oidc-username-prefix": optional("before it (default: the issuer and #); -: none"),
+  "oidc-groups-claim": optional("the claim that holds the groups"),
+  "oidc-groups-prefix": text("before each of them", ""),
+  "oidc-required-claim": list("claim=value that must hold"),
+  "oidc-signing-algs": list("accepted algorithms", ["RS256"]),
+  "oidc-ca-file": optional("who signs the issuer's certificate"),
+  "authentication-token-webhook-config-file": optional("kubeconfig of a TokenReview"),
+  "authorization-webhook-config-file": optional("kubeconfig of a SubjectAccessReview"),
+  "requestheader-client-ca-file": optional("who signs certificates of front proxies"),
+  "requestheader-allowed-names": list("common names of front proxies; none: all"),
+  "requestheader-username-headers": list("who it is", ["X-Remote-User"]),
+  "requestheader-uid-headers": list("his uid"),
+  "requestheader-group-headers": list("his groups", ["X-Remote-Group"]),
+  "requestheader-extra-headers-prefix": list("more about him", ["X-Remote-Extra-"]),
+  "authorization-policy-file": optional("ABAC: a JSON policy a line"),
+  "audit-policy-file": optional("which requests are audited, and how much of them"),
+  "audit-log-path": optional("where to; - is stdout"),
+  "audit-log-maxsize": number("megabytes at which a new file is begun", 100),
+  "audit-log-maxage": number("days that old files are kept; 0: for ever", 0),
+  "audit-log-maxbackup": number("old files that are kept; 0: all", 0),
+  "encryption-provider-config": optional("how values are encrypted in the store"),
+  "authorization-mode": list("who is asked, in order", ["Node", "RBAC"]),
+} satisfies FlagSpec;
 
 const headerFlags = [
   "requestheader-allowed-names",
@@ -54,57 +54,47 @@ const headerFlags = [
 
 /** Throws what reading a file throws. */
 export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile: string): SecurityOptions {
-  const text = (file: string) => readFileSync(file, "utf8");
-  const optional = (file: string | undefined) => (file === undefined ? undefined : text(file));
-  const webhook = (file: string | undefined) => (file === undefined ? undefined : webhookOf(file));
-  const frontProxyCa = flags["requestheader-client-ca-file"];
+  const read = (file: string) => readFileSync(file, "utf8");
+  const given = <T, R>(value: T | undefined, make: (value: T) => R) => (value === undefined ? undefined : make(value));
   const issuers = flags["service-account-issuer"];
   const headers = Object.fromEntries(headerFlags.map((name) => [name, JSON.stringify(flags[name])]));
+  const frontProxyCa = given(flags["requestheader-client-ca-file"], read);
   return {
     anonymous: flags["anonymous-auth"],
-    staticTokens: optional(flags["token-auth-file"]),
+    staticTokens: given(flags["token-auth-file"], read),
     bootstrapTokens: flags["enable-bootstrap-token-auth"],
-    serviceAccounts:
-      issuers.length === 0
-        ? undefined
-        : {
-            issuers,
-            signingKey: optional(flags["service-account-signing-key-file"]),
-            keys: flags["service-account-key-file"].map(text),
-            audiences: flags["api-audiences"],
-          },
-    requestHeader:
-      frontProxyCa === undefined
-        ? undefined
-        : {
-            allowedNames: flags["requestheader-allowed-names"],
-            usernameHeaders: flags["requestheader-username-headers"],
-            uidHeaders: flags["requestheader-uid-headers"],
-            groupHeaders: flags["requestheader-group-headers"],
-            extraHeaderPrefixes: flags["requestheader-extra-headers-prefix"],
-          },
+    serviceAccounts: given(issuers.length > 0 ? issuers : undefined, () => ({
+      issuers,
+      signingKey: given(flags["service-account-signing-key-file"], read),
+      keys: flags["service-account-key-file"].map(read),
+      audiences: flags["api-audiences"],
+    })),
+    requestHeader: given(frontProxyCa, () => ({
+      allowedNames: flags["requestheader-allowed-names"],
+      usernameHeaders: flags["requestheader-username-headers"],
+      uidHeaders: flags["requestheader-uid-headers"],
+      groupHeaders: flags["requestheader-group-headers"],
+      extraHeaderPrefixes: flags["requestheader-extra-headers-prefix"],
+    })),
     published: {
-      "client-ca-file": text(clientCaFile),
-      ...(frontProxyCa === undefined ? {} : { "requestheader-client-ca-file": text(frontProxyCa), ...headers }),
+      "client-ca-file": read(clientCaFile),
+      ...(frontProxyCa === undefined ? {} : { "requestheader-client-ca-file": frontProxyCa, ...headers }),
     },
-    oidc:
-      flags["oidc-issuer-url"] === undefined
-        ? undefined
-        : {
-            issuer: flags["oidc-issuer-url"],
-            clientId: flags["oidc-client-id"],
-            usernameClaim: flags["oidc-username-claim"],
-            usernamePrefix: flags["oidc-username-prefix"],
-            groupsClaim: flags["oidc-groups-claim"],
-            groupsPrefix: flags["oidc-groups-prefix"],
-            requiredClaims: flags["oidc-required-claim"],
-            signingAlgorithms: flags["oidc-signing-algs"],
-            ca: flags["oidc-ca-file"] === undefined ? undefined : readFileSync(flags["oidc-ca-file"]),
-          },
-    tokenWebhook: webhook(flags["authentication-token-webhook-config-file"]),
-    authorizationWebhook: webhook(flags["authorization-webhook-config-file"]),
+    oidc: given(flags["oidc-issuer-url"], (issuer) => ({
+      issuer,
+      clientId: flags["oidc-client-id"],
+      usernameClaim: flags["oidc-username-claim"],
+      usernamePrefix: flags["oidc-username-prefix"],
+      groupsClaim: flags["oidc-groups-claim"],
+      groupsPrefix: flags["oidc-groups-prefix"],
+      requiredClaims: flags["oidc-required-claim"],
+      signingAlgorithms: flags["oidc-signing-algs"],
+      ca: given(flags["oidc-ca-file"], (file) => readFileSync(file)),
+    })),
+    tokenWebhook: given(flags["authentication-token-webhook-config-file"], webhookOf),
+    authorizationWebhook: given(flags["authorization-webhook-config-file"], webhookOf),
     authorizationModes: flags["authorization-mode"],
-    abacPolicy: optional(flags["authorization-policy-file"]),
+    abacPolicy: given(flags["authorization-policy-file"], read),
   };
 }
 

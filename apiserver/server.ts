@@ -29,7 +29,7 @@ import { addApiService, type GrpcParts } from "./grpc/service.ts";
 import { DiscoveryDocuments } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
 import { OpenApi } from "./http/openapi.ts";
-import { Paths } from "./http/paths.ts";
+import { type Check, Paths } from "./http/paths.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { prefixOfResource } from "./registry/context.ts";
 import { EndpointLeases } from "./registry/endpoint-leases.ts";
@@ -166,6 +166,7 @@ export class Apiserver {
     const audit = options.audit && new Audit({ ...options.audit, clock, rand });
     this.#chain = new Chain(this.#registry, authorizer, audit, flow);
     const discovery = new DiscoveryDocuments(table, remotes);
+    const check = (name: string, missing: Check["missing"]) => ({ name, live: false, missing });
     this.#grpcParts = { chain: this.#chain, remotes, discovery, clock };
     const paths = new Paths({
       discovery,
@@ -175,21 +176,11 @@ export class Apiserver {
       tokens: tokens && { tokens, base: `https://${advertise.address}:${advertise.port}` },
       checks: [
         { name: "ping", live: true, missing: () => undefined },
-        {
-          name: "etcd",
-          live: false,
-          missing: () => storage.currentRevision(etcdCheckMs).then(() => undefined, messageOf),
-        },
-        {
-          name: "informer-sync",
-          live: false,
-          missing: () => (this.#cache.synced ? undefined : "the watch cache is not synced"),
-        },
-        {
-          name: "poststarthook/start-system-namespaces-controller",
-          live: false,
-          missing: () => (this.#systemObjects ? undefined : "not finished"),
-        },
+        check("etcd", () => storage.currentRevision(etcdCheckMs).then(() => undefined, messageOf)),
+        check("informer-sync", () => (this.#cache.synced ? undefined : "the watch cache is not synced")),
+        check("poststarthook/start-system-namespaces-controller", () =>
+          this.#systemObjects ? undefined : "not finished",
+        ),
       ],
     });
     this.#callers = { authenticator, anonymous: options.security?.anonymous ?? false };

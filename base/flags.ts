@@ -110,7 +110,8 @@ export function parseDuration(name: string, value: string): number {
 
 export function usage(spec: FlagSpec): string {
   const rows = Object.entries(spec).map(([name, flag]) => {
-    const tail = flag.default !== undefined && flag.default !== "" ? ` (default ${flag.default})` : "";
+    const value = String(flag.default ?? "");
+    const tail = value === "" ? "" : ` (default ${value})`;
     return `  --${name.padEnd(36)} ${flag.help}${tail}`;
   });
   return ["Flags:", ...rows].join("\n");
