@@ -56,6 +56,8 @@ function load(name: string): { experiment: Experiment; source: Record<string, un
     const experiment = parseExperiment(text, name, faultProblems);
     const { apply } = experiment.workload;
     if (apply !== undefined && apply !== "demo") experiment.workload.apply = resolve(dirname(file), apply);
+    const { store } = experiment.cluster;
+    if (store !== undefined && /^[./]/.test(store)) experiment.cluster.store = resolve(dirname(file), store);
     return { experiment, source: parse(text) as Record<string, unknown>, title: basename(file, ".yaml") };
   } catch (error) {
     if (error instanceof ExperimentError) throw new StartError(error.message);

@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
 import { StartError } from "../base/process.ts";
-import { presetNames } from "../deploy/lab/presets.ts";
+import { flagOf, labFlagNames, labFlags } from "../deploy/lab/request.ts";
 import { storeAccess } from "../deploy/lab/store-access.ts";
 
 import { type FaultRequest, faultKinds } from "../lab/faults/types.ts";
@@ -29,27 +29,13 @@ function command(usage: string, description: string): Command {
     .option("--dir <dir>", "folder of the lab (default: ~/.kubelab/NAME)");
 }
 
-command("up", "start a lab: raft members, apiserver, controllers, scheduler, nodes")
-  .option("--members <n>", "raft members: 1, 3 or 5 (default: 3)", integer)
-  .option("--nodes <n>", "nodes (default: 2)", integer)
-  .option("--preset <preset>", `timings: ${presetNames.join(", ")} (default: lan)`)
-  .option("--mode <mode>", "netns (own namespaces) or host; without it the first that this machine allows")
-  .option("--tls-sans <names>", "more DNS names and addresses of the apiserver's certificate, with commas")
-  .option("--control-plane-endpoint <host:port>", "where the kubeconfig leads, as behind a TCP balancer")
-  .option("--service-cidr <cidr>", "range of the ClusterIPs (default: 10.96.0.0/12)")
-  .option("--pod-network-cidr <cidr>", "range of the Pods' addresses (default: 10.244.0.0/16)")
-  .option("--service-dns-domain <domain>", "the cluster's domain (default: cluster.local)")
-  .option("--keep-revisions <duration>", "how long the store keeps what was, for `history` (default: 1h)")
-  .option("--relay", "relays before the members' ports, where faults act instead of in the members (mode host)")
-  .option(
-    "--store <store>",
-    "etcd://HOST:PORT,... (etcds:// for TLS): a store that runs elsewhere; kubelab: our members again",
-  )
-  .option("--store-binary <path>", "a program with etcd's flags and files runs as the members")
-  .option("--store-cafile <file>", "of etcds://: its authority")
-  .option("--store-certfile <file>", "of etcds://: our certificate")
-  .option("--store-keyfile <file>", "of etcds://: its key")
-  .option("--detach", "return when the lab is up, and leave it running")
+const up = command("up", "start a lab: raft members, apiservers, controllers, scheduler, nodes");
+for (const name of labFlagNames) {
+  const { takes, help } = labFlags[name];
+  if (takes === "<n>") up.option(`--${flagOf(name)} ${takes}`, help, integer);
+  else up.option(`--${flagOf(name)} ${takes}`, help);
+}
+up.option("--detach", "return when the lab is up, and leave it running")
   .option("--demo", "apply deploy/demo and wait until it serves")
   .option("--no-restart", "leave processes that die by themselves down")
   .option("--rm", "remove the lab's folder when it goes down")
@@ -57,16 +43,8 @@ command("up", "start a lab: raft members, apiserver, controllers, scheduler, nod
 
 command("status", "members, components and nodes of a lab")
   .option("--json", "as JSON")
-  .option("--events", "instead: what has happened so far, elections and their reasons included")
-  .action(async (options: LabOptions & { json?: boolean; events?: boolean }) => {
-    const supervisor = await supervisorOf(options);
-    if (options.events) {
-      const events = await supervisor.eventsSoFar();
-      const { formatTimeline, timelineOf } = await import("./timeline.ts");
-      console.log(options.json ? JSON.stringify(events, null, 2) : formatTimeline(timelineOf(events, { raft: true })));
-      return;
-    }
-    const status = await supervisor.status();
+  .action(async (options: LabOptions & { json?: boolean }) => {
+    const status = await (await supervisorOf(options)).status();
     if (options.json) console.log(JSON.stringify(status, null, 2));
     else console.log((await import("./status.ts")).statusTable(status));
   });

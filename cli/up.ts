@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { StartError } from "../base/process.ts";
 import { readLabFile } from "../deploy/lab/lab-file.ts";
 import { labPaths } from "../deploy/lab/paths.ts";
-import { checkedRequest } from "../deploy/lab/request.ts";
+import { checkedRequest, flagOf, type LabFlags, labFlagNames } from "../deploy/lab/request.ts";
 import { isLocked } from "../deploy/lab/slots.ts";
 import type { LabEvent } from "../deploy/supervisor/events.ts";
 import { lastLine } from "../deploy/supervisor/log-tail.ts";
@@ -15,23 +15,7 @@ import { report } from "./report.ts";
 import { SupervisorClient } from "./supervisor-client.ts";
 import type { TimelineRow } from "./timeline.ts";
 
-export interface UpOptions extends LabOptions {
-  members?: number;
-  tlsSans?: string;
-  controlPlaneEndpoint?: string;
-  serviceCidr?: string;
-  podNetworkCidr?: string;
-  serviceDnsDomain?: string;
-  keepRevisions?: string;
-  relay?: boolean;
-  store?: string;
-  storeBinary?: string;
-  storeCafile?: string;
-  storeCertfile?: string;
-  storeKeyfile?: string;
-  nodes?: number;
-  preset?: string;
-  mode?: string;
+export interface UpOptions extends LabOptions, LabFlags {
   detach?: boolean;
   demo?: boolean;
   restart: boolean;
@@ -45,7 +29,7 @@ export interface UpOptions extends LabOptions {
 export async function up(options: UpOptions, startedAt: number): Promise<void> {
   const name = options.name ?? defaultName;
   const dir = labDir(options);
-  checkedRequest({ ...options, name, tlsSans: options.tlsSans?.split(",") });
+  checkedRequest({ ...options, name });
   if (await isLocked(dir)) {
     console.log(`lab ${name} is already running: see it with \`kubelab status${nameFlag(options)}\``);
     return;
@@ -102,27 +86,11 @@ async function startSupervisor(
   mkdirSync(logs, { recursive: true, mode: 0o700 });
   const logPath = join(logs, "supervisor.log");
   const log = openSync(logPath, "a", 0o600);
-  const flag = (flag: string, value: unknown) => (value === undefined ? [] : [`--${flag}=${value}`]);
   const args = [
     join(dirname(realpathSync(process.argv[1]!)), "supervisor.mjs"),
     `--name=${name}`,
     `--dir=${dir}`,
-    ...flag("members", options.members),
-    ...flag("nodes", options.nodes),
-    ...flag("preset", options.preset),
-    ...flag("mode", options.mode),
-    ...flag("tls-sans", options.tlsSans),
-    ...flag("control-plane-endpoint", options.controlPlaneEndpoint),
-    ...flag("service-cidr", options.serviceCidr),
-    ...flag("pod-network-cidr", options.podNetworkCidr),
-    ...flag("service-dns-domain", options.serviceDnsDomain),
-    ...flag("keep-revisions", options.keepRevisions),
-    ...flag("relay", options.relay),
-    ...flag("store", options.store),
-    ...flag("store-binary", options.storeBinary),
-    ...flag("store-cafile", options.storeCafile),
-    ...flag("store-certfile", options.storeCertfile),
-    ...flag("store-keyfile", options.storeKeyfile),
+    ...labFlagNames.flatMap((name) => (options[name] === undefined ? [] : [`--${flagOf(name)}=${options[name]}`])),
     `--restart=${options.restart}`,
     `--remove=${options.rm ?? false}`,
     `--foreground=${!options.detach}`,

@@ -56,7 +56,7 @@ describe.skipIf(!etcd || !etcdctl || !kubectl)("the store's swap", () => {
     await create(lab, "etcds");
     const [killed] = (await lab.must("kill", "leader")).trim().split(" ").slice(-1);
     await create(lab, "after-the-kill");
-    const events = await lab.must("status", "--events");
+    const events = await lab.must("timeline");
     expect(events).toMatch(/etcd-\d: [0-9a-f]+ became leader at term/);
     expect(events).toContain(`${killed}: SIGKILL`);
     const { code, stderr } = await lab.kubelab("fault", "slow-disk", killed === "etcd-1" ? "etcd-2" : "etcd-1", "ms=5");

@@ -20,6 +20,8 @@ export interface Plan {
   node(n: number): string;
   member(i: number): string;
   apiserver(i: number): string;
+  /** Before several apiservers. */
+  balancer: string;
   controllerManager: string;
   scheduler: string;
 }
@@ -82,6 +84,7 @@ function plan(prefix: string): Plan {
     node: (n) => `${prefix}.${n}`,
     member: (i) => `${prefix}.${200 + i}`,
     apiserver: (i) => `${prefix}.${220 + i}`,
+    balancer: `${prefix}.230`,
     controllerManager: `${prefix}.240`,
     scheduler: `${prefix}.250`,
   };

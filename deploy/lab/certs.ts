@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import { type LabCertsSpec, writeLabCerts } from "../../pki/lab-certs.ts";
 import { addressesOf } from "./addresses.ts";
 import { splitEndpoint } from "./kubeconfig.ts";
-import type { LabFile } from "./lab-file.ts";
+import { apiserverNames, hasBalancer, type LabFile } from "./lab-file.ts";
 import type { LabPaths } from "./paths.ts";
 import { memberNames, nodeNames } from "./processes.ts";
 
@@ -24,7 +24,8 @@ export function certsSpec(lab: LabFile): LabCertsSpec {
       ],
       ipAddresses: [
         kubernetesIp,
-        ...both(inside.apiserver(1), outside.apiserver(1)),
+        ...apiserverNames(lab).flatMap((_, i) => both(inside.apiserver(i + 1), outside.apiserver(i + 1))),
+        ...(hasBalancer(lab) ? both(inside.balancer, outside.balancer) : []),
         ...sans.filter((name) => isIP(name) !== 0),
       ],
     },

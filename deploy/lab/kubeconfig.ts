@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import { addressesOf, ports } from "./addresses.ts";
-import type { LabFile } from "./lab-file.ts";
+import { hasBalancer, type LabFile } from "./lab-file.ts";
 import type { LabPaths } from "./paths.ts";
 
 /** The administrator's way in, as one file with the certificates in it: it works wherever it is copied to. */
@@ -17,7 +17,8 @@ export function kubeconfigText(lab: LabFile, of: { ca: string; user: string; cer
   const { outside } = addressesOf(lab);
   const data = (pem: string) => Buffer.from(pem).toString("base64");
   const name = `kubelab-${lab.name}`;
-  const server = `https://${lab.controlPlaneEndpoint ?? `${outside.apiserver(1)}:${ports.secure}`}`;
+  const own = hasBalancer(lab) ? outside.balancer : outside.apiserver(1);
+  const server = `https://${lab.controlPlaneEndpoint ?? `${own}:${ports.secure}`}`;
   const config = {
     apiVersion: "v1",
     kind: "Config",

@@ -33,6 +33,7 @@ test.each([
 
 test.each([
   ["members", { name: "a", members: 5 }, "was made with members 3, which is fixed for its life; it cannot become 5"],
+  ["apiservers", { name: "a", apiservers: 2 }, "was made with apiservers 1"],
   ["mode", { name: "a", mode: "host" as const }, "was made with mode netns"],
   ["preset", { name: "a", preset: "wan" as const }, "was made with preset lan"],
 ])("%s is fixed for the life of a lab", (_, asked, line) => {
@@ -41,13 +42,15 @@ test.each([
 
 test("nodes may come and go between two starts, and what is not asked for stays", () => {
   expect(reconcileLab(lab, { name: "a", nodes: 4 })).toEqual({ ...lab, nodes: 4 });
-  expect(reconcileLab(lab, { name: "a", members: 3 })).toEqual(lab);
+  expect(reconcileLab(lab, { name: "a", members: 3, apiservers: 1 })).toEqual(lab);
 });
 
 test.each([
   [{ name: "A" }, 'lab name "A"'],
   [{ name: "../x" }, 'lab name "../x"'],
   [{ name: "a", members: 2 }, "--members must be 1, 3 or 5, not 2"],
+  [{ name: "a", apiservers: 6 }, "--apiservers must be between 1 and 5, not 6"],
+  [{ name: "a", snapshotCount: 0 }, "--snapshot-count must be a whole number above 0, not 0"],
   [{ name: "a", nodes: 200 }, "--nodes must be between 0 and 199, not 200"],
   [{ name: "a", preset: "moon" }, "--preset must be one of lan, etcd-defaults, wan, not moon"],
   [{ name: "a", mode: "vm" }, "--mode must be netns or host, not vm"],

@@ -13,6 +13,8 @@ export interface LabFile {
   mode: Mode;
   slot: number;
   members: number;
+  /** Without it one. */
+  apiservers?: number | undefined;
   nodes: number;
   preset: PresetName;
   /** More names and addresses in the apiserver's certificate. */
@@ -25,6 +27,8 @@ export interface LabFile {
   serviceDnsDomain?: string | undefined;
   /** How long the store keeps what was; without it `1h`. */
   keepRevisions?: string | undefined;
+  /** How many entries a member applies between two snapshots; without it as many as etcd. */
+  snapshotCount?: number | undefined;
   /** Relays before the members' ports (lab/faults/relay.ts). */
   relay?: boolean | undefined;
   store?: Store | undefined;
@@ -44,6 +48,7 @@ export interface LabRequest {
   name: string;
   mode?: Mode | undefined;
   members?: number | undefined;
+  apiservers?: number | undefined;
   nodes?: number | undefined;
   preset?: PresetName | undefined;
   tlsSans?: string[] | undefined;
@@ -52,6 +57,7 @@ export interface LabRequest {
   podNetworkCidr?: string | undefined;
   serviceDnsDomain?: string | undefined;
   keepRevisions?: string | undefined;
+  snapshotCount?: number | undefined;
   relay?: boolean | undefined;
   /** `kubelab`: our own members, after another store. */
   store?: Store | "kubelab" | undefined;
@@ -88,6 +94,7 @@ function isWhole(lab: Partial<LabFile>): lab is LabFile {
 
 const fixed = [
   "members",
+  "apiservers",
   "mode",
   "preset",
   "tlsSans",
@@ -95,15 +102,17 @@ const fixed = [
   "serviceCidr",
   "podNetworkCidr",
   "serviceDnsDomain",
+  "snapshotCount",
   "relay",
 ] as const;
 
 /** What a lab that exists becomes under a new `up`: the same, or a StartError that says what cannot change. */
 export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
+  const made = { apiservers: 1, ...lab };
   for (const key of fixed) {
-    if (asked[key] !== undefined && String(asked[key]) !== String(lab[key])) {
+    if (asked[key] !== undefined && String(asked[key]) !== String(made[key])) {
       throw new StartError(
-        `lab ${lab.name} was made with ${key} ${lab[key]}, which is fixed for its life; ` +
+        `lab ${lab.name} was made with ${key} ${made[key]}, which is fixed for its life; ` +
           `it cannot become ${asked[key]}: use another --name`,
       );
     }
@@ -125,6 +134,10 @@ function reconcileStore({ name, store }: LabFile, asked: LabRequest["store"]): S
     );
   return next;
 }
+
+export const apiserverNames = ({ apiservers = 1 }: Pick<LabFile, "apiservers">): string[] =>
+  Array.from({ length: apiservers }, (_, i) => `apiserver-${i + 1}`);
+export const hasBalancer = ({ apiservers = 1 }: Pick<LabFile, "apiservers">): boolean => apiservers > 1;
 
 /** Of a store that is not in the lab. */
 export function endpointsOf({ store }: Pick<LabFile, "store">): string[] | undefined {

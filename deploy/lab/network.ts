@@ -1,5 +1,5 @@
 import { type Addresses, switchIp } from "./addresses.ts";
-import type { LabFile } from "./lab-file.ts";
+import { apiserverNames, hasBalancer, type LabFile } from "./lab-file.ts";
 
 /**
  * The shell scripts that make a lab's network, as text. One switch; everything else is a namespace with one cable to it
@@ -21,7 +21,8 @@ export function placesOf(lab: LabFile, { inside }: Addresses): Place[] {
   const members = Array.from({ length: lab.members }, (_, i) => ({ name: `etcd-${i + 1}`, ip: inside.member(i + 1) }));
   return [
     ...members,
-    { name: "apiserver-1", ip: inside.apiserver(1) },
+    ...apiserverNames(lab).map((name, i) => ({ name, ip: inside.apiserver(i + 1) })),
+    ...(hasBalancer(lab) ? [{ name: "balancer", ip: inside.balancer }] : []),
     { name: "controller-manager", ip: inside.controllerManager },
     { name: "scheduler", ip: inside.scheduler },
   ];

@@ -27,6 +27,31 @@ test("a lab has members, one apiserver, controller-manager, scheduler, and three
   ]);
 });
 
+test("several apiservers: each has its place and advertises its address, a balancer leads to all, components know all", () => {
+  const three = { apiservers: 3 };
+  const places = specs(three).filter(({ name }) => /^(apiserver|balancer)/.test(name));
+  expect(places.map(({ name, place }) => [name, place])).toEqual(
+    ["apiserver-1", "apiserver-2", "apiserver-3", "balancer"].map((name) => [name, name]),
+  );
+  expect(argsOf("apiserver-2", three)).toContain("--advertise-address=192.168.77.222");
+  const all = "192.168.77.221:6443|192.168.77.222:6443|192.168.77.223:6443";
+  expect(argsOf("balancer", three)).toContain(`--route=127.107.0.230:6443=${all}`);
+  const apis = (...order: number[]) => `--apiserver=${order.map((i) => `192.168.77.22${i}:6444`).join(",")}`;
+  expect(argsOf("scheduler", three)).toContain(apis(1, 2, 3));
+  expect(argsOf("node-2/agent", three)).toContain(apis(2, 3, 1));
+  expect(certsSpec({ ...lab, ...three }).apiserver.ipAddresses).toEqual(
+    expect.arrayContaining(["192.168.77.223", "127.107.0.223", "127.107.0.230"]),
+  );
+  const elsewhere = specs({ apiservers: 2, members: 0, store: { endpoints: ["10.0.0.1:2379"] } });
+  expect(
+    elsewhere.filter(({ program }) => program === "relay").map(({ name, place }) => `${name} in ${place}`),
+  ).toEqual([
+    "apiserver-1/store-relay in apiserver-1",
+    "apiserver-2/store-relay in apiserver-2",
+    "balancer in balancer",
+  ]);
+});
+
 test("in mode host one proxy serves all nodes, at every node's address", () => {
   expect(specs({ mode: "host" }).filter(({ program }) => program === "proxy")).toHaveLength(1);
   expect(argsOf("proxy", { mode: "host" })).toContain("--nodeport-addresses=127.107.0.1,127.107.0.2");
@@ -50,6 +75,12 @@ test.each([
     "etcd-1",
     { preset: "etcd-defaults" },
     ["--heartbeat-interval=100", "--election-timeout=1000"],
+  ],
+  [
+    "snapshots as often as asked for, with a log behind each that is short, too",
+    "etcd-1",
+    { snapshotCount: 100 },
+    ["--snapshot-count=100", "--snapshot-catchup-entries=20"],
   ],
   ["preset wan is patient with nodes", "controller-manager", { preset: "wan" }, ["--node-monitor-grace-period=40s"]],
   [

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { addressesOf, nodePortRange, ports, relayOffset } from "./addresses.ts";
-import type { LabFile } from "./lab-file.ts";
+import { apiserverNames, hasBalancer, type LabFile } from "./lab-file.ts";
 import { faultSocket, type LabPaths, runtimeRoot, runtimeSocket } from "./paths.ts";
 import { presets } from "./presets.ts";
 
@@ -49,7 +49,8 @@ export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): 
   const all = [
     ...count(lab.members, (i) => member(lab, paths, i)),
     ...relays(lab),
-    apiserver(lab, paths),
+    ...apiserverNames(lab).map((_, i) => apiserver(lab, paths, i + 1)),
+    ...(hasBalancer(lab) ? [balancer(lab)] : []),
     controllerManager(lab, paths),
     scheduler(lab, paths),
     ...count(lab.nodes, (n) => n).flatMap((n) => [
@@ -80,7 +81,17 @@ function relays(lab: LabFile): ProcessSpec[] {
     ? [`--cafile=${caFile}`, ...(certFile ? [`--certfile=${certFile}`, `--keyfile=${keyFile}`] : [])]
     : [];
   const routes = endpoints.map((endpoint, i) => `--route=${relayed(i)}=${endpoint}`);
-  return [{ name: "store-relay", place: "apiserver-1", program, args: ["--connect-outside=true", ...routes, ...tls] }];
+  const args = ["--connect-outside=true", ...routes, ...tls];
+  return apiserverNames(lab).map((place) => ({ name: `${place}/store-relay`, place, program, args }));
+}
+
+/** Of TCP, as before the apiservers of a real cluster: clients of REST know one address, components all. */
+function balancer(lab: LabFile): ProcessSpec {
+  const { inside, outside } = addressesOf(lab);
+  const to = apiserverNames(lab).map((_, i) => `${inside.apiserver(i + 1)}:${ports.secure}`);
+  const args = [`--route=${outside.balancer}:${ports.secure}=${to.join("|")}`];
+  const border = lab.mode === "host" ? [] : ["--listen-outside=true"];
+  return { name: "balancer", place: "balancer", program: "relay", args: [...args, ...border] };
 }
 
 const relayed = (i: number): string => `127.0.0.1:${ports.client + i}`;
@@ -127,6 +138,10 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
       `--initial-cluster-token=kubelab-${lab.name}`,
       `--heartbeat-interval=${heartbeatMs}`,
       `--election-timeout=${electionMs}`,
+      ...(lab.snapshotCount === undefined ? [] : [`--snapshot-count=${lab.snapshotCount}`]),
+      ...(lab.snapshotCount === undefined || lab.store
+        ? []
+        : [`--snapshot-catchup-entries=${Math.ceil(lab.snapshotCount / 5)}`]), // etcd 3.4 has no such flag
       `--cert-file=${join(certs, `${name}.crt`)}`,
       `--key-file=${join(certs, `${name}.key`)}`,
       `--trusted-ca-file=${join(certs, "ca.crt")}`,
@@ -145,20 +160,20 @@ function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
   };
 }
 
-function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
+function apiserver(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
   const { inside, outside, serviceCidr } = addressesOf(lab);
   const { tolerationSeconds } = presets[lab.preset];
   const cert = (file: string) => join(paths.certs, file);
   return {
-    name: "apiserver-1",
-    place: "apiserver-1",
+    name: `apiserver-${i}`,
+    place: `apiserver-${i}`,
     program: "apiserver",
     args: [
       ...storeFlags(lab, paths),
-      `--bind-address=${inside.apiserver(1)}`,
+      `--bind-address=${inside.apiserver(i)}`,
       `--secure-port=${ports.secure}`,
       `--grpc-port=${ports.grpc}`,
-      `--advertise-address=${inside.apiserver(1)}`,
+      `--advertise-address=${inside.apiserver(i)}`,
       `--client-ca-file=${cert("ca.crt")}`,
       `--tls-cert-file=${cert("apiserver.crt")}`,
       `--tls-private-key-file=${cert("apiserver.key")}`,
@@ -178,7 +193,7 @@ function apiserver(lab: LabFile, paths: LabPaths): ProcessSpec {
       `--etcd-compaction-interval=${lab.keepRevisions ?? "1h"}`,
       `--default-not-ready-toleration-seconds=${tolerationSeconds}`,
       `--default-unreachable-toleration-seconds=${tolerationSeconds}`,
-      lab.mode === "host" ? "--allow-loopback-endpoints=true" : `--listen-outside=${outside.apiserver(1)}`,
+      lab.mode === "host" ? "--allow-loopback-endpoints=true" : `--listen-outside=${outside.apiserver(i)}`,
     ],
   };
 }
@@ -296,11 +311,13 @@ function leaderElection(lab: LabFile): string[] {
   ];
 }
 
-/** Where the API is and who is calling. */
+/** Where the API is and who is calling: the next apiserver when one is gone. */
 function identity(lab: LabFile, paths: LabPaths, who: string): string[] {
   const { inside } = addressesOf(lab);
+  const servers = apiserverNames(lab).map((_, i) => `${inside.apiserver(i + 1)}:${ports.grpc}`);
+  const first = Number(/-(\d+)/.exec(who)?.[1] ?? 1) - 1; // nodes begin with one after the other
   return [
-    `--apiserver=${inside.apiserver(1)}:${ports.grpc}`,
+    `--apiserver=${servers.map((_, i) => servers[(i + first) % servers.length]).join(",")}`,
     `--ca-file=${join(paths.certs, "ca.crt")}`,
     `--cert-file=${join(paths.certs, `${who}.crt`)}`,
     `--key-file=${join(paths.certs, `${who}.key`)}`,

@@ -8,28 +8,59 @@ import { splitEndpoint } from "./kubeconfig.ts";
 import type { LabRequest, Mode } from "./lab-file.ts";
 import { type PresetName, presetNames } from "./presets.ts";
 
+/**
+ * What `up` can be told, as the command, the supervisor and an experiment's `cluster` have it: `tlsSans` is `--tls-sans`.
+ * `takes`: `<n>` is a number, nothing a switch, all else text.
+ */
+export const labFlags = {
+  members: { takes: "<n>", help: "raft members: 1, 3 or 5 (default: 3)" },
+  apiservers: { takes: "<n>", help: "apiservers: 1 to 5, with a TCP balancer before several (default: 1)" },
+  nodes: { takes: "<n>", help: "nodes (default: 2)" },
+  preset: { takes: "<preset>", help: `timings: ${presetNames.join(", ")} (default: lan)` },
+  mode: {
+    takes: "<mode>",
+    help: "netns (own namespaces) or host; without it the first that this machine allows",
+  },
+  tlsSans: { takes: "<names>", help: "more DNS names and addresses of the apiserver's certificate, with commas" },
+  controlPlaneEndpoint: { takes: "<host:port>", help: "where the kubeconfig leads, as behind a TCP balancer" },
+  serviceCidr: { takes: "<cidr>", help: "range of the ClusterIPs (default: 10.96.0.0/12)" },
+  podNetworkCidr: { takes: "<cidr>", help: "range of the Pods' addresses (default: 10.244.0.0/16)" },
+  serviceDnsDomain: { takes: "<domain>", help: "the cluster's domain (default: cluster.local)" },
+  keepRevisions: { takes: "<duration>", help: "how long the store keeps what was, for `history` (default: 1h)" },
+  snapshotCount: { takes: "<n>", help: "entries after which a member makes a snapshot (default: 10000)" },
+  relay: {
+    takes: "",
+    help: "relays before the members' ports, where faults act instead of in the members (mode host)",
+  },
+  store: {
+    takes: "<store>",
+    help: "etcd://HOST:PORT,... (etcds:// for TLS): a store that runs elsewhere; kubelab: our members again",
+  },
+  storeBinary: { takes: "<path>", help: "a program with etcd's flags and files runs as the members" },
+  storeCafile: { takes: "<file>", help: "of etcds://: its authority" },
+  storeCertfile: { takes: "<file>", help: "of etcds://: our certificate" },
+  storeKeyfile: { takes: "<file>", help: "of etcds://: its key" },
+} as const satisfies Record<string, { takes: string; help: string }>;
+
+type Takes = { "<n>": number; "": boolean } & Record<string, string | number | boolean>;
+export type LabFlags = {
+  [Name in keyof typeof labFlags]?:
+    | ((typeof labFlags)[Name]["takes"] extends keyof { "<n>": 1; "": 1 }
+        ? Takes[(typeof labFlags)[Name]["takes"]]
+        : string)
+    | undefined;
+};
+export const labFlagNames = Object.keys(labFlags) as (keyof LabFlags)[];
+export const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
 /** What was asked for as text and numbers, checked; a StartError names the first thing that cannot be. */
-export function checkedRequest(asked: {
-  name: string;
-  members?: number | undefined;
-  nodes?: number | undefined;
-  preset?: string | undefined;
-  mode?: string | undefined;
-  tlsSans?: string[] | undefined;
-  controlPlaneEndpoint?: string | undefined;
-  serviceCidr?: string | undefined;
-  podNetworkCidr?: string | undefined;
-  serviceDnsDomain?: string | undefined;
-  keepRevisions?: string | undefined;
-  relay?: boolean | undefined;
-  store?: string | undefined;
-  storeBinary?: string | undefined;
-  storeCafile?: string | undefined;
-  storeCertfile?: string | undefined;
-  storeKeyfile?: string | undefined;
-}): LabRequest {
-  const { name, members, nodes, preset, mode, tlsSans, controlPlaneEndpoint } = asked;
-  const { serviceCidr, podNetworkCidr, serviceDnsDomain, keepRevisions } = asked;
+export function checkedRequest(
+  asked: { name: string } & Omit<LabFlags, "tlsSans"> & { tlsSans?: string | string[] | undefined },
+): LabRequest {
+  const { storeBinary: _, storeCafile: __, storeCertfile: ___, storeKeyfile: ____, ...kept } = asked;
+  const { name, members, apiservers, nodes, preset, mode, controlPlaneEndpoint } = asked;
+  const { serviceDnsDomain, keepRevisions, snapshotCount } = asked;
+  const tlsSans = typeof asked.tlsSans === "string" ? asked.tlsSans.split(",") : asked.tlsSans;
   const refuse = (line: string): never => {
     throw new StartError(line);
   };
@@ -37,6 +68,10 @@ export function checkedRequest(asked: {
     refuse(`lab name "${name}" must be at most 40 lower case letters, digits and inner dashes`);
   }
   if (members !== undefined && ![1, 3, 5].includes(members)) refuse(`--members must be 1, 3 or 5, not ${members}`);
+  if (apiservers !== undefined && ![1, 2, 3, 4, 5].includes(apiservers))
+    refuse(`--apiservers must be between 1 and 5, not ${apiservers}`);
+  if (snapshotCount !== undefined && !(Number.isInteger(snapshotCount) && snapshotCount > 0))
+    refuse(`--snapshot-count must be a whole number above 0, not ${snapshotCount}`);
   if (nodes !== undefined && !(Number.isInteger(nodes) && nodes >= 0 && nodes <= maxNodes)) {
     refuse(`--nodes must be between 0 and ${maxNodes}, not ${nodes}`);
   }
@@ -63,18 +98,11 @@ export function checkedRequest(asked: {
   const elsewhere = typeof store === "object" && "endpoints" in store;
   if (elsewhere && members) refuse("--members: a store that runs elsewhere has its own; leave the flag out");
   return {
-    name,
+    ...kept,
     members: elsewhere ? 0 : members,
-    nodes,
     preset: preset as PresetName | undefined,
     mode: mode as Mode | undefined,
     tlsSans,
-    controlPlaneEndpoint,
-    serviceCidr,
-    podNetworkCidr,
-    serviceDnsDomain,
-    keepRevisions,
-    relay: asked.relay,
     store,
   };
 }

@@ -78,6 +78,7 @@ async function tryAddresses(slot: number, { members }: { members: number }): Pro
   const wanted: [string, number][] = [
     [outside.apiserver(1), ports.secure],
     [outside.apiserver(1), ports.grpc],
+    [outside.balancer, ports.secure],
     ...Array.from({ length: members }, (_, i): [string, number] => [outside.member(i + 1), ports.client]),
   ];
   for (const [host, port] of wanted) (await listenHere(host, port)).close();

@@ -10,11 +10,11 @@ import { splitEndpoint } from "../lab/kubeconfig.ts";
 
 /**
  * Leads connections over the lab's border for programs that are not ours: from outside to a foreign member, or from the
- * apiserver to a store that runs elsewhere (with --cafile over TLS). It ends nothing and keeps nothing: when one side
- * closes, so does the other.
+ * apiserver to a store that runs elsewhere (with --cafile over TLS); or to whichever of several apiservers can be reached.
+ * It ends nothing and keeps nothing: when one side closes, so does the other.
  */
 const flagSpec = {
-  route: { type: "strings", help: "LISTEN=TO, both HOST:PORT" },
+  route: { type: "strings", help: "LISTEN=TO, both HOST:PORT; TO may be several with |, in turn" },
   "listen-outside": { type: "boolean", default: false, help: "LISTEN is outside the lab" },
   "connect-outside": { type: "boolean", default: false, help: "TO is outside the lab" },
   cafile: { type: "string", optional: true, help: "authority of the certificate at TO" },
@@ -37,9 +37,15 @@ runProcess(log, async (signal) => {
     flags.route.map(async (route) => {
       const [from = "", to = ""] = route.split("=");
       if (to === "") throw new StartError(`flag --route: "${route}" is not LISTEN=TO`);
-      const { host, port } = splitEndpoint(to);
+      const targets = to.split("|").map(splitEndpoint);
+      let turn = 0;
       const open = async (): Promise<net.Socket> => {
-        const socket = await connect(host, port);
+        const first = turn++;
+        const inTurn = targets.map((_, i) => targets[(first + i) % targets.length]!);
+        const { host, socket } = await firstOf(inTurn, async (at) => ({
+          ...at,
+          socket: await connect(at.host, at.port),
+        }));
         const servername = net.isIP(host) === 0 ? { servername: host } : {};
         return flags.cafile ? tls.connect({ ...secure, ...servername, host, socket, ALPNProtocols: ["h2"] }) : socket;
       };
@@ -52,6 +58,16 @@ runProcess(log, async (signal) => {
   for (const server of servers) server.close();
   process.exit(0); // with what is open: it belongs to both sides
 });
+
+/** The first that does not fail, tried in order; throws what the last one threw. */
+async function firstOf<T, R>([one, ...rest]: T[], attempt: (one: T) => Promise<R>): Promise<R> {
+  try {
+    return await attempt(one!);
+  } catch (error) {
+    if (rest.length === 0) throw error;
+    return firstOf(rest, attempt);
+  }
+}
 
 function relay(socket: net.Socket, open: () => Promise<net.Socket>): void {
   socket.pause();

@@ -1,18 +1,18 @@
 import { existsSync, realpathSync, rmSync, writeSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { systemClock } from "../../base/clock.ts";
-import { type Flags, parseFlags } from "../../base/flags.ts";
+import { type Flag, type Flags, parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { createRegistry } from "../../base/metrics.ts";
 import { aborted, runProcess, StartError } from "../../base/process.ts";
 import { createGrpcClient } from "../../client/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
 import { addressesOf, ports } from "../lab/addresses.ts";
+import { apiserverNames } from "../lab/lab-file.ts";
 import { controlSocket } from "../lab/paths.ts";
 import { type PreparedLab, prepareLab, removeRuntimeDir } from "../lab/prepare.ts";
-import { presetNames } from "../lab/presets.ts";
 import { programs } from "../lab/processes.ts";
-import { checkedRequest } from "../lab/request.ts";
+import { checkedRequest, flagOf, type LabFlags, labFlagNames, labFlags } from "../lab/request.ts";
 import { serveApi } from "./api.ts";
 import { EventLog } from "./events.ts";
 import { Members } from "./members.ts";
@@ -27,22 +27,13 @@ import { Supervisor } from "./supervisor.ts";
 const flagSpec = {
   name: { type: "string", help: "name of the lab" },
   dir: { type: "string", help: "folder of the lab" },
-  members: { type: "number", optional: true, help: "raft members: 1, 3 or 5" },
-  nodes: { type: "number", optional: true, help: "nodes" },
-  preset: { type: "string", optional: true, help: `timings: ${presetNames.join(", ")}` },
-  mode: { type: "string", optional: true, help: "netns or host; found out without it" },
-  "tls-sans": { type: "strings", help: "more names and addresses of the apiserver's certificate" },
-  "control-plane-endpoint": { type: "string", optional: true, help: "HOST:PORT that the kubeconfig names" },
-  "service-cidr": { type: "string", optional: true, help: "range of the ClusterIPs" },
-  "pod-network-cidr": { type: "string", optional: true, help: "range of the Pods' addresses" },
-  "service-dns-domain": { type: "string", optional: true, help: "the cluster's domain" },
-  "keep-revisions": { type: "string", optional: true, help: "how long the store keeps what was (default 1h)" },
-  relay: { type: "boolean", optional: true, help: "relays before the members' ports" },
-  store: { type: "string", optional: true, help: "kubelab, or etcd://HOST:PORT,... that runs elsewhere" },
-  "store-binary": { type: "string", optional: true, help: "a program with etcd's flags and files as the members" },
-  "store-cafile": { type: "string", optional: true, help: "authority of a store at etcds://" },
-  "store-certfile": { type: "string", optional: true, help: "our certificate towards it" },
-  "store-keyfile": { type: "string", optional: true, help: "its key" },
+  ...(Object.fromEntries(
+    labFlagNames.map((name) => {
+      const { takes, help } = labFlags[name];
+      const type = takes === "<n>" ? "number" : takes === "" ? "boolean" : "string";
+      return [flagOf(name), { type, help, optional: true }];
+    }),
+  ) as Record<string, Flag & { optional: true }>),
   "started-at": { type: "number", default: 0, help: "wall time in ms at which `up` was called" },
   foreground: { type: "boolean", default: false, help: "end with stdin" },
   restart: { type: "boolean", default: true, help: "bring back processes that die by themselves" },
@@ -142,24 +133,12 @@ async function serve(
 function adminClient({ lab, paths }: PreparedLab): ReturnType<typeof createGrpcClient> {
   const file = (name: string) => join(paths.certs, name);
   return createGrpcClient({
-    servers: [`${addressesOf(lab).outside.apiserver(1)}:${ports.grpc}`],
+    servers: apiserverNames(lab).map((_, i) => `${addressesOf(lab).outside.apiserver(i + 1)}:${ports.grpc}`),
     tls: readTls({ certFile: file("admin.crt"), keyFile: file("admin.key"), caFile: file("ca.crt") }),
   });
 }
 
 function requestOf(flags: Flags<typeof flagSpec>): Parameters<typeof checkedRequest>[0] {
-  const { "tls-sans": sans } = flags;
-  return {
-    ...flags,
-    tlsSans: sans.length > 0 ? [...sans] : undefined,
-    controlPlaneEndpoint: flags["control-plane-endpoint"],
-    serviceCidr: flags["service-cidr"],
-    podNetworkCidr: flags["pod-network-cidr"],
-    serviceDnsDomain: flags["service-dns-domain"],
-    keepRevisions: flags["keep-revisions"],
-    storeBinary: flags["store-binary"],
-    storeCafile: flags["store-cafile"],
-    storeCertfile: flags["store-certfile"],
-    storeKeyfile: flags["store-keyfile"],
-  };
+  const given = labFlagNames.map((name) => [name, (flags as Record<string, unknown>)[flagOf(name)]]);
+  return { name: flags.name, ...(Object.fromEntries(given) as LabFlags) };
 }

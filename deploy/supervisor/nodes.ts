@@ -26,7 +26,7 @@ export function watchNodes(
   clock: Clock,
   signal: AbortSignal,
   observer: NodesObserver,
-  begin: Promise<void>,
+  begin: Promise<unknown>,
 ): NodesWatch {
   const startedAt = clock.now();
   const conditions = new Map<string, boolean>();

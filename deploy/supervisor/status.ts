@@ -13,6 +13,8 @@ export interface LabStatus {
   preset: PresetName;
   /** Null: our own members. */
   store: Store | null;
+  /** Where it is not etcd's. */
+  snapshotCount: number | undefined;
   kubeconfig: string;
   members: {
     name: string;

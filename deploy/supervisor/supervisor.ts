@@ -9,7 +9,7 @@ import { type Target, targetsOf } from "../../lab/faults/targets.ts";
 import { removeCgroups } from "../../node-agent/runtime/cgroup.ts";
 import { hostView } from "../../node-agent/runtime/skeleton.ts";
 import { addressesOf, isOutside, ports } from "../lab/addresses.ts";
-import { endpointsOf, type LabFile } from "../lab/lab-file.ts";
+import { apiserverNames, endpointsOf, type LabFile } from "../lab/lab-file.ts";
 import { type LabPaths, logFile, runtimeRoot, runtimeSocket } from "../lab/paths.ts";
 import { isForeign, memberNames, nodeNames, type Programs, processesOf } from "../lab/processes.ts";
 import type { World } from "../lab/world.ts";
@@ -91,7 +91,7 @@ export class Supervisor {
       },
       onPodCidr: (name, cidr) => void this.#route(name, cidr),
     };
-    const begin = this.#untilListening("apiserver-1");
+    const begin = Promise.all(apiserverNames(lab).map((name) => this.#untilListening(name)));
     this.#nodes = watchNodes(options.client, clock, this.#stopped.signal, observer, begin);
   }
 
@@ -183,6 +183,7 @@ export class Supervisor {
       modeReason,
       preset: lab.preset,
       store: lab.store ?? null,
+      snapshotCount: lab.snapshotCount,
       kubeconfig: paths.kubeconfig,
       members: asked.map(({ name, clientUrl, role, term, commitIndex }: MemberStatus) => {
         const { pid, state, restarts } = find(name) ?? { pid: null, state: "Elsewhere", restarts: 0 };
@@ -191,7 +192,7 @@ export class Supervisor {
         return { name, pid, clientUrl, role: shown, term, commitIndex, lastLeaderChange, restarts };
       }),
       apiservers: processes
-        .filter(({ name }) => name.startsWith("apiserver-"))
+        .filter(({ name }) => apiserverNames(lab).includes(name))
         .map(({ name, pid, restarts }, i) => ({
           name,
           url: `https://${outside.apiserver(i + 1)}:${ports.secure}`,
@@ -249,7 +250,7 @@ export class Supervisor {
     if (this.#options.lab.mode === "host") await this.#reviveRuntimes();
     const names = this.#manager.names();
     const kept = (name: string) => memberNames(this.#options.lab).includes(name);
-    const serves = (name: string) => name.startsWith("apiserver-");
+    const serves = (name: string) => name.startsWith("apiserver-"); // its relay to a store elsewhere, too
     await this.#manager.stop(
       names.filter((name) => !kept(name) && !serves(name)),
       graceMs,

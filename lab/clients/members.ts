@@ -30,7 +30,8 @@ export async function whenHealthy(
     if (clock.monotonic() > deadline) return missing.join("; ");
     await sleep(clock, 50);
   }
-  const { client } = members[0]!;
+  if (members[0] === undefined) return undefined;
+  const { client } = members[0];
   const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
   for (const raised of alarms)
     await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, { timeoutMs: 10_000 });

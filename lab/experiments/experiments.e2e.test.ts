@@ -41,7 +41,7 @@ describe("experiments", () => {
 
   describe("on one lab, one after the other", () => {
     beforeAll(async () => {
-      await lab.up("--nodes", "3");
+      await lab.up("--nodes", "3", "--apiservers", "2");
     });
 
     const names = readdirSync(library).map((file) => basename(file, ".yaml"));

@@ -83,11 +83,12 @@ class Runner {
 
   async run(): Promise<Run> {
     this.#readClock("before");
-    const base = await readBase(this.#options.lab.members[0]!);
-    const watchers = this.#watchers(base.revision + 1);
+    const [member] = this.#options.lab.members;
+    const base = member && (await readBase(member));
+    const watchers = this.#watchers(base ? base.revision + 1 : 0);
     try {
-      const { begun, ended } = await this.#underLoad(`${base.revision}.`);
-      await this.#judgeStore(base, watchers);
+      const { begun, ended } = await this.#underLoad(`${base?.revision ?? 0}.`);
+      if (base) await this.#judgeStore(base, watchers);
       await this.#judgeKubernetes();
       this.#readClock("after");
       await this.#collectEvents();
@@ -333,9 +334,8 @@ class Runner {
 
   async #result(begun: number, ended: number): Promise<Run> {
     const { name, experiment, source, seed, repetition, lab, version } = this.#options;
-    const { client } = lab.members[0]!;
-    const status = client.unary(MaintenanceService.Status, {}, { timeoutMs: 5000 });
-    const store = (await status.catch(() => undefined))?.version ?? "unknown";
+    const status = lab.members[0]?.client.unary(MaintenanceService.Status, {}, { timeoutMs: 5000 });
+    const store = (await status?.catch(() => undefined))?.version ?? "unknown";
     const { mode, preset, members, nodes } = lab.status;
     const names = (all: readonly { name: string }[]) => all.map((one) => one.name);
     const seen = { history: this.#lines, calls: this.#api.calls, events: this.#events, objects: this.#objects.events };

@@ -10,6 +10,7 @@ import { findLab, isRunning } from "../../cli/lab-ref.ts";
 import { SupervisorClient } from "../../cli/supervisor-client.ts";
 import type { Client } from "../../client/types.ts";
 import { labPaths, labsHome } from "../../deploy/lab/paths.ts";
+import { flagOf } from "../../deploy/lab/request.ts";
 import type { LabStatus } from "../../deploy/supervisor/status.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
@@ -21,6 +22,7 @@ import type { Experiment } from "./schema.ts";
 export class RunningLab {
   readonly status: LabStatus;
   readonly supervisor: SupervisorClient;
+  /** None where the store runs elsewhere. */
   readonly members: StoreMember[];
   readonly api: Client & { close(): void };
   readonly #remove: () => Promise<void>;
@@ -42,9 +44,9 @@ export class RunningLab {
       if (!(await isRunning(ref))) throw new StartError(`lab ${name} is not running: start it with \`kubelab up\``);
       const supervisor = new SupervisorClient(ref.socket);
       const status = await supervisor.status();
-      if (status.store && "endpoints" in status.store)
+      if (status.store && "endpoints" in status.store && experiment.workload.store)
         throw new StartError(
-          `the store of lab ${name} runs elsewhere: its log cannot be read, and no fault reaches it`,
+          `the store of lab ${name} runs elsewhere, and its log, against which workload.store is judged, cannot be read`,
         );
       if (!own) requireFit(experiment, status);
       return new RunningLab(status, supervisor, remove, clock);
@@ -63,7 +65,8 @@ export class RunningLab {
     const file = (name: string) => join(certs, "etcd", name);
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
     const channelOptions = { "grpc.max_reconnect_backoff_ms": 100 };
-    this.members = status.members.map(({ name, clientUrl }) => ({
+    const elsewhere = status.store !== null && "endpoints" in status.store;
+    this.members = (elsewhere ? [] : status.members).map(({ name, clientUrl }) => ({
       name,
       dir: join(members, name),
       client: new GrpcClient(new URL(clientUrl).host, { tls, serverName: name, channelOptions }),
@@ -109,16 +112,23 @@ export class RunningLab {
 }
 
 function requireFit({ cluster }: Experiment, status: LabStatus): void {
-  const has = { members: status.members.length, nodes: status.nodes.length, preset: status.preset, mode: status.mode };
+  const { members, apiservers, nodes, store, preset, mode, snapshotCount } = status;
+  const kept = store === null ? "ours" : "binary" in store ? store.binary : `etcd://${store.endpoints.join(",")}`;
+  const sizes = { members: members.length, apiservers: apiservers.length, nodes: nodes.length };
+  const has = { ...sizes, preset, mode, snapshotCount, store: kept };
   for (const [field, wanted] of Object.entries(cluster)) {
     const there = has[field as keyof typeof has];
-    const enough = field === "nodes" ? there >= wanted : there === wanted;
+    const enough = field === "nodes" || field === "apiservers" ? Number(there) >= Number(wanted) : there === wanted;
     if (!enough) throw new StartError(`the experiment needs ${field} ${wanted}, lab ${status.name} has ${there}`);
   }
 }
 
 const flagsOf = ({ cluster }: Experiment): string[] =>
-  Object.entries(cluster).map(([flag, value]) => `--${flag}=${value}`);
+  Object.entries(cluster).flatMap(([name, value]) => {
+    if (name !== "store") return [`--${flagOf(name)}=${value}`];
+    const text = String(value);
+    return text === "ours" ? [] : [text.startsWith("etcd:") ? `--store=${text}` : `--store-binary=${text}`];
+  });
 
 /** The same command as this one, as a process of its own: a lab must not hang on whoever experiments with it. */
 function kubelab(args: string[]): Promise<void> {

@@ -69,6 +69,20 @@ describe("what is wrong is said with file, line and what is allowed", () => {
       ['x.yaml:2: cluster.preset must be one of lan, etcd-defaults, wan, not "fast"'],
     ],
     [
+      "a store that is nowhere",
+      "preset: lan",
+      "store: etcd",
+      [
+        'x.yaml:2: cluster.store must be ours, the path of a program with etcd\'s flags (/..., ./...), or etcd://HOST:PORT,..., not "etcd"',
+      ],
+    ],
+    [
+      "too many apiservers",
+      "preset: lan",
+      "apiservers: 9",
+      ["x.yaml:2: cluster.apiservers must be a whole number from 1 to 5, not 9"],
+    ],
+    [
       "a step that is nothing",
       "fault: kill",
       "foult: kill",

@@ -8,7 +8,16 @@ import { presetNames } from "../../deploy/lab/presets.ts";
  */
 export interface Experiment {
   description: string;
-  cluster: { members?: number; nodes?: number; preset?: string; mode?: string };
+  /** As `kubelab up` takes them. `store`: `ours`, a program with etcd's flags, or `etcd://HOST:PORT,...`. */
+  cluster: {
+    members?: number;
+    apiservers?: number;
+    nodes?: number;
+    preset?: string;
+    mode?: string;
+    snapshotCount?: number;
+    store?: string;
+  };
   workload: {
     store?: {
       writers?: number;
@@ -103,9 +112,12 @@ const experiment: Shape = {
   "description!": "text",
   cluster: {
     members: "integer 1 5",
+    apiservers: "integer 1 5",
     nodes: "integer 0 199",
     preset: `word ${presetNames.join(" ")}`,
     mode: "word netns host",
+    snapshotCount: "integer 1 1000000000",
+    store: "store",
   },
   "workload!": {
     store: { writers: clients, readers: clients, transactions: clients, leases: clients, watchers: clients, rate },
@@ -191,6 +203,10 @@ class Reader {
     const value = isScalar(node) ? node.value : undefined;
     const refuse = (what: string) => this.refuse(at, path, `must be ${what}, not ${JSON.stringify(value)}`);
     if (kind === "text") return typeof value === "string" ? value : refuse("text");
+    if (kind === "store")
+      return /^(ours$|etcd:\/\/[^,]|\.{0,2}\/)/.test(String(value))
+        ? value
+        : refuse("ours, the path of a program with etcd's flags (/..., ./...), or etcd://HOST:PORT,...");
     if (kind === "word") return words.includes(String(value)) ? value : refuse(`one of ${words.join(", ")}`);
     if (kind === "duration") {
       try {

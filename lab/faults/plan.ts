@@ -279,7 +279,7 @@ function hooksOf(request: LinkRequest, from: string, to: string, facts: Facts): 
   return [];
 }
 
-const isApiserver = (name: string) => name.startsWith("apiserver-");
+const isApiserver = (name: string) => /^apiserver-\d+$/.test(name);
 
 function faultOf(request: LinkRequest, peer: string, direction: "in" | "out"): Fault {
   const way = { peer, direction };

@@ -1,0 +1,59 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Endpoints, Nodes } from "../../api/generated/resources.ts";
+import type { createGrpcClient } from "../../client/grpc-client.ts";
+import { eventually, TestLab, users } from "../testing/lab.ts";
+
+/** Two apiservers over one store: clients of REST come through the balancer, components know both. */
+describe.each([
+  ["netns", [], users[0]!],
+  ["host", ["--mode", "host"], users.at(-1)!],
+] as const)("a lab with two apiservers, %s", (mode, flags, user) => {
+  const lab = new TestLab(`apiservers-${mode}`, user);
+  let client: ReturnType<typeof createGrpcClient>;
+
+  beforeAll(async () => {
+    await lab.up("--nodes", "1", "--apiservers", "2", ...flags);
+    client = await lab.client();
+  });
+
+  afterAll(async () => {
+    client?.close();
+    await lab.remove();
+  });
+
+  const living = async () => {
+    const { subsets } = await client.get(Endpoints, { namespace: "default", name: "kubernetes" });
+    return subsets?.flatMap(({ addresses }) => addresses ?? []).length;
+  };
+
+  test("both are endpoints of the Service kubernetes, and the kubeconfig leads to the balancer", async () => {
+    await eventually("two endpoints", async () => (await living()) === 2);
+    expect((await lab.rest("/version")).code).toBe(200);
+    const { apiservers, components } = await lab.status();
+    expect(apiservers.map(({ name }) => name)).toEqual(["apiserver-1", "apiserver-2"]);
+    expect(components.map(({ name }) => name)).toContain("balancer");
+  });
+
+  test.each(["apiserver-1", "apiserver-2"])(
+    "without %s requests are answered, nodes stay Ready, and the other is the endpoint",
+    async (name) => {
+      await lab.must("kill", name);
+      for (let i = 0; i < 4; i++) expect((await lab.rest("/api/v1/nodes")).code).toBe(200);
+      await eventually("one endpoint", async () => (await living()) === 1);
+      const { items } = await client.list(Nodes, {});
+      const conditions = items.flatMap(
+        ({ status }) => status?.conditions?.find(({ type }) => type === "Ready")?.status,
+      );
+      expect(conditions).toEqual(["True"]);
+      await lab.must("start", name);
+      await eventually("two endpoints", async () => (await living()) === 2);
+    },
+  );
+
+  test("one of the two alone is cut off from the members, where they can tell them apart", async () => {
+    const cut = await lab.kubelab("fault", "delay", "apiserver-2", "members", "ms=5");
+    if (mode === "netns") expect(cut.stdout).toContain("socket hooks");
+    else expect(cut.stderr).toContain("members cannot tell several apiservers apart in mode host");
+    await lab.must("heal");
+  });
+});
