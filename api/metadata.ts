@@ -96,10 +96,13 @@ export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, pat
 export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
   sameJson(value, old) ? [] : [field.invalidValue(path, value ?? null, immutable)];
 
-/** The three validations of a kind, from the rules of its metadata and its own: of an object, of a change, of a status. */
+/**
+ * The three validations of a kind, from the rules of its metadata and its own: of an object (which is told what was
+ * there before, for what old objects may say wrong), of a change, of a status.
+ */
 export const rules = <T extends KubernetesObject>(
   meta: MetaRules,
-  own: (object: T) => Iterable<FieldError> = () => [],
+  own: (object: T, old?: T) => Iterable<FieldError> = () => [],
   change: (object: T, old: T) => Iterable<FieldError> = () => [],
   status: (object: T, old: T) => Iterable<FieldError> = () => [],
 ) => ({
@@ -109,7 +112,7 @@ export const rules = <T extends KubernetesObject>(
   },
   *validateUpdate(object: T, old: T): Problems {
     yield* validateObjectMetaUpdate(object.metadata, old.metadata);
-    yield* own(object);
+    yield* own(object, old);
     yield* change(object, old);
   },
   *validateStatusUpdate(object: T, old: T): Problems {

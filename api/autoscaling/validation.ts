@@ -1,85 +1,121 @@
 import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
-import { pathSegmentName } from "../../apimachinery/names.ts";
+import { dns1123Label, pathSegmentName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { oneOf } from "../core/container-validation.ts";
+import { validateContainerResource } from "../core/resource-names.ts";
 import type * as v1 from "../generated/autoscaling-v2.ts";
 
 const maxPeriodSeconds = 1800;
 const maxStabilizationSeconds = 3600;
 
-export function* validateAutoscaler({ spec }: v1.HorizontalPodAutoscaler): Problems {
-  const { minReplicas = 1, maxReplicas = 0 } = spec;
-  // Zero needs the feature gate HPAScaleToZero, which is off.
-  if (minReplicas < 1) yield field.invalidValue("spec.minReplicas", minReplicas, "must be greater than or equal to 1");
+export function* validateAutoscaler({ spec }: v1.HorizontalPodAutoscaler, old?: v1.HorizontalPodAutoscaler): Problems {
+  const { minReplicas = 1, maxReplicas = 0, metrics = [] } = spec;
+  // Zero needs the feature gate HPAScaleToZero, which is off; what is zero may stay it.
+  const least = old?.spec.minReplicas === 0 ? 0 : 1;
+  if (minReplicas < least)
+    yield field.invalidValue("spec.minReplicas", minReplicas, `must be greater than or equal to ${least}`);
   if (maxReplicas < 1) yield field.invalidValue("spec.maxReplicas", maxReplicas, "must be greater than 0");
   if (maxReplicas < minReplicas)
     yield field.invalidValue("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`");
   yield* validateReference(spec.scaleTargetRef, "spec.scaleTargetRef");
-  for (const [i, metric] of (spec.metrics ?? []).entries()) yield* validateMetric(metric, `spec.metrics[${i}]`);
+  for (const [i, metric] of metrics.entries()) yield* validateMetric(metric, `spec.metrics[${i}]`);
+  if (minReplicas === 0 && !metrics.some(({ type }) => type === "Object" || type === "External"))
+    yield field.forbiddenField("spec.metrics", toZero);
   for (const key of ["scaleUp", "scaleDown"] as const) {
     const scaling = spec.behavior?.[key];
     if (scaling) yield* validateScaling(scaling, `spec.behavior.${key}`);
   }
 }
 
+const toZero = "must specify at least one Object or External metric to support scaling to zero replicas";
+
 function* validateReference(reference: v1.CrossVersionObjectReference | undefined, at: string): Problems {
   for (const key of ["kind", "name"] as const)
     yield* field.requiredName(`${at}.${key}`, reference?.[key], pathSegmentName);
 }
 
+/** In upstream's order: of several that are given, the first is looked at. */
 export const sources = {
   Object: "object",
+  External: "external",
   Pods: "pods",
   Resource: "resource",
   ContainerResource: "containerResource",
-  External: "external",
 } as const;
-
-const oneTarget = "must set either a target raw value or a target utilization";
-const bothTargets = "may not set both a target raw value and a target utilization";
+type Source = (typeof sources)[keyof typeof sources];
 
 function* validateMetric(metric: v1.MetricSpec, at: string): Problems {
   const { type } = metric;
-  if (!type) return yield field.required(`${at}.type`, "must specify a metric source type");
-  const wanted = sources[type];
-  if (!wanted) return yield field.notSupported(`${at}.type`, type, Object.keys(sources).sort());
-  for (const other of Object.values(sources))
-    if (other !== wanted && metric[other])
-      yield field.forbiddenField(`${at}.${other}`, "must populate the given metric source only");
-  const path = `${at}.${wanted}`;
-  const source = metric[wanted];
-  if (!source) return yield field.required(path, "must populate information for the given metric source");
-  yield* validateTarget(source.target, `${path}.target`);
-  if (metric.object) yield* validateReference(metric.object.describedObject, `${path}.describedObject`);
-  if ("metric" in source) yield* validateIdentifier(source.metric, `${path}.metric`);
-  else if (!("metric" in source) && "name" in source && !source.name)
-    yield field.required(`${path}.name`, "must specify a resource name");
-  if (metric.containerResource && !metric.containerResource.container)
-    yield field.required(`${path}.container`, "must specify a container");
-  const { averageUtilization, averageValue } = source.target ?? {};
-  const resource = wanted === "resource" || wanted === "containerResource";
-  if (resource && averageUtilization === undefined && averageValue === undefined)
-    yield field.required(`${path}.target.averageUtilization`, oneTarget);
-  if (resource && averageUtilization !== undefined && averageValue !== undefined)
-    yield field.forbiddenField(`${path}.target.averageValue`, bothTargets);
+  const wanted = sources[type as keyof typeof sources] as Source | undefined;
+  const unknown = field.notSupported(`${at}.type`, type ?? "", Object.keys(sources).sort());
+  if (!type) yield field.required(`${at}.type`, "must specify a metric source type");
+  if (!wanted) yield unknown;
+  const given = Object.values(sources).filter((key) => metric[key]);
+  if (given[0]) yield* validateSource(given[0], metric[given[0]]!, `${at}.${given[0]}`);
+  if (!wanted)
+    yield unknown; // upstream says so twice
+  else if (!metric[wanted])
+    yield field.required(`${at}.${wanted}`, "must populate information for the given metric source");
+  for (const other of given.length > 1 ? given : [])
+    if (other !== wanted) yield field.forbiddenField(`${at}.${other}`, "must populate the given metric source only");
 }
 
-function* validateIdentifier(metric: v1.MetricIdentifier | undefined, at: string): Problems {
-  if (metric?.name) yield* field.shaped(`${at}.name`, metric.name, pathSegmentName);
-  else yield field.required(`${at}.name`, "must specify a metric name");
+const utilization = {
+  other: "averageUtilization",
+  missing: ["averageUtilization", "must set either a target raw value or a target utilization"],
+  both: ["averageValue", "may not set both a target raw value and a target utilization"],
+} as const;
+
+/** A target has an averageValue or the `other`; `both` is what is said when it may not have both. */
+const targets: Record<Source, { other?: "value" | "averageUtilization"; missing: Said; both?: Said }> = {
+  object: { other: "value", missing: ["averageValue", "must set either a target value or averageValue"] },
+  external: {
+    other: "value",
+    missing: ["averageValue", "must set either a target value for metric or a per-pod target"],
+    both: ["value", "may not set both a target value for metric and a per-pod target"],
+  },
+  pods: { missing: ["averageValue", "must specify a positive target averageValue"] },
+  ...{ resource: utilization, containerResource: utilization },
+};
+type Said = readonly [of: string, text: string];
+
+function* validateSource(key: Source, source: NonNullable<v1.MetricSpec[Source]>, at: string): Problems {
+  if (key === "object")
+    yield* validateReference((source as Partial<v1.ObjectMetricSource>).describedObject, `${at}.describedObject`);
+  if (key === "resource" || key === "containerResource") {
+    const { name, container } = source as Partial<v1.ContainerResourceMetricSource>;
+    if (!name) yield field.required(`${at}.name`, "must specify a resource name");
+    else if (key === "containerResource") yield* validateContainerResource(name, `${at}.name`);
+    if (key === "containerResource" && container) yield* field.shaped(`${at}.container`, container, dns1123Label);
+    else if (key === "containerResource") yield field.required(`${at}.container`, "must specify a container");
+  } else {
+    const { name } = (source as Partial<v1.PodsMetricSource>).metric ?? {};
+    if (name) yield* field.shaped(`${at}.metric.name`, name, pathSegmentName);
+    else yield field.required(`${at}.metric.name`, "must specify a metric name");
+  }
+  const target: Partial<v1.MetricTarget> = source.target ?? {};
+  yield* validateTarget(target, `${at}.target`);
+  const { other, missing, both } = targets[key];
+  const given = [target.averageValue, other && target[other]].filter((value) => value !== undefined).length;
+  if (given === 0) yield field.required(`${at}.target.${missing[0]}`, missing[1]);
+  if (given === 2 && both) yield field.forbiddenField(`${at}.target.${both[0]}`, both[1]);
 }
 
-function* validateTarget(target: v1.MetricTarget | undefined, at: string): Problems {
-  if (!target?.type) return yield field.required(`${at}.type`, "must specify a metric target type");
-  yield* oneOf(`${at}.type`, target.type, ["Utilization", "Value", "AverageValue"], true);
-  if (target.averageUtilization !== undefined && target.averageUtilization < 1)
-    yield field.invalidValue(`${at}.averageUtilization`, target.averageUtilization, "must be greater than 0");
+const targetTypes = ["Utilization", "Value", "AverageValue"];
+
+function* validateTarget({ averageUtilization, ...values }: Partial<v1.MetricTarget>, at: string): Problems {
+  const type: string = values.type ?? "";
+  if (!type) yield field.required(`${at}.type`, "must specify a metric target type");
+  if (!targetTypes.includes(type))
+    yield field.invalidValue(`${at}.type`, type, "must be either Utilization, Value, or AverageValue");
   for (const key of ["value", "averageValue"] as const) {
-    const value = target[key];
+    const value = values[key];
     if (value !== undefined && parseQuantity(value).nano <= 0n)
       yield field.invalidValue(`${at}.${key}`, value, "must be positive");
   }
+  if (averageUtilization !== undefined && averageUtilization < 1)
+    yield field.invalidValue(`${at}.averageUtilization`, averageUtilization, "must be greater than 0");
 }
 
 function* validateScaling(scaling: v1.HPAScalingRules, at: string): Problems {

@@ -1,12 +1,15 @@
 import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
-import type { FlowSchema, PolicyRulesWithSubjects, Subject } from "../generated/flowcontrol-v1.ts";
+import type { FlowSchema, FlowSchemaSpec, PolicyRulesWithSubjects, Subject } from "../generated/flowcontrol-v1.ts";
 import { FlowSchemas } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
+import { validateConditions } from "./conditions.ts";
+import { mandatorySchemas } from "./mandatory.ts";
 
 const maxPrecedence = 10_000;
 const defaultPrecedence = 1000;
@@ -19,7 +22,7 @@ export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
     spec.matchingPrecedence ||= defaultPrecedence;
   },
   ...startingStatus(() => ({})),
-  ...rules(clusterWide, validateSpec),
+  ...rules(clusterWide, validateSchema, undefined, validateConditions),
   columns: [
     nameColumn,
     column("PriorityLevel", ({ spec }) => spec.priorityLevelConfiguration?.name ?? "", "Where its requests go."),
@@ -30,24 +33,33 @@ export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
   ],
 });
 
-function* validateSpec({ metadata, spec }: FlowSchema): Problems {
+function* validateSchema(schema: FlowSchema): Problems {
+  const { metadata, spec } = schema;
+  yield* validateSpec(metadata.name, spec);
+  const fixed = mandatorySchemas[metadata.name];
+  if (fixed && !sameJson(spec, fixed))
+    yield field.invalidValue("spec", spec, `spec of '${metadata.name}' must equal the fixed value`);
+  yield* validateConditions(schema);
+}
+
+function* validateSpec(name: string, spec: FlowSchemaSpec): Problems {
   const precedence = spec.matchingPrecedence ?? 0;
   const at = "spec.matchingPrecedence";
   if (precedence <= 0) yield field.invalidValue(at, precedence, "must be a positive value");
   if (precedence > maxPrecedence) yield field.invalidValue(at, precedence, `must not be greater than ${maxPrecedence}`);
-  if (precedence === 1 && metadata.name !== "exempt")
+  if (precedence === 1 && name !== "exempt")
     yield field.invalidValue(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1");
+  const method = spec.distinguisherMethod;
+  if (method && method.type !== "ByUser" && method.type !== "ByNamespace")
+    yield field.notSupported("spec.distinguisherMethod.type", method, ["ByNamespace", "ByUser"]);
   const level = spec.priorityLevelConfiguration?.name;
   if (!level) yield field.required("spec.priorityLevelConfiguration.name", "must reference a priority level");
   else yield* field.shaped("spec.priorityLevelConfiguration.name", level, dns1123Subdomain);
-  const method = spec.distinguisherMethod?.type;
-  if (spec.distinguisherMethod && method !== "ByUser" && method !== "ByNamespace")
-    yield field.notSupported("spec.distinguisherMethod", spec.distinguisherMethod, ["ByNamespace", "ByUser"]);
   for (const [i, rule] of (spec.rules ?? []).entries()) yield* validateRule(rule, `spec.rules[${i}]`);
 }
 
 const oneNamespace = "resource rules that are not cluster scoped must supply at least one namespace";
-const onlyStar = "if '*' is present, must not specify other namespaces";
+const listed = "each member of this list must be '*' or a DNS-1123 label; ";
 
 function* validateRule(rule: PolicyRulesWithSubjects, at: string): Problems {
   const { subjects = [], resourceRules = [], nonResourceRules = [] } = rule;
@@ -57,31 +69,54 @@ function* validateRule(rule: PolicyRulesWithSubjects, at: string): Problems {
     yield field.required(at, "at least one of resourceRules and nonResourceRules has to be non-empty");
   for (const [i, resource] of resourceRules.entries()) {
     const path = `${at}.resourceRules[${i}]`;
-    for (const key of ["verbs", "apiGroups", "resources"] as const) {
-      const word = { verbs: "verb", apiGroups: "api group", resources: "resource" }[key];
-      yield* someOf(resource[key], `${path}.${key}`, word);
-    }
-    if (!resource.namespaces?.length && !resource.clusterScope)
-      yield field.required(`${path}.namespaces`, oneNamespace);
-    if ((resource.namespaces?.length ?? 0) > 1 && resource.namespaces?.includes("*"))
-      yield field.invalidValue(`${path}.namespaces`, resource.namespaces, onlyStar);
+    yield* validateVerbs(resource.verbs, `${path}.verbs`);
+    for (const [key, word] of [
+      ["apiGroups", "api group"],
+      ["resources", "resource"],
+    ] as const)
+      yield* someOf(resource[key], `${path}.${key}`, `resource rules must supply at least one ${word}`, `${word}s`);
+    const none = resource.clusterScope ? undefined : oneNamespace;
+    yield* someOf(resource.namespaces, `${path}.namespaces`, none, "namespaces", (namespace) =>
+      dns1123Label(namespace).map((problem) => `${listed}${problem}`),
+    );
   }
   for (const [i, urls] of nonResourceRules.entries()) {
     const path = `${at}.nonResourceRules[${i}]`;
-    yield* someOf(urls.verbs, `${path}.verbs`, "verb");
-    if (!urls.nonResourceURLs?.length)
-      yield field.required(`${path}.nonResourceURLs`, "nonResourceURLs must contain at least one value");
+    yield* validateVerbs(urls.verbs, `${path}.verbs`);
+    const none = "nonResourceURLs must contain at least one value";
+    yield* someOf(urls.nonResourceURLs, `${path}.nonResourceURLs`, none, "non-resource URLs", urlProblems);
   }
 }
 
-function* someOf(values: string[] | undefined, at: string, word: string): Problems {
-  const plural = `${word}s`;
-  if (!values?.length)
-    return yield word === "verb"
-      ? field.required(at, "verbs must contain at least one value")
-      : field.required(at, `resource rules must supply at least one ${word}`);
-  if (values.length > 1 && values.includes("*"))
-    yield field.invalidValue(at, values, `if '*' is present, must not specify other ${plural}`);
+const verbs = "create delete deletecollection get list patch proxy update watch".split(" ");
+
+function* validateVerbs(given: string[] | undefined, at: string): Problems {
+  yield* someOf(given, at, "verbs must contain at least one value", "verbs");
+  if (given?.length && !given.includes("*") && !given.every((verb) => verbs.includes(verb)))
+    yield field.notSupported(at, given, verbs);
+}
+
+/** A list that is not empty (unless that needs no `none`), whose `*` stands alone, and whose others have a shape. */
+function* someOf(
+  values: string[] = [],
+  at: string,
+  none: string | undefined,
+  others: string,
+  shape: (value: string) => string[] = () => [],
+): Problems {
+  if (values.length === 0 && none !== undefined) yield field.required(at, none);
+  if (!values.includes("*"))
+    for (const [i, value] of values.entries()) yield* field.shaped(`${at}[${i}]`, value, shape);
+  else if (values.length > 1)
+    yield field.invalidValue(at, values, `if '*' is present, must not specify other ${others}`);
+}
+
+function urlProblems(url: string): string[] {
+  if (url === "") return ["must not be empty"];
+  if (!url.startsWith("/")) return ["must start with slash"];
+  if (url.includes(" ")) return ["must not contain white-space"];
+  if (url.includes("//")) return ["must not contain double slash"];
+  return /\*/.test(url.replace(/\/\*$/, "")) ? ["wildcard can only do suffix matching"] : [];
 }
 
 const parts = { User: "user", Group: "group", ServiceAccount: "serviceAccount" } as const;
@@ -89,16 +124,16 @@ const parts = { User: "user", Group: "group", ServiceAccount: "serviceAccount" }
 function* validateSubject(subject: Subject, at: string): Problems {
   const wanted = parts[subject.kind as keyof typeof parts];
   if (!wanted) return yield field.notSupported(`${at}.kind`, subject.kind ?? "", Object.keys(parts).sort());
+  const given: { name?: string; namespace?: string } | undefined = subject[wanted];
+  const path = `${at}.${wanted}`;
+  if (!given) yield field.required(path, `${wanted} is required when subject kind is '${subject.kind}'`);
+  else if (wanted !== "serviceAccount") yield* field.requiredName(`${path}.name`, given.name, () => []);
+  else {
+    if (given.name !== "*") yield* field.requiredName(`${path}.name`, given.name, dns1123Subdomain);
+    if (given.namespace) yield* field.shaped(`${path}.namespace`, given.namespace, dns1123Label);
+    else yield field.required(`${path}.namespace`, "must specify namespace for service account");
+  }
   for (const [kind, other] of Object.entries(parts))
     if (other !== wanted && subject[other])
       yield field.forbiddenField(`${at}.${other}`, `${other} is forbidden when subject kind is not '${kind}'`);
-  const given = subject[wanted];
-  if (!given)
-    return yield field.required(`${at}.${wanted}`, `${wanted} is required when subject kind is '${subject.kind}'`);
-  if (!given.name) yield field.required(`${at}.${wanted}.name`);
-  const account = subject.kind === "ServiceAccount" ? subject.serviceAccount : undefined;
-  if (account && !account.namespace)
-    yield field.required(`${at}.serviceAccount.namespace`, "must specify namespace for service account");
-  else if (account && account.namespace !== "*")
-    yield* field.shaped(`${at}.serviceAccount.namespace`, account.namespace, dns1123Label);
 }

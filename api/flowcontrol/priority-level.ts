@@ -1,14 +1,23 @@
-import { forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
-import type { LimitedPriorityLevelConfiguration, PriorityLevelConfiguration } from "../generated/flowcontrol-v1.ts";
+import type {
+  LimitedPriorityLevelConfiguration,
+  LimitResponse,
+  PriorityLevelConfiguration,
+  PriorityLevelConfigurationSpec,
+} from "../generated/flowcontrol-v1.ts";
 import { PriorityLevelConfigurations } from "../generated/resources.ts";
-import { notNegative } from "../int-or-percent.ts";
 import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { startingStatus } from "../strategy.ts";
+import { validateConditions } from "./conditions.ts";
+import { mandatoryLevels } from "./mandatory.ts";
 
 const maxQueues = 10_000_000;
+/** What a hash of a flow has to deal a hand with. */
+const maxHashBits = 60;
 
 export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> = defineResource(
   PriorityLevelConfigurations,
@@ -31,7 +40,7 @@ export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> =
       }
     },
     ...startingStatus(() => ({})),
-    ...rules(clusterWide, validateSpec),
+    ...rules(clusterWide, validateLevel, undefined, validateConditions),
     columns: [
       nameColumn,
       column("Type", ({ spec }) => spec.type ?? "", "Exempt or Limited."),
@@ -49,41 +58,70 @@ const shares = ({ spec }: PriorityLevelConfiguration) => spec.limited?.nominalCo
 const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit") =>
   spec.limited?.limitResponse?.queuing?.[key] ?? "<none>";
 
-function* validateSpec({ metadata, spec }: PriorityLevelConfiguration): Problems {
-  const { type, limited, exempt } = spec;
-  if (metadata.name === "exempt" && type !== "Exempt")
-    return yield invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
-  yield* oneOf("spec.type", type, ["Exempt", "Limited"], false);
+function* validateLevel(level: PriorityLevelConfiguration): Problems {
+  const { name } = level.metadata;
+  const { spec } = level;
+  yield* validateSpec(name, spec);
+  const fixed = mandatoryLevels[name];
+  const wrong = (but: string) => invalidValue("spec", spec, `spec of '${name}'${but} must equal the fixed value`);
+  if (fixed?.exempt) {
+    if (!sameJson({ ...spec, exempt: 0 }, { ...fixed, exempt: 0 })) yield wrong(" except the 'spec.exempt' field");
+  } else if (fixed && !sameJson(spec, fixed)) yield wrong("");
+  yield* validateConditions(level);
+}
+
+function* validateSpec(name: string, { type, limited, exempt }: PriorityLevelConfigurationSpec): Problems {
+  if ((name === "exempt") !== (type === "Exempt"))
+    yield invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
   if (type === "Exempt") {
     if (limited) yield forbiddenField("spec.limited", "must be nil if the type is not Limited");
-    yield* notNegative(exempt?.nominalConcurrencyShares, "spec.exempt.nominalConcurrencyShares");
-    yield* percent(exempt?.lendablePercent, "spec.exempt.lendablePercent");
+    yield* validateShares(exempt ?? {}, "spec.exempt");
+    yield* validatePercent(exempt ?? {}, "spec.exempt");
   } else if (type === "Limited") {
     if (exempt) yield forbiddenField("spec.exempt", "must be nil if the type is Limited");
     if (!limited) yield required("spec.limited", "must not be empty when type is Limited");
     else yield* validateLimited(limited, "spec.limited");
-  }
+  } else yield notSupported("spec.type", type ?? "", ["Exempt", "Limited"]);
 }
+
+function* validateShares({ nominalConcurrencyShares: shares = 0 }: Shares, at: string): Problems {
+  if (shares < 0) yield invalidValue(`${at}.nominalConcurrencyShares`, shares, "must be a non-negative integer");
+}
+
+function* validatePercent({ lendablePercent: value = 0 }: Shares, at: string): Problems {
+  if (value < 0 || value > 100)
+    yield invalidValue(`${at}.lendablePercent`, value, "must be between 0 and 100, inclusive");
+}
+
+type Shares = Pick<LimitedPriorityLevelConfiguration, "nominalConcurrencyShares" | "lendablePercent">;
 
 function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): Problems {
-  yield* notNegative(limited.nominalConcurrencyShares, `${at}.nominalConcurrencyShares`);
-  yield* percent(limited.lendablePercent, `${at}.lendablePercent`);
-  yield* notNegative(limited.borrowingLimitPercent, `${at}.borrowingLimitPercent`);
-  const { type, queuing } = limited.limitResponse ?? {};
-  const path = `${at}.limitResponse`;
-  if (type === "Reject" && queuing)
-    yield forbiddenField(`${path}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
-  yield* oneOf(`${path}.type`, type, ["Queue", "Reject"], false);
-  if (type !== "Queue") return;
-  if (!queuing) return yield required(`${path}.queuing`, "must not be empty if limited.limitResponse.type is Limited");
-  const { queues = 0, handSize = 0, queueLengthLimit = 0 } = queuing;
-  for (const [key, value] of Object.entries({ queueLengthLimit, queues, handSize }))
-    if (value <= 0) yield invalidValue(`${path}.queuing.${key}`, value, "must be positive");
-  if (queues > maxQueues) yield invalidValue(`${path}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
-  if (handSize > queues)
-    yield invalidValue(`${path}.queuing.handSize`, handSize, `should not be greater than queues (${queues})`);
+  yield* validateShares(limited, at);
+  yield* validateResponse(limited.limitResponse ?? {}, `${at}.limitResponse`);
+  yield* validatePercent(limited, at);
+  const { borrowingLimitPercent: borrowing = 0 } = limited;
+  if (borrowing < 0)
+    yield invalidValue(`${at}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer");
 }
 
-function* percent(value = 0, at: string): Problems {
-  if (value < 0 || value > 100) yield invalidValue(at, value, "must be between 0 and 100, inclusive");
+function* validateResponse({ type, queuing }: Partial<LimitResponse>, at: string): Problems {
+  if (type === "Reject" && queuing)
+    yield forbiddenField(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
+  yield* oneOf(`${at}.type`, type, ["Queue", "Reject"], false);
+  if (type !== "Queue") return;
+  if (!queuing) return yield required(`${at}.queuing`, "must not be empty if limited.limitResponse.type is Limited");
+  const { queues = 0, handSize = 0, queueLengthLimit = 0 } = queuing;
+  for (const [key, value] of Object.entries({ queueLengthLimit, queues, handSize }))
+    if (value <= 0) yield invalidValue(`${at}.queuing.${key}`, value, "must be positive");
+  if (queues > maxQueues) yield invalidValue(`${at}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
+  if (handSize <= 0) return;
+  const entropy = Math.ceil(Math.log2(queues) * handSize);
+  const hand = `${at}.queuing.handSize`;
+  if (handSize > queues) yield invalidValue(hand, handSize, `should not be greater than queues (${queues})`);
+  else if (entropy > maxHashBits)
+    yield invalidValue(
+      hand,
+      handSize,
+      `required entropy bits of deckSize ${queues} and handSize ${handSize} should not be greater than ${maxHashBits}`,
+    );
 }

@@ -1,16 +1,15 @@
+import { everything, mandatoryLevels, mandatorySchemas } from "../../api/flowcontrol/mandatory.ts";
 import type { FlowSchema, PriorityLevelConfiguration, Subject } from "../../api/generated/flowcontrol-v1.ts";
 import { FlowSchemas, PriorityLevelConfigurations } from "../../api/generated/resources.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Wanted } from "../authz/bootstrap.ts";
 
-/** Upstream's bootstrap objects: two of each kind are mandatory, the others are suggested. Names carry over as facts. */
-const mandatory = ["exempt", "catch-all"];
+/** Upstream's suggested objects; the mandatory ones are the kinds' own. Names carry over as facts. */
 const autoupdate = "apf.kubernetes.io/autoupdate-spec";
 
 /** Shares, percent that may be lent, then queues and hand size; without those the level refuses. */
 const limited: Record<string, [shares: number, lendable: number, queues?: number, handSize?: number]> = {
-  "catch-all": [5, 0],
   system: [30, 33, 64, 6],
   "node-high": [40, 25, 64, 6],
   "leader-election": [10, 0, 16, 4],
@@ -20,9 +19,8 @@ const limited: Record<string, [shares: number, lendable: number, queues?: number
 };
 
 function levels(): PriorityLevelConfiguration[] {
-  const exempt = { type: "Exempt", exempt: { nominalConcurrencyShares: 0, lendablePercent: 0 } };
   return [
-    { metadata: { name: "exempt" }, spec: exempt },
+    ...Object.entries(mandatoryLevels).map(([name, spec]) => ({ metadata: { name }, spec })),
     ...Object.entries(limited).map(([name, [nominalConcurrencyShares, lendablePercent, queues, handSize]]) => {
       const queuing = { queues: queues!, handSize: handSize!, queueLengthLimit: 50 };
       const limitResponse = queues ? { type: "Queue", queuing } : { type: "Reject" };
@@ -40,7 +38,6 @@ function levels(): PriorityLevelConfiguration[] {
  */
 const schemas = `
 probes exempt 2 - g:system:unauthenticated,g:system:authenticated | get url /healthz,/readyz,/livez
-exempt exempt 1 - g:system:masters
 system-leader-election leader-election 100 ByUser u:system:kube-controller-manager,u:system:kube-scheduler,sa:* | get,create,update coordination.k8s.io leases
 endpoint-controller workload-high 150 ByUser u:system:kube-controller-manager,sa:endpoint-controller,sa:endpointslicemirroring-controller | get,create,update core endpoints
 workload-leader-election leader-election 200 ByUser sa:* | get,create,update core endpoints,configmaps; get,create,update coordination.k8s.io leases
@@ -50,15 +47,15 @@ kube-controller-manager workload-high 800 ByNamespace u:system:kube-controller-m
 kube-scheduler workload-high 800 ByNamespace u:system:kube-scheduler
 kube-system-service-accounts workload-high 900 ByNamespace sa:*
 service-accounts workload-low 9000 ByUser g:system:serviceaccounts
-global-default global-default 9900 ByUser g:system:unauthenticated,g:system:authenticated
-catch-all catch-all 10000 ByUser g:system:unauthenticated,g:system:authenticated`;
-
-const everything = "* * * cluster; * url *";
+global-default global-default 9900 ByUser g:system:unauthenticated,g:system:authenticated`;
 
 function flowSchemaOf(line: string): FlowSchema {
-  const [head, rules = everything] = line.split(" | ") as [string, string?];
+  const [head, rules = ""] = line.split(" | ") as [string, string?];
   const [name, level, precedence, type, subjects] = head.split(" ") as [string, string, string, string, string];
-  const lists = rules.split("; ").map((rule) => rule.split(" ").map((word) => word.split(",")));
+  const lists = rules
+    .split("; ")
+    .filter(Boolean)
+    .map((rule) => rule.split(" ").map((word) => word.split(",")));
   const resourceRules = lists.flatMap(([verbs, group, resources, cluster]) => {
     if (group![0] === "url") return [];
     const apiGroups = group!.map((name) => (name === "core" ? "" : name));
@@ -69,6 +66,7 @@ function flowSchemaOf(line: string): FlowSchema {
   );
   const rule = {
     subjects: subjects.split(",").map(subjectOf),
+    ...(rules ? {} : everything),
     ...(resourceRules.length > 0 ? { resourceRules } : {}),
     ...(nonResourceRules.length > 0 ? { nonResourceRules } : {}),
   };
@@ -99,7 +97,10 @@ export function wantedFlowControl(): Wanted[] {
       const annotated = { ...object, metadata: { ...metadata, annotations: { [autoupdate]: "true" } } };
       return { type, object: annotated, reconcile: (existing) => reconcile(existing, annotated) };
     };
-  const flowSchemas = schemas.trim().split("\n").map(flowSchemaOf);
+  const mandatory = Object.entries(mandatorySchemas).map(
+    ([name, spec]) => ({ metadata: { name }, spec }) as FlowSchema,
+  );
+  const flowSchemas = [...mandatory, ...schemas.trim().split("\n").map(flowSchemaOf)];
   return [...levels().map(wanted(PriorityLevelConfigurations)), ...flowSchemas.map(wanted(FlowSchemas))];
 }
 
@@ -110,7 +111,7 @@ export function wantedFlowControl(): Wanted[] {
 export function reconcile(existing: KubernetesObject, expected: KubernetesObject): KubernetesObject | undefined {
   const { annotations, name, generation } = existing.metadata;
   const given = annotations?.[autoupdate];
-  const keep = mandatory.includes(name) || (given === undefined ? generation === 1 : given === "true");
+  const keep = name in mandatoryLevels || (given === undefined ? generation === 1 : given === "true");
   const annotation = String(keep);
   const next = {
     ...existing,
