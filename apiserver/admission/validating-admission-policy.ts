@@ -132,11 +132,11 @@ class Check {
       (name) =>
         this.expressions.evaluateNow(this.policy, variables.find((one) => one.name === name)!.expression, scope),
     );
-    for (const { name, expression } of matchConditions) {
+    for (const { expression } of matchConditions) {
       try {
         if ((await this.#evaluate(expression, scope)) === false) return;
       } catch (error) {
-        return this.#failed(`expression '${name}' resulted in error: ${(error as Error).message}`);
+        return this.#failed(`expression '${expression}' resulted in error: ${(error as Error).message}`);
       }
     }
     for (const [index, { expression, message, messageExpression, reason }] of validations.entries()) {

@@ -197,6 +197,44 @@ describe("a validating webhook", () => {
     assert.ok(json.message.includes(expected), json.message);
   });
 
+  test.each<[string, object, number, string]>([
+    [
+      "is refused",
+      {},
+      403,
+      `configmaps "c" is forbidden: expression 'object.nope == 1' resulted in error: no such key: nope`,
+    ],
+    ["lets pass when it may fail", { failurePolicy: "Ignore" }, 201, ""],
+  ])("whose condition cannot be evaluated %s, and is not asked", async (_name, more, expected, text) => {
+    await register("validating", { matchConditions: [{ name: "c", expression: "object.nope == 1" }], ...more });
+    const { code, json } = await create({ name: "c" });
+    assert.deepEqual([code, reviews.length], [expected, 0], json.message);
+    if (text) assert.equal(json.message, text);
+  });
+
+  test.each<[string, "validating" | "mutating", object, string]>([
+    ["patches", "validating", patchOf({}), "validating webhook may not return response.patch"],
+    ["patches in no way", "mutating", { patch: "e30=" }, "webhook returned response.patch but not response.patchType"],
+    [
+      "patches nothing",
+      "mutating",
+      { patchType: "JSONPatch" },
+      "webhook returned response.patchType but not response.patch",
+    ],
+    [
+      "patches oddly",
+      "mutating",
+      { patch: "e30=", patchType: "X" },
+      'webhook returned invalid response.patchType of "X"',
+    ],
+  ])("of the wrong kind: it %s", async (_name, kind, response, text) => {
+    await register(kind, {});
+    answer = () => ({ allowed: true, ...response });
+    const { code, json } = await create();
+    assert.equal(code, 500);
+    assert.ok(json.message.endsWith(`: received invalid webhook response: ${text}`), json.message);
+  });
+
   test("with side effects is not asked in a dry run", async () => {
     await register("validating", { sideEffects: "NoneOnDryRun" });
     assert.equal((await create({}, "?dryRun=All")).code, 201);
@@ -253,6 +291,26 @@ describe("a mutating webhook", () => {
     );
   });
 
+  test("has nothing to change of what is deleted", async () => {
+    const { metadata } = (await create()).json;
+    await register("mutating", {});
+    answer = () => patchOf({ op: "add", path: "/data", value: {} });
+    const { code, json } = await call(server, `${configmaps}/${metadata.name}`, { method: "DELETE" });
+    assert.equal(code, 500);
+    assert.match(json.message, /attempted to modify the object, which is not supported for this operation$/);
+  });
+
+  test("gets defaults for what it adds", async () => {
+    await register("mutating", {
+      rules: [{ apiGroups: [""], apiVersions: ["v1"], resources: ["pods"], operations: ["CREATE"] }],
+    });
+    answer = () => patchOf({ op: "add", path: "/spec/initContainers", value: [{ name: "i", image: "i:1" }] });
+    const body = { metadata: { name: `p${count++}` }, spec: { containers: [{ name: "c", image: "c" }] } };
+    const { json } = await call(server, "/api/v1/namespaces/default/pods", { method: "POST", body });
+    const { terminationMessagePath, imagePullPolicy } = json.spec.initContainers[0];
+    assert.deepEqual([terminationMessagePath, imagePullPolicy], ["/dev/termination-log", "IfNotPresent"]);
+  });
+
   test("whose patch does not fit is an error", async () => {
     await register("mutating", {});
     answer = () => patchOf({ op: "remove", path: "/data/none" });
@@ -287,10 +345,14 @@ test("a policy is compiled when it is written", async () => {
 });
 
 test("what webhooks did is in the audit log", async () => {
-  answer = (_request, path) => (path.startsWith("/0") ? patchOf({ op: "add", path: "/data", value: { a: "1" } }) : 500);
+  answer = ({ object }, path) => {
+    if (!path.startsWith("/0")) return 500;
+    return object.data ? { allowed: true } : patchOf({ op: "add", path: "/data", value: { a: "1" } });
+  };
   await register("mutating", {}, { failurePolicy: "Ignore" });
   await register("validating", {}, { failurePolicy: "Ignore" });
-  assert.equal((await create()).code, 201);
+  const { code, text } = await create();
+  assert.equal(code, 201, text);
   const annotations = JSON.parse(audited.findLast((line) => /"verb":"create".*configmaps/.test(line))!).annotations;
   const [mutating, validating] = [`w${count - 3}`, `w${count - 2}`];
   const webhook = `0.${mutating}.example.com`;

@@ -5,7 +5,7 @@ import { Budget } from "../../apimachinery/cel/environment.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { jsonPatch } from "../../apimachinery/patch/json.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { badRequest, internalError, type Status, StatusError } from "../../apimachinery/status.ts";
+import { badRequest, forbidden, internalError, type Status, StatusError } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Counter, Histogram, type Registry as Metrics } from "../../base/metrics.ts";
 import type { Rand } from "../../base/rand.ts";
@@ -90,7 +90,9 @@ class Asker {
       const position = `round_${attributes.again ? 1 : 0}_index_${i}`;
       const asked = await this.#ask("admit", hook, attributes, cluster, position);
       let mutated = false;
-      if (asked?.response.patch !== undefined && attributes.object !== undefined) {
+      if (asked?.response.patch) {
+        if (attributes.object === undefined)
+          throw internalError(new Error(`admission webhook ${JSON.stringify(hook.name)} ${noObject}`));
         const before = attributes.object;
         attributes.object = await this.#patched(hook, attributes, asked.version, asked.response);
         mutated = !sameJson(before, attributes.object);
@@ -130,11 +132,11 @@ class Asker {
     const reject = (errorType: string, code: number) =>
       this.#metrics.rejections.inc({ ...labels, error_type: errorType, rejection_code: String(code) });
     let response: Response;
+    if (!(await this.#conditionsHold(hook, attributes, request))) return undefined;
     try {
-      if (!(await this.#conditionsHold(hook, attributes, request))) return undefined;
       if (attributes.dryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")
         throw badRequest(`admission webhook ${JSON.stringify(hook.name)} does not support dry run`);
-      response = await this.#review(hook, request);
+      response = await this.#review(type, hook, request);
     } catch (error) {
       if (error instanceof StatusError) {
         reject("calling_webhook_error", error.code);
@@ -176,18 +178,19 @@ class Asker {
     if (!hook.matchConditions?.length) return true;
     const scope = scopeOf(attributes.user, new Budget(), { object, oldObject, request });
     const problems: string[] = [];
-    for (const { name, expression } of hook.matchConditions) {
+    for (const { expression } of hook.matchConditions) {
       try {
         if ((await this.#options.expressions.evaluate(hook, expression, scope)) === false) return false;
       } catch (error) {
-        problems.push(`expression ${JSON.stringify(name)} resulted in error: ${(error as Error).message}`);
+        problems.push(`expression '${expression}' resulted in error: ${(error as Error).message}`);
       }
     }
-    if (problems.length > 0) throw new Error(`failed to evaluate match conditions: ${problems.join(", ")}`);
-    return true;
+    if (problems.length > 0 && hook.failurePolicy !== "Ignore")
+      throw forbidden(attributes.resource, attributes.name, problems[1] ? `[${problems.join(", ")}]` : problems[0]!);
+    return problems.length === 0;
   }
 
-  async #review(hook: Webhook, request: { uid: string }): Promise<Response> {
+  async #review(type: "admit" | "validating", hook: Webhook, request: { uid: string }): Promise<Response> {
     const version = hook.admissionReviewVersions.find((known) => known === "v1" || known === "v1beta1");
     if (version === undefined) throw new Error("webhook does not accept known AdmissionReview versions (v1, v1beta1)");
     const review = { kind: "AdmissionReview", apiVersion: `admission.k8s.io/${version}`, request };
@@ -197,19 +200,9 @@ class Asker {
     } catch (error) {
       throw new Error(`failed to call webhook: ${(error as Error).message}`, { cause: error });
     }
-    const { response } = answer ?? {};
-    if (typeof response !== "object" || response === null) throw new Error("webhook response was absent");
-    if (version === "v1beta1") return response;
-    const expected = `expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview`;
-    if (answer.kind !== "AdmissionReview" || answer.apiVersion !== review.apiVersion)
-      throw new Error(`${expected}, got ${answer.apiVersion ?? ""}, Kind=${answer.kind ?? ""}`);
-    if (response.uid !== request.uid)
-      throw new Error(
-        `expected response.uid=${JSON.stringify(request.uid)}, got ${JSON.stringify(response.uid ?? "")}`,
-      );
-    if (response.patch !== undefined && response.patchType !== "JSONPatch")
-      throw new Error(`webhook returned response.patch but not response.patchType`);
-    return response;
+    const problem = problemOf(answer, { ...review, type });
+    if (problem !== undefined) throw new Error(`received invalid webhook response: ${problem}`);
+    return answer.response!;
   }
 
   async #patched(hook: Webhook, attributes: Attributes, version: Resource, { patch = "" }: Response) {
@@ -229,6 +222,27 @@ class Asker {
   }
 }
 
+/** Source: k8s.io/apiserver/pkg/admission/plugin/webhook/request. */
+function problemOf(
+  answer: { kind?: string; apiVersion?: string; response?: Response } | null,
+  { type, apiVersion, request }: { type: "admit" | "validating"; apiVersion: string; request: { uid: string } },
+): string | undefined {
+  const { response } = answer ?? {};
+  if (typeof response !== "object" || response === null) return "webhook response was absent";
+  if (apiVersion !== "admission.k8s.io/v1") return undefined;
+  if (answer!.kind !== "AdmissionReview" || answer!.apiVersion !== apiVersion)
+    return `expected webhook response of ${apiVersion}, Kind=AdmissionReview, got ${answer!.apiVersion ?? ""}, Kind=${answer!.kind ?? ""}`;
+  const { uid = "", patch, patchType } = response;
+  if (uid !== request.uid) return `expected response.uid=${JSON.stringify(request.uid)}, got ${JSON.stringify(uid)}`;
+  if (type === "validating" && patch) return "validating webhook may not return response.patch";
+  if (type === "validating" && patchType !== undefined) return "validating webhook may not return response.patchType";
+  if (patch && patchType === undefined) return "webhook returned response.patch but not response.patchType";
+  if (!patch && patchType !== undefined) return "webhook returned response.patchType but not response.patch";
+  if (patchType !== undefined && patchType !== "JSONPatch")
+    return `webhook returned invalid response.patchType of ${JSON.stringify(patchType)}`;
+  return undefined;
+}
+
 /** A refusal is one, whatever the webhook says of it. */
 function refused(name: string, status: Partial<Status>): StatusError {
   const denied = `admission webhook ${JSON.stringify(name)} denied the request`;
@@ -244,6 +258,8 @@ function refused(name: string, status: Partial<Status>): StatusError {
     code: (status.code ?? 0) < 400 ? 400 : status.code!,
   });
 }
+
+const noObject = "attempted to modify the object, which is not supported for this operation";
 
 function makeMetrics(metrics: Metrics) {
   const registers = [metrics];

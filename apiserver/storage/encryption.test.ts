@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createCipheriv } from "node:crypto";
 import { describe, test } from "vitest";
 import { call } from "../http.testing.ts";
-import { startTestApiserver } from "../testing.ts";
+import { startTestApiserver, type TestApiserver } from "../testing.ts";
 import { Encryption } from "./encryption.ts";
 
 const secret = (fill: number, length = 32) => Buffer.alloc(length, fill).toString("base64");
@@ -95,5 +95,38 @@ test("Secrets lie encrypted in the store, others do not, and a write renews what
   } finally {
     await server.close();
     await plain.close();
+  }
+});
+
+test("a key is taken out of use without a Secret lost: first it only reads, then all is written anew, then it goes", async () => {
+  const first = await startTestApiserver({ encryption: new Encryption(config(provider("aescbc", ["k1", 1]))) });
+  const path = "/api/v1/namespaces/default/secrets";
+  const body = (name: string) => ({ apiVersion: "v1", kind: "Secret", metadata: { name }, stringData: { word: name } });
+  const sealedWith = async (name: string) => {
+    const { kvs } = await first.etcd.range({ key: `/registry/secrets/default/${name}` });
+    return /^k8s:enc:([^:]+:v1:[^:]+):/.exec(Buffer.from(kvs[0]!.value).toString("latin1"))?.[1];
+  };
+  const etcdEndpoints = first.etcdEndpoints;
+  const start = (...providers: string[]) =>
+    startTestApiserver({ etcdEndpoints, encryption: new Encryption(config(...providers)) });
+  const words = async (server: TestApiserver) =>
+    (await call(server, path)).json.items.map(({ data }: { data: { word: string } }) => atob(data.word)).sort();
+  const [next, rest] = [provider("aesgcm", ["k2", 2]), provider("aescbc", ["k1", 1])];
+  const servers = [first];
+  try {
+    await call(first, path, { method: "POST", body: body("a") });
+    const both = await start(next, rest);
+    servers.push(both);
+    await call(both, path, { method: "POST", body: body("b") });
+    assert.deepEqual(await words(both), ["a", "b"]);
+    assert.deepEqual([await sealedWith("a"), await sealedWith("b")], ["aescbc:v1:k1", "aesgcm:v1:k2"]);
+    for (const item of (await call(both, path)).json.items)
+      assert.equal((await call(both, `${path}/${item.metadata.name}`, { method: "PUT", body: item })).code, 200);
+    assert.deepEqual([await sealedWith("a"), await sealedWith("b")], ["aesgcm:v1:k2", "aesgcm:v1:k2"]);
+    const last = await start(next);
+    servers.push(last);
+    assert.deepEqual(await words(last), ["a", "b"]);
+  } finally {
+    for (const server of servers.reverse()) await server.close();
   }
 });
