@@ -35,7 +35,9 @@ function authorizerOf(pods: object[] = [], more: Partial<RbacObjects> = {}) {
     roleBindings: [...policy.roleBindings, ...(more.roleBindings ?? [])],
   });
   const rbac = new RbacAuthorizer(() => index);
-  const lookup = { podsOf: () => pods as Pod[], volume: () => undefined, volumeAttachment: () => undefined };
+  const pod = (_namespace: string, name: string) =>
+    name === "theirs" ? ({ spec: { nodeName: "n2" } } as Pod) : (pods[0] as Pod | undefined);
+  const lookup = { podsOf: () => pods as Pod[], pod, volume: () => undefined, volumeAttachment: () => undefined };
   return { rbac, authorizer: inOrder([superusers, nodeAuthorizer(lookup), rbac]) };
 }
 
@@ -104,9 +106,13 @@ describe.each<[string, User, [verb: string, what: string][], [verb: string, what
       ["patch", "nodes/status /n1"],
       ["get", "nodes /n2"],
       ["patch", "pods/status ns/a"],
+      ["get", "pods ns/gone"],
       ["update", "coordination.k8s.io/leases kube-node-lease/n1"],
     ],
     [
+      ["get", "pods ns/theirs"],
+      ["get", "resource.k8s.io/resourceclaims ns/c"],
+      ["list", "resource.k8s.io/resourceclaims ns"],
       ["delete", "nodes /n1"],
       ["list", "secrets ns"],
       ["get", "secrets ns/a"],
@@ -188,6 +194,17 @@ test.each([
 ])("a node and a Secret in %s of its Pod", (_name, spec, expected) => {
   const attributes = { user: node, verb: "get", target: target("secrets ns/s") };
   assert.equal(decide(attributes, authorizerOf([{ spec }]).authorizer).type === "Allow", expected);
+});
+
+test.each([
+  ["names", { spec: { nodeName: "n1", resourceClaims: [{ name: "r", resourceClaimName: "c" }] } }],
+  [
+    "had made",
+    { spec: { nodeName: "n1" }, status: { resourceClaimStatuses: [{ name: "r", resourceClaimName: "c" }] } },
+  ],
+])("a node reads a ResourceClaim that its Pod %s", (_name, pod) => {
+  const attributes = { user: node, verb: "get", target: target("resource.k8s.io/resourceclaims ns/c") };
+  assert.equal(decide(attributes, authorizerOf([pod]).authorizer).type, "Allow");
 });
 
 const rule = (verbs: string, group: string, resources: string, ...resourceNames: string[]) => ({

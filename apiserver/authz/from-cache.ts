@@ -56,6 +56,7 @@ export function nodeLookupOf(cache: Cache): NodeLookup {
       for (const stored of cache.resource(prefix).under(namespace ? `${prefix}${namespace}/` : prefix))
         if (stored.attributes(fieldsOf).fields["spec.nodeName"] === node) yield stored.parse() as Pod;
     },
+    pod: (namespace, name) => one(`${registryRoot}pods/`, `${namespace}/${name}`) as Pod | undefined,
     volume: (name) => one(`${registryRoot}persistentvolumes/`, name) as PersistentVolume | undefined,
     volumeAttachment: (name) => one(`${registryRoot}volumeattachments/`, name) as VolumeAttachment | undefined,
   };
