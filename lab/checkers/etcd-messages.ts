@@ -1,59 +1,53 @@
-import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Event, KeyValue as PbKeyValue } from "../../proto/generated/mvccpb.ts";
-import type { Init } from "../../proto/wire.ts";
+import type { Init, Method } from "../../proto/wire.ts";
 import type { Compare, KeyValue, Request, Response, WatchEvent } from "./history.ts";
 
 /** Requests and responses of the history as messages of etcd's API, and back: for those who record one. */
 export const bytesOf = (text: string): Uint8Array => Buffer.from(text, "latin1");
 export const textOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("latin1");
 
-/** The request as the one field of it that is set. */
-export interface Messages {
-  put?: Init<pb.PutRequest>;
-  deleteRange?: Init<pb.DeleteRangeRequest>;
-  range?: Init<pb.RangeRequest>;
-  txn?: Init<pb.TxnRequest>;
-  compaction?: Init<pb.CompactionRequest>;
-  leaseGrant?: Init<pb.LeaseGrantRequest>;
-  leaseRevoke?: Init<pb.LeaseRevokeRequest>;
-  keepAlive?: Init<pb.LeaseKeepAliveRequest>;
-}
+/** The rpc of each kind of request. */
+export const rpcs = {
+  put: pb.KVService.Put,
+  delete: pb.KVService.DeleteRange,
+  range: pb.KVService.Range,
+  txn: pb.KVService.Txn,
+  compact: pb.KVService.Compact,
+  grant: pb.LeaseService.LeaseGrant,
+  revoke: pb.LeaseService.LeaseRevoke,
+  keepalive: pb.LeaseService.LeaseKeepAlive,
+} as unknown as Record<Request["op"], Method<object, never>>;
 
-export function toMessage(request: Request): Messages {
+/** The request's message, to be sent with its rpc. */
+export function messageOf(request: Request): object {
   switch (request.op) {
     case "put": {
       const { key, value, lease = "0", prevKv = false } = request;
-      return { put: { key: bytesOf(key), value: bytesOf(value), lease: BigInt(lease), prevKv } };
+      return { key: bytesOf(key), value: bytesOf(value), lease: BigInt(lease), prevKv };
     }
-    case "delete": {
-      const { key, end = "", prevKv = false } = request;
-      return { deleteRange: { key: bytesOf(key), rangeEnd: bytesOf(end), prevKv } };
-    }
+    case "delete":
     case "range": {
       const { op: _, key, end = "", ...rest } = request;
-      return { range: { key: bytesOf(key), rangeEnd: bytesOf(end), ...rest } };
+      return { key: bytesOf(key), rangeEnd: bytesOf(end), ...rest };
     }
     case "txn": {
-      const ops = (list: Request[]) => list.map((inner) => toOp(toMessage(inner)));
       const { compare, success, failure } = request;
-      return { txn: { compare: compare.map(toCompare), success: ops(success), failure: ops(failure) } };
+      return { compare: compare.map(toCompare), success: success.map(toOp), failure: failure.map(toOp) };
     }
     case "compact":
-      return { compaction: { revision: request.revision } };
+      return { revision: request.revision };
     case "grant":
-      return { leaseGrant: { ID: BigInt(request.id), TTL: request.ttl } };
-    case "revoke":
-      return { leaseRevoke: { ID: BigInt(request.id) } };
-    case "keepalive":
-      return { keepAlive: { ID: BigInt(request.id) } };
+      return { ID: BigInt(request.id), TTL: request.ttl };
+    default:
+      return { ID: BigInt(request.id) };
   }
 }
 
-const toOp = ({ put, deleteRange, range, txn }: Messages): Init<pb.RequestOp> => ({
-  requestPut: put,
-  requestDeleteRange: deleteRange,
-  requestRange: range,
-  requestTxn: txn,
+const opFields = { put: "Put", delete: "DeleteRange", range: "Range", txn: "Txn" } as const;
+
+const toOp = (request: Request): Init<pb.RequestOp> => ({
+  [`request${opFields[request.op as "put"]}`]: messageOf(request),
 });
 
 const results = ["=", ">", "<", "!="] as const;
@@ -146,37 +140,27 @@ function ofCompare(compare: pb.Compare): Compare {
   };
 }
 
-type AnyResponse = {
-  put: pb.PutResponse;
-  delete: pb.DeleteRangeResponse;
-  range: pb.RangeResponse;
-  txn: pb.TxnResponse;
-  compact: pb.CompactionResponse;
-  grant: pb.LeaseGrantResponse;
-  revoke: pb.LeaseRevokeResponse;
-  keepalive: pb.LeaseKeepAliveResponse;
-};
-
 /** The answer to a request of kind `op`. */
-export function ofResponse<K extends Request["op"]>(op: K, message: AnyResponse[K]): Response {
-  const header = message.header ? { revision: message.header.revision } : {};
-  const revision = message.header?.revision ?? 0;
+export function ofResponse(op: Request["op"], message: object): Response {
+  const { header } = message as pb.PutResponse;
+  const revision = header?.revision ?? 0;
   switch (op) {
     case "put": {
       const { prevKv } = message as pb.PutResponse;
-      return { op, ...header, ...(prevKv && { prev: ofKeyValue(prevKv) }) };
+      return { op, ...(header && { revision }), ...(prevKv && { prev: ofKeyValue(prevKv) }) };
     }
     case "delete": {
       const { deleted, prevKvs } = message as pb.DeleteRangeResponse;
-      return { op, ...header, deleted, ...(prevKvs.length > 0 && { prevs: prevKvs.map(ofKeyValue) }) };
+      const prevs = prevKvs.length > 0 && { prevs: prevKvs.map(ofKeyValue) };
+      return { op, ...(header && { revision }), deleted, ...prevs };
     }
     case "range": {
       const { kvs, count, more } = message as pb.RangeResponse;
-      return { op, ...header, kvs: kvs.map(ofKeyValue), count, ...(more && { more }) };
+      return { op, ...(header && { revision }), kvs: kvs.map(ofKeyValue), count, ...(more && { more }) };
     }
     case "txn": {
       const { succeeded, responses } = message as pb.TxnResponse;
-      return { op, ...header, succeeded, responses: responses.map(ofResponseOp) };
+      return { op, ...(header && { revision }), succeeded, responses: responses.map(ofResponseOp) };
     }
     case "grant": {
       const { ID, TTL } = message as pb.LeaseGrantResponse;
@@ -185,21 +169,17 @@ export function ofResponse<K extends Request["op"]>(op: K, message: AnyResponse[
     case "keepalive":
       return { op, revision, ttl: (message as pb.LeaseKeepAliveResponse).TTL };
     default:
-      return { op, revision } as Response;
+      return { op, revision };
   }
 }
 
 /** A header within a transaction says nothing of its own. */
-function ofResponseOp({ responsePut, responseDeleteRange, responseRange, responseTxn }: pb.ResponseOp): Response {
-  const response = responsePut
-    ? ofResponse("put", responsePut)
-    : responseDeleteRange
-      ? ofResponse("delete", responseDeleteRange)
-      : responseRange
-        ? ofResponse("range", responseRange)
-        : ofResponse("txn", responseTxn!);
-  delete response.revision;
-  return response;
+function ofResponseOp(response: pb.ResponseOp): Response {
+  for (const [op, field] of Object.entries(opFields)) {
+    const message = response[`response${field}`];
+    if (message) return ofResponse(op as "put", { ...message, header: undefined });
+  }
+  throw new Error("a transaction answers with one of these");
 }
 
 export const ofKeyValue = (kv: PbKeyValue): KeyValue => ({

@@ -157,13 +157,6 @@ export interface MemberHash {
   hash: string;
 }
 
-export function parseHistory(text: string): HistoryLine[] {
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as HistoryLine);
-}
-
 /** Goes through the log when it succeeds: it may change something. */
 export function isWrite(request: Request): boolean {
   switch (request.op) {

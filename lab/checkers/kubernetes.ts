@@ -1,4 +1,5 @@
 import type { Call, ObjectEvent, SeenObject } from "../experiments/run.ts";
+import { group } from "./replay.ts";
 
 /**
  * What Kubernetes promises, looked at from outside: by watches of Deployments, ReplicaSets and Pods (each from a list on),
@@ -118,13 +119,8 @@ function checkRollouts(objects: readonly ObjectEvent[]): string[] {
 /** What was acknowledged is there, as it was acknowledged or later; what was deleted is not. */
 function checkObjects(calls: readonly Call[], final: NonNullable<KubernetesHistory["final"]>): string[] {
   const violations: string[] = [];
-  const asked = new Map<string, Call[]>();
-  for (const call of calls) {
-    if (!call.object || !/^(create|update|delete) /.test(call.kind)) continue;
-    const known = asked.get(call.object);
-    if (known) known.push(call);
-    else asked.set(call.object, [call]);
-  }
+  const changes = calls.filter(({ kind, object }) => object && /^(create|update|delete) /.test(kind));
+  const asked = group(changes, ({ object }) => object!);
   for (const [name, all] of asked) {
     const there = final.get(name);
     const deletes = all.filter(({ kind, outcome }) => kind.startsWith("delete ") && outcome !== "failed");

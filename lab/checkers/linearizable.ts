@@ -1,6 +1,6 @@
 import { canonical, type HistoryLine, isWrite, type Operation, outcome, type Request } from "./history.ts";
 import { inRange } from "./model.ts";
-import { didChange, type Truth } from "./replay.ts";
+import { didChange, group, type Truth } from "./replay.ts";
 
 /**
  * Is a history of reads and writes of single registers linearizable? One register at a time (linearizability is local:
@@ -28,13 +28,7 @@ export interface RegisterOperation {
 export type Verdict = { verdict: "ok" } | { verdict: "violation" | "unknown"; key: string; message: string };
 
 export function checkLinearizable(history: readonly RegisterOperation[], maxSteps = 1_000_000): Verdict {
-  const keys = new Map<string, RegisterOperation[]>();
-  for (const operation of history) {
-    const known = keys.get(operation.key);
-    if (known) known.push(operation);
-    else keys.set(operation.key, [operation]);
-  }
-  for (const [key, operations] of keys) {
+  for (const [key, operations] of group(history, ({ key }) => key)) {
     const result = checkRegister(operations, maxSteps);
     if (result.verdict !== "ok") return { ...result, key };
   }
@@ -90,13 +84,9 @@ export function registersOf(history: readonly HistoryLine[], truth?: Truth): Reg
 /** Revisions in the log that nobody was told of, by what was asked for: who asked for it and had no answer has made them. */
 function unclaimedRevisions(operations: readonly Operation[], truth: Truth | undefined): Map<string, number[]> {
   const told = new Set(operations.map(({ response }) => response && didChange(response) && response.revision));
-  const unclaimed = new Map<string, number[]>();
-  for (const { request, response, changed } of truth?.entries ?? []) {
-    if (!changed || told.has(response!.revision)) continue;
-    const key = canonical(request);
-    unclaimed.set(key, [...(unclaimed.get(key) ?? []), response!.revision!]);
-  }
-  return unclaimed;
+  const open = (truth?.entries ?? []).filter(({ changed, response }) => changed && !told.has(response!.revision));
+  const byRequest = [...group(open, ({ request }) => canonical(request))];
+  return new Map(byRequest.map(([key, entries]) => [key, entries.map(({ response }) => response!.revision!)]));
 }
 
 /**

@@ -59,10 +59,6 @@ export class Model {
     return { op: "txn", revision, succeeded, responses };
   }
 
-  hasLease(id: string): boolean {
-    return this.#leases.has(id);
-  }
-
   /** Looked at before anything is done: a transaction is done whole or not at all. */
   #refuses(request: Request): boolean {
     switch (request.op) {

@@ -194,7 +194,7 @@ function sameAnswer(a: Response, b: Response): boolean {
   return sameMeaning(a, b);
 }
 
-function group<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
+export function group<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const one of all) {
     const key = keyOf(one);

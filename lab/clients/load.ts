@@ -2,8 +2,7 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { GrpcClient } from "../../net/grpc-client.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import { KVService, LeaseService } from "../../proto/generated/etcdserverpb.ts";
-import { ofResponse, toMessage } from "../checkers/etcd-messages.ts";
+import { messageOf, ofResponse, rpcs } from "../checkers/etcd-messages.ts";
 import type { Operation, Request, Response } from "../checkers/history.ts";
 import type { Recorder } from "../sim/recorder.ts";
 import { type Role, Workload } from "../sim/workload.ts";
@@ -115,18 +114,12 @@ const ofRound = (request: Request, round: string): Request =>
   "key" in request && request.key.startsWith("r") ? { ...request, key: `${request.key}/${round}` } : request;
 
 async function call(client: GrpcClient, request: Request): Promise<Response> {
-  const { put, deleteRange, range, txn, compaction, leaseGrant, leaseRevoke, keepAlive } = toMessage(request);
+  const { op } = request;
   const options = { timeoutMs: answerMs };
-  if (put) return ofResponse("put", await client.unary(KVService.Put, put, options));
-  if (deleteRange) return ofResponse("delete", await client.unary(KVService.DeleteRange, deleteRange, options));
-  if (range) return ofResponse("range", await client.unary(KVService.Range, range, options));
-  if (txn) return ofResponse("txn", await client.unary(KVService.Txn, txn, options));
-  if (compaction) return ofResponse("compact", await client.unary(KVService.Compact, compaction, options));
-  if (leaseGrant) return ofResponse("grant", await client.unary(LeaseService.LeaseGrant, leaseGrant, options));
-  if (leaseRevoke) return ofResponse("revoke", await client.unary(LeaseService.LeaseRevoke, leaseRevoke, options));
-  const stream = client.bidi(LeaseService.LeaseKeepAlive, options);
-  stream.send(keepAlive!);
-  for await (const answer of stream) return ofResponse("keepalive", answer);
+  if (op !== "keepalive") return ofResponse(op, await client.unary(rpcs[op], messageOf(request), options));
+  const stream = client.bidi(rpcs[op], options);
+  stream.send(messageOf(request));
+  for await (const answer of stream) return ofResponse(op, answer);
   throw new GrpcError(Code.Unavailable, "the stream ended without an answer");
 }
 

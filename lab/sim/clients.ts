@@ -1,10 +1,9 @@
-import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import { GrpcError } from "../../net/grpc-error.ts";
 import type { Operation, Request, Response } from "../checkers/history.ts";
-import type { Recorder } from "./recorder.ts";
 import type { SimMember } from "./sim-member.ts";
 import { Workload } from "./workload.ts";
+import type { World } from "./world.ts";
 
 /**
  * Clients that ask any member, one operation at a time each, and write down what they see. One that hears nothing in time
@@ -12,23 +11,19 @@ import { Workload } from "./workload.ts";
  */
 export class Clients {
   acknowledged = 0;
-  readonly #clock: Clock;
+  readonly #world: World;
   readonly #rand: Rand;
-  readonly #recorder: Recorder;
-  readonly #members: () => readonly SimMember[];
   #stopped = false;
 
-  constructor(clock: Clock, rand: Rand, recorder: Recorder, members: () => readonly SimMember[]) {
-    this.#clock = clock;
+  constructor(world: World, rand: Rand) {
+    this.#world = world;
     this.#rand = rand;
-    this.#recorder = recorder;
-    this.#members = members;
   }
 
   start(count: number): void {
     for (let i = 0; i < count; i++) {
       const workload = new Workload(this.#rand, `c${i}`);
-      this.#clock.after(this.#rand.below(100), () => this.#next(`c${i}`, workload));
+      this.#world.clock.after(this.#rand.below(100), () => this.#next(`c${i}`, workload));
     }
   }
 
@@ -42,10 +37,10 @@ export class Clients {
       type: "operation",
       client,
       member: member.name,
-      called: this.#recorder.now(),
+      called: this.#world.recorder.now(),
       request,
     };
-    this.#recorder.add(operation);
+    this.#world.recorder.add(operation);
     return new Promise((resolve) => {
       let open = true;
       const end = (settle: () => void) => {
@@ -55,16 +50,16 @@ export class Clients {
         settle();
         resolve(operation.response);
       };
-      const cancel = this.#clock.after(clientTimeoutMs, () => end(() => {}));
+      const cancel = this.#world.clock.after(clientTimeoutMs, () => end(() => {}));
       const answered = (response: Response) =>
         end(() => {
-          operation.returned = this.#recorder.now();
+          operation.returned = this.#world.recorder.now();
           operation.response = response;
           this.acknowledged++;
         });
       const failed = (error: Error) =>
         end(() => {
-          operation.returned = this.#recorder.now();
+          operation.returned = this.#world.recorder.now();
           const { code = 14, message } = error as GrpcError;
           operation.error = { code, message };
         });
@@ -86,8 +81,8 @@ export class Clients {
 
   #next(client: string, workload: Workload): void {
     if (this.#stopped) return;
-    const members = this.#members().filter(({ services }) => services);
-    const again = () => this.#clock.after(1 + this.#rand.below(30), () => this.#next(client, workload));
+    const members = this.#world.members().filter(({ services }) => services);
+    const again = () => this.#world.clock.after(1 + this.#rand.below(30), () => this.#next(client, workload));
     if (members.length === 0) {
       again();
       return;
@@ -100,7 +95,7 @@ export class Clients {
   }
 
   #hop(arrive: () => void): void {
-    this.#clock.after(0.2 - Math.log(1 - this.#rand.next()) * 0.5, arrive);
+    this.#world.clock.after(0.2 - Math.log(1 - this.#rand.next()) * 0.5, arrive);
   }
 }
 

@@ -46,7 +46,7 @@ test.each(rows)(
       expect(done).toBe(true);
       return work;
     };
-    await run(plain.makeDir("/snap"));
+    await run(plain.makeDir("/member/snap"));
     const entries = [1, 2, 3].map((index) => ({ index, term: 1, type: 0, data: new Uint8Array(0) }));
     const hardState = { term: 1, vote: 0n, commit: 3 };
     const metadata = { nodeId: 1n, clusterId: 2n };
@@ -55,36 +55,30 @@ test.each(rows)(
     applier.applied = { index: 3, term: 1 };
     applier.membership.conf = confOf([1n]);
     const events: string[] = [];
-    const snapshots = new Snapshots({
-      dir: "/snap",
-      disk,
-      clock,
-      log: silentLogger,
-      wal,
-      applier,
-      memory: new LogMemory(10),
-      count: 3,
-      catchUp: 10,
-      phase: 0,
-      compact: () => {},
-      transport: undefined as never,
-      onSent: () => expect.fail("nobody asked"),
-      onFull: (error) => void events.push(error.message.split(",")[0]!),
-      onFatal: (error) => expect.fail(error.message),
-      onEvent: ({ kind }) => void events.push(kind),
-    });
+    const snapshots = new Snapshots(
+      { dataDir: "", disk, clock, log: silentLogger, snapshotCount: 3, snapshotCatchupEntries: 10 },
+      { wal, applier, memory: new LogMemory(10), members: [] } as never,
+      {
+        compact: () => {},
+        transport: undefined as never,
+        onSent: () => expect.fail("nobody asked"),
+        onFull: (error) => void events.push(error.message.split(",")[0]!),
+        onFatal: (error) => expect.fail(error.message),
+        onEvent: ({ kind }) => void events.push(kind),
+      },
+    );
     for (const entry of entries) snapshots.count(entry);
     snapshots.applied();
     await clock.run(4000);
     expect(events).toEqual(["SnapshotBegun", expect.stringMatching(/^ENOSPC: no space left/)]);
-    const names = await run(plain.list("/snap"));
+    const names = await run(plain.list("/member/snap"));
     expect(names!.filter((name) => name.endsWith(".tmp"))).toEqual([]);
     expect(names!.some((name) => name.endsWith(".snap"))).toBe(false);
     sim.full = false;
     room = true;
     await clock.run(10_000);
     expect(events.slice(2)).toEqual(["SnapshotBegun", "SnapshotSaved"]);
-    expect(await run(plain.list("/snap"))).toEqual(["0000000000000001-0000000000000003.snap", "db"]);
+    expect(await run(plain.list("/member/snap"))).toEqual(["0000000000000001-0000000000000003.snap", "db"]);
     await run(snapshots.close());
     await run(wal.close());
     const opened = await run(openWal("/wal", plain, 100_000));

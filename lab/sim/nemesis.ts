@@ -2,56 +2,39 @@ import type { Rand } from "../../base/rand.ts";
 import type { Message } from "../../etcd-raft/raft/types.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import type { SimMember } from "./sim-member.ts";
-import { link, type SimNetwork } from "./sim-network.ts";
-import type { VirtualClock } from "./virtual-clock.ts";
+import { link } from "./sim-network.ts";
+import type { World } from "./world.ts";
 
 /** Breaks things at random and mends them again, for as long as it is let. */
 export class Nemesis {
-  readonly #clock: VirtualClock;
+  readonly #world: World;
   readonly #rand: Rand;
-  readonly #members: () => readonly SimMember[];
-  readonly #network: SimNetwork;
-  readonly #note: (event: string) => void;
   readonly #crashesOnly: boolean;
   /** To change its members; undefined: they stay. */
   readonly #cluster: SimCluster | undefined;
   #stopped = false;
 
-  constructor(
-    clock: VirtualClock,
-    rand: Rand,
-    members: () => readonly SimMember[],
-    network: SimNetwork,
-    note: (event: string) => void,
-    { crashesOnly, cluster }: { crashesOnly: boolean; cluster: SimCluster | undefined },
-  ) {
-    this.#clock = clock;
+  constructor(world: World, rand: Rand, crashesOnly: boolean, cluster: SimCluster | undefined) {
+    this.#world = world;
     this.#rand = rand;
-    this.#members = members;
-    this.#network = network;
-    this.#note = note;
     this.#crashesOnly = crashesOnly;
     this.#cluster = cluster;
-    network.onSend = (message) => this.#sent(message);
+    world.network.onSend = (message) => this.#sent(message);
   }
 
   start(): void {
-    if (this.#crashesOnly || this.#rand.below(4) === 0) this.#network.delayMs = 1 + this.#rand.next() * 60;
-    this.#clock.after(this.#rand.below(1000), () => this.#strike());
+    if (this.#crashesOnly || this.#rand.below(4) === 0) this.#world.network.delayMs = 1 + this.#rand.next() * 60;
+    this.#world.clock.after(this.#rand.below(1000), () => this.#strike());
   }
 
   /** Everything works again, for good. */
   stop(): void {
     this.#stopped = true;
-    this.#network.cut.clear();
-    this.#network.loss = 0;
-    this.#network.duplication = 0;
-    this.#network.straggling = 0;
-    this.#network.delayMs = 1;
-    for (const member of this.#members()) {
-      member.disk.slowness = 1;
-      member.disk.failNextSync = false;
-      member.disk.full = false;
+    const { network, members } = this.#world;
+    network.cut.clear();
+    Object.assign(network, { loss: 0, duplication: 0, straggling: 0, delayMs: 1 });
+    for (const member of members()) {
+      Object.assign(member.disk, { slowness: 1, failNextSync: false, full: false });
       member.stall(false);
       member.start();
     }
@@ -61,13 +44,14 @@ export class Nemesis {
   #sent(message: Message): void {
     if (message.type !== "VoteResp" && message.type !== "AppResp") return;
     const chance = message.type === "AppResp" ? 0.001 : this.#crashesOnly ? 0.7 : 0.1;
-    const member = this.#members().find(({ id }) => id === message.from);
-    if (!this.#stopped && this.#rand.next() < chance && member) this.#clock.after(0, () => this.#crash(member));
+    const member = this.#world.members().find(({ id }) => id === message.from);
+    if (!this.#stopped && this.#rand.next() < chance && member) this.#world.clock.after(0, () => this.#crash(member));
   }
 
   #strike(): void {
     if (this.#stopped) return;
     const rand = this.#rand;
+    const { network, clock, note, members } = this.#world;
     const [one, two] = this.#two();
     switch (rand.below(this.#crashesOnly ? 4 : 15)) {
       case 0:
@@ -75,89 +59,89 @@ export class Nemesis {
         this.#crash(one);
         break;
       case 2:
-        for (const member of this.#members()) this.#crash(member);
+        for (const member of members()) this.#crash(member);
         break;
       case 3:
         this.#crash(one);
         this.#crash(two);
         break;
       case 4:
-        this.#note(`${one.name} is cut off`);
-        for (const other of this.#members()) {
-          this.#network.cut.add(link(one.id, other.id)).add(link(other.id, one.id));
+        note(`${one.name} is cut off`);
+        for (const other of members()) {
+          network.cut.add(link(one.id, other.id)).add(link(other.id, one.id));
         }
         break;
       case 5:
-        this.#note(`${one.name} is not heard by ${two.name}`);
-        this.#network.cut.add(link(one.id, two.id));
+        note(`${one.name} is not heard by ${two.name}`);
+        network.cut.add(link(one.id, two.id));
         break;
       case 6:
-        this.#note(`${one.name} hears nobody`);
-        for (const other of this.#members()) this.#network.cut.add(link(other.id, one.id));
+        note(`${one.name} hears nobody`);
+        for (const other of members()) network.cut.add(link(other.id, one.id));
         break;
       case 7:
-        this.#network.loss = rand.next() * 0.4;
-        this.#network.duplication = rand.next() * 0.4;
-        this.#network.delayMs = 1 + rand.next() * 60;
-        this.#note(`the network loses ${(this.#network.loss * 100).toFixed()} %`);
+        network.loss = rand.next() * 0.4;
+        network.duplication = rand.next() * 0.4;
+        network.delayMs = 1 + rand.next() * 60;
+        note(`the network loses ${(network.loss * 100).toFixed()} %`);
         break;
       case 8:
         one.disk.slowness = 1 + rand.below(200);
-        this.#note(`the disk of ${one.name} is ${one.disk.slowness} times slower`);
+        note(`the disk of ${one.name} is ${one.disk.slowness} times slower`);
         break;
       case 9:
-        this.#note(`the disk of ${one.name} fails a sync`);
+        note(`the disk of ${one.name} fails a sync`);
         one.disk.failNextSync = true;
         break;
       case 10:
-        this.#note(`${one.name} stalls`);
+        note(`${one.name} stalls`);
         one.stall(true);
-        this.#clock.after(rand.below(2000), () => one.stall(false));
+        clock.after(rand.below(2000), () => one.stall(false));
         break;
       case 11:
-        this.#note(`${one.name} hands over to ${two.name}`);
+        note(`${one.name} hands over to ${two.name}`);
         one.life?.run(() => one.member?.transferTo(two.id)).catch(() => {});
         break;
       case 12:
         one.offset = Math.round((rand.next() - 0.5) * 20_000);
-        this.#note(`the wall clock of ${one.name} jumps, it is ${one.offset} ms off`);
+        note(`the wall clock of ${one.name} jumps, it is ${one.offset} ms off`);
         break;
       case 13:
-        this.#note(`the connection of ${one.name} and ${two.name} breaks`);
-        this.#network.break(one.id, two.id);
+        note(`the connection of ${one.name} and ${two.name} breaks`);
+        network.break(one.id, two.id);
         break;
       case 14:
-        this.#note(`the disk of ${one.name} is full`);
+        note(`the disk of ${one.name} is full`);
         one.disk.full = true;
-        this.#clock.after(rand.below(3000), () => {
+        clock.after(rand.below(3000), () => {
           one.disk.full = false;
         });
         break;
     }
     if (rand.below(3) === 0) this.#cluster?.change();
     if (rand.below(3) === 0) {
-      this.#network.cut.clear();
-      this.#network.loss = 0;
-      this.#note("the network is whole");
+      network.cut.clear();
+      network.loss = 0;
+      note("the network is whole");
     }
-    if (rand.below(3) === 0) for (const member of this.#members()) member.disk.slowness = 1;
+    if (rand.below(3) === 0) for (const member of members()) member.disk.slowness = 1;
     const calm = !this.#crashesOnly && rand.below(4) === 0;
-    this.#clock.after(rand.below(calm ? 2500 : 400), () => this.#strike());
+    clock.after(rand.below(calm ? 2500 : 400), () => this.#strike());
   }
 
   #crash(member: SimMember): void {
     if (!member.up) return;
-    this.#note(`${member.name} crashes`);
+    this.#world.note(`${member.name} crashes`);
     member.crash();
     // Often at once: what was voted, written or promised before is then still on its way.
-    this.#clock.after(this.#rand.below(2) === 0 ? 0 : this.#rand.below(3000), () => {
-      if (this.#members().includes(member)) member.start();
+    this.#world.clock.after(this.#rand.below(2) === 0 ? 0 : this.#rand.below(3000), () => {
+      if (this.#world.members().includes(member)) member.start();
     });
   }
 
   /** Two members; half of the time the first is one that leads, since that hurts most. */
   #two(): [SimMember, SimMember] {
-    const members = this.#members();
+    const members = this.#world.members();
     const leaders = members.filter(({ isLeader }) => isLeader);
     const one =
       leaders.length > 0 && this.#rand.below(2) === 0

@@ -1,4 +1,3 @@
-import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { NodeId } from "../../etcd-raft/raft/types.ts";
 import {
@@ -10,14 +9,14 @@ import {
 import type { Member } from "../../etcd-raft/server/member.ts";
 import { confChange } from "../../etcd-raft/server/membership.ts";
 import type { SimMember } from "./sim-member.ts";
+import type { World } from "./world.ts";
 
 /** Whose processes run, and the operator who changes that: adds, promotes and removes. */
 export class SimCluster {
   members: SimMember[];
   changes = 0;
-  readonly #clock: Clock;
+  readonly #world: World;
   readonly #rand: Rand;
-  readonly #note: (event: string) => void;
   readonly #make: (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember;
   readonly #clusterId: bigint;
   readonly #stopping = new Set<NodeId>();
@@ -27,14 +26,12 @@ export class SimCluster {
 
   constructor(
     count: number,
-    clock: Clock,
+    world: World,
     rand: Rand,
-    note: (event: string) => void,
     make: (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember,
   ) {
-    this.#clock = clock;
+    this.#world = world;
     this.#rand = rand;
-    this.#note = note;
     this.#make = make;
     this.#made = count;
     const names = Array.from({ length: count }, (_, i) => `m${i}`);
@@ -59,14 +56,14 @@ export class SimCluster {
         return { clusterId: this.#clusterId, members, self: members.find((one) => one.id === id) ?? nobody(id) };
       };
       const member = this.#make(joins(), joins);
-      this.#note(`${member.name} is started`);
+      this.#world.note(`${member.name} is started`);
       this.members = [...this.members, member];
       member.start();
     }
     for (const { id } of this.members) {
       if (!membership.removed.has(id) || this.#stopping.has(id)) continue;
       this.#stopping.add(id);
-      this.#clock.after(this.#rand.below(2000), () => this.stop(id));
+      this.#world.clock.after(this.#rand.below(2000), () => this.stop(id));
     }
   }
 
@@ -83,7 +80,7 @@ export class SimCluster {
   stop(id: NodeId): void {
     const member = this.members.find((one) => one.id === id);
     if (member === undefined) return;
-    this.#note(`${member.name} is stopped for good`);
+    this.#world.note(`${member.name} is stopped for good`);
     this.members = this.members.filter((one) => one !== member);
     member.crash();
   }
@@ -100,7 +97,7 @@ export class SimCluster {
     const context = { metadata: {}, peer: undefined, signal: new AbortController().signal };
     const run = (what: string, fn: () => unknown) => {
       this.changes++;
-      this.#note(`${who.name} is asked to ${what}`);
+      this.#world.note(`${who.name} is asked to ${what}`);
       who.life!.run(fn).catch(() => {});
     };
     const add = (isLearner: boolean) => {
@@ -114,7 +111,7 @@ export class SimCluster {
     if (rand.below(3) === 0) {
       const added = Array.from({ length: 1 + rand.below(3) }, () => {
         const peerURLs = [peerURL(`m${this.#made++}`)];
-        const id = newMemberId(peerURLs, this.#clock.now());
+        const id = newMemberId(peerURLs, this.#world.clock.now());
         return { id, name: "", peerURLs, clientURLs: [], isLearner: false };
       });
       const first = rand.below(voters.length);

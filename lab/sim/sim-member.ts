@@ -9,7 +9,6 @@ import type { Member } from "../../etcd-raft/server/member.ts";
 import type { ServerMetrics } from "../../etcd-raft/server/metrics.ts";
 import { openMember } from "../../etcd-raft/server/open-member.ts";
 import { Life } from "./life.ts";
-import { type PlantedFault, plant } from "./planted.ts";
 import { type Services, servicesOf } from "./services.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import type { SimNetwork } from "./sim-network.ts";
@@ -27,7 +26,8 @@ export interface SimMemberOptions {
   clockRate: number;
   /** PreVote and CheckQuorum. */
   preVote: boolean;
-  planted: PlantedFault | undefined;
+  /** Breaks it when it has just read its data: for the tests of the checkers. */
+  plant: ((who: SimMember) => void) | undefined;
   watch: {
     logs(who: string, message: string, fields: Record<string, unknown>): void;
     /** It serves again, with everything up to `index` in its state. */
@@ -120,7 +120,7 @@ export class SimMember {
   }
 
   async #boot(life: Life): Promise<void> {
-    const { cluster, joins, clock, rand, disk, network, metrics, clockRate, preVote, planted, watch } = this.#options;
+    const { cluster, joins, clock, rand, disk, network, metrics, clockRate, preVote, plant, watch } = this.#options;
     const member = await openMember({
       dataDir: "/data",
       name: this.name,
@@ -164,7 +164,7 @@ export class SimMember {
     });
     this.member = member;
     this.services = servicesOf(member);
-    if (planted) plant(planted, this);
+    plant?.(this);
     const apply = applier.apply.bind(applier);
     applier.apply = (entry, request) => {
       if (!life.alive) return undefined;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type SimulationOptions, simulate, variety } from "./simulation.ts";
+import { type PlantedFault, plant } from "./testing/planted.ts";
 
 describe("no seed breaks a promise", () => {
   const runs: [string, (seed: number) => SimulationOptions, number][] = [
@@ -38,7 +39,7 @@ test("a seed replays a run, event by event", async () => {
 });
 
 describe("a checker notices", () => {
-  const faults: [NonNullable<SimulationOptions["planted"]>, RegExp][] = [
+  const faults: [PlantedFault, RegExp][] = [
     ["forgotten vote", /^election safety: \d+ and \d+ both lead term \d+$/],
     ["forgetful disk", /^(election safety|leader completeness|state machine safety|log matching):/],
     ["early acknowledgement", /^lost write: .* was acknowledged at revision \d+, but is not in the log$/],
@@ -57,7 +58,12 @@ describe("a checker notices", () => {
       const crashesOnly = ["forgotten vote", "forgetful disk", "early acknowledgement", "early snapshot"].includes(
         planted,
       );
-      const { violations } = await simulate({ seed, planted, crashesOnly, durationMs: 6000 });
+      const { violations } = await simulate({
+        seed,
+        plant: (who) => plant(planted, who),
+        crashesOnly,
+        durationMs: 6000,
+      });
       if (violations.some((text) => violation.test(text))) return;
       for (const text of violations) others.add(text);
     }

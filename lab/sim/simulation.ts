@@ -10,7 +10,6 @@ import { judge } from "../checkers/judge.ts";
 import { RaftSafety } from "../checkers/raft-safety.ts";
 import { Clients } from "./clients.ts";
 import { Nemesis } from "./nemesis.ts";
-import type { PlantedFault } from "./planted.ts";
 import { Recorder } from "./recorder.ts";
 import { SimCluster } from "./sim-cluster.ts";
 import { SimDisk } from "./sim-disk.ts";
@@ -26,7 +25,7 @@ export interface SimulationOptions {
   durationMs?: number;
   /** PreVote and CheckQuorum; without them there are many more elections. */
   preVote?: boolean;
-  planted?: PlantedFault;
+  plant?: SimMemberOptions["plant"];
   /** Only crashes with quick restarts, close together. */
   crashesOnly?: boolean;
   /** Members are added, promoted, removed and replaced meanwhile. */
@@ -66,7 +65,7 @@ export interface SimulationResult {
  * is mended, the cluster must take a write and come to rest, and every watcher must hear of it; then the checkers judge.
  */
 export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
-  const { seed, members: count = 3, durationMs = 15_000, preVote = true, planted } = options;
+  const { seed, members: count = 3, durationMs = 15_000, preVote = true, plant } = options;
   const { crashesOnly = false, reconfigure = false } = options;
   const rand = seededRand(seed);
   const part = () => seededRand(Number(rand.uint64() & 0xffffffffn));
@@ -115,7 +114,8 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       clock.after(500, () => cluster.members.includes(who) && who.start());
     },
   };
-  const cluster = new SimCluster(count, clock, part(), note, (members, joins) => {
+  const world = { clock, recorder, network, note, members: () => cluster.members };
+  const cluster: SimCluster = new SimCluster(count, world, part(), (members, joins) => {
     return new SimMember({
       cluster: members,
       joins,
@@ -128,18 +128,13 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
       // than that of the others (seed 46).
       clockRate: preVote ? slowest + (fastest - slowest) * rand.next() : 0.85 + 0.35 * rand.next(),
       preVote,
-      planted,
+      plant,
       watch,
     });
   });
-  const clients = new Clients(clock, part(), recorder, () => cluster.members);
-  const watchers = watchedRanges.map(
-    (watched, i) => new SimWatcher(`w${i}`, watched, clock, part(), recorder, () => cluster.members),
-  );
-  const nemesis = new Nemesis(clock, part(), () => cluster.members, network, note, {
-    crashesOnly,
-    cluster: reconfigure ? cluster : undefined,
-  });
+  const clients = new Clients(world, part());
+  const watchers = watchedRanges.map((watched, i) => new SimWatcher(`w${i}`, watched, world, part()));
+  const nemesis = new Nemesis(world, part(), crashesOnly, reconfigure ? cluster : undefined);
   const whims = part();
   clock.every(200, () => cluster.reconcile());
   clock.every(500, () => cluster.disarm());

@@ -1,11 +1,9 @@
-import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import { bytesOf, ofEvent } from "../checkers/etcd-messages.ts";
 import type { WatchLine } from "../checkers/history.ts";
-import type { Recorder } from "./recorder.ts";
-import type { SimMember } from "./sim-member.ts";
+import type { World } from "./world.ts";
 
 export interface Watched {
   key: string;
@@ -19,10 +17,8 @@ export interface Watched {
 export class SimWatcher {
   readonly #name: string;
   readonly #watched: Watched;
-  readonly #clock: Clock;
+  readonly #world: World;
   readonly #rand: Rand;
-  readonly #recorder: Recorder;
-  readonly #members: () => readonly SimMember[];
   /** The first revision that it has not heard all of; 0: from now on. */
   next = 0;
   events = 0;
@@ -30,27 +26,18 @@ export class SimWatcher {
   #close: () => void = () => {};
   #ask: (request: Init<WatchRequest>) => void = () => {};
 
-  constructor(
-    name: string,
-    watched: Watched,
-    clock: Clock,
-    rand: Rand,
-    recorder: Recorder,
-    members: () => readonly SimMember[],
-  ) {
+  constructor(name: string, watched: Watched, world: World, rand: Rand) {
     this.#name = name;
     this.#watched = watched;
-    this.#clock = clock;
+    this.#world = world;
     this.#rand = rand;
-    this.#recorder = recorder;
-    this.#members = members;
   }
 
   /** Opens a stream at some member that is up, now or as soon as there is one. */
   open(): void {
     this.#close();
     const stream = ++this.#stream;
-    const members = this.#members().filter(({ services }) => services);
+    const members = this.#world.members().filter(({ services }) => services);
     const member = members[this.#rand.below(members.length)];
     const { life, services } = member ?? {};
     if (!member || !life || !services) {
@@ -59,8 +46,8 @@ export class SimWatcher {
     }
     const { key, end = "", noPut, noDelete, prevKv = false } = this.#watched;
     const note = (line: Partial<WatchLine>) => {
-      const head = { type: "watch", watch: this.#name, member: member.name, at: this.#recorder.now() };
-      this.#recorder.add({ ...head, ...line } as WatchLine);
+      const head = { type: "watch", watch: this.#name, member: member.name, at: this.#world.recorder.now() };
+      this.#world.recorder.add({ ...head, ...line } as WatchLine);
     };
     note({ event: "open", ...this.#watched, from: this.next });
     const abort = new AbortController();
@@ -71,10 +58,10 @@ export class SimWatcher {
       note({ event: "closed" });
       this.#again(stream);
     };
-    life.atEnd(() => this.#clock.after(this.#rand.below(5), broken));
+    life.atEnd(() => this.#world.clock.after(this.#rand.below(5), broken));
     this.#close = () => {
       over = true;
-      this.#clock.after(this.#rand.below(3), () => life.enter(() => abort.abort()));
+      this.#world.clock.after(this.#rand.below(3), () => life.enter(() => abort.abort()));
     };
     let arrival = 0; // what the stream carries stays in order
     let unread = 0;
@@ -82,9 +69,9 @@ export class SimWatcher {
     const send = (response: Init<WatchResponse>): boolean => {
       const bytes = WatchResponse.encode(response);
       const slow = this.#rand.below(40) === 0 ? this.#rand.below(300) : 0;
-      arrival = Math.max(arrival + 1e-6, this.#clock.monotonic() + 0.2 + this.#rand.next() + slow);
+      arrival = Math.max(arrival + 1e-6, this.#world.clock.monotonic() + 0.2 + this.#rand.next() + slow);
       unread++;
-      this.#clock.after(arrival - this.#clock.monotonic(), () => {
+      this.#world.clock.after(arrival - this.#world.clock.monotonic(), () => {
         unread--;
         if (unread === 0) {
           const waiting = drained;
@@ -99,16 +86,16 @@ export class SimWatcher {
       send: Object.assign(send, {
         drained: () => new Promise<void>((resolve) => (unread === 0 ? resolve() : drained.push(resolve))),
       }),
-      end: () => void this.#clock.after(this.#rand.below(3), broken),
+      end: () => void this.#world.clock.after(this.#rand.below(3), broken),
     };
     let asked = 0; // and what is asked on it
     life.enter(() => {
       const handler = services.watch({ metadata: {}, peer: undefined, signal: abort.signal }, call);
       this.#ask = (request) => {
         const bytes = WatchRequest.encode(request);
-        asked = Math.max(asked + 1e-6, this.#clock.monotonic() + this.#rand.next());
+        asked = Math.max(asked + 1e-6, this.#world.clock.monotonic() + this.#rand.next());
         const arrives = () => life.enter(() => handler.onMessage(WatchRequest.decode(bytes)));
-        this.#clock.after(asked - this.#clock.monotonic(), arrives);
+        this.#world.clock.after(asked - this.#world.clock.monotonic(), arrives);
       };
       const filters = [...(noPut ? [0] : []), ...(noDelete ? [1] : [])];
       const create = { key: bytesOf(key), rangeEnd: bytesOf(end), startRevision: this.next, prevKv, filters };
@@ -121,7 +108,7 @@ export class SimWatcher {
   }
 
   #again(stream: number): void {
-    this.#clock.after(1 + this.#rand.below(200), () => {
+    this.#world.clock.after(1 + this.#rand.below(200), () => {
       if (stream === this.#stream) this.open();
     });
   }

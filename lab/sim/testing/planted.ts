@@ -1,6 +1,6 @@
-import { none } from "../../etcd-raft/raft/types.ts";
-import { Reply } from "../../net/reply.ts";
-import type { SimMember } from "./sim-member.ts";
+import { none } from "../../../etcd-raft/raft/types.ts";
+import { Reply } from "../../../net/reply.ts";
+import type { SimMember } from "../sim-member.ts";
 
 /** Errors built in on purpose, to see that the checkers find them. */
 export type PlantedFault =
