@@ -6,6 +6,7 @@ import type {
   TxnRequest,
 } from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
+import { contains, type KeyRange } from "./key-index.ts";
 import { keyRangeOf, SortOrder, SortTarget } from "./range.ts";
 import { keyText } from "./version.ts";
 
@@ -49,7 +50,7 @@ function checkOps({ compare, success, failure }: TxnRequest, maxOps: number): vo
 
 interface Writes {
   puts: Set<string>;
-  deletes: { key: string; end: string | null | undefined }[];
+  deletes: KeyRange[];
 }
 
 /**
@@ -77,11 +78,6 @@ function writesOf(ops: RequestOp[]): Writes {
   }
   for (const op of ops) if (op.requestPut) add(keyText(op.requestPut.key));
   return { puts, deletes };
-}
-
-function contains({ key, end }: Writes["deletes"][number], point: string): boolean {
-  if (end === undefined) return point === key;
-  return point >= key && (end === null || point < end);
 }
 
 const known = (values: Record<string, number>, value: number) => Object.values(values).includes(value);

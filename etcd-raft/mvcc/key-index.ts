@@ -11,7 +11,7 @@ export interface KeyRange {
 
 /**
  * All keys that have a version. A key has an id (above 0) for as long as it is here, and the id leads to its newest record;
- * older ones hang on that. A hash table answers single keys, a B+tree ranges and counts.
+ * older ones hang on that. A hash table answers single keys, sorted leaves ranges and counts.
  */
 export class KeyIndex {
   size = 0;
@@ -97,6 +97,11 @@ export class KeyIndex {
   #places({ key, end }: KeyRange): [Place, Place] {
     return [this.#sorted.place(key), end ? this.#sorted.place(end) : this.#sorted.end()];
   }
+}
+
+export function contains({ key, end }: KeyRange, point: string): boolean {
+  if (end === undefined) return point === key;
+  return point >= key && (end === null || point < end);
 }
 
 const isEmpty = ({ key, end }: KeyRange): boolean => typeof end === "string" && end <= key;

@@ -1,11 +1,11 @@
 /**
- * Ids of keys in the byte order of their keys: a B+tree of three levels, the root a list of branches, a branch a list of
- * leaves, a leaf up to 256 ids. With 33 million keys the root is as long as a branch may be; beyond that it only grows.
+ * Ids of keys in the byte order of their keys: a list of leaves of up to 256 ids each. A million keys are some 6,000 leaves;
+ * a new leaf moves those after it, which for as many is a few microseconds every hundred keys, so no level stands above.
  *
- * `low` of a leaf or branch: not above any key in it, above all keys before (of the first it does not matter). Keys
- * themselves are in their records: `compare`. That is far away in memory, so a leaf knows what its keys begin with, and the
- * four bytes after that of each (`heads`): they tell most keys apart. `alive` counts the ids whose key is not deleted, so that a range is counted
- * without walking it.
+ * `low` of a leaf: not above any key in it, above all keys before (of the first it does not matter). Keys themselves are in
+ * their records: `compare`. That is far away in memory, so a leaf knows what its keys begin with, and the four bytes after
+ * that of each (`heads`): they tell most keys apart. `alive` counts the ids whose key is not deleted, so that a range is
+ * counted without walking it.
  */
 export interface KeyOrder {
   /** Of the key with this id to `key`: negative, 0 or positive. */
@@ -27,21 +27,14 @@ interface Leaf {
   alive: number;
 }
 
-interface Branch {
-  low: string;
-  leaves: Leaf[];
-  alive: number;
-}
-
 export interface Place {
-  branch: number;
   leaf: number;
   slot: number;
 }
 
 export class SortedKeys {
   readonly #order: KeyOrder;
-  readonly #branches: Branch[] = [{ low: "", leaves: [newLeaf("")], alive: 0 }];
+  readonly #leaves: Leaf[] = [newLeaf("")];
 
   constructor(order: KeyOrder) {
     this.#order = order;
@@ -49,13 +42,11 @@ export class SortedKeys {
 
   /** A key that is not there yet; it is alive. */
   add(key: string, id: number): void {
-    const { branch: b, leaf: l, slot } = this.place(key);
-    const branch = this.#branches[b]!;
-    const leaf = branch.leaves[l]!;
+    const { leaf: l, slot } = this.place(key);
+    const leaf = this.#leaves[l]!;
     if (leaf.count === leafSize) {
       // Keys that come in order leave full leaves behind.
-      branch.leaves.splice(l + 1, 0, this.#splitLeaf(leaf, slot === leafSize ? leafSize : leafSize / 2, key));
-      if (branch.leaves.length > branchSize) this.#splitBranch(b);
+      this.#leaves.splice(l + 1, 0, this.#splitLeaf(leaf, slot === leafSize ? leafSize : leafSize / 2, key));
       this.add(key, id);
       return;
     }
@@ -67,70 +58,56 @@ export class SortedKeys {
     leaf.heads[slot] = headOf(key, leaf.prefix.length);
     leaf.count++;
     leaf.alive++;
-    branch.alive++;
   }
 
   /** A key that is there and not alive. */
   remove(key: string): void {
-    const { branch: b, leaf: l, slot } = this.place(key);
-    const { leaves } = this.#branches[b]!;
-    const leaf = leaves[l]!;
+    const { leaf: l, slot } = this.place(key);
+    const leaf = this.#leaves[l]!;
     leaf.ids.copyWithin(slot, slot + 1, leaf.count);
     leaf.heads.copyWithin(slot, slot + 1, leaf.count);
     if (--leaf.count === 0) leaf.prefix = "";
     if (leaf.count > leafSize / 4) return;
-    if (leaf.count === 0 && leaves.length > 1) leaves.splice(l, 1);
-    else if (!this.#mergeLeaf(leaves, l) && !this.#mergeLeaf(leaves, l - 1)) return;
-    if (leaves.length < branchSize / 4 && !this.#mergeBranch(b)) this.#mergeBranch(b - 1);
+    if (leaf.count === 0 && this.#leaves.length > 1) this.#leaves.splice(l, 1);
+    else if (!this.#mergeLeaf(l)) this.#mergeLeaf(l - 1);
   }
 
   /** A key that is there was deleted (-1) or came back (+1). */
   addAlive(key: string, difference: number): void {
-    const { branch, leaf } = this.place(key);
-    this.#branches[branch]!.alive += difference;
-    this.#branches[branch]!.leaves[leaf]!.alive += difference;
+    this.#leaves[this.#leafOf(key)]!.alive += difference;
   }
 
   /** Of the first key that is not below `key`: it may be one past the end of its leaf. */
   place(key: string): Place {
-    const branch = lastNotAbove(this.#branches, key);
-    const { leaves } = this.#branches[branch]!;
-    const leaf = lastNotAbove(leaves, key);
-    return { branch, leaf, slot: this.#slot(leaves[leaf]!, key) };
+    const leaf = this.#leafOf(key);
+    return { leaf, slot: this.#slot(this.#leaves[leaf]!, key) };
   }
 
   end(): Place {
-    const branch = this.#branches.length - 1;
-    const leaf = this.#branches[branch]!.leaves.length - 1;
-    return { branch, leaf, slot: this.#branches[branch]!.leaves[leaf]!.count };
+    const leaf = this.#leaves.length - 1;
+    return { leaf, slot: this.#leaves[leaf]!.count };
   }
 
   /** Calls `fn` with the ids from one place up to before another, until it returns false. Nothing may change meanwhile. */
   forEach(from: Place, to: Place, fn: (id: number) => boolean): void {
-    for (let b = from.branch; b <= to.branch; b++) {
-      const { leaves } = this.#branches[b]!;
-      const lastLeaf = b === to.branch ? to.leaf : leaves.length - 1;
-      for (let l = b === from.branch ? from.leaf : 0; l <= lastLeaf; l++) {
-        const { ids, count } = leaves[l]!;
-        const isFirst = b === from.branch && l === from.leaf;
-        const end = b === to.branch && l === to.leaf ? to.slot : count;
-        for (let slot = isFirst ? from.slot : 0; slot < end; slot++) if (!fn(ids[slot]!)) return;
-      }
+    for (let l = from.leaf, slot = from.slot; l <= to.leaf; l++, slot = 0) {
+      const { ids, count } = this.#leaves[l]!;
+      const end = l === to.leaf ? to.slot : count;
+      for (; slot < end; slot++) if (!fn(ids[slot]!)) return;
     }
   }
 
   /** How many between two places are alive. */
   countAlive(from: Place, to: Place): number {
-    return this.#aliveBefore(to, from.branch) - this.#aliveBefore(from, from.branch);
+    let alive = this.#aliveBefore(to) - this.#aliveBefore(from);
+    for (let l = from.leaf; l < to.leaf; l++) alive += this.#leaves[l]!.alive;
+    return alive;
   }
 
-  /** Of branch `since` on. */
-  #aliveBefore({ branch, leaf, slot }: Place, since: number): number {
+  /** In its leaf. */
+  #aliveBefore({ leaf, slot }: Place): number {
     let alive = 0;
-    for (let b = since; b < branch; b++) alive += this.#branches[b]!.alive;
-    const { leaves } = this.#branches[branch]!;
-    for (let l = 0; l < leaf; l++) alive += leaves[l]!.alive;
-    const { ids } = leaves[leaf]!;
+    const { ids } = this.#leaves[leaf]!;
     for (let i = 0; i < slot; i++) if (this.#order.isAlive(ids[i]!)) alive++;
     return alive;
   }
@@ -148,34 +125,28 @@ export class SortedKeys {
     return next;
   }
 
-  #splitBranch(b: number): void {
-    const branch = this.#branches[b]!;
-    const leaves = branch.leaves.splice(branch.leaves.length / 2);
-    const next = { low: leaves[0]!.low, leaves, alive: sumAlive(leaves) };
-    branch.alive -= next.alive;
-    this.#branches.splice(b + 1, 0, next);
-  }
-
-  #mergeBranch(b: number): boolean {
-    const [branch, next] = [this.#branches[b], this.#branches[b + 1]];
-    if (!branch || !next || branch.leaves.length + next.leaves.length > branchSize / 2) return false;
-    next.leaves[0]!.low = next.low; // it was the first: keys below its own may be in it
-    for (const leaf of next.leaves) branch.leaves.push(leaf);
-    branch.alive += next.alive;
-    this.#branches.splice(b + 1, 1);
-    return true;
-  }
-
   /** With the one after it, if both fill at most half a leaf. */
-  #mergeLeaf(leaves: Leaf[], l: number): boolean {
-    const [leaf, next] = [leaves[l], leaves[l + 1]];
+  #mergeLeaf(l: number): boolean {
+    const [leaf, next] = [this.#leaves[l], this.#leaves[l + 1]];
     if (!leaf || !next || leaf.count + next.count > leafSize / 2) return false;
     leaf.ids.set(next.ids.subarray(0, next.count), leaf.count);
     leaf.count += next.count;
     leaf.alive += next.alive;
     this.#setPrefix(leaf, this.#commonOf(leaf));
-    leaves.splice(l + 1, 1);
+    this.#leaves.splice(l + 1, 1);
     return true;
+  }
+
+  /** The last whose `low` is not above; the first when all are. */
+  #leafOf(key: string): number {
+    let low = 1;
+    let high = this.#leaves.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#leaves[middle]!.low <= key) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
   }
 
   #slot({ prefix, heads, ids, count }: Leaf, key: string): number {
@@ -202,18 +173,6 @@ export class SortedKeys {
   }
 }
 
-/** The first when all are above. */
-function lastNotAbove(list: readonly { low: string }[], key: string): number {
-  let low = 1;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (list[middle]!.low <= key) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
-}
-
 const newLeaf = (low: string): Leaf => ({
   low,
   ids: new Uint32Array(leafSize),
@@ -237,7 +196,4 @@ function common(a: string, b: string): string {
   return a.slice(0, length);
 }
 
-const sumAlive = (leaves: Leaf[]): number => leaves.reduce((sum, { alive }) => sum + alive, 0);
-
 const leafSize = 256;
-const branchSize = 512;
