@@ -2,7 +2,7 @@ import { type Clock, systemClock } from "../../base/clock.ts";
 import type { CallOptions, ClientTls } from "../../net/grpc-client.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { Endpoints } from "./endpoints.ts";
-import { deleteRangeRequest, putRequest, rangeRequest, txnRequest } from "./keys.ts";
+import { inBytes } from "./keys.ts";
 import type { DeleteRangeInit, PutInit, RangeInit, TxnInit, Watch, WatchHandlers, WatchInit } from "./types.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -40,19 +40,19 @@ export class EtcdClient {
   }
 
   range(request: RangeInit, options: CallOptions = {}): Promise<pb.RangeResponse> {
-    return this.#endpoints.call(pb.KVService.Range, rangeRequest(request), true, options);
+    return this.#endpoints.call(pb.KVService.Range, inBytes(request), true, options);
   }
 
   put(request: PutInit, options: CallOptions = {}): Promise<pb.PutResponse> {
-    return this.#endpoints.call(pb.KVService.Put, putRequest(request), false, options);
+    return this.#endpoints.call(pb.KVService.Put, inBytes(request), false, options);
   }
 
   deleteRange(request: DeleteRangeInit, options: CallOptions = {}): Promise<pb.DeleteRangeResponse> {
-    return this.#endpoints.call(pb.KVService.DeleteRange, deleteRangeRequest(request), false, options);
+    return this.#endpoints.call(pb.KVService.DeleteRange, inBytes(request), false, options);
   }
 
   txn(request: TxnInit, options: CallOptions = {}): Promise<pb.TxnResponse> {
-    return this.#endpoints.call(pb.KVService.Txn, txnRequest(request), false, options);
+    return this.#endpoints.call(pb.KVService.Txn, inBytes(request), false, options);
   }
 
   compact(request: Partial<pb.CompactionRequest>, options: CallOptions = {}): Promise<pb.CompactionResponse> {

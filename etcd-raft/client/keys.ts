@@ -1,13 +1,4 @@
-import type {
-  Compare,
-  DeleteRangeRequest,
-  PutRequest,
-  RangeRequest,
-  RequestOp,
-  TxnRequest,
-} from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
-import type { CompareInit, DeleteRangeInit, PutInit, RangeInit, RequestOpInit, TxnInit } from "./types.ts";
 
 /** Keys and values as callers may give them: text is taken as UTF-8. */
 export type Bytes = string | Uint8Array;
@@ -31,39 +22,12 @@ export function keyAfter(key: Bytes): Uint8Array {
   return Buffer.concat([toBytes(key), Buffer.from([0])]);
 }
 
-export function rangeRequest(q: RangeInit): Init<RangeRequest> {
-  return { ...q, ...keyRange(q) };
-}
-
-export function putRequest(q: PutInit): Init<PutRequest> {
-  return { ...q, key: toBytes(q.key), value: q.value === undefined ? undefined : toBytes(q.value) };
-}
-
-export function deleteRangeRequest(q: DeleteRangeInit): Init<DeleteRangeRequest> {
-  return { ...q, ...keyRange(q) };
-}
-
-export function txnRequest(q: TxnInit): Init<TxnRequest> {
-  return {
-    compare: (q.compare ?? []).map(compare),
-    success: (q.success ?? []).map(requestOp),
-    failure: (q.failure ?? []).map(requestOp),
+/** A request as etcd's message: all text in these is keys and values, and goes as bytes. */
+export function inBytes<T>(request: object): Init<T> {
+  const bytes = (field: unknown): unknown => {
+    if (typeof field === "string") return Buffer.from(field);
+    if (Array.isArray(field)) return field.map(bytes);
+    return typeof field === "object" && field !== null && !(field instanceof Uint8Array) ? inBytes(field) : field;
   };
-}
-
-function compare(q: CompareInit): Init<Compare> {
-  return { ...q, ...keyRange(q), value: q.value === undefined ? undefined : toBytes(q.value) };
-}
-
-function requestOp(q: RequestOpInit): Init<RequestOp> {
-  return {
-    requestRange: q.requestRange && rangeRequest(q.requestRange),
-    requestPut: q.requestPut && putRequest(q.requestPut),
-    requestDeleteRange: q.requestDeleteRange && deleteRangeRequest(q.requestDeleteRange),
-    requestTxn: q.requestTxn && txnRequest(q.requestTxn),
-  };
-}
-
-export function keyRange(q: { key: Bytes; rangeEnd?: Bytes }): { key: Uint8Array; rangeEnd: Uint8Array | undefined } {
-  return { key: toBytes(q.key), rangeEnd: q.rangeEnd === undefined ? undefined : toBytes(q.rangeEnd) };
+  return Object.fromEntries(Object.entries(request).map(([name, field]) => [name, bytes(field)])) as Init<T>;
 }

@@ -7,8 +7,9 @@ import {
   WatchService,
 } from "../../proto/generated/etcdserverpb.ts";
 import type { Event } from "../../proto/generated/mvccpb.ts";
+import type { Init } from "../../proto/wire.ts";
 import { defaultTimeoutMs, type Endpoints, retryMs } from "./endpoints.ts";
-import { keyRange } from "./keys.ts";
+import { inBytes } from "./keys.ts";
 import { type Watch, WatchClosed, type WatchHandlers, type WatchInit } from "./types.ts";
 
 /**
@@ -34,7 +35,7 @@ export class Watcher {
   watch(init: WatchInit, handlers: WatchHandlers): Watch {
     const id = ++this.#lastId;
     const watch: ActiveWatch = {
-      request: { ...init, ...keyRange(init), watchId: id },
+      request: { ...inBytes<WatchCreateRequest>(init), watchId: id },
       handlers,
       next: init.startRevision ?? 0,
       created: false,
@@ -133,7 +134,7 @@ export class Watcher {
 }
 
 interface ActiveWatch {
-  request: Partial<WatchCreateRequest> | { key: Uint8Array; rangeEnd: Uint8Array | undefined; watchId: number };
+  request: Init<WatchCreateRequest>;
   handlers: WatchHandlers;
   next: number;
   /** The server has confirmed it on the present stream. */
