@@ -71,3 +71,7 @@ export function etcdError(name: EtcdError): GrpcError {
   const [code, text] = errorTable[name];
   return new GrpcError(code, `etcdserver: ${text}`);
 }
+
+/** `InvalidArgument`, ... */
+export const codeName = (code: Code): string =>
+  Object.entries(Code).find(([, value]) => value === code)?.[0] ?? "Unknown";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { seededRand } from "../../base/rand.ts";
 import { confOf } from "./conf.ts";
-import { createRaft, type RaftConfig, status, step } from "./raft.ts";
+import { lastIndex } from "./log.ts";
+import { createRaft, type RaftConfig, step } from "./raft.ts";
 import type { Entry, Message } from "./types.ts";
 
 /** What scenarios cannot show: which messages wait for the disk, and messages that only a rare interleaving makes. */
@@ -74,7 +75,7 @@ test("an append that comes late does not take back what came after it", () => {
   const early = message({ type: "App", entries: [entry(1, 2)] });
   step(member, message({ type: "App", entries: [entry(1, 2), entry(2, 2)] }));
   const ready = step(member, early);
-  expect(status(member).lastIndex).toBe(2);
+  expect(lastIndex(member.log)).toBe(2);
   expect(ready.entries).toEqual([]);
   expect(ready.messagesAfterPersist[0]).toMatchObject({ type: "AppResp", index: 1 });
 });
@@ -125,7 +126,7 @@ describe("a snapshot that is given to a follower", () => {
     expect(ready.snapshot).toBeUndefined();
     expect(ready.committedEntries.map(({ index }) => index)).toEqual([2]);
     expect(ready.messagesAfterPersist).toMatchObject([{ type: "AppResp", index: 2 }]);
-    expect(status(member).lastIndex).toBe(3);
+    expect(lastIndex(member.log)).toBe(3);
   });
 
   test.each([
@@ -138,7 +139,8 @@ describe("a snapshot that is given to a follower", () => {
     expect(ready.mustSync).toBe(true);
     expect(ready.committedEntries).toEqual([]);
     expect(ready.messagesAfterPersist).toMatchObject([{ type: "AppResp", index: at.index }]);
-    expect(status(member)).toMatchObject({ start: at.index, commit: at.index, lastIndex: at.index });
+    expect(member.log).toMatchObject({ start: { index: at.index }, committed: at.index });
+    expect(lastIndex(member.log)).toBe(at.index);
     const next = step(
       member,
       message({ type: "App", index: at.index, logTerm: at.logTerm, entries: [entry(at.index + 1, 2)] }),

@@ -1,6 +1,5 @@
 import { assert } from "../../base/assert.ts";
 import { holdsLease, noteVote, onVote, stepCandidate } from "./candidate.ts";
-import type { ConfState } from "./conf.ts";
 import { note, noteLeaderLost } from "./events.ts";
 import { stepFollower } from "./follower.ts";
 import { stepLeader } from "./leader.ts";
@@ -9,7 +8,7 @@ import { createReads } from "./read-index.ts";
 import { onConfChange } from "./reconfigure.ts";
 import { becomeFollower } from "./roles.ts";
 import { createReady, type Raft, type RaftConfig, send, setConf } from "./state.ts";
-import { type Input, type Message, type NodeId, none, type Ready, type Role } from "./types.ts";
+import { type Input, type Message, none, type Ready } from "./types.ts";
 
 export type { Raft, RaftConfig } from "./state.ts";
 
@@ -71,42 +70,6 @@ export function createRaft(config: RaftConfig): Raft {
   setConf(raft, config.conf);
   becomeFollower(raft, raft.term, none);
   return raft;
-}
-
-export interface Status {
-  id: NodeId;
-  role: Role;
-  term: number;
-  leader: NodeId;
-  commit: number;
-  applied: number;
-  lastIndex: number;
-  /** The last entry that is compacted. */
-  start: number;
-  conf: ConfState;
-  /** On the leader: everybody in `conf`, itself included (`matchIndex`: what is durable there). Empty elsewhere. */
-  progress: { id: NodeId; matchIndex: number; nextIndex: number }[];
-}
-
-export function status(raft: Raft): Status {
-  const { id, role, term, leader, log } = raft;
-  const progress = [...raft.progress.values()].map((p) => ({
-    id: p.id,
-    matchIndex: p.matchIndex,
-    nextIndex: p.id === id ? lastIndex(log) + 1 : p.nextIndex,
-  }));
-  return {
-    id,
-    role,
-    term,
-    leader,
-    commit: log.committed,
-    applied: log.applied,
-    lastIndex: lastIndex(log),
-    start: log.start.index,
-    conf: raft.conf,
-    progress,
-  };
 }
 
 function dispatch(raft: Raft, input: Input): void {

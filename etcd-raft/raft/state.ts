@@ -28,7 +28,7 @@ export interface RaftConfig {
   packEntries?: number; // applied entries that are packed together; 512 unless said otherwise
 }
 
-/** One member's raft state (Figure 2). Only the functions of this folder write it; others look at `status()`. */
+/** One member's raft state (Figure 2). Only the functions of this folder write it; others look. */
 export interface Raft {
   readonly config: RaftConfig;
   readonly id: NodeId;

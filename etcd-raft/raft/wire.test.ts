@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import { confOf } from "./conf.ts";
+import { encodeConfChange } from "./testing/encode-conf-change.ts";
 import type { Message } from "./types.ts";
-import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "./wire.ts";
+import { decodeConfChange, decodeMessage, encodeMessage } from "./wire.ts";
 
 const message: Message = {
   type: "App",

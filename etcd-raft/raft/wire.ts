@@ -1,7 +1,7 @@
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import { Writer } from "../../proto/wire.ts";
 import type { ConfChange } from "./conf.ts";
-import type { Entry, Message, ProposedConfChange } from "./types.ts";
+import type { Entry, Message } from "./types.ts";
 
 /**
  * Messages as raftpb.Message, etcd's field numbers. Entries and the hard state have the same shape on both sides, so
@@ -39,8 +39,8 @@ export function decodeMessage(bytes: Uint8Array): Message {
 }
 
 /** `raftpb.ConfChangeType` by its number. */
-const changeTypes = ["AddVoter", "Remove", "Update", "AddLearner"] as const;
-const transitions = ["auto", "implicit", "explicit"] as const;
+export const changeTypes = ["AddVoter", "Remove", "Update", "AddLearner"] as const;
+export const transitions = ["auto", "implicit", "explicit"] as const;
 
 /** What an entry of type 1 (ConfChange) or 2 (ConfChangeV2) asks for. Throws when it is neither. */
 export function decodeConfChange({ type, data }: Pick<Entry, "type" | "data">): ConfChange {
@@ -55,14 +55,4 @@ export function decodeConfChange({ type, data }: Pick<Entry, "type" | "data">): 
   const name = transitions[transition];
   if (name === undefined) throw new Error(`transition of unknown type ${transition}`);
   return { transition: name, changes: changes.map(single) };
-}
-
-/** As a ConfChangeV2; the one that leaves a joint configuration has no bytes. */
-export function encodeConfChange({ transition, changes }: ConfChange): ProposedConfChange {
-  if (transition === "auto" && changes.length === 0) return { type: 2, data: new Uint8Array(0) };
-  const data = raftpb.ConfChangeV2.encode({
-    transition: transitions.indexOf(transition),
-    changes: changes.map(({ type, id }) => ({ type: changeTypes.indexOf(type), nodeId: id })),
-  });
-  return { type: 2, data };
 }

@@ -31,6 +31,14 @@ export class Callers {
     return identity instanceof Promise ? identity.then(fn) : fn(identity);
   }
 
+  /** As `as`, for administrators alone. */
+  asAdmin<R>(context: CallContext, fn: () => Later<R>): Later<R> {
+    return this.as(context, (who) => {
+      this.#member.applier.auth.checkAdmin(who);
+      return fn();
+    });
+  }
+
   #byCertificate({ peer }: CallContext): Identity | undefined {
     return this.#clientCertAuth && peer ? this.#identity(peer.commonName) : undefined;
   }

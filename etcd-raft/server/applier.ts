@@ -183,12 +183,10 @@ export class Applier {
 
   /** A committed entry at a start, when nobody waits for its answer. */
   replay(entry: Entry, put: PlainPut): void {
-    try {
+    unlessRefused(() => {
       if (entry.type !== 0) this.reconfigure(entry).outcome();
       else if (!this.applyPlainPut(entry, put)) this.apply(entry, this.decode(entry));
-    } catch (error) {
-      if (!(error instanceof GrpcError)) throw error;
-    }
+    });
   }
 
   /** An entry that is in the state already, but not in the membership, which is older. */
@@ -200,11 +198,7 @@ export class Applier {
       if (v2) this.#applyV2(v2);
       return;
     }
-    try {
-      this.membership.apply(entry).outcome();
-    } catch (error) {
-      if (!(error instanceof GrpcError)) throw error; // it was refused the first time, too
-    }
+    unlessRefused(() => this.membership.apply(entry).outcome());
   }
 
   /** An empty one, to read a state into. */
@@ -214,28 +208,27 @@ export class Applier {
 
   /** Takes in all of a state but the keys, which come next: the leases that they hang on must be there. */
   restore(state: State): void {
-    this.applied = { index: state.consistentIndex, term: state.term };
     for (const { id, ttl, remainingTTL } of state.leases) {
       this.lessor.grant(id, ttl, this.#clock.monotonic());
       this.lessor.checkpoint(id, remainingTTL);
     }
-    const { members, removedMembers, confState = confOfMembers(members) } = state;
-    this.membership.restore({ members, removedMembers, confState });
-    this.alarms.restore(state.alarms);
-    this.downgrade = { enabled: state.downgradeTarget !== "", targetVersion: state.downgradeTarget };
-    this.auth.restore(state.auth);
+    this.#become(state);
   }
 
   /** This state machine becomes `other`, which is not used any more. */
   replace(other: Applier): void {
     this.store.become(other.store);
     this.lessor.become(other.lessor);
-    this.applied = other.applied;
-    const { members, removed, conf } = other.membership;
-    this.membership.restore({ members: [...members.values()], removedMembers: [...removed], confState: conf });
-    this.alarms.restore(other.alarms.list());
-    this.downgrade = other.downgrade;
-    this.auth.restore(other.auth.rows());
+    this.#become(other.state());
+  }
+
+  #become(state: State): void {
+    this.applied = { index: state.consistentIndex, term: state.term };
+    const { members, removedMembers, confState = confOfMembers(members) } = state;
+    this.membership.restore({ members, removedMembers, confState });
+    this.alarms.restore(state.alarms);
+    this.downgrade = { enabled: state.downgradeTarget !== "", targetVersion: state.downgradeTarget };
+    this.auth.restore(state.auth);
   }
 
   #applyAttributes({ memberID, memberAttributes }: ClusterMemberAttrSetRequest): void {
@@ -254,6 +247,15 @@ export class Applier {
 
   #header() {
     return { clusterId: 0n, memberId: 0n, revision: this.store.revision, raftTerm: 0 };
+  }
+}
+
+/** What an entry asked for and was refused the first time is refused again. */
+function unlessRefused(act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    if (!(error instanceof GrpcError)) throw error;
   }
 }
 

@@ -1,7 +1,7 @@
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { CallContext, Handlers, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
-import type { AuthService } from "../../proto/generated/etcdserverpb.ts";
+import { AuthService } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import type { Jwt } from "../auth/jwt.ts";
 import type { PasswordPool } from "../auth/password.ts";
@@ -17,10 +17,6 @@ export function authHandlers(
   { bcryptCost, passwords, jwt }: { bcryptCost: number; passwords: PasswordPool; jwt?: Jwt | undefined },
 ): Handlers<typeof AuthService> {
   const { auth } = member.applier;
-  const through =
-    <Q, R>(request: (q: Q) => Init<pb.InternalRaftRequest>): UnaryHandler<Q, Init<R>> =>
-    (q, context) =>
-      propose<R>(context, request(q));
   const propose = async <R>(context: CallContext, request: Init<pb.InternalRaftRequest>): Promise<Init<R>> => {
     const response = await callers.as(context, (who) => member.write<Init<R>>(request, who));
     return { ...response, header: member.header(member.applier.store.revision) };
@@ -65,25 +61,13 @@ export function authHandlers(
     }
   };
 
-  return {
-    AuthEnable: through((q) => ({ authEnable: q })),
-    AuthDisable: through((q) => ({ authDisable: q })),
-    AuthStatus: through((q) => ({ authStatus: q })),
-    Authenticate,
-    UserAdd,
-    UserGet: through((q) => ({ authUserGet: q })),
-    UserList: through((q) => ({ authUserList: q })),
-    UserDelete: through((q) => ({ authUserDelete: q })),
-    UserChangePassword,
-    UserGrantRole: through((q) => ({ authUserGrantRole: q })),
-    UserRevokeRole: through((q) => ({ authUserRevokeRole: q })),
-    RoleAdd: through((q) => ({ authRoleAdd: q })),
-    RoleGet: through((q) => ({ authRoleGet: q })),
-    RoleList: through((q) => ({ authRoleList: q })),
-    RoleDelete: through((q) => ({ authRoleDelete: q })),
-    RoleGrantPermission: through((q) => ({ authRoleGrantPermission: q })),
-    RoleRevokePermission: through((q) => ({ authRoleRevokePermission: q })),
-  };
+  // The field of the log's entry is named after the rpc.
+  const others = Object.keys(AuthService).map((name) => {
+    const field = name.startsWith("Auth") ? `a${name.slice(1)}` : `auth${name}`;
+    const handler: UnaryHandler<object, object> = (request, context) => propose(context, { [field]: request });
+    return [name, handler];
+  });
+  return { ...Object.fromEntries(others), UserAdd, UserChangePassword, Authenticate };
 }
 
 const verifyOnlyText = "token signing attempted with verify-only key";

@@ -3,6 +3,7 @@ import { describe, test } from "vitest";
 import type { Clock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import { autoCompact, parseAutoCompaction } from "./auto-compaction.ts";
+import type { Member } from "./member.ts";
 
 const minute = 60_000;
 
@@ -34,17 +35,23 @@ function run(mode: string, retention: string, minutes: number, leads = (_minute:
   } as unknown as Clock;
   let now = 0;
   const compacted: [minute: number, revision: number][] = [];
-  const target = {
+  const member = {
     get isLeader() {
       return leads(now);
     },
-    revision: () => Math.floor(now) + 1,
-    compact(revision: number) {
-      compacted.push([Math.round(now), revision]);
+    applier: {
+      store: {
+        get revision() {
+          return Math.floor(now) + 1;
+        },
+      },
+    },
+    write({ compaction }: { compaction: { revision: number } }) {
+      compacted.push([Math.round(now), compaction.revision]);
       return Promise.resolve();
     },
-  };
-  autoCompact(parseAutoCompaction(mode, retention)!, target, clock, silentLogger);
+  } as unknown as Member;
+  autoCompact(parseAutoCompaction(mode, retention)!, member, clock, silentLogger);
   for (now = step.ms / minute; now <= minutes; now += step.ms / minute) step.fn();
   return compacted;
 }

@@ -2,6 +2,7 @@ import type { Cancel, Clock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/flags.ts";
 import type { Logger } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
+import type { Member } from "./member.ts";
 
 /**
  * `--auto-compaction-mode` and `--auto-compaction-retention` (etcd, server/etcdserver/api/v3compactor).
@@ -13,12 +14,6 @@ import { StartError } from "../../base/process.ts";
  * Every member keeps the clock, the leader alone compacts.
  */
 export type AutoCompaction = { mode: "periodic"; retentionMs: number } | { mode: "revision"; keep: number };
-
-export interface CompactionTarget {
-  readonly isLeader: boolean;
-  revision(): number;
-  compact(revision: number): Promise<unknown>;
-}
 
 /** Undefined: off. A plain number of a periodic retention is hours, as in etcd. */
 export function parseAutoCompaction(mode: string, retention: string): AutoCompaction | undefined {
@@ -37,11 +32,12 @@ export function parseAutoCompaction(mode: string, retention: string): AutoCompac
   return retentionMs > 0 ? { mode, retentionMs } : undefined;
 }
 
-export function autoCompact(how: AutoCompaction, target: CompactionTarget, clock: Clock, log: Logger): Cancel {
+export function autoCompact(how: AutoCompaction, member: Member, clock: Clock, log: Logger): Cancel {
+  const { store } = member.applier;
   let last = 0;
   const compact = (revision: number) => {
-    if (!target.isLeader || revision <= last || revision <= 0) return;
-    target.compact(revision).then(
+    if (!member.isLeader || revision <= last || revision <= 0) return;
+    member.write({ compaction: { revision } }).then(
       () => {
         last = revision;
         log.info({ revision, mode: how.mode }, "Compacted by itself");
@@ -53,14 +49,14 @@ export function autoCompact(how: AutoCompaction, target: CompactionTarget, clock
       },
     );
   };
-  if (how.mode === "revision") return clock.every(revisionCheckMs, () => compact(target.revision() - how.keep));
+  if (how.mode === "revision") return clock.every(revisionCheckMs, () => compact(store.revision - how.keep));
   const periodMs = Math.min(how.retentionMs, hourMs);
   const stepMs = periodMs / stepsPerPeriod;
   const kept = Math.ceil(how.retentionMs / stepMs);
   const revisions: number[] = [];
   let steps = 0;
   return clock.every(stepMs, () => {
-    revisions.push(target.revision());
+    revisions.push(store.revision);
     if (revisions.length > kept + 1) revisions.shift();
     if (revisions.length > kept && ++steps % stepsPerPeriod === 1) compact(revisions[0]!);
   });

@@ -1,4 +1,4 @@
-import type { CallContext, UnaryHandler } from "../../net/grpc-server.ts";
+import type { UnaryHandler } from "../../net/grpc-server.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import type { MemberRecord } from "../snap/membership.ts";
@@ -13,16 +13,11 @@ import { checkAdd, checkPromote, checkRemove, type Health } from "./reconfigure.
 export function clusterHandlers(member: Member, callers: Callers) {
   const { applier, config } = member;
   const { membership } = applier;
-  const asAdmin = <R>(context: CallContext, fn: () => R | Promise<R>) =>
-    callers.as(context, (who) => {
-      applier.auth.checkAdmin(who);
-      return fn();
-    });
   const answer = () => ({ header: member.header(0), members: memberList(member) });
 
   const MemberAdd: UnaryHandler<pb.MemberAddRequest, pb.MemberAddResponse> = ({ peerURLs, isLearner }, context) => {
     if (peerURLs.length === 0 || !peerURLs.every(isPeerURL)) throw etcdError("badMemberURLs");
-    return asAdmin(context, async () => {
+    return callers.asAdmin(context, async () => {
       const urls = peerURLs.toSorted();
       const id = newMemberId(urls, config.clock.now());
       const added: MemberRecord = { id, name: "", peerURLs: urls, clientURLs: [], isLearner };
@@ -33,7 +28,7 @@ export function clusterHandlers(member: Member, callers: Callers) {
   };
 
   const MemberRemove: UnaryHandler<pb.MemberRemoveRequest, pb.MemberRemoveResponse> = ({ ID }, context) =>
-    asAdmin(context, async () => {
+    callers.asAdmin(context, async () => {
       if (config.strictReconfigCheck) checkRemove(healthOf(member), ID);
       await member.reconfigure(confChange.remove(ID));
       return answer();
@@ -41,7 +36,7 @@ export function clusterHandlers(member: Member, callers: Callers) {
 
   /** Differs: etcd takes any URLs here. */
   const MemberUpdate: UnaryHandler<pb.MemberUpdateRequest, pb.MemberUpdateResponse> = ({ ID, peerURLs }, context) =>
-    asAdmin(context, async () => {
+    callers.asAdmin(context, async () => {
       const known = membership.members.get(ID);
       if (known === undefined) throw etcdError("memberNotFound");
       if (peerURLs.length === 0 || !peerURLs.every(isPeerURL)) throw etcdError("badMemberURLs");
@@ -51,7 +46,7 @@ export function clusterHandlers(member: Member, callers: Callers) {
 
   /** Only the leader knows how far the learner is: the others ask it. */
   const MemberPromote: UnaryHandler<pb.MemberPromoteRequest, pb.MemberPromoteResponse> = ({ ID }, context) =>
-    asAdmin(context, async () => {
+    callers.asAdmin(context, async () => {
       if (member.isLeader) await promote(member, ID);
       else {
         await member.waitForLeader(callTimeoutMs);
@@ -68,7 +63,7 @@ export function clusterHandlers(member: Member, callers: Callers) {
 
   /** An administrator's while auth is on: it names every address. */
   const MemberList: UnaryHandler<pb.MemberListRequest, pb.MemberListResponse> = ({ linearizable }, context) =>
-    asAdmin(context, () => (linearizable ? member.linearizable(answer) : answer()));
+    callers.asAdmin(context, () => (linearizable ? member.linearizable(answer) : answer()));
 
   return { MemberAdd, MemberRemove, MemberUpdate, MemberPromote, MemberList };
 }
@@ -80,8 +75,7 @@ export async function promote(member: Member, id: bigint): Promise<void> {
   const known = members.get(id);
   if (known === undefined) throw etcdError("memberNotFound");
   if (!known.isLearner) throw etcdError("memberNotLearner");
-  const { progress } = member.runner.status();
-  const matchOf = (who: bigint) => progress.find((p) => p.id === who)?.matchIndex;
+  const matchOf = (who: bigint) => member.runner.raft.progress.get(who)?.matchIndex;
   const matched = { leader: matchOf(member.id) ?? 0, learner: matchOf(id) };
   checkPromote(healthOf(member), member.config.strictReconfigCheck, matched);
   await member.reconfigure(confChange.promote(id));

@@ -1,40 +1,25 @@
-import type { Cancel, Clock } from "../../base/clock.ts";
-import type { Logger } from "../../base/logger.ts";
+import type { Cancel } from "../../base/clock.ts";
 import type { ConfState } from "../raft/conf.ts";
 import type { Entry } from "../raft/types.ts";
-import type { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
-import type { History } from "./history.ts";
-import type { PeerTransport } from "./transport.ts";
+import type { Member } from "./member.ts";
 
 /** What changes of configuration mean for a member that runs: peers come and go, and one day it is this member that goes. */
-export interface ConfChangesOptions {
-  id: bigint;
-  applier: Applier;
-  transport: PeerTransport;
-  history: History;
-  clock: Clock;
-  log: Logger;
-  electionMs: number;
-  /** We are out, and nobody needs us any more. */
-  onRemoved(): void;
-}
-
 export class ConfChanges {
-  readonly #options: ConfChangesOptions;
+  readonly #member: Member;
   #timers: Cancel[] = [];
   #removed = false;
   /** Known at once, since it is asked for at every request. */
   isLearner: boolean;
 
-  constructor(options: ConfChangesOptions, isLearner: boolean) {
-    this.#options = options;
-    this.isLearner = options.applier.members.get(options.id)?.isLearner ?? isLearner;
+  constructor(member: Member, isLearner: boolean) {
+    this.#member = member;
+    this.isLearner = member.applier.members.get(member.id)?.isLearner ?? isLearner;
   }
 
   /** An entry of type 1 or 2. `outcome` throws what its proposer is to be told; then nothing has changed. */
   apply(entry: Entry): { id: bigint; outcome: () => ConfState } {
-    const { applier } = this.#options;
+    const { applier } = this.#member;
     const { id, outcome } = applier.reconfigure(entry);
     return {
       id,
@@ -56,9 +41,9 @@ export class ConfChanges {
   onRemoved(): void {
     if (this.#removed) return;
     this.#removed = true;
-    const { id, log, onRemoved } = this.#options;
+    const { log, onRemoved } = this.#member.config;
     log.error(
-      { member: idText(id) },
+      { member: idText(this.#member.id) },
       "the member has been permanently removed from the cluster: stopping; its data directory is of no use any more, remove it",
     );
     onRemoved();
@@ -70,7 +55,8 @@ export class ConfChanges {
 
   /** `known`: how many were removed before. */
   #changed(known: number): void {
-    const { id, applier, transport, history, clock, electionMs } = this.#options;
+    const { id, applier, transport, history } = this.#member;
+    const { clock, electionMs } = this.#member.config;
     const { conf, members, removed } = applier.membership;
     for (const member of members.values()) transport.setPeer(member);
     // After an election timeout: until then the leader tells the one that leaves what is committed.

@@ -24,8 +24,8 @@ export async function publish(member: Member): Promise<void> {
 export async function handOver(member: Member): Promise<void> {
   const { id, runner, transport, config } = member;
   if (!member.isLeader) return;
-  const { progress, conf } = runner.status();
-  const [best] = progress
+  const { progress, conf } = runner.raft;
+  const [best] = [...progress.values()]
     .filter((other) => other.id !== id && conf.voters.includes(other.id) && transport.isConnected(other.id))
     .sort((a, b) => b.matchIndex - a.matchIndex);
   if (best === undefined) return;

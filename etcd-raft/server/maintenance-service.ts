@@ -1,4 +1,4 @@
-import type { CallContext, UnaryHandler } from "../../net/grpc-server.ts";
+import type { UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { hashKeys } from "../mvcc/hash.ts";
@@ -18,25 +18,21 @@ import { etcdVersion } from "./version.ts";
 export function maintenanceHandlers(member: Member, callers: Callers) {
   const { store, membership, alarms, auth } = member.applier;
   const { clock } = member.config;
-  const asAdmin = <R>(context: CallContext, fn: () => R | Promise<R>) =>
-    callers.as(context, (who) => {
-      auth.checkAdmin(who);
-      return fn();
-    });
 
   /** Answered without a leader, too. */
-  const Status: UnaryHandler<pb.StatusRequest, pb.StatusResponse> = (_request, context) => asAdmin(context, status);
+  const Status: UnaryHandler<pb.StatusRequest, pb.StatusResponse> = (_request, context) =>
+    callers.asAdmin(context, status);
 
   const status = (): pb.StatusResponse => {
-    const { commit, applied, term } = member.runner.status();
+    const { log, term } = member.runner.raft;
     return {
       header: member.header(store.revision),
       version: etcdVersion,
       dbSize: heldBytes(store),
       leader: member.leader,
-      raftIndex: commit,
+      raftIndex: log.committed,
       raftTerm: term,
-      raftAppliedIndex: applied,
+      raftAppliedIndex: log.applied,
       errors: [
         ...(member.leader === none ? ["etcdserver: no leader"] : []),
         ...alarms.list().map(({ memberID, alarm }) => `memberID:${memberID} alarm:${alarmNames[alarm]} `),
@@ -50,13 +46,13 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
   };
 
   const HashKV: UnaryHandler<pb.HashKVRequest, pb.HashKVResponse> = ({ revision }, context) =>
-    asAdmin(context, async () => {
+    callers.asAdmin(context, async () => {
       const { hash, revision: hashRevision, compactRevision } = await inSlices(hashKeys(store, revision), clock);
       return { header: member.header(store.revision), hash, compactRevision, hashRevision };
     });
 
   const Hash: UnaryHandler<pb.HashRequest, pb.HashResponse> = (_request, context) =>
-    asAdmin(context, async () => {
+    callers.asAdmin(context, async () => {
       const header = member.header(store.revision);
       const buckets = stateBuckets(member.applier.state(), store.view());
       return { header, hash: await inSlices(hashBuckets(buckets), clock) };
@@ -64,14 +60,14 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
 
   /** Through raft, asking too, as in etcd. An administrator's since etcd 3.6.9 (GHSA-q8m4-xhhv-38mg). */
   const Alarm: UnaryHandler<pb.AlarmRequest, pb.AlarmResponse> = (alarm, context) =>
-    asAdmin(context, () => member.write<pb.AlarmResponse>({ alarm }));
+    callers.asAdmin(context, () => member.write<pb.AlarmResponse>({ alarm }));
 
   /** Nothing to do: memory is given back by compaction itself. */
   const Defragment: UnaryHandler<pb.DefragmentRequest, pb.DefragmentResponse> = (_request, context) =>
-    asAdmin(context, () => ({ header: undefined }));
+    callers.asAdmin(context, () => ({ header: undefined }));
 
   const MoveLeader: UnaryHandler<pb.MoveLeaderRequest, pb.MoveLeaderResponse> = ({ targetID }, context) =>
-    asAdmin(context, async () => {
+    callers.asAdmin(context, async () => {
       if (!member.isLeader) throw etcdError("notLeader");
       if (membership.members.get(targetID)?.isLearner !== false) throw etcdError("badLeaderTransferee");
       await member.transferTo(targetID);

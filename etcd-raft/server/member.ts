@@ -9,6 +9,7 @@ import {
 import type { Init } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
+import { lastIndex } from "../raft/log.ts";
 import { createRaft } from "../raft/raft.ts";
 import { type Message, none, type Ready } from "../raft/types.ts";
 import type { Wal } from "../wal/wal.ts";
@@ -22,9 +23,8 @@ import { diskIsFull } from "./disk-space.ts";
 import { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
 import { handOver, hasten, publish } from "./in-service.ts";
-import { Leadership } from "./leadership.ts";
 import { Leases } from "./leases.ts";
-import { type MemberConfig, type MemberData, snapDir } from "./member-config.ts";
+import type { MemberConfig, MemberData } from "./member-config.ts";
 import type { proposalOf } from "./membership.ts";
 import { countEvents } from "./metrics.ts";
 import { Proposals } from "./proposals.ts";
@@ -33,6 +33,7 @@ import { Read, Reads } from "./reads.ts";
 import { Runner, type RunnerOptions } from "./runner.ts";
 import { Snapshots } from "./snapshots.ts";
 import type { PeerTransport, TransportHandlers } from "./transport.ts";
+import { Waiters } from "./waiters.ts";
 import { WatchHub } from "./watch-hub.ts";
 
 /**
@@ -52,7 +53,6 @@ export class Member {
   readonly history: History;
   readonly clusterId: bigint;
   readonly id: bigint;
-  readonly #leadership: Leadership;
   readonly #proposals: Proposals;
   readonly #reads: Reads;
   readonly #confChanges: ConfChanges;
@@ -64,6 +64,10 @@ export class Member {
   #cancelSweep: Cancel = () => {};
   /** The last entry that the state machine has taken in. */
   appliedIndex: number;
+  #soft: SoftState;
+  #leaderlessSince: number;
+  /** Who waits for another leader. */
+  readonly #leaders: Waiters;
   #lastLeader = none;
   #hastened = false;
   closed = false;
@@ -71,7 +75,7 @@ export class Member {
   published = false;
 
   constructor(config: MemberConfig, data: MemberData) {
-    const { wal, applier, start, entries, hardState, clusterId, id: self, members, memory } = data;
+    const { wal, applier, start, entries, hardState, clusterId, id: self, members } = data;
     const { clock, rand, log, heartbeatMs, electionMs } = config;
     this.config = config;
     this.clusterId = clusterId;
@@ -81,7 +85,9 @@ export class Member {
     this.#founds = entries[0]?.index === 1 && entries[0].type !== 0 && (entries[1]?.type ?? 0) === 0;
     this.#wal = wal;
     this.#requestTimeoutMs = 5000 + 2 * electionMs;
-    this.#leadership = new Leadership(clock, hardState?.term ?? 0);
+    this.#soft = { role: "follower", leader: none, term: hardState?.term ?? 0 };
+    this.#leaderlessSince = clock.monotonic();
+    this.#leaders = new Waiters(clock);
     this.#proposals = new Proposals(this, this.#requestTimeoutMs);
     const ask = (context: Uint8Array) => this.runner.input({ type: "ReadIndex", context });
     this.#reads = new Reads(clock, Math.floor(rand.next() * 2 ** 52), ask);
@@ -91,40 +97,20 @@ export class Member {
       id: self,
       name: config.name,
       nameOf: (id) => applier.members.get(id)?.name || members.find((other) => other.id === id)?.name || idText(id),
-      position: () => {
-        const { term, lastIndex } = this.runner.status();
-        return { term, index: lastIndex };
-      },
+      position: () => ({ term: this.runner.raft.term, index: lastIndex(this.runner.raft.log) }),
     });
     countEvents(this.history, config.metrics);
     this.hub = new WatchHub(applier.store);
     this.leases = new Leases(this);
     this.quota = new Quota(applier.store, config.quotaBytes, log);
     this.compactor = new Compactor(applier.store, clock, config.compactionBatch, () => this.runner.backlog > 0);
-    const { peerURLs, onRemoved } = config;
+    const { peerURLs } = config;
     const peers = members.filter(({ id }) => id !== self);
     const handlers = this.#ofPeers();
     const transport = config.transport({ clusterId, self, peerURLs, peers, clock, log, handlers });
     this.transport = transport;
-    this.#confChanges = new ConfChanges(
-      { id: self, applier, transport, history: this.history, clock, log, electionMs, onRemoved },
-      members.find(({ id }) => id === self)?.isLearner ?? false,
-    );
-    this.#snapshots = new Snapshots({
-      dir: snapDir(config),
-      disk: config.disk,
-      clock,
-      log,
-      wal,
-      applier,
-      memory,
-      count: config.snapshotCount,
-      catchUp: config.snapshotCatchupEntries,
-      phase:
-        Math.max(
-          0,
-          members.findIndex(({ id }) => id === self),
-        ) / Math.max(1, members.length),
+    this.#confChanges = new ConfChanges(this, members.find(({ id }) => id === self)?.isLearner ?? false);
+    this.#snapshots = new Snapshots(config, data, {
       compact: (index) => this.runner.input({ type: "Compact", index }),
       transport,
       onSent: (id, index) => this.runner.input({ type: "SnapshotSent", id, index }),
@@ -272,20 +258,22 @@ export class Member {
     return this.#confChanges.isLearner;
   }
 
+  /** As far as this member knows, or none. */
   get leader(): bigint {
-    return this.#leadership.leader;
+    return this.#soft.leader;
   }
 
   get isLeader(): boolean {
-    return this.#leadership.isLeader;
+    return this.#soft.role === "leader";
   }
 
   get term(): number {
-    return this.#leadership.term;
+    return this.#soft.term;
   }
 
+  /** Milliseconds without a leader; 0 with one. */
   get leaderlessMs(): number {
-    return this.#leadership.leaderlessMs;
+    return this.leader === none ? this.config.clock.monotonic() - this.#leaderlessSince : 0;
   }
 
   get pendingCount(): number {
@@ -336,13 +324,13 @@ export class Member {
 
   /** Resolves once a leader is known; throws "no leader" after `timeoutMs`. */
   waitForLeader(timeoutMs: number): Promise<void> {
-    return this.#leadership.waiters.until(() => this.leader !== none, timeoutMs, "noLeader");
+    return this.#leaders.until(() => this.leader !== none, timeoutMs, "noLeader");
   }
 
   /** Resolves when `to` leads; throws a timeout when that does not happen within two election timeouts. */
   transferTo(to: bigint): Promise<void> {
     this.runner.input({ type: "TransferLeader", to });
-    return this.#leadership.waiters.until(() => this.leader === to, 2 * this.config.electionMs, "timeout");
+    return this.#leaders.until(() => this.leader === to, 2 * this.config.electionMs, "timeout");
   }
 
   #send(all: Message[]): void {
@@ -362,9 +350,12 @@ export class Member {
     this.#snapshots.applied();
   }
 
-  #onSoftState(state: NonNullable<Ready["softState"]>): void {
-    const before = this.#leadership.change(state);
+  #onSoftState(state: SoftState): void {
+    const before = this.#soft;
     const { role, term, leader } = state;
+    this.#soft = state;
+    if (leader === none && before.leader !== none) this.#leaderlessSince = this.config.clock.monotonic();
+    this.#leaders.wake();
     const { log, metrics } = this.config;
     if (role !== before.role || leader !== before.leader)
       log.info({ role, term, leader: idText(leader), member: idText(this.id) }, "Raft state changed");
@@ -393,6 +384,8 @@ export class Member {
     this.config.onFatal(error);
   }
 }
+
+type SoftState = NonNullable<Ready["softState"]>;
 
 /** Longer than this the leader's heartbeats and answers begin to be missed: etcd's bound for applying, for both. */
 const slowSeconds = 0.1;

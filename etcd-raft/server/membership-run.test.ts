@@ -98,7 +98,7 @@ describe("under writes", () => {
       const learner = n % 2 === 1;
       const i = await grow(up[n % up.length]!, learner);
       if (learner) {
-        await until("it has caught up", () => cluster.members[i]!.member.runner.status().commit > 0);
+        await until("it has caught up", () => cluster.members[i]!.member.runner.raft.log.committed > 0);
         await retried(() => clientOf(up[0]!).unary(ClusterService.MemberPromote, { ID: idOf(i) }, timeout));
         await until("it knows that it votes", () => !cluster.members[i]!.member.isLearner);
       }
@@ -289,7 +289,7 @@ describe("a newcomer", () => {
     });
     for (let n = 0; n < 300; n++) await cluster.client.put({ key: `k${n}`, value: "x" });
     const leader = await cluster.leader();
-    await until("the log is cut", () => cluster.members[leader]!.member.runner.status().start > 0);
+    await until("the log is cut", () => cluster.members[leader]!.member.runner.raft.log.start.index > 0);
     const i = await grow(leader);
     const { kvs } = await clientOf(i).unary(KVService.Range, { key: b("k"), rangeEnd: b("l") }, timeout);
     assert.equal(kvs.length, 300);

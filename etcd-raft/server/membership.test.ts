@@ -3,7 +3,7 @@ import { describe, test } from "vitest";
 import { StartError } from "../../base/process.ts";
 import { ConfChange } from "../../proto/generated/raftpb.ts";
 import { confOf } from "../raft/conf.ts";
-import { encodeConfChange } from "../raft/wire.ts";
+import { encodeConfChange } from "../raft/testing/encode-conf-change.ts";
 import { type InitialCluster, newMemberId } from "./cluster.ts";
 import { assignIds, joinCluster } from "./join.ts";
 import { confChange, firstEntries, Membership, proposalOf } from "./membership.ts";

@@ -1,7 +1,8 @@
 import { Counter, Gauge, type Registry } from "../../base/metrics.ts";
 import type { CallCounts } from "../../net/grpc-call.ts";
-import { Code } from "../../net/grpc-error.ts";
 import type { Method } from "../../proto/wire.ts";
+import { codeName } from "../errors.ts";
+import { idText } from "./cluster.ts";
 import { versionOf } from "./downgrade.ts";
 import type { Member } from "./member.ts";
 import { heldBytes, liveBytes } from "./quota.ts";
@@ -19,16 +20,30 @@ export interface Observed {
 }
 
 export function observeMember(registry: Registry, member: Member, observed: Observed): void {
-  const registers = [registry];
   const { applier, hub, runner, leases } = member;
   const { store, counts, auth } = applier;
+  /** `rows` says anew what is the case, whenever somebody asks. */
+  const observe = (
+    Kind: typeof Gauge | typeof Counter,
+    name: string,
+    help: string,
+    rows: () => Rows,
+    labels = [""],
+  ) => {
+    const collect = () => {
+      made.reset();
+      for (const [labels, value] of rows()) made.inc(labels, value);
+    };
+    const labelNames = labels.filter(Boolean);
+    const made: Gauge | Counter = new Kind({ name, help, labelNames, registers: [registry], collect });
+  };
   const gauges: [name: string, help: string, value: () => number][] = [
     ["etcd_server_has_leader", "1 if a leader is known", () => (member.leader === 0n ? 0 : 1)],
     ["etcd_server_is_leader", "1 if this member leads", () => (member.isLeader ? 1 : 0)],
     ["etcd_server_is_learner", "1 if this member has no vote yet", () => (member.isLearner ? 1 : 0)],
     ["etcd_server_proposals_pending", "Proposals on their way", () => member.pendingCount],
-    ["etcd_server_proposals_committed_total", "The commit index", () => runner.status().commit],
-    ["etcd_server_proposals_applied_total", "The applied index", () => runner.status().applied],
+    ["etcd_server_proposals_committed_total", "The commit index", () => runner.raft.log.committed],
+    ["etcd_server_proposals_applied_total", "The applied index", () => runner.raft.log.applied],
     ["etcd_server_quota_backend_bytes", "The quota on what is held", () => member.quota.bytes],
     ["etcd_mvcc_db_total_size_in_bytes", "Memory held for keys and values", () => heldBytes(store)],
     ["etcd_mvcc_db_total_size_in_use_in_bytes", "Keys and values that can be read", () => liveBytes(store)],
@@ -45,7 +60,7 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values put", () => counts.putBytes],
     ["etcd_debugging_auth_revision", "The revision of the auth store", () => auth.revision],
   ];
-  for (const [name, help, value] of gauges) gauge(registers, name, help, [], (now) => now.set(value()));
+  for (const [name, help, value] of gauges) observe(Gauge, name, help, () => [[{}, value()]]);
   const totals: [name: string, help: string, value: () => number][] = [
     ["etcd_mvcc_put_total", "Puts, outside of transactions", () => counts.puts],
     ["etcd_mvcc_delete_total", "Keys deleted, outside of transactions", () => counts.deletes],
@@ -57,90 +72,45 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_debugging_lease_renewed_total", "Renewals by this member as the leader", () => leases.renewed],
     ["etcd_debugging_server_lease_expired_total", "Leases that this member as the leader ended", () => leases.expired],
   ];
-  for (const [name, help, value] of totals) counter(registers, name, help, [], (total) => total.inc(value()));
-  constant(registers, "etcd_server_version", "The etcd that this member stands in for", {
-    server_version: etcdVersion,
-  });
-  constant(registers, "etcd_server_id", "The member's id", { server_id: member.id.toString(16) });
-  gauge(
-    registers,
-    "etcd_cluster_version",
-    "The cluster's version, 1 behind its name",
-    ["cluster_version"],
-    (version) => {
-      version.set({ cluster_version: versionOf(applier.downgrade).replace(/\.0$/, "") }, 1);
-    },
-  );
-  const labels = ["server_id", "alarm_type"];
-  gauge(registers, "etcd_debugging_server_alarms", "Alarms that are raised, 1 each", labels, (alarms) => {
-    for (const { memberID, alarm } of applier.alarms.list())
-      alarms.set({ server_id: memberID.toString(16), alarm_type: `${alarm}` }, 1);
-  });
-  countCalls(registers, observed.calls);
-}
-
-type Registers = Registry[];
-
-/** `observe` says anew what is the case, whenever somebody asks. */
-function gauge(registers: Registers, name: string, help: string, labelNames: string[], observe: (now: Gauge) => void) {
-  const collect = () => {
-    made.reset();
-    observe(made);
-  };
-  const made: Gauge = new Gauge({ name, help, labelNames, registers, collect });
-}
-
-function counter(
-  registers: Registers,
-  name: string,
-  help: string,
-  labelNames: string[],
-  observe: (total: Counter) => void,
-) {
-  const collect = () => {
-    made.reset();
-    observe(made);
-  };
-  const made: Counter = new Counter({ name, help, labelNames, registers, collect });
-}
-
-function constant(registers: Registry[], name: string, help: string, labels: Record<string, string>): void {
-  new Gauge({ name, help, labelNames: Object.keys(labels), registers }).set(labels, 1);
-}
-
-/** As go-grpc-prometheus has them. */
-function countCalls(registers: Registry[], calls: Observed["calls"]): void {
-  const labels = (method: Method<unknown, unknown>) => {
-    const [, grpc_service, grpc_method] = method.path.split("/");
-    const grpc_type = {
-      unary: "unary",
-      serverStream: "server_stream",
-      clientStream: "client_stream",
-      bidi: "bidi_stream",
-    };
-    return { grpc_method: grpc_method!, grpc_service: grpc_service!, grpc_type: grpc_type[method.kind as "unary"] };
-  };
+  for (const [name, help, value] of totals) observe(Counter, name, help, () => [[{}, value()]]);
+  const named: [name: string, help: string, label: string, value: () => string][] = [
+    ["etcd_server_version", "The etcd that this member stands in for", "server_version", () => etcdVersion],
+    ["etcd_server_id", "The member's id", "server_id", () => idText(member.id)],
+    [
+      "etcd_cluster_version",
+      "The cluster's version",
+      "cluster_version",
+      () => versionOf(applier.downgrade).slice(0, -2),
+    ],
+  ];
+  for (const [name, help, label, value] of named)
+    observe(Gauge, name, help, () => [[{ [label]: value() }, 1]], [label]);
+  const alarms = (): Rows =>
+    applier.alarms.list().map(({ memberID, alarm }) => [{ server_id: idText(memberID), alarm_type: `${alarm}` }, 1]);
+  const alarmLabels = ["server_id", "alarm_type"];
+  observe(Gauge, "etcd_debugging_server_alarms", "Alarms that are raised, 1 each", alarms, alarmLabels);
+  // As go-grpc-prometheus has them.
   const kinds: [name: string, help: string, count: (counts: CallCounts) => number][] = [
     ["grpc_server_started_total", "Calls begun", ({ started }) => started],
     ["grpc_server_msg_received_total", "Messages received", ({ received }) => received],
     ["grpc_server_msg_sent_total", "Messages sent", ({ sent }) => sent],
   ];
-  const labelNames = ["grpc_method", "grpc_service", "grpc_type"];
-  for (const [name, help, count] of kinds) {
-    counter(registers, name, help, labelNames, (total) => {
-      for (const { method, counts } of calls()) total.inc(labels(method), count(counts));
-    });
-  }
-  counter(
-    registers,
-    "grpc_server_handled_total",
-    "Calls ended, by their code",
-    [...labelNames, "grpc_code"],
-    (total) => {
-      for (const { method, counts } of calls())
-        for (const [code, count] of counts.handled) total.inc({ grpc_code: nameOf(code), ...labels(method) }, count);
-    },
-  );
+  const calls = () => [...observed.calls()].map(({ method, counts }) => ({ labels: labelsOf(method), counts }));
+  for (const [name, help, count] of kinds)
+    observe(Counter, name, help, () => calls().map(({ labels, counts }) => [labels, count(counts)]), callLabels);
+  const handled = (): Rows =>
+    calls().flatMap(({ labels, counts }) =>
+      [...counts.handled].map(([code, count]) => [{ grpc_code: codeName(code), ...labels }, count] as const),
+    );
+  observe(Counter, "grpc_server_handled_total", "Calls ended, by their code", handled, [...callLabels, "grpc_code"]);
 }
 
-const nameOf = (code: Code) => Object.entries(Code).find(([, value]) => value === code)?.[0] ?? "Unknown";
+type Rows = Iterable<readonly [labels: Record<string, string>, value: number]>;
+
+const callLabels = ["grpc_method", "grpc_service", "grpc_type"];
+const callTypes = { unary: "unary", serverStream: "server_stream", clientStream: "client_stream", bidi: "bidi_stream" };
+
+function labelsOf({ path, kind }: Method<unknown, unknown>): Record<string, string> {
+  const [, grpc_service, grpc_method] = path.split("/") as [string, string, string];
+  return { grpc_method, grpc_service, grpc_type: callTypes[kind] };
+}

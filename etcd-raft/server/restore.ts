@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { boolean, type FlagSpec, list, number, optional, parseFlags, text } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
@@ -66,7 +67,7 @@ export async function restore(argv: readonly string[], { disk, clock }: Surround
     await write(made, walDir, cluster, state, bump > 0 ? compactedAt(store, revision) : store.view(), { disk, clock });
     await disk.remove(dataDir);
     await disk.rename(made, dataDir);
-    await disk.syncDir(parentOf(dataDir));
+    await disk.syncDir(dirname(dataDir));
   } catch (error) {
     await disk.remove(made).catch(() => {});
     if (walDir !== undefined) await disk.remove(walDir).catch(() => {});
@@ -96,7 +97,7 @@ async function write(
   await writeSnap(dir, state, disk);
   if (walDir !== undefined) {
     await disk.remove(walDir);
-    await disk.makeDir(parentOf(walDir));
+    await disk.makeDir(dirname(walDir));
   }
   const wal = await createWal(walDir ?? `${dataDir}/member/wal`, { nodeId: self.id, clusterId }, disk);
   try {
@@ -219,6 +220,5 @@ function fileAndFlags(argv: readonly string[], command: string): { file: string;
   return { file, flags: first ? argv.slice(1) : argv.slice(0, -1) };
 }
 
-const parentOf = (dir: string): string => (dir.includes("/") ? dir.replace(/\/[^/]*\/?$/, "") || "/" : ".");
 const hashBytes = 32;
 const chunkBytes = 1 << 20;

@@ -3,7 +3,7 @@ import type { Cancel, Clock } from "../../base/clock.ts";
 import type { ConfState } from "../raft/conf.ts";
 import type { RaftEvent } from "../raft/events.ts";
 import { lastIndex } from "../raft/log.ts";
-import { type Raft, type Status, status, step } from "../raft/raft.ts";
+import { type Raft, step } from "../raft/raft.ts";
 import type { Entry, HardState, Input, Message, Ready } from "../raft/types.ts";
 import type { Wal } from "../wal/wal.ts";
 
@@ -99,10 +99,6 @@ export class Runner {
   /** To look at, never to change. */
   get raft(): Raft {
     return this.#options.raft;
-  }
-
-  status(): Status {
-    return status(this.#options.raft);
   }
 
   /** Committed entries that are not applied yet. */

@@ -1,5 +1,6 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
+import type { Clock } from "../../base/clock.ts";
 import type { Faults } from "../../base/faults.ts";
 import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront, type Keepalive } from "../../net/grpc-front.ts";
@@ -23,6 +24,7 @@ import { none } from "../raft/types.ts";
 import { Callers } from "./access.ts";
 import { authHandlers } from "./auth-service.ts";
 import { clusterHandlers } from "./cluster-service.ts";
+import type { Config } from "./config.ts";
 import { gate } from "./gate.ts";
 import { kvHandlers } from "./kv-service.ts";
 import { leaseHandlers } from "./lease-service.ts";
@@ -44,28 +46,25 @@ export interface ClientServer {
 
 export function serveClients(
   member: Member,
-  options: {
-    tls: TlsSource | undefined;
-    requireClientCertificate: boolean;
-    /** A certificate's common name is its user. */
-    clientCertAuth: boolean;
-    gateway: boolean;
-    bcryptCost: number;
-    /** Undefined: simple tokens. */
-    jwt?: Jwt | undefined;
-    maxRequestBytes: number;
-    progressNotifyMs: number;
+  { flags, clientTLS, bcryptCost }: Config,
+  /** No `jwt`: simple tokens. */
+  {
+    registry,
+    clock,
+    tls,
+    jwt,
+    faults,
+  }: {
     registry: Registry;
-    maxStreams: number;
-    keepalive: Keepalive;
-    faults?: Faults | undefined;
-    /** HTTP/1.1 has URLs of its own: where gRPC is served there is nothing else. */
-    separateHttp: boolean;
+    clock: Clock;
+    tls: TlsSource | undefined;
+    jwt: Jwt | undefined;
+    faults: Faults | undefined;
   },
 ): ClientServer {
-  const callers = new Callers(member, options);
+  const callers = new Callers(member, { clientCertAuth: flags["client-cert-auth"], jwt });
   const passwords = new PasswordPool();
-  const watch = new WatchServer(member, callers, options.progressNotifyMs);
+  const watch = new WatchServer(member, callers, flags["watch-progress-notify-interval"]);
   const kv = kvHandlers(member, callers);
   const leases = leaseHandlers(member, callers);
   const all: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
@@ -76,7 +75,7 @@ export function serveClients(
     [ElectionService, electionHandlers(member, kv, leases)],
     [ClusterService, clusterHandlers(member, callers)],
     [MaintenanceService, maintenanceHandlers(member, callers)],
-    [AuthService, authHandlers(member, callers, { ...options, passwords })],
+    [AuthService, authHandlers(member, callers, { bcryptCost, passwords, jwt })],
     [HealthService, healthHandlers(() => member.leader !== none, member.config.clock)],
   ];
   const services = all.map(([service, handlers]) => {
@@ -90,23 +89,26 @@ export function serveClients(
   for (const [service, handlers] of services) {
     for (const [name, handler] of Object.entries(handlers)) byPath.set(service[name]!.path, handler);
   }
-  const http = httpServer(
-    member,
-    options.registry,
-    options.gateway ? new Gateway(byPath, options.maxRequestBytes * 2) : undefined,
-  );
-  const http1 = options.separateHttp ? {} : { http1: (socket: Socket) => void http.emit("connection", socket) };
-  const clientCertificates = options.requireClientCertificate ? ("require" as const) : ("none" as const);
+  const maxRequestBytes = flags["max-request-bytes"];
+  const gateway = flags["enable-grpc-gateway"] ? new Gateway(byPath, maxRequestBytes * 2) : undefined;
+  const http = httpServer(member, registry, gateway);
+  // HTTP/1.1 may have URLs of its own: where gRPC is served there is nothing else then.
+  const separateHttp = flags["listen-client-http-urls"].length > 0;
+  const http1 = separateHttp ? {} : { http1: (socket: Socket) => void http.emit("connection", socket) };
+  const clientCertificates = clientTLS.requireCertificate ? ("require" as const) : ("none" as const);
   const onRefused = ({ remoteAddress }: Socket, reason: string) =>
     member.config.log.warn({ remote: remoteAddress, reason }, "Rejected a client connection");
-  const { maxStreams, keepalive } = options;
-  const { faults } = options;
-  const limits = { maxMessageBytes: options.maxRequestBytes + 512 * 1024, maxStreams, keepalive, faults };
-  const secure =
-    options.tls &&
-    withServices(new GrpcFront({ tls: options.tls, clientCertificates, onRefused, ...limits, ...http1 }));
+  const keepalive: Keepalive = {
+    minTimeMs: flags["grpc-keepalive-min-time"],
+    intervalMs: flags["grpc-keepalive-interval"],
+    timeoutMs: flags["grpc-keepalive-timeout"],
+    clock,
+  };
+  const maxStreams = flags["max-concurrent-streams"];
+  const limits = { maxMessageBytes: maxRequestBytes + 512 * 1024, maxStreams, keepalive, faults };
+  const secure = tls && withServices(new GrpcFront({ tls, clientCertificates, onRefused, ...limits, ...http1 }));
   const insecure = withServices(new GrpcFront({ ...limits, ...http1 }));
-  observeMember(options.registry, member, {
+  observeMember(registry, member, {
     watchers: () => watch.watcherCount,
     watchStreams: () => watch.streamCount,
     calls: () => [...(secure?.calls ?? []), ...insecure.calls],

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "vitest";
@@ -13,29 +13,33 @@ import { LogMemory } from "./log-memory.ts";
 import { Snapshots } from "./snapshots.ts";
 
 test("the same state may come twice at once", async () => {
-  const dir = mkdtempSync(join(tmpdir(), "snapshots-"));
+  const dataDir = mkdtempSync(join(tmpdir(), "snapshots-"));
+  const dir = join(dataDir, "member/snap");
+  mkdirSync(dir, { recursive: true });
   try {
     const applier = new Applier({ minLeaseTTL: 1, clock: systemClock, tokenTtlMs: undefined });
     applier.applied = { index: 5, term: 2 };
     const sent = join(dir, "sent");
     await writeDb(sent, applier.state(), applier.store.view(), nodeDisk, systemClock);
-    const snapshots = new Snapshots({
-      dir,
-      disk: nodeDisk,
-      clock: systemClock,
-      log: silentLogger,
-      wal: undefined as never,
-      applier,
-      memory: new LogMemory(10),
-      count: 100,
-      catchUp: 10,
-      phase: 0,
-      compact: () => {},
-      transport: undefined as never,
-      onSent: assert.fail,
-      onFull: assert.fail,
-      onFatal: assert.fail,
-    });
+    const snapshots = new Snapshots(
+      {
+        dataDir,
+        disk: nodeDisk,
+        clock: systemClock,
+        log: silentLogger,
+        snapshotCount: 100,
+        snapshotCatchupEntries: 10,
+      },
+      { applier, memory: new LogMemory(10), members: [] } as never,
+      {
+        compact: () => {},
+        transport: undefined as never,
+        onSent: assert.fail,
+        onFull: assert.fail,
+        onFatal: assert.fail,
+        onEvent: () => {},
+      },
+    );
     const empty = { entries: [], commit: 0, reject: false, rejectHint: 0, context: new Uint8Array(0) };
     const at = { index: 5, logTerm: 2, conf: confOf([1n, 2n]) };
     const message = { type: "Snap" as const, from: 1n, to: 2n, term: 2, ...at, ...empty };
@@ -48,6 +52,6 @@ test("the same state may come twice at once", async () => {
       "sent",
     ]);
   } finally {
-    rmSync(dir, { recursive: true });
+    rmSync(dataDir, { recursive: true });
   }
 });

@@ -1,18 +1,16 @@
 import { assert } from "../../base/assert.ts";
-import type { Cancel, Clock } from "../../base/clock.ts";
-import type { Logger } from "../../base/logger.ts";
+import type { Cancel } from "../../base/clock.ts";
 import type { Entry, Message } from "../raft/types.ts";
 import { planDb, withDb, writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
 import { decodeSnap, encodeSnap, parseSnapName, type SnapFile, snapName } from "../snap/snap-file.ts";
 import { readState, type State } from "../snap/state.ts";
 import { type Disk, writeWhole } from "../wal/disk.ts";
-import type { Wal } from "../wal/wal.ts";
 import type { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
 import { spareBytes } from "./disk-space.ts";
 import type { ServerEvent } from "./history.ts";
-import type { LogMemory } from "./log-memory.ts";
+import { type MemberConfig, type MemberData, snapDir } from "./member-config.ts";
 import type { PeerTransport } from "./transport.ts";
 
 /**
@@ -29,21 +27,7 @@ import type { PeerTransport } from "./transport.ts";
  * the log is forgotten. A crash between leaves a `db` that is newer than the note: the entries after the note are there, and
  * those that `db` holds already are not applied again.
  */
-export interface SnapshotsOptions {
-  /** `<data>/member/snap` */
-  dir: string;
-  disk: Disk;
-  clock: Clock;
-  log: Logger;
-  wal: Wal;
-  applier: Applier;
-  /** What is kept of the log that was read at the start, all of it after the last snapshot. */
-  memory: LogMemory;
-  /** `--snapshot-count`, `--snapshot-catchup-entries` */
-  count: number;
-  catchUp: number;
-  /** In [0, 1): where between two snapshots this member begins to count. */
-  phase: number;
+export interface SnapshotsActions {
   /** Raft may forget entries up to `index`. */
   compact(index: number): void;
   transport: Pick<PeerTransport, "sendState">;
@@ -52,11 +36,15 @@ export interface SnapshotsOptions {
   /** There is no room for a snapshot now; it is tried again. The log stays, so nothing is lost. */
   onFull(error: Error): void;
   onFatal(error: Error): void;
-  onEvent?(event: ServerEvent): void;
+  onEvent(event: ServerEvent): void;
 }
 
+type Config = Pick<MemberConfig, "dataDir" | "disk" | "clock" | "log" | "snapshotCount" | "snapshotCatchupEntries">;
+
 export class Snapshots {
-  readonly #options: SnapshotsOptions;
+  readonly #options: Config & MemberData & SnapshotsActions;
+  /** `<data>/member/snap` */
+  readonly #dir: string;
   /** The log's entries and bytes at the last snapshot. */
   #at: { count: number; bytes: number };
   #lastSize: number;
@@ -66,10 +54,13 @@ export class Snapshots {
   #running: Promise<void> | undefined;
   #cancelRetry: Cancel = () => {};
 
-  constructor(options: SnapshotsOptions) {
-    this.#options = options;
-    this.#at = { count: -Math.floor(options.count * options.phase), bytes: 0 };
-    this.#lastSize = options.applier.store.slabs.liveBytes; // or so: a start does not write it all again
+  constructor(config: Config, data: MemberData, actions: SnapshotsActions) {
+    this.#options = { ...config, ...data, ...actions };
+    this.#dir = snapDir(config);
+    const place = data.members.findIndex(({ id }) => id === data.id);
+    const phase = Math.max(0, place) / Math.max(1, data.members.length);
+    this.#at = { count: -Math.floor(config.snapshotCount * phase), bytes: 0 };
+    this.#lastSize = data.applier.store.slabs.liveBytes; // or so: a start does not write it all again
   }
 
   /** An entry was applied. */
@@ -83,7 +74,7 @@ export class Snapshots {
     const forget = memory.forget(applier.store.slabs.liveBytes);
     if (forget !== undefined) compact(forget);
     const [entries, bytes] = [memory.count - this.#at.count, memory.bytes - this.#at.bytes];
-    const enough = entries >= this.#options.count || bytes >= manyBytes;
+    const enough = entries >= this.#options.snapshotCount || bytes >= manyBytes;
     const worthIt = bytes >= this.#lastSize || entries >= manyEntries;
     if (enough && worthIt) this.#start();
   }
@@ -112,7 +103,8 @@ export class Snapshots {
     this.#closed = true;
     this.#cancelRetry();
     await this.#running;
-    const { dir, disk, applier, log } = this.#options;
+    const { disk, applier, log } = this.#options;
+    const dir = this.#dir;
     try {
       const names = (await disk.list(dir)) ?? [];
       if (applier.applied.index > 0 && !names.some((name) => parseSnapName(name))) await this.#take();
@@ -122,11 +114,12 @@ export class Snapshots {
   }
 
   async #take(): Promise<void> {
-    const { dir, disk, clock, log, wal, applier, catchUp, compact, onEvent } = this.#options;
+    const { disk, clock, log, wal, applier, snapshotCatchupEntries, compact, onEvent } = this.#options;
+    const dir = this.#dir;
     const state = applier.state();
     const view = applier.store.view();
     const begin = clock.monotonic();
-    onEvent?.({ kind: "SnapshotBegun", at: state.consistentIndex });
+    onEvent({ kind: "SnapshotBegun", at: state.consistentIndex });
     this.#begin();
     // Not even begun: it would take what the log needs.
     if ((await spareBytes(disk, [dir], applier.store)) < 0)
@@ -136,12 +129,12 @@ export class Snapshots {
     await writeSnap(dir, state, disk);
     const { consistentIndex: index, term, confState } = state;
     await wal.saveSnapshot({ index, term, confState: confState! });
-    compact(Math.max(0, index - catchUp));
+    compact(Math.max(0, index - snapshotCatchupEntries));
     await wal.release(index);
     await removeOld(dir, index, disk);
     const seconds = (clock.monotonic() - begin) / 1000;
     log.info({ index, revision: view.revision, bytes: this.#lastSize, seconds }, "Saved snapshot");
-    onEvent?.({ kind: "SnapshotSaved", at: index, bytes: this.#lastSize, seconds });
+    onEvent({ kind: "SnapshotSaved", at: index, bytes: this.#lastSize, seconds });
   }
 
   #begin(): void {
@@ -156,25 +149,26 @@ export class Snapshots {
     assert(at === applier.applied.index, "a Snap is of the present state");
     const [state, view] = [applier.state(), applier.store.view()];
     log.info({ to: idText(peer), index: at }, "Sending the state to a follower that is too far behind");
-    onEvent?.({ kind: "SnapshotSending", peer, at });
+    onEvent({ kind: "SnapshotSending", peer, at });
     const begin = clock.monotonic();
     try {
       const { chunks } = await planDb(state, view, clock);
       await transport.sendState(message, chunks());
-      onEvent?.({ kind: "SnapshotSent", peer, at, seconds: (clock.monotonic() - begin) / 1000 });
+      onEvent({ kind: "SnapshotSent", peer, at, seconds: (clock.monotonic() - begin) / 1000 });
       onSent(peer, at);
     } catch (error) {
       const reason = (error as Error).message;
       log.warn({ to: idText(peer), reason }, "Could not send the state");
-      onEvent?.({ kind: "SnapshotSendFailed", peer, at, reason });
+      onEvent({ kind: "SnapshotSendFailed", peer, at, reason });
       onSent(peer, undefined);
     }
   }
 
   /** What a leader sends arrives here: a file of its own until raft has said that it counts. */
   async receive(message: Message): Promise<Incoming> {
-    const { dir, disk, log, onEvent } = this.#options;
-    onEvent?.({ kind: "SnapshotReceiving", peer: message.from, at: message.index });
+    const { disk, log, onEvent } = this.#options;
+    const dir = this.#dir;
+    onEvent({ kind: "SnapshotReceiving", peer: message.from, at: message.index });
     const path = `${dir}/${receivedName(message.index)}`;
     const part = `.${++this.#received}.tmp`; // the same state may come twice at once
     const temporary = path + part;
@@ -194,7 +188,7 @@ export class Snapshots {
         await disk.rename(temporary, path);
         await writeSnap(dir, state, disk, part); // makes the names durable too
         log.info({ index: message.index, bytes: at }, "Received snapshot");
-        onEvent?.({ kind: "SnapshotReceived", peer: message.from, at: message.index, bytes: at });
+        onEvent({ kind: "SnapshotReceived", peer: message.from, at: message.index, bytes: at });
       },
       async abort() {
         await file.close();
@@ -205,12 +199,13 @@ export class Snapshots {
 
   /** Raft has taken a received snapshot, and the WAL notes it: the state becomes that one. */
   async install({ index }: { index: number; term: number }): Promise<void> {
-    const { dir, disk, applier, onEvent } = this.#options;
+    const { disk, applier, onEvent } = this.#options;
+    const dir = this.#dir;
     await this.#running;
     await useReceived(dir, index, disk);
     applier.replace(await loadState(dir, applier.fresh(), disk));
     this.#begin();
-    onEvent?.({ kind: "SnapshotInstalled", at: index });
+    onEvent({ kind: "SnapshotInstalled", at: index });
     await removeOld(dir, index, disk);
   }
 }

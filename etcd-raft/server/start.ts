@@ -12,7 +12,7 @@ import { tlsAcceptor } from "../../net/tls-source.ts";
 import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
 import { faultyDisk } from "../wal/faulty-disk.ts";
-import { autoCompact, type CompactionTarget } from "./auto-compaction.ts";
+import { autoCompact } from "./auto-compaction.ts";
 import { hostOf, idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
 import { watchDisk } from "./disk-space.ts";
@@ -125,26 +125,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       const all = [...set.values()].map((fault) => Object.values(fault).join(" "));
       member.history.server({ kind: "FaultsChanged", faults: all });
     });
-    const server = serveClients(member, {
-      faults,
-      tls: clientTLS,
-      requireClientCertificate: config.clientTLS.requireCertificate,
-      clientCertAuth: flags["client-cert-auth"],
-      gateway: flags["enable-grpc-gateway"],
-      bcryptCost: config.bcryptCost,
-      jwt,
-      maxRequestBytes: flags["max-request-bytes"],
-      progressNotifyMs: flags["watch-progress-notify-interval"],
-      registry,
-      maxStreams: flags["max-concurrent-streams"],
-      keepalive: {
-        minTimeMs: flags["grpc-keepalive-min-time"],
-        intervalMs: flags["grpc-keepalive-interval"],
-        timeoutMs: flags["grpc-keepalive-timeout"],
-        clock: machine.clock,
-      },
-      separateHttp: clientHttp.length > 0,
-    });
+    const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt, faults });
     for (const { begin, secure } of peers) begin((listener) => transport!.serve(listener, secure));
     const overHttp = ({ begin, secure }: (typeof metrics)[number], http: HttpServer) => {
       const accept = (socket: Socket) => void http.emit("connection", socket);
@@ -164,7 +145,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     member.start();
     const stopLooking = watchDisk(member);
     const stopCompacting = config.autoCompaction
-      ? autoCompact(config.autoCompaction, compactionTarget(member), machine.clock, machine.log)
+      ? autoCompact(config.autoCompaction, member, machine.clock, machine.log)
       : () => {};
     return {
       member,
@@ -195,14 +176,6 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
 
 /** Less than the connections are left for: who still waits is told that the member stops. */
 const answerMs = 50;
-
-const compactionTarget = (member: Member): CompactionTarget => ({
-  get isLeader() {
-    return member.isLeader;
-  },
-  revision: () => member.applier.store.revision,
-  compact: (revision) => member.write({ compaction: { revision } }),
-});
 
 /**
  * Addresses are taken before the WAL is touched, so that a taken one leaves nothing behind. Who connects before we serve

@@ -1,5 +1,5 @@
 import type { Event } from "../../proto/generated/mvccpb.ts";
-import type { KeyRange } from "../mvcc/key-index.ts";
+import { contains, type KeyRange } from "../mvcc/key-index.ts";
 import type { Store } from "../mvcc/store.ts";
 import { isTombstone, keyValueOf, type Version } from "../mvcc/version.ts";
 
@@ -132,11 +132,6 @@ const none: readonly Watcher[] = [];
 
 function filtered({ filters }: Watcher, version: Version): boolean {
   return filters.length > 0 && filters.includes(isTombstone(version) ? noDelete! : noPut!);
-}
-
-function contains({ key, end }: KeyRange, point: string): boolean {
-  if (end === undefined) return point === key;
-  return point >= key && (end === null || point < end);
 }
 
 /** One change as an event, made once for all watchers that want it alike. */

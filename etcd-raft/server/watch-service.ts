@@ -1,7 +1,8 @@
-import { Code, GrpcError } from "../../net/grpc-error.ts";
+import { GrpcError } from "../../net/grpc-error.ts";
 import type { BidiHandler, CallContext } from "../../net/grpc-server.ts";
 import type { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import { Access } from "../auth/auth-store.ts";
+import { codeName } from "../errors.ts";
 import type { KeyRange } from "../mvcc/key-index.ts";
 import type { Callers } from "./access.ts";
 import type { Member } from "./member.ts";
@@ -36,8 +37,7 @@ export class WatchServer {
     if (!auth.enabled) return undefined;
     const reason = (error: unknown) => {
       if (!(error instanceof GrpcError)) throw error;
-      const name = Object.entries(Code).find(([, code]) => code === error.code)?.[0];
-      return `rpc error: code = ${name} desc = ${error.message}`;
+      return `rpc error: code = ${codeName(error.code)} desc = ${error.message}`;
     };
     try {
       const checked = this.#callers.as(context, (who) => auth.check(who, Access.read, range));

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk } from "./disk.ts";
 import { parseSegmentName, readWal, segmentName } from "./reader.ts";
@@ -66,7 +67,7 @@ export async function createWal(
   await file.sync();
   await disk.syncDir(temporary);
   await disk.rename(temporary, dir);
-  await disk.syncDir(parentOf(dir));
+  await disk.syncDir(dirname(dir));
   const tail = { name, offset: head.length, crc: records.crc };
   return startWriter({
     dir,
@@ -113,8 +114,4 @@ async function copy(from: string, to: string, disk: Disk): Promise<void> {
   await target.sync();
   await target.close();
   await source.close();
-}
-
-function parentOf(dir: string): string {
-  return dir.replace(/\/[^/]*$/, "") || "/";
 }

@@ -1,10 +1,11 @@
 import { seededRand } from "../../../base/rand.ts";
 import { type ConfChange, ConfChangeError, type ConfState, changed, confOf } from "../conf.ts";
 import type { RaftEvent } from "../events.ts";
-import { entriesOf } from "../log.ts";
-import { createRaft, type Raft, type RaftConfig, status, step } from "../raft.ts";
+import { entriesOf, lastIndex } from "../log.ts";
+import { createRaft, type Raft, type RaftConfig, step } from "../raft.ts";
 import type { Entry, HardState, Input, Message, NodeId, Ready } from "../types.ts";
-import { decodeConfChange, decodeMessage, encodeConfChange, encodeMessage } from "../wire.ts";
+import { decodeConfChange, decodeMessage, encodeMessage } from "../wire.ts";
+import { encodeConfChange } from "./encode-conf-change.ts";
 
 /**
  * A cluster for scenario files (`testdata/*.txt`): nothing moves unless the script says so. Each command prints what
@@ -404,6 +405,6 @@ function describeEvent({ kind, term, index, ...fields }: RaftEvent): string {
 
 function describeStatus({ id, raft }: Member): string {
   if (raft === undefined) return `${id}: down`;
-  const { role, term, leader, commit, lastIndex } = status(raft);
-  return `${id}: ${role} term=${term} leader=${leader || "none"} commit=${commit} last=${lastIndex}`;
+  const { role, term, leader, log } = raft;
+  return `${id}: ${role} term=${term} leader=${leader || "none"} commit=${log.committed} last=${lastIndex(log)}`;
 }
