@@ -1,9 +1,11 @@
 import type { TokenRequest } from "../../api/generated/authentication-v1.ts";
+import type { CertificateSigningRequest } from "../../api/generated/certificates-v1.ts";
 import type { Node, PersistentVolumeClaim, Pod } from "../../api/generated/core-v1.ts";
 import type { ResourceSlice } from "../../api/generated/resource-v1.ts";
 import { Nodes, Pods } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { forbidden, notFound } from "../../apimachinery/status.ts";
+import { parseRequest } from "../../pki/request.ts";
 import { nodeName, refersTo } from "../authz/node.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
@@ -52,6 +54,18 @@ const objections: Record<string, Objection> = {
     const own = [object, oldObject].every((slice) => !slice || (slice as ResourceSlice).spec.nodeName === node);
     const verb = operation.toLowerCase();
     return own ? undefined : `can only ${verb} ResourceSlice with the same NodeName as the requesting node`;
+  },
+  "certificatesigningrequests.certificates.k8s.io": (node, { operation, object }) => {
+    if (operation !== "CREATE") return undefined;
+    const { signerName, request } = (object as CertificateSigningRequest).spec;
+    if (!/^kubernetes\.io\/(kubelet-serving|kube-apiserver-client-kubelet)$/.test(signerName)) return undefined;
+    const name = `system:node:${node}`;
+    try {
+      const { commonName } = parseRequest(Buffer.from(request, "base64").toString());
+      return commonName === name ? undefined : `can only create a node CSR with CN=${name}`;
+    } catch (error) {
+      return `unable to parse csr: ${(error as Error).message}`;
+    }
   },
 };
 

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import "reflect-metadata";
+import * as x509 from "@peculiar/x509";
 import { describe, test } from "vitest";
 import type { PersistentVolumeClaim, Pod, PodSpec } from "../../api/generated/core-v1.ts";
 import {
@@ -494,6 +496,24 @@ describe("NodeRestriction", () => {
     if (expected === undefined) return assert.equal(text, undefined);
     assert.ok(text?.endsWith(expected), text);
   });
+});
+
+test.each([
+  ["n1", "kubernetes.io/kubelet-serving", ""],
+  ["n2", "kubernetes.io/kubelet-serving", "can only create a node CSR with CN=system:node:n1"],
+  ["n2", "kubernetes.io/kube-apiserver-client-kubelet", "can only create a node CSR with CN=system:node:n1"],
+  ["n2", "example.com/other", ""],
+  [undefined, "kubernetes.io/kubelet-serving", "unable to parse csr: "],
+])("NodeRestriction: a node asks for a certificate of %s by %s", async (name, signerName, expected) => {
+  const signingAlgorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(signingAlgorithm, true, ["sign", "verify"]);
+  const wanted = { name: `CN=system:node:${name}`, keys, signingAlgorithm };
+  const made = await x509.Pkcs10CertificateRequestGenerator.create(wanted);
+  const request = Buffer.from(name ? made.toString("pem") : "x").toString("base64");
+  const user = { name: "system:node:n1", groups: ["system:nodes"] };
+  const given = attributes("certificatesigningrequests", { metadata: {}, spec: { signerName, request } }, { user });
+  const text = (await refusal(nodeRestriction, given, clusterWith())) ?? "";
+  assert.ok(expected ? text.includes(expected) : text === "", text);
 });
 
 test("plug-ins that are off: images are always pulled, devices tolerate their taint", async () => {
