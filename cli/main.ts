@@ -1,5 +1,6 @@
 import { writeFileSync } from "node:fs";
 import { Command, InvalidArgumentError } from "commander";
+import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import { flagOf, labFlagNames, labFlags } from "../deploy/lab/request.ts";
 import { storeAccess } from "../deploy/lab/store-access.ts";
@@ -44,14 +45,17 @@ up.option("--detach", "return when the lab is up, and leave it running")
 command("status", "members, components and nodes of a lab")
   .option("--json", "as JSON")
   .action(async (options: LabOptions & { json?: boolean }) => {
+    const { statusTable } = await import("./status.ts");
     const status = await (await supervisorOf(options)).status();
-    if (options.json) console.log(JSON.stringify(status, null, 2));
-    else console.log((await import("./status.ts")).statusTable(status));
+    print(options, status, statusTable(status));
   });
 
 command("down", "stop a lab; its data stays").action(async (options: LabOptions) => {
   const ref = await findLab(options);
-  await (await import("./down.ts")).down(ref);
+  const wasRunning = await isRunning(ref);
+  if (wasRunning) await new SupervisorClient(ref.socket).stop();
+  while (await isRunning(ref)) await sleep(systemClock, 5); // until all is gone, the supervisor, too: `up` may follow at once
+  console.log(`lab ${ref.lab.name} is ${wasRunning ? "down" : "not running"}`);
 });
 
 command("logs <process>", "print the log of a process")
@@ -91,19 +95,15 @@ command("faults", "what is wrong with the lab now, as far as `heal` can undo it"
   .option("--json", "as JSON")
   .action(async (options: FaultOptions) => {
     const faults = await (await supervisorOf(options)).faults();
-    if (options.json) console.log(JSON.stringify(faults, null, 2));
-    else for (const { id, kind, message } of faults) console.log(`${id}  ${kind}  ${message}`);
+    print(options, faults, ...faults.map(({ id, kind, message }) => `${id}  ${kind}  ${message}`));
   });
 
 command("heal [id]", "undo one fault, or all")
   .option("--json", "as JSON")
   .action(async (id: string | undefined, options: FaultOptions) => {
     const healed = await (await supervisorOf(options)).heal(id);
-    if (options.json) console.log(JSON.stringify(healed, null, 2));
-    else
-      for (const { id, kind, targets, message } of healed)
-        console.log(`${id}  ${kind} of ${targets.join(", ")}: ${message}`);
-    if (healed.length === 0 && !options.json) console.log("nothing is to be healed");
+    const told = healed.map(({ id, kind, targets, message }) => `${id}  ${kind} of ${targets.join(", ")}: ${message}`);
+    print(options, healed, ...(told.length > 0 ? told : ["nothing is to be healed"]));
   });
 
 command("start <process>", "start a process, or all of a node").action(async (process: string, options: LabOptions) => {
@@ -134,10 +134,14 @@ type FaultOptions = LabOptions & { json?: boolean };
 
 async function fault(request: FaultRequest, options: FaultOptions): Promise<void> {
   const report = await (await supervisorOf(options)).fault(request);
-  if (options.json) return console.log(JSON.stringify(report, null, 2));
   const { id, mechanism, message, undo } = report;
-  console.log(`${id}  ${message} (${mechanism})${undo === null ? "" : `; heal: ${undo}`}`);
+  print(options, report, `${id}  ${message} (${mechanism})${undo === null ? "" : `; heal: ${undo}`}`);
 }
+
+function print({ json }: { json?: boolean }, value: unknown, ...lines: string[]): void {
+  for (const line of json ? [JSON.stringify(value, null, 2)] : lines) console.log(line);
+}
+
 const experiment = program
   .command("experiment")
   .description("fault experiments: run, judged, with a folder of all that was seen");
