@@ -1,4 +1,4 @@
-import { isPodTerminal } from "../api/core/pod-status.ts";
+import { isPodTerminal, isSidecar } from "../api/core/pod-status.ts";
 import type { Pod, Service, ServicePort } from "../api/generated/core-v1.ts";
 import { Pods, Services } from "../api/generated/resources.ts";
 import { labelsSelector, matches } from "../apimachinery/selectors.ts";
@@ -34,7 +34,7 @@ export function podPorts({ spec }: Service, pod: Pod): PodPort[] {
 
 function targetPort({ targetPort, port, protocol = "TCP" }: ServicePort, pod: Pod): number | undefined {
   if (typeof targetPort !== "string") return targetPort || port;
-  const sidecars = (pod.spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always");
+  const sidecars = (pod.spec.initContainers ?? []).filter(isSidecar);
   const ports = [...pod.spec.containers, ...sidecars].flatMap((container) => container.ports ?? []);
   return ports.find((candidate) => candidate.name === targetPort && (candidate.protocol ?? "TCP") === protocol)
     ?.containerPort;

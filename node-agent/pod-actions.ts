@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { isPodTerminal, isSidecar } from "../api/core/pod-status.ts";
 import type { Container, ContainerStatus, Pod } from "../api/generated/core-v1.ts";
 import type { ContainerInfo, PodRuntime, Sandbox } from "./cri-runtime.ts";
 import { durationText, type RestartBackoff, restartAtMs } from "./restart-backoff.ts";
@@ -71,7 +72,7 @@ class Decider {
     const sandbox = runtime.sandboxes[0];
     const failed = pastDeadline(this.#view, (atMs) => this.#wakeAt(atMs));
     if (failed !== undefined) this.decision.failed = failed;
-    if (failed !== undefined || isTerminal(pod) || this.#isOver(sandbox)) return this.#stopAll("");
+    if (failed !== undefined || isPodTerminal(pod) || this.#isOver(sandbox)) return this.#stopAll("");
     this.#collectGarbage();
     if (sandbox === undefined || !sandbox.ready) this.#needSandbox(sandbox);
     else if (this.#initialized(sandbox)) {
@@ -207,15 +208,6 @@ export function latestByName(newestFirst: readonly ContainerInfo[]): Map<string,
 /** Has processes, or may have. */
 export function isUp({ state }: ContainerInfo): boolean {
   return state === "running" || state === "unknown";
-}
-
-/** An init container that runs beside the others (KEP-753). */
-export function isSidecar(container: Container): boolean {
-  return container.restartPolicy === "Always";
-}
-
-export function isTerminal({ status }: Pick<Pod, "status">): boolean {
-  return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
 export function shouldRestart(policy: string, exitCode: number): boolean {

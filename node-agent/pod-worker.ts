@@ -1,25 +1,18 @@
 import { rm } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
+import { isPodTerminal } from "../api/core/pod-status.ts";
 import type { Container, Pod, PodStatus } from "../api/generated/core-v1.ts";
 import { Pods } from "../api/generated/resources.ts";
 import { ignoring, isConflict, isNotFound } from "../apimachinery/status.ts";
-import type { Cancel, Clock } from "../base/clock.ts";
+import type { Cancel } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { EventRecorder } from "../client/events.ts";
-import type { Client } from "../client/types.ts";
+import type { Parts } from "../client/types.ts";
 import type { ContainerStarter } from "./container-start.ts";
 import { podDirectory, podLogDirectory, sandboxConfig } from "./cri-config.ts";
 import type { ContainerInfo, CriRuntime, PodRuntime } from "./cri-runtime.ts";
 import { StartError } from "./images.ts";
-import {
-  type Action,
-  type Decision,
-  isTerminal,
-  isUp,
-  podActions,
-  type StartFailure,
-  sandboxKey,
-} from "./pod-actions.ts";
+import { type Action, type Decision, isUp, podActions, type StartFailure, sandboxKey } from "./pod-actions.ts";
 import { PodEvents } from "./pod-events.ts";
 import { minGraceSeconds, PodKiller } from "./pod-killer.ts";
 import type { PodVolumes } from "./pod-volumes.ts";
@@ -29,14 +22,11 @@ import { runProbe } from "./run-probe.ts";
 import { podStatus } from "./status.ts";
 import { StatusWriter } from "./status-writer.ts";
 
-export interface WorkerOptions {
-  client: Client;
+export interface WorkerOptions extends Parts {
   runtime: CriRuntime;
   events: EventRecorder;
   volumes: PodVolumes;
   starter: ContainerStarter;
-  clock: Clock;
-  log: Logger;
   rootDir: string;
   hostIP: string;
 }
@@ -373,7 +363,7 @@ export class PodWorker {
 function isSameTask(a: Pod, b: Pod): boolean {
   const task = (pod: Pod) => {
     const metadata = { ...pod.metadata, resourceVersion: undefined, managedFields: undefined };
-    return [metadata, pod.spec, isTerminal(pod)];
+    return [metadata, pod.spec, isPodTerminal(pod)];
   };
   return isDeepStrictEqual(task(a), task(b));
 }

@@ -1,7 +1,8 @@
+import { isSidecar } from "../api/core/pod-status.ts";
 import type { Container, Pod, Probe } from "../api/generated/core-v1.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
 import type { ContainerInfo, PodRuntime } from "./cri-runtime.ts";
-import { isSidecar, isUp, knownStatus, latestByName } from "./pod-actions.ts";
+import { isUp, knownStatus, latestByName } from "./pod-actions.ts";
 import { nextTry, observe, type ProbeState } from "./probe-state.ts";
 
 export type ProbeType = "Startup" | "Liveness" | "Readiness";

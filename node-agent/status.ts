@@ -1,4 +1,4 @@
-import { qosClass } from "../api/core/pod-status.ts";
+import { isPodTerminal, isSidecar, qosClass } from "../api/core/pod-status.ts";
 import type {
   Container,
   ContainerState,
@@ -10,7 +10,7 @@ import type {
 } from "../api/generated/core-v1.ts";
 import { formatTime } from "../apimachinery/time.ts";
 import type { ContainerInfo, PodRuntime } from "./cri-runtime.ts";
-import { isSidecar, isTerminal, isUp, knownStatus, latestByName } from "./pod-actions.ts";
+import { isUp, knownStatus, latestByName } from "./pod-actions.ts";
 
 /**
  * The PodStatus that an agent reports: phase, conditions and container statuses, from the Pod's spec, what the runtime
@@ -45,7 +45,7 @@ export function podStatus(input: StatusInput): PodStatus {
   const containerStatuses = spec.containers.map((c) => containerStatus(c, false, latest, input));
   const phase = failed
     ? "Failed"
-    : isTerminal(pod)
+    : isPodTerminal(pod)
       ? pod.status!.phase!
       : phaseOf(input, initContainerStatuses, containerStatuses);
   const sandbox = runtime.sandboxes.find(({ ready }) => ready);
@@ -127,7 +127,7 @@ function statesOf(
       reason: "ContainerStatusUnknown",
       message: "The container could not be located when the pod was terminated",
     };
-    const runsAgain = !over && (pod.spec!.restartPolicy ?? "Always") !== "Never" && !isTerminal(pod);
+    const runsAgain = !over && (pod.spec!.restartPolicy ?? "Always") !== "Never" && !isPodTerminal(pod);
     if (!runsAgain) return { state: { terminated: lost }, lastState: known.lastState ?? {} };
     return { state: { waiting: whyText(why ?? { reason: "ContainerCreating" }) }, lastState: { terminated: lost } };
   }

@@ -1,4 +1,5 @@
-import type { Container, Node, Pod } from "../api/generated/core-v1.ts";
+import { podResources } from "../api/core/pod-resources.ts";
+import type { Node, Pod } from "../api/generated/core-v1.ts";
 import { parseQuantity } from "../apimachinery/quantity.ts";
 
 /** A node and the Pods on it, those on the way included. */
@@ -29,28 +30,9 @@ export function nodeInfo(node: Node, pods: readonly Pod[]): NodeInfo {
 
 const known = new WeakMap<Pod, Amounts>();
 
-/**
- * What the Pod needs to be let in: its containers run together; each init container runs alone, before them but beside
- * the sidecars (init containers that restart always) started ahead of it.
- */
+/** What the Pod needs to be let in. */
 export function requestsOf(pod: Pod): Amounts {
-  const cached = known.get(pod);
-  if (cached !== undefined) return cached;
-  const { containers, initContainers = [], overhead } = pod.spec;
-  let running = containers.map(containerRequests).reduce(add, {});
-  let sidecars: Amounts = {};
-  let starting: Amounts = {};
-  for (const container of initContainers) {
-    const requests = containerRequests(container);
-    if (container.restartPolicy === "Always") {
-      running = add(running, requests);
-      sidecars = add(sidecars, requests);
-      starting = max(starting, sidecars);
-    } else {
-      starting = max(starting, add(sidecars, requests));
-    }
-  }
-  const total = add(max(running, starting), amounts(overhead));
+  const total = known.get(pod) ?? amounts(podResources(pod.spec, "requests"));
   known.set(pod, total);
   return total;
 }
@@ -61,10 +43,6 @@ export function nonZeroRequestsOf(pod: Pod): Amounts {
     memory: resources?.requests?.["memory"] === undefined ? defaultRequests["memory"]! : 0,
   }));
   return defaults.reduce<Amounts>(add, requestsOf(pod));
-}
-
-function containerRequests({ resources }: Container): Amounts {
-  return amounts(resources?.requests);
 }
 
 function amounts(quantities: Record<string, string> | undefined): Amounts {
@@ -78,15 +56,7 @@ function amounts(quantities: Record<string, string> | undefined): Amounts {
 }
 
 function add(a: Amounts, b: Amounts): Amounts {
-  return merge(a, b, (x, y) => x + y);
-}
-
-function max(a: Amounts, b: Amounts): Amounts {
-  return merge(a, b, Math.max);
-}
-
-function merge(a: Amounts, b: Amounts, with_: (x: number, y: number) => number): Amounts {
   const result: Record<string, number> = { ...a };
-  for (const [name, amount] of Object.entries(b)) result[name] = with_(result[name] ?? 0, amount);
+  for (const [name, amount] of Object.entries(b)) result[name] = (result[name] ?? 0) + amount;
   return result;
 }

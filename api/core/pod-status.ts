@@ -8,7 +8,6 @@ export const podCondition = (pod: { status?: PodStatus }, type: string): PodCond
 
 export const isPodReady = (pod: Pod): boolean => podCondition(pod, "Ready")?.status === "True";
 
-/** Ready for at least `minReadySeconds`. */
 /** When the Pod will count as available if it stays ready; Infinity if it is not ready. Milliseconds since the epoch. */
 export function availableAtMs(pod: Pod, minReadySeconds: number): number {
   if (!isPodReady(pod)) return Number.POSITIVE_INFINITY;
