@@ -1,8 +1,7 @@
 import os from "node:os";
-import type { Clock } from "../base/clock.ts";
 import { faultFlags, takeFaults } from "../base/faults.ts";
 import { type FlagSpec, type Flags, list, number, parseFlags, text } from "../base/flags.ts";
-import { createLogger, type Logger } from "../base/logger.ts";
+import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
 import { startOpsServer } from "../base/ops-server.ts";
 import { runProcess } from "../base/process.ts";
@@ -10,7 +9,7 @@ import { type Rand, systemRand } from "../base/rand.ts";
 import { readTls } from "../net/tls.ts";
 import { createGrpcClient } from "./grpc-client.ts";
 import { leaderElectionFlags, leaderElectionTimings, runAsLeader } from "./leader-election.ts";
-import type { Client } from "./types.ts";
+import type { Client, Parts } from "./types.ts";
 
 /** Flags of every process that talks to the apiservers. */
 export const clientFlags = {
@@ -25,12 +24,9 @@ export function connect(flags: Flags<typeof clientFlags>): Client & { close(): v
   return createGrpcClient({ servers: flags.apiserver, tls });
 }
 
-/** What a component is made from. */
-export interface Parts {
-  client: Client;
-  clock: Clock;
+/** What a component of which one leads is made from. */
+export interface LeaderParts extends Parts {
   rand: Rand;
-  log: Logger;
 }
 
 type Lead = (leading: AbortSignal, onSynced: () => void) => Promise<void>;
@@ -51,7 +47,7 @@ export function runLeader<const S extends FlagSpec>(
   name: string,
   port: number,
   own: S,
-  prepare: (flags: Flags<S> & Flags<typeof clientFlags>, parts: Parts) => Lead | Promise<Lead>,
+  prepare: (flags: Flags<S> & Flags<typeof clientFlags>, parts: LeaderParts) => Lead | Promise<Lead>,
 ): void {
   const log = createLogger(name);
   runProcess(log, async (signal) => {

@@ -4,9 +4,13 @@ import { Events } from "../api/generated/resources.ts";
 import { apiVersionOf, type KubernetesObject, type ResourceType } from "../apimachinery/object.ts";
 import { isForbidden, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { formatTime } from "../apimachinery/time.ts";
-import { type Clock, sleep } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
-import type { Client } from "./types.ts";
+import { sleep } from "../base/clock.ts";
+import type { Parts } from "./types.ts";
+
+export interface RecorderOptions extends Parts {
+  component: string;
+  host?: string;
+}
 
 /**
  * Writes core/v1 Events in the background (client-go's `tools/record`): the same event again raises `count` and
@@ -14,13 +18,13 @@ import type { Client } from "./types.ts";
  * dropped and logged, and no caller ever waits.
  */
 export class EventRecorder {
-  readonly #options: { client: Client; component: string; host?: string; clock: Clock; log: Logger };
+  readonly #options: RecorderOptions;
   readonly #seen = new LRUCache<string, { namespace: string; name: string; count: number }>({ max: 4096 });
   readonly #queue: (() => Promise<void>)[] = [];
   #running = false;
   #sequence = 0;
 
-  constructor(options: { client: Client; component: string; host?: string; clock: Clock; log: Logger }) {
+  constructor(options: RecorderOptions) {
     this.#options = options;
   }
 

@@ -3,15 +3,13 @@ import type { Lease, LeaseSpec } from "../api/generated/coordination-v1.ts";
 import { Leases } from "../api/generated/resources.ts";
 import { isAlreadyExists, isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { formatMicroTime } from "../apimachinery/time.ts";
-import { type Clock, sleep } from "../base/clock.ts";
+import { sleep } from "../base/clock.ts";
 import { FlagError, type Flags } from "../base/flags.ts";
-import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
 import { Backoff } from "./backoff.ts";
-import type { Client } from "./types.ts";
+import type { Parts } from "./types.ts";
 
-export interface LeaderElectionOptions {
-  client: Client;
+export interface LeaderElectionOptions extends Parts {
   /** The Lease that all candidates contend for, such as kube-system/kube-scheduler. */
   namespace: string;
   name: string;
@@ -22,9 +20,7 @@ export interface LeaderElectionOptions {
   /** A holder that has not managed to renew for this long stops leading. Less than the duration. */
   renewDeadlineMs?: number;
   retryPeriodMs?: number;
-  clock: Clock;
   rand: Rand;
-  log: Logger;
 }
 
 /**

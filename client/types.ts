@@ -1,4 +1,6 @@
 import type { KubernetesObject, ObjectKey, ResourceType } from "../apimachinery/object.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Logger } from "../base/logger.ts";
 
 /**
  * The seam between the API and everyone who uses it: controllers, scheduler, node agent, proxy. Two transports fill
@@ -70,4 +72,11 @@ export interface Client {
     body: unknown,
     options?: CallOptions,
   ): Promise<unknown>;
+}
+
+/** What most of what uses the API is made from. */
+export interface Parts {
+  client: Client;
+  clock: Clock;
+  log: Logger;
 }

@@ -2,14 +2,14 @@ import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
-import type { Parts } from "../client/component.ts";
+import type { LeaderParts } from "../client/component.ts";
 import { EventRecorder } from "../client/events.ts";
 import { Informer } from "../client/informer.ts";
 import type { Client } from "../client/types.ts";
 import { type Controller, Runner } from "./runner.ts";
 
 /** What every controller is made from: the API, time, and one shared informer a resource. */
-export class ControllerContext implements Parts {
+export class ControllerContext implements LeaderParts {
   readonly client: Client;
   readonly clock: Clock;
   readonly rand: Rand;
@@ -17,7 +17,7 @@ export class ControllerContext implements Parts {
   #running: AbortSignal | undefined;
   readonly #informers = new Map<string, Informer<KubernetesObject>>();
 
-  constructor({ client, clock, rand, log }: Parts) {
+  constructor({ client, clock, rand, log }: LeaderParts) {
     this.client = client;
     this.clock = clock;
     this.rand = rand;

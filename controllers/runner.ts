@@ -1,7 +1,7 @@
 import { isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
-import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import { OwnWrites } from "../client/own-writes.ts";
+import type { Parts } from "../client/types.ts";
 import { Workqueue } from "../client/workqueue.ts";
 
 /**
@@ -26,11 +26,6 @@ export interface RequeueAfter {
   ms: number;
 }
 
-export interface RunnerOptions {
-  clock: Clock;
-  log: Logger;
-}
-
 export class Runner<S, A extends { type: string }> {
   readonly queue: Workqueue;
   /** Writes of ours that the informers must show before the next decision on the same key. */
@@ -38,7 +33,7 @@ export class Runner<S, A extends { type: string }> {
   readonly #controller: Controller<S, A>;
   readonly #log: Logger;
 
-  constructor(controller: Controller<S, A>, { clock, log }: RunnerOptions) {
+  constructor(controller: Controller<S, A>, { clock, log }: Pick<Parts, "clock" | "log">) {
     this.#controller = controller;
     this.#log = log.child({ controller: controller.name });
     this.queue = new Workqueue(clock);

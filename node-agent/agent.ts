@@ -2,11 +2,9 @@ import { mkdirSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { Node, Pod, Service } from "../api/generated/core-v1.ts";
 import { Nodes, Pods, Services } from "../api/generated/resources.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
 import { EventRecorder } from "../client/events.ts";
 import { Informer } from "../client/informer.ts";
-import type { Client } from "../client/types.ts";
+import type { Parts } from "../client/types.ts";
 import { ContainerStarter } from "./container-start.ts";
 import type { CriRuntime } from "./cri-runtime.ts";
 import { imagePuller } from "./images.ts";
@@ -19,11 +17,8 @@ import { PodVolumes } from "./pod-volumes.ts";
 import { NodePods } from "./pods.ts";
 import { type PodRoute, podRoutes } from "./routes.ts";
 
-export interface AgentOptions {
-  client: Client;
+export interface AgentOptions extends Parts {
   runtime: CriRuntime;
-  clock: Clock;
-  log: Logger;
   nodeName: string;
   nodeIP: string;
   mode: string;

@@ -2,14 +2,10 @@ import type { Lease } from "../api/generated/coordination-v1.ts";
 import type { Node } from "../api/generated/core-v1.ts";
 import { Leases } from "../api/generated/resources.ts";
 import { isNotFound } from "../apimachinery/status.ts";
-import { type Clock, sleep } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
-import type { Client } from "../client/types.ts";
+import { sleep } from "../base/clock.ts";
+import type { Parts } from "../client/types.ts";
 
-export interface LeaseOptions {
-  client: Client;
-  clock: Clock;
-  log: Logger;
+export interface LeaseOptions extends Parts {
   nodeName: string;
   /** The registered Node, owner of a new Lease. A Lease that is there is renewed without waiting for it. */
   registered: Promise<Node>;

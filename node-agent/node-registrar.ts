@@ -2,18 +2,14 @@ import { isDeepStrictEqual } from "node:util";
 import type { Node, NodeCondition } from "../api/generated/core-v1.ts";
 import { Nodes } from "../api/generated/resources.ts";
 import { ignoring, isAlreadyExists, isNotFound } from "../apimachinery/status.ts";
-import { type Clock, sleep } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
-import type { Client } from "../client/types.ts";
+import { sleep } from "../base/clock.ts";
+import type { Parts } from "../client/types.ts";
 import type { CriRuntime } from "./cri-runtime.ts";
 import type { Resources } from "./machine.ts";
 import { datedConditions, machineStatus, type NodeFacts, newNode, nodeConditions, nodeLabels } from "./node-status.ts";
 
-export interface RegistrarOptions {
-  client: Client;
+export interface RegistrarOptions extends Parts {
   runtime: Pick<CriRuntime, "version" | "conditions" | "setPodCidr">;
-  clock: Clock;
-  log: Logger;
   facts: Omit<NodeFacts, "runtime">;
   heartbeatMs: number;
   /** A runtime that is restarted is away for a moment: the node is called NotReady only after this. */

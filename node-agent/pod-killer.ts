@@ -1,6 +1,5 @@
 import type { Container } from "../api/generated/core-v1.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
+import type { Parts } from "../client/types.ts";
 import type { ContainerInfo, CriRuntime } from "./cri-runtime.ts";
 import { runHook } from "./hooks.ts";
 import type { PodEvents } from "./pod-events.ts";
@@ -8,12 +7,14 @@ import type { PodEvents } from "./pod-events.ts";
 /** A stop gives a container at least this long (upstream's minimum). */
 export const minGraceSeconds = 2;
 
+type KillerOptions = { runtime: CriRuntime; events: PodEvents } & Pick<Parts, "clock" | "log">;
+
 /** Stops the containers of one Pod: preStop hook, SIGTERM, and SIGKILL when the grace period is over. */
 export class PodKiller {
-  readonly #options: { runtime: CriRuntime; clock: Clock; log: Logger; events: PodEvents };
+  readonly #options: KillerOptions;
   #running: { ids: string[]; graceSeconds: number } | undefined;
 
-  constructor(options: { runtime: CriRuntime; clock: Clock; log: Logger; events: PodEvents }) {
+  constructor(options: KillerOptions) {
     this.#options = options;
   }
 

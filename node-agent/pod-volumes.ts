@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { Pod } from "../api/generated/core-v1.ts";
-import type { Clock } from "../base/clock.ts";
-import type { Client } from "../client/types.ts";
+import type { Parts } from "../client/types.ts";
 import { podDirectory } from "./cri-config.ts";
 import { StartError, type TellEvent } from "./images.ts";
 import { fetchReferences } from "./references.ts";
@@ -9,9 +8,7 @@ import { serviceAccountTokens } from "./service-account-tokens.ts";
 import { volumePlan, volumeReferences } from "./volumes.ts";
 import { makeVolume } from "./volumes-disk.ts";
 
-export interface VolumesOptions {
-  client: Client;
-  clock: Clock;
+export interface VolumesOptions extends Pick<Parts, "client" | "clock"> {
   rootDir: string;
   hostIP: string;
   allocatable: Readonly<Record<string, string>>;

@@ -2,23 +2,16 @@ import { isDeepStrictEqual } from "node:util";
 import type { Pod, PodStatus } from "../api/generated/core-v1.ts";
 import { Pods } from "../api/generated/resources.ts";
 import { isConflict, isNotFound } from "../apimachinery/status.ts";
-import { type Clock, sleep } from "../base/clock.ts";
-import type { Logger } from "../base/logger.ts";
-import type { Client } from "../client/types.ts";
+import { sleep } from "../base/clock.ts";
+import type { Parts } from "../client/types.ts";
 import { statusPatch } from "./status-patch.ts";
-
-export interface WriterOptions {
-  client: Client;
-  clock: Clock;
-  log: Logger;
-}
 
 /**
  * Brings one Pod's status in the API to what was last asked for, in the background: one write at a time, the newest
  * wish wins, only what differs is sent, and only to the same Pod (uid). Tried again until it succeeds or the Pod is gone.
  */
 export class StatusWriter {
-  readonly #options: WriterOptions;
+  readonly #options: Parts;
   #latest: Pod | undefined;
   #wanted: PodStatus | undefined;
   /** The last write, and what the server made of it: a field that it does not keep is not sent for ever. */
@@ -26,7 +19,7 @@ export class StatusWriter {
   #writing: Promise<void> | undefined;
   #gone = false;
 
-  constructor(options: WriterOptions) {
+  constructor(options: Parts) {
     this.#options = options;
   }
 

@@ -5,7 +5,7 @@ import type { Binding, Node, Pod, PodCondition } from "../api/generated/core-v1.
 import { Nodes, Pods } from "../api/generated/resources.ts";
 import { isConflict, isNotFound, StatusError } from "../apimachinery/status.ts";
 import { formatTime } from "../apimachinery/time.ts";
-import type { Parts } from "../client/component.ts";
+import type { LeaderParts } from "../client/component.ts";
 import { EventRecorder } from "../client/events.ts";
 import { Informer } from "../client/informer.ts";
 import { keyOf } from "../client/store.ts";
@@ -23,7 +23,7 @@ const retryAllMs = 5 * 60_000;
  * still on their way (`assumed`), so that no room is given away twice; the bindings themselves are written side by side.
  */
 export class Scheduler {
-  readonly #parts: Parts;
+  readonly #parts: LeaderParts;
   readonly #events: EventRecorder;
   readonly #pods: Informer<Pod>;
   readonly #nodes: Informer<Node>;
@@ -34,7 +34,7 @@ export class Scheduler {
   #signal: AbortSignal | undefined;
   #scheduled = false;
 
-  constructor(parts: Parts) {
+  constructor(parts: LeaderParts) {
     const { client, clock } = parts;
     this.#parts = parts;
     this.#events = new EventRecorder({ ...parts, component: schedulerName });

@@ -1,9 +1,8 @@
 import { existsSync, realpathSync, rmSync } from "node:fs";
 import { constants } from "node:os";
-import { type Clock, sleep } from "../../base/clock.ts";
-import type { Logger } from "../../base/logger.ts";
+import { sleep } from "../../base/clock.ts";
 import { systemRand } from "../../base/rand.ts";
-import type { Client } from "../../client/types.ts";
+import type { Parts } from "../../client/types.ts";
 import { FaultDesk } from "../../lab/faults/desk.ts";
 import { type Target, targetsOf } from "../../lab/faults/targets.ts";
 import { removeCgroups } from "../../node-agent/runtime/cgroup.ts";
@@ -22,7 +21,7 @@ import { ProcessManager } from "./process-manager.ts";
 import { RaftEvents } from "./raft-events.ts";
 import type { LabStatus } from "./status.ts";
 
-export interface SupervisorOptions {
+export interface SupervisorOptions extends Parts {
   lab: LabFile;
   modeReason: string;
   paths: LabPaths;
@@ -30,10 +29,7 @@ export interface SupervisorOptions {
   world: World;
   restart: boolean;
   members: Members;
-  client: Client;
-  clock: Clock;
   events: EventLog;
-  log: Logger;
 }
 
 /** One running lab: its processes, and what can be asked of and done to them. */

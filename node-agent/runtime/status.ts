@@ -37,26 +37,18 @@ export function listedSandbox({ record, ready }: Sandbox): Init<PodSandbox> {
 
 export function containerStatus(container: Container): Init<ContainerStatus> {
   const { record, result } = container;
-  const { metadata, labels, annotations, mounts, linux } = record.config;
+  const { mounts, linux, stopSignal } = record.config;
   return {
-    id: record.id,
-    metadata,
-    state: container.state,
-    createdAt: nanoseconds(record.createdAtMs),
+    ...listedContainer(container),
     startedAt: nanoseconds(container.startedAtMs),
     finishedAt: nanoseconds(result?.finishedAtMs ?? 0),
     exitCode: result?.exitCode ?? 0,
     reason: result?.reason ?? "",
     message: result?.message ?? "",
-    image: { image: record.image.reference },
-    imageRef: record.image.id,
-    imageId: record.image.id,
-    labels,
-    annotations,
     mounts,
     logPath: record.logPath,
     resources: { linux: linux?.resources },
-    stopSignal: record.config.stopSignal,
+    stopSignal,
   };
 }
 
