@@ -85,10 +85,11 @@ export async function runExperimentCommand(name: string, options: ExperimentOpti
     const folder = options.out === undefined ? join(home, "experiments", `${title}-${stamp}`) : resolve(options.out);
     for (let repetition = 1; repetition <= repetitions; repetition++) {
       const tools = { lab, version, clock: systemClock, signal: abort.signal, say };
-      const run = await runExperiment({ name: title, experiment, source, seed, repetition, ...tools });
+      const { run, problem } = await runExperiment({ name: title, experiment, source, seed, repetition, ...tools });
       const dir = repetitions === 1 ? folder : join(folder, String(repetition));
       writeRun(dir, run);
       writeReports(dir);
+      if (problem) throw new StartError(`${problem}; the lab is healed, what was seen is in ${dir}`);
       runs.push(run.file);
       say(summaryOf(run));
       for (const { name, limit, value, met } of run.file.expectations)

@@ -20,11 +20,9 @@ export async function whenHealthy(
   members: readonly StoreMember[],
   clock: Clock,
   timeoutMs: number,
-  eachTry: () => void = () => {},
 ): Promise<string | undefined> {
   const deadline = clock.monotonic() + timeoutMs;
   for (;;) {
-    eachTry();
     const missing = (await Promise.all(members.map(problemOf))).filter((text) => text !== undefined);
     if (missing.length === 0) break;
     if (clock.monotonic() > deadline) return missing.join("; ");

@@ -88,22 +88,29 @@ describe("experiments", () => {
       expect(existsSync(join(out, "2", "history.jsonl"))).toBe(true);
     });
 
-    test("Ctrl-C heals and ends it, and the lab goes on", async () => {
+    test("Ctrl-C heals and ends it, its folder has what was seen, and the lab goes on", async () => {
       const file = join(lab.home, "long.yaml");
       const schedule = [{ at: "100ms", fault: "pause", target: "follower" }];
       writeFileSync(
         file,
         stringify({ description: "x", workload: { store: { writers: 2 } }, schedule, duration: "10m" }),
       );
-      const child = spawn(process.execPath, [bundle, "experiment", "run", file, "--lab", lab.name], lab.spawnOptions);
+      const out = join(lab.home, "interrupted");
+      const args = [bundle, "experiment", "run", file, "--lab", lab.name, "--out", out];
+      const child = spawn(process.execPath, args, lab.spawnOptions);
       const ended = finish(child);
       await eventually("a paused member", async () =>
         (await run("faults", "--name", lab.name)).stdout.includes("pause"),
       );
       child.kill("SIGINT");
       const { code, stderr } = await ended;
-      expect(stderr).toContain("interrupted; the lab is healed");
+      expect(stderr).toContain(`interrupted; the lab is healed, what was seen is in ${out}`);
       expect(code).toBe(2);
+      const { verdict, violations, failovers } = runFile(out);
+      expect([verdict, failovers[0]!.fault.split(" ")[0]]).toEqual(["unknown", "pause"]);
+      expect(violations.map(({ message }) => message)).toEqual(["no verdict: interrupted"]);
+      expect(readFileSync(join(out, "report.html"), "utf8")).toContain("no verdict");
+      expect(lines(out, "history.jsonl").length).toBeGreaterThan(10);
       expect(JSON.parse((await run("faults", "--name", lab.name, "--json")).stdout)).toEqual([]);
     });
 

@@ -1,7 +1,8 @@
+import { faultsOf, hits } from "../report/picture.ts";
 import { expectationsOf, latenciesOf, percentileOf, requestsOf, type Sent } from "./expectations.ts";
 import { type DoneFault, failoversOf } from "./failovers.ts";
 import type { Run } from "./folder.ts";
-import type { Phase, RunFile, Violation } from "./run.ts";
+import type { Phase, RunEvent, RunFile, Violation } from "./run.ts";
 import type { Experiment } from "./schema.ts";
 
 /** Whatever a run saw, and its load from when to when. `faults` in the order of time. */
@@ -48,6 +49,25 @@ function phasesOf(faults: readonly DoneFault[], fromMs: number, toMs: number): P
   const last = during.at(-1)?.toMs ?? toMs;
   return [{ name: "before", fromMs, toMs: first }, ...during, { name: "after", fromMs: last, toMs }];
 }
+
+/** Members of ours that ended by themselves. The only reason that they may have is a disk that fails or is full. */
+export function crashesOf(events: readonly RunEvent[]): string[] {
+  const faults = faultsOf(events, Infinity).filter(({ name }) => /^(fail-fsync|fill-disk|corrupt|wipe) /.test(name));
+  for (const fault of faults) if (/^[cw]/.test(fault.name)) fault.toMs = Infinity; // no heal helps there
+  return events.flatMap(({ type, subject, message, atMs }) => {
+    const crashed =
+      type === "Exited" && /^etcd-\d+$/.test(subject) && /^(exit code [1-9]|SIG(ABRT|SEGV|BUS|ILL))/.test(message);
+    if (
+      !crashed ||
+      faults.some((fault) => fault.fromMs <= atMs && atMs <= fault.toMs + afterwardsMs && hits(fault, subject))
+    )
+      return [];
+    return [`${subject} ended by itself at ${(atMs / 1000).toFixed(1)} s: ${message}`];
+  });
+}
+
+/** A member that ended just before its disk was healed may be told of later. */
+const afterwardsMs = 2000;
 
 /** One line a run, for people. */
 export function summaryOf({ history, calls, file }: Run): string {

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { cpus, hostname, release, totalmem } from "node:os";
 import { stringify } from "yaml";
@@ -14,12 +15,13 @@ import { isOwnKey, memberHashes, readBase } from "../clients/members.ts";
 import { StoreWatcher } from "../clients/watcher.ts";
 import type { FaultReport } from "../faults/types.ts";
 import { Recorder } from "../sim/recorder.ts";
+import type { Role } from "../sim/workload.ts";
 import { ApiLoad } from "./api-load.ts";
 import type { DoneFault } from "./failovers.ts";
 import type { Run } from "./folder.ts";
 import { ObjectWatches } from "./objects.ts";
-import { replaceMember } from "./replace.ts";
-import { resultOf } from "./result.ts";
+import { maintain, replaceMember } from "./operator.ts";
+import { crashesOf, resultOf } from "./result.ts";
 import type { ClockReading, MetricSample, RunEvent, RunFile, Violation } from "./run.ts";
 import { machineOf, type RunningLab } from "./running-lab.ts";
 import { type Deed, deedsOf } from "./schedule.ts";
@@ -41,14 +43,16 @@ export interface RunOptions {
 }
 
 /**
- * One repetition: load on, faults at their times, everything healed, and judged. Throws StartError when it could not be
- * run or was interrupted; the lab is healed and nothing of the load is left all the same.
+ * One repetition: load on, faults at their times, everything healed, and judged. `problem`: it could not be run to its
+ * end, or was interrupted; what was seen until then is not judged. Throws StartError when it could not begin. The lab is
+ * healed and nothing of the load is left all the same.
  */
-export async function runExperiment(options: RunOptions): Promise<Run> {
+export async function runExperiment(options: RunOptions): Promise<{ run: Run; problem: string | undefined }> {
   await applyWorkload(options);
   const sick = await options.lab.healthy(30_000);
   if (sick) throw new StartError(`the store is not healthy: ${sick}`);
-  return new Runner(options).run();
+  const runner = new Runner(options);
+  return { run: await runner.run(), problem: runner.problem };
 }
 
 class Runner {
@@ -67,6 +71,7 @@ class Runner {
   readonly #violations: Violation[] = [];
   readonly #over = new AbortController();
   #lines: HistoryLine[] = [];
+  problem: string | undefined;
 
   constructor(options: RunOptions) {
     this.#options = options;
@@ -88,10 +93,16 @@ class Runner {
     const watchers = this.#watchers(base ? base.revision + 1 : 0);
     try {
       const { begun, ended } = await this.#underLoad(`${base?.revision ?? 0}.`);
-      if (base) await this.#judgeStore(base, watchers);
-      await this.#judgeKubernetes();
+      this.#lines = [...(base ? [base] : []), ...this.#recorder.lines]; // of a store that does not come back, too
+      if (this.problem) this.#condemn("run", `no verdict: ${this.problem}`);
+      else {
+        if (base) await this.#judgeStore(base, watchers);
+        await this.#judgeKubernetes();
+      }
       this.#readClock("after");
+      await this.#objects.close();
       await this.#collectEvents();
+      for (const message of crashesOf(this.#events)) this.#condemn("process", message);
       return await this.#result(begun, ended);
     } finally {
       await Promise.all([this.#objects.close(), ...watchers.map((watcher) => watcher.close())]);
@@ -123,7 +134,7 @@ class Runner {
       this.#over.abort();
       await sampling;
     }
-    say("healed; waiting until all is well, then judging");
+    say(this.problem ? `healed; ${this.problem}` : "healed; waiting until all is well, then judging");
     return { begun, ended: this.#now() };
   }
 
@@ -137,10 +148,12 @@ class Runner {
 
   #load(run: string): Load {
     const { store = {} } = this.#options.experiment.workload;
-    const { writers = 0, readers = 0, transactions = 0, leases = 0, rate } = store;
-    const roles = { writer: writers, reader: readers, transaction: transactions, lease: leases } as const;
+    const { writers = 0, readers = 0, transactions = 0, leases = 0, mixed = 0, rate } = store;
+    const roles = { writer: writers, reader: readers, transaction: transactions, lease: leases, mixed } as const;
     const all = Object.entries(roles).flatMap(([role, count]) =>
-      Array.from({ length: count }, (_, i): LoadClient => ({ name: `${role}-${i + 1}`, role: role as never })),
+      Array.from({ length: count }, (_, i): LoadClient => {
+        return { name: `${role}-${i + 1}`, ...(role !== "mixed" && { role: role as Role }) };
+      }),
     );
     const each = rate === undefined ? {} : { rate: rate / all.length };
     const rand = seededRand(this.#options.seed + 1000 * this.#options.repetition);
@@ -170,9 +183,9 @@ class Runner {
   async #schedule(begun: number): Promise<void> {
     const { experiment, seed, repetition, signal } = this.#options;
     const stop = AbortSignal.any([signal, this.#over.signal]);
-    let problem: Error | undefined;
+    setMaxListeners(0, stop); // each deed waits for its time
     const fail = (error: Error) => {
-      problem ??= error;
+      this.problem ??= error.message;
       this.#over.abort();
     };
     const deeds = deedsOf(experiment, seed + repetition - 1);
@@ -186,8 +199,7 @@ class Runner {
     await sleep(this.#clock, Math.max(0, begun + experiment.duration - this.#now()), stop);
     this.#over.abort();
     await all;
-    if (signal.aborted) throw new StartError("interrupted; the lab is healed");
-    if (problem) throw problem;
+    if (signal.aborted) this.problem = "interrupted";
   }
 
   async #do(deed: Deed, stop: AbortSignal): Promise<void> {
@@ -198,17 +210,15 @@ class Runner {
       this.#note("Patched", deed.patch, `${deed.patch} patched`);
       return say(`${this.#at()}${deed.patch} patched`);
     }
-    if (deed.kind === "replace") {
-      const done: DoneFault = {
-        name: `replace ${deed.replace}`,
-        targets: [deed.replace],
-        atMs: this.#now(),
-        untilMs: 0,
-      };
+    if (deed.kind !== "fault") {
+      const what = deed.kind === "replace" ? "replace" : deed.maintain;
+      const done: DoneFault = { name: what, targets: [], atMs: this.#now(), untilMs: 0 };
       this.#faults.push(done);
-      const member = await replaceMember(lab, deed.replace, this.#clock);
-      Object.assign(done, { name: `replace ${member}`, targets: [member], untilMs: this.#now() });
-      return say(`${this.#at()}${member} has been replaced`);
+      const member = await (deed.kind === "replace"
+        ? replaceMember(lab, deed, this.#clock)
+        : maintain(lab, deed.maintain, this.#clock));
+      Object.assign(done, { name: `${what} ${member}`, targets: [member], untilMs: this.#now() });
+      return say(`${this.#at()}${done.name} done`);
     }
     const { id, kind, targets, message, monotonicMs } = await this.#inject(deed.fault, stop);
     const done = { name: `${kind} ${targets.join(", ")}`, targets, atMs: monotonicMs - this.#zero, untilMs: Infinity };
@@ -252,7 +262,6 @@ class Runner {
 
   async #judgeStore(base: Awaited<ReturnType<typeof readBase>>, watchers: StoreWatcher[]): Promise<void> {
     const { lab } = this.#options;
-    this.#lines = [base, ...this.#recorder.lines]; // of a store that does not come back, too
     const unwell = await lab.healthy(healthyWithinMs);
     if (unwell)
       return this.#condemn("health", `no verdict: not healthy ${healthyWithinMs / 1000} s after the end: ${unwell}`);

@@ -1,11 +1,12 @@
 import { seededRand } from "../../base/rand.ts";
-import type { Experiment, Injury, PatchStep, ReplaceStep } from "./schema.ts";
+import type { Experiment, Injury, MaintainStep, PatchStep, ReplaceStep } from "./schema.ts";
 
 /** One thing to do at a fixed time. What was drawn is drawn: the seed alone decides. */
 export type Deed = { atMs: number } & (
   | { kind: "fault"; fault: Omit<Injury, "for">; forMs: number | undefined }
   | ({ kind: "patch" } & Pick<PatchStep, "patch" | "with">)
-  | ({ kind: "replace" } & Pick<ReplaceStep, "replace">)
+  | ({ kind: "replace" } & Omit<ReplaceStep, "at">)
+  | ({ kind: "maintain" } & Pick<MaintainStep, "maintain">)
 );
 
 /** The schedule with its random steps drawn, in the order of time. Nothing begins at or after the end. */
@@ -22,7 +23,14 @@ export function deedsOf({ schedule, duration }: Experiment, seed: number): Deed[
       const { at, patch, with: body } = step as PatchStep;
       return [{ atMs: at, kind: "patch", patch, with: body }];
     }
-    if ("replace" in step) return [{ atMs: (step as ReplaceStep).at, kind: "replace", replace: String(step.replace) }];
+    if ("replace" in step) {
+      const { at, ...how } = step as ReplaceStep;
+      return [{ atMs: at, kind: "replace", ...how }];
+    }
+    if ("maintain" in step) {
+      const { at, maintain } = step as MaintainStep;
+      return [{ atMs: at, kind: "maintain", maintain }];
+    }
     const { at, ...fault } = step as Injury & { at: number };
     return [ofFault(at, fault)];
   });

@@ -41,7 +41,9 @@ describe("what is wrong is said with file, line and what is allowed", () => {
       "an unknown field",
       "writers",
       "writer",
-      ["x.yaml:4: workload.store.writer is not known; allowed: writers, readers, transactions, leases, watchers, rate"],
+      [
+        "x.yaml:4: workload.store.writer is not known; allowed: writers, readers, transactions, leases, mixed, watchers, rate",
+      ],
     ],
     ["a field that is missing", "duration: 3s\n", "", ["x.yaml:1: duration is required"]],
     [
@@ -86,13 +88,13 @@ describe("what is wrong is said with file, line and what is allowed", () => {
       "a step that is nothing",
       "fault: kill",
       "foult: kill",
-      ["x.yaml:6: schedule[0] must have one of fault, random, patch, replace, and only one"],
+      ["x.yaml:6: schedule[0] must have one of fault, random, patch, replace, maintain, and only one"],
     ],
     [
       "a step that is two things",
       "fault: kill",
       "fault: kill, replace: etcd-1",
-      ["x.yaml:6: schedule[0] must have one of fault, random, patch, replace, and only one"],
+      ["x.yaml:6: schedule[0] must have one of fault, random, patch, replace, maintain, and only one"],
     ],
     [
       "a fault that nobody knows",

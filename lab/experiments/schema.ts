@@ -24,6 +24,8 @@ export interface Experiment {
       readers?: number;
       transactions?: number;
       leases?: number;
+      /** Clients that do all of it, and compact the store. */
+      mixed?: number;
       watchers?: number;
       /** Requests a second of all clients together, in an open loop. Without it each asks one thing at a time. */
       rate?: number;
@@ -42,7 +44,7 @@ export interface Experiment {
   expect: Partial<Record<ExpectationName, number>>;
 }
 
-export type Step = FaultStep | RandomStep | PatchStep | ReplaceStep;
+export type Step = FaultStep | RandomStep | PatchStep | ReplaceStep | MaintainStep;
 
 /** Whatever else a fault takes stands beside it (lab/faults). `for`: how long until it is healed; else at the end. */
 export interface FaultStep extends Injury {
@@ -68,6 +70,13 @@ export interface PatchStep {
 export interface ReplaceStep {
   at: number;
   replace: string;
+  /** A learner is promoted once it has caught up. */
+  as?: "voter" | "learner";
+}
+/** What an operator does to the leader while all is well. */
+export interface MaintainStep {
+  at: number;
+  maintain: "move-leader" | "defragment" | "backup";
 }
 
 /** name -> what is compared with the limit. */
@@ -105,7 +114,8 @@ const steps: Record<string, Shape> = {
   fault: { "at!": "duration", ...injury },
   random: { random: { "from!": "duration", "until!": "duration", "every!": "duration" }, "choices!": "any" },
   patch: { "at!": "duration", patch: "text", "with!": { "*": "any" } },
-  replace: { "at!": "duration", replace: "text" },
+  replace: { "at!": "duration", replace: "text", as: "word voter learner" },
+  maintain: { "at!": "duration", maintain: "word move-leader defragment backup" },
 };
 
 const experiment: Shape = {
@@ -120,7 +130,15 @@ const experiment: Shape = {
     store: "store",
   },
   "workload!": {
-    store: { writers: clients, readers: clients, transactions: clients, leases: clients, watchers: clients, rate },
+    store: {
+      writers: clients,
+      readers: clients,
+      transactions: clients,
+      leases: clients,
+      mixed: clients,
+      watchers: clients,
+      rate,
+    },
     apply: "text",
     api: { creates: rate, updates: rate, lists: rate, watches: clients },
     http: { "service!": "text", "rate!": rate },

@@ -2,7 +2,8 @@ import { describe, expect, test } from "vitest";
 import type { Operation } from "../checkers/history.ts";
 import { expectationsOf, type Outcome } from "./expectations.ts";
 import { junit } from "./folder.ts";
-import type { Call, ObjectEvent, RunFile } from "./run.ts";
+import { crashesOf } from "./result.ts";
+import type { Call, ObjectEvent, RunEvent, RunFile } from "./run.ts";
 import { summed } from "./running-lab.ts";
 
 const put = (at: number, took: number | undefined, error?: number): Operation => ({
@@ -103,4 +104,32 @@ nodejs_version_info{version="v20"} 1
     ["apiserver_request_total", 7],
     ["process_resident_memory_bytes", 1_500_000],
   ]);
+});
+
+describe("a member that ends by itself is a violation", () => {
+  const event = (atMs: number, type: string, subject: string, message: string, details = {}): RunEvent => {
+    return { atMs, machine: "m", bootId: "b", type, subject, message, details };
+  };
+  const exit = (message: string, subject = "etcd-1", atMs = 100) => event(atMs, "Exited", subject, message);
+  const fault = (kind: string, undo: string | null) =>
+    event(50, "Fault", "etcd-1", "", { id: "f1", kind, targets: ["etcd-1"], undo });
+  const healed = event(60, "Healed", "etcd-1", "", { id: "f1" });
+  const told = ["etcd-1 ended by itself at 0.1 s: exit code 1: {}"];
+  test.each<[string, RunEvent[], string[]]>([
+    ["without a fault", [exit("exit code 1: {}")], told],
+    ["killed or stopped, it did not", [exit("SIGKILL"), exit("exit code 0")], []],
+    ["another process may: who loses its lease ends", [exit("exit code 1: {}", "scheduler")], []],
+    ["with a full disk it may", [fault("fill-disk", "cleared"), exit("exit code 1: {}")], []],
+    [
+      "long after its disk is well, not",
+      [fault("fill-disk", "x"), healed, exit("exit code 1", "etcd-1", 9000)],
+      ["etcd-1 ended by itself at 9.0 s: exit code 1"],
+    ],
+    [
+      "with a log that a fault has changed it may at any time",
+      [fault("corrupt", null), exit("exit code 1", "etcd-1", 9000)],
+      [],
+    ],
+    ["slow is no reason", [fault("slow-disk", "cleared"), exit("exit code 1: {}")], told],
+  ])("%s", (_, events, expected) => expect(crashesOf(events)).toEqual(expected));
 });
