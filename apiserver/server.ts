@@ -26,7 +26,7 @@ import { Definitions } from "./crd/definitions.ts";
 import { wantedFlowControl } from "./flowcontrol/bootstrap.ts";
 import { defaultFlowControl, FlowControl, type FlowControlOptions } from "./flowcontrol/flow-control.ts";
 import { addApiService, type GrpcParts } from "./grpc/service.ts";
-import { DiscoveryDocuments } from "./http/discovery.ts";
+import { discoveryOf } from "./http/discovery.ts";
 import { httpHandler } from "./http/handler.ts";
 import { OpenApi } from "./http/openapi.ts";
 import { type Check, Paths } from "./http/paths.ts";
@@ -44,8 +44,8 @@ import { ResourceTable } from "./resource-table.ts";
 import { type SecurityOptions, securityOf } from "./security.ts";
 import { runCompactor } from "./storage/compactor.ts";
 import type { Encryption } from "./storage/encryption.ts";
-import { EventLease } from "./storage/event-lease.ts";
-import { Progress } from "./storage/progress.ts";
+import { eventLease } from "./storage/event-lease.ts";
+import { progressRequester } from "./storage/progress.ts";
 import { Storage } from "./storage/storage.ts";
 import { WatchCache } from "./watchcache/watch-cache.ts";
 import { WatchTimes } from "./watchcache/watch-times.ts";
@@ -101,11 +101,10 @@ export class Apiserver {
     this.#options = options;
     this.#clock = clock;
     const storage = new Storage(etcd, clock, options.encryption?.byKey(resources));
-    const progress = new Progress(etcd);
     this.#cache = new WatchCache({
       etcd: {
         watch: (request, handlers) => etcd.watch(request, handlers),
-        requestProgress: () => progress.request(),
+        requestProgress: progressRequester(etcd),
       },
       storage,
       prefixes: resources.filter(({ virtual }) => !virtual).map(prefixOfResource),
@@ -145,7 +144,7 @@ export class Apiserver {
       makers,
       ranges: this.#ranges,
       locks: new KeyLocks(),
-      eventLease: new EventLease(etcd, clock),
+      eventLease: eventLease(etcd, clock),
       minRequestTimeoutMs: options.minRequestTimeoutMs ?? 1800_000,
       allowLoopbackEndpoints: options.allowLoopbackEndpoints,
       watchTimes: new WatchTimes(clock),
@@ -165,7 +164,7 @@ export class Apiserver {
     const flow = new FlowControl(flowControl, { cache: this.#cache, clock, metrics, count });
     const audit = options.audit && new Audit({ ...options.audit, clock, rand });
     this.#chain = new Chain(this.#registry, authorizer, audit, flow);
-    const discovery = new DiscoveryDocuments(table, remotes);
+    const discovery = discoveryOf(table, remotes);
     const check = (name: string, missing: Check["missing"]) => ({ name, live: false, missing });
     this.#grpcParts = { chain: this.#chain, remotes, discovery, clock };
     const paths = new Paths({

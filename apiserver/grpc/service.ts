@@ -16,7 +16,7 @@ import type { Answer } from "../answer.ts";
 import type { Credentials } from "../authn/identify.ts";
 import type { Peers } from "../authn/peers.ts";
 import type { Chain } from "../chain.ts";
-import { type DiscoveryDocuments, isCurrent } from "../http/discovery.ts";
+import { type Discovery, isCurrent } from "../http/discovery.ts";
 import { listBytes } from "../http/respond.ts";
 import { apiVersionOf } from "../registry/decode.ts";
 import {
@@ -43,7 +43,7 @@ export interface GrpcParts {
   peers: Peers;
   identify(credentials: Credentials): Promise<{ user: User; caller: Caller }>;
   remotes: RemoteApis;
-  discovery: DiscoveryDocuments;
+  discovery: () => Discovery;
   clock: Clock;
 }
 
@@ -58,7 +58,7 @@ export function addApiService(
     const list = { kind: "APIResourceList", apiVersion: "v1", groupVersion: `${group}/${version}` };
     const text = remote
       ? JSON.stringify({ ...list, resources: remote.discovered!.resources })
-      : discovery.current.legacy.get(path);
+      : discovery().legacy.get(path);
     if (text === undefined) throw failure(404, "NotFound", "the server could not find the requested resource");
     const object = { bytes: Buffer.from(text), parse: () => JSON.parse(text) };
     return { type: "Object", code: 200, resource: undefined, object };

@@ -17,29 +17,20 @@ export interface Discovery {
   aggregated: ReadonlyMap<string, string>;
 }
 
-export class DiscoveryDocuments {
-  readonly #table: ResourceTable;
-  readonly #remotes: RemoteApis;
-  #made: { from: readonly Resource[]; remote: readonly RemoteVersion[]; discovery: Discovery } | undefined;
-
-  constructor(table: ResourceTable, remotes: RemoteApis) {
-    this.#table = table;
-    this.#remotes = remotes;
-  }
-
-  get current(): Discovery {
-    const { all } = this.#table;
-    const { versions: remote } = this.#remotes;
-    if (this.#made?.from !== all || this.#made.remote !== remote)
-      this.#made = { from: all, remote, discovery: makeDiscovery(all, remote) };
-    return this.#made.discovery;
-  }
+export function discoveryOf(table: ResourceTable, remotes: RemoteApis): () => Discovery {
+  let made: { from: readonly Resource[]; remote: readonly RemoteVersion[]; discovery: Discovery } | undefined;
+  return () => {
+    const { all: from } = table;
+    const { versions: remote } = remotes;
+    if (made?.from !== from || made.remote !== remote) made = { from, remote, discovery: makeDiscovery(from, remote) };
+    return made.discovery;
+  };
 }
 
 /** A version that we serve, or another server. */
 type Served = Resource[] | RemoteVersion;
 
-export function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVersion[] = []): Discovery {
+function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVersion[]): Discovery {
   const served = new Map<string, Map<string, Served>>();
   for (const resource of resources) {
     const versions = memo(served, resource.group, () => new Map<string, Served>());

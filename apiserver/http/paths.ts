@@ -3,7 +3,7 @@ import { gzip } from "node:zlib";
 import type { Registry as Metrics } from "prom-client";
 import type { RemoteApis } from "../aggregation/remote-apis.ts";
 import type { ServiceAccountTokens } from "../authn/service-account-tokens.ts";
-import type { DiscoveryDocuments } from "./discovery.ts";
+import type { Discovery } from "./discovery.ts";
 import { header } from "./handler.ts";
 import { jsonTypes, negotiate, parseMediaTypes } from "./negotiate.ts";
 import type { OpenApi } from "./openapi.ts";
@@ -13,7 +13,7 @@ import type { HttpRequest, HttpResponse } from "./server.ts";
 
 /** The paths that are no resources: discovery, OpenAPI, version, health, metrics. */
 export interface PathsOptions {
-  discovery: DiscoveryDocuments;
+  discovery: () => Discovery;
   openapi: OpenApi;
   remotes: RemoteApis;
   metrics: Metrics;
@@ -57,7 +57,7 @@ export class Paths {
   }
 
   async #discovery(request: HttpRequest, response: HttpResponse, path: string): Promise<void> {
-    const { legacy, aggregated } = this.#options.discovery.current;
+    const { legacy, aggregated } = this.#options.discovery();
     const form = negotiate(header(request, "accept"));
     const grouped = aggregated.get(path);
     if (form?.as === "APIGroupDiscoveryList" && grouped !== undefined)
@@ -74,7 +74,7 @@ export class Paths {
   }
 
   #rootText(): string {
-    const { legacy } = this.#options.discovery.current;
+    const { legacy } = this.#options.discovery();
     const paths = [
       ...legacy.keys(),
       "/healthz",

@@ -26,7 +26,7 @@ export async function commit(context: Context, resource: Resource, wanted: Chang
   if (resource.group === "" && resource.resource === "services")
     return context.ranges.exclusively(() => commitService(context, change, dryRun));
   const isEvent = resource.resource === "events" && change.next !== undefined && !dryRun;
-  return write(context, change, dryRun, [], isEvent ? await context.eventLease.get() : undefined);
+  return write(context, change, dryRun, [], isEvent ? await context.eventLease() : undefined);
 }
 
 async function commitService(context: Context, change: Change, dryRun: boolean): Promise<Outcome> {

@@ -5,7 +5,6 @@ import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Admission } from "../admission/chain.ts";
 import type { ApiRequest, Target } from "../request.ts";
-import type { EventLease } from "../storage/event-lease.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
@@ -22,7 +21,8 @@ export interface Context {
   makers: ReadonlyMap<string, Maker>;
   ranges: ServiceRanges;
   locks: KeyLocks;
-  eventLease: EventLease;
+  /** Of the store, for an Event that is written now. */
+  eventLease: () => Promise<bigint>;
   /** Watches that name no time end after once or twice this. */
   minRequestTimeoutMs: number;
   /** Proxied requests may go to the loopback, too. */

@@ -5,7 +5,7 @@ import { silentLogger } from "../../base/logger.ts";
 import { EtcdClient } from "../../etcd-raft/client/client.ts";
 import { startTestMember } from "../../etcd-raft/server/testing.ts";
 import { runCompactor } from "./compactor.ts";
-import { EventLease } from "./event-lease.ts";
+import { eventLease } from "./event-lease.ts";
 
 /** Each `after` waits for the test to say that the time has come. */
 function manualClock() {
@@ -82,10 +82,10 @@ test("two compactors share the rounds: each round one of them compacts to the re
 test("one lease serves the Events of a minute, at most a thousand", async () => {
   const time = manualClock();
   let granted = 0n;
-  const lease = new EventLease({ leaseGrant: async () => ({ ID: ++granted }) as never }, time.clock);
-  assert.deepEqual([await lease.get(), await lease.get()], [1n, 1n]);
+  const lease = eventLease({ leaseGrant: async () => ({ ID: ++granted }) as never }, time.clock);
+  assert.deepEqual([await lease(), await lease()], [1n, 1n]);
   time.advance(60_001);
-  assert.equal(await lease.get(), 2n);
-  for (let i = 0; i < 999; i++) await lease.get();
-  assert.equal(await lease.get(), 3n);
+  assert.equal(await lease(), 2n);
+  for (let i = 0; i < 999; i++) await lease();
+  assert.equal(await lease(), 3n);
 });

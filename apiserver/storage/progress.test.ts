@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers/promises";
 import { test } from "vitest";
-import { hasReliableProgress, Progress } from "./progress.ts";
+import { hasReliableProgress, progressRequester } from "./progress.ts";
 
 const versions: [string, boolean][] = [
   ["3.3.27", false],
@@ -23,7 +23,7 @@ test("the version is asked once; old stores get a write below the watched prefix
     ["3.4.23", ["status", "/registry/progress", "/registry/progress"]],
   ] as const) {
     const calls: string[] = [];
-    const progress = new Progress({
+    const request = progressRequester({
       status: async () => {
         calls.push("status");
         return { version } as never;
@@ -35,7 +35,7 @@ test("the version is asked once; old stores get a write below the watched prefix
       },
     });
     for (let i = 0; i < 2; i++) {
-      progress.request();
+      request();
       await setImmediate();
     }
     assert.deepEqual(calls, expected);

@@ -8,32 +8,24 @@ import { registryRoot } from "./storage.ts";
  *
  * Differs: upstream reads from such stores directly instead.
  */
-export class Progress {
-  readonly #etcd: Pick<EtcdClient, "status" | "requestProgress" | "put">;
-  #reliable: boolean | undefined;
-  #writing = false;
-
-  constructor(etcd: Pick<EtcdClient, "status" | "requestProgress" | "put">) {
-    this.#etcd = etcd;
-  }
-
-  request(): void {
-    if (this.#reliable) this.#etcd.requestProgress();
-    else if (!this.#writing) {
-      this.#writing = true;
-      void this.#write().finally(() => (this.#writing = false));
-    }
-  }
-
-  async #write(): Promise<void> {
+export function progressRequester(etcd: Pick<EtcdClient, "status" | "requestProgress" | "put">): () => void {
+  let reliable: boolean | undefined;
+  let writing = false;
+  const write = async () => {
     try {
-      this.#reliable ??= hasReliableProgress((await this.#etcd.status({ timeoutMs })).version);
-      if (this.#reliable) this.#etcd.requestProgress();
-      else await this.#etcd.put({ key: `${registryRoot}progress`, value: "" }, { timeoutMs });
+      reliable ??= hasReliableProgress((await etcd.status({ timeoutMs })).version);
+      if (reliable) etcd.requestProgress();
+      else await etcd.put({ key: `${registryRoot}progress`, value: "" }, { timeoutMs });
     } catch {
       // asked again as long as somebody waits
     }
-  }
+    writing = false;
+  };
+  return () => {
+    if (reliable) return etcd.requestProgress();
+    if (!writing) void write();
+    writing = true;
+  };
 }
 
 export function hasReliableProgress(version: string): boolean {
