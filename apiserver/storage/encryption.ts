@@ -89,8 +89,8 @@ function transformer(providers: readonly Provider[]): Transformer {
 function providersOf(provider: Record<string, { keys?: KeyConfig[] } | null>, at: string): Provider[] {
   return Object.entries(provider).flatMap(([name, config]): Provider[] => {
     if (name === "identity") return [{ prefix: "", seal: (_key, value) => value, open: (_key, value) => value }];
-    const make = name === "aescbc" ? aescbc : name === "aesgcm" ? aesgcm : undefined;
-    if (make === undefined) throw new RangeError(`${at}: the provider ${JSON.stringify(name)} is not supported`);
+    const mode = Object.hasOwn(modes, name) ? modes[name] : undefined;
+    if (mode === undefined) throw new RangeError(`${at}: the provider ${JSON.stringify(name)} is not supported`);
     const keys = (config?.keys ?? []).map((key) => ({ name: key.name, secret: Buffer.from(key.secret, "base64") }));
     if (keys.length === 0) throw new RangeError(`${at}.${name}.keys: Required value: at least one key`);
     return keys.map((key) => {
@@ -98,39 +98,32 @@ function providersOf(provider: Record<string, { keys?: KeyConfig[] } | null>, at
         throw new RangeError(
           `${at}.${name}.keys: secret is not of the expected length, got ${key.secret.length}, expected one of [16 24 32]`,
         );
-      return { prefix: `k8s:enc:${name}:v1:${key.name}:`, ...make(key.secret) };
+      return { prefix: `k8s:enc:${name}:v1:${key.name}:`, ...cipherOf(mode, key.secret) };
     });
   });
 }
 
-function aescbc(secret: Buffer): Omit<Provider, "prefix"> {
-  const cipher = `aes-${8 * secret.length}-cbc`;
-  return {
-    seal(_key, value) {
-      const iv = randomBytes(16);
-      const encrypt = createCipheriv(cipher, secret, iv);
-      return Buffer.concat([iv, encrypt.update(value), encrypt.final()]);
-    },
-    open(_key, sealed) {
-      const decrypt = createDecipheriv(cipher, secret, sealed.subarray(0, 16));
-      return Buffer.concat([decrypt.update(sealed.subarray(16)), decrypt.final()]);
-    },
-  };
-}
+/** By provider: the mode, the bytes of the nonce before what is encrypted, and of the tag behind. */
+const modes: Record<string, { mode: string; nonceBytes: number; tagBytes: number }> = {
+  aescbc: { mode: "cbc", nonceBytes: 16, tagBytes: 0 },
+  aesgcm: { mode: "gcm", nonceBytes: 12, tagBytes: 16 },
+};
 
-function aesgcm(secret: Buffer): Omit<Provider, "prefix"> {
-  const cipher = `aes-${8 * secret.length}-gcm` as "aes-256-gcm";
+function cipherOf({ mode, nonceBytes, tagBytes }: (typeof modes)[string], secret: Buffer): Omit<Provider, "prefix"> {
+  const cipher = `aes-${8 * secret.length}-${mode}` as "aes-256-gcm"; // what only a mode with a tag has is asked of no other
   return {
     seal(key, value) {
-      const nonce = randomBytes(12);
-      const encrypt = createCipheriv(cipher, secret, nonce).setAAD(Buffer.from(key));
-      return Buffer.concat([nonce, encrypt.update(value), encrypt.final(), encrypt.getAuthTag()]);
+      const nonce = randomBytes(nonceBytes);
+      const encrypt = createCipheriv(cipher, secret, nonce);
+      if (tagBytes > 0) encrypt.setAAD(Buffer.from(key));
+      const parts = [nonce, encrypt.update(value), encrypt.final()];
+      return Buffer.concat(tagBytes > 0 ? [...parts, encrypt.getAuthTag()] : parts);
     },
     open(key, sealed) {
-      const end = sealed.length - 16;
-      const decrypt = createDecipheriv(cipher, secret, sealed.subarray(0, 12)).setAAD(Buffer.from(key));
-      decrypt.setAuthTag(sealed.subarray(end));
-      return Buffer.concat([decrypt.update(sealed.subarray(12, end)), decrypt.final()]);
+      const end = sealed.length - tagBytes;
+      const decrypt = createDecipheriv(cipher, secret, sealed.subarray(0, nonceBytes));
+      if (tagBytes > 0) decrypt.setAAD(Buffer.from(key)).setAuthTag(sealed.subarray(end));
+      return Buffer.concat([decrypt.update(sealed.subarray(nonceBytes, end)), decrypt.final()]);
     },
   };
 }
