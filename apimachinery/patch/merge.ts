@@ -15,17 +15,3 @@ function merged(target: unknown, patch: unknown): unknown {
   }
   return result;
 }
-
-/** The patch that makes `to` of `from`; for objects without nulls. */
-export function mergeDiff(from: JsonObject, to: JsonObject): JsonObject {
-  const patch: JsonObject = {};
-  for (const key of Object.keys(from)) if (!Object.hasOwn(to, key)) set(patch, key, null);
-  for (const key of Object.keys(to)) {
-    const [before, after] = [Object.hasOwn(from, key) ? from[key] : undefined, to[key]];
-    if (isObject(before) && isObject(after)) {
-      const inner = mergeDiff(before, after);
-      if (Object.keys(inner).length) set(patch, key, inner);
-    } else if (JSON.stringify(before) !== JSON.stringify(after)) set(patch, key, after);
-  }
-  return patch;
-}

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { schema } from "../../api/schema.ts";
-import type { JsonObject } from "../schema/normalize.ts";
+import { isObject, type JsonObject, set } from "../schema/normalize.ts";
 import { StatusError } from "../status.ts";
 import { jsonPatch } from "./json.ts";
-import { mergeDiff, mergePatch } from "./merge.ts";
+import { mergePatch } from "./merge.ts";
 import { strategicMergePatch } from "./strategic.ts";
 
 const json = fc.letrec<{ value: unknown; object: JsonObject }>((tie) => ({
@@ -258,4 +258,18 @@ function codeOf(run: () => unknown): number | undefined {
     throw error;
   }
   return undefined;
+}
+
+/** The patch that makes `to` of `from`; for objects without nulls. */
+function mergeDiff(from: JsonObject, to: JsonObject): JsonObject {
+  const patch: JsonObject = {};
+  for (const key of Object.keys(from)) if (!Object.hasOwn(to, key)) set(patch, key, null);
+  for (const key of Object.keys(to)) {
+    const [before, after] = [Object.hasOwn(from, key) ? from[key] : undefined, to[key]];
+    if (isObject(before) && isObject(after)) {
+      const inner = mergeDiff(before, after);
+      if (Object.keys(inner).length) set(patch, key, inner);
+    } else if (JSON.stringify(before) !== JSON.stringify(after)) set(patch, key, after);
+  }
+  return patch;
 }
