@@ -2,89 +2,78 @@ import type { Operator, Requirement } from "./selectors.ts";
 import { badRequest } from "./status.ts";
 
 /** The text of a label selector, token by token: `app=web,tier in (a,b),!old`. Throws BadRequest in upstream's words. */
-export class SelectorParser {
-  readonly #tokens: Token[];
-  readonly #checked: Check;
-  #at = 0;
+export function parseRequirements(text: string, checked: Check): Requirement[] {
+  const tokens = scan(text);
+  let at = 0;
+  const peek = (): Token => tokens[at] ?? { type: "end", text: "" };
+  const take = (): Token => {
+    const token = peek();
+    at++;
+    return token;
+  };
+  const error = (message: string) => badRequest(`unable to parse requirement: ${message}`);
 
-  constructor(text: string, checked: Check) {
-    this.#tokens = scan(text);
-    this.#checked = checked;
+  const requirements: Requirement[] = [];
+  for (;;) {
+    const token = peek();
+    if (token.type === "end") return requirements;
+    if (token.type !== "id" && token.text !== "!")
+      throw badRequest(`found '${token.text}', expected: !, identifier, or 'end of string'`);
+    requirements.push(requirement());
+    const after = take();
+    if (after.type === "end") return requirements;
+    if (after.text !== "," || after.type !== "operator")
+      throw badRequest(`found '${after.text}', expected: ',' or 'end of string'`);
+    const next = peek();
+    if (next.type !== "id" && next.text !== "!")
+      throw badRequest(`found '${next.text}', expected: identifier after ','`);
   }
 
-  parse(): Requirement[] {
-    const requirements: Requirement[] = [];
-    for (;;) {
-      const token = this.#peek();
-      if (token.type === "end") return requirements;
-      if (token.type !== "id" && token.text !== "!")
-        throw badRequest(`found '${token.text}', expected: !, identifier, or 'end of string'`);
-      requirements.push(this.#requirement());
-      const after = this.#next();
-      if (after.type === "end") return requirements;
-      if (after.text !== "," || after.type !== "operator")
-        throw badRequest(`found '${after.text}', expected: ',' or 'end of string'`);
-      const next = this.#peek();
-      if (next.type !== "id" && next.text !== "!")
-        throw badRequest(`found '${next.text}', expected: identifier after ','`);
-    }
-  }
-
-  #requirement(): Requirement {
-    const negated = this.#peek().text === "!" && this.#peek().type === "operator";
-    if (negated) this.#next();
-    const { type, text: key } = this.#next();
-    if (type !== "id") throw this.#error(`found '${key}', expected: identifier`);
-    if (negated) return this.#checked(key, "!", []);
-    const after = this.#peek();
-    if (after.type === "end" || after.text === ",") return this.#checked(key, "exists", []);
-    const operator = operators[this.#next().text];
-    if (!operator) throw this.#error(`found '${after.text}', expected: in, notin, =, ==, !=, gt, lt`);
-    if (operator === "in" || operator === "notin") return this.#checked(key, operator, this.#set());
-    return this.#checked(key, operator, [this.#exactValue()]);
+  function requirement(): Requirement {
+    const negated = peek().text === "!" && peek().type === "operator";
+    if (negated) take();
+    const { type, text: key } = take();
+    if (type !== "id") throw error(`found '${key}', expected: identifier`);
+    if (negated) return checked(key, "!", []);
+    const after = peek();
+    if (after.type === "end" || after.text === ",") return checked(key, "exists", []);
+    const operator = operators[take().text];
+    if (!operator) throw error(`found '${after.text}', expected: in, notin, =, ==, !=, gt, lt`);
+    if (operator === "in" || operator === "notin") return checked(key, operator, valueSet());
+    return checked(key, operator, [exactValue()]);
   }
 
   /** `(a,b,)`: an empty value between, before or after commas is the empty string. */
-  #set(): string[] {
-    const open = this.#next();
-    if (open.text !== "(") throw this.#error(`found '${open.text}' expected: '('`);
+  function valueSet(): string[] {
+    const open = take();
+    if (open.text !== "(") throw error(`found '${open.text}' expected: '('`);
     const values = new Set<string>();
-    if (this.#peek().text === ")") {
-      this.#next();
+    if (peek().text === ")") {
+      take();
       return [""];
     }
     for (;;) {
-      const token = this.#next();
+      const token = take();
       if (token.type === "id") {
         values.add(token.text);
-        const after = this.#next();
+        const after = take();
         if (after.text === ")" && after.type === "operator") return [...values];
-        if (after.text !== ",") throw this.#error(`found '${after.text}', expected: ',' or ')'`);
-        if (this.#peek().text === ")") values.add("");
+        if (after.text !== ",") throw error(`found '${after.text}', expected: ',' or ')'`);
+        if (peek().text === ")") values.add("");
       } else if (token.text === ",") {
         values.add("");
-        if (this.#peek().text === ")") values.add("");
+        if (peek().text === ")") values.add("");
       } else if (token.text === ")") return [...values];
-      else throw this.#error(`found '${token.text}', expected: ',', ')' or identifier`);
+      else throw error(`found '${token.text}', expected: ',', ')' or identifier`);
     }
   }
 
-  #exactValue(): string {
-    const token = this.#peek();
+  function exactValue(): string {
+    const token = peek();
     if (token.type === "end" || token.text === ",") return "";
-    this.#next();
-    if (token.type !== "id") throw this.#error(`found '${token.text}', expected: identifier`);
+    take();
+    if (token.type !== "id") throw error(`found '${token.text}', expected: identifier`);
     return token.text;
-  }
-
-  #error = (message: string) => badRequest(`unable to parse requirement: ${message}`);
-
-  #peek = (): Token => this.#tokens[this.#at] ?? { type: "end", text: "" };
-
-  #next(): Token {
-    const token = this.#peek();
-    this.#at++;
-    return token;
   }
 }
 

@@ -2,7 +2,7 @@ import type { FieldError, Problems } from "./field-error.ts";
 import * as problem from "./field-error.ts";
 import type { LabelSelector } from "./generated/meta-v1.ts";
 import { labelValue, qualifiedName } from "./names.ts";
-import { SelectorParser } from "./selector-parser.ts";
+import { parseRequirements } from "./selector-parser.ts";
 import { badRequest } from "./status.ts";
 
 /**
@@ -100,7 +100,7 @@ const byKey = (a: Requirement, b: Requirement) => (a.key < b.key ? -1 : a.key > 
 
 /** Throws BadRequest with upstream's text. */
 export function parseSelector(text: string): Selector {
-  return new SelectorParser(text, checked).parse().sort(byKey);
+  return parseRequirements(text, checked).sort(byKey);
 }
 
 function checked(key: string, operator: Operator, values: string[]): Requirement {
