@@ -57,45 +57,37 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
   }
   if (spec.type !== "ExternalName") spec.clusterIPs = [spec.clusterIP ?? ""];
 
-  /** A node port may serve one port in several protocols. */
-  const own = new Map<number, Set<string>>();
-  for (const [i, port] of (spec.ports ?? []).entries()) {
-    if (!needsNodePorts(spec)) break;
-    const protocol = port.protocol ?? "TCP";
-    if (!port.nodePort) continue;
-    const offset = state.ports.range.toOffset(port.nodePort);
-    const refuse = (text: string) => errors.push(invalidValue(`spec.ports[${i}].nodePort`, port.nodePort, text));
-    const shared = own.get(offset);
-    if (offset < 0)
-      refuse(`provided port is not in the valid range. The range of valid ports is ${state.ports.range.text}`);
-    else if (shared ? shared.has(protocol) : ports.has(offset)) refuse("provided port is already allocated");
-    else {
-      ports = ports.with([offset], true);
-      own.set(offset, (shared ?? new Set()).add(protocol));
-    }
-  }
-  for (const port of spec.ports ?? []) {
-    if (!needsNodePorts(spec) || port.nodePort) continue;
-    const sibling = spec.ports!.find((other) => other.nodePort && other.port === port.port);
-    if (sibling) {
-      port.nodePort = sibling.nodePort!;
-      continue;
-    }
+  const { range } = state.ports;
+  const takePort = (field: string, asked: number, taken = ports.has(range.toOffset(asked))): boolean => {
+    const offset = range.toOffset(asked);
+    const outside = `provided port is not in the valid range. The range of valid ports is ${range.text}`;
+    const problem = offset < 0 ? outside : taken ? "provided port is already allocated" : undefined;
+    if (problem) errors.push(invalidValue(field, asked, problem));
+    else ports = ports.with([offset], true);
+    return problem === undefined;
+  };
+  const freePort = (): number => {
     const offset = next(ports, state.ports, "nodePort");
     ports = ports.with([offset], true);
-    port.nodePort = Number(state.ports.range.toText(offset));
+    return Number(range.toText(offset));
+  };
+  const nodePorts = needsNodePorts(spec) ? (spec.ports ?? []) : [];
+  /** A node port may serve one port in several protocols. */
+  const own = new Map<number, Set<string>>();
+  for (const [i, { protocol = "TCP", nodePort }] of nodePorts.entries()) {
+    if (!nodePort) continue;
+    const shared = own.get(nodePort);
+    if (takePort(`spec.ports[${i}].nodePort`, nodePort, shared?.has(protocol)))
+      own.set(nodePort, (shared ?? new Set()).add(protocol));
+  }
+  for (const port of nodePorts) {
+    if (port.nodePort) continue;
+    const sibling = nodePorts.find((other) => other.nodePort && other.port === port.port);
+    port.nodePort = sibling ? sibling.nodePort! : freePort();
   }
   if (needsHealthCheck(spec)) {
-    const asked = spec.healthCheckNodePort;
-    const offset = asked ? state.ports.range.toOffset(asked) : next(ports, state.ports, "nodePort");
-    const refuse = (text: string) => errors.push(invalidValue("spec.healthCheckNodePort", asked, text));
-    if (offset < 0)
-      refuse(`provided port is not in the valid range. The range of valid ports is ${state.ports.range.text}`);
-    else if (ports.has(offset)) refuse("provided port is already allocated");
-    else {
-      ports = ports.with([offset], true);
-      spec.healthCheckNodePort = Number(state.ports.range.toText(offset));
-    }
+    if (spec.healthCheckNodePort) takePort("spec.healthCheckNodePort", spec.healthCheckNodePort);
+    else spec.healthCheckNodePort = freePort();
   }
   return { service, ips, ports, errors };
 }

@@ -1,3 +1,5 @@
+import { formatIp, readCidr } from "../../../base/cidr.ts";
+
 /**
  * A range of numbers that Services take from: addresses (as offsets from the network) and node ports. Which are taken is
  * a bitmap in a RangeAllocation object under `/registry/ranges/`, in upstream's form: the bytes of a big-endian number
@@ -16,21 +18,18 @@ export interface NumberRange {
 
 /** Offset 0 is the first usable address: neither network nor broadcast address is given out. Throws RangeError. */
 export function addressRange(cidr: string): NumberRange {
-  const match = /^(\d+\.\d+\.\d+\.\d+)\/(\d+)$/.exec(cidr);
-  const bits = Number(match?.[2]);
-  const base = match ? parseIPv4(match[1]!) : undefined;
-  if (base === undefined || bits > 30) throw new RangeError(`"${cidr}" is not an IPv4 range such as 10.96.0.0/12`);
-  if (bits < 12) throw new RangeError(`"${cidr}" is too large: the mask must be at least 12 bits`);
-  const network = base - (base % 2 ** (32 - bits));
-  const size = 2 ** (32 - bits) - 2;
+  const range = readCidr(cidr);
+  if (range === undefined || range.size < 4)
+    throw new RangeError(`"${cidr}" is not an IPv4 range such as 10.96.0.0/12`);
+  if (range.size > 2 ** 20) throw new RangeError(`"${cidr}" is too large: the mask must be at least 12 bits`);
+  const size = range.size - 2;
   return {
     text: cidr,
     size,
     reserved: reservedOf(size, 16, 256),
-    toText: (offset) => formatIPv4(network + 1 + offset),
+    toText: (offset) => formatIp(range.first + 1 + offset),
     toOffset(value) {
-      const address = parseIPv4(String(value));
-      const offset = address === undefined ? -1 : address - network - 1;
+      const offset = (readCidr(`${value}/32`)?.first ?? -1) - range.first - 1;
       return offset >= 0 && offset < size ? offset : -1;
     },
   };
@@ -105,16 +104,3 @@ export class Bitmap {
     return -1;
   }
 }
-
-export function parseIPv4(text: string): number | undefined {
-  const parts = text.split(".");
-  if (parts.length !== 4) return undefined;
-  let value = 0;
-  for (const part of parts) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined;
-    value = value * 256 + Number(part);
-  }
-  return value;
-}
-
-const formatIPv4 = (value: number) => [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join(".");
