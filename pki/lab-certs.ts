@@ -32,30 +32,25 @@ export async function writeLabCerts(dir: string, spec: LabCertsSpec): Promise<vo
     keepAuthority(dir, "etcd/ca", "etcd-ca"),
     keepAuthority(dir, "front-proxy-ca", "front-proxy-ca"),
   ]);
-  const client = ["client"] as const;
+  const client = (commonName: string, ...organizations: string[]): LeafRequest => {
+    return { commonName, organizations, usages: ["client"] };
+  };
   const both = ["client", "server"] as const;
+  const serving: LeafRequest = {
+    commonName: "kube-apiserver",
+    dnsNames: [...apiserverNames, ...spec.apiserver.dnsNames],
+    ipAddresses: ["127.0.0.1", ...spec.apiserver.ipAddresses],
+    usages: ["server"],
+  };
   const leaves: [string, Authority, LeafRequest][] = [
-    [
-      "apiserver",
-      cluster,
-      {
-        commonName: "kube-apiserver",
-        dnsNames: [...apiserverNames, ...spec.apiserver.dnsNames],
-        ipAddresses: ["127.0.0.1", ...spec.apiserver.ipAddresses],
-        usages: ["server"],
-      },
-    ],
-    ["apiserver-etcd-client", etcd, { commonName: "kube-apiserver-etcd-client", usages: [...client] }],
-    [
-      "apiserver-kubelet-client",
-      cluster,
-      { commonName: "kube-apiserver-kubelet-client", organizations: ["system:masters"], usages: [...client] },
-    ],
-    ["front-proxy-client", frontProxy, { commonName: "front-proxy-client", usages: [...client] }],
-    ["controller-manager", cluster, { commonName: "system:kube-controller-manager", usages: [...client] }],
-    ["scheduler", cluster, { commonName: "system:kube-scheduler", usages: [...client] }],
-    ["admin", cluster, { commonName: "kubernetes-admin", organizations: ["system:masters"], usages: [...client] }],
-    ["etcd/client", etcd, { commonName: "root", usages: [...client] }],
+    ["apiserver", cluster, serving],
+    ["apiserver-etcd-client", etcd, client("kube-apiserver-etcd-client")],
+    ["apiserver-kubelet-client", cluster, client("kube-apiserver-kubelet-client", "system:masters")],
+    ["front-proxy-client", frontProxy, client("front-proxy-client")],
+    ["controller-manager", cluster, client("system:kube-controller-manager")],
+    ["scheduler", cluster, client("system:kube-scheduler")],
+    ["admin", cluster, client("kubernetes-admin", "system:masters")],
+    ["etcd/client", etcd, client("root")],
   ];
   for (const { name, ipAddresses } of spec.members) {
     const dnsNames = ["localhost", name];
@@ -65,7 +60,7 @@ export async function writeLabCerts(dir: string, spec: LabCertsSpec): Promise<vo
     const organizations = ["system:nodes"];
     const node = { commonName: `system:node:${name}`, organizations, dnsNames: [name], ipAddresses, usages: [...both] };
     leaves.push([`nodes/${name}`, cluster, node]);
-    leaves.push([`nodes/${name}-proxy`, cluster, { commonName: "system:kube-proxy", usages: [...client] }]);
+    leaves.push([`nodes/${name}-proxy`, cluster, client("system:kube-proxy")]);
   }
   await Promise.all(leaves.map(([path, authority, request]) => keepLeaf(dir, path, authority, request)));
   keepServiceAccountKey(dir);
