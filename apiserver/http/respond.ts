@@ -5,11 +5,10 @@ import type { Clock } from "../../base/clock.ts";
 import type { WebSocketConnection } from "../../net/websocket/connection.ts";
 import type { Answer, List, Sendable } from "../answer.ts";
 import { apiVersionOf } from "../registry/decode.ts";
-import type { Frame } from "../watchcache/resource-cache.ts";
 import type { Form } from "./negotiate.ts";
 import { first, type HttpResponse } from "./server.ts";
 import { type IncludeObject, includeObject, listTable, objectTable, partialBytes } from "./table.ts";
-import { httpSink, webSocketSink } from "./watch-sink.ts";
+import { httpSink, type WatchForm, webSocketSink } from "./watch-sink.ts";
 
 /** How one request wants its answer. */
 export interface Wish {
@@ -88,22 +87,15 @@ export function listBytes({ kind, apiVersion }: { kind: string; apiVersion: stri
 const comma = Buffer.from(",");
 const listEnd = Buffer.from("]}");
 
-function watchForm(resource: Resource, form: Form, include: IncludeObject, clock: Clock) {
-  const isObject = (frame: Frame) => frame.type !== "BOOKMARK" && frame.type !== "ERROR";
-  const own = (frame: Frame) => frame.object.bytes;
-  const sendable = (frame: Frame) => frame.object as Sendable; // all but BOOKMARK and ERROR carry an object
-  if (form.as === "Table")
-    return {
-      name: `table/${include}`,
-      encode: (frame: Frame) =>
-        isObject(frame) ? objectTable(resource, sendable(frame), include, clock.now()) : own(frame),
-    };
+function watchForm(resource: Resource, form: Form, include: IncludeObject, clock: Clock): WatchForm {
+  const of = (name: string, encode: (object: Sendable) => Buffer): WatchForm => ({
+    name,
+    encode: ({ type, object }) => (type === "BOOKMARK" || type === "ERROR" ? object.bytes : encode(object as Sendable)), // which all others carry
+  });
+  if (form.as === "Table") return of(`table/${include}`, (one) => objectTable(resource, one, include, clock.now()));
   if (form.as === "PartialObjectMetadata" || form.as === "PartialObjectMetadataList")
-    return {
-      name: "partial",
-      encode: (frame: Frame) => (isObject(frame) ? partialBytes(sendable(frame)) : own(frame)),
-    };
-  return { name: "json", encode: own };
+    return of("partial", partialBytes);
+  return { name: "json", encode: ({ object }) => object.bytes };
 }
 
 function sendJson(response: HttpResponse, code: number, json: Buffer, { form, warnings }: Wish): void {

@@ -11,13 +11,8 @@ import type { List, Sendable } from "../answer.ts";
 export type IncludeObject = "None" | "Metadata" | "Object";
 
 export function listTable(resource: Resource, list: List, include: IncludeObject, now: number): Buffer {
-  const { resourceVersion, continue: token, remainingItemCount } = list;
-  const metadata = {
-    resourceVersion,
-    ...(token ? { continue: token } : {}),
-    ...(remainingItemCount ? { remainingItemCount } : {}),
-  };
-  return table(resource, metadata, list.items, include, now);
+  const { items, ...metadata } = list;
+  return table(resource, metadata, items, include, now);
 }
 
 export function objectTable(resource: Resource, object: Sendable, include: IncludeObject, now: number): Buffer {

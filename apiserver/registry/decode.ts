@@ -22,6 +22,12 @@ export interface Kind {
 
 const textTypes = ["application/json", "application/yaml"];
 
+/** How an object of the kind is told from others and read. */
+function expectedOf({ group, version, kind, custom }: Kind) {
+  const decode = custom?.decode as ((object: object, unknown: string[]) => void) | undefined;
+  return { expected: { group, version, kind }, ...(decode && { decode }) };
+}
+
 /** The object in a body. A missing Content-Type means JSON. Throws 400 and 415. */
 export function decodeObject(
   kind: Kind,
@@ -29,36 +35,28 @@ export function decodeObject(
   options: Options,
   warnings: string[],
 ): KubernetesObject {
-  const custom = kind.custom && { decode: kind.custom.decode as (object: object, unknown: string[]) => void };
-  const mediaTypes = custom ? textTypes : allTypes;
+  const mediaTypes = kind.custom ? textTypes : allTypes;
   const mediaType = (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase() || "application/json";
   if (!mediaTypes.includes(mediaType)) throw unsupportedMediaType(mediaTypes);
-  const expected = { group: kind.group, version: kind.version, kind: kind.kind };
   const validation = fieldValidation(options);
-  const decoded = decodeBody(schema, body?.bytes ?? Buffer.alloc(0), { mediaType, expected, validation, ...custom });
+  const bytes = body?.bytes ?? Buffer.alloc(0);
+  const decoded = decodeBody(schema, bytes, { mediaType, validation, ...expectedOf(kind) });
   if (validation === "Warn") warnings.push(...decoded.warnings);
   const object = decoded.object as unknown as KubernetesObject;
   object.metadata ??= {} as KubernetesObject["metadata"];
   return object;
 }
 
-/** The same for an object that is at hand already, such as a patched one. */
-export function decodeValueOf(kind: Kind, value: unknown, options: Options, warnings: string[]): KubernetesObject {
-  const body = { contentType: "application/json", bytes: Buffer.from(JSON.stringify(value)) };
-  return decodeObject(kind, body, options, warnings);
-}
-
 /** The same for what a patch made; throws 422 that quotes it. */
 export function decodePatchedValue(kind: Kind, patched: unknown, patch: Patch, options: Options, warnings: string[]) {
-  const custom = kind.custom && { decode: kind.custom.decode as (object: object, unknown: string[]) => void };
-  const validation = fieldValidation(options);
   const quoted = patch.quote(patched); // before it is changed
-  const decoded = decodePatched(schema, patched, { expected: kind, validation, patch: quoted, ...custom });
+  const how = { validation: fieldValidation(options), patch: quoted, ...expectedOf(kind) };
+  const decoded = decodePatched(schema, patched, how);
   warnings.push(...decoded.warnings);
   return decoded.object as unknown as KubernetesObject;
 }
 
-/** The same for an object of a resource, as the version in which it is stored. */
+/** The same for an object of a resource that is at hand already, as the version in which it is stored. */
 export function decodeServed(
   served: Resource,
   value: unknown,
@@ -66,9 +64,10 @@ export function decodeServed(
   warnings: string[],
   patch?: Patch,
 ): KubernetesObject {
+  const body = () => ({ contentType: "application/json", bytes: Buffer.from(JSON.stringify(value)) });
   const object = patch
     ? decodePatchedValue(served, value, patch, options, warnings)
-    : decodeValueOf(served, value, options, warnings);
+    : decodeObject(served, body(), options, warnings);
   if (served.face === undefined) return object;
   served.defaults(object);
   return toStored(served, object);

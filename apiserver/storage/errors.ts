@@ -1,8 +1,6 @@
 import { expired, internalError, StatusError, timeout, tooManyRequests } from "../../apimachinery/status.ts";
 import { Code, GrpcError } from "../../etcd-raft/client/client.ts";
 
-export { tooLargeResourceVersion } from "../../apimachinery/status.ts";
-
 /** What the store says, as a client of the API hears it. */
 export function storageError(error: unknown): StatusError {
   if (error instanceof StatusError) return error;

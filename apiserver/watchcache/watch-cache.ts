@@ -1,8 +1,9 @@
+import { tooLargeResourceVersion } from "../../apimachinery/status.ts";
 import { type Cancel, type Clock, systemClock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { type EtcdClient, prefixEnd, type Watch, type WatchClosed } from "../../etcd-raft/client/client.ts";
 import type { Event, KeyValue } from "../../proto/generated/mvccpb.ts";
-import { initializing, statusBytes, tooLargeResourceVersion, tooOldResourceVersion } from "../storage/errors.ts";
+import { initializing, statusBytes, tooOldResourceVersion } from "../storage/errors.ts";
 import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
