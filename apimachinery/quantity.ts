@@ -88,17 +88,13 @@ export function compareQuantities(a: string, b: string): number {
 }
 
 /** In the format of the first that is not zero. */
-export function addQuantities(a: string, b: string): string {
+export function addQuantities(a: string, b: string, sign = 1n): string {
   const left = parseQuantity(a);
   const right = parseQuantity(b);
-  return formatQuantity({ nano: left.nano + right.nano, format: left.nano === 0n ? right.format : left.format });
+  return formatQuantity({ nano: left.nano + sign * right.nano, format: left.nano === 0n ? right.format : left.format });
 }
 
-export function subtractQuantities(a: string, b: string): string {
-  const left = parseQuantity(a);
-  const right = parseQuantity(b);
-  return formatQuantity({ nano: left.nano - right.nano, format: left.nano === 0n ? right.format : left.format });
-}
+export const subtractQuantities = (a: string, b: string): string => addQuantities(a, b, -1n);
 
 const ceilDivide = (a: bigint, b: bigint): number => Number(a >= 0n ? (a + b - 1n) / b : a / b);
 

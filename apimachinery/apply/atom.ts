@@ -1,6 +1,6 @@
 import { memo } from "../../base/memo.ts";
 import { isObject } from "../schema/normalize.ts";
-import type { Field, Message, Scalar, Schema } from "../schema/table.ts";
+import { defaultOf, type Field, type Message, type Scalar, type Schema } from "../schema/table.ts";
 import { keyElement } from "./field-set.ts";
 
 /**
@@ -64,7 +64,7 @@ export function structOf(schema: Schema, message: Message): Struct {
 
 function makeStruct(schema: Schema, message: Message): Struct {
   const atoms = new Map<string, Atom>();
-  if (message.isKind) for (const name of ["apiVersion", "kind"]) atoms.set(name, plain("string"));
+  if (message.isKind) for (const name of ["apiVersion", "kind"]) atoms.set(name, leaf("string"));
   return {
     kind: "struct",
     field(name) {
@@ -74,24 +74,23 @@ function makeStruct(schema: Schema, message: Message): Struct {
   };
 }
 
-const plain = (scalar: Scalar | undefined, shape: Field["shape"] = "single"): Leaf => ({ kind: "leaf", scalar, shape });
+export const leaf = (scalar: Scalar | undefined, shape: Field["shape"] = "single"): Leaf => {
+  return { kind: "leaf", scalar, shape };
+};
 
 function atomOf(schema: Schema, field: Field): Atom {
   const { scalar, messageId, shape, listType, listMapKeys, mapType } = field;
   const message = messageId === undefined ? undefined : schema.message(messageId);
   const item: Atom =
-    message === undefined || message.jsonForm || message.atomic ? plain(scalar) : structOf(schema, message);
+    message === undefined || message.jsonForm || message.atomic ? leaf(scalar) : structOf(schema, message);
   if (shape === "single") return item;
-  if (shape === "map") return mapType === "atomic" ? plain(undefined, "map") : { kind: "map", item };
-  if (listType !== "map" && listType !== "set") return plain(undefined, "list");
-  const keys = listMapKeys.map((name) => ({ name, default: defaultOf(message?.fields.get(name)) }));
+  if (shape === "map") return mapType === "atomic" ? leaf(undefined, "map") : { kind: "map", item };
+  if (listType !== "map" && listType !== "set") return leaf(undefined, "list");
+  const keys = listMapKeys.map((name) => {
+    const key = message?.fields.get(name);
+    return { name, default: key && defaultOf(key) };
+  });
   return { kind: "list", keys: listType === "map" ? keys : [], item };
-}
-
-function defaultOf(field: Field | undefined): unknown {
-  const value = field?.default;
-  if (value === undefined || field?.scalar === "string") return value;
-  return field?.scalar === "bool" ? value === "true" : Number(value);
 }
 
 /** A list item's path element. Throws an Error with upstream's text. */

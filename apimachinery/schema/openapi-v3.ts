@@ -1,6 +1,6 @@
 import { isObject, set } from "./normalize.ts";
 import { isEmbedded, type JsonSchema } from "./structural.ts";
-import type { Field, Message, Schema } from "./table.ts";
+import { defaultOf, type Field, type Message, type Schema } from "./table.ts";
 
 /**
  * The OpenAPI v3 document of one group-version, from the schema table and the resources served. It has what clients
@@ -107,24 +107,19 @@ class Builder {
       responses: { "200": this.#answer(answer), "401": { description: "Unauthorized" } },
     });
     const all: Json = { parameters };
-    if (has("list")) all["get"] = operation("list", { parameters: listQueries }, list);
-    if (has("create")) all["post"] = operation("post", { parameters: writeQueries, requestBody: this.#body(id) }, id);
-    if (has("deletecollection"))
-      all["delete"] = operation(
-        "deletecollection",
-        { parameters: [...listQueries, ...deleteQueries], requestBody: this.#body("meta/v1.DeleteOptions") },
-        "meta/v1.Status",
-      );
     const one: Json = { parameters: [inPath("name"), ...parameters] };
-    if (has("get")) one["get"] = operation("get", {}, id);
-    if (has("update")) one["put"] = operation("put", { parameters: writeQueries, requestBody: this.#body(id) }, id);
-    if (has("patch")) one["patch"] = operation("patch", this.#patch(), id);
-    if (has("delete"))
-      one["delete"] = operation(
-        "delete",
-        { parameters: deleteQueries, requestBody: this.#body("meta/v1.DeleteOptions") },
-        "meta/v1.Status",
-      );
+    const add = (path: Json, method: string, verb: string, answer: string, more: () => Json = () => ({})) => {
+      if (has(verb)) path[method] = operation(methodOf(verb), more(), answer);
+    };
+    const write = () => ({ parameters: writeQueries, requestBody: this.#body(id) });
+    const remove = (parameters: Json[]) => () => ({ parameters, requestBody: this.#body("meta/v1.DeleteOptions") });
+    add(all, "get", "list", list, () => ({ parameters: listQueries }));
+    add(all, "post", "create", id, write);
+    add(all, "delete", "deletecollection", "meta/v1.Status", remove([...listQueries, ...deleteQueries]));
+    add(one, "get", "get", id);
+    add(one, "put", "update", id, write);
+    add(one, "patch", "patch", id, () => this.#patch());
+    add(one, "delete", "delete", "meta/v1.Status", remove(deleteQueries));
     const paths: Json = { [base]: all, [`${base}/{name}`]: one };
     if (namespaced && has("list"))
       paths[`${root}/${plural}`] = {
@@ -142,11 +137,10 @@ class Builder {
     const message = custom ?? this.#schema.kind(group ? `${group}/${version}` : version, kind);
     const path: Json = { parameters };
     for (const verb of sub.verbs) {
-      const method = { create: "post", update: "put" }[verb] ?? verb;
-      const action = method === "get" ? "get" : method;
+      const method = methodOf(verb);
       path[method] = {
         tags: [tag],
-        "x-kubernetes-action": action,
+        "x-kubernetes-action": method,
         "x-kubernetes-group-version-kind": { group, kind, version },
         ...(method === "patch" ? this.#patch() : {}),
         ...(message && (method === "put" || method === "post")
@@ -259,10 +253,8 @@ class Builder {
   }
 }
 
-function defaultOf({ scalar, default: value = "" }: Field): unknown {
-  if (scalar === "bool") return value === "true";
-  return scalar === "string" ? value : Number(value);
-}
+/** By HTTP's name where it has one; also what the documents call an action. */
+const methodOf = (verb: string): string => ({ create: "post", update: "put" })[verb] ?? verb;
 
 function scalarOf({ scalar, values }: Field): Json {
   switch (scalar) {

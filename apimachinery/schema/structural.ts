@@ -1,6 +1,6 @@
 import { memo } from "../../base/memo.ts";
-import { type Atom, deduced, type Struct, structOf } from "../apply/atom.ts";
-import { isObject, type JsonObject, normalize, set } from "./normalize.ts";
+import { type Atom, deduced, leaf, type Struct, structOf } from "../apply/atom.ts";
+import { isObject, normalize, set } from "./normalize.ts";
 import type { Schema } from "./table.ts";
 
 /**
@@ -139,7 +139,7 @@ export function coerceMetadata(table: Schema, value: unknown, schema: JsonSchema
 export function structOfSchema(table: Schema, schema: JsonSchema | undefined, root = true): Struct {
   const atoms = new Map<string, Atom>();
   if (root || (schema && isEmbedded(schema))) {
-    for (const name of ["apiVersion", "kind"]) atoms.set(name, { kind: "leaf", scalar: "string", shape: "single" });
+    for (const name of ["apiVersion", "kind"]) atoms.set(name, leaf("string"));
     atoms.set("metadata", structOf(table, table.message("meta/v1.ObjectMeta")));
   }
   return {
@@ -153,29 +153,24 @@ export function structOfSchema(table: Schema, schema: JsonSchema | undefined, ro
 }
 
 function atomOf(table: Schema, schema: JsonSchema): Atom {
-  const leaf = (shape: "single" | "list" | "map", scalar?: "string" | "bool" | "double"): Atom => ({
-    kind: "leaf",
-    shape,
-    scalar,
-  });
-  if (schema["x-kubernetes-int-or-string"]) return leaf("single");
+  if (schema["x-kubernetes-int-or-string"]) return leaf(undefined);
   switch (schema.type) {
     case "string":
-      return leaf("single", "string");
+      return leaf("string");
     case "boolean":
-      return leaf("single", "bool");
+      return leaf("bool");
     case "integer":
     case "number":
-      return leaf("single", "double");
+      return leaf("double");
     case "array": {
       const type = schema["x-kubernetes-list-type"];
-      if ((type !== "map" && type !== "set") || schema.items === undefined) return leaf("list");
+      if ((type !== "map" && type !== "set") || schema.items === undefined) return leaf(undefined, "list");
       const names = type === "map" ? (schema["x-kubernetes-list-map-keys"] ?? []) : [];
       const keys = names.map((name) => ({ name, default: schema.items?.properties?.[name]?.default }));
       return { kind: "list", keys, item: atomOf(table, schema.items) };
     }
     case "object": {
-      if (schema["x-kubernetes-map-type"] === "atomic") return leaf("map");
+      if (schema["x-kubernetes-map-type"] === "atomic") return leaf(undefined, "map");
       if (isObject(schema.additionalProperties))
         return { kind: "map", item: atomOf(table, schema.additionalProperties as JsonSchema) };
       if (schema.properties || isEmbedded(schema)) return structOfSchema(table, schema, false);
@@ -190,5 +185,3 @@ function atomOf(table: Schema, schema: JsonSchema): Atom {
 export const rootFields = (schema: JsonSchema | undefined): string[] => [
   ...new Set([...metaFields, ...Object.keys(schema?.properties ?? {})]),
 ];
-
-export type { JsonObject };

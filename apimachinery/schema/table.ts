@@ -150,6 +150,12 @@ function parseField(row: string): Field {
   };
 }
 
+/** The default as it stands in JSON. */
+export function defaultOf({ scalar, default: text }: Field): unknown {
+  if (text === undefined || scalar === "string") return text;
+  return scalar === "bool" ? text === "true" : Number(text);
+}
+
 function parseFlags(words: string[]): Map<string, string> {
   const flags = new Map<string, string>();
   for (const word of words) {
