@@ -56,10 +56,6 @@ export class Writer {
     return value >= 0 ? this.uint32(value) : this.#wide(value >>> 0, 0xffffffff);
   }
 
-  sint32(value: number): this {
-    return this.uint32((value << 1) ^ (value >> 31));
-  }
-
   bool(value: boolean): this {
     return this.uint32(value ? 1 : 0);
   }
@@ -76,12 +72,6 @@ export class Writer {
 
   uint64(value: number | bigint): this {
     return this.int64(value);
-  }
-
-  fixed32(value: number): this {
-    this.#reserve(4);
-    this.#at = this.#buffer.writeUInt32LE(value >>> 0, this.#at);
-    return this;
   }
 
   float(value: number): this {

@@ -114,108 +114,63 @@ function safeString(quoted: string): string {
 
 /** Go's message for text that JSON.parse refused. */
 export function syntaxError(text: string): string {
-  const state = new Syntax(text);
-  try {
-    state.value(0);
-    state.space();
-    if (!state.done) state.fail("after top-level value");
-  } catch (error) {
-    if (error instanceof SyntaxProblem) return error.message;
-    throw error;
-  }
-  return "unexpected end of JSON input";
-}
-
-class SyntaxProblem extends Error {}
-
-class Syntax {
-  #at = 0;
-  readonly #text: string;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  get done(): boolean {
-    return this.#at >= this.#text.length;
-  }
-
-  space(): void {
-    while (" \n\r\t".includes(this.#text[this.#at] ?? "x")) this.#at++;
-  }
-
-  fail(where: string): never {
-    const c = this.#text[this.#at];
-    if (c === undefined) throw new SyntaxProblem("unexpected end of JSON input");
+  /** What ends the objects and lists that are open. */
+  const open: string[] = [];
+  let next: "value" | "first" | "key" | "colon" | "after" = "value";
+  let at = 0;
+  const wrong = (where: string): string => {
+    const c = text[at];
+    if (c === undefined) return endOfText;
     const shown = c === "'" ? "'\\''" : c === '"' ? "'\"'" : `'${JSON.stringify(c).slice(1, -1)}'`;
-    throw new SyntaxProblem(`invalid character ${shown} ${where}`);
-  }
-
-  value(depth: number): void {
-    if (depth > maxDepth) throw new SyntaxProblem("exceeded max depth");
-    this.space();
-    const c = this.#text[this.#at];
-    if (c === "{") this.#members(depth, "}");
-    else if (c === "[") this.#members(depth, "]");
-    else if (c === '"') this.#string();
-    else if (c === "t") this.#literal("true");
-    else if (c === "f") this.#literal("false");
-    else if (c === "n") this.#literal("null");
-    else if (c !== undefined && /[-\d]/.test(c)) this.#number();
-    else this.fail("looking for beginning of value");
-  }
-
-  #members(depth: number, close: "}" | "]"): void {
-    this.#at++;
-    this.space();
-    if (this.#text[this.#at] === close) {
-      this.#at++;
-      return;
-    }
-    for (;;) {
-      if (close === "}") {
-        this.space();
-        if (this.#text[this.#at] !== '"') this.fail("looking for beginning of object key string");
-        this.#string();
-        this.space();
-        if (this.#text[this.#at] !== ":") this.fail("after object key");
-        this.#at++;
-      }
-      this.value(depth + 1);
-      this.space();
-      const c = this.#text[this.#at];
-      if (c === close) {
-        this.#at++;
-        return;
-      }
-      if (c !== ",") this.fail(close === "}" ? "after object key:value pair" : "after array element");
-      this.#at++;
-    }
-  }
-
-  #string(): void {
-    for (this.#at++; this.#text[this.#at] !== '"'; this.#at++) {
-      const c = this.#text[this.#at];
-      if (c === undefined || c < " ") this.fail("in string literal");
-      if (c === "\\") {
-        this.#at++;
-        if (!'"\\/bfnrtu'.includes(this.#text[this.#at] ?? "x")) this.fail("in string escape code");
+    return `invalid character ${shown} ${where}`;
+  };
+  for (;;) {
+    while (" \n\r\t".includes(text[at] ?? "x")) at++;
+    const c = text[at];
+    const end = open.at(-1);
+    const inObject = end === "}";
+    if (next === "after" && end === undefined) return c === undefined ? endOfText : wrong("after top-level value");
+    if ((next === "after" || next === "first") && c === end) {
+      open.pop();
+      next = "after";
+      at++;
+    } else if (next === "after") {
+      if (c !== ",") return wrong(inObject ? "after object key:value pair" : "after array element");
+      next = inObject ? "key" : "value";
+      at++;
+    } else if (next === "colon") {
+      if (c !== ":") return wrong("after object key");
+      next = "value";
+      at++;
+    } else {
+      const isKey = next === "key" || (next === "first" && inObject);
+      if (isKey && c !== '"') return wrong("looking for beginning of object key string");
+      if (!isKey && open.length > maxDepth) return "exceeded max depth";
+      next = isKey ? "colon" : "after";
+      if (c === "{" || c === "[") {
+        open.push(c === "{" ? "}" : "]");
+        next = "first";
+        at++;
+      } else if (c === '"') {
+        for (at++; text[at] !== '"'; at++) {
+          if ((text[at] ?? "") < " ") return wrong("in string literal");
+          if (text[at] === "\\" && !'"\\/bfnrtu'.includes(text[++at] ?? "x")) return wrong("in string escape code");
+        }
+        at++;
+      } else if (c !== undefined && /[-\d]/.test(c)) {
+        const number = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?/.exec(text.slice(at, at + 400));
+        at += number?.[0].length ?? 1;
+        if (number === null) return wrong("in numeric literal");
+      } else {
+        const word = ["true", "false", "null"].find((one) => one[0] === c);
+        if (word === undefined) return wrong("looking for beginning of value");
+        for (const letter of word) {
+          if (text[at] !== letter) return wrong(`in literal ${word} (expecting '${letter}')`);
+          at++;
+        }
       }
     }
-    this.#at++;
-  }
-
-  #literal(word: string): void {
-    for (let i = 0; i < word.length; i++, this.#at++)
-      if (this.#text[this.#at] !== word[i]) this.fail(`in literal ${word} (expecting '${word[i]}')`);
-  }
-
-  #number(): void {
-    const match = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?/.exec(this.#text.slice(this.#at, this.#at + 400));
-    if (!match) {
-      this.#at++;
-      this.fail("in numeric literal");
-    }
-    this.#at += match[0].length;
   }
 }
+
+const endOfText = "unexpected end of JSON input";

@@ -49,8 +49,6 @@ const scalars: Record<string, { ts: string; zero: string; wire: 0 | 1 | 2 | 5 }>
   float: { ts: "number", zero: "0", wire: 5 },
   int32: { ts: "number", zero: "0", wire: 0 },
   uint32: { ts: "number", zero: "0", wire: 0 },
-  sint32: { ts: "number", zero: "0", wire: 0 },
-  fixed32: { ts: "number", zero: "0", wire: 5 },
   int64: { ts: "number", zero: "0", wire: 0 },
   uint64: { ts: "number", zero: "0", wire: 0 },
   bool: { ts: "boolean", zero: "false", wire: 0 },
