@@ -1,4 +1,3 @@
-import type { APIService } from "../../api/generated/apiregistration-v1.ts";
 import { StatusError, statusOf, timeout } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { parseDuration } from "../../base/flags.ts";
@@ -32,7 +31,7 @@ export interface HandlerOptions {
 
 /** One HTTP request from the socket to the chain and back. Every failure ends as a Status. */
 export function httpHandler(options: HandlerOptions): HttpHandler {
-  const { clock, observe } = options;
+  const { chain, paths, remotes, clock, observe } = options;
   return async (request, response) => {
     const start = clock.monotonic();
     const info = parseRequest(request.method, request.url);
@@ -40,11 +39,20 @@ export function httpHandler(options: HandlerOptions): HttpHandler {
     const deadline = new Deadline(clock, Math.min(options.requestTimeoutMs, timeoutOf(info)));
     let code = 200;
     try {
-      const remote = options.remotes.of(info);
-      if (remote !== undefined) code = await serveRemote(options, remote, request, response, info as NotBad);
-      else if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
-      else if (info.type === "Path") await servePath(options, request, response, info);
-      else code = await serveResource(options, request, response, info, warnings, deadline);
+      if (info.type === "Bad") respondText(response, info.code, badTexts[info.code]);
+      else {
+        const identity = await asker(options, request, response, info);
+        const remote = remotes.of(info);
+        const pass = remote && (() => remotes.serve(remote, identity.user, request, response));
+        if (pass) code = await chain.handlePath(identity, info, pass);
+        else if (info.type === "Resource")
+          code = await serveResource(options, request, response, info, identity, warnings, deadline);
+        else
+          await chain.handlePath(identity, info, async () => {
+            await paths.serve(request, response, info);
+            return response.statusCode;
+          });
+      }
     } catch (error) {
       code = respondError(response, error, warnings).code;
     } finally {
@@ -69,33 +77,6 @@ async function asker(options: HandlerOptions, request: HttpRequest, response: Ht
   return Object.assign(answering(response), { user, caller: { ...caller, uri: request.url }, userAgent });
 }
 
-async function servePath(
-  options: HandlerOptions,
-  request: HttpRequest,
-  response: HttpResponse,
-  info: RequestInfo & { type: "Path" },
-): Promise<void> {
-  const identity = await asker(options, request, response, info);
-  await options.chain.handlePath(identity, info, async () => {
-    await options.paths.serve(request, response, info);
-    return response.statusCode;
-  });
-}
-
-/** What a Service serves: passed on to it, once the chain lets it through. */
-async function serveRemote(
-  options: HandlerOptions,
-  remote: APIService,
-  request: HttpRequest,
-  response: HttpResponse,
-  info: NotBad,
-): Promise<number> {
-  const identity = await asker(options, request, response, info);
-  return options.chain.handlePath(identity, info, () =>
-    options.remotes.serve(remote, identity.user, request, response),
-  );
-}
-
 type NotBad = Exclude<RequestInfo, { type: "Bad" }>;
 
 async function serveResource(
@@ -103,11 +84,11 @@ async function serveResource(
   request: HttpRequest,
   response: HttpResponse,
   info: RequestInfo & { type: "Resource" },
+  identity: Awaited<ReturnType<typeof asker>>,
   warnings: string[],
   deadline: Deadline,
 ): Promise<number> {
   const { chain, clock } = options;
-  const identity = await asker(options, request, response, info);
   const { subresource } = info.target;
   const form: Form | undefined =
     subresource === "log" || subresource === "proxy" ? { as: "Object" } : negotiate(header(request, "accept"));
@@ -115,13 +96,7 @@ async function serveResource(
   const body =
     withBody.has(info.verb) && subresource !== "proxy" ? await deadline.within(readBody(request)) : undefined;
   const { verb, target, options: query } = info;
-  const apiRequest: ApiRequest = Object.assign(identity, {
-    verb,
-    target,
-    options: query,
-    body,
-    warnings,
-  });
+  const apiRequest: ApiRequest = Object.assign(identity, { verb, target, options: query, body, warnings });
   if (verb === "watch" && isWebSocket(request) && !hasOrigin(request)) {
     respondText(response, 403, "");
     return 403;
