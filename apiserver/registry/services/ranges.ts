@@ -4,7 +4,7 @@ import { invalid } from "../../../apimachinery/status.ts";
 import { initializing } from "../../storage/errors.ts";
 import { registryRoot, type Storage, type Write } from "../../storage/storage.ts";
 import { encodeValue, type StoredObject } from "../../storage/stored-object.ts";
-import { type Allocated, type Allocations, allocate, held } from "./allocate.ts";
+import { allocate, held } from "./allocate.ts";
 import { Bitmap, type NumberRange } from "./range.ts";
 
 /**
@@ -13,26 +13,21 @@ import { Bitmap, type NumberRange } from "./range.ts";
  */
 export class ServiceRanges {
   readonly #storage: Storage;
-  readonly #ips: State;
-  readonly #ports: State;
+  readonly #states: Record<"ips" | "ports", State>;
   #loaded = false;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(storage: Storage, ips: NumberRange, ports: NumberRange) {
     this.#storage = storage;
-    this.#ips = { key: `${registryRoot}ranges/serviceips`, range: ips, revision: 0, taken: new Bitmap(), last: 0 };
-    this.#ports = {
-      key: `${registryRoot}ranges/servicenodeports`,
-      range: ports,
-      revision: 0,
-      taken: new Bitmap(),
-      last: 0,
+    const state = (name: string, range: NumberRange): State => {
+      return { key: `${registryRoot}ranges/${name}`, range, revision: 0, taken: new Bitmap(), last: 0 };
     };
+    this.#states = { ips: state("serviceips", ips), ports: state("servicenodeports", ports) };
   }
 
   /** Reads the allocators; what they hold for another range, or what lies in no allocator, comes from the Services. */
   async load(services: () => Iterable<StoredObject>): Promise<void> {
-    for (const state of [this.#ips, this.#ports]) this.#read(state, await this.#storage.get(state.key), services);
+    for (const which of kinds) this.#read(which, await this.#storage.get(this.#states[which].key), services);
     this.#loaded = true;
   }
 
@@ -45,9 +40,12 @@ export class ServiceRanges {
     wanted: Service | undefined,
   ): { service: Service; writes: Write[]; commit(revision: number): void } {
     if (!this.#loaded) throw initializing();
-    const result = allocate(previous, wanted, this.#allocations());
+    const states = this.#states;
+    const result = allocate(previous, wanted, states);
     if (result.errors.length > 0) throw invalid(Services, wanted?.metadata.name ?? "", result.errors);
-    const changes = this.#changes(result);
+    const changes = kinds
+      .map((which) => ({ state: states[which], taken: result[which] }))
+      .filter(({ state, taken }) => state.revision === 0 || taken.toBase64() !== state.taken.toBase64());
     return {
       service: result.service,
       writes: changes.map(({ state, taken }) => ({
@@ -60,23 +58,22 @@ export class ServiceRanges {
           if (revision > state.revision) Object.assign(state, { taken, revision });
         }
         if (wanted === undefined) return;
-        const { ips, ports } = held(result.service, this.#allocations());
-        this.#ips.last = ips[0] ?? this.#ips.last;
-        this.#ports.last = ports.at(-1) ?? this.#ports.last;
+        const { ips, ports } = held(result.service, states);
+        states.ips.last = ips[0] ?? states.ips.last;
+        states.ports.last = ports.at(-1) ?? states.ports.last;
       },
     };
   }
 
   /** Looks at what other apiservers have allocated meanwhile. */
   async refresh(): Promise<void> {
-    this.refused(await Promise.all([this.#ips, this.#ports].map(({ key }) => this.#storage.get(key))));
+    this.refused(await Promise.all(kinds.map((which) => this.#storage.get(this.#states[which].key))));
   }
 
   /** What the store holds for the keys of a refused commit. */
   refused(current: readonly (StoredObject | undefined)[]): void {
-    for (const stored of current) {
-      for (const state of [this.#ips, this.#ports]) if (stored?.key === state.key) this.#read(state, stored, () => []);
-    }
+    for (const stored of current)
+      for (const which of kinds) if (stored?.key === this.#states[which].key) this.#read(which, stored, () => []);
   }
 
   /** One after the other: writers of this process would only refuse one another. */
@@ -86,30 +83,20 @@ export class ServiceRanges {
     return result;
   }
 
-  #allocations(): Allocations {
-    return { ips: this.#ips, ports: this.#ports };
-  }
-
-  #changes({ ips, ports }: Allocated): { state: State; taken: Bitmap }[] {
-    const changed = [
-      { state: this.#ips, taken: ips },
-      { state: this.#ports, taken: ports },
-    ];
-    return changed.filter(({ state, taken }) => state.revision === 0 || taken.toBase64() !== state.taken.toBase64());
-  }
-
-  #read(state: State, stored: StoredObject | undefined, services: () => Iterable<StoredObject>): void {
+  #read(which: (typeof kinds)[number], stored: StoredObject | undefined, services: () => Iterable<StoredObject>): void {
+    const state = this.#states[which];
     const object = stored?.parse() as { range?: string; data?: string } | undefined;
     state.revision = stored?.revision ?? 0;
     if (object?.range === state.range.text) {
       state.taken = Bitmap.fromBase64(object.data ?? "");
       return;
     }
-    const which = state === this.#ips ? "ips" : "ports";
-    const offsets = [...services()].flatMap((service) => held(service.parse() as Service, this.#allocations())[which]);
+    const offsets = [...services()].flatMap((service) => held(service.parse() as Service, this.#states)[which]);
     state.taken = new Bitmap().with(offsets, true);
   }
 }
+
+const kinds = ["ips", "ports"] as const;
 
 interface State {
   key: string;
