@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { chmodSync, rmSync } from "node:fs";
 import net from "node:net";
 import { type Clock, systemClock } from "./clock.ts";
@@ -193,10 +194,7 @@ export async function serveFaults(path: string, faults: Faults): Promise<{ close
   });
   const mask = process.umask(0o177);
   try {
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(path, resolve);
-    });
+    await once(server.listen(path), "listening");
   } finally {
     process.umask(mask);
   }

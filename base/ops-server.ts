@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
@@ -16,10 +17,7 @@ export interface OpsServerOptions {
 
 export async function startOpsServer(options: OpsServerOptions): Promise<{ port: number; close(): void }> {
   const server = http.createServer((request, response) => void handle(options, request, response));
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(options.port, options.host, resolve);
-  });
+  await once(server.listen(options.port, options.host), "listening");
   return { port: (server.address() as AddressInfo).port, close: () => server.close() };
 }
 

@@ -6,18 +6,16 @@ import type { Rand } from "../base/rand.ts";
  */
 export class Backoff {
   readonly #rand: Rand;
-  readonly #baseMs: number;
   readonly #maxMs: number;
   #tries = 0;
 
-  constructor(rand: Rand, { baseMs = 50, maxMs = 2000 } = {}) {
+  constructor(rand: Rand, { maxMs = 2000 } = {}) {
     this.#rand = rand;
-    this.#baseMs = baseMs;
     this.#maxMs = maxMs;
   }
 
   nextMs(): number {
-    const wholeMs = Math.min(this.#baseMs * 2 ** this.#tries++, this.#maxMs);
+    const wholeMs = Math.min(baseMs * 2 ** this.#tries++, this.#maxMs);
     return wholeMs * (0.5 + this.#rand.next() / 2);
   }
 
@@ -25,3 +23,5 @@ export class Backoff {
     this.#tries = 0;
   }
 }
+
+const baseMs = 50;

@@ -12,7 +12,6 @@ import type { Cancel, Clock } from "../base/clock.ts";
  */
 export class Workqueue {
   readonly #clock: Clock;
-  readonly #baseDelayMs: number;
   readonly #maxDelayMs: number;
   readonly #queue = new Set<string>();
   readonly #processing = new Set<string>();
@@ -24,9 +23,8 @@ export class Workqueue {
   #shutDown = false;
 
   /** Differs: the longest wait is 30 s where client-go has 1000 s; a lab's world changes faster. */
-  constructor(clock: Clock, { baseDelayMs = 5, maxDelayMs = 30_000 } = {}) {
+  constructor(clock: Clock, { maxDelayMs = 30_000 } = {}) {
     this.#clock = clock;
-    this.#baseDelayMs = baseDelayMs;
     this.#maxDelayMs = maxDelayMs;
   }
 
@@ -65,16 +63,12 @@ export class Workqueue {
   addRateLimited(key: string): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
-    this.addAfter(key, Math.min(this.#baseDelayMs * 2 ** failures, this.#maxDelayMs));
+    this.addAfter(key, Math.min(baseDelayMs * 2 ** failures, this.#maxDelayMs));
   }
 
   /** The key has succeeded: its next failure starts from the base delay again. */
   forget(key: string): void {
     this.#failures.delete(key);
-  }
-
-  failures(key: string): number {
-    return this.#failures.get(key) ?? 0;
   }
 
   /** The next key, owned by the caller until `done`; undefined after `shutDown`. */
@@ -107,3 +101,5 @@ export class Workqueue {
     for (const waiter of this.#waiters.splice(0)) waiter(undefined);
   }
 }
+
+const baseDelayMs = 5;

@@ -202,11 +202,8 @@ export class Call {
   #end(trailers: Buffer): void {
     if (this.#done) return;
     this.#finish(Code.OK);
-    if (this.#headersSent) this.#connection.sendTrailers(this.#stream, trailers);
-    else {
-      this.#connection.sendHeaders(this.#stream, responseHeaders, false);
-      this.#connection.sendTrailers(this.#stream, trailers);
-    }
+    if (!this.#headersSent) this.#connection.sendHeaders(this.#stream, responseHeaders, false);
+    this.#connection.sendTrailers(this.#stream, trailers);
   }
 
   fail(error: unknown): void {

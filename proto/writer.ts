@@ -74,12 +74,6 @@ export class Writer {
     return this.int64(value);
   }
 
-  float(value: number): this {
-    this.#reserve(4);
-    this.#at = this.#buffer.writeFloatLE(value, this.#at);
-    return this;
-  }
-
   double(value: number): this {
     this.#reserve(8);
     this.#at = this.#buffer.writeDoubleLE(value, this.#at);

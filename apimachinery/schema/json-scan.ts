@@ -127,8 +127,8 @@ export function syntaxError(text: string): string {
   for (;;) {
     while (" \n\r\t".includes(text[at] ?? "x")) at++;
     const c = text[at];
-    const end = open.at(-1);
-    const inObject = end === "}";
+    const end: string | undefined = open.at(-1);
+    const inObject: boolean = end === "}";
     if (next === "after" && end === undefined) return c === undefined ? endOfText : wrong("after top-level value");
     if ((next === "after" || next === "first") && c === end) {
       open.pop();
@@ -143,7 +143,7 @@ export function syntaxError(text: string): string {
       next = "value";
       at++;
     } else {
-      const isKey = next === "key" || (next === "first" && inObject);
+      const isKey: boolean = next === "key" || (next === "first" && inObject);
       if (isKey && c !== '"') return wrong("looking for beginning of object key string");
       if (!isKey && open.length > maxDepth) return "exceeded max depth";
       next = isKey ? "colon" : "after";

@@ -56,12 +56,11 @@ export class ResourceCache {
     return this.#record(new CacheEvent("DELETED", previous.at(revision), previous));
   }
 
-  /** Objects under `prefix` in key order, those after `startAfter`. */
-  *under(prefix: string, startAfter = ""): Generator<StoredObject> {
-    const from = startAfter > prefix ? startAfter : prefix;
-    for (const [key, object] of this.objects.entries(from)) {
+  /** Objects under `prefix` in key order. */
+  *under(prefix: string): Generator<StoredObject> {
+    for (const [key, object] of this.objects.entries(prefix)) {
       if (!key.startsWith(prefix)) return;
-      if (key !== startAfter) yield object;
+      yield object;
     }
   }
 

@@ -33,6 +33,8 @@ const entryOverhead = 32;
 /** Blocks that are remembered, and how long one may be. */
 const keptBlocks = 32;
 const keptBlockBytes = 512;
+/** Of one decoded block. */
+const maxHeaderBytes = 64 * 1024;
 
 export class HpackDecoder {
   /** Newest first would shift on every insert; this is oldest first, and index 62 is the last element. */
@@ -43,13 +45,11 @@ export class HpackDecoder {
   #changes = 0;
   readonly #known = new Map<string, readonly Header[]>();
   readonly #limit: number;
-  readonly #maxHeaderBytes: number;
 
-  /** `tableBytes`: what we announced as SETTINGS_HEADER_TABLE_SIZE; `maxHeaderBytes`: of one decoded block. */
-  constructor(tableBytes = 4096, maxHeaderBytes = 64 * 1024) {
+  /** `tableBytes`: what we announced as SETTINGS_HEADER_TABLE_SIZE. */
+  constructor(tableBytes = 4096) {
     this.#limit = tableBytes;
     this.#maxSize = tableBytes;
-    this.#maxHeaderBytes = maxHeaderBytes;
   }
 
   /** The result is shared by blocks that are alike: callers leave it as it is. */
@@ -78,7 +78,7 @@ export class HpackDecoder {
       }
       const header = byte >= 0x80 ? this.#lookup(integer(block, cursor, 7)) : this.#literal(block, cursor, byte);
       bytes += header[0].length + header[1].length + entryOverhead;
-      if (bytes > this.#maxHeaderBytes) throw new HpackError("header list too large");
+      if (bytes > maxHeaderBytes) throw new HpackError("header list too large");
       headers.push(header);
     }
     return headers;

@@ -46,7 +46,6 @@ const sparseFields = 8;
 
 const scalars: Record<string, { ts: string; zero: string; wire: 0 | 1 | 2 | 5 }> = {
   double: { ts: "number", zero: "0", wire: 1 },
-  float: { ts: "number", zero: "0", wire: 5 },
   int32: { ts: "number", zero: "0", wire: 0 },
   uint32: { ts: "number", zero: "0", wire: 0 },
   int64: { ts: "number", zero: "0", wire: 0 },
