@@ -32,8 +32,9 @@ export const limitRanger: Plugin = {
     return true;
   },
   validate(attributes, cluster) {
-    const { operation, namespace, object, resource, name } = attributes;
-    const isPod = isFor(attributes, "pods") && operation === "CREATE";
+    const { operation, namespace, object, resource, subresource, name } = attributes;
+    const resized = resource.resource === "pods" && resource.group === "" && subresource === "resize";
+    const isPod = resized || (isFor(attributes, "pods") && operation === "CREATE");
     const isClaim = isFor(attributes, "persistentvolumeclaims") && (operation === "CREATE" || operation === "UPDATE");
     if ((!isPod && !isClaim) || object!.metadata.deletionTimestamp !== undefined) return;
     for (const range of cluster.list(LimitRanges, namespace)) {

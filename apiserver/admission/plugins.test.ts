@@ -105,6 +105,12 @@ describe("LimitRanger", () => {
     assert.equal(await refusal(limitRanger, attributes("pods", given), range(item)), text);
   });
 
+  test("no Pod is resized beyond it", async () => {
+    const resized = attributes("pods", asks({}, { cpu: "2" }), { subresource: "resize", operation: "UPDATE" });
+    const text = await refusal(limitRanger, resized, range({ type: "Container", max: { cpu: "1" } }));
+    assert.equal(text, 'pods "x" is forbidden: maximum cpu usage per Container is 1, but limit is 2');
+  });
+
   test("a claim may be too large", async () => {
     const claim = { metadata: { name: "x" }, spec: { resources: { requests: { storage: "2Gi" } } } };
     assert.equal(
