@@ -179,6 +179,47 @@ test("every answer names its FlowSchema and priority level, the objects are ther
   assert.match(text, /apiserver_flowcontrol_dispatched_requests_total\{[^}]*flow_schema="system-node-high"[^}]*\} 1/);
 });
 
+test("a level without shares runs one request at a time, and the next is told over the wire when to come again", async () => {
+  const url = "/apis/flowcontrol.apiserver.k8s.io/v1";
+  const post = (path: string, name: string, spec: object) =>
+    call(server, `${url}/${path}`, { method: "POST", body: { metadata: { name }, spec } });
+  const limited = { nominalConcurrencyShares: 0, lendablePercent: 0, borrowingLimitPercent: 0 };
+  const limitResponse = { type: "Reject" };
+  const level = await post("prioritylevelconfigurations", "nothing", {
+    type: "Limited",
+    limited: { ...limited, limitResponse },
+  });
+  assert.equal(level.code, 201, level.text);
+  const subjects = [{ kind: "User", user: { name: "jane" } }];
+  const resourceRules = [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"], clusterScope: true, namespaces: ["*"] }];
+  const schema = await post("flowschemas", "jane", {
+    priorityLevelConfiguration: { name: "nothing" },
+    matchingPrecedence: 2,
+    rules: [{ subjects, resourceRules }],
+  });
+  assert.equal(schema.code, 201, schema.text);
+  const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: "cluster-admin" };
+  await call(server, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
+    method: "POST",
+    body: {
+      metadata: { name: "jane" },
+      roleRef,
+      subjects: [{ kind: "User", name: "jane", apiGroup: roleRef.apiGroup }],
+    },
+  });
+  await call(server, `${url}/flowschemas`); // the cache has it now
+  const headers = { "impersonate-user": "jane" };
+  const path = "/api/v1/namespaces/default/pods";
+  const held = call(server, `${path}?resourceVersion=99999999`, { headers }); // waits for what does not come
+  let refused: Awaited<typeof held>;
+  do refused = await call(server, path, { headers });
+  while (refused.code === 200);
+  const { reason, message, details } = refused.json;
+  assert.deepEqual([refused.code, reason, refused.headers["retry-after"]], [429, "TooManyRequests", "1"]);
+  assert.deepEqual([message, details], ["Too many requests, please try again later.", { retryAfterSeconds: 1 }]);
+  assert.equal((await held).code, 504);
+});
+
 test("a body that does not come to its end is waited for as long as a request may last", async () => {
   const path = "/api/v1/namespaces/default/configmaps";
   const headers = { "content-length": "100000", "content-type": "application/json" };

@@ -127,8 +127,9 @@ export class FairQueues<W extends Waiter> {
     return this.#seats === 0 || this.#seats + this.#width(waiter) <= this.limit;
   }
 
+  /** At least one: of a level without shares requests run one at a time. */
   #width({ width }: W): number {
-    return Math.min(width, this.nominal);
+    return Math.max(1, Math.min(width, this.nominal));
   }
 }
 
