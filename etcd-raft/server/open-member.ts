@@ -2,6 +2,8 @@ import { StartError } from "../../base/process.ts";
 import { BoltError } from "../bolt/reader.ts";
 import { minTTLFor } from "../lease/lessor.ts";
 import type { Entry } from "../raft/types.ts";
+import { withDb } from "../snap/db-file.ts";
+import { readState } from "../snap/state.ts";
 import { createWal, type OpenedWal, openWal, WalError, type WalMetadata, walExists } from "../wal/wal.ts";
 import { Applier } from "./applier.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
@@ -10,7 +12,7 @@ import { Member } from "./member.ts";
 import { type MemberConfig, snapDir, walDir } from "./member-config.ts";
 import { firstEntries } from "./membership.ts";
 import { PlainPut } from "./plain-put.ts";
-import { openSnapshot } from "./snapshots.ts";
+import { openSnapshot, wayOut } from "./snapshots.ts";
 
 /** A member on its data directory, made if there is none. What an operator must mend is a StartError of one line. */
 export async function openMember(config: MemberConfig): Promise<Member> {
@@ -28,7 +30,9 @@ async function open(config: MemberConfig): Promise<Member> {
   const { clock, electionMs, tokenTtlMs } = config;
   const applier = new Applier({ minLeaseTTL: minTTLFor(electionMs), clock, tokenTtlMs });
   // Before anything is made: what the flags say may be refused.
-  const fresh = (await walExists(dir, config.disk)) ? undefined : await config.bootstrap();
+  const isNew = !(await walExists(dir, config.disk));
+  if (isNew) await needNoState(config);
+  const fresh = isNew ? await config.bootstrap() : undefined;
   await config.disk.makeDir(snapDir(config));
   const memory = new LogMemory(config.snapshotCatchupEntries);
   if (fresh) {
@@ -71,6 +75,18 @@ async function open(config: MemberConfig): Promise<Member> {
   }
 }
 
+/** A member that has lost its log has forgotten whom it voted for and what it acknowledged: it must not begin anew. */
+async function needNoState(config: MemberConfig): Promise<void> {
+  const { disk } = config;
+  const dir = snapDir(config);
+  if (!(await disk.list(dir))?.includes("db")) return; // etcd makes an empty one before its log
+  const { consistentIndex } = await withDb(`${dir}/db`, disk, readState);
+  if (consistentIndex === 0) return;
+  throw new StartError(
+    `${dir}/db has the state at entry ${consistentIndex}, but there is no log in ${walDir(config)}: is --wal-dir right? If the log is lost: ${wayOut}`,
+  );
+}
+
 /**
  * Applies what is committed of the log after the snapshot's note while it is read, and keeps of it what a member that runs
  * keeps. It stops before this member leaves the cluster: until an election timeout is over the others may need its vote.
@@ -91,7 +107,7 @@ async function replay(
   let leaves = false;
   const refuse = (first: number, to: number): never => {
     throw new StartError(
-      `${dataDir}: the state is at entry ${inState}, but the log has entries ${first} to ${to}: restore a backup, or move the directory away and bring this member back as a new one`,
+      `${dataDir}: the state is at entry ${inState}, but the log has entries ${first} to ${to}: ${wayOut}`,
     );
   };
   const take = (entry: Entry): boolean => {

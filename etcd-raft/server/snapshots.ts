@@ -1,5 +1,6 @@
 import { assert } from "../../base/assert.ts";
 import type { Cancel } from "../../base/clock.ts";
+import { StartError } from "../../base/process.ts";
 import type { Entry, Message } from "../raft/types.ts";
 import { planDb, withDb, writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
@@ -236,11 +237,12 @@ export async function openSnapshot(
     if (there === undefined || there.consistentIndex < newest.index) await useReceived(dir, newest.index, disk);
   } else if (!names.includes("db")) {
     if (newest.index === 0) return undefined;
-    throw new Error(`${dir}/db is missing, but the log begins after entry ${newest.index}`);
+    throw new StartError(`${dir}/db is missing, but the log begins after entry ${newest.index}: ${wayOut}`);
   }
   await loadState(dir, applier, disk);
   const usable = notes.filter(({ index }) => index <= applier.applied.index);
-  if (usable.length === 0) throw new Error(`${dir}/db is older than the log, which begins after entry ${newest.index}`);
+  if (usable.length === 0)
+    throw new StartError(`${dir}/db is older than the log, which begins after entry ${newest.index}: ${wayOut}`);
   const start = usable.reduce((a, b) => (b.index > a.index ? b : a));
   // Up to 3.5 the membership that counts is there, and what `db` says of it may be stale. Later entries are in the log.
   if (names.includes(snapName(start))) applier.restoreMembership(await readSnap(`${dir}/${snapName(start)}`, disk));
@@ -251,6 +253,8 @@ async function readSnap(path: string, disk: Disk): Promise<SnapFile> {
   const file = await disk.open(path, "existing");
   try {
     return decodeSnap(await file.read(0, await file.size()));
+  } catch (error) {
+    throw new StartError(`${path}: ${(error as Error).message}: ${wayOut}`, { cause: error });
   } finally {
     await file.close();
   }
@@ -287,6 +291,8 @@ async function removeOld(dir: string, index: number, disk: Disk): Promise<void> 
 }
 
 const receivedName = (index: number): string => `${index.toString(16).padStart(16, "0")}.snap.db`;
+/** Of data that cannot be used. */
+export const wayOut = "restore a backup, or move the data directory away and bring this member back as a new one";
 const retryMs = 5000;
 const manyBytes = 64_000_000;
 /** A start has to apply those after the snapshot. */

@@ -1,6 +1,6 @@
 import type { Clock } from "../../base/clock.ts";
 import { planBolt, sizeOf } from "../bolt/plan.ts";
-import { type Bolt, openBolt } from "../bolt/reader.ts";
+import { type Bolt, BoltError, openBolt } from "../bolt/reader.ts";
 import { writeBolt } from "../bolt/writer.ts";
 import type { StoreView } from "../mvcc/store.ts";
 import { type Disk, writeWhole } from "../wal/disk.ts";
@@ -39,6 +39,10 @@ export async function withDb<R>(path: string, disk: Disk, use: (db: Bolt) => Pro
   const file = await disk.open(path, "existing");
   try {
     return await use(await openBolt(file, path));
+  } catch (error) {
+    // What a page holds is in no checksum: JSON or a message that is none.
+    if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error;
+    throw new BoltError(`${path} is damaged: ${error.message}`, { cause: error });
   } finally {
     await file.close();
   }
