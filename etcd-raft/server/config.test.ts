@@ -262,3 +262,71 @@ test("what is odd is told and does no harm", () => {
   assert.match(warnings[0]!, /--auto-tls is ignored/);
   assert.match(warnings[1]!, /http:\/\/localhost:2379: the scheme is HTTP while key and cert files are present/);
 });
+
+describe("flags of etcd 3.5 and 3.6", () => {
+  // As their help spells them, with their defaults.
+  const flags = `
+    snapshot-catchup-entries=5000 max-snapshots=5 max-wals=5 backend-bbolt-freelist-type=map backend-batch-interval=
+    backend-batch-limit=0 max-txn-ops=128 max-request-bytes=1572864 max-concurrent-streams=4294967295
+    grpc-keepalive-min-time=5s grpc-keepalive-interval=2h grpc-keepalive-timeout=20s socket-reuse-port=false
+    socket-reuse-address=false raft-read-timeout=5s raft-write-timeout=5s discovery= discovery-endpoints= discovery-token=
+    discovery-dial-timeout=2s discovery-request-timeout=5s discovery-keepalive-time=2s discovery-keepalive-timeout=6s
+    discovery-insecure-transport=true discovery-insecure-skip-tls-verify=false discovery-cert= discovery-key=
+    discovery-cacert= discovery-user= discovery-password= discovery-srv= discovery-srv-name= discovery-fallback=proxy
+    discovery-proxy= strict-reconfig-check=true pre-vote=true auto-compaction-retention=0 auto-compaction-mode=periodic
+    enable-v2=false v2-deprecation=not-yet v2-deprecation=write-only v2-deprecation=write-only-drop-data v2-deprecation=gone
+    client-cert-file= client-key-file= client-crl-file= client-cert-allowed-hostname= peer-client-cert-file=
+    peer-client-key-file= peer-crl-file= peer-cert-allowed-cn= peer-cert-allowed-hostname= self-signed-cert-validity=1
+    cipher-suites= cors=* host-whitelist=* tls-min-version=TLS1.2 tls-max-version= auth-token=simple bcrypt-cost=10
+    auth-token-ttl=300 enable-pprof=false metrics=basic listen-metrics-urls= logger=zap log-outputs=default log-level=info
+    log-format=json enable-log-rotation=false enable-grpc-gateway=true corrupt-check-time=0s compact-hash-check-time=1m
+    compact-hash-check-time=1m0s compaction-batch-limit=1000 compaction-sleep-interval=10ms
+    watch-progress-notify-interval=10m downgrade-check-time=5s warning-apply-duration=100ms
+    warning-unary-request-duration=300ms memory-mlock=false bootstrap-defrag-threshold-megabytes=0 max-learners=1
+    enable-distributed-tracing=false distributed-tracing-address=localhost:4317 distributed-tracing-service-name=etcd
+    distributed-tracing-instance-id= distributed-tracing-sampling-rate=0 peer-skip-client-san-verification=false
+    unsafe-no-fsync=false force-new-cluster=false feature-gates=LeaseCheckpoint=true,InitialCorruptCheck=false
+    proxy=off proxy-failure-wait=5000 proxy-refresh-interval=30000 proxy-dial-timeout=1000 proxy-write-timeout=5000
+    proxy-read-timeout=0 experimental-initial-corrupt-check=false experimental-corrupt-check-time=0s
+    experimental-compact-hash-check-enabled=false experimental-compact-hash-check-time=1m experimental-enable-v2v3=
+    experimental-enable-lease-checkpoint=false experimental-enable-lease-checkpoint=true
+    experimental-enable-lease-checkpoint-persist=false experimental-compaction-batch-limit=1000
+    experimental-compaction-sleep-interval=10ms experimental-peer-skip-client-san-verification=false
+    experimental-watch-progress-notify-interval=10m experimental-downgrade-check-time=5s experimental-memory-mlock=false
+    experimental-warning-apply-duration=100ms experimental-warning-unary-request-duration=300ms
+    experimental-txn-mode-write-with-shared-buffer=true experimental-bootstrap-defrag-threshold-megabytes=0
+    experimental-stop-grpc-service-on-defrag=false experimental-stop-grpc-service-on-defrag=true
+    experimental-max-learners=1 experimental-snapshot-catchup-entries=5000 experimental-set-member-localaddr=false
+    experimental-enable-distributed-tracing=false experimental-distributed-tracing-address=localhost:4317
+    experimental-distributed-tracing-service-name=etcd experimental-distributed-tracing-instance-id=
+    experimental-distributed-tracing-sampling-rate=0`;
+
+  test.each(flags.trim().split(/\s+/))("--%s is taken", (flag) => {
+    parseConfig([`--${flag}`]);
+  });
+
+  test.each([
+    ["experimental-initial-corrupt-check=true", "initial-corrupt-check"],
+    ["compact-hash-check-time=2m", "compact-hash-check-time"],
+    ["unsafe-no-fsync=true", "unsafe-no-fsync"],
+    ["max-wals=9", "max-wals"],
+    ["discovery=https://discovery.etcd.io/x", "discovery"],
+    ["feature-gates=InitialCorruptCheck=true", "feature-gates"],
+    ["experimental-set-member-localaddr=true", "set-member-localaddr"],
+  ])("--%s is refused with one line that names it", (flag, name) => {
+    assert.throws(
+      () => parseConfig([`--${flag}`]),
+      new RegExp(`^\\w*Error: [^\n]*--${name}[^\n]* not built here[^\n]*$`),
+    );
+  });
+
+  test.each([
+    ["0s", 600_000, 0],
+    ["1ms", 100, 1],
+    ["100ms", 100, 0],
+    ["5s", 5000, 0],
+  ])("--watch-progress-notify-interval=%s is %i ms", (given, ms, warnings) => {
+    const config = parseConfig([`--watch-progress-notify-interval=${given}`]);
+    assert.deepEqual([config.progressNotifyMs, config.warnings.length], [ms, warnings]);
+  });
+});

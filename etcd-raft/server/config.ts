@@ -97,6 +97,7 @@ export interface Config {
   /** What is odd, but no reason not to start. */
   warnings: string[];
   bcryptCost: number;
+  progressNotifyMs: number;
   log: LogOptions;
   /** `ETCD_*` variables that are no flag's. */
   unrecognized: string[];
@@ -163,6 +164,7 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     unrecognized: fromEnv.unrecognized,
     warnings,
     bcryptCost: bcryptCost(flags["bcrypt-cost"], warnings),
+    progressNotifyMs: progressNotify(flags["watch-progress-notify-interval"], warnings),
     log: {
       level: levels[flags["log-level"]]!,
       console: flags["log-format"] === "console",
@@ -210,6 +212,12 @@ function bcryptCost(given: number, warnings: string[]): number {
   if (given >= 4 && given <= 31) return given;
   warnings.push(`--bcrypt-cost: use default bcrypt cost 10 instead of the invalid given cost ${given}`);
   return 10;
+}
+
+/** As etcd: 0 is the default, and not more than ten a second. */
+function progressNotify(given: number, warnings: string[]): number {
+  if (given > 0 && given < 100) warnings.push("adjusting watch progress notify interval to minimum period: 100ms");
+  return given === 0 ? flagSpec["watch-progress-notify-interval"].default : Math.max(100, given);
 }
 
 const isSecure = (url: string) => url.startsWith("https:");

@@ -46,7 +46,7 @@ export interface ClientServer {
 
 export function serveClients(
   member: Member,
-  { flags, clientTLS, bcryptCost }: Config,
+  { flags, clientTLS, bcryptCost, progressNotifyMs }: Config,
   /** No `jwt`: simple tokens. */
   {
     registry,
@@ -64,7 +64,7 @@ export function serveClients(
 ): ClientServer {
   const callers = new Callers(member, { clientCertAuth: flags["client-cert-auth"], jwt });
   const passwords = new PasswordPool();
-  const watch = new WatchServer(member, callers, flags["watch-progress-notify-interval"]);
+  const watch = new WatchServer(member, callers, progressNotifyMs);
   const kv = kvHandlers(member, callers);
   const leases = leaseHandlers(member, callers);
   const all: [Parameters<GrpcFront["addService"]>[0], Record<string, unknown>][] = [
