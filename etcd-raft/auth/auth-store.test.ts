@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import type { GrpcError } from "../../net/grpc-error.ts";
+import { InternalRaftRequest, type TxnRequest } from "../../proto/generated/etcdserverpb.ts";
+import type { Init } from "../../proto/wire.ts";
+import { checkRequest } from "./apply.ts";
 import { Access, AuthStore } from "./auth-store.ts";
 
 const key = (text: string) => ({ key: Buffer.from(text), rangeEnd: Buffer.alloc(0) });
@@ -94,6 +97,38 @@ test.each<[string, (auth: AuthStore) => void, string]>([
 ])("refused: %s", (_, change, text) => {
   const auth = enabled();
   refuses(() => change(auth), text);
+});
+
+describe("of a Txn is looked at", () => {
+  const bytes = (text: string) => Buffer.from(text);
+  const put = (text: string, rest: object = {}) => ({ requestPut: { key: bytes(text), value: bytes("1"), ...rest } });
+  const get = (text: string) => ({ requestRange: { key: bytes(text) } });
+  const inner = { requestTxn: { failure: [put("b")] } };
+  // ann reads "a" to "b", and writes "w".
+  const rows: [name: string, txn: Init<TxnRequest>, refused: boolean][] = [
+    ["nothing that is not there", { compare: [{ key: bytes("a") }], success: [get("a"), put("w")] }, false],
+    ["what is compared", { compare: [{ key: bytes("w") }] }, true],
+    ["a compared range, all of it", { compare: [{ key: bytes("a"), rangeEnd: bytes("c") }] }, true],
+    ["what the one branch reads", { success: [get("w")] }, true],
+    ["what the other branch reads", { failure: [get("w")] }, true],
+    ["what the other branch puts", { failure: [put("a")] }, true],
+    ["what a branch deletes", { success: [{ requestDeleteRange: { key: bytes("a") } }] }, true],
+    ["what a nested one does", { success: [inner] }, true],
+    ["the value before a put, which is read", { success: [put("w", { prevKv: true })] }, true],
+    ["the value before a deletion", { success: [{ requestDeleteRange: { key: bytes("w"), prevKv: true } }] }, true],
+    ["a lease whose keys are others'", { failure: [put("w", { lease: 7n })] }, true],
+    ["a lease whose keys are its own", { failure: [put("w", { lease: 8n })] }, false],
+  ];
+  test.each(rows)("%s", (_, txn, refused) => {
+    const auth = enabled();
+    auth.grantPermission("reader", { permType: Access.read, key: bytes("a"), rangeEnd: bytes("b") });
+    auth.grantPermission("reader", { ...key("w"), permType: Access.write });
+    const request = InternalRaftRequest.decode(InternalRaftRequest.encode({ txn }));
+    const who = { username: "ann", revision: auth.revision };
+    const apply = () => checkRequest(auth, who, request, (lease) => (lease === 7n ? ["other"] : ["w"]));
+    if (refused) refuses(apply, "permission denied");
+    else apply();
+  });
 });
 
 test("rights follow roles at once", () => {

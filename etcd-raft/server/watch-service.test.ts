@@ -133,6 +133,30 @@ test("a reader that does not read holds up neither the others nor the member's m
   fast.close();
 });
 
+test("what is caught up comes in fragments of 2 MiB for those who allow it, whole for the others", async () => {
+  const value = "x".repeat(700_000);
+  const { header } = await cluster.client.put({ key: "f", value });
+  for (let i = 0; i < 4; i++) await cluster.client.put({ key: "f", value });
+  const stream = open(await cluster.leader());
+  const create = { key: b("f"), startRevision: header!.revision };
+  for (const fragment of [true, false]) stream.send({ createRequest: { ...create, fragment } });
+  const events: [number, boolean][][] = [[], []];
+  const count = (id: number) => events[id]!.reduce((sum, [n]) => sum + n, 0);
+  while (count(0) < 5 || count(1) < 5) {
+    const { watchId, events: some, fragment } = await stream.next();
+    if (some.length > 0) events[watchId]!.push([some.length, fragment]);
+  }
+  assert.deepEqual(events, [
+    [
+      [2, true],
+      [2, true],
+      [1, false],
+    ],
+    [[5, false]],
+  ]);
+  stream.close();
+});
+
 describe("with auth", () => {
   const call = (method: keyof typeof AuthService, request: object, metadata: Record<string, string> = {}) =>
     // biome-ignore lint/suspicious/noExplicitAny: methods of different types

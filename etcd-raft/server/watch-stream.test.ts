@@ -17,6 +17,8 @@ class Bench {
   #later: (() => void)[] = [];
   #drained: (() => void) | undefined;
   readonly stream: WatchStream;
+  /** What `mayRead` says, if not at once that all is well. */
+  judge: (() => Promise<string | undefined>) | undefined;
 
   constructor(maxResponseBytes = 1e6) {
     const send = Object.assign(
@@ -34,7 +36,7 @@ class Bench {
         hub: this.hub,
         header,
         maxResponseBytes,
-        mayRead: () => undefined,
+        mayRead: () => this.judge?.(),
         later: (fn) => this.#later.push(fn),
       },
       send as never,
@@ -126,6 +128,25 @@ describe("creating", () => {
       assert.match(bench.take()[1]!, answer);
     });
   }
+
+  test("what comes after a create whose caller is still judged waits for it, in order", async () => {
+    const bench = new Bench();
+    let judged: (reason: string | undefined) => void = () => {};
+    bench.judge = () => new Promise((resolve) => (judged = resolve));
+    bench.create({ ...all, watchId: 1 });
+    bench.judge = undefined;
+    bench.create({ ...all, watchId: 2 });
+    bench.ask({ cancelRequest: { watchId: 1 } });
+    assert.deepEqual(bench.take(), []);
+    judged(undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(bench.take(), ["1 created @1", "2 created @1", "1 canceled @1"]);
+    bench.judge = () => new Promise((resolve) => (judged = resolve));
+    bench.create(all);
+    judged("no");
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(bench.take(), ["-1 created canceled no @1"]);
+  });
 
   test("an empty key watches the key zero", () => {
     const bench = new Bench();
@@ -259,6 +280,16 @@ describe("compaction", () => {
     assert.deepEqual(bench.take(), ["0 created @4", "0 @4 +a=2 +a=3(2)"]);
   });
 
+  test("takes the value before out of events as soon as it is asked for, though it is not done yet", () => {
+    const bench = new Bench();
+    for (const value of ["1", "2", "3"]) bench.write(["a", value]);
+    bench.hub.publish();
+    bench.store.compact(3);
+    bench.create({ ...all, startRevision: 3, prevKv: true });
+    bench.settle();
+    assert.deepEqual(bench.take(), ["0 created @4", "0 @4 +a=2 +a=3(2)"]);
+  });
+
   test("does not touch a watcher that has everything, however long it has been quiet", () => {
     const bench = new Bench();
     bench.create({ key: k("quiet") });
@@ -328,6 +359,32 @@ describe("progress", () => {
     bench.stream.notifyProgress();
     assert.deepEqual(bench.take(), ["0 @2"]);
   });
+
+  test("nobody is notified of a revision before the one that it begins at", () => {
+    const bench = new Bench();
+    bench.create({ ...all, startRevision: 3, progressNotify: true });
+    bench.take();
+    bench.stream.notifyProgress();
+    assert.deepEqual(bench.take(), []);
+    for (const value of ["1", "2"]) bench.write(["a", value]);
+    bench.hub.publish();
+    bench.take();
+    for (const _ of "12") bench.stream.notifyProgress();
+    assert.deepEqual(bench.take(), ["0 @3"]);
+  });
+});
+
+test("at most 128 responses wait for a reader, however small they are; the rest is read from the log again", () => {
+  const bench = new Bench();
+  bench.create(all);
+  bench.room = 1;
+  for (let i = 0; i < 1000; i++) {
+    bench.write(["a", `${i}`]);
+    bench.hub.publish();
+  }
+  assert.ok(bench.take().length <= 130);
+  bench.readAll();
+  assert.match(bench.take().at(-1)!, /^0 @1001 .*\+a=999$/);
 });
 
 describe("cancelling", () => {
