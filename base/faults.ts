@@ -1,7 +1,6 @@
-import { once } from "node:events";
-import { chmodSync, rmSync } from "node:fs";
 import net from "node:net";
 import { type Clock, systemClock } from "./clock.ts";
+import { listenPrivately } from "./private-socket.ts";
 
 /**
  * Faults that a process takes on request, over a unix socket that only its user may open (`--fault-socket=PATH`; without
@@ -187,18 +186,11 @@ export function faultyClock(clock: Clock, faults: Faults): Clock {
 
 /** Serves the socket; a file that a killed process left at `path` is replaced. Throws what `listen` throws. */
 export async function serveFaults(path: string, faults: Faults): Promise<{ close(): void }> {
-  rmSync(path, { force: true });
   const server = net.createServer((socket) => {
     socket.on("error", () => {});
     onLines(socket, (line) => void socket.write(`${JSON.stringify(faults.answer(line))}\n`));
   });
-  const mask = process.umask(0o177);
-  try {
-    await once(server.listen(path), "listening");
-  } finally {
-    process.umask(mask);
-  }
-  chmodSync(path, 0o600);
+  await listenPrivately(server, path);
   server.unref(); // it keeps no process alive
   return { close: () => void server.close() };
 }

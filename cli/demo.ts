@@ -2,6 +2,7 @@ import { readFileSync, realpathSync } from "node:fs";
 import http from "node:http";
 import { dirname, join } from "node:path";
 import { parseAllDocuments } from "yaml";
+import type { Service } from "../api/generated/core-v1.ts";
 import * as resources from "../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../apimachinery/object.ts";
 import { ignoring, isAlreadyExists } from "../apimachinery/status.ts";
@@ -32,8 +33,10 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
   try {
     let port: number | undefined;
     for (const file of demoFiles()) {
-      for (const object of readObjects(readFileSync(file, "utf8")))
-        port = nodePortOf(await apply(client, object)) ?? port;
+      for (const object of readObjects(readFileSync(file, "utf8"))) {
+        const { spec } = (await apply(client, object)) as Partial<Service>;
+        port = spec?.ports?.[0]?.nodePort ?? port;
+      }
     }
     note("applied deploy/demo");
     const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
@@ -83,10 +86,6 @@ function typeOf({ apiVersion, kind }: KubernetesObject): ResourceType<Kubernetes
   );
   if (found === undefined) throw new StartError(`there is no kind ${kind} in ${apiVersion}`);
   return found;
-}
-
-function nodePortOf(object: KubernetesObject): number | undefined {
-  return (object as { spec?: { ports?: { nodePort?: number }[] } }).spec?.ports?.[0]?.nodePort;
 }
 
 /** Follows the Pods of the namespace until one has the phase Running. */

@@ -111,26 +111,16 @@ export function nodeConditions({ resources, runtime, podCidr }: NodeHealth): Nod
 }
 
 function readyCondition(runtime: RuntimeCondition[] | undefined, podCidr: string | undefined): NodeCondition {
-  const not = (message: string): NodeCondition => ({
-    type: "Ready",
-    status: "False",
-    reason: "KubeletNotReady",
-    message,
-  });
+  const not = (message: string): NodeCondition => {
+    return { type: "Ready", status: "False", reason: "KubeletNotReady", message };
+  };
   if (runtime === undefined) return not("container runtime is down");
   const broken = runtime.find(({ type, status }) => type === "RuntimeReady" && !status);
   if (broken) return not(`container runtime not ready: ${conditionText(broken)}`);
+  const waiting = { type: "NetworkReady", status: false, reason: "NetworkPluginNotReady" };
   const network = runtime.find(({ type, status }) => type === "NetworkReady" && !status);
-  if (network) return not(`container runtime network not ready: ${conditionText(network)}`);
-  if (podCidr === undefined) {
-    const waiting = {
-      type: "NetworkReady",
-      status: false,
-      reason: "NetworkPluginNotReady",
-      message: "node has no podCIDR",
-    };
-    return not(`container runtime network not ready: ${conditionText(waiting)}`);
-  }
+  const missing = network ?? (podCidr === undefined ? { ...waiting, message: "node has no podCIDR" } : undefined);
+  if (missing) return not(`container runtime network not ready: ${conditionText(missing)}`);
   return { type: "Ready", status: "True", reason: "KubeletReady", message: "kubelet is posting ready status" };
 }
 
@@ -144,14 +134,9 @@ export function datedConditions(
   old: readonly NodeCondition[],
   nowMs: number,
 ): NodeCondition[] {
+  const now = formatTime(nowMs);
   return wanted.map((condition) => {
-    const before = old.find(({ type }) => type === condition.type);
-    const now = formatTime(nowMs);
-    const same = before?.status === condition.status;
-    return {
-      ...condition,
-      lastHeartbeatTime: now,
-      lastTransitionTime: (same ? before.lastTransitionTime : undefined) ?? now,
-    };
+    const same = old.find(({ type, status }) => type === condition.type && status === condition.status);
+    return { ...condition, lastHeartbeatTime: now, lastTransitionTime: same?.lastTransitionTime ?? now };
   });
 }

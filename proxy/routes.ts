@@ -46,10 +46,10 @@ export function routesOf(service: Service, slices: readonly EndpointSlice[], nod
         affinityMs: spec.sessionAffinity === "ClientIP" ? affinitySeconds * 1000 : undefined,
       });
     };
-    const select = (family: Family, local: boolean) =>
+    const select = (family: "IPv4" | "IPv6", local: boolean) =>
       endpointsOf(slices, port.name ?? "", family, local ? nodeName : undefined);
     for (const ip of clusterIPs) {
-      const endpoints = select(familyOf(ip), spec.internalTrafficPolicy === "Local");
+      const endpoints = select(ip.includes(":") ? "IPv6" : "IPv4", spec.internalTrafficPolicy === "Local");
       add({ type: "ClusterIP", host: ip, port: port.port }, `${ip}:${port.port}`, endpoints);
     }
     if (port.nodePort && (spec.type === "NodePort" || spec.type === "LoadBalancer")) {
@@ -68,22 +68,17 @@ export function diff(
   const before = new Map(old.map((route) => [route.id, route]));
   const after = new Map(next.map((route) => [route.id, route]));
   const sameService = (route: Route) => before.get(route.id)?.service.uid === route.service.uid;
+  const same = (route: Route) => JSON.stringify(before.get(route.id)) === JSON.stringify(route);
   return {
     close: old.filter((route) => after.get(route.id)?.service.uid !== route.service.uid),
     open: [...after.values()].filter((route) => !sameService(route)),
-    update: [...after.values()].filter((route) => sameService(route) && !equal(before.get(route.id)!, route)),
+    update: [...after.values()].filter((route) => sameService(route) && !same(route)),
   };
 }
 
 /** `namespace/name` of the Service that a slice belongs to. */
 export function serviceOf({ metadata }: EndpointSlice): string {
   return `${metadata.namespace}/${metadata.labels?.["kubernetes.io/service-name"] ?? ""}`;
-}
-
-type Family = "IPv4" | "IPv6";
-
-function familyOf(ip: string): Family {
-  return ip.includes(":") ? "IPv6" : "IPv4";
 }
 
 /** Labels by which a Service says that another proxy serves it, or none (upstream's selector of both informers). */
@@ -98,7 +93,7 @@ function isOurs({ metadata: { labels = {} } }: Service): boolean {
 function endpointsOf(
   slices: readonly EndpointSlice[],
   portName: string,
-  family: Family,
+  family: "IPv4" | "IPv6",
   onNode: string | undefined,
 ): Endpoint[] {
   const ready = new Map<string, Endpoint>();
@@ -117,8 +112,4 @@ function endpointsOf(
     }
   }
   return [...(ready.size > 0 ? ready : serving).values()];
-}
-
-function equal(a: Route, b: Route): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -41,12 +41,8 @@ export class HollowNode {
     const { client, clock, log, nodeName: name, nodeIP: ip, machine } = options;
     this.#nodes = new Informer(client, Nodes, { fieldSelector: `metadata.name=${name}`, clock, log });
     this.#podInformer = new Informer(client, Pods, { fieldSelector: `spec.nodeName=${name}`, clock, log });
-    const conditions = ["RuntimeReady", "NetworkReady"].map((type) => ({
-      type,
-      status: true,
-      reason: "",
-      message: "",
-    }));
+    const fine = { status: true, reason: "", message: "" };
+    const conditions = ["RuntimeReady", "NetworkReady"].map((type) => ({ type, ...fine }));
     this.registrar = new NodeRegistrar({
       ...options,
       facts: { name, ip, mode: "hollow", port: 10250, machine },

@@ -1,4 +1,3 @@
-import type { Node } from "../../api/generated/core-v1.ts";
 import { Leases, Nodes, Pods } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ignoring, isNotFound, StatusError } from "../../apimachinery/status.ts";
@@ -130,7 +129,8 @@ export function nodeLifecycleController(
       const { name } = node.metadata;
       const before = old.status?.conditions ?? [];
       const after = node.status?.conditions ?? [];
-      if (!sameJson(before, after) && isHeartbeat(node)) alive(name);
+      if (!sameJson(before, after) && readyStatus(after) !== "Unknown")
+        alive(name); // the node's own, not our Unknown
       else queue.add(name);
       if (readyStatus(before) !== readyStatus(after)) enqueueAll(); // "no node is ready" may have changed for all
     },
@@ -156,9 +156,4 @@ export function nodeLifecycleController(
       signal.addEventListener("abort", clock.every(options.nodeMonitorPeriodMs, enqueueAll), { once: true });
     },
   });
-}
-
-/** A status that the node itself wrote, not our own Unknown. */
-function isHeartbeat({ status }: Node): boolean {
-  return readyStatus(status?.conditions ?? []) !== "Unknown";
 }

@@ -1,8 +1,7 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
 import http from "node:http";
-import { dirname } from "node:path";
 import type { Registry } from "../../base/metrics.ts";
 import { handle as handleOps } from "../../base/ops-server.ts";
+import { listenPrivately } from "../../base/private-socket.ts";
 import { FaultRefused } from "../../lab/faults/types.ts";
 import type { EventLog } from "./events.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -62,8 +61,6 @@ export interface Door {
 }
 
 export async function serveApi(path: string, api: SupervisorApi): Promise<Door> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  rmSync(path, { force: true }); // of a supervisor that was killed: the slot is ours, so it is dead
   const streams = new Set<http.ServerResponse>();
   const server = http.createServer((request, response) => {
     handle(api, streams, request, response).catch((error: Error) => {
@@ -72,13 +69,7 @@ export async function serveApi(path: string, api: SupervisorApi): Promise<Door> 
       respond(response, refused ? 400 : 500, { error: error.message });
     });
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    const mask = process.umask(0o177);
-    server.listen(path, resolve);
-    process.umask(mask);
-  });
-  chmodSync(path, 0o600);
+  await listenPrivately(server, path); // in place of a supervisor that was killed: the slot is ours, so it is dead
   return {
     stopListening: () => void server.close(),
     drained: () =>

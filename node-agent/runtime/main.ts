@@ -1,11 +1,12 @@
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { faultFlags, takeFaults } from "../../base/faults.ts";
 import { FlagError, parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { createRegistry } from "../../base/metrics.ts";
 import { startOpsServer } from "../../base/ops-server.ts";
+import { listenPrivately } from "../../base/private-socket.ts";
 import { aborted, runProcess, StartError } from "../../base/process.ts";
 import { systemRand } from "../../base/rand.ts";
 import { GrpcFront } from "../../net/grpc-front.ts";
@@ -106,21 +107,17 @@ function enableForwarding(): boolean {
 
 /** A socket file that a killed runtime left is replaced; one that somebody answers on is not. */
 async function listenUnix(path: string): Promise<net.Server> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const taken = await new Promise<boolean>((resolve) => {
     const probe = net.connect(path);
     probe.on("connect", () => resolve(true)).on("error", () => resolve(false));
     probe.on("connect", () => probe.destroy());
   });
   if (taken) throw new StartError(`--listen=unix://${path}: another process serves there; stop it first`);
-  rmSync(path, { force: true });
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once("error", (error) => reject(new StartError(`cannot listen on unix://${path}: ${error.message}`)));
-    const umask = process.umask(0o177); // the socket is made within listen(): for us alone
-    server.listen(path, () => resolve(server));
-    process.umask(umask);
+  const server = net.createServer();
+  await listenPrivately(server, path).catch((error: Error) => {
+    throw new StartError(`cannot listen on unix://${path}: ${error.message}`);
   });
+  return server;
 }
 
 /** As the kubelet and containerd have it. */
