@@ -19,20 +19,19 @@ export const wide = { priority: 1 } as const;
 export const integer = { type: "integer" } as const;
 export const boolean = { type: "boolean" } as const;
 
+const named = { format: "name" };
+const sinceCreation: Column<KubernetesObject>["cell"] = (o, now) => age(o.metadata.creationTimestamp, now);
+
 export const nameColumn: Column<KubernetesObject> = column(
   "Name",
   (o) => o.metadata.name,
-  "Unique among its kind and namespace.",
-  {
-    format: "name",
-  },
+  "Unique in its place.",
+  named,
 );
+export const ageColumn: Column<KubernetesObject> = column("Age", sinceCreation, "Time since its creation.");
 
-export const ageColumn: Column<KubernetesObject> = column(
-  "Age",
-  (o, now) => age(o.metadata.creationTimestamp, now),
-  "Time since its creation.",
-);
+/** As most are shown. */
+export const shown = <T>(...columns: Column<T>[]): Column<T>[] => [nameColumn, ...columns, ageColumn] as Column<T>[];
 
 /** For kinds that upstream prints no other way: the time itself. */
 export const createdColumn: Column<KubernetesObject> = column(

@@ -56,6 +56,14 @@ export function* validateMetaParts(meta: Partial<ObjectMeta>, path = "metadata")
     yield field.invalidValue(field.child(path, "finalizers"), finalizers, orphanOrForeground);
 }
 
+/** What templates of claims say of them: labels and annotations. */
+export function* validateTemplateMeta(meta: Partial<ObjectMeta> = {}, path: string): Problems {
+  yield* validateAnnotations(meta.annotations, field.child(path, "annotations"));
+  yield* validateLabels(meta.labels, field.child(path, "labels"));
+  for (const key of Object.keys(meta))
+    if (key !== "labels" && key !== "annotations") yield field.forbiddenField(field.child(path, key), "cannot be set");
+}
+
 export function* validateFinalizer(name: string, at: string): Problems {
   yield* field.shaped(at, name, qualifiedName);
   if (!name.includes("/") && !standardFinalizers.has(name))
@@ -95,6 +103,10 @@ export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, pat
 /** `path` must be as it was. */
 export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
   sameJson(value, old) ? [] : [field.invalidValue(path, value ?? null, immutable)];
+
+/** All of these must be as they were. */
+export const immutableFields = <T extends object>(now: T, old: T, keys: readonly (keyof T & string)[], path = "") =>
+  keys.flatMap((key) => immutableField(field.child(path, key), now[key], old[key]));
 
 /**
  * The three validations of a kind, from the rules of its metadata and its own: of an object (which is told what was

@@ -83,3 +83,32 @@ export const statusOnly = <T extends WithStatus>(make?: (object: T) => NonNullab
 
 /** Kinds without a status whose `generation` counts all but metadata. */
 export const generationOnly = { prepareForCreate: startGeneration, prepareForUpdate: countGeneration };
+
+interface Strategy<T> {
+  prepareForCreate(object: T): void;
+  prepareForUpdate(object: T, old: T): void;
+}
+
+/** The same, without fields of feature gates that are off in v1.34: what clients send in them is dropped. */
+export const without = <T extends object>(paths: readonly string[], strategy: Strategy<T>): Strategy<T> => ({
+  prepareForCreate(object) {
+    drop(object, paths);
+    strategy.prepareForCreate(object);
+  },
+  prepareForUpdate(object, old) {
+    drop(object, paths);
+    strategy.prepareForUpdate(object, old);
+  },
+});
+
+export function drop(object: object, paths: readonly string[]): void {
+  for (const path of paths) dropAt(object, path.split("."));
+}
+
+function dropAt(value: unknown, [key = "", ...rest]: string[]): void {
+  if (Array.isArray(value)) for (const one of value) dropAt(one, [key, ...rest]);
+  else if (typeof value !== "object" || value === null) return;
+  else if (rest.length === 0) delete (value as Record<string, unknown>)[key];
+  else if (key === "*") for (const one of Object.values(value)) dropAt(one, rest);
+  else dropAt((value as Record<string, unknown>)[key], rest);
+}

@@ -94,6 +94,29 @@ export function* uniqueName(
   names.add(value);
 }
 
+interface Each<T> {
+  max?: number;
+  /** What no two may share; a second one is told at its field `at`, or at the whole. */
+  key?: (item: T) => string | undefined;
+  at?: string;
+}
+
+/** A list of things, each checked at its own path (upstream: validateSlice, validateSet). */
+export function* each<T>(
+  list: readonly T[] = [],
+  field: string,
+  check: (item: T, field: string) => Iterable<FieldError>,
+  { max = Number.POSITIVE_INFINITY, key, at = "" }: Each<T> = {},
+): Problems {
+  if (list.length > max) yield tooMany(field, list.length, max);
+  const keys = new Set<string>();
+  for (const [i, item] of list.entries()) {
+    yield* check(item, `${field}[${i}]`);
+    const own = key?.(item);
+    if (own !== undefined && keys.size === keys.add(own).size) yield duplicate(child(`${field}[${i}]`, at), own);
+  }
+}
+
 /** Instead of a bad value that is not told (upstream: field.OmitValueType). */
 export const omitted = Symbol("omitted");
 
@@ -115,4 +138,4 @@ export function aggregate(texts: readonly string[]): string {
 }
 
 /** The path of a field below `path`; the root is "". */
-export const child = (path: string, name: string): string => (path ? `${path}.${name}` : name);
+export const child = (path: string, name: string): string => (path && name ? `${path}.${name}` : path || name);

@@ -1,5 +1,8 @@
 import { isIP } from "node:net";
 
+export const ipText = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
+export const cidrText = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
+
 /** Address, as a number, and length of its prefix. */
 export function parseCidr(text: string): { address: bigint; bits: number; prefix: number } | undefined {
   const match = /^([0-9a-fA-F.:]+)\/(\d{1,3})$/.exec(text);

@@ -46,6 +46,16 @@ const configKeyText = regexText(
   ...["[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name"],
 );
 
+const identifierText = regexText(
+  "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
+  ...["[A-Za-z_][A-Za-z0-9_]*", "my_name", "MY_NAME", "MyName"],
+);
+const reason = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?";
+const reasonText = regexText(
+  "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'",
+  ...[reason, "my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
+);
+
 function check(value: string, max: number, regex: RegExp, text: string): string[] {
   const problems: string[] = [];
   if (bytes(value) > max) problems.push(atMost(max));
@@ -58,6 +68,9 @@ export const dns1123Label = (value: string): string[] => check(value, 63, labelR
 export const dns1035Label = (value: string): string[] => check(value, 63, label1035Re, label1035Text);
 export const dns1123Subdomain = (value: string): string[] => check(value, 253, subdomainRe, subdomainText);
 export const labelValue = (value: string): string[] => check(value, 63, labelValueRe, labelValueText);
+
+export const cIdentifier = (value: string): string[] => (/^[A-Za-z_]\w*$/.test(value) ? [] : [identifierText]);
+export const conditionReason = (value: string): string[] => (new RegExp(`^${reason}$`).test(value) ? [] : [reasonText]);
 
 /** Label and annotation keys, resource names: `name` or `prefix/name`. */
 export function qualifiedName(value: string): string[] {

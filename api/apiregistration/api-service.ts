@@ -1,6 +1,6 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, pathSegmentName, portNumber } from "../../apimachinery/names.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
+import { column, shown } from "../columns.ts";
 import type { APIService, APIServiceCondition } from "../generated/apiregistration-v1.ts";
 import { APIServices } from "../generated/resources.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
@@ -30,12 +30,10 @@ export const apiServices: Resource<APIService> = defineResource(APIServices, {
       if (!/^(True|False|Unknown)$/.test(one))
         yield invalidValue(`status.conditions[${i}].status`, one, 'must be "True", "False" or "Unknown"');
   },
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Service", ({ spec }) => serviceText(spec), "The reference to the service that hosts this API endpoint."),
     column("Available", (service) => availableText(service), "Whether this service is available."),
-    ageColumn,
-  ],
+  ),
 });
 
 export const availableLocally = (now: string): APIServiceCondition => ({

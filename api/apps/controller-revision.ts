@@ -1,9 +1,7 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ControllerRevision } from "../generated/apps-v1.ts";
 import { ControllerRevisions } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, immutableField, namespaced, type Resource, rules, shown } from "../kind.ts";
 
 /** A past template of a StatefulSet or DaemonSet, as its controller keeps it. */
 export const controllerRevisions: Resource<ControllerRevision> = defineResource(ControllerRevisions, {
@@ -11,12 +9,10 @@ export const controllerRevisions: Resource<ControllerRevision> = defineResource(
     revision.revision ??= 0;
   },
   ...rules(namespaced, validateRevision, ({ data }, old) => immutableField("data", data, old.data)),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Controller", controller, "Whose revision it is."),
     column("Revision", ({ revision }) => revision, "Its number."),
-    ageColumn,
-  ],
+  ),
 });
 
 function* validateRevision({ data, revision }: ControllerRevision): Problems {

@@ -40,12 +40,8 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
   },
   ...rules(namespaced, validateSpec, templates.validateSelectorUpdate, function* ({ status }, old) {
     const parts = "updatedReplicas readyReplicas availableReplicas";
-    yield* templates.validateCounts(
-      status,
-      `observedGeneration replicas ${parts} unavailableReplicas`,
-      parts,
-      "readyReplicas",
-    );
+    const counters = `observedGeneration replicas ${parts} unavailableReplicas`;
+    yield* templates.validateCounts(status, counters, parts, "readyReplicas");
     yield* templates.validateCollisions(status, old.status);
   }),
   columns: [

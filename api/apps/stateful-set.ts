@@ -1,4 +1,3 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
@@ -54,7 +53,7 @@ export const statefulSets: Resource<StatefulSet> = defineResource(StatefulSets, 
   columns: [nameColumn, readyColumn<StatefulSet>(), ageColumn, ...templateColumns<StatefulSet>()],
 });
 
-function* validateSpec(set: StatefulSet): Problems {
+function* validateSpec(set: StatefulSet): field.Problems {
   const { spec } = set;
   yield* validateTemplated(set, "StatefulSet");
   const policy = spec.podManagementPolicy;
@@ -72,7 +71,7 @@ function* validateSpec(set: StatefulSet): Problems {
   if (spec.serviceName) yield* field.shaped("spec.serviceName", spec.serviceName, dns1123Label);
 }
 
-function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): Problems {
+function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): field.Problems {
   const { type, rollingUpdate } = strategy;
   if (!type) return yield field.required(at);
   if (type === "OnDelete") {
@@ -90,20 +89,15 @@ function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: 
   if (Number.parseInt(String(most), 10) === 0) yield field.invalidValue(`${path}.maxUnavailable`, most, "cannot be 0");
 }
 
-const mutable = [
-  "replicas",
-  "ordinals",
-  "template",
-  "updateStrategy",
-  "revisionHistoryLimit",
-  "persistentVolumeClaimRetentionPolicy",
-  "minReadySeconds",
-] as const;
+const mutable =
+  "replicas ordinals template updateStrategy revisionHistoryLimit persistentVolumeClaimRetentionPolicy minReadySeconds".split(
+    " ",
+  );
 
 /** What names Pods and claims stays: it says which are whose. */
-function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): Problems {
+function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): field.Problems {
   const fixed = (whole: StatefulSet["spec"]) =>
-    Object.fromEntries(Object.entries(whole).filter(([key]) => !mutable.includes(key as never)));
+    Object.fromEntries(Object.entries(whole).filter(([key]) => !mutable.includes(key)));
   if (sameJson(fixed(spec), fixed(old.spec))) return;
   const list = mutable.map((key) => `'${key}'`);
   const text = `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;

@@ -6,9 +6,7 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import { formatSelector, labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
-import { notNegative } from "../int-or-percent.ts";
-import { immutable } from "../metadata.ts";
-import type { ScaleAccess } from "../resource.ts";
+import { immutable, notNegative, type ScaleAccess } from "../kind.ts";
 
 /** What kinds that keep Pods from a template share. */
 export interface Templated extends KubernetesObject {

@@ -1,7 +1,6 @@
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
-import { createdColumn, nameColumn } from "../columns.ts";
 import * as kinds from "../generated/resources.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { createdColumn, defineResource, nameColumn, type Resource } from "../kind.ts";
 
 /** Questions that a POST answers; nothing is stored. What they may hold is checked by who answers. */
 const review = <T extends KubernetesObject>(type: ResourceType<T>): Resource<T> =>

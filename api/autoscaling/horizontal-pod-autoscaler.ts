@@ -1,10 +1,7 @@
 import { validateCounts } from "../apps/template-rules.ts";
-import { ageColumn, column, nameColumn, unset } from "../columns.ts";
 import type * as v1 from "../generated/autoscaling-v2.ts";
 import { AutoscalingV2HorizontalPodAutoscalers } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
+import { column, defineResource, namespaced, type Resource, rules, shown, statusOnly, unset } from "../kind.ts";
 import { sources, validateAutoscaler } from "./validation.ts";
 
 /** autoscaling/v2, which is also how they are stored. */
@@ -38,15 +35,13 @@ export const horizontalPodAutoscalers: Resource<v1.HorizontalPodAutoscaler> = de
     ...rules(namespaced, validateAutoscaler, undefined, ({ status }) =>
       validateCounts(status, "currentReplicas desiredReplicas"),
     ),
-    columns: [
-      nameColumn,
+    columns: shown(
       column("Reference", ({ spec: { scaleTargetRef: r } }) => `${r?.kind ?? ""}/${r?.name ?? ""}`, "What it scales."),
       column("Targets", targets, "Measured values, and those aimed at."),
       column("MinPods", ({ spec }) => String(spec.minReplicas ?? unset), "The fewest Pods."),
       column("MaxPods", ({ spec }) => spec.maxReplicas ?? 0, "The most Pods."),
       column("Replicas", ({ status }) => status?.currentReplicas ?? 0, "Pods there are."),
-      ageColumn,
-    ],
+    ),
   },
 );
 
@@ -56,14 +51,14 @@ const withDefaults = (given: v1.HPAScalingRules | undefined, defaults: v1.HPASca
   ...(given?.policies ? {} : { policies: defaults.policies! }),
 });
 
-const shown = 2;
+const shownMetrics = 2;
 
 /** `cpu: 42%/80%, memory: <unknown>/1Gi + 1 more...` */
 function targets({ spec, status }: v1.HorizontalPodAutoscaler): string {
   const specs = spec.metrics ?? [];
   if (specs.length === 0) return "<none>";
-  const texts = specs.slice(0, shown).map((metric, i) => metricText(metric, status?.currentMetrics?.[i]));
-  const more = specs.length > shown ? ` + ${specs.length - shown} more...` : "";
+  const texts = specs.slice(0, shownMetrics).map((metric, i) => metricText(metric, status?.currentMetrics?.[i]));
+  const more = specs.length > shownMetrics ? ` + ${specs.length - shownMetrics} more...` : "";
   return `${texts.join(", ")}${more}`;
 }
 

@@ -1,4 +1,3 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, pathSegmentName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
@@ -9,7 +8,10 @@ import type * as v1 from "../generated/autoscaling-v2.ts";
 const maxPeriodSeconds = 1800;
 const maxStabilizationSeconds = 3600;
 
-export function* validateAutoscaler({ spec }: v1.HorizontalPodAutoscaler, old?: v1.HorizontalPodAutoscaler): Problems {
+export function* validateAutoscaler(
+  { spec }: v1.HorizontalPodAutoscaler,
+  old?: v1.HorizontalPodAutoscaler,
+): field.Problems {
   const { minReplicas = 1, maxReplicas = 0, metrics = [] } = spec;
   // Zero needs the feature gate HPAScaleToZero, which is off; what is zero may stay it.
   const least = old?.spec.minReplicas === 0 ? 0 : 1;
@@ -30,7 +32,7 @@ export function* validateAutoscaler({ spec }: v1.HorizontalPodAutoscaler, old?: 
 
 const toZero = "must specify at least one Object or External metric to support scaling to zero replicas";
 
-function* validateReference(reference: v1.CrossVersionObjectReference | undefined, at: string): Problems {
+function* validateReference(reference: v1.CrossVersionObjectReference | undefined, at: string): field.Problems {
   for (const key of ["kind", "name"] as const)
     yield* field.requiredName(`${at}.${key}`, reference?.[key], pathSegmentName);
 }
@@ -45,7 +47,7 @@ export const sources = {
 } as const;
 type Source = (typeof sources)[keyof typeof sources];
 
-function* validateMetric(metric: v1.MetricSpec, at: string): Problems {
+function* validateMetric(metric: v1.MetricSpec, at: string): field.Problems {
   const { type } = metric;
   const wanted = sources[type as keyof typeof sources] as Source | undefined;
   const unknown = field.notSupported(`${at}.type`, type ?? "", Object.keys(sources).sort());
@@ -80,7 +82,7 @@ const targets: Record<Source, { other?: "value" | "averageUtilization"; missing:
 };
 type Said = readonly [of: string, text: string];
 
-function* validateSource(key: Source, source: NonNullable<v1.MetricSpec[Source]>, at: string): Problems {
+function* validateSource(key: Source, source: NonNullable<v1.MetricSpec[Source]>, at: string): field.Problems {
   if (key === "object")
     yield* validateReference((source as Partial<v1.ObjectMetricSource>).describedObject, `${at}.describedObject`);
   if (key === "resource" || key === "containerResource") {
@@ -104,7 +106,7 @@ function* validateSource(key: Source, source: NonNullable<v1.MetricSpec[Source]>
 
 const targetTypes = ["Utilization", "Value", "AverageValue"];
 
-function* validateTarget({ averageUtilization, ...values }: Partial<v1.MetricTarget>, at: string): Problems {
+function* validateTarget({ averageUtilization, ...values }: Partial<v1.MetricTarget>, at: string): field.Problems {
   const type: string = values.type ?? "";
   if (!type) yield field.required(`${at}.type`, "must specify a metric target type");
   if (!targetTypes.includes(type))
@@ -118,7 +120,7 @@ function* validateTarget({ averageUtilization, ...values }: Partial<v1.MetricTar
     yield field.invalidValue(`${at}.averageUtilization`, averageUtilization, "must be greater than 0");
 }
 
-function* validateScaling(scaling: v1.HPAScalingRules, at: string): Problems {
+function* validateScaling(scaling: v1.HPAScalingRules, at: string): field.Problems {
   const { stabilizationWindowSeconds: window, selectPolicy, policies = [] } = scaling;
   const seconds = `${at}.stabilizationWindowSeconds`;
   if (window !== undefined && window < 0)

@@ -5,10 +5,7 @@ import * as columns from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { CronJob } from "../generated/batch-v1.ts";
 import { CronJobs } from "../generated/resources.ts";
-import { notNegative } from "../int-or-percent.ts";
-import { rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { defineResource, notNegative, type Resource, rules, startingStatus } from "../kind.ts";
 import { parseSchedule } from "./cron-schedule.ts";
 import { defaultJobTemplate } from "./job-defaults.ts";
 import { noSelector, validateUnselected } from "./job-validation.ts";
@@ -37,21 +34,20 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
     columns.column("Timezone", ({ spec }) => columns.orNone(spec.timeZone), "Time zone of its schedule."),
     columns.column("Suspend", ({ spec }) => (spec.suspend ? "True" : "False"), "Whether it pauses.", columns.boolean),
     columns.column("Active", ({ status }) => status?.active?.length ?? 0, "Jobs that run now.", columns.integer),
-    columns.column(
-      "Last Schedule",
-      ({ status: s }, now) => columns.orNone(s?.lastScheduleTime && age(s.lastScheduleTime, now)),
-      "Its last.",
-    ),
+    columns.column("Last Schedule", ({ status: s }, now) => since(s?.lastScheduleTime, now), "Its last."),
     columns.ageColumn,
     ...columns.containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template),
-    columns.column(
-      "Selector",
-      ({ spec }) => columns.selectorText(spec.jobTemplate?.spec?.selector),
-      "Labels of its Pods.",
-      columns.wide,
-    ),
+    columns.column("Selector", selector, "Labels of its Pods.", columns.wide),
   ],
 });
+
+function selector({ spec }: CronJob): string {
+  return columns.selectorText(spec.jobTemplate?.spec?.selector);
+}
+
+function since(time: string | undefined, now: number): string {
+  return columns.orNone(time && age(time, now));
+}
 
 function cronJobName(name: string): string[] {
   return [...dns1123Subdomain(name), ...(name.length > maxName ? [`must be no more than ${maxName} bytes`] : [])];

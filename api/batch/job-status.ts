@@ -2,8 +2,7 @@ import { duplicate, invalidValue, omitted, type Problems, required } from "../..
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { parseTime } from "../../apimachinery/time.ts";
 import type { Job, JobStatus } from "../generated/batch-v1.ts";
-import { notNegative } from "../int-or-percent.ts";
-import { immutable } from "../metadata.ts";
+import { immutable, notNegative } from "../kind.ts";
 import { indexIntervals } from "./job-validation.ts";
 
 export const jobCondition = (status: JobStatus | undefined, type: string): boolean =>

@@ -1,4 +1,3 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
@@ -11,17 +10,12 @@ const maxIndexedParallelism = 100_000;
 const softLimit = 100_000;
 const limitAboveSoft = 10_000;
 const counts = [
-  "parallelism",
-  "completions",
-  "activeDeadlineSeconds",
-  "backoffLimit",
-  "ttlSecondsAfterFinished",
-  "backoffLimitPerIndex",
-  "maxFailedIndexes",
-] as const;
+  ...(["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] as const),
+  ...(["backoffLimitPerIndex", "maxFailedIndexes"] as const),
+];
 
 /** A Job's own rules (upstream: ValidateJobSpec). */
-export function* validateJobSpec(spec: JobSpec, at: string): Problems {
+export function* validateJobSpec(spec: JobSpec, at: string): field.Problems {
   yield* validateUnselected(spec, at);
   const { selector, template } = spec;
   if (!selector) return yield field.required(`${at}.selector`);
@@ -33,7 +27,7 @@ export function* validateJobSpec(spec: JobSpec, at: string): Problems {
 }
 
 /** What holds without a selector, as in a CronJob's template. */
-export function* validateUnselected(spec: JobSpec, at: string): Problems {
+export function* validateUnselected(spec: JobSpec, at: string): field.Problems {
   for (const key of counts) yield* notNegative(spec[key], `${at}.${key}`);
   yield* validateMode(spec, at);
   const { managedBy, podReplacementPolicy: replacement, podFailurePolicy } = spec;
@@ -61,7 +55,7 @@ export function* validateUnselected(spec: JobSpec, at: string): Problems {
 
 const domainPathText = 'must be a domain-prefixed path (such as "acme.io/foo")';
 
-function* validateMode(spec: JobSpec, at: string): Problems {
+function* validateMode(spec: JobSpec, at: string): field.Problems {
   const { completionMode: mode, completions, parallelism = 0, backoffLimitPerIndex, maxFailedIndexes } = spec;
   if (mode !== undefined && mode !== "NonIndexed" && mode !== "Indexed")
     yield field.notSupported(`${at}.completionMode`, mode, ["Indexed", "NonIndexed"]);
@@ -74,20 +68,15 @@ function* validateMode(spec: JobSpec, at: string): Problems {
       yield field.invalidValue(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
   } else {
     if (completions === undefined) yield field.required(`${at}.completions`, "when completion mode is Indexed");
-    if (parallelism > maxIndexedParallelism)
-      yield field.invalidValue(
-        `${at}.parallelism`,
-        parallelism,
-        `must be less than or equal to ${maxIndexedParallelism} when completion mode is Indexed`,
-      );
+    const above = (key: string, value: number, max: number, when: string) =>
+      value > max
+        ? [field.invalidValue(`${at}.${key}`, value, `must be less than or equal to ${max} when ${when}`)]
+        : [];
+    yield* above("parallelism", parallelism, maxIndexedParallelism, "completion mode is Indexed");
+    const soft = `completions are above ${softLimit} and used with backoff limit per index`;
     if (backoffLimitPerIndex !== undefined && (completions ?? 0) > softLimit)
       for (const [key, value] of Object.entries({ parallelism, maxFailedIndexes: maxFailedIndexes ?? 0 }))
-        if (value > limitAboveSoft)
-          yield field.invalidValue(
-            `${at}.${key}`,
-            value,
-            `must be less than or equal to ${limitAboveSoft} when completions are above ${softLimit} and used with backoff limit per index`,
-          );
+        yield* above(key, value, limitAboveSoft, soft);
   }
   if (maxFailedIndexes === undefined) return;
   if (backoffLimitPerIndex === undefined)
@@ -102,12 +91,15 @@ const maxExitCodes = 255;
 const maxIndexesBytes = 64 * 1024;
 
 /** `oneOf`, which tells who says nothing what there is, as Go prints a list. */
-function* choice(at: string, value: string | undefined, values: readonly string[]): Problems {
+function* choice(at: string, value: string | undefined, values: readonly string[]): field.Problems {
   if (value) yield* oneOf(at, value, values, true);
   else yield field.required(at, `valid values: [${values.map((v) => JSON.stringify(v)).join(" ")}]`);
 }
 
-function* validateFailurePolicy({ podFailurePolicy, backoffLimitPerIndex, template }: JobSpec, at: string): Problems {
+function* validateFailurePolicy(
+  { podFailurePolicy, backoffLimitPerIndex, template }: JobSpec,
+  at: string,
+): field.Problems {
   const list = podFailurePolicy?.rules ?? [];
   if (list.length > maxRules) yield field.tooMany(`${at}.rules`, list.length, maxRules);
   const names = [...(template?.spec?.containers ?? []), ...(template?.spec?.initContainers ?? [])].map((c) => c.name);
@@ -137,7 +129,7 @@ function* validateExitCodes(
   { operator, containerName, values = [] }: NonNullable<PodFailurePolicyRule["onExitCodes"]>,
   at: string,
   names: readonly string[],
-): Problems {
+): field.Problems {
   yield* choice(`${at}.operator`, operator, ["In", "NotIn"]);
   if (containerName !== undefined && !names.includes(containerName))
     yield field.invalidValue(`${at}.containerName`, containerName, ofTemplate);
@@ -152,7 +144,7 @@ function* validateExitCodes(
     yield field.invalidValue(`${at}.values`, values, "must be ordered");
 }
 
-function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at: string): Problems {
+function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at: string): field.Problems {
   const list = successPolicy?.rules ?? [];
   if (list.length === 0)
     yield field.required(`${at}.rules`, "at least one rules must be specified when the successPolicy is specified");
@@ -199,7 +191,7 @@ export function indexIntervals(text: string, completions: number): [from: number
   return intervals;
 }
 
-export function* noSelector({ selector, manualSelector }: JobSpec, at: string): Problems {
+export function* noSelector({ selector, manualSelector }: JobSpec, at: string): field.Problems {
   if (selector) yield field.invalidValue(`${at}.selector`, selector, "`selector` will be auto-generated");
   if (manualSelector) yield field.notSupported(`${at}.manualSelector`, manualSelector, ["nil", "false"]);
 }

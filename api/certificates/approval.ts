@@ -1,9 +1,7 @@
 import { duplicate, forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../generated/certificates-v1.ts";
-import { validateObjectMetaUpdate } from "../metadata.ts";
-import type { Part } from "../resource.ts";
-import { keepAll, keepAllButStatus } from "../strategy.ts";
+import { keepAll, keepAllButStatus, type Part, validateObjectMetaUpdate } from "../kind.ts";
 
 type Conditions = CertificateSigningRequestCondition[];
 

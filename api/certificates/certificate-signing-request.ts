@@ -58,11 +58,11 @@ function condition({ status }: CertificateSigningRequest): string {
 }
 
 const usages = new Set([
-  ..."signing,digital signature,content commitment,key encipherment,key agreement,data encipherment,cert sign".split(
+  ..."signing,digital signature,content commitment,key encipherment,key agreement,data encipherment".split(","),
+  ..."cert sign,crl sign,encipher only,decipher only,any,server auth,client auth,code signing,email protection".split(
     ",",
   ),
-  ..."crl sign,encipher only,decipher only,any,server auth,client auth,code signing,email protection,s/mime".split(","),
-  ..."ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc".split(","),
+  ..."s/mime,ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc".split(","),
 ]);
 
 function* validateSpec({ spec }: CertificateSigningRequest): Problems {

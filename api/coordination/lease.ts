@@ -1,15 +1,13 @@
 import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Lease } from "../generated/coordination-v1.ts";
 import { Leases } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
 
 export const leases: Resource<Lease> = defineResource(Leases, {
   createOnUpdate: true,
   unconditionalUpdate: false,
   ...rules(namespaced, validateSpec),
-  columns: [nameColumn, column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it."), ageColumn],
+  columns: shown(column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it.")),
 });
 
 function* validateSpec({ spec }: Lease): Problems {

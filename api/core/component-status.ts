@@ -1,7 +1,6 @@
-import { column, nameColumn } from "../columns.ts";
 import type { Binding, ComponentCondition, ComponentStatus } from "../generated/core-v1.ts";
 import { ComponentStatuses } from "../generated/resources.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, nameColumn, type Resource } from "../kind.ts";
 
 /** Kinds that are asked or told, and never stored. */
 const virtual = { virtual: true, validate: () => [], validateUpdate: () => [] } as const;

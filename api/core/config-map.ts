@@ -1,11 +1,9 @@
 import { forbiddenField, invalidValue, type Problems, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ConfigMap } from "../generated/core-v1.ts";
 import { ConfigMaps } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
 
 /** Of all values together, for ConfigMaps and Secrets. */
 export const maxDataBytes = 1024 * 1024;
@@ -16,7 +14,7 @@ const count = ({ data, binaryData }: ConfigMap) =>
 export const configMaps: Resource<ConfigMap> = defineResource(ConfigMaps, {
   shortNames: ["cm"],
   ...rules(namespaced, validateData, (map, old) => frozen(map, old, ["data", "binaryData"])),
-  columns: [nameColumn, column("Data", count, "How many keys it has."), ageColumn],
+  columns: shown(column("Data", count, "How many keys it has.")),
 });
 
 /** Once `immutable` is set, it and the data stay. */

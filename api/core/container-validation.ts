@@ -1,14 +1,14 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { configMapKey, dns1123Label, envVarName, portName, portNumber } from "../../apimachinery/names.ts";
 import { compareQuantities } from "../../apimachinery/quantity.ts";
 import type * as v1 from "../generated/core-v1.ts";
+import { notNegative } from "../int-or-percent.ts";
 import { validateContainerSecurity } from "./pod-rules.ts";
 import { isOvercommitAllowed, validateAmount, validateContainerResource, validateHugePages } from "./resource-names.ts";
 import { relativePath } from "./volume-sources.ts";
 
 /** The rules of a Pod's containers: upstream's validateContainers and validateInitContainers. */
-export function* validateContainers(spec: v1.PodSpec, volumes: ReadonlySet<string>, path: string): Problems {
+export function* validateContainers(spec: v1.PodSpec, volumes: ReadonlySet<string>, path: string): field.Problems {
   const names = new Set<string>();
   if (!spec.containers?.length) yield field.required(`${path}.containers`);
   for (const [list, containers] of [
@@ -26,7 +26,7 @@ export function* validateContainers(spec: v1.PodSpec, volumes: ReadonlySet<strin
   yield* validateHostPorts(spec, `${path}.containers`);
 }
 
-function* validateMain(container: v1.Container, at: string): Problems {
+function* validateMain(container: v1.Container, at: string): field.Problems {
   for (const name of ["livenessProbe", "readinessProbe", "startupProbe"] as const)
     yield* validateProbe(container[name], `${at}.${name}`);
   for (const name of ["livenessProbe", "startupProbe"] as const) {
@@ -36,7 +36,7 @@ function* validateMain(container: v1.Container, at: string): Problems {
   }
 }
 
-function* validateInit(container: v1.Container, at: string): Problems {
+function* validateInit(container: v1.Container, at: string): field.Problems {
   if (container.restartPolicy === "Always") return yield* validateMain(container, at);
   yield* (["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] as const)
     .filter((name) => container[name])
@@ -45,18 +45,14 @@ function* validateInit(container: v1.Container, at: string): Problems {
     );
 }
 
-function* validateContainer(container: v1.Container, volumes: ReadonlySet<string>, at: string): Problems {
+function* validateContainer(container: v1.Container, volumes: ReadonlySet<string>, at: string): field.Problems {
   const image = container.image ?? "";
   if (!image) yield field.required(`${at}.image`);
   else if (image !== image.trim())
     yield field.invalidValue(`${at}.image`, image, "must not have leading or trailing whitespace");
   yield* oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
-  yield* oneOf(
-    `${at}.terminationMessagePolicy`,
-    container.terminationMessagePolicy,
-    ["FallbackToLogsOnError", "File"],
-    true,
-  );
+  const { terminationMessagePolicy: messages } = container;
+  yield* oneOf(`${at}.terminationMessagePolicy`, messages, ["FallbackToLogsOnError", "File"], true);
   yield* validatePorts(container.ports ?? [], `${at}.ports`);
   yield* validateEnv(container.env ?? [], `${at}.env`);
   for (const [i, source] of (container.envFrom ?? []).entries()) {
@@ -84,7 +80,7 @@ function* validateContainer(container: v1.Container, volumes: ReadonlySet<string
   yield* validateContainerSecurity(container, `${at}.securityContext`);
 }
 
-function* validatePorts(ports: v1.ContainerPort[], path: string): Problems {
+function* validatePorts(ports: v1.ContainerPort[], path: string): field.Problems {
   const names = new Set<string>();
   for (const [i, { name, containerPort, hostPort, protocol }] of ports.entries()) {
     const at = `${path}[${i}]`;
@@ -102,7 +98,7 @@ function* validatePorts(ports: v1.ContainerPort[], path: string): Problems {
 
 const mustMatchHostPort = "must match `hostPort` when `hostNetwork` is true";
 
-function* validateHostPorts(spec: v1.PodSpec, path: string): Problems {
+function* validateHostPorts(spec: v1.PodSpec, path: string): field.Problems {
   const taken = new Set<string>();
   for (const [i, { ports = [] }] of (spec.containers ?? []).entries())
     for (const [j, { hostPort, hostIP = "", protocol, containerPort }] of ports.entries()) {
@@ -119,7 +115,7 @@ function* validateHostPorts(spec: v1.PodSpec, path: string): Problems {
 const oneSource =
   "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
 
-function* validateEnv(vars: v1.EnvVar[], path: string): Problems {
+function* validateEnv(vars: v1.EnvVar[], path: string): field.Problems {
   for (const [i, { name, value, valueFrom }] of vars.entries()) {
     const at = `${path}[${i}]`;
     yield* field.requiredName(`${at}.name`, name, envVarName);
@@ -143,21 +139,17 @@ function* validateEnv(vars: v1.EnvVar[], path: string): Problems {
 }
 
 const fieldPaths = [
-  "metadata.name",
-  "metadata.namespace",
-  "metadata.uid",
-  "spec.nodeName",
-  "spec.serviceAccountName",
-  "status.hostIP",
-  "status.hostIPs",
-  "status.podIP",
-  "status.podIPs",
+  ...["metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName"],
+  ...["status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"],
 ];
 const fieldPath = new RegExp(
   `^(${fieldPaths.map((p) => p.replace(".", "\\.")).join("|")}|metadata\\.(labels|annotations)\\['.+'\\])$`,
 );
 
-function* validateResources({ limits = {}, requests = {} }: v1.ResourceRequirements = {}, path: string): Problems {
+function* validateResources(
+  { limits = {}, requests = {} }: v1.ResourceRequirements = {},
+  path: string,
+): field.Problems {
   for (const [kind, amounts] of Object.entries({ limits, requests }))
     for (const [name, quantity] of Object.entries(amounts)) {
       const at = `${path}.${kind}[${name}]`;
@@ -181,27 +173,20 @@ function* validateResources({ limits = {}, requests = {} }: v1.ResourceRequireme
     yield field.forbiddenField(path, "HugePages require cpu or memory");
 }
 
-function* validateProbe(probe: v1.Probe | undefined, at: string): Problems {
+const probeNumbers = [
+  ...(["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] as const),
+];
+
+function* validateProbe(probe: v1.Probe | undefined, at: string): field.Problems {
   if (!probe) return;
   yield* validateHandler(probe, at);
-  for (const name of [
-    "initialDelaySeconds",
-    "timeoutSeconds",
-    "periodSeconds",
-    "successThreshold",
-    "failureThreshold",
-  ] as const)
-    if ((probe[name] ?? 0) < 0)
-      yield field.invalidValue(`${at}.${name}`, probe[name], "must be greater than or equal to 0");
-  if (probe.terminationGracePeriodSeconds !== undefined && probe.terminationGracePeriodSeconds <= 0)
-    yield field.invalidValue(
-      `${at}.terminationGracePeriodSeconds`,
-      probe.terminationGracePeriodSeconds,
-      "must be greater than 0",
-    );
+  for (const name of probeNumbers) yield* notNegative(probe[name], `${at}.${name}`);
+  const grace = probe.terminationGracePeriodSeconds;
+  if (grace !== undefined && grace <= 0)
+    yield field.invalidValue(`${at}.terminationGracePeriodSeconds`, grace, "must be greater than 0");
 }
 
-function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number } }, at: string): Problems {
+function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number } }, at: string): field.Problems {
   const kinds = (["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const).filter((k) => handler[k]);
   if (kinds.length === 0) yield field.required(at, "must specify a handler type");
   for (const extra of kinds.slice(1))
@@ -217,13 +202,13 @@ function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number
 }
 
 /** A number, or the name of a container's port. */
-export function* validateTargetPort(port: number | string | undefined, at: string): Problems {
+export function* validateTargetPort(port: number | string | undefined, at: string): field.Problems {
   const problems = typeof port === "string" ? portName(port) : portNumber(port ?? 0);
   yield* problems.map((p) => field.invalidValue(at, port ?? 0, p));
 }
 
 /** Required unless empty is allowed, and one of the values. */
-export function* oneOf(path: string, value = "", values: readonly string[], must: boolean): Problems {
+export function* oneOf(path: string, value = "", values: readonly string[], must: boolean): field.Problems {
   if (!value && must) yield field.required(path);
   else if (!values.includes(value)) yield field.notSupported(path, value, values);
 }

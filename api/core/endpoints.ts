@@ -1,13 +1,11 @@
 import { isIP } from "node:net";
 import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
-import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
 import { Endpoints } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, namespaced, orNone, type Resource, rules, shown } from "../kind.ts";
 import { oneOf } from "./container-validation.ts";
-import { ipText } from "./service-validation.ts";
 
 export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
   defineResource(Endpoints, {
@@ -19,7 +17,7 @@ export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
       for (const { ports = [] } of subsets) for (const port of ports) port.protocol ||= "TCP";
     },
     ...rules(namespaced, (object) => validateSubsets(object, allowLoopback)),
-    columns: [nameColumn, column("Endpoints", endpointsText, "Addresses and ports behind the Service."), ageColumn],
+    columns: shown(column("Endpoints", endpointsText, "Addresses and ports behind the Service.")),
   });
 
 function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolean): Problems {

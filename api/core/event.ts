@@ -1,11 +1,9 @@
 import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { age, parseTime } from "../../apimachinery/time.ts";
-import { column, wide } from "../columns.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource, selection } from "../resource.ts";
+import { column, defineResource, namespaced, type Resource, rules, selection, wide } from "../kind.ts";
 
 const about = "kind namespace name uid apiVersion resourceVersion fieldPath".split(" ");
 const own = [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"];

@@ -1,11 +1,9 @@
-import { duplicate, forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { each, forbiddenField, invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { compareQuantities, parseQuantity } from "../../apimachinery/quantity.ts";
-import { createdColumn, nameColumn } from "../columns.ts";
 import type { LimitRange, LimitRangeItem } from "../generated/core-v1.ts";
 import { LimitRanges } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { createdColumn, defineResource, nameColumn, namespaced, type Resource, rules } from "../kind.ts";
 import { isOvercommitAllowed, validateContainerResource, validateResourceName } from "./resource-names.ts";
 
 export const limitRanges: Resource<LimitRange> = defineResource(LimitRanges, {
@@ -18,19 +16,9 @@ export const limitRanges: Resource<LimitRange> = defineResource(LimitRanges, {
       item.defaultRequest = { ...item.min, ...item.default, ...item.defaultRequest };
     }
   },
-  ...rules(namespaced, function* ({ spec }: LimitRange) {
-    const seen = new Set<string>();
-    for (const [i, item] of (spec.limits ?? []).entries()) {
-      const at = `spec.limits[${i}]`;
-      const problems = qualifiedName(item.type ?? "");
-      if (problems.length === 0 && !item.type.includes("/") && !types.includes(item.type))
-        problems.push("must be a standard limit type or fully qualified");
-      for (const problem of problems) yield invalidValue(`${at}.type`, item.type ?? "", problem);
-      if (seen.has(item.type)) yield duplicate(`${at}.type`, item.type);
-      seen.add(item.type);
-      yield* validateItem(item, at);
-    }
-  }),
+  ...rules(namespaced, ({ spec }: LimitRange) =>
+    each(spec.limits, "spec.limits", validateItem, { key: ({ type = "" }) => type, at: "type" }),
+  ),
   columns: [nameColumn, createdColumn],
 });
 
@@ -46,15 +34,15 @@ const order = [
 const types = ["Container", "Pod", "PersistentVolumeClaim"];
 
 function* validateItem(item: LimitRangeItem, at: string): Problems {
-  const { type, min = {}, max = {}, maxLimitRequestRatio: ratios = {} } = item;
+  const { type = "", min = {}, max = {}, maxLimitRequestRatio: ratios = {} } = item;
+  const problems = qualifiedName(type);
+  if (problems.length === 0 && !type.includes("/") && !types.includes(type))
+    problems.push("must be a standard limit type or fully qualified");
+  yield* shaped(`${at}.type`, type, () => problems);
   const isPod = type === "Pod";
-  const parts = [
-    "max",
-    "min",
-    ...(isPod ? [] : (["default", "defaultRequest"] as const)),
-    "maxLimitRequestRatio",
-  ] as const;
-  for (const part of isPod ? (["default", "defaultRequest"] as const) : [])
+  const defaults = ["default", "defaultRequest"] as const;
+  const parts = ["max", "min", ...(isPod ? [] : defaults), "maxLimitRequestRatio"] as const;
+  for (const part of isPod ? defaults : [])
     if (Object.keys(item[part] ?? {}).length)
       yield forbiddenField(`${at}.${part}`, "may not be specified when `type` is 'Pod'");
   const validateName = isPod || type === "Container" ? validateContainerResource : validateResourceName;

@@ -1,6 +1,6 @@
 import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
+import { column, shown } from "../columns.ts";
 import type { Namespace } from "../generated/core-v1.ts";
 import { Namespaces } from "../generated/resources.ts";
 import { rules, validateFinalizer } from "../metadata.ts";
@@ -32,7 +32,7 @@ export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
   },
   prepareForStatusUpdate: keepAllButStatus,
   ...rules({ namespaced: false, name: dns1123Label }, validateFinalizers, undefined, validatePhase),
-  columns: [nameColumn, column("Status", ({ status }) => status?.phase ?? "", "Active or Terminating."), ageColumn],
+  columns: shown(column("Status", ({ status }) => status?.phase ?? "", "Active or Terminating.")),
 });
 
 function* validateFinalizers({ spec }: Namespace): Problems {

@@ -1,11 +1,10 @@
 import { duplicate, forbiddenField, invalidValue, type Problems, shaped } from "../../apimachinery/field-error.ts";
-import { parseCidr } from "../../apimachinery/ip.ts";
+import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
 import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { Node } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
-import { cidrText } from "../networking/network-policy.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 import { oneOf } from "./container-validation.ts";
@@ -73,16 +72,15 @@ function* onlySome(node: Node, old: Node): Problems {
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 function* validateNode({ spec, status = {} }: Node): Problems {
-  const seen = new Set<string>();
-  for (const [i, taint] of (spec.taints ?? []).entries()) {
+  const { taints = [] } = spec;
+  for (const [i, taint] of taints.entries()) {
     const at = `metadata.taints[${i}]`; // upstream's path
     yield* shaped(`${at}.key`, taint.key, qualifiedName);
     const wrong = labelValue(taint.value ?? "").join(";");
     if (wrong) yield invalidValue(`${at}.value`, taint.value, wrong);
     yield* oneOf(`${at}.effect`, taint.effect, effects, true);
-    const key = `${taint.key}:${taint.effect}`;
-    if (seen.has(key)) yield { ...duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
-    seen.add(key);
+    if (taints.findIndex(({ key, effect }) => key === taint.key && effect === taint.effect) < i)
+      yield { ...duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
   }
   for (const part of ["capacity", "allocatable"] as const)
     for (const [name, amount] of Object.entries(status[part] ?? {}))

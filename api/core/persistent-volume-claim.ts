@@ -1,4 +1,3 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { compareQuantities, quantityToNumber } from "../../apimachinery/quantity.ts";
@@ -62,7 +61,7 @@ function levelSources(spec: PersistentVolumeClaimSpec): void {
 
 const onlyClaims = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
 
-export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string): Problems {
+export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string): field.Problems {
   yield* volumes.validateAccessModes(spec.accessModes, `${at}.accessModes`, "at least 1 access mode is required");
   yield* validateLabelSelector(spec.selector, `${at}.selector`);
   const storage = spec.resources?.requests?.["storage"];
@@ -89,7 +88,7 @@ export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string):
 
 const validQuantity = "must be a valid resource quantity";
 
-function* validateStatus({ spec, status = {} }: PersistentVolumeClaim): Problems {
+function* validateStatus({ spec, status = {} }: PersistentVolumeClaim): field.Problems {
   if (!spec?.accessModes?.length) yield field.required("Spec.accessModes"); // upstream's path
   for (const [name, amount] of Object.entries(status.capacity ?? {}))
     if (compareQuantities(amount, "0") < 0)
@@ -108,7 +107,7 @@ const fixedSpec =
 const notEmptied = "update from non-nil value to an empty string is forbidden";
 
 /** A claim is bound once; later only more may be asked for. */
-function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: PersistentVolumeClaim): Problems {
+function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: PersistentVolumeClaim): field.Problems {
   const { spec = {}, status } = claim;
   const { resources, ...rest } = spec;
   const { resources: before, ...oldRest } = old;

@@ -46,15 +46,8 @@ export const persistentVolumes: Resource<PersistentVolume> = defineResource(Pers
 });
 
 const common = new Set<string>([
-  "capacity",
-  "accessModes",
-  "claimRef",
-  "persistentVolumeReclaimPolicy",
-  "storageClassName",
-  "mountOptions",
-  "volumeMode",
-  "nodeAffinity",
-  "volumeAttributesClassName",
+  ...(["capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName"] as const),
+  ...(["mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName"] as const),
 ] satisfies (keyof PersistentVolumeSpec)[]);
 
 const sourceOf = (spec: PersistentVolumeSpec) =>

@@ -1,7 +1,6 @@
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
-import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { ContainerState, ContainerStatus, Pod } from "../generated/core-v1.ts";
-import type { Column } from "../resource.ts";
+import { ageColumn, type Column, column, nameColumn, orNone, wide } from "../kind.ts";
 import { isSidecar, podCondition } from "./pod-status.ts";
 
 /** `kubectl get pods`, computed as upstream's printers do (printPod). */

@@ -1,9 +1,7 @@
 import { forbiddenField, invalidValue, notFoundValue, type Problems } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Container, Pod } from "../generated/core-v1.ts";
-import { validateObjectMetaUpdate } from "../metadata.ts";
-import type { Part } from "../resource.ts";
-import { countGeneration, keepAll } from "../strategy.ts";
+import { countGeneration, keepAll, type Part, validateObjectMetaUpdate } from "../kind.ts";
 import { qosClass } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
 

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
+import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type * as v1 from "../generated/core-v1.ts";
@@ -9,7 +9,7 @@ import type * as v1 from "../generated/core-v1.ts";
 const preferred = "preferredDuringSchedulingIgnoredDuringExecution";
 const demanded = "requiredDuringSchedulingIgnoredDuringExecution";
 
-export function* validateAffinity({ affinity = {} }: v1.PodSpec, path: string): Problems {
+export function* validateAffinity({ affinity = {} }: v1.PodSpec, path: string): field.Problems {
   const { nodeAffinity, podAffinity, podAntiAffinity } = affinity;
   const at = `${path}.nodeAffinity`;
   const selector = nodeAffinity?.[demanded];
@@ -30,18 +30,18 @@ export function* validateAffinity({ affinity = {} }: v1.PodSpec, path: string): 
   }
 }
 
-export function* validateNodeSelector({ nodeSelectorTerms: terms = [] }: v1.NodeSelector, at: string): Problems {
+export function* validateNodeSelector({ nodeSelectorTerms: terms = [] }: v1.NodeSelector, at: string): field.Problems {
   if (terms.length === 0) yield field.required(`${at}.nodeSelectorTerms`, "must have at least one node selector term");
   for (const [i, term] of terms.entries()) yield* validateTerm(term, `${at}.nodeSelectorTerms[${i}]`);
 }
 
-function* validateWeight(weight = 0, at: string): Problems {
+function* validateWeight(weight = 0, at: string): field.Problems {
   if (weight < 1 || weight > 100) yield field.invalidValue(`${at}.weight`, weight, "must be in the range 1-100");
 }
 
 const noValues = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
 
-function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelectorTerm, path: string): Problems {
+function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelectorTerm, path: string): field.Problems {
   for (const [i, { key, operator, values = [] }] of matchExpressions.entries()) {
     const at = `${path}.matchExpressions[${i}]`;
     if (operator === "In" || operator === "NotIn") {
@@ -60,7 +60,7 @@ function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelec
       yield field.invalidValue(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");
 }
 
-function* validatePodTerm(term: v1.PodAffinityTerm, at: string): Problems {
+function* validatePodTerm(term: v1.PodAffinityTerm, at: string): field.Problems {
   const { topologyKey, labelSelector, namespaceSelector, namespaces = [] } = term;
   yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
   yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
@@ -72,7 +72,9 @@ function* validatePodTerm(term: v1.PodAffinityTerm, at: string): Problems {
 const ids = ["runAsUser", "runAsGroup", "fsGroup"] as const;
 const sysctl = /^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$/;
 
-function* validateIds(context: Partial<Record<(typeof ids)[number], number>>, at: string): Problems {
+const sysctlText = `must have at most 253 characters and match regex ${sysctl.source.replace("[./]", "[\\./]")}`;
+
+function* validateIds(context: Partial<Record<(typeof ids)[number], number>>, at: string): field.Problems {
   for (const id of ids) {
     const value = context[id] ?? 0;
     if (value < 0 || value > 2 ** 31 - 1)
@@ -80,24 +82,19 @@ function* validateIds(context: Partial<Record<(typeof ids)[number], number>>, at
   }
 }
 
-export function* validateSecurity({ securityContext = {} }: v1.PodSpec, path: string): Problems {
+export function* validateSecurity({ securityContext = {} }: v1.PodSpec, path: string): field.Problems {
   yield* validateIds(securityContext, path);
   const names = new Set<string>();
   for (const [i, { name }] of (securityContext.sysctls ?? []).entries()) {
     const at = `${path}.sysctls[${i}].name`;
     if (!name) yield field.required(at);
-    else if (name.length > 253 || !sysctl.test(name))
-      yield field.invalidValue(
-        at,
-        name,
-        `must have at most 253 characters and match regex ${sysctl.source.replace("[./]", "[\\./]")}`,
-      );
+    else if (name.length > 253 || !sysctl.test(name)) yield field.invalidValue(at, name, sysctlText);
     else if (names.has(name)) yield field.duplicate(at, name);
     names.add(name);
   }
 }
 
-export function* validateContainerSecurity({ securityContext: context }: v1.Container, at: string): Problems {
+export function* validateContainerSecurity({ securityContext: context }: v1.Container, at: string): field.Problems {
   if (!context) return;
   yield* validateIds(context, at);
   if (context.allowPrivilegeEscalation !== false) return;
@@ -107,17 +104,12 @@ export function* validateContainerSecurity({ securityContext: context }: v1.Cont
   if (context.capabilities?.add?.includes("CAP_SYS_ADMIN")) yield refused("`capabilities.Add` CAP_SYS_ADMIN");
 }
 
-export function* validateDns({ dnsConfig = {} }: v1.PodSpec, at: string): Problems {
+export function* validateDns({ dnsConfig = {} }: v1.PodSpec, at: string): field.Problems {
   const { nameservers = [], searches = [], options = [] } = dnsConfig;
   if (nameservers.length > 3)
     yield field.invalidValue(`${at}.nameservers`, nameservers, "must not have more than 3 nameservers");
   for (const [i, address] of nameservers.entries())
-    if (isIP(address) === 0)
-      yield field.invalidValue(
-        `${at}.nameservers[${i}]`,
-        address,
-        "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
-      );
+    if (isIP(address) === 0) yield field.invalidValue(`${at}.nameservers[${i}]`, address, ipText);
   if (searches.length > 32)
     yield field.invalidValue(`${at}.searches`, searches, "must not have more than 32 search paths");
   for (const [i, { name }] of options.entries())

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { duplicate, forbiddenField, invalidValue, type Problems, shaped } from "../../apimachinery/field-error.ts";
+import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ContainerStatus, NodeSelectorTerm, Pod, PodSpec } from "../generated/core-v1.ts";
@@ -7,7 +8,6 @@ import { validateObjectMetaUpdate } from "../metadata.ts";
 import { mirror } from "./pod-parts.ts";
 import { isSidecar } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
-import { ipText } from "./service-validation.ts";
 
 /** What may change of a Pod: of the spec what does not touch what runs, of the status what can happen. */
 export function* validatePodUpdate(pod: Pod, old: Pod): Problems {

@@ -1,4 +1,3 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector, validateLabels } from "../../apimachinery/selectors.ts";
@@ -11,7 +10,7 @@ import { validateSources } from "./volume-sources.ts";
 const oneNameserver = "must provide at least one DNS nameserver when `dnsPolicy` is None";
 
 /** The rules of Pod specs, for Pods and templates (k8s.io/kubernetes/pkg/apis/core/validation). */
-export function* validatePodSpec(spec: PodSpec, path: string): Problems {
+export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
   const at = (name: string) => `${path}.${name}`;
   const volumes = new Set((spec.volumes ?? []).map((v) => v.name));
   yield* validateVolumes(spec.volumes ?? [], at("volumes"));
@@ -53,7 +52,7 @@ export function* validatePodSpec(spec: PodSpec, path: string): Problems {
 }
 
 /** A template: only long-lived Pods where `restartPolicies` says so. */
-export function* validateTemplate(template: PodTemplateSpec | undefined, path: string): Problems {
+export function* validateTemplate(template: PodTemplateSpec | undefined, path: string): field.Problems {
   if (!template?.spec) return yield field.required(path);
   yield* validateMetaParts(template.metadata ?? {}, `${path}.metadata`);
   yield* validatePodSpec(template.spec, `${path}.spec`);
@@ -61,7 +60,7 @@ export function* validateTemplate(template: PodTemplateSpec | undefined, path: s
     yield field.forbiddenField(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
 }
 
-function* validateVolumes(volumes: Volume[], path: string): Problems {
+function* validateVolumes(volumes: Volume[], path: string): field.Problems {
   const seen = new Set<string>();
   for (const [i, volume] of volumes.entries()) {
     const at = `${path}[${i}]`;
@@ -78,7 +77,7 @@ function* validateVolumes(volumes: Volume[], path: string): Problems {
 const onlyExists = 'operator must be Exists when `key` is empty, which means "match all values and all keys"';
 const onlyNoExecute = "effect must be 'NoExecute' when `tolerationSeconds` is set";
 
-export function* validateTolerations(tolerations: Toleration[], path: string): Problems {
+export function* validateTolerations(tolerations: Toleration[], path: string): field.Problems {
   for (const [i, { key, operator = "Equal", value, effect, tolerationSeconds }] of tolerations.entries()) {
     const at = `${path}[${i}]`;
     if (key) yield* field.shaped(`${at}.key`, key, qualifiedName);
@@ -94,7 +93,7 @@ export function* validateTolerations(tolerations: Toleration[], path: string): P
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-function* validateSpread(spec: PodSpec, path: string): Problems {
+function* validateSpread(spec: PodSpec, path: string): field.Problems {
   const seen = new Set<string>();
   for (const [i, constraint] of (spec.topologySpreadConstraints ?? []).entries()) {
     const { maxSkew, topologyKey, whenUnsatisfiable, minDomains, labelSelector } = constraint;

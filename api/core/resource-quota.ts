@@ -1,11 +1,8 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ResourceQuota } from "../generated/core-v1.ts";
 import { ResourceQuotas } from "../generated/resources.ts";
-import { immutable, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
+import { column, defineResource, immutable, namespaced, type Resource, rules, shown, statusOnly } from "../kind.ts";
 import { isQuotaResource, validateAmount, validateQuotaResource } from "./resource-names.ts";
 
 export const resourceQuotas: Resource<ResourceQuota> = defineResource(ResourceQuotas, {
@@ -21,12 +18,10 @@ export const resourceQuotas: Resource<ResourceQuota> = defineResource(ResourceQu
         : [invalidValue("spec.scopes", spec.scopes ?? [], immutable)],
     ({ status }) => [...validateAmounts(status?.hard, "status.hard"), ...validateAmounts(status?.used, "status.used")],
   ),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Request", (quota) => used(quota, false), "What is asked for, out of what may be."),
     column("Limit", (quota) => used(quota, true), "Limits in use, out of what may be."),
-    ageColumn,
-  ],
+  ),
 });
 
 /** `cpu: 1/2, pods: 3/10`; limits stand in a column of their own. */

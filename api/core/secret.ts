@@ -1,11 +1,9 @@
 import { invalidValue, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { syntaxError } from "../../apimachinery/schema/json-scan.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { Secret } from "../generated/core-v1.ts";
 import { Secrets } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, immutableField, namespaced, type Resource, rules, shown } from "../kind.ts";
 import { frozen, maxDataBytes } from "./config-map.ts";
 
 export const secrets: Resource<Secret> = defineResource(Secrets, {
@@ -21,12 +19,10 @@ export const secrets: Resource<Secret> = defineResource(Secrets, {
     ...immutableField("type", secret.type, old.type),
     ...frozen(secret, old, ["data"]),
   ]),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Type", ({ type }) => type ?? "", "What its data is for."),
     column("Data", ({ data }) => Object.keys(data ?? {}).length, "How many keys it has."),
-    ageColumn,
-  ],
+  ),
 });
 
 const needed: Record<string, string[]> = {

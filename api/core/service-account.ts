@@ -1,8 +1,6 @@
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { ServiceAccount } from "../generated/core-v1.ts";
 import { ServiceAccounts } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
 
 export const serviceAccounts: Resource<ServiceAccount> = defineResource(ServiceAccounts, {
   shortNames: ["sa"],
@@ -10,5 +8,5 @@ export const serviceAccounts: Resource<ServiceAccount> = defineResource(ServiceA
     { name: "token", kind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }, verbs: ["create"] },
   ],
   ...rules(namespaced),
-  columns: [nameColumn, column("Secrets", ({ secrets }) => secrets?.length ?? 0, "How many it names."), ageColumn],
+  columns: shown(column("Secrets", ({ secrets }) => secrets?.length ?? 0, "How many it names.")),
 });

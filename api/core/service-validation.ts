@@ -1,13 +1,11 @@
 import { isIP } from "node:net";
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
-import { parseCidr } from "../../apimachinery/ip.ts";
+import { cidrText, ipText, parseCidr } from "../../apimachinery/ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
 import type { Service, ServicePort, ServiceSpec } from "../generated/core-v1.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { cidrText } from "../networking/network-policy.ts";
 import { oneOf, validateTargetPort } from "./container-validation.ts";
 import { endpointAddress } from "./endpoints.ts";
 
@@ -67,9 +65,7 @@ const isExternal = ({ type, externalIPs }: ServiceSpec): boolean =>
 export const needsHealthCheck = ({ type, externalTrafficPolicy }: ServiceSpec): boolean =>
   type === "LoadBalancer" && externalTrafficPolicy === "Local";
 
-export const ipText = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-
-export function* validateService(service: Service): Problems {
+export function* validateService(service: Service): field.Problems {
   yield* validateObjectMeta(service.metadata, { namespaced: true, name: dns1035Label });
   yield* validateSpec(service);
 }
@@ -81,7 +77,7 @@ const rangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges
 const onlyExternal = "may only be set for externally-accessible services";
 
 /** In upstream's order (ValidateService). */
-function* validateSpec({ spec, metadata: { annotations = {} } }: Service): Problems {
+function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field.Problems {
   const { type, ports = [] } = spec;
   const headless = spec.clusterIP === "None";
   const balances = type === "LoadBalancer";
@@ -140,7 +136,7 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): Probl
 const onlyLocal = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
 const distributions = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 
-function* validatePorts(ports: readonly ServicePort[]): Problems {
+function* validatePorts(ports: readonly ServicePort[]): field.Problems {
   const names = new Set<string>();
   for (const [i, { name, port = 0, protocol, targetPort, appProtocol }] of ports.entries()) {
     const at = `spec.ports[${i}]`;
@@ -152,7 +148,7 @@ function* validatePorts(ports: readonly ServicePort[]): Problems {
   }
 }
 
-function* duplicates(ports: readonly ServicePort[]): Problems {
+function* duplicates(ports: readonly ServicePort[]): field.Problems {
   const seen = new Set<string>();
   const again = (key: string) => seen.size === seen.add(key).size;
   for (const [i, { protocol, nodePort }] of ports.entries())
@@ -164,7 +160,7 @@ function* duplicates(ports: readonly ServicePort[]): Problems {
 const clusterIpsOf = ({ clusterIP, clusterIPs }: ServiceSpec): string[] => clusterIPs ?? (clusterIP ? [clusterIP] : []);
 
 /** What addresses and families have to do with one another; looked at before any is allocated, too. */
-export function* validateClusterIps(spec: ServiceSpec): Problems {
+export function* validateClusterIps(spec: ServiceSpec): field.Problems {
   const { type, clusterIP, ipFamilies = [], ipFamilyPolicy: policy } = spec;
   if (type === "ExternalName") return;
   const at = "spec.clusterIPs";
@@ -195,7 +191,7 @@ export function* validateClusterIps(spec: ServiceSpec): Problems {
     }
 }
 
-function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): Problems {
+function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): field.Problems {
   if (!sessionAffinity) return yield field.required("spec.sessionAffinity");
   if (sessionAffinity === "None") {
     if (sessionAffinityConfig)
@@ -211,7 +207,7 @@ function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["
     yield field.invalidValue(path, seconds, "must be greater than 0 and less than 86400");
 }
 
-export function* validateServiceStatusUpdate({ metadata, spec, status }: Service, old: Service): Problems {
+export function* validateServiceStatusUpdate({ metadata, spec, status }: Service, old: Service): field.Problems {
   yield* validateObjectMetaUpdate(metadata, old.metadata);
   const at = "status.loadBalancer.ingress";
   const points = status?.loadBalancer?.ingress ?? [];
@@ -226,7 +222,7 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
 }
 
 /** Where a balancer is reached. */
-export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): Problems {
+export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): field.Problems {
   for (const [i, { ip, hostname }] of points.entries()) {
     const at = `${path}[${i}]`;
     if (ip && isIP(ip) === 0) yield field.invalidValue(`${at}.ip`, ip, ipText);
@@ -237,7 +233,7 @@ export function* validatePoints(points: readonly { ip?: string; hostname?: strin
 }
 
 /** Addresses and families stay once they are given, but the second ones may come and go. */
-export function* validateServiceUpdate(service: Service, old: Service): Problems {
+export function* validateServiceUpdate(service: Service, old: Service): field.Problems {
   const [{ spec }, { spec: before }] = [service, old];
   yield* validateObjectMetaUpdate(service.metadata, old.metadata);
   const named = spec.type === "ExternalName" || before.type === "ExternalName";
@@ -252,7 +248,7 @@ export function* validateServiceUpdate(service: Service, old: Service): Problems
   yield* validateSpec(service);
 }
 
-function* stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): Problems {
+function* stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): field.Problems {
   const of = (given: ServiceSpec): string[] => (key === "clusterIPs" ? clusterIpsOf(given) : (given.ipFamilies ?? []));
   const [now, then] = [of(spec), of(before)];
   const refuse = (i: number, detail: string) => field.invalidValue(`spec.${key}[${i}]`, now, detail);

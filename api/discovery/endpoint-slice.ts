@@ -1,9 +1,8 @@
 import { isIP } from "node:net";
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, unset } from "../columns.ts";
+import { column, shown, unset } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { endpointAddress, firstThree } from "../core/endpoints.ts";
 import type { EndpointPort, EndpointSlice } from "../generated/discovery-v1.ts";
@@ -39,13 +38,11 @@ export const endpointSlices = (allowLoopback: boolean): Resource<EndpointSlice> 
       (slice) => validateSlice(slice, allowLoopback),
       (slice, old) => immutableField("addressType", slice.addressType, old.addressType),
     ),
-    columns: [
-      nameColumn,
+    columns: shown(
       column("AddressType", (slice) => slice.addressType, "Kind of its addresses."),
       column("Ports", (slice) => portsText(slice), "Ports of every endpoint."),
       column("Endpoints", (s) => firstThree(s.endpoints?.flatMap((e) => e.addresses) ?? []) || unset, "Addresses."),
-      ageColumn,
-    ],
+    ),
   });
 
 /** v1 has names of nodes and zones instead. */
@@ -58,11 +55,11 @@ function portsText({ ports = [] }: EndpointSlice): string {
 }
 
 /** Upstream's order; the numbers of ports are not looked at. */
-function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): Problems {
+function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Problems {
   const { addressType: family, ports = [], endpoints = [] } = slice;
   yield* oneOf("addressType", family, ["FQDN", "IPv4", "IPv6"], true);
   if (ports.length > maxPorts) yield field.tooMany("ports", ports.length, maxPorts);
-  else yield* validatePorts(ports);
+  else yield* field.each(ports, "ports", validatePort, { key: ({ name = "" }) => name, at: "name" });
   if (endpoints.length > maxEndpoints) return yield field.tooMany("endpoints", endpoints.length, maxEndpoints);
   for (const [i, { addresses = [], hostname, nodeName, hints = {} }] of endpoints.entries()) {
     const at = `endpoints[${i}]`;
@@ -78,33 +75,22 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): Problems 
     }
     if (nodeName !== undefined) yield* field.shaped(`${at}.nodeName`, nodeName, dns1123Subdomain);
     if (hostname !== undefined) yield* field.shaped(`${at}.hostname`, hostname, dns1123Label);
-    for (const [key, shape] of [
-      ["forZones", labelValue],
-      ["forNodes", dns1123Subdomain],
-    ] as const) {
-      const list = hints[key] ?? [];
+    for (const [key, shape] of Object.entries({ forZones: labelValue, forNodes: dns1123Subdomain })) {
+      const list = hints[key as keyof typeof hints] ?? [];
+      const check = ({ name }: { name: string }, p: string) => field.shaped(`${p}.name`, name, shape);
       if (list.length > maxHints) yield field.tooMany(`${at}.hints.${key}`, list.length, maxHints);
-      for (const [j, { name }] of list.length > maxHints ? [] : list.entries()) {
-        const p = `${at}.hints.${key}[${j}].name`;
-        if (list.findIndex((hint) => hint.name === name) < j) yield field.duplicate(p, name);
-        yield* field.shaped(p, name, shape);
-      }
+      else yield* field.each(list, `${at}.hints.${key}`, check, { ...{ key: ({ name }) => name, at: "name" } });
     }
   }
 }
 
-function* validatePorts(ports: readonly EndpointPort[]): Problems {
-  const names = new Set<string>();
-  for (const [i, { name = "", protocol, appProtocol }] of ports.entries()) {
-    const at = `ports[${i}]`;
-    if (name) yield* field.shaped(`${at}.name`, name, dns1123Label);
-    if (names.size === names.add(name).size) yield field.duplicate(`${at}.name`, name);
-    yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
-    if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
-  }
+function* validatePort({ name = "", protocol, appProtocol }: EndpointPort, at: string): field.Problems {
+  if (name) yield* field.shaped(`${at}.name`, name, dns1123Label);
+  yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
+  if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
 }
 
-function* validateDomain(address: string, at: string): Problems {
+function* validateDomain(address: string, at: string): field.Problems {
   const name = address.replace(/\.$/, "");
   const problems = dns1123Subdomain(name).join(",");
   if (!address) yield field.required(at);

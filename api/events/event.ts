@@ -4,8 +4,7 @@ import { defineFace } from "../face.ts";
 import type { Event as CoreEvent } from "../generated/core-v1.ts";
 import type { Event } from "../generated/events-v1.ts";
 import { EventsV1Events } from "../generated/resources.ts";
-import { immutableField } from "../metadata.ts";
-import type { Resource } from "../resource.ts";
+import { immutableField, type Resource } from "../kind.ts";
 
 /** Names in events.k8s.io/v1 -> in v1, in which they are stored; all others are the same. */
 const names = {

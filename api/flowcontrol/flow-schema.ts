@@ -1,4 +1,3 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
@@ -33,7 +32,7 @@ export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
   ],
 });
 
-function* validateSchema(schema: FlowSchema): Problems {
+function* validateSchema(schema: FlowSchema): field.Problems {
   const { metadata, spec } = schema;
   yield* validateSpec(metadata.name, spec);
   const fixed = mandatorySchemas[metadata.name];
@@ -42,7 +41,7 @@ function* validateSchema(schema: FlowSchema): Problems {
   yield* validateConditions(schema);
 }
 
-function* validateSpec(name: string, spec: FlowSchemaSpec): Problems {
+function* validateSpec(name: string, spec: FlowSchemaSpec): field.Problems {
   const precedence = spec.matchingPrecedence ?? 0;
   const at = "spec.matchingPrecedence";
   if (precedence <= 0) yield field.invalidValue(at, precedence, "must be a positive value");
@@ -61,7 +60,7 @@ function* validateSpec(name: string, spec: FlowSchemaSpec): Problems {
 const oneNamespace = "resource rules that are not cluster scoped must supply at least one namespace";
 const listed = "each member of this list must be '*' or a DNS-1123 label; ";
 
-function* validateRule(rule: PolicyRulesWithSubjects, at: string): Problems {
+function* validateRule(rule: PolicyRulesWithSubjects, at: string): field.Problems {
   const { subjects = [], resourceRules = [], nonResourceRules = [] } = rule;
   if (!subjects.length) yield field.required(`${at}.subjects`, "subjects must contain at least one value");
   for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, `${at}.subjects[${i}]`);
@@ -90,7 +89,7 @@ function* validateRule(rule: PolicyRulesWithSubjects, at: string): Problems {
 
 const verbs = "create delete deletecollection get list patch proxy update watch".split(" ");
 
-function* validateVerbs(given: string[] | undefined, at: string): Problems {
+function* validateVerbs(given: string[] | undefined, at: string): field.Problems {
   yield* someOf(given, at, "verbs must contain at least one value", "verbs");
   if (given?.length && !given.includes("*") && !given.every((verb) => verbs.includes(verb)))
     yield field.notSupported(at, given, verbs);
@@ -103,7 +102,7 @@ function* someOf(
   none: string | undefined,
   others: string,
   shape: (value: string) => string[] = () => [],
-): Problems {
+): field.Problems {
   if (values.length === 0 && none !== undefined) yield field.required(at, none);
   if (!values.includes("*"))
     for (const [i, value] of values.entries()) yield* field.shaped(`${at}[${i}]`, value, shape);
@@ -121,7 +120,7 @@ function urlProblems(url: string): string[] {
 
 const parts = { User: "user", Group: "group", ServiceAccount: "serviceAccount" } as const;
 
-function* validateSubject(subject: Subject, at: string): Problems {
+function* validateSubject(subject: Subject, at: string): field.Problems {
   const wanted = parts[subject.kind as keyof typeof parts];
   if (!wanted) return yield field.notSupported(`${at}.kind`, subject.kind ?? "", Object.keys(parts).sort());
   const given: { name?: string; namespace?: string } | undefined = subject[wanted];

@@ -1,6 +1,5 @@
 import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type {
   LimitedPriorityLevelConfiguration,
@@ -9,9 +8,7 @@ import type {
   PriorityLevelConfigurationSpec,
 } from "../generated/flowcontrol-v1.ts";
 import { PriorityLevelConfigurations } from "../generated/resources.ts";
-import { clusterWide, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { clusterWide, column, defineResource, type Resource, rules, shown, startingStatus } from "../kind.ts";
 import { validateConditions } from "./conditions.ts";
 import { mandatoryLevels } from "./mandatory.ts";
 
@@ -41,15 +38,13 @@ export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> =
     },
     ...startingStatus(() => ({})),
     ...rules(clusterWide, validateLevel, undefined, validateConditions),
-    columns: [
-      nameColumn,
+    columns: shown(
       column("Type", ({ spec }) => spec.type ?? "", "Exempt or Limited."),
       column("NominalConcurrencyShares", (level) => shares(level), "Its part of the concurrency."),
       column("Queues", (level) => queuing(level, "queues"), "How many it has."),
       column("HandSize", (level) => queuing(level, "handSize"), "Queues that a flow is dealt."),
       column("QueueLengthLimit", (level) => queuing(level, "queueLengthLimit"), "Requests in one queue."),
-      ageColumn,
-    ],
+    ),
   },
 );
 

@@ -1,7 +1,6 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
+import { column, shown } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { IngressClass, IngressClassParametersReference } from "../generated/networking-v1.ts";
 import { IngressClasses } from "../generated/resources.ts";
@@ -24,12 +23,10 @@ export const ingressClasses: Resource<IngressClass> = defineResource(IngressClas
     ],
     ({ spec }, old) => immutableField("spec.controller", spec.controller, old.spec.controller),
   ),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Controller", ({ spec }) => spec.controller ?? "", "Who serves it."),
     column("Parameters", ({ spec }) => parametersText(spec.parameters), "Its settings."),
-    ageColumn,
-  ],
+  ),
 });
 
 function parametersText(parameters: IngressClassParametersReference | undefined): string {
@@ -40,7 +37,7 @@ function parametersText(parameters: IngressClassParametersReference | undefined)
 
 const pathShape = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
 
-function* validateController(controller = ""): Problems {
+function* validateController(controller = ""): field.Problems {
   const at = "spec.controller";
   if (controller.length > maxController) yield field.tooLong(at, maxController);
   if (controller === "") return yield field.required(at);
@@ -52,7 +49,7 @@ function* validateController(controller = ""): Problems {
     yield field.invalidValue(at, path, `Invalid path (regex used for validation is '${pathShape}')`);
 }
 
-function* validateParameters(parameters: IngressClassParametersReference, at: string): Problems {
+function* validateParameters(parameters: IngressClassParametersReference, at: string): field.Problems {
   yield* validateReference(parameters, at);
   const { scope, namespace } = parameters;
   yield* oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], scope === undefined);
@@ -67,7 +64,7 @@ function* validateParameters(parameters: IngressClassParametersReference, at: st
 export function* validateReference(
   { apiGroup, kind, name }: { apiGroup?: string; kind: string; name: string },
   at: string,
-): Problems {
+): field.Problems {
   if (apiGroup !== undefined) yield* field.shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
   for (const [key, value] of Object.entries({ kind, name })) {
     if (!value) yield field.required(`${at}.${key}`, `${key} is required`);

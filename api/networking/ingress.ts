@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { invalidValue, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
-import { ageColumn, column, join, nameColumn, orNone, pointsOf } from "../columns.ts";
+import { column, join, orNone, pointsOf, shown } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { validatePoints } from "../core/service-validation.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../generated/networking-v1.ts";
@@ -31,14 +31,12 @@ export const ingresses: Resource<Ingress> = defineResource(Ingresses, {
       yield invalidValue(`annotations.${classAnnotation}`, given, text);
     }
   },
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Class", ({ spec }) => orNone(spec.ingressClassName), "Which controller serves it."),
     column("Hosts", hosts, "Hosts it answers for."),
     column("Address", ({ status }) => join(pointsOf(status?.loadBalancer)), "Where it is reached."),
     column("Ports", ({ spec }) => (spec.tls?.length ? "80, 443" : "80"), "Ports that it answers on."),
-    ageColumn,
-  ],
+  ),
 });
 
 const shownHosts = 3;

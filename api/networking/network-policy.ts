@@ -1,9 +1,8 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
-import { parseCidr } from "../../apimachinery/ip.ts";
+import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { ageColumn, column, nameColumn, selectorText } from "../columns.ts";
+import { column, selectorText, shown } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../generated/networking-v1.ts";
 import { NetworkPolicies } from "../generated/resources.ts";
@@ -22,14 +21,12 @@ export const networkPolicies: Resource<NetworkPolicy> = defineResource(NetworkPo
   },
   ...generationOnly,
   ...rules(namespaced, validateSpec),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Pod-Selector", ({ spec }) => selectorText(spec.podSelector), "Labels of the Pods that it is for."),
-    ageColumn,
-  ],
+  ),
 });
 
-function* validateSpec({ spec }: NetworkPolicy): Problems {
+function* validateSpec({ spec }: NetworkPolicy): field.Problems {
   yield* validateLabelSelector(spec.podSelector, "spec.podSelector");
   for (const [i, { ports = [], from = [] }] of (spec.ingress ?? []).entries())
     yield* validateRule(ports, from, `spec.ingress[${i}]`, "from");
@@ -41,12 +38,17 @@ function* validateSpec({ spec }: NetworkPolicy): Problems {
   for (const [i, type] of types.entries()) yield* oneOf(`spec.policyTypes[${i}]`, type, ["Ingress", "Egress"], false);
 }
 
-function* validateRule(ports: NetworkPolicyPort[], peers: NetworkPolicyPeer[], at: string, key: string): Problems {
+function* validateRule(
+  ports: NetworkPolicyPort[],
+  peers: NetworkPolicyPeer[],
+  at: string,
+  key: string,
+): field.Problems {
   for (const [i, port] of ports.entries()) yield* validatePort(port, `${at}.ports[${i}]`);
   for (const [i, peer] of peers.entries()) yield* validatePeer(peer, `${at}.${key}[${i}]`);
 }
 
-function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): Problems {
+function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): field.Problems {
   if (protocol !== undefined) yield* oneOf(`${at}.protocol`, protocol, ["TCP", "UDP", "SCTP"], false);
   if (typeof port === "string") {
     if (endPort !== undefined)
@@ -61,7 +63,7 @@ function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: strin
     yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");
 }
 
-function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer, at: string): Problems {
+function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer, at: string): field.Problems {
   const selectors = [podSelector, namespaceSelector].filter(Boolean).length;
   yield* validateLabelSelector(podSelector, `${at}.podSelector`);
   yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
@@ -70,9 +72,7 @@ function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolic
   else if (ipBlock && selectors > 0) yield field.forbiddenField(at, "may not specify both ipBlock and another peer");
 }
 
-export const cidrText = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
-
-function* validateBlock({ cidr, except = [] }: IPBlock, at: string): Problems {
+function* validateBlock({ cidr, except = [] }: IPBlock, at: string): field.Problems {
   if (!cidr) return yield field.required(`${at}.cidr`);
   const whole = parseCidr(cidr);
   if (!whole) return yield field.invalidValue(`${at}.cidr`, cidr, cidrText);

@@ -1,15 +1,13 @@
 import { isIP } from "node:net";
 import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
-import { addressOf, parseCidr } from "../../apimachinery/ip.ts";
+import { addressOf, cidrText, ipText, parseCidr } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
-import { ageColumn, column, join, nameColumn } from "../columns.ts";
-import { ipText } from "../core/service-validation.ts";
+import { column, join, nameColumn, shown } from "../columns.ts";
 import type { IPAddress, ServiceCIDR } from "../generated/networking-v1.ts";
 import { IPAddresses, ServiceCIDRs } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
-import { cidrText } from "./network-policy.ts";
 
 /** An address in use, named by itself. */
 export const ipAddresses: Resource<IPAddress> = defineResource(IPAddresses, {
@@ -40,6 +38,14 @@ function addressProblems(name: string): string[] {
   return canonical(name) === name ? [] : [`must be in canonical form ("${canonical(name)}")`];
 }
 
+/** `10.0.0.7/24`: an address with the prefix of its network. */
+export function interfaceProblems(text: string): string[] {
+  const [ip = "", prefix] = text.split("/");
+  if (!parseCidr(text)) return [cidrText];
+  const written = `${canonical(ip)}/${Number(prefix)}`;
+  return written === text ? [] : [`must be in canonical form ("${written}")`];
+}
+
 /** RFC 5952. */
 const canonical = (ip: string): string => (isIP(ip) === 4 ? ip : new URL(`http://[${ip}]`).hostname.slice(1, -1));
 
@@ -53,7 +59,7 @@ export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, 
   subresources: ["status"],
   ...statusOnly<ServiceCIDR>(() => ({})),
   ...rules(clusterWide, validateRanges, ({ spec }, old) => immutableField("spec.cidrs", spec.cidrs, old.spec.cidrs)),
-  columns: [nameColumn, column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges."), ageColumn],
+  columns: shown(column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges.")),
 });
 
 const onePerFamily = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";

@@ -1,12 +1,10 @@
 import { invalidValue, required } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import { validateTolerations } from "../core/pod-validation.ts";
 import type { RuntimeClass } from "../generated/node-v1.ts";
 import { RuntimeClasses } from "../generated/resources.ts";
-import { clusterWide, immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { clusterWide, column, defineResource, immutableField, type Resource, rules, shown } from "../kind.ts";
 
 export const runtimeClasses: Resource<RuntimeClass> = defineResource(RuntimeClasses, {
   unconditionalUpdate: false,
@@ -19,5 +17,5 @@ export const runtimeClasses: Resource<RuntimeClass> = defineResource(RuntimeClas
     ],
     ({ handler }, old) => immutableField("handler", handler, old.handler),
   ),
-  columns: [nameColumn, column("Handler", ({ handler }) => handler ?? "", "The runtime's own name for it."), ageColumn],
+  columns: shown(column("Handler", ({ handler }) => handler ?? "", "The runtime's own name for it.")),
 });

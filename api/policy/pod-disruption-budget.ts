@@ -1,7 +1,7 @@
 import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateCounts } from "../apps/template-rules.ts";
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { column, integer, shown } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
 import { PodDisruptionBudgets } from "../generated/resources.ts";
@@ -18,13 +18,11 @@ export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResourc
   ...rules(namespaced, validateSpec, undefined, ({ status }) =>
     validateCounts(status, "disruptionsAllowed currentHealthy desiredHealthy expectedPods"),
   ),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Min Available", ({ spec }) => String(spec.minAvailable ?? "N/A"), "Pods that must stay."),
     column("Max Unavailable", ({ spec }) => String(spec.maxUnavailable ?? "N/A"), "Pods that may be away."),
     column("Allowed Disruptions", ({ status }) => status?.disruptionsAllowed ?? 0, "Evictions possible now.", integer),
-    ageColumn,
-  ],
+  ),
 });
 
 function* validateSpec({ spec }: PodDisruptionBudget): Problems {

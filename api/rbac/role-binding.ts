@@ -1,12 +1,9 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, wide } from "../columns.ts";
 import type { ClusterRoleBinding, RoleBinding, RoleRef, Subject } from "../generated/rbac-v1.ts";
 import { ClusterRoleBindings, RoleBindings } from "../generated/resources.ts";
-import { rules } from "../metadata.ts";
-import { type Column, defineResource, type Resource } from "../resource.ts";
+import { ageColumn, type Column, column, defineResource, nameColumn, type Resource, rules, wide } from "../kind.ts";
 
 type Binding = RoleBinding & ClusterRoleBinding;
 
@@ -50,7 +47,7 @@ const row = (namespaced: boolean) => ({
 export const roleBindings: Resource<RoleBinding> = defineResource(RoleBindings, row(true));
 export const clusterRoleBindings: Resource<ClusterRoleBinding> = defineResource(ClusterRoleBindings, row(false));
 
-function* validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean): Problems {
+function* validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean): field.Problems {
   const kinds = namespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];
   if (apiGroup !== group) yield field.notSupported("roleRef.apiGroup", apiGroup ?? "", [group]);
   if (!kinds.includes(kind)) yield field.notSupported("roleRef.kind", kind ?? "", kinds);
@@ -61,7 +58,7 @@ function* validateSubject(
   { kind, apiGroup = "", name, namespace }: Subject,
   namespaced: boolean,
   at: string,
-): Problems {
+): field.Problems {
   if (!name) yield field.required(`${at}.name`);
   const wanted = kind === "ServiceAccount" ? "" : group;
   if (!["ServiceAccount", "User", "Group"].includes(kind))

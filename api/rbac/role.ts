@@ -1,11 +1,9 @@
 import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
 import { pathSegmentName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { createdColumn, nameColumn } from "../columns.ts";
 import type { ClusterRole, PolicyRule, Role } from "../generated/rbac-v1.ts";
 import { ClusterRoles, Roles } from "../generated/resources.ts";
-import { rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { createdColumn, defineResource, nameColumn, type Resource, rules } from "../kind.ts";
 
 /** Roles; whether a client may write them (escalation) is the authorizer's question. */
 export const roles: Resource<Role> = defineResource(Roles, {

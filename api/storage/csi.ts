@@ -1,13 +1,13 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { ageColumn, boolean, column, integer, join, nameColumn, unset } from "../columns.ts";
+import { boolean, column, integer, join, nameColumn, shown, unset } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import { CSIDrivers, CSINodes, CSIStorageCapacities } from "../generated/resources.ts";
-import type { CSIDriver, CSINode, CSIStorageCapacity } from "../generated/storage-v1.ts";
-import { clusterWide, immutableField, namespaced, rules } from "../metadata.ts";
+import type { CSIDriver, CSINode, CSINodeDriver, CSIStorageCapacity, TokenRequest } from "../generated/storage-v1.ts";
+import { notNegative } from "../int-or-percent.ts";
+import { clusterWide, immutableField, immutableFields, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { countGeneration } from "../strategy.ts";
 
@@ -30,8 +30,7 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
     ...immutableField("spec.attachedRequired", spec.attachRequired, old.spec.attachRequired),
     ...immutableField("spec.volumeLifecycleModes", spec.volumeLifecycleModes, old.spec.volumeLifecycleModes),
   ]),
-  columns: [
-    nameColumn,
+  columns: shown(
     column("AttachRequired", ({ spec }) => spec.attachRequired ?? true, "Whether volumes are attached.", boolean),
     column("PodInfoOnMount", ({ spec }) => spec.podInfoOnMount ?? false, "Whether mounts tell the Pod.", boolean),
     column("StorageCapacity", ({ spec }) => spec.storageCapacity ?? false, "Whether capacity counts.", boolean),
@@ -42,30 +41,25 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
     ),
     column("RequiresRepublish", ({ spec }) => spec.requiresRepublish ?? false, "Whether it is called again.", boolean),
     column("Modes", ({ spec }) => join(spec.volumeLifecycleModes), "Kinds of volumes it makes."),
-    ageColumn,
-  ],
+  ),
 });
 
-const tenMinutes = "may not specify a duration less than 10 minutes";
-
-function* validateDriver({ metadata, spec }: CSIDriver): Problems {
+function* validateDriver({ metadata, spec }: CSIDriver): field.Problems {
   yield* validateDriverName(metadata.name, "name"); // upstream's path
   const policies = ["File", "None", "ReadWriteOnceWithFSType"];
   yield* oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
   for (const mode of spec.volumeLifecycleModes ?? [])
-    if (mode !== "Persistent" && mode !== "Ephemeral")
-      yield field.notSupported("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"]);
-  const audiences = new Set<string>();
-  for (const [i, { audience = "", expirationSeconds }] of (spec.tokenRequests ?? []).entries()) {
-    const at = `spec.tokenRequests[${i}]`;
-    if (audiences.has(audience)) yield field.duplicate(`${at}.audience`, audience);
-    audiences.add(audience);
-    if (expirationSeconds !== undefined && expirationSeconds < 600)
-      yield field.invalidValue(`${at}.expirationSeconds`, expirationSeconds, tenMinutes);
-  }
+    yield* oneOf("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"], false);
+  const audience = { key: (request: TokenRequest) => request.audience ?? "", at: "audience" };
+  yield* field.each(spec.tokenRequests, "spec.tokenRequests", validateToken, audience);
 }
 
-export function* validateDriverName(name: string | undefined, at: string): Problems {
+function* validateToken({ expirationSeconds: seconds = 600 }: TokenRequest, at: string): field.Problems {
+  const wrong = seconds < 600 ? "less than 10 minutes" : seconds > 2 ** 32 ? "larger than 2^32 seconds" : "";
+  if (wrong) yield field.invalidValue(`${at}.expirationSeconds`, seconds, `may not specify a duration ${wrong}`);
+}
+
+export function* validateDriverName(name: string | undefined, at: string): field.Problems {
   if (!name) return yield field.required(at);
   if (name.length > maxDriverName) yield field.tooLong(at, maxDriverName);
   yield* dns1123Subdomain(name.toLowerCase()).map((p) => field.invalidValue(at, name, p));
@@ -76,38 +70,29 @@ export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
   defaults({ spec }) {
     spec.drivers ??= [];
   },
-  ...rules(clusterWide, validateNode, ({ spec }, old) =>
-    (spec.drivers ?? []).flatMap((driver) => {
-      const before = old.spec.drivers?.find((d) => d.name === driver.name);
-      return before ? immutableField("CSINodeDriver", driver, before) : [];
-    }),
+  ...rules(
+    clusterWide,
+    ({ spec }) => field.each(spec.drivers, "spec.drivers", validateNodeDriver, { key: ({ name }) => name, at: "name" }),
+    ({ spec }, old) =>
+      (spec.drivers ?? []).flatMap((driver) => {
+        const before = old.spec.drivers?.find((d) => d.name === driver.name);
+        return before ? immutableField("CSINodeDriver", driver, before) : [];
+      }),
   ),
-  columns: [
-    nameColumn,
-    column("Drivers", ({ spec }) => spec.drivers?.length ?? 0, "How many it has.", integer),
-    ageColumn,
-  ],
+  columns: shown(column("Drivers", ({ spec }) => spec.drivers?.length ?? 0, "How many it has.", integer)),
 });
 
-function* validateNode({ spec }: CSINode): Problems {
-  const names = new Set<string>();
-  for (const [i, { name, nodeID, topologyKeys = [], allocatable }] of (spec.drivers ?? []).entries()) {
-    const at = `spec.drivers[${i}]`;
-    yield* validateDriverName(name, `${at}.name`);
-    if (names.has(name)) yield field.duplicate(`${at}.name`, name);
-    names.add(name);
-    if (!nodeID) yield field.required(`${at}.nodeID`);
-    else if (nodeID.length > maxNodeIdBytes)
-      yield field.invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
-    const keys = new Set<string>();
-    for (const key of topologyKeys) {
-      if (!key) yield field.required(at);
-      if (keys.size === keys.add(key).size) yield field.duplicate(at, key);
-      for (const problem of qualifiedName(key)) yield field.invalidValue(at, topologyKeys, problem);
-    }
-    const count = allocatable?.count;
-    if (count !== undefined && count < 0)
-      yield field.invalidValue(`${at}.allocatable.count`, count, "must be greater than or equal to 0");
+function* validateNodeDriver(driver: CSINodeDriver, at: string): field.Problems {
+  const { name, nodeID, topologyKeys = [], allocatable } = driver;
+  yield* validateDriverName(name, `${at}.name`);
+  if (!nodeID) yield field.required(`${at}.nodeID`);
+  else if (nodeID.length > maxNodeIdBytes)
+    yield field.invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
+  yield* notNegative(allocatable?.count, `${at}.allocatable.count`);
+  for (const [i, key] of topologyKeys.entries()) {
+    if (!key) yield field.required(at);
+    if (topologyKeys.indexOf(key) < i) yield field.duplicate(at, key);
+    for (const problem of qualifiedName(key)) yield field.invalidValue(at, topologyKeys, problem);
   }
 }
 
@@ -124,10 +109,7 @@ export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource
           : [],
       ),
     ],
-    (capacity, old) => [
-      ...immutableField("nodeTopology", capacity.nodeTopology, old.nodeTopology),
-      ...immutableField("storageClassName", capacity.storageClassName, old.storageClassName),
-    ],
+    (capacity, old) => immutableFields(capacity, old, ["nodeTopology", "storageClassName"]),
   ),
   columns: [
     nameColumn,

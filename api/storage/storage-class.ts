@@ -1,13 +1,12 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
+import { ageColumn, column, nameColumn, shown } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
-import type { TopologySelectorTerm } from "../generated/core-v1.ts";
+import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from "../generated/core-v1.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
 import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
-import { clusterWide, immutableField, rules } from "../metadata.ts";
+import { clusterWide, immutableField, immutableFields, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 
 const isDefault = ({ metadata }: StorageClass): boolean =>
@@ -57,23 +56,20 @@ export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineRe
         ? validateParameters(parameters)
         : [field.required("parameters", "must contain at least one key/value pair")]),
     ],
-    (attributes, old) => [
-      ...immutableField("driverName", attributes.driverName, old.driverName),
-      ...immutableField("parameters", attributes.parameters, old.parameters),
-    ],
+    (attributes, old) => immutableFields(attributes, old, ["driverName", "parameters"]),
   ),
-  columns: [nameColumn, column("DriverName", ({ driverName }) => driverName ?? "", "Who applies it."), ageColumn],
+  columns: shown(column("DriverName", ({ driverName }) => driverName ?? "", "Who applies it.")),
 });
 
 const maxParameters = 512;
 const maxParameterBytes = 256 * 1024;
 
-function* validateProvisioner(name: string | undefined, at: string): Problems {
+function* validateProvisioner(name: string | undefined, at: string): field.Problems {
   if (!name) return yield field.required(at);
   yield* qualifiedName(name.toLowerCase()).map((p) => field.invalidValue(at, name, p));
 }
 
-function* validateParameters(parameters: Record<string, string> = {}): Problems {
+function* validateParameters(parameters: Record<string, string> = {}): field.Problems {
   const entries = Object.entries(parameters);
   if (entries.length > maxParameters) return yield field.tooLong("parameters", maxParameters);
   if ("" in parameters) yield field.invalidValue("parameters", "", "field can not be empty.");
@@ -81,16 +77,16 @@ function* validateParameters(parameters: Record<string, string> = {}): Problems 
     yield field.tooLong("parameters", maxParameterBytes);
 }
 
-function* validateTopologies(terms: TopologySelectorTerm[] = [], path: string): Problems {
+function* validateExpression({ key = "", values = [] }: TopologySelectorLabelRequirement, at: string): field.Problems {
+  if (values.length === 0) yield field.required(`${at}.values`);
+  yield* field.each(values, `${at}.values`, () => [], { key: String });
+  yield* field.shaped(`${at}.key`, key, qualifiedName);
+}
+
+function* validateTopologies(terms: TopologySelectorTerm[] = [], path: string): field.Problems {
   for (const [i, { matchLabelExpressions: expressions = [] }] of terms.entries()) {
-    for (const [j, { key, values = [] }] of expressions.entries()) {
-      const at = `${path}[${i}].matchLabelExpressions[${j}]`;
-      if (values.length === 0) yield field.required(`${at}.values`);
-      for (const [k, value] of values.entries())
-        if (values.indexOf(value) < k) yield field.duplicate(`${at}.values[${k}]`, value);
-      yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
-      if (expressions.findIndex((other) => other.key === key) < j) yield field.duplicate(`${at}.key`, key);
-    }
+    const own = { key: (one: TopologySelectorLabelRequirement) => one.key ?? "", at: "key" };
+    yield* field.each(expressions, `${path}[${i}].matchLabelExpressions`, validateExpression, own);
     const text = (term: TopologySelectorTerm) =>
       JSON.stringify(term.matchLabelExpressions?.map(({ key, values = [] }) => [key, [...values].sort()]).sort());
     if (terms.slice(0, i).some((term) => text(term) === text(terms[i]!)))

@@ -1,6 +1,6 @@
 import { forbiddenField, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
-import { ageColumn, boolean, column, nameColumn } from "../columns.ts";
+import { boolean, column, shown } from "../columns.ts";
 import { VolumeAttachments } from "../generated/resources.ts";
 import type { VolumeAttachment } from "../generated/storage-v1.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
@@ -22,14 +22,12 @@ export const volumeAttachments: Resource<VolumeAttachment> = defineResource(Volu
     yield* validateNew(attachment);
   },
   validateStatusUpdate: attachmentRules.validateUpdate,
-  columns: [
-    nameColumn,
+  columns: shown(
     column("Attacher", ({ spec }) => spec.attacher ?? "", "The driver that attaches.", { format: "name" }),
     column("PV", ({ spec }) => spec.source?.persistentVolumeName ?? "", "The volume."),
     column("Node", ({ spec }) => spec.nodeName ?? "", "Where to."),
     column("Attached", ({ status }) => status?.attached ?? false, "Whether it is.", boolean),
-    ageColumn,
-  ],
+  ),
 });
 
 function* validateSpec({ spec, status }: VolumeAttachment): Problems {
