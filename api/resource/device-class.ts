@@ -1,39 +1,59 @@
-import { type Problems, required, tooMany } from "../../apimachinery/field-error.ts";
-import { ageColumn, nameColumn } from "../columns.ts";
+import { Environment } from "../../apimachinery/cel/environment.ts";
+import * as field from "../../apimachinery/field-error.ts";
+import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import type { DeviceClass, DeviceConfiguration, DeviceSelector } from "../generated/resource-v1.ts";
 import { DeviceClasses } from "../generated/resources.ts";
-import { clusterWide, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { generationOnly } from "../strategy.ts";
+import { clusterWide, defineResource, generationOnly, type Resource, rules, shown, without } from "../kind.ts";
+import { validateDriverName } from "../storage/csi.ts";
 
 export const deviceClasses: Resource<DeviceClass> = defineResource(DeviceClasses, {
-  unconditionalUpdate: true,
-  ...generationOnly,
-  ...rules(clusterWide, ({ spec }: DeviceClass) => [
-    ...validateSelectors(spec.selectors, "spec.selectors"),
-    ...validateConfigs(spec.config, "spec.config"),
-  ]),
-  columns: [nameColumn, ageColumn],
+  ...without(["spec.extendedResourceName"], generationOnly),
+  ...rules(clusterWide, function* ({ spec }: DeviceClass) {
+    yield* validateSelectors(spec.selectors, "spec.selectors");
+    yield* field.each(spec.config, "spec.config", validateConfig, { max: maxItems });
+  }),
+  columns: shown(),
 });
 
-const maxItems = 32;
+/** Of selectors, of configurations, and of most lists of this group. */
+export const maxItems = 32;
+const maxParameters = 10 * 1024;
+const maxPoolName = 253;
 
-/** Expressions are not compiled when they are written. */
-export function* validateSelectors(selectors: DeviceSelector[] = [], at: string): Problems {
-  if (selectors.length > maxItems) yield tooMany(at, selectors.length, maxItems);
-  yield* selectors.flatMap(({ cel }, i) => {
-    if (cel === undefined) return [required(`${at}[${i}].cel`)];
-    return cel.expression ? [] : [required(`${at}[${i}].cel.expression`)];
-  });
+const environment = new Environment(["device"]);
+
+export const validateSelectors = (selectors: DeviceSelector[] | undefined, at: string): field.Problems =>
+  field.each(selectors, at, validateSelector, { max: maxItems });
+
+function* validateSelector({ cel }: DeviceSelector, at: string): field.Problems {
+  if (cel === undefined) return yield field.required(`${at}.cel`);
+  const { expression = "" } = cel;
+  const path = `${at}.cel.expression`;
+  if (expression.length > maxParameters) return yield field.tooLong(path, maxParameters);
+  try {
+    const { type } = environment.compile(expression);
+    if (type !== "dyn" && type !== "bool")
+      yield field.invalidValue(path, expression, `must evaluate to bool or the unknown type, not ${type}`);
+  } catch (error) {
+    yield field.invalidValue(path, expression, `compilation failed: ${(error as Error).message}`);
+  }
 }
 
-export function* validateConfigs(configs: DeviceConfiguration[] = [], at: string): Problems {
-  if (configs.length > maxItems) yield tooMany(at, configs.length, maxItems);
-  yield* configs.flatMap(({ opaque }, i) => {
-    if (opaque === undefined) return [required(`${at}[${i}].opaque`)];
-    return [
-      ...(opaque.driver ? [] : [required(`${at}[${i}].opaque.driver`)]),
-      ...(opaque.parameters ? [] : [required(`${at}[${i}].opaque.parameters`)]),
-    ];
-  });
+export function* validateConfig({ opaque }: DeviceConfiguration, at: string): field.Problems {
+  if (opaque === undefined) return yield field.required(`${at}.opaque`);
+  yield* validateDriverName(opaque.driver, `${at}.opaque.driver`);
+  yield* validateParameters(opaque.parameters, `${at}.opaque.parameters`);
+}
+
+export function* validateParameters(value: unknown, at: string): field.Problems {
+  if (value === undefined || value === null) yield field.required(at);
+  else if (JSON.stringify(value).length > maxParameters) yield field.tooLong(at, maxParameters);
+  else if (typeof value !== "object" || Array.isArray(value))
+    yield field.invalidValue(at, "<value omitted>", "must be a valid JSON object");
+}
+
+export function* validatePoolName(name: string | undefined, at: string): field.Problems {
+  if (!name) return yield field.required(at);
+  if (name.length > maxPoolName) yield field.tooLong(at, maxPoolName);
+  for (const part of name.split("/")) yield* field.shaped(at, part, dns1123Subdomain);
 }

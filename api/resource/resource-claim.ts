@@ -1,26 +1,42 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
-import * as field from "../../apimachinery/field-error.ts";
-import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
+import { column, shown } from "../columns.ts";
 import type * as v1 from "../generated/resource-v1.ts";
 import { ResourceClaims, ResourceClaimTemplates } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
+import { immutableField, namespaced, rules, validateTemplateMeta } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
-import { validateConfigs, validateSelectors } from "./device-class.ts";
+import { drop, statusOnly, without } from "../strategy.ts";
+import { dropTakenDevices, validateStatus } from "./claim-status.ts";
+import { validateDevices } from "./device-requests.ts";
+
+/** Of DRAConsumableCapacity, DRADeviceTaints and DRADeviceBindingConditions. */
+const gated = [
+  ...["exactly", "firstAvailable"].flatMap((key) => [`requests.${key}.tolerations`, `requests.${key}.capacity`]),
+  "constraints.distinctAttribute",
+].map((path) => `spec.devices.${path}`);
+const gatedOfResults = ["tolerations", "bindingConditions", "bindingFailureConditions", "shareID", "consumedCapacity"];
+const gatedOfStatus = [
+  ...gatedOfResults.map((key) => `status.allocation.devices.results.${key}`),
+  ...["status.allocation.allocationTimestamp", "status.devices.shareID"],
+];
+
+const claimStrategy = statusOnly<v1.ResourceClaim>();
 
 /** What a claim asks for is fixed; what it got is its status. */
 export const resourceClaims: Resource<v1.ResourceClaim> = defineResource(ResourceClaims, {
   subresources: ["status"],
   defaults: ({ spec }) => defaultDevices(spec.devices),
-  ...statusOnly(),
+  ...without(gated, claimStrategy),
+  prepareForStatusUpdate(claim, old) {
+    claimStrategy.prepareForStatusUpdate(claim, old);
+    dropTakenDevices(claim, old);
+    drop(claim, gatedOfStatus);
+  },
   ...rules(
     namespaced,
     ({ spec }: v1.ResourceClaim) => validateDevices(spec.devices, "spec.devices"),
     ({ spec }, old) => immutableField("spec", spec, old.spec),
+    validateStatus,
   ),
-  columns: [nameColumn, column("State", state, "What became of it."), ageColumn],
+  columns: shown(column("State", state, "What became of it.")),
 });
 
 export const resourceClaimTemplates: Resource<v1.ResourceClaimTemplate> = defineResource(ResourceClaimTemplates, {
@@ -28,12 +44,17 @@ export const resourceClaimTemplates: Resource<v1.ResourceClaimTemplate> = define
     spec.spec ??= {};
     defaultDevices(spec.spec.devices);
   },
+  prepareForCreate: ({ spec }) => drop(spec, gated),
+  prepareForUpdate: ({ spec }) => drop(spec, gated),
   ...rules(
     namespaced,
-    ({ spec }: v1.ResourceClaimTemplate) => validateDevices(spec.spec?.devices, "spec.spec.devices"),
+    function* ({ spec }: v1.ResourceClaimTemplate) {
+      yield* validateTemplateMeta(spec.metadata, "spec.metadata");
+      yield* validateDevices(spec.spec?.devices, "spec.spec.devices");
+    },
     ({ spec }, old) => immutableField("spec", spec, old.spec),
   ),
-  columns: [nameColumn, ageColumn],
+  columns: shown(),
 });
 
 function state({ metadata, status = {} }: v1.ResourceClaim): string {
@@ -50,43 +71,4 @@ function defaultDevices(devices: v1.DeviceClaim | undefined): void {
       request.allocationMode ||= "ExactCount";
       if (request.allocationMode === "ExactCount") request.count ??= 1;
     }
-}
-
-const maxRequests = 32;
-const maxAlternatives = 8;
-
-const onlyOne = "exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set";
-
-function* validateDevices({ requests = [], config }: v1.DeviceClaim = {}, path: string): Problems {
-  yield* validateConfigs(config, `${path}.config`);
-  const names = new Set<string>();
-  if (requests.length > maxRequests) yield field.tooMany(`${path}.requests`, requests.length, maxRequests);
-  for (const [i, { name, exactly, firstAvailable = [] }] of requests.entries()) {
-    const at = `${path}.requests[${i}]`;
-    yield* field.uniqueName(`${at}.name`, name, dns1123Label, names);
-    if (exactly && firstAvailable.length > 0) yield field.invalidValue(at, null, onlyOne);
-    else if (exactly) yield* validateRequest(exactly, `${at}.exactly`);
-    else if (firstAvailable.length === 0)
-      yield field.required(at, "exactly one of `exactly` or `firstAvailable` is required");
-    if (firstAvailable.length > maxAlternatives)
-      yield field.tooMany(`${at}.firstAvailable`, firstAvailable.length, maxAlternatives);
-    const own = new Set<string>();
-    for (const [j, request] of firstAvailable.entries()) {
-      yield* field.uniqueName(`${at}.firstAvailable[${j}].name`, request.name, dns1123Label, own);
-      yield* validateRequest(request, `${at}.firstAvailable[${j}]`);
-    }
-  }
-}
-
-function* validateRequest(
-  { deviceClassName, selectors, allocationMode, count = 0 }: v1.ExactDeviceRequest,
-  at: string,
-): Problems {
-  yield* validateSelectors(selectors, `${at}.selectors`);
-  yield* field.requiredName(`${at}.deviceClassName`, deviceClassName, dns1123Subdomain);
-  yield* oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false);
-  if (allocationMode === "ExactCount" && count <= 0)
-    yield field.invalidValue(`${at}.count`, count, "must be greater than zero");
-  if (allocationMode === "All" && count !== 0)
-    yield field.invalidValue(`${at}.count`, count, "must not be specified when allocationMode is 'All'");
 }
