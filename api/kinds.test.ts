@@ -309,8 +309,8 @@ describe("every problem is told, with its path", () => {
       "ValidatingAdmissionPolicy",
       { validations: [] },
       [
-        "spec.validations: Required value: validations or auditAnnotations must be non-empty",
-        "spec.auditAnnotations: Required value: validations or auditAnnotations must be non-empty",
+        "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+        "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
       ],
     ],
   ])("%s", (_, kind, change, expected) => {

@@ -1,15 +1,18 @@
-import type { FieldError, Problems } from "../../apimachinery/field-error.ts";
-import * as problem from "../../apimachinery/field-error.ts";
-import { qualifiedName } from "../../apimachinery/names.ts";
+import * as field from "../../apimachinery/field-error.ts";
+import { pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { oneOf } from "../core/container-validation.ts";
-import type { MatchCondition, MatchResources, RuleWithOperations } from "../generated/admissionregistration-v1.ts";
+import type {
+  MatchCondition,
+  MatchResources,
+  NamedRuleWithOperations,
+  RuleWithOperations,
+} from "../generated/admissionregistration-v1.ts";
 import { compileProblems } from "./expressions.ts";
 
 /** What webhooks and policies share: which requests they see. */
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const scopes = ["*", "Cluster", "Namespaced"];
-const maxConditions = 64;
 
 export function defaultMatch(match: MatchResources): void {
   match.matchPolicy ??= "Equivalent";
@@ -18,49 +21,62 @@ export function defaultMatch(match: MatchResources): void {
   for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])]) rule.scope ??= "*";
 }
 
-export function* validateMatch(match: MatchResources, at: string): Problems {
-  if (match.matchPolicy === undefined) yield problem.required(`${at}.matchPolicy`);
-  else yield* oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], false);
-  yield* validateLabelSelector(match.namespaceSelector, `${at}.namespaceSelector`);
-  yield* validateLabelSelector(match.objectSelector, `${at}.objectSelector`);
+export function* validateMatch(match: MatchResources, at: string): field.Problems {
+  yield* oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], match.matchPolicy === undefined);
+  for (const key of ["namespaceSelector", "objectSelector"] as const)
+    if (match[key]) yield* validateLabelSelector(match[key], `${at}.${key}`);
+    else yield field.required(`${at}.${key}`);
   for (const key of ["resourceRules", "excludeResourceRules"] as const)
-    for (const [i, rule] of (match[key] ?? []).entries()) yield* validateRule(rule, `${at}.${key}[${i}]`);
+    yield* field.each(match[key], `${at}.${key}`, validateNamedRule);
 }
 
-export function* validateRule(rule: RuleWithOperations, at: string): Problems {
-  const given = rule.operations ?? [];
-  if (given.length === 0) yield problem.required(`${at}.operations`);
-  for (const [i, operation] of given.entries()) yield* oneOf(`${at}.operations[${i}]`, operation, operations, false);
-  yield* onlyStar(given, `${at}.operations`, "operations");
-  for (const key of ["apiGroups", "apiVersions"] as const) {
-    const values = rule[key] ?? [];
-    if (values.length === 0) yield problem.required(`${at}.${key}`);
-    yield* onlyStar(values, `${at}.${key}`, key === "apiGroups" ? "API groups" : "API versions");
-    if (key === "apiVersions")
-      for (const [i, value] of values.entries()) if (value === "") yield problem.required(`${at}.${key}[${i}]`);
-  }
-  const resources = rule.resources ?? [];
-  if (resources.length === 0) yield problem.required(`${at}.resources`);
-  for (const [i, resource] of resources.entries()) if (resource === "") yield problem.required(`${at}.resources[${i}]`);
-  if (resources.includes("*/*") && resources.length > 1)
-    yield problem.invalidValue(`${at}.resources`, resources, "if '*/*' is present, must not specify other resources");
+function* validateNamedRule(rule: NamedRuleWithOperations, at: string): field.Problems {
+  const shape = (name: string, path: string) => field.shaped(path, name, pathSegmentName);
+  yield* field.each(rule.resourceNames, `${at}.resourceNames`, shape, { key: String });
+  yield* validateRule(rule, at);
+}
+
+export function* validateRule(rule: RuleWithOperations, at: string): field.Problems {
+  yield* someOf(rule.operations, `${at}.operations`, "operations");
+  yield* field.each(rule.operations, `${at}.operations`, (given, path) => oneOf(path, given, operations, false));
+  yield* someOf(rule.apiGroups, `${at}.apiGroups`, "API groups");
+  yield* someOf(rule.apiVersions, `${at}.apiVersions`, "API versions");
+  yield* field.each(rule.apiVersions, `${at}.apiVersions`, (version, path) => (version ? [] : [field.required(path)]));
+  yield* validateResources(rule.resources ?? [], `${at}.resources`);
   if (rule.scope !== undefined) yield* oneOf(`${at}.scope`, rule.scope, scopes, false);
 }
 
-const onlyStar = (values: string[], at: string, word: string): FieldError[] =>
-  values.length > 1 && values.includes("*")
-    ? [problem.invalidValue(at, values, `if '*' is present, must not specify other ${word}`)]
-    : [];
+function* someOf(values: string[] = [], at: string, word: string): field.Problems {
+  if (values.length === 0) yield field.required(at);
+  if (values.length > 1 && values.includes("*"))
+    yield field.invalidValue(at, values, `if '*' is present, must not specify other ${word}`);
+}
 
-/** Differs: expressions are not compiled; a wrong one is found out when it is evaluated. */
-export function* validateConditions(conditions: MatchCondition[] = [], at: string): Problems {
-  if (conditions.length > maxConditions) return yield problem.tooMany(at, conditions.length, maxConditions);
-  const names = new Set<string>();
-  for (const [i, { name, expression }] of conditions.entries()) {
-    const path = `${at}[${i}]`;
-    const field = `${path}.expression`;
-    if (expression?.trim()) yield* compileProblems(field, expression, "bool");
-    else yield problem.required(field);
-    yield* problem.uniqueName(`${path}.name`, name, qualifiedName, names);
+/** `pods`, `pods/status`, `pods/*`, `*` + `/scale`: nothing is named twice. */
+function* validateResources(resources: string[], at: string): field.Problems {
+  if (resources.length === 0) yield field.required(at);
+  for (const [i, resource] of resources.entries()) {
+    const [name, part] = resource.split(/\/(.*)/s);
+    if (!resource) yield field.required(`${at}[${i}]`);
+    else if (part === undefined) continue;
+    for (const all of new Set([`${name}/*`, `*/${part}`]))
+      if (resources.indexOf(all) < i && resources.includes(all))
+        yield field.invalidValue(`${at}[${i}]`, resource, `if '${all}' is present, must not specify ${resource}`);
   }
+  const wrong = (star: string, others: string) =>
+    field.invalidValue(at, resources, `if '${star}' is present, must not specify other ${others}`);
+  if (resources.length > 1 && resources.includes("*/*")) yield wrong("*/*", "resources");
+  const last = resources.findLast((resource) => resource && !resource.includes("/"));
+  // Upstream looks at the last one without a part.
+  if (resources.includes("*") && last !== "*") yield wrong("*", "resources without subresources");
+}
+
+export function* validateConditions(conditions: MatchCondition[] = [], at: string): field.Problems {
+  yield* field.each(conditions, at, validateCondition, { max: 64, key: ({ name }) => name || undefined, at: "name" });
+}
+
+function* validateCondition({ name, expression = "" }: MatchCondition, at: string): field.Problems {
+  if (expression.trim()) yield* compileProblems(`${at}.expression`, expression.trim(), "bool");
+  else yield field.required(`${at}.expression`);
+  yield* field.requiredName(`${at}.name`, name, qualifiedName);
 }

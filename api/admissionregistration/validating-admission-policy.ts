@@ -1,8 +1,8 @@
-import type { Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
-import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
+import { dns1035Label, dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { ageColumn, column, integer, nameColumn, unset } from "../columns.ts";
+import { column, integer, shown, unset } from "../columns.ts";
+import { validateConditions as validateStatusConditions } from "../conditions.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { ValidatingAdmissionPolicies, ValidatingAdmissionPolicyBindings } from "../generated/resources.ts";
@@ -23,64 +23,105 @@ export const validatingAdmissionPolicies: Resource<v1.ValidatingAdmissionPolicy>
       if (spec.matchConstraints) defaultMatch(spec.matchConstraints);
     },
     ...startingStatus(() => ({})),
-    ...rules(clusterWide, validatePolicy),
-    columns: [
-      nameColumn,
+    ...rules(clusterWide, validatePolicy, undefined, validateStatus),
+    columns: shown(
       column("Validations", ({ spec }) => spec.validations?.length ?? 0, "How many it has.", integer),
       column(
         "ParamKind",
         ({ spec: { paramKind } }) => (paramKind ? `${paramKind.apiVersion}/${paramKind.kind}` : unset),
         "What its bindings give it.",
       ),
-      ageColumn,
-    ],
+    ),
   },
 );
 
-const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
+const maxAnnotations = 20;
+const maxAnnotation = 5 * 1024;
+const identifier =
+  /^(?!(true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while)$)[A-Za-z_]\w*$/;
 
-function* validatePolicy({ spec }: v1.ValidatingAdmissionPolicy): Problems {
-  if (!spec.failurePolicy) yield field.required("spec.failurePolicy");
-  else yield* oneOf("spec.failurePolicy", spec.failurePolicy, ["Fail", "Ignore"], false);
-  if (spec.paramKind)
-    for (const key of ["apiVersion", "kind"] as const)
-      if (!spec.paramKind[key]) yield field.required(`spec.paramKind.${key}`);
-  if (!spec.matchConstraints) yield field.required("spec.matchConstraints");
+function* validatePolicy({ metadata, spec }: v1.ValidatingAdmissionPolicy): field.Problems {
+  const { failurePolicy, paramKind, matchConstraints, validations = [], auditAnnotations = [] } = spec;
+  yield* oneOf("spec.failurePolicy", failurePolicy, ["Fail", "Ignore"], failurePolicy === undefined);
+  if (paramKind) yield* validateParamKind(paramKind, "spec.paramKind");
+  if (!matchConstraints) yield field.required("spec.matchConstraints");
   else {
-    yield* validateMatch(spec.matchConstraints, "spec.matchConstraints");
-    if (!spec.matchConstraints.resourceRules?.length) yield field.required("spec.matchConstraints.resourceRules");
+    yield* validateMatch(matchConstraints, "spec.matchConstraints");
+    if (!matchConstraints.resourceRules?.length) yield field.required("spec.matchConstraints.resourceRules");
   }
   yield* validateConditions(spec.matchConditions, "spec.matchConditions");
-  const { validations = [], auditAnnotations = [], variables = [] } = spec;
-  if (validations.length + auditAnnotations.length === 0) {
-    const text = "validations or auditAnnotations must be non-empty";
-    yield field.required("spec.validations", text);
-    yield field.required("spec.auditAnnotations", text);
+  yield* field.each(spec.variables, "spec.variables", validateVariable);
+  if (validations.length + auditAnnotations.length === 0)
+    for (const key of ["validations", "auditAnnotations"])
+      yield field.required(`spec.${key}`, "validations or auditAnnotations must contain at least one item");
+  yield* field.each(validations, "spec.validations", validateValidation);
+  if (auditAnnotations.length > maxAnnotations) {
+    const text = `must not have more than ${maxAnnotations} auditAnnotations`;
+    yield field.invalidValue("spec.auditAnnotations", auditAnnotations, text);
   }
-  for (const [i, { expression, reason, message, messageExpression }] of validations.entries()) {
-    const at = `spec.validations[${i}]`;
-    if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
-    else yield* compileProblems(`${at}.expression`, expression, "bool");
-    if (messageExpression) yield* compileProblems(`${at}.messageExpression`, messageExpression, "string");
-    if (message?.includes("\n"))
-      yield field.invalidValue(`${at}.message`, message, "message must not contain line breaks");
-    if (reason !== undefined) yield* oneOf(`${at}.reason`, reason, reasons, false);
+  const check = (annotation: v1.AuditAnnotation, at: string) => validateAnnotation(annotation, at, metadata.name);
+  yield* field.each(auditAnnotations, "spec.auditAnnotations", check, { key: ({ key }) => key ?? "", at: "key" });
+}
+
+function* validateParamKind({ apiVersion = "", kind = "" }: v1.ParamKind, at: string): field.Problems {
+  const wrong = (value: string, problems: string[], text = "") =>
+    problems.length > 0 ? [field.invalidValue(`${at}.apiVersion`, value, `${text}${problems.join(",")}`)] : [];
+  const parts = apiVersion.split("/");
+  const [version = "", group] = parts.toReversed();
+  if (!apiVersion) yield field.required(`${at}.apiVersion`);
+  else if (parts.length > 2) yield* wrong(apiVersion, [`unexpected GroupVersion string: ${apiVersion}`]);
+  else {
+    if (group) yield* wrong(group, dns1123Subdomain(group));
+    yield* version ? wrong(version, dns1035Label(version)) : wrong(apiVersion, ["version must be specified"]);
   }
-  for (const [i, { key, valueExpression }] of auditAnnotations.entries()) {
-    const at = `spec.auditAnnotations[${i}]`;
-    yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
-    if (!valueExpression?.trim()) yield field.required(`${at}.valueExpression`, "valueExpression is not specified");
-    else yield* compileProblems(`${at}.valueExpression`, valueExpression, "string", "null");
-    if (auditAnnotations.findIndex((a) => a.key === key) < i) yield field.duplicate(`${at}.key`, key);
-  }
-  for (const [i, { name, expression }] of variables.entries()) {
-    const at = `spec.variables[${i}]`;
-    if (!name) yield field.required(`${at}.name`, "name is not specified");
-    else if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
-      yield field.invalidValue(`${at}.name`, name, "name is not a valid CEL identifier");
-    if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
-    else yield* compileProblems(`${at}.expression`, expression);
-  }
+  const mixed = "may have mixed case, but should otherwise match: ";
+  if (!kind) yield field.required(`${at}.kind`);
+  else for (const p of wrong(kind, dns1035Label(kind.toLowerCase()), mixed)) yield { ...p, field: `${at}.kind` };
+}
+
+function* validateVariable({ name, expression }: v1.Variable, at: string): field.Problems {
+  if (!name?.trim()) yield field.required(`${at}.name`, "name is not specified");
+  else if (!identifier.test(name)) yield field.invalidValue(`${at}.name`, name, "name is not a valid CEL identifier");
+  if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
+  else yield* compileProblems(`${at}.expression`, expression);
+}
+
+function* validateValidation(validation: v1.Validation, at: string): field.Problems {
+  const { expression, reason, message = "", messageExpression = "" } = validation;
+  if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
+  else yield* compileProblems(`${at}.expression`, expression, "bool");
+  if (messageExpression.trim()) yield* compileProblems(`${at}.messageExpression`, messageExpression, "string");
+  else if (messageExpression)
+    yield field.invalidValue(`${at}.messageExpression`, messageExpression, "must be non-empty if specified");
+  if (message && !message.trim())
+    yield field.invalidValue(`${at}.message`, message, "message must be non-empty if specified");
+  else if (/[\n\r]/.test(message.trim()))
+    yield field.invalidValue(`${at}.message`, message, "message must not contain line breaks");
+  if (reason !== undefined) yield* oneOf(`${at}.reason`, reason, reasons, false);
+}
+
+function* validateAnnotation(
+  { key = "", valueExpression = "" }: v1.AuditAnnotation,
+  at: string,
+  policy: string,
+): field.Problems {
+  for (const p of qualifiedName(`${policy}/${key}`)) yield field.invalidValue(`${at}.key`, `${policy}/${key}`, p);
+  const path = `${at}.valueExpression`;
+  const expression = valueExpression.trim();
+  if (!expression) yield field.required(path, "valueExpression is not specified");
+  else if (expression.length > maxAnnotation)
+    yield field.required(path, `must not exceed ${maxAnnotation} bytes in length`);
+  else yield* compileProblems(path, expression, "string", "null");
+}
+
+function* validateStatus({ status }: v1.ValidatingAdmissionPolicy): field.Problems {
+  const at = "status.typeChecking.expressionWarnings";
+  yield* field.each(status?.typeChecking?.expressionWarnings, at, function* ({ warning, fieldRef }, path) {
+    if (!warning) yield field.required(`${path}.warning`);
+    if (!fieldRef?.trim()) yield field.required(`${path}.fieldRef`);
+  });
+  yield* validateStatusConditions(status?.conditions, "status.conditions");
 }
 
 export const validatingAdmissionPolicyBindings: Resource<v1.ValidatingAdmissionPolicyBinding> = defineResource(
@@ -93,12 +134,10 @@ export const validatingAdmissionPolicyBindings: Resource<v1.ValidatingAdmissionP
     },
     ...generationOnly,
     ...rules(clusterWide, validateBinding),
-    columns: [
-      nameColumn,
+    columns: shown(
       column("PolicyName", ({ spec }) => spec.policyName ?? "", "The policy it puts into force."),
       column("ParamRef", ({ spec }) => paramText(spec.paramRef), "What it gives the policy."),
-      ageColumn,
-    ],
+    ),
   },
 );
 
@@ -119,26 +158,27 @@ const actions = ["Audit", "Deny", "Warn"];
 const denyAndWarn =
   "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)";
 
-function* validateBinding({ spec }: v1.ValidatingAdmissionPolicyBinding): Problems {
+function* validateBinding({ spec }: v1.ValidatingAdmissionPolicyBinding): field.Problems {
   yield* field.requiredName("spec.policyName", spec.policyName, dns1123Subdomain);
-  const { paramRef, matchResources } = spec;
-  if (paramRef) {
-    if (!paramRef.name && !paramRef.selector)
-      yield field.required("spec.paramRef", "one of name or selector must be specified");
-    if (paramRef.name && paramRef.selector)
-      yield field.forbiddenField("spec.paramRef.name", "name and selector are mutually exclusive");
-    yield* validateLabelSelector(paramRef.selector, "spec.paramRef.selector");
-    const action = paramRef.parameterNotFoundAction;
-    if (!action) yield field.required("spec.paramRef.parameterNotFoundAction");
-    else yield* oneOf("spec.paramRef.parameterNotFoundAction", action, ["Deny", "Allow"], false);
-  }
+  const { paramRef, matchResources, validationActions: given = [] } = spec;
+  if (paramRef) yield* validateParamRef(paramRef, "spec.paramRef");
   if (matchResources) yield* validateMatch(matchResources, "spec.matchResources");
-  const given = spec.validationActions ?? [];
-  if (given.length === 0) yield field.required("spec.validationActions");
-  for (const [i, action] of given.entries()) {
-    yield* oneOf(`spec.validationActions[${i}]`, action, actions, false);
-    if (given.indexOf(action) < i) yield field.duplicate(`spec.validationActions[${i}]`, action);
-  }
-  if (given.includes("Deny") && given.includes("Warn"))
-    yield field.invalidValue("spec.validationActions", given, denyAndWarn);
+  const at = "spec.validationActions";
+  yield* field.each(given, at, (action, path) => oneOf(path, action, actions, false), { key: String });
+  if (given.includes("Deny") && given.includes("Warn")) yield field.invalidValue(at, given, denyAndWarn);
+  if (given.length === 0) yield field.required(at, "at least one validation action is required");
+}
+
+function* validateParamRef(
+  { name, selector, parameterNotFoundAction: action }: v1.ParamRef,
+  at: string,
+): field.Problems {
+  const exclusive = (key: string) =>
+    name && selector ? [field.forbiddenField(`${at}.${key}`, "name and selector are mutually exclusive")] : [];
+  yield* field.shaped(`${at}.name`, name ?? "", pathSegmentName);
+  yield* exclusive("name");
+  yield* validateLabelSelector(selector, `${at}.selector`);
+  yield* exclusive("selector");
+  if (!name && !selector) yield field.required(at, "one of name or selector must be specified");
+  yield* oneOf(`${at}.parameterNotFoundAction`, action, ["Deny", "Allow"], true);
 }

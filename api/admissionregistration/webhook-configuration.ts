@@ -1,7 +1,7 @@
-import { duplicate, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { each, invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { ageColumn, column, integer, nameColumn } from "../columns.ts";
+import { column, integer, shown } from "../columns.ts";
 import { oneOf } from "../core/container-validation.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { MutatingWebhookConfigurations, ValidatingWebhookConfigurations } from "../generated/resources.ts";
@@ -15,11 +15,9 @@ type Configuration = Omit<v1.ValidatingWebhookConfiguration, "webhooks"> & { web
 
 const maxTimeoutSeconds = 30;
 
-const columns: Column<Configuration>[] = [
-  nameColumn,
+const columns: Column<Configuration>[] = shown(
   column("Webhooks", ({ webhooks }) => webhooks?.length ?? 0, "How many it has.", integer),
-  ageColumn,
-];
+);
 
 const shared = {
   categories: ["api-extensions"],
@@ -36,7 +34,7 @@ export const mutatingWebhookConfigurations: Resource<v1.MutatingWebhookConfigura
       defaultWebhooks(configuration);
       for (const webhook of configuration.webhooks ?? []) webhook.reinvocationPolicy ??= "Never";
     },
-    ...rules(clusterWide, (configuration: Configuration) => validateWebhooks(configuration, true)),
+    ...rules(clusterWide, validateWebhooks),
   },
 );
 
@@ -45,7 +43,7 @@ export const validatingWebhookConfigurations: Resource<v1.ValidatingWebhookConfi
   {
     ...shared,
     defaults: defaultWebhooks,
-    ...rules(clusterWide, (configuration: Configuration) => validateWebhooks(configuration, false)),
+    ...rules(clusterWide, validateWebhooks),
   },
 );
 
@@ -61,59 +59,45 @@ function defaultWebhooks({ webhooks = [] }: Configuration): void {
   }
 }
 
-function* validateWebhooks({ webhooks = [] }: Configuration, mutating: boolean): Problems {
-  const names = new Set<string>();
-  for (const [i, webhook] of webhooks.entries()) {
-    const at = `webhooks[${i}]`;
-    yield* validateWebhook(webhook, at);
-    const { name, reinvocationPolicy } = webhook;
-    if (name && names.has(name)) yield duplicate(`${at}.name`, name);
-    names.add(name);
-    if (mutating && reinvocationPolicy !== undefined)
-      yield* oneOf(`${at}.reinvocationPolicy`, reinvocationPolicy, ["IfNeeded", "Never"], false);
-  }
+function* validateWebhooks({ webhooks }: Configuration): Problems {
+  yield* each(webhooks, "webhooks", validateWebhook, { key: ({ name }) => name || undefined, at: "name" });
 }
 
 function* validateWebhook(webhook: Webhook, at: string): Problems {
-  yield* validateName(webhook.name, `${at}.name`);
-  for (const [i, rule] of (webhook.rules ?? []).entries()) yield* validateRule(rule, `${at}.rules[${i}]`);
+  const { name, rules: list, reinvocationPolicy, timeoutSeconds: seconds = 0 } = webhook;
+  if (!name) yield required(`${at}.name`);
+  else yield* shaped(`${at}.name`, name, nameProblems);
+  yield* each(list, `${at}.rules`, validateRule);
   yield* oneOf(`${at}.failurePolicy`, webhook.failurePolicy, ["Fail", "Ignore"], false);
   yield* oneOf(`${at}.matchPolicy`, webhook.matchPolicy, ["Equivalent", "Exact"], false);
-  if (!webhook.sideEffects) yield required(`${at}.sideEffects`, "must specify one of None, NoneOnDryRun");
+  if (webhook.sideEffects === undefined) yield required(`${at}.sideEffects`, "must specify one of None, NoneOnDryRun");
   else yield* oneOf(`${at}.sideEffects`, webhook.sideEffects, ["None", "NoneOnDryRun"], false);
-  const seconds = webhook.timeoutSeconds ?? 0;
-  if (seconds < 1 || seconds > maxTimeoutSeconds)
-    yield invalidValue(
-      `${at}.timeoutSeconds`,
-      seconds,
-      `the timeout value must be between 1 and ${maxTimeoutSeconds} seconds`,
-    );
+  const limits = `the timeout value must be between 1 and ${maxTimeoutSeconds} seconds`;
+  if (seconds < 1 || seconds > maxTimeoutSeconds) yield invalidValue(`${at}.timeoutSeconds`, seconds, limits);
   yield* validateLabelSelector(webhook.namespaceSelector, `${at}.namespaceSelector`);
   yield* validateLabelSelector(webhook.objectSelector, `${at}.objectSelector`);
-  yield* validateVersions(webhook.admissionReviewVersions ?? [], `${at}.admissionReviewVersions`);
+  if (reinvocationPolicy !== undefined)
+    yield* oneOf(`${at}.reinvocationPolicy`, reinvocationPolicy, ["IfNeeded", "Never"], false);
   yield* validateClient(webhook.clientConfig ?? {}, `${at}.clientConfig`);
   yield* validateConditions(webhook.matchConditions, `${at}.matchConditions`);
+  yield* validateVersions(webhook.admissionReviewVersions ?? [], `${at}.admissionReviewVersions`);
 }
 
-function* validateName(name: string | undefined, at: string): Problems {
-  if (!name) return yield required(at);
-  const problems = dns1123Subdomain(name).map((p) => invalidValue(at, name, p));
-  if (problems.length === 0 && name.split(".").length < 3)
-    yield invalidValue(at, name, "should be a domain with at least three segments separated by dots");
-  else yield* problems;
+function nameProblems(name: string): string[] {
+  const problems = dns1123Subdomain(name);
+  if (problems.length > 0) return [problems.join(",")];
+  return name.split(".").length < 3 ? ["should be a domain with at least three segments separated by dots"] : [];
 }
 
 const reviews = ["v1", "v1beta1"];
 
 export function* validateVersions(versions: string[], at: string): Problems {
   if (versions.length === 0) return yield required(at, `must specify one of ${reviews.join(", ")}`);
-  let fine = true;
   for (const [i, version] of versions.entries()) {
-    const problems = [...dns1035Label(version), ...(versions.indexOf(version) < i ? ["duplicate version"] : [])];
-    for (const p of problems) yield invalidValue(`${at}[${i}]`, version, p);
-    fine &&= problems.length === 0;
+    const again = versions.indexOf(version) < i;
+    yield* shaped(`${at}[${i}]`, version, again ? () => ["duplicate version"] : dns1035Label);
   }
-  if (fine && !versions.some((version) => reviews.includes(version)))
+  if (!versions.some((version) => reviews.includes(version)))
     yield invalidValue(at, versions, `must include at least one of ${reviews.join(", ")}`);
 }
 
@@ -125,7 +109,18 @@ export function* validateClient({ url, service }: v1.WebhookClientConfig, at: st
   if (!name) yield required(`${at}.service.name`, "service name is required");
   if (!namespace) yield required(`${at}.service.namespace`, "service namespace is required");
   for (const p of portNumber(port ?? 0)) yield invalidValue(`${at}.service.port`, port ?? 0, `port is not valid: ${p}`);
-  if (path && !path.startsWith("/")) yield invalidValue(`${at}.service.path`, path, "must start with a '/'");
+  if (path && path !== "/") yield* shaped(`${at}.service.path`, path, pathProblems);
+}
+
+function pathProblems(path: string): string[] {
+  if (path === "//") return ["segment[0] may not be empty"];
+  const steps = path.slice(1).replace(/\/$/, "").split("/");
+  return [
+    ...(path.startsWith("/") ? [] : ["must start with a '/'"]),
+    ...steps.flatMap((step, i) =>
+      step ? dns1123Subdomain(step).map((p) => `segment[${i}]: ${p}`) : [`segment[${i}] may not be empty`],
+    ),
+  ];
 }
 
 const urlForm = "; desired format: https://host[/path]";
@@ -137,7 +132,8 @@ function* validateUrl(text: string, at: string): Problems {
   if (url.protocol !== "https:")
     yield invalidValue(at, url.protocol.slice(0, -1), `'https' is the only allowed URL scheme${urlForm}`);
   if (!url.host) yield invalidValue(at, url.host, `host must be specified${urlForm}`);
-  if (url.username) yield invalidValue(at, url.username, "user information is not permitted in the URL");
+  const user = [url.username, url.password].filter(Boolean).join(":");
+  if (user) yield invalidValue(at, user, "user information is not permitted in the URL");
   if (url.hash) yield invalidValue(at, url.hash.slice(1), "fragments are not permitted in the URL");
   if (url.search) yield invalidValue(at, url.search.slice(1), "query parameters are not permitted in the URL");
 }
