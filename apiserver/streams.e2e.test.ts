@@ -10,8 +10,8 @@ import { PassThrough, type Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { Attach, Exec, KubeConfig, PortForward } from "@kubernetes/client-node";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import type { TestNode } from "../lab/test-node/node.ts";
-import { startTestNode } from "../lab/test-node/testing.ts";
+import type { TestNode } from "../lab/testing/test-node/node.ts";
+import { startTestNode } from "../lab/testing/test-node/testing.ts";
 import { peer } from "../tools/peers.ts";
 import { startTestApiserver, type TestApiserver } from "./testing.ts";
 

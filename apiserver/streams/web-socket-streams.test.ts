@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { type AddressInfo, createServer } from "node:net";
 import { afterAll, beforeAll, describe, test } from "vitest";
-import type { TestNode } from "../../lab/test-node/node.ts";
-import { startTestNode } from "../../lab/test-node/testing.ts";
+import type { TestNode } from "../../lab/testing/test-node/node.ts";
+import { startTestNode } from "../../lab/testing/test-node/testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
 
 /** Streams on WebSockets, message by message, to the test node. kubectl and client-node: ../streams.e2e.test.ts. */

@@ -43,25 +43,13 @@ export type Store =
 
 export const formatVersion = 1;
 
-/** What `up` was asked for; undefined means: as it was, or the default. */
-export interface LabRequest {
+type Asked = Omit<LabFile, "formatVersion" | "slot" | "name" | "store">;
+
+/** What `up` was asked for; undefined means: as it was, or the default. `kubelab`: our own members, after another store. */
+export type LabRequest = { [Field in keyof Asked]?: Asked[Field] | undefined } & {
   name: string;
-  mode?: Mode | undefined;
-  members?: number | undefined;
-  apiservers?: number | undefined;
-  nodes?: number | undefined;
-  preset?: PresetName | undefined;
-  tlsSans?: string[] | undefined;
-  controlPlaneEndpoint?: string | undefined;
-  serviceCidr?: string | undefined;
-  podNetworkCidr?: string | undefined;
-  serviceDnsDomain?: string | undefined;
-  keepRevisions?: string | undefined;
-  snapshotCount?: number | undefined;
-  relay?: boolean | undefined;
-  /** `kubelab`: our own members, after another store. */
   store?: Store | "kubelab" | undefined;
-}
+};
 
 /** Undefined when there is no lab in `dir`. A StartError when there is one that this version cannot run. */
 export function readLabFile(dir: string): LabFile | undefined {

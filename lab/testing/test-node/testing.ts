@@ -1,5 +1,5 @@
-import { call, pod } from "../../apiserver/http.testing.ts";
-import type { TestApiserver } from "../../apiserver/testing.ts";
+import { call, pod } from "../../../apiserver/http.testing.ts";
+import type { TestApiserver } from "../../../apiserver/testing.ts";
 import { TestNode } from "./node.ts";
 
 /** A test node that the apiserver knows as `n1`, with the Pod `default/one` on it, whose container `c` reads lines. */

@@ -2,7 +2,7 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Duplex, Writable } from "node:stream";
-import { SpdySession, type SpdyStream } from "../../net/spdy/session.ts";
+import { SpdySession, type SpdyStream } from "../../../net/spdy/session.ts";
 
 /** Serves an upgraded connection. */
 export type Serve = (socket: Duplex, head: Buffer) => void;

@@ -3,11 +3,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
 import { type Duplex, duplexPair } from "node:stream";
-import { protocolsOf } from "../../apiserver/http/web-socket.ts";
-import { translateStreams } from "../../apiserver/streams/web-socket-streams.ts";
-import { SpdySession } from "../../net/spdy/session.ts";
-import type { TlsMaterial } from "../../net/tls.ts";
-import { WebSocketConnection } from "../../net/websocket/connection.ts";
+import { protocolsOf } from "../../../apiserver/http/web-socket.ts";
+import { translateStreams } from "../../../apiserver/streams/web-socket-streams.ts";
+import { SpdySession } from "../../../net/spdy/session.ts";
+import type { TlsMaterial } from "../../../net/tls.ts";
+import { WebSocketConnection } from "../../../net/websocket/connection.ts";
 import { attach, Container, exec, type Serve, serveForward, serveRun } from "./streams.ts";
 
 /**
