@@ -1,7 +1,7 @@
 import { percentile } from "../../bench/stats.ts";
 import { escapeXml, logAxis, text } from "../../bench/svg.ts";
 import type { Failover } from "../experiments/run.ts";
-import { type Group, latency, timeText } from "./measures.ts";
+import { type Group, latency, type Series, timeText } from "./measures.ts";
 import { type FaultSpan, hits, type Lane, type Span } from "./picture.ts";
 
 /**
@@ -207,6 +207,27 @@ export function throughputChart({ groups, faults, frame }: Scene, peak = peakOf(
   out.push(...legend([...keysOf(groups), ["errors", "not answered"]]));
   return figure("Answers a second", describe(groups, frame), bottom + 26, out, frame);
 }
+
+/** A line for each process; where it did not answer, none. */
+export function metricChart({ faults, frame }: Scene, title: string, unit: string, series: readonly Series[]): string {
+  const x = scaleOf(frame);
+  const [top, bottom] = [30, 120];
+  const peak = Math.max(1e-9, ...series.flatMap(({ points }) => points.map(({ value }) => value)));
+  const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
+  for (const value of [peak / 2, peak])
+    out.push(level(bottom - (value / peak) * (bottom - top), `${Number(value.toPrecision(2))} ${unit}`));
+  for (const [i, { points }] of series.entries()) {
+    const path = points.map(({ atMs, value }, k) => {
+      const goesOn = k > 0 && atMs - points[k - 1]!.atMs < longestSilenceMs;
+      return `${goesOn ? "L" : "M"}${x(atMs)} ${round(bottom - (value / peak) * (bottom - top))}`;
+    });
+    if (path.length > 0) out.push(`<path class="metric group-${i % 4}" d="${path.join("")}"/>`);
+  }
+  out.push(...legend(series.map(({ name }, i) => [`group-${i % 4}`, name] as const)));
+  return figure(title, `of ${series.map(({ name }) => name).join(", ")}`, bottom + 26, out, frame);
+}
+
+const longestSilenceMs = 2500;
 
 export const peakOf = ({ groups, frame }: Pick<Scene, "groups" | "frame">): number =>
   Math.max(1, ...binned(groups, frame).layers.at(-1)!);

@@ -51,6 +51,26 @@ export function summarize(sent: readonly Sent[], { fromMs, toMs }: Pick<Phase, "
 
 export const latency = ({ due, returned }: Sent): number => Math.max(0, (returned ?? due) - due);
 
+/** What one process told of itself. */
+export interface Series {
+  name: string;
+  points: { atMs: number; value: number }[];
+}
+
+/** `scale`: what a value is multiplied with; of a counter (`_total`) its growth a second is drawn, not across a restart. */
+export function seriesOf(samples: Run["metrics"], metric: string, scale: number): Series[] {
+  const known = samples.filter(({ name }) => name === metric).sort((a, b) => a.atMs - b.atMs);
+  return [...new Set(known.map(({ subject }) => subject))].sort().map((name) => {
+    const own = known.filter(({ subject }) => subject === name);
+    const points = own.map(({ atMs, value }, i) => {
+      if (!metric.endsWith("_total")) return { atMs, value: value * scale };
+      const last = own[i - 1];
+      return { atMs, value: last ? ((value - last.value) * 1000 * scale) / (atMs - last.atMs) : -1 };
+    });
+    return { name, points: points.filter(({ value }) => value >= 0) };
+  });
+}
+
 /** The time without an acknowledgement; undefined where the fault left none behind that can be placed. */
 export function gapOf({ steps, gapMs }: Failover): { fromMs: number; toMs: number } | undefined {
   const from = steps.find(({ name }) => name === "last ack")?.atMs;

@@ -82,6 +82,7 @@ svg .name{font-weight:560}svg .on{fill:var(--on);font-weight:600}
 .dot{stroke-width:3;stroke-linecap:round;fill:none}.line{fill:none;stroke:var(--ink);stroke-width:1.4;stroke-linejoin:round}.line.p50{stroke-dasharray:4 3}.line.halo{stroke:var(--halo);stroke-width:3.5}
 .lost{stroke:var(--bad);stroke-width:2}.area{stroke:none}.errors{fill:var(--bad)}.moment{stroke:var(--fault);stroke-width:2;fill:none}
 .group-0{fill:var(--g0);stroke:var(--g0)}.group-1{fill:var(--g1);stroke:var(--g1)}.group-2{fill:var(--g2);stroke:var(--g2)}.group-3{fill:var(--g3);stroke:var(--g3)}
+.metric{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .step-0{fill:#c77700}.step-1{fill:var(--leader)}.step-2{fill:#0a7f5a}.step-3{fill:#a2508a}.step-4{fill:#5b6b7c}
 .cursor{stroke:var(--ink);stroke-opacity:.5;fill:none}
 #now{position:fixed;pointer-events:none;background:var(--ink);color:var(--paper);font-size:12px;padding:1px 7px;border-radius:4px;display:none;font-variant-numeric:tabular-nums}

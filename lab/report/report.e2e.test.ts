@@ -33,7 +33,8 @@ describe.skipIf(!executablePath)("the report in a browser (Debian's chromium)", 
     await page.goto(`file://${file}`);
     await page.screenshot({ path: join(screenshots, `report-${colorScheme}.png`), fullPage: true });
     expect(await page.textContent("h1")).toBe("kill-leader passed");
-    expect(await page.locator("svg.timed").count()).toBe(5); // timeline, latency, throughput, two close-ups
+    expect(await page.locator("svg.timed").count()).toBe(7); // timeline, latency, throughput, CPU, memory, two close-ups
+    expect(await page.locator("path.metric").count()).toBe(6);
     const lanes = await page.locator("svg").first().locator("text.name").allTextContents();
     expect(lanes).toEqual(["etcd-1", "etcd-2", "etcd-3"]);
     expect(await page.locator("svg").first().locator("rect.leader").count()).toBe(3);

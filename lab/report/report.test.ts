@@ -6,7 +6,7 @@ import { writeRun } from "../experiments/folder.ts";
 import type { RunEvent } from "../experiments/run.ts";
 import { binned } from "./drawings.ts";
 import { readRun } from "./folder.ts";
-import { groupsOf, summarize, timeText } from "./measures.ts";
+import { groupsOf, seriesOf, summarize, timeText } from "./measures.ts";
 import { faultsOf, lanesOf } from "./picture.ts";
 import { renderReport } from "./report.ts";
 import { sampleRun } from "./testing.ts";
@@ -124,6 +124,28 @@ test("every request is in the throughput, once", () => {
   const groups = groupsOf(run);
   const { layers } = binned(groups, { fromMs: 0, toMs: 20_000 });
   expect(layers.at(-1)!.reduce((sum, count) => sum + count)).toBe(run.history.length);
+});
+
+test("of a counter its growth a second is drawn, but not across a restart, in units of people", () => {
+  const sample = (atMs: number, value: number, name = "x_total") => ({ atMs, subject: "etcd-1", name, value });
+  const counted = [sample(0, 5), sample(1000, 6), sample(3000, 7), sample(4000, 0), sample(5000, 2)];
+  expect(seriesOf(counted, "x_total", 10)).toEqual([
+    {
+      name: "etcd-1",
+      points: [
+        { atMs: 1000, value: 10 },
+        { atMs: 3000, value: 5 },
+        { atMs: 5000, value: 20 },
+      ],
+    },
+  ]);
+  expect(seriesOf([sample(0, 2e6, "bytes")], "bytes", 1e-6)[0]!.points).toEqual([{ atMs: 0, value: 2 }]);
+  expect(seriesOf(counted, "bytes", 1)).toEqual([]);
+});
+
+test("a line of what a process used breaks while it does not answer", () => {
+  const drawn = [...renderReport(sampleRun()).matchAll(/class="metric[^"]*" d="([^"]*)"/g)].map(([, d]) => d!);
+  expect(drawn.map((d) => d.split("M").length - 1)).toEqual([2, 1, 1, 2, 1, 1]);
 });
 
 test.each([

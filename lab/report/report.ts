@@ -6,12 +6,13 @@ import {
   type Frame,
   latencyChart,
   latencyRange,
+  metricChart,
   type Scene,
   throughputChart,
   timeline,
   waterfall,
 } from "./drawings.ts";
-import { type Group, gapOf, groupsOf, summarize, timeText, wholeRun } from "./measures.ts";
+import { type Group, gapOf, groupsOf, seriesOf, summarize, timeText, wholeRun } from "./measures.ts";
 import { badge, type Cell, page, section, table, tiles } from "./page.ts";
 import { faultsOf, lanesOf } from "./picture.ts";
 
@@ -27,6 +28,11 @@ export function renderReport(run: Run): string {
     violations(file.violations),
     section("What happened", hint, timeline(scene, "Timeline of the run") + keys),
     section("Latency and throughput", due, scene.groups.length === 0 ? "<p>No client sent anything.</p>" : charts),
+    section(
+      "What the processes used",
+      "Sampled once a second; a line breaks where a process did not answer.",
+      used(run, scene),
+    ),
     section("Failovers", "From the last acknowledgement, or a node's death, on.", failovers(file.failovers)),
     closeUps(scene, file.failovers),
     section("By phase", "Of what was due in the phase, whenever it was answered.", phases(run, scene.groups)),
@@ -56,6 +62,21 @@ export function sceneOf(run: Run, frame: Frame = wholeRun(run.file)): Scene {
     acks: acks.sort((a, b) => a - b),
     acksName: writes?.name === "store writes" ? "writes acked" : "answers",
   };
+}
+
+const metricsDrawn = [
+  ["CPU", "cores", "process_cpu_seconds_total", 1],
+  ["Memory", "MB", "process_resident_memory_bytes", 1e-6],
+  ["Event loop, 99 % of turns late by less than", "ms", "nodejs_eventloop_lag_p99_seconds", 1000],
+] as const;
+
+function used({ metrics }: Run, scene: Scene): string {
+  return metricsDrawn
+    .map(([title, unit, name, scale]) => {
+      const series = seriesOf(metrics, name, scale);
+      return series.length > 0 ? `<h3>${title}</h3>${metricChart(scene, title, unit, series)}` : "";
+    })
+    .join("");
 }
 
 const keys = `<ul class="keys">${[

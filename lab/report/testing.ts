@@ -2,7 +2,7 @@ import { seededRand } from "../../base/rand.ts";
 import type { Operation } from "../checkers/history.ts";
 import { failoversOf } from "../experiments/failovers.ts";
 import type { Run } from "../experiments/folder.ts";
-import type { RunEvent } from "../experiments/run.ts";
+import type { MetricSample, RunEvent } from "../experiments/run.ts";
 
 /** A run as the runner would leave it: the leader killed twice under writes and reads. `scale` has its requests for one. */
 export function sampleRun({ seed = 1, scale = 1, slower = 1, repetition = 1 } = {}): Run {
@@ -106,6 +106,14 @@ export function sampleRun({ seed = 1, scale = 1, slower = 1, repetition = 1 } = 
     calls: [],
     events,
     objects: [],
-    metrics: [],
+    metrics: Array.from({ length: endMs / 1000 }, (_, i) => i * 1000).flatMap((atMs) =>
+      ["etcd-1", "etcd-2", "etcd-3"].flatMap((subject): MetricSample[] => {
+        if (subject === "etcd-1" && atMs > 3000 && atMs < 6000) return []; // it is down
+        return [
+          { atMs, subject, name: "process_cpu_seconds_total", value: atMs / 10_000 },
+          { atMs, subject, name: "process_resident_memory_bytes", value: 1e8 + atMs },
+        ];
+      }),
+    ),
   };
 }
