@@ -55,11 +55,7 @@ export function fetchPeers() {
 let updated = false;
 
 function fetchPackage(pkg, closure) {
-  const into = join(cache, pkg);
-  if (existsSync(into)) return;
-  mkdirSync(cache, { recursive: true });
-  const work = mkdtempSync(join(cache, `.${pkg}-`));
-  try {
+  place(pkg, (work) => {
     mkdirSync(join(work, "archives/partial"), { recursive: true });
     const all = ["-y", "--no-install-recommends", "--download-only", "-o", "Debug::NoLocking=1"];
     download(closure ? [...all, "-o", `Dir::Cache=${work}`, "install", pkg] : ["download", pkg], work);
@@ -67,20 +63,12 @@ function fetchPackage(pkg, closure) {
     const debs = readdirSync(from).filter((file) => file.endsWith(".deb"));
     if (debs.length === 0) throw new Error(`apt-get download ${pkg} gave no file`);
     for (const deb of debs) execFileSync("dpkg", ["-x", join(from, deb), join(work, "x")], { stdio: "pipe" });
-    renameSync(join(work, "x"), into);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
+  });
 }
 
-/** With the machine's own Go; what go.sum names is downloaded, and gone when the program is made. Takes two minutes or so. */
+/** With the machine's own Go; what go.sum names is downloaded, and gone when the program is made. */
 function buildGo({ package: name, path, go }) {
-  const into = join(cache, name);
-  if (existsSync(into)) return;
-  execFileSync("go", ["version"], { stdio: "pipe" });
-  mkdirSync(cache, { recursive: true });
-  const work = mkdtempSync(join(cache, `.${name}-`));
-  try {
+  place(name, (work) => {
     const own = {
       GOPATH: join(work, "go"),
       GOCACHE: join(work, "cache"),
@@ -89,6 +77,17 @@ function buildGo({ package: name, path, go }) {
     };
     const args = ["build", "-trimpath", "-ldflags=-s -w", "-o", join(work, "x", path), "."];
     execFileSync("go", args, { cwd: go, env: { ...process.env, ...own }, stdio: "pipe", timeout: 900_000 });
+  });
+}
+
+/** What `make` leaves in `x`, whole or not at all. */
+function place(name, make) {
+  const into = join(cache, name);
+  if (existsSync(into)) return;
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, `.${name}-`));
+  try {
+    make(work);
     renameSync(join(work, "x"), into);
   } finally {
     rmSync(work, { recursive: true, force: true });
