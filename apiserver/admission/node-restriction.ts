@@ -2,11 +2,12 @@ import type { TokenRequest } from "../../api/generated/authentication-v1.ts";
 import type { CertificateSigningRequest } from "../../api/generated/certificates-v1.ts";
 import type { Node, PersistentVolumeClaim, Pod } from "../../api/generated/core-v1.ts";
 import type { ResourceSlice } from "../../api/generated/resource-v1.ts";
-import { Nodes, Pods } from "../../api/generated/resources.ts";
+import { CSIDrivers, Nodes, PersistentVolumeClaims, PersistentVolumes, Pods } from "../../api/generated/resources.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { forbidden, notFound } from "../../apimachinery/status.ts";
 import { parseRequest } from "../../pki/request.ts";
-import { nodeName, refersTo } from "../authz/node.ts";
+import type { Authorizer } from "../authz/authorizer.ts";
+import { claimsOf, nodeName, refersTo } from "../authz/node.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -16,7 +17,7 @@ import type { Cluster } from "./cluster.ts";
  * Pods. Since a node may read what its Pods refer to, a Pod that it makes itself refers to nothing.
  * Source: plugin/pkg/admission/noderestriction.
  */
-export const nodeRestriction: Plugin = {
+export const nodeRestriction = (authorizer: Authorizer): Plugin => ({
   name: "NodeRestriction",
   mutate(attributes, cluster) {
     const { user, resource, name, operation } = attributes;
@@ -29,9 +30,9 @@ export const nodeRestriction: Plugin = {
     const node = nodeName(attributes.user);
     if (node === undefined || attributes.resource.resource !== "serviceaccounts" || attributes.subresource !== "token")
       return;
-    return checkToken(attributes, node, cluster);
+    return checkToken(attributes, node, cluster, authorizer);
   },
-};
+});
 
 type Objection = (node: string, attributes: Attributes, cluster: Cluster) => string | undefined;
 
@@ -168,14 +169,41 @@ function forbiddenLabels(labels: Record<string, string> = {}, old: Record<string
 const kubeletLabels =
   /^(kubernetes\.io\/(hostname|os|arch)|beta\.kubernetes\.io\/(os|arch|instance-type)|topology\.kubernetes\.io\/(zone|region)|failure-domain\.beta\.kubernetes\.io\/(zone|region))$/;
 
-/** A node may have tokens for its Pods, each for one of them. */
-async function checkToken({ resource, namespace, name, object }: Attributes, node: string, cluster: Cluster) {
+/** A node may have tokens for its Pods, each for one of them and for whom a volume of it names (KEP-4412). */
+async function checkToken(attributes: Attributes, node: string, cluster: Cluster, authorizer: Authorizer) {
+  const { user, resource, namespace, name } = attributes;
   const refuse = (message: string) => forbidden(resource, name, message);
-  const { kind, apiVersion, name: pod = "", uid } = (object as TokenRequest).spec?.boundObjectRef ?? {};
+  const { boundObjectRef = {}, audiences = [] } = (attributes.object as TokenRequest).spec ?? {};
+  const { kind, apiVersion, name: pod = "", uid } = boundObjectRef;
   if (kind !== "Pod" || apiVersion !== "v1" || pod === "") throw refuse("node requested token not bound to a pod");
   if (!uid) throw refuse("node requested token with a pod binding without a uid");
   const found: Pod | undefined = await cluster.live(Pods, { namespace, name: pod });
   if (found === undefined) throw notFound(Pods, pod);
-  if (found.metadata.uid === uid && found.spec?.nodeName !== node)
-    throw refuse("node requested token bound to a pod scheduled on a different node");
+  if (found.metadata.uid !== uid) return; // the registry says so
+  if (found.spec?.nodeName !== node) throw refuse("node requested token bound to a pod scheduled on a different node");
+  if (audiences.length > 1) throw refuse("node may only request 0 or 1 audiences");
+  const [audience = ""] = audiences;
+  if (audiencesOf(found, cluster).includes(audience)) return;
+  const target = { group: "", version: "v1", resource: audience, subresource: "", namespace, name };
+  const verb = "request-serviceaccounts-token-audience";
+  if ((await authorizer.authorize({ user, verb, target })).type === "Allow") return;
+  const text = `audience ${JSON.stringify(audience)} not found in pod spec volume`;
+  throw refuse(`${text}, ${user.name} is not authorized to request tokens for this audience`);
+}
+
+/** "" is the apiserver's own. Drivers of volumes may want tokens, too. */
+function audiencesOf(pod: Pod, cluster: Cluster): string[] {
+  const { namespace } = pod.metadata;
+  const volumes = pod.spec.volumes ?? [];
+  const sources = volumes.flatMap(({ projected }) => projected?.sources ?? []);
+  const claimed = claimsOf(pod).map((name) => {
+    const volume = cluster.get(PersistentVolumeClaims, { namespace, name })?.spec?.volumeName;
+    return volume ? cluster.get(PersistentVolumes, { name: volume })?.spec?.csi : undefined;
+  });
+  return [
+    ...sources.flatMap(({ serviceAccountToken }) => (serviceAccountToken ? (serviceAccountToken.audience ?? "") : [])),
+    ...[...volumes.map(({ csi }) => csi), ...claimed]
+      .flatMap((csi) => (csi && cluster.get(CSIDrivers, { name: csi.driver })?.spec.tokenRequests) ?? [])
+      .map(({ audience }) => audience),
+  ];
 }

@@ -4,9 +4,12 @@ import * as x509 from "@peculiar/x509";
 import { describe, test } from "vitest";
 import type { PersistentVolumeClaim, Pod, PodSpec } from "../../api/generated/core-v1.ts";
 import {
+  CSIDrivers,
   LimitRanges,
   Namespaces,
   Nodes,
+  PersistentVolumeClaims,
+  PersistentVolumes,
   Pods,
   PriorityClasses,
   RuntimeClasses,
@@ -317,6 +320,8 @@ describe("classes of storage", () => {
   });
 });
 
+const nobody = { authorize: () => ({ type: "NoOpinion" as const, reason: "" }) };
+
 describe("NodeRestriction", () => {
   const user = { name: "system:node:n1", groups: ["system:nodes"] };
   const owner = { apiVersion: "v1", kind: "Node", name: "n1", uid: "u1", controller: true };
@@ -498,9 +503,61 @@ describe("NodeRestriction", () => {
       undefined,
     ],
   ])("%s", async (_name, given, expected) => {
-    const text = await refusal(nodeRestriction, given, elsewhere);
+    const text = await refusal(nodeRestriction(nobody), given, elsewhere);
     if (expected === undefined) return assert.equal(text, undefined);
     assert.ok(text?.endsWith(expected), text);
+  });
+});
+
+describe("NodeRestriction: a node asks for a token", () => {
+  const user = { name: "system:node:n1", groups: ["system:nodes"] };
+  const metadata = { name: "p", namespace: "ns", uid: "u" };
+  const sources = [{ serviceAccountToken: { path: "t" } }, { serviceAccountToken: { path: "v", audience: "vault" } }];
+  const volumes = [
+    { name: "a", projected: { sources } },
+    { name: "b", csi: { driver: "inline" } },
+    { name: "c", persistentVolumeClaim: { claimName: "claim" } },
+    { name: "d", ephemeral: {} },
+  ];
+  const claim = (name: string, volumeName: string) => ({ metadata: { name, namespace: "ns" }, spec: { volumeName } });
+  const volume = (name: string, driver: string) => ({ metadata: { name }, spec: { csi: { driver } } });
+  const driver = (name: string) => ({ metadata: { name }, spec: { tokenRequests: [{ audience: `for ${name}` }] } });
+  const cluster = clusterWith(
+    [Pods, { metadata, spec: { nodeName: "n1", volumes } }],
+    [Pods, { metadata: { ...metadata, name: "theirs" }, spec: { nodeName: "n2" } }],
+    [PersistentVolumeClaims, claim("claim", "one")],
+    [PersistentVolumeClaims, claim("p-d", "two")],
+    [PersistentVolumes, volume("one", "claimed")],
+    [PersistentVolumes, volume("two", "made")],
+    ...["inline", "claimed", "made", "other"].map((name) => [CSIDrivers, driver(name)] as never),
+  );
+  const may = (allowed: string) => ({
+    authorize: ({ verb, target }: never) =>
+      verb === "request-serviceaccounts-token-audience" && (target as { resource: string }).resource === allowed
+        ? { type: "Allow" as const, reason: "" }
+        : nobody.authorize(),
+  });
+  const no = (audience: string) =>
+    `audience "${audience}" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience`;
+  test.each<[string, string[], object, string]>([
+    ["of a volume", [], {}, ""],
+    ["for whom a volume names", ["vault"], {}, ""],
+    ["for the driver of a volume", ["for inline"], {}, ""],
+    ["for that of a claim", ["for claimed"], {}, ""],
+    ["for that of a volume of its own", ["for made"], {}, ""],
+    ["for another driver", ["for other"], {}, no("for other")],
+    ["for anyone", ["bank"], {}, no("bank")],
+    ["for whom it is allowed by a role", ["pulls"], {}, ""],
+    ["for two at once", ["vault", "for inline"], {}, "node may only request 0 or 1 audiences"],
+    ["of another's Pod", [], { name: "theirs" }, "node requested token bound to a pod scheduled on a different node"],
+    ["of no Pod", [], { kind: "Secret" }, "node requested token not bound to a pod"],
+    ["of a Pod of that name", [], { uid: "" }, "node requested token with a pod binding without a uid"],
+  ])("%s", async (_name, audiences, reference, expected) => {
+    const boundObjectRef = { apiVersion: "v1", kind: "Pod", name: "p", uid: "u", ...reference };
+    const request = { spec: { audiences, boundObjectRef } };
+    const given = attributes("serviceaccounts", request, { user, subresource: "token" });
+    const text = (await refusal(nodeRestriction(may("pulls") as never), given, cluster)) ?? "";
+    assert.equal(text, expected && `serviceaccounts "x" is forbidden: ${expected}`);
   });
 });
 
@@ -518,7 +575,7 @@ test.each([
   const request = Buffer.from(name ? made.toString("pem") : "x").toString("base64");
   const user = { name: "system:node:n1", groups: ["system:nodes"] };
   const given = attributes("certificatesigningrequests", { metadata: {}, spec: { signerName, request } }, { user });
-  const text = (await refusal(nodeRestriction, given, clusterWith())) ?? "";
+  const text = (await refusal(nodeRestriction(nobody), given, clusterWith())) ?? "";
   assert.ok(expected ? text.includes(expected) : text === "", text);
 });
 

@@ -45,7 +45,7 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
     namespaceLifecycle,
     limitRanger,
     serviceAccount(options.clock, options.rand),
-    nodeRestriction,
+    nodeRestriction(authorizer),
     taintNodesByCondition,
     alwaysPullImages,
     imagePolicyWebhook(options.imagePolicy, { ...options, call: options.callWebhook }),

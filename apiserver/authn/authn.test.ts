@@ -193,7 +193,8 @@ describe("service accounts", () => {
 
   test("a node has tokens for its own Pods only, each for one of them", async () => {
     await account("onnode");
-    const spec = { serviceAccountName: "onnode", nodeName: "n1", containers: [{ name: "c", image: "i" }] };
+    const volumes = [{ name: "t", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }];
+    const spec = { serviceAccountName: "onnode", nodeName: "n1", containers: [{ name: "c", image: "i" }], volumes };
     const body = { apiVersion: "v1", kind: "Pod", metadata: { name: "onnode" }, spec };
     const { uid } = (await post("/api/v1/namespaces/default/pods", body)).json.metadata;
     const boundObjectRef = { apiVersion: "v1", kind: "Pod", name: "onnode", uid };
@@ -203,6 +204,10 @@ describe("service accounts", () => {
       return code === 201 ? code : json.message;
     };
     assert.equal(await ask("n1", { boundObjectRef }), 201);
+    assert.match(
+      await ask("n1", { boundObjectRef, audiences: ["bank"] }),
+      /audience "bank" not found in pod spec volume/,
+    );
     assert.match(await ask("n2", { boundObjectRef }), /: no relationship found between node 'n2' and this object$/);
     assert.match(
       await ask("n1", {}),

@@ -118,7 +118,7 @@ export function nodeName(user: User): string | undefined {
     : undefined;
 }
 
-function claimsOf({ metadata, spec }: Pod): string[] {
+export function claimsOf({ metadata, spec }: Pod): string[] {
   return (spec?.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) =>
     persistentVolumeClaim ? [persistentVolumeClaim.claimName] : ephemeral ? [`${metadata.name}-${name}`] : [],
   );
