@@ -9,13 +9,9 @@ export interface Rejection {
 }
 
 /** One consideration in one file. Pure: what it says follows from the Pod and the nodes as they are. */
-export interface FilterPlugin {
-  name: string;
-  filter(pod: Pod, node: NodeInfo): Rejection | undefined;
-}
+export type FilterPlugin = (pod: Pod, node: NodeInfo) => Rejection | undefined;
 
 export interface ScorePlugin {
-  name: string;
   weight: number;
   /** From 0 to 100 a node, greater is better. */
   score(pod: Pod, nodes: readonly NodeInfo[]): number[];

@@ -11,7 +11,7 @@ import { nodeUnschedulable } from "./plugins/node-unschedulable.ts";
 import { spread } from "./plugins/spread.ts";
 import { preferNoSchedule, taintToleration } from "./plugins/taint-toleration.ts";
 
-/** In upstream's order: the first plugin that rejects a node gives the reasons. */
+/** By upstream's names, in its order: the first plugin that rejects a node gives the reasons. */
 export const filters: readonly FilterPlugin[] = [
   nodeUnschedulable,
   nodeName,
@@ -21,6 +21,7 @@ export const filters: readonly FilterPlugin[] = [
   nodeResourcesFit,
 ];
 
+/** Upstream's TaintToleration, NodeAffinity, NodeResourcesFit and PodTopologySpread. */
 export const scores: readonly ScorePlugin[] = [preferNoSchedule, preferredNodeAffinity, leastAllocated, spread];
 
 export type Decision = { node: string } | { unschedulable: string };
@@ -49,7 +50,7 @@ export function schedule(pod: Pod, nodes: readonly NodeInfo[], rand: Rand): Deci
 }
 
 function firstRejection(pod: Pod, node: NodeInfo): Rejection | undefined {
-  for (const { filter } of filters) {
+  for (const filter of filters) {
     const rejection = filter(pod, node);
     if (rejection !== undefined) return rejection;
   }

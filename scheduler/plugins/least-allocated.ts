@@ -3,7 +3,6 @@ import { maxScore, type ScorePlugin } from "../plugin.ts";
 
 /** Prefers the node that would have the greater part of its CPU and memory left. */
 export const leastAllocated: ScorePlugin = {
-  name: "NodeResourcesFit",
   weight: 1,
   score(pod, nodes) {
     const requests = nonZeroRequestsOf(pod);

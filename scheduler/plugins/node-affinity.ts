@@ -2,20 +2,16 @@ import type { Node, NodeSelectorRequirement, NodeSelectorTerm } from "../../api/
 import { type FilterPlugin, normalize, type ScorePlugin } from "../plugin.ts";
 
 /** nodeSelector and required node affinity: both must hold. */
-export const nodeAffinity: FilterPlugin = {
-  name: "NodeAffinity",
-  filter({ spec }, { node }) {
-    const labels = node.metadata.labels ?? {};
-    const selected = Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
-    const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-    const accepted = required === undefined || required.nodeSelectorTerms.some((term) => matchesTerm(term, node));
-    if (selected && accepted) return undefined;
-    return { reasons: ["node(s) didn't match Pod's node affinity/selector"], unresolvable: true };
-  },
+export const nodeAffinity: FilterPlugin = ({ spec }, { node }) => {
+  const labels = node.metadata.labels ?? {};
+  const selected = Object.entries(spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
+  const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
+  const accepted = required === undefined || required.nodeSelectorTerms.some((term) => matchesTerm(term, node));
+  if (selected && accepted) return undefined;
+  return { reasons: ["node(s) didn't match Pod's node affinity/selector"], unresolvable: true };
 };
 
 export const preferredNodeAffinity: ScorePlugin = {
-  name: "NodeAffinity",
   weight: 2,
   score({ spec }, nodes) {
     const preferred = spec.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];

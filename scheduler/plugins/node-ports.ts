@@ -8,15 +8,12 @@ interface HostPort {
 }
 
 /** A port of the node belongs to one Pod; 0.0.0.0 means all addresses. */
-export const nodePorts: FilterPlugin = {
-  name: "NodePorts",
-  filter(pod, { pods }) {
-    const wanted = hostPorts(pod);
-    if (wanted.length === 0) return undefined;
-    const taken = pods.flatMap(hostPorts);
-    if (!wanted.some((port) => taken.some((other) => conflict(port, other)))) return undefined;
-    return { reasons: ["node(s) didn't have free ports for the requested pod ports"], unresolvable: false };
-  },
+export const nodePorts: FilterPlugin = (pod, { pods }) => {
+  const wanted = hostPorts(pod);
+  if (wanted.length === 0) return undefined;
+  const taken = pods.flatMap(hostPorts);
+  if (!wanted.some((port) => taken.some((other) => conflict(port, other)))) return undefined;
+  return { reasons: ["node(s) didn't have free ports for the requested pod ports"], unresolvable: false };
 };
 
 function hostPorts({ spec }: Pod): HostPort[] {

@@ -9,7 +9,6 @@ import { normalize, type ScorePlugin } from "../plugin.ts";
  * the same set for all but unusual selectors; the controller's uid needs no look at either.
  */
 export const spread: ScorePlugin = {
-  name: "PodTopologySpread",
   weight: 2,
   score(pod, nodes) {
     return normalize(

@@ -3,19 +3,15 @@ import type { Pod, Taint } from "../../api/generated/core-v1.ts";
 import { type FilterPlugin, normalize, type ScorePlugin } from "../plugin.ts";
 
 /** Nodes that are not ready, out of memory, or set apart carry taints; so this is also the filter on readiness. */
-export const taintToleration: FilterPlugin = {
-  name: "TaintToleration",
-  filter(pod, { node }) {
-    const repels = ({ effect }: Taint) => effect === "NoSchedule" || effect === "NoExecute";
-    const taint = node.spec?.taints?.find((candidate) => repels(candidate) && !isTolerated(pod, candidate));
-    if (taint === undefined) return undefined;
-    return { reasons: [`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`], unresolvable: true };
-  },
+export const taintToleration: FilterPlugin = (pod, { node }) => {
+  const repels = ({ effect }: Taint) => effect === "NoSchedule" || effect === "NoExecute";
+  const taint = node.spec?.taints?.find((candidate) => repels(candidate) && !isTolerated(pod, candidate));
+  if (taint === undefined) return undefined;
+  return { reasons: [`node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`], unresolvable: true };
 };
 
 /** Fewer untolerated PreferNoSchedule taints are better. */
 export const preferNoSchedule: ScorePlugin = {
-  name: "TaintToleration",
   weight: 3,
   score(pod, nodes) {
     const counts = nodes.map(({ node }) => {
