@@ -6,7 +6,6 @@ import { deploymentController } from "./deployment/controller.ts";
 import { endpointsController } from "./endpoints/controller.ts";
 import { endpointSliceController } from "./endpointslice/controller.ts";
 import { garbageCollector } from "./garbagecollector/controller.ts";
-import { collectable, namespacedContents } from "./kinds.ts";
 import { namespaceController } from "./namespace/controller.ts";
 import { type NodeIpamOptions, nodeIpamController } from "./nodeipam/controller.ts";
 import { type NodeLifecycleOptions, nodeLifecycleController } from "./nodelifecycle/controller.ts";
@@ -39,16 +38,13 @@ export async function startControllers(
     nodeLifecycle,
     taintEvictionController(context),
     podGcController(context),
-    namespaceController(context, namespacedContents),
-    resourceQuotaController(
-      context,
-      collectable.filter(({ namespaced }) => namespaced),
-    ),
+    namespaceController(context),
+    resourceQuotaController(context),
     serviceAccountController(context, options.rootCa),
     clusterRoleAggregationController(context),
     certificatesController(context, options),
     ...volumeProtectionControllers(context),
-    garbageCollector(context, collectable),
+    garbageCollector(context),
   ];
   const { synced, ended } = context.startInformers(signal);
   const aborted = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));

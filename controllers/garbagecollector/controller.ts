@@ -12,7 +12,7 @@ import { ignoring, isNotFound } from "../../apimachinery/status.ts";
 import type { Informer } from "../../client/informer.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
-import { customType } from "../kinds.ts";
+import { collectable, customType } from "../kinds.ts";
 import type { Runner } from "../runner.ts";
 import {
   type Action,
@@ -38,14 +38,11 @@ interface Found {
 }
 
 /**
- * Follows ownerReferences across all given kinds, and custom resources for as long as they are defined. Keys are
+ * Follows ownerReferences across all kinds of ours, and custom resources for as long as they are defined. Keys are
  * `<index of the kind>:<namespace>/<name>`, so `kinds` only grows; searches go through those that are `alive`.
  * An owner of a kind that we do not watch counts as present: what cannot be judged is not deleted.
  */
-export function garbageCollector(
-  context: ControllerContext,
-  types: readonly ResourceType<KubernetesObject>[],
-): Runner<State, Action> {
+export function garbageCollector(context: ControllerContext): Runner<State, Action> {
   const { client } = context;
   const kindOf = (type: Kind["type"], informer: Kind["informer"], stop?: () => void): Kind => ({
     type,
@@ -54,7 +51,7 @@ export function garbageCollector(
     byUid: informer.store.index(({ metadata }) => [metadata.uid!]),
     byOwner: informer.store.index(({ metadata }) => (metadata.ownerReferences ?? []).map(({ uid }) => uid)),
   });
-  const kinds = types.map((type) => kindOf(type, context.informer(type)));
+  const kinds = collectable.map((type) => kindOf(type, context.informer(type)));
   let alive = [...kinds];
   /** What a look at the server has shown of owners that no cache has; deletions that we saw ourselves, too. */
   const lookedUp = new LRUCache<string, "present" | "absent">({ max: 10_000 });

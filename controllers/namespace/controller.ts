@@ -3,15 +3,11 @@ import type { KubernetesObject, ResourceType } from "../../apimachinery/object.t
 import { ignoring, isConflict, isNotFound, isServiceUnavailable, StatusError } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
-import { customType } from "../kinds.ts";
+import { customType, namespacedContents } from "../kinds.ts";
 import type { Runner } from "../runner.ts";
 import { type Action, type Remaining, reconcile, type State } from "./reconcile.ts";
 
-/** `types`: every namespaced resource that can be listed and deleted. */
-export function namespaceController(
-  context: ControllerContext,
-  types: readonly ResourceType<KubernetesObject>[],
-): Runner<State, Action> {
+export function namespaceController(context: ControllerContext): Runner<State, Action> {
   const { client, clock } = context;
   const namespaces = context.informer(Namespaces);
   const pods = context.informer(Pods);
@@ -87,7 +83,11 @@ export function namespaceController(
       undiscovered: [] as string[],
     };
     // Pods take longest, and go on their own: what would make new ones goes first.
-    const all = [...types, ...(await customTypes(signal)), ...(await remoteTypes(signal, left.undiscovered))];
+    const all = [
+      ...namespacedContents,
+      ...(await customTypes(signal)),
+      ...(await remoteTypes(signal, left.undiscovered)),
+    ];
     const ordered = all.sort((a, b) => Number(a.resource === "pods") - Number(b.resource === "pods"));
     for (const type of ordered) {
       const name = `${type.resource}.${type.group}`;

@@ -7,18 +7,17 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import { ignoring, isConflict } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
+import { collectable } from "../kinds.ts";
 import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
-/** `types`: every namespaced resource that the controllers follow anyway. */
-export function resourceQuotaController(
-  context: ControllerContext,
-  types: readonly ResourceType<KubernetesObject>[],
-): Runner<State, Action> {
+/** Counts what the controllers follow anyway. */
+export function resourceQuotaController(context: ControllerContext): Runner<State, Action> {
   const { client, clock } = context;
   const quotas = context.informer(ResourceQuotas);
   const quotasIn = quotas.store.index(({ metadata }) => [metadata.namespace!]);
-  const kinds = types.map((kind) => {
+  const followed = collectable.filter(({ namespaced }) => namespaced);
+  const kinds = followed.map((kind) => {
     const informer = context.informer(kind);
     return { kind, informer, within: informer.store.index(({ metadata }) => [metadata.namespace ?? ""]) };
   });
