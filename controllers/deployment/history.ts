@@ -47,7 +47,7 @@ export function makeNewReplicaSet(plan: Plan, { create }: { create: boolean }): 
 }
 
 function carryRevision(plan: Plan, revision: string): void {
-  if (plan.deployment.metadata.annotations?.[revisionAnnotation] !== revision) plan.setRevision(revision);
+  if (plan.deployment.metadata.annotations?.[revisionAnnotation] !== revision) plan.revision = revision;
 }
 
 function newReplicaSet(deployment: Deployment, revision: number, collisionCount: number | undefined): ReplicaSet {

@@ -12,59 +12,47 @@ import { type Conditions, type NewCondition, withCondition } from "./status.ts";
 export class Plan {
   readonly deployment: Deployment;
   readonly state: State;
-  #replicaSets: ReplicaSet[];
+  /** Oldest first, without those to be deleted. */
+  all: readonly ReplicaSet[];
+  conditions: Conditions;
+  revision: string | undefined;
   readonly #before = new Map<string, ReplicaSet>();
   #created: ReplicaSet | undefined;
-  #revision: string | undefined;
   readonly #deleted: ReplicaSet[] = [];
-  #conditions: Conditions;
 
   constructor(state: State, owned: readonly ReplicaSet[]) {
     this.state = state;
     this.deployment = state.deployment;
-    this.#replicaSets = byCreation(owned);
+    this.all = byCreation(owned);
     for (const replicaSet of owned) this.#before.set(replicaSet.metadata.name, replicaSet);
-    this.#conditions = state.deployment.status?.conditions ?? [];
-  }
-
-  /** Oldest first, without those to be deleted. */
-  get all(): readonly ReplicaSet[] {
-    return this.#replicaSets;
+    this.conditions = state.deployment.status?.conditions ?? [];
   }
 
   get newOne(): ReplicaSet | undefined {
-    return findNew(this.deployment, this.#replicaSets);
+    return findNew(this.deployment, this.all);
   }
 
   get old(): ReplicaSet[] {
     const { newOne } = this;
-    return this.#replicaSets.filter((replicaSet) => replicaSet !== newOne);
+    return this.all.filter((replicaSet) => replicaSet !== newOne);
   }
 
   get active(): ReplicaSet[] {
-    return this.#replicaSets.filter((replicaSet) => replicasOf(replicaSet) > 0);
-  }
-
-  get conditions(): Conditions {
-    return this.#conditions;
+    return this.all.filter((replicaSet) => replicasOf(replicaSet) > 0);
   }
 
   setCondition(...next: NewCondition): void {
-    this.#conditions = withCondition(this.#conditions, this.state.nowMs, ...next);
-  }
-
-  setRevision(revision: string): void {
-    this.#revision = revision;
+    this.conditions = withCondition(this.conditions, this.state.nowMs, ...next);
   }
 
   create(replicaSet: ReplicaSet): void {
     this.#created = replicaSet;
-    this.#replicaSets.push(replicaSet);
+    this.all = [...this.all, replicaSet];
   }
 
   update(replicaSet: ReplicaSet): void {
     const { name } = replicaSet.metadata;
-    this.#replicaSets = this.#replicaSets.map((other) => (other.metadata.name === name ? replicaSet : other));
+    this.all = this.all.map((other) => (other.metadata.name === name ? replicaSet : other));
     if (this.#created?.metadata.name === name) this.#created = replicaSet;
   }
 
@@ -77,20 +65,20 @@ export class Plan {
 
   delete(replicaSet: ReplicaSet): void {
     this.#deleted.push(replicaSet);
-    this.#replicaSets = this.#replicaSets.filter((other) => other !== replicaSet);
+    this.all = this.all.filter((other) => other !== replicaSet);
   }
 
   actions(): Action[] {
     const actions: Action[] = [];
     if (this.#created) actions.push({ type: "CreateReplicaSet", replicaSet: this.#created });
-    for (const replicaSet of this.#replicaSets) {
+    for (const replicaSet of this.all) {
       const before = this.#before.get(replicaSet.metadata.name);
       if (before === undefined || sameJson(before, replicaSet)) continue;
       const from = replicasOf(before);
       actions.push({ type: "UpdateReplicaSet", replicaSet, from: from === replicasOf(replicaSet) ? undefined : from });
     }
     for (const replicaSet of this.#deleted) actions.push({ type: "DeleteReplicaSet", replicaSet });
-    if (this.#revision !== undefined) actions.push({ type: "SetRevision", revision: this.#revision });
+    if (this.revision !== undefined) actions.push({ type: "SetRevision", revision: this.revision });
     return actions;
   }
 }

@@ -35,6 +35,4 @@ function shrinkOld(plan: Plan): void {
  * Available Pods that will still be there. A status may be older than the size: what it counts beyond that is as good as
  * gone. Differs: upstream gives such a step up with an error, in one of the two places where it matters.
  */
-function lasting(replicaSet: ReplicaSet): number {
-  return Math.min(availableOf(replicaSet), replicasOf(replicaSet));
-}
+const lasting = (replicaSet: ReplicaSet): number => Math.min(availableOf(replicaSet), replicasOf(replicaSet));

@@ -1,17 +1,13 @@
 import type { Deployment, ReplicaSet } from "../../api/generated/apps-v1.ts";
 
 /** The arithmetic of rollouts: how far above and below the wanted size a Deployment may be, and who gets how much. */
-export function replicasOf({ spec }: Deployment | ReplicaSet): number {
-  return spec.replicas ?? 1;
-}
+export const replicasOf = ({ spec }: Deployment | ReplicaSet): number => spec.replicas ?? 1;
 
 export function sum(replicaSets: readonly ReplicaSet[], count: (replicaSet: ReplicaSet) => number): number {
   return replicaSets.reduce((total, replicaSet) => total + count(replicaSet), 0);
 }
 
-export function availableOf({ status }: ReplicaSet): number {
-  return status?.availableReplicas ?? 0;
-}
+export const availableOf = ({ status }: ReplicaSet): number => status?.availableReplicas ?? 0;
 
 export function isRollingUpdate({ spec }: Deployment): boolean {
   return (spec.strategy?.type ?? "RollingUpdate") === "RollingUpdate";
