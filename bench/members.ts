@@ -8,8 +8,6 @@ import { KVService, MaintenanceService } from "../proto/generated/etcdserverpb.t
 import { peer } from "../tools/peers.ts";
 import { Child, dropFolder, freePorts, freshFolder, type Usage, until } from "./process.ts";
 
-export { freePorts } from "./process.ts";
-
 /** A store that is measured: members as processes on 127.0.0.1, the same flags for ours and for etcd. */
 export interface Store {
   /** In tables: `ours`, `etcd`. */

@@ -145,6 +145,4 @@ export function numberText(value: number): string {
   return Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-function unique<T>(values: T[]): T[] {
-  return [...new Set(values)];
-}
+const unique = <T>(values: T[]): T[] => [...new Set(values)];

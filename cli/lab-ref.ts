@@ -65,9 +65,7 @@ function tryLoad(options: LabOptions): LabRef | undefined {
   }
 }
 
-export function isRunning({ paths }: LabRef): Promise<boolean> {
-  return isLocked(paths.dir);
-}
+export const isRunning = ({ paths }: LabRef): Promise<boolean> => isLocked(paths.dir);
 
 export function nameFlag({ name, dir }: LabOptions): string {
   if (dir !== undefined) return ` --dir ${dir}`;

@@ -47,6 +47,4 @@ function nextSteps({ kubeconfig, store }: LabStatus, demo: Demo | undefined, fla
   ];
 }
 
-function count(n: number, word: string): string {
-  return `${n} ${word}${n === 1 ? "" : "s"}`;
-}
+const count = (n: number, word: string): string => `${n} ${word}${n === 1 ? "" : "s"}`;

@@ -18,9 +18,7 @@ export function hasEndpoints({ spec }: Service): boolean {
 }
 
 /** Has an address that may serve. Pods that terminate have one still; it is for the caller to tell them apart. */
-export function hasAddress(pod: Pod): boolean {
-  return !isPodTerminal(pod) && Boolean(pod.status?.podIP);
-}
+export const hasAddress = (pod: Pod): boolean => !isPodTerminal(pod) && Boolean(pod.status?.podIP);
 
 /** The ports of the Service as this Pod has them. A named targetPort that the Pod does not declare is left out. */
 export function podPorts({ spec }: Service, pod: Pod): PodPort[] {

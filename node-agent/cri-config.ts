@@ -19,9 +19,7 @@ export function podLogDirectory(rootDir: string, { metadata }: Pick<Pod, "metada
   return join(rootDir, "pods-logs", `${metadata.namespace}_${metadata.name}_${metadata.uid}`);
 }
 
-export function podDirectory(rootDir: string, uid: string): string {
-  return join(rootDir, "pods", uid);
-}
+export const podDirectory = (rootDir: string, uid: string): string => join(rootDir, "pods", uid);
 
 /** What the runtime is told of a Pod. Pure. */
 export function sandboxConfig(pod: Pod, attempt: number, rootDir: string): Init<PodSandboxConfig> {
@@ -151,12 +149,7 @@ const minShares = 2;
 const minQuotaUs = 1000;
 
 /** Requests become shares, limits a quota and a memory limit, by upstream's arithmetic (1 CPU = 1024 shares). */
-function resourcesOf({ resources = {} }: Container): {
-  cpuPeriod: number;
-  cpuQuota: number;
-  cpuShares: number;
-  memoryLimitInBytes: number;
-} {
+function resourcesOf({ resources = {} }: Container) {
   const milli = (text: string | undefined) => (text === undefined ? 0 : quantityToMilli(text));
   const limit = milli(resources.limits?.["cpu"]);
   const request = milli(resources.requests?.["cpu"]) || limit;

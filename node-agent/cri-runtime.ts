@@ -258,9 +258,7 @@ function stateOf({ state }: ContainerStatus): ContainerInfo["state"] {
   return state === ContainerState.CONTAINER_EXITED ? "exited" : "unknown";
 }
 
-function toMs(nanoseconds: bigint): number {
-  return Number(nanoseconds / 1_000_000n);
-}
+const toMs = (nanoseconds: bigint): number => Number(nanoseconds / 1_000_000n);
 
 /** What is asked for may go away between a list and the next call. */
 function orGone<T>(call: Promise<T>): Promise<T | undefined> {

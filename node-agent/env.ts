@@ -145,6 +145,4 @@ function dataOf(
   return found?.data ?? {};
 }
 
-function fromBase64(text: string): string {
-  return Buffer.from(text, "base64").toString("utf8");
-}
+const fromBase64 = (text: string): string => Buffer.from(text, "base64").toString("utf8");

@@ -1,4 +1,4 @@
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { type PodRoute, routeCommands } from "./routes.ts";
 
@@ -18,15 +18,10 @@ export async function listRoutes(): Promise<PodRoute[]> {
   return routes.map(({ dst, gateway }) => ({ range: dst, ...(gateway !== undefined && { via: gateway }) }));
 }
 
-function ipBatch(commands: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("ip", ["-force", "-batch", "-"], { stdio: ["pipe", "ignore", "pipe"] });
-    let errors = "";
-    child.stderr.on("data", (data) => {
-      errors += data;
-    });
-    child.on("error", reject);
-    child.on("close", (code) => (code === 0 ? resolve() : reject(new Error(`ip -batch: ${errors.trim()}`))));
-    child.stdin.end(`${commands.join("\n")}\n`);
+async function ipBatch(commands: readonly string[]): Promise<void> {
+  const batch = promisify(execFile)("ip", ["-force", "-batch", "-"]);
+  batch.child.stdin!.end(`${commands.join("\n")}\n`);
+  await batch.catch(({ stderr, message }: Error & { stderr?: string }) => {
+    throw new Error(`ip -batch: ${stderr?.trim() || message}`);
   });
 }

@@ -206,9 +206,7 @@ export function latestByName(newestFirst: readonly ContainerInfo[]): Map<string,
 }
 
 /** Has processes, or may have. */
-export function isUp({ state }: ContainerInfo): boolean {
-  return state === "running" || state === "unknown";
-}
+export const isUp = ({ state }: ContainerInfo): boolean => state === "running" || state === "unknown";
 
 export function shouldRestart(policy: string, exitCode: number): boolean {
   return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);

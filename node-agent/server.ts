@@ -167,9 +167,7 @@ function logOptions(query: URLSearchParams, nowMs: number): LogOptions {
   };
 }
 
-function isTrue(text: string | null): boolean {
-  return text === "true" || text === "1";
-}
+const isTrue = (text: string | null): boolean => text === "true" || text === "1";
 
 function fail(response: ServerResponse, code: number, text: string): void {
   response.writeHead(code, { "content-type": "text/plain; charset=utf-8" });

@@ -45,6 +45,4 @@ function servedPort({ spec }: Service, port: number): number {
   return spec?.clusterIP?.startsWith("127.") ? reachablePort(port) : port;
 }
 
-function variableName(name: string): string {
-  return name.toUpperCase().replaceAll("-", "_");
-}
+const variableName = (name: string): string => name.toUpperCase().replaceAll("-", "_");

@@ -55,6 +55,4 @@ function conditionPatch(old: PodCondition[] | undefined, wanted: PodCondition, n
 }
 
 /** As it will be read back: without the keys that are undefined. */
-function plain(value: unknown): unknown {
-  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
-}
+const plain = (value: unknown): unknown => (value === undefined ? undefined : JSON.parse(JSON.stringify(value)));

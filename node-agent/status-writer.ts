@@ -99,6 +99,4 @@ export class StatusWriter {
   }
 }
 
-function revision({ metadata }: Pod): number {
-  return Number(metadata.resourceVersion ?? 0);
-}
+const revision = ({ metadata }: Pod): number => Number(metadata.resourceVersion ?? 0);

@@ -1,16 +1,4 @@
-import {
-  chmod,
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import fs from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { ConfigError } from "./env.ts";
 import type { VolumeFile, VolumePlan } from "./volumes.ts";
@@ -22,44 +10,44 @@ import type { VolumeFile, VolumePlan } from "./volumes.ts";
  */
 export async function makeVolume(directory: string, plan: VolumePlan, now: Date): Promise<string> {
   if (plan.type === "HostPath") return hostPath(plan.path, plan.kind);
-  await mkdir(directory, { recursive: true });
+  await fs.mkdir(directory, { recursive: true });
   if (plan.type === "Files") await writeFiles(directory, plan.files, now);
-  else await chmod(directory, 0o777); // whatever the umask: containers run as any user
+  else await fs.chmod(directory, 0o777); // whatever the umask: containers run as any user
   return directory;
 }
 
 async function writeFiles(directory: string, files: ReadonlyMap<string, VolumeFile>, now: Date): Promise<void> {
   const data = join(directory, "..data");
-  const old = await readlink(data).catch(() => undefined);
+  const old = await fs.readlink(data).catch(() => undefined);
   if (old !== undefined && (await isSame(join(directory, old), files))) return;
   const name = `..${now.toISOString().replace(/[-:]/g, "_")}`;
   for (const [path, { content, mode }] of files) {
     const file = join(directory, name, path);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, content);
-    await chmod(file, mode);
+    await fs.mkdir(dirname(file), { recursive: true });
+    await fs.writeFile(file, content);
+    await fs.chmod(file, mode);
   }
-  await mkdir(join(directory, name), { recursive: true });
-  await symlink(name, `${data}_tmp`);
-  await rename(`${data}_tmp`, data);
+  await fs.mkdir(join(directory, name), { recursive: true });
+  await fs.symlink(name, `${data}_tmp`);
+  await fs.rename(`${data}_tmp`, data);
   const tops = new Set([...files.keys()].map((path) => path.split("/")[0]!));
   for (const top of tops) {
     const link = join(directory, top);
-    if ((await lstat(link).catch(() => undefined)) === undefined) await symlink(join("..data", top), link);
+    if ((await fs.lstat(link).catch(() => undefined)) === undefined) await fs.symlink(join("..data", top), link);
   }
-  for (const entry of await readdir(directory)) {
+  for (const entry of await fs.readdir(directory)) {
     const stale = entry.startsWith("..") ? entry !== "..data" && entry !== name : !tops.has(entry);
-    if (stale) await rm(join(directory, entry), { recursive: true, force: true });
+    if (stale) await fs.rm(join(directory, entry), { recursive: true, force: true });
   }
 }
 
 async function isSame(directory: string, files: ReadonlyMap<string, VolumeFile>): Promise<boolean> {
-  const found = (await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])).filter((e) =>
+  const found = (await fs.readdir(directory, { recursive: true, withFileTypes: true }).catch(() => [])).filter((e) =>
     e.isFile(),
   );
   if (found.length !== files.size) return false;
   for (const [path, { content }] of files) {
-    const there = await readFile(join(directory, path)).catch(() => undefined);
+    const there = await fs.readFile(join(directory, path)).catch(() => undefined);
     if (there === undefined || !there.equals(content)) return false;
   }
   return true;
@@ -67,15 +55,15 @@ async function isSame(directory: string, files: ReadonlyMap<string, VolumeFile>)
 
 /** Upstream's HostPathType: the `OrCreate` ones are made, the others must be there. */
 async function hostPath(path: string, kind: string): Promise<string> {
-  if (kind === "DirectoryOrCreate") await mkdir(path, { recursive: true, mode: 0o755 });
-  if (kind === "FileOrCreate") await writeFile(path, "", { flag: "a", mode: 0o644 });
-  const found = await stat(path).catch(() => undefined);
+  if (kind === "DirectoryOrCreate") await fs.mkdir(path, { recursive: true, mode: 0o755 });
+  if (kind === "FileOrCreate") await fs.writeFile(path, "", { flag: "a", mode: 0o644 });
+  const found = await fs.stat(path).catch(() => undefined);
   const wrong = (what: string) => new ConfigError(`hostPath type check failed: ${path} is not a ${what}`);
   if (kind.startsWith("Directory") && !found?.isDirectory()) throw wrong("directory");
   if (kind.startsWith("File") && !found?.isFile()) throw wrong("file");
   if (kind === "Socket" && !found?.isSocket()) throw wrong("socket file");
   if (kind === "CharDevice" && !found?.isCharacterDevice()) throw wrong("character device");
   if (kind === "BlockDevice" && !found?.isBlockDevice()) throw wrong("block device");
-  if (kind === "" && found === undefined) await mkdir(path, { recursive: true, mode: 0o755 }); // as runtimes do
+  if (kind === "" && found === undefined) await fs.mkdir(path, { recursive: true, mode: 0o755 }); // as runtimes do
   return path;
 }

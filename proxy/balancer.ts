@@ -49,6 +49,4 @@ export class Balancer {
   }
 }
 
-export function keyOf({ ip, port }: Endpoint): string {
-  return `${ip}:${port}`;
-}
+export const keyOf = ({ ip, port }: Endpoint): string => `${ip}:${port}`;

@@ -97,9 +97,7 @@ async function measure(
     .finally(() => cluster?.stop());
 }
 
-function isProbe(id: string): boolean {
-  return id === "put/1000" || id === "range/1000";
-}
+const isProbe = (id: string): boolean => id === "put/1000" || id === "range/1000";
 
 /** Of both stores; without a measurement, or with one of a stalled machine, something that every store takes. */
 function least(plan: Recorder, id: string): number {

@@ -60,10 +60,6 @@ function compare(a: Rank, b: Rank, nowMs: number): number {
   return byUid(a, b);
 }
 
-function magnitude(ms: number): number {
-  return ms <= 0 ? -1 : Math.floor(Math.log2(ms * 1e6));
-}
+const magnitude = (ms: number): number => (ms <= 0 ? -1 : Math.floor(Math.log2(ms * 1e6)));
 
-function byUid(a: Rank, b: Rank): number {
-  return a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0;
-}
+const byUid = (a: Rank, b: Rank): number => (a.uid < b.uid ? -1 : a.uid > b.uid ? 1 : 0);

@@ -13,6 +13,4 @@ export function resolveCommand(image: ImageCommand, command: string[], args: str
 }
 
 /** Later layers win; the order of first mention stays. */
-export function mergeEnv(...layers: [string, string][][]): [string, string][] {
-  return [...new Map(layers.flat())];
-}
+export const mergeEnv = (...layers: [string, string][][]): [string, string][] => [...new Map(layers.flat())];

@@ -233,14 +233,10 @@ export class Container {
   }
 }
 
-function hasStarted(status: string): boolean {
-  return status.startsWith("ok\n") || status.includes("\nok\n");
-}
+const hasStarted = (status: string): boolean => status.startsWith("ok\n") || status.includes("\nok\n");
 
 /** How long a log may take to come to its end once the processes are gone: some may have escaped with the FIFO open. */
 const drainMs = 2000;
 
 /** A variable that host mode gives every process of a container, to find those that leave its process group. */
-export function hostMarker(id: string): [string, string] {
-  return ["KUBELAB_CONTAINER", id];
-}
+export const hostMarker = (id: string): [string, string] => ["KUBELAB_CONTAINER", id];

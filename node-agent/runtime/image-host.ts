@@ -50,9 +50,7 @@ export function builtInImages(folder: string, mode: "netns" | "host"): ImageDefi
 }
 
 /** Where a container finds its bundle. */
-export function bundleTarget(bundle: string): string {
-  return `/app/${basename(bundle)}`;
-}
+export const bundleTarget = (bundle: string): string => `/app/${basename(bundle)}`;
 
 /** Node's own folder, for containers; nothing when it lies in /usr, which they see anyway. */
 export function nodeFolder(execPath: string): { source: string; target: string }[] {

@@ -14,9 +14,7 @@ export interface PodNetwork {
   netns: string;
 }
 
-export function interfaceName(sandboxId: string): string {
-  return `v${sandboxId.slice(0, 11)}`;
-}
+export const interfaceName = (sandboxId: string): string => `v${sandboxId.slice(0, 11)}`;
 
 /** For `ip -batch -` in the node's namespace. */
 export function nodeSide({ interfaceName: name, ip, netns }: PodNetwork, nodeIp: string): string[] {
@@ -63,9 +61,7 @@ export async function tearDownPodNetwork({ interfaceName: name, netns }: PodNetw
   ]);
 }
 
-function batch(lines: string[]): string {
-  return lines.map((line) => `${line}\n`).join("");
-}
+const batch = (lines: string[]): string => lines.map((line) => `${line}\n`).join("");
 
 const gateway = "169.254.1.1";
 const gatewayMac = "ee:ee:ee:ee:ee:ee";

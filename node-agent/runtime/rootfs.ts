@@ -139,9 +139,7 @@ function addMountPoint(
 }
 
 /** `..` cannot lead out. */
-function inRoot(path: string): string {
-  return posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
-}
+const inRoot = (path: string): string => posix.normalize(`/${path}`).replace(/(?<=.)\/$/, "");
 
 function relativeLink(path: string, target: string): string {
   return target.startsWith("/") ? posix.relative(posix.dirname(path), target) : target;

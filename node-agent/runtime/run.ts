@@ -23,6 +23,4 @@ export function run(command: string, args: string[]): Promise<RunResult> {
   });
 }
 
-export function oneLine(text: string): string {
-  return text.trim().replace(/\s*\n\s*/g, "; ");
-}
+export const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, "; ");

@@ -73,6 +73,4 @@ export function matchesLabels(labels: Record<string, string>, selector: Record<s
   return Object.entries(selector ?? {}).every(([key, value]) => labels[key] === value);
 }
 
-export function nanoseconds(ms: number): bigint {
-  return BigInt(Math.trunc(ms * 1000)) * 1000n;
-}
+export const nanoseconds = (ms: number): bigint => BigInt(Math.trunc(ms * 1000)) * 1000n;
