@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { CallContext } from "../../net/grpc-server.ts";
+import { RangeRequest, TxnRequest } from "../../proto/generated/etcdserverpb.ts";
 import { Callers } from "../server/access.ts";
 import { authHandlers } from "../server/auth-service.ts";
+import { kvHandlers } from "../server/kv-service.ts";
 import { startTestCluster } from "../server/testing.ts";
 import type { PasswordPool } from "./password.ts";
 
@@ -33,6 +35,36 @@ test("a password that is changed while it is compared does not let its owner in"
       },
     );
     assert.deepEqual(compared, ["first", "second"]);
+  } finally {
+    await cluster.close();
+  }
+});
+
+test("reads are judged too: Range and Txn, linearizable and not", async () => {
+  const cluster = await startTestCluster(1);
+  try {
+    const { member } = cluster.members[0]!;
+    await member.write({ authUserAdd: { name: "root", options: { noPassword: true } } });
+    await member.write({ authUserAdd: { name: "ann", options: { noPassword: true } } });
+    await member.write({ authUserGrantRole: { user: "root", role: "root" } });
+    await member.write({ authEnable: {} });
+    const ask = async (username: string, serializable: boolean, inTxn: boolean) => {
+      const who = { username, revision: member.applier.auth.revision };
+      const callers = { as: (_: CallContext, fn: (w: typeof who) => unknown) => fn(who) } as unknown as Callers;
+      const { Range, Txn } = kvHandlers(member, callers);
+      const range = RangeRequest.decode(RangeRequest.encode({ key: Buffer.from("a"), serializable }));
+      const txn = TxnRequest.decode(TxnRequest.encode({ success: [{ requestRange: range }] }));
+      return inTxn ? await Txn(txn, {} as CallContext) : await Range(range, {} as CallContext);
+    };
+    for (const [serializable, inTxn] of [
+      [false, false],
+      [true, false],
+      [false, true],
+      [true, true],
+    ] as const) {
+      await assert.rejects(ask("ann", serializable, inTxn), { message: "etcdserver: permission denied" });
+      await ask("root", serializable, inTxn);
+    }
   } finally {
     await cluster.close();
   }

@@ -54,3 +54,13 @@ describe("a caller with a token that another member gave out", () => {
     assert.throws(() => callerOf(10), { message: "etcdserver: invalid auth token" });
   });
 });
+
+test.each([
+  [true, "ann"],
+  [false, undefined],
+])("with --client-cert-auth=%s a certificate's common name is the user: %s", (clientCertAuth, user) => {
+  const member = { applier: { auth: { enabled: true, revision: 7 } } } as unknown as Member;
+  const context = { metadata: {}, peer: { commonName: "ann" } } as unknown as CallContext;
+  const who = new Callers(member, { clientCertAuth }).as(context, (found) => found);
+  assert.equal((who as { username: string } | undefined)?.username, user);
+});

@@ -103,6 +103,8 @@ describe("locks and elections", () => {
     for (const value of ["ann 2", "ann 3"]) {
       await at[0]!.unary(ElectionService.Proclaim, { leader, value: Buffer.from(value) });
     }
+    // Whose key came first leads, also when another's was written later.
+    assert.equal(text((await at[2]!.unary(ElectionService.Leader, { name })).kv?.value), "ann 3");
     await at[0]!.unary(ElectionService.Resign, { leader });
     assert.equal(text((await bobs).leader!.key), `office/${bob.toString(16)}`);
     await assert.rejects(at[0]!.unary(ElectionService.Proclaim, { leader, value: name }), {
@@ -110,5 +112,26 @@ describe("locks and elections", () => {
     });
     await all;
     assert.deepEqual(observed, ["ann", "ann 2", "ann 3", "bob"]);
+  });
+
+  test("who leads and campaigns again proclaims; who resigns an earlier lead takes nothing from the next", async () => {
+    const name = Buffer.from("chair");
+    const [ann, again] = [await grant(), await grant()];
+    const campaign = (lease: bigint, value: string) =>
+      at[0]!.unary(ElectionService.Campaign, { name, lease, value: Buffer.from(value) }, { timeoutMs });
+    const leader = async () => text((await at[1]!.unary(ElectionService.Leader, { name })).kv?.value);
+    const first = (await campaign(ann, "ann")).leader!;
+    assert.equal((await campaign(ann, "ann 2")).leader!.rev, first.rev);
+    assert.equal(await leader(), "ann 2");
+    await at[0]!.unary(ElectionService.Resign, { leader: first });
+    const second = (await campaign(ann, "ann 3")).leader!;
+    assert.ok(second.rev > first.rev);
+    await at[0]!.unary(ElectionService.Resign, { leader: first });
+    assert.equal(await leader(), "ann 3");
+    const heir = campaign(again, "bob");
+    await keysUnder("chair", 2);
+    await at[0]!.unary(ElectionService.Resign, { leader: second });
+    assert.ok((await heir).leader!.rev > second.rev);
+    assert.equal(await leader(), "bob");
   });
 });

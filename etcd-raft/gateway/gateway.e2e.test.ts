@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
+import http from "node:http";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { routes } from "../../proto/generated/etcd-json.ts";
 import { EtcdClient } from "../client/client.ts";
@@ -122,7 +124,8 @@ describe("the client port over HTTP/1.1", () => {
     assert.deepEqual(unserved, []);
   });
 
-  test("a snapshot streams blobs, the last of them the hash of the others", async () => {
+  test("a snapshot streams blobs of at most 32 KiB, the last of them the hash of the others", async () => {
+    await etcd.put({ key: "large", value: "x".repeat(200_000) });
     const response = await fetch(`${store.endpoint}/v3/maintenance/snapshot`, { method: "POST", body: "{}" });
     const lines = (await response.text()).trim().split("\n");
     const results = lines.map(
@@ -130,6 +133,7 @@ describe("the client port over HTTP/1.1", () => {
     );
     const blobs = results.map(({ blob }) => Buffer.from(blob, "base64"));
     const hash = blobs.pop()!;
+    assert.equal(Math.max(...blobs.map(({ length }) => length)), 32 * 1024);
     assert.deepEqual(hash, createHash("sha256").update(Buffer.concat(blobs)).digest());
     assert.equal(Number(results[0]!.remaining_bytes), Buffer.concat(blobs.slice(1)).length);
   });
@@ -167,6 +171,42 @@ describe("the client port over HTTP/1.1", () => {
     assert.deepEqual(await as(token, "/v3/kv/range", { key: base64("foo") }), [200, undefined]);
     assert.deepEqual(await as("nonsense", "/v3/kv/range", { key: base64("foo") }), [401, 16]);
     assert.deepEqual(await as(token, "/v3/auth/disable", {}), [200, undefined]);
+  });
+
+  test("a body larger than any request may be is refused", async () => {
+    const { status, json } = await post("/v3/kv/put", { key: base64("big"), value: "A".repeat(4 << 20) });
+    assert.deepEqual([status, json["code"], json["message"]], [429, 8, "http: request body too large"]);
+  });
+
+  test("what goes wrong in the middle of a stream is its last line", async () => {
+    const { ID } = await call("/v3/lease/grant", { TTL: 60 });
+    const request = http.request(`${store.endpoint}/v3/lease/keepalive`, { method: "POST" });
+    request.write(JSON.stringify({ ID }));
+    const [response] = (await once(request, "response")) as [http.IncomingMessage];
+    let text = "";
+    for await (const chunk of response) {
+      if (text === "") request.end('{"ID":"x"}');
+      text += chunk;
+    }
+    const lines = text.trim().split("\n");
+    assert.deepEqual(
+      lines.map((line) => Object.keys(JSON.parse(line) as object)),
+      [["result"], ["error"]],
+    );
+    assert.equal((JSON.parse(lines[1]!) as { error: { code: number } }).error.code, 3);
+  });
+
+  test("a watch ends with its caller", async () => {
+    const watchers = async () =>
+      /^etcd_debugging_mvcc_watcher_total (\d+)$/m.exec(await (await fetch(`${store.endpoint}/metrics`)).text())![1];
+    const body = JSON.stringify({ create_request: { key: base64("gone") } });
+    const controller = new AbortController();
+    const response = await fetch(`${store.endpoint}/v3/watch`, { method: "POST", body, signal: controller.signal });
+    await response.body!.getReader().read();
+    assert.equal(await watchers(), "1");
+    controller.abort();
+    const deadline = performance.now() + 10_000;
+    while ((await watchers()) !== "0") assert.ok(performance.now() < deadline, "it goes on without its caller");
   });
 
   test("a body that is no JSON, and another method", async () => {

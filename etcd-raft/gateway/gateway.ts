@@ -134,6 +134,7 @@ function fail(response: ServerResponse, error: unknown): void {
     response.end(`${JSON.stringify({ error: status })}\n`);
     return;
   }
+  if (!response.req.complete) response.setHeader("connection", "close"); // what is left of the body is not read
   response.writeHead(httpStatus[code] ?? 500, { "content-type": "application/json" });
   response.end(JSON.stringify(status));
 }
