@@ -1,3 +1,5 @@
+import { putVarint } from "../varint.ts";
+
 /**
  * mvccpb.KeyValue read and written in place, fields in order and zeros left out: byte for byte what the generated codec
  * makes, without an object for each of millions.
@@ -128,14 +130,6 @@ function bigVarintBytes(value: bigint): number {
   let bytes = 1;
   for (let rest = BigInt.asUintN(64, value); rest >= 0x80n; rest >>= 7n) bytes++;
   return bytes;
-}
-
-function putVarint(into: Buffer, start: number, value: number): number {
-  let at = start;
-  let rest = value;
-  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) into[at++] = (rest & 0x7f) | 0x80;
-  into[at] = rest;
-  return at + 1;
 }
 
 /** Up to here a loop beats the call out of JavaScript. */

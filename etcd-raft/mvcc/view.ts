@@ -1,6 +1,5 @@
 import type { Chunk } from "./history.ts";
-import { bodyOf, isTombstoneAt, lengthOf, mainOf, slabOf, subOf } from "./record.ts";
-import type { SlabTable } from "./slabs.ts";
+import type { Address, SlabTable } from "./slabs.ts";
 import { Version } from "./version.ts";
 
 /** The whole store at one moment: versions in ascending (main, sub). */
@@ -11,7 +10,7 @@ export class StoreView {
   readonly finishedCompact: number;
   readonly count: number;
   readonly #chunks: readonly Chunk[];
-  readonly #table: SlabTable;
+  readonly table: SlabTable;
   /** Where the last chunk that was asked for begins, and which it is. */
   #begin = 0;
   #chunk = 0;
@@ -26,46 +25,22 @@ export class StoreView {
     this.finishedCompact = finishedCompact;
     this.count = count;
     this.#chunks = chunks;
-    this.#table = table;
+    this.table = table;
   }
 
   /** The same versions in a store that says to have compacted all before `revision`, its last. */
   compactedAt(revision: number): StoreView {
     const head = { revision, scheduledCompact: revision, finishedCompact: revision, count: this.count };
-    return new StoreView(head, this.#chunks, this.#table);
+    return new StoreView(head, this.#chunks, this.table);
   }
 
   /** Cheap when asked in order. Its `previous` is not to be used. */
   at(i: number): Version {
-    return new Version(this.#table, this.#addressAt(i));
+    return new Version(this.table, this.addressAt(i));
   }
 
-  /** Stands before the first version. */
-  rows(): ViewRows {
-    let i = -1;
-    const row: ViewRows = {
-      main: 0,
-      sub: 0,
-      isTombstone: false,
-      bytes: noBytes,
-      at: 0,
-      length: 0,
-      next: () => {
-        if (++i >= this.count) return false;
-        const [table, address] = [this.#table, this.#addressAt(i)];
-        row.main = mainOf(table, address);
-        row.sub = subOf(table, address);
-        row.isTombstone = isTombstoneAt(table, address);
-        row.bytes = slabOf(table, address).bytes;
-        row.at = bodyOf(address);
-        row.length = lengthOf(table, address);
-        return true;
-      },
-    };
-    return row;
-  }
-
-  #addressAt(i: number): number {
+  /** Likewise, without an object for each. */
+  addressAt(i: number): Address {
     if (i < this.#begin) {
       this.#begin = 0;
       this.#chunk = 0;
@@ -80,17 +55,3 @@ export class StoreView {
 }
 
 export type ViewHead = Pick<StoreView, "revision" | "scheduledCompact" | "finishedCompact" | "count">;
-
-/** One version after the other, without an object for each. */
-export interface ViewRows {
-  next(): boolean;
-  main: number;
-  sub: number;
-  isTombstone: boolean;
-  /** mvccpb.KeyValue, of a tombstone the key only: `length` bytes from `at` on. */
-  bytes: Buffer;
-  at: number;
-  length: number;
-}
-
-const noBytes = Buffer.alloc(0);

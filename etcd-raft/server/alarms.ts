@@ -1,4 +1,4 @@
-import type { AlarmMember, InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
+import type { AlarmMember, AlarmRequest, InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { costOfTxn } from "./quota.ts";
 
@@ -22,6 +22,12 @@ export class Alarms {
     const raised = this.#all.get(key);
     this.#all.delete(key);
     return raised ? [raised] : [];
+  }
+
+  /** As a request asks for it: action 0 lists, 1 raises, 2 takes back. Returns what it is about. */
+  apply({ action, memberID, alarm }: AlarmRequest): AlarmMember[] {
+    if (action === 0) return this.list(alarm);
+    return action === 1 ? this.activate(memberID, alarm) : this.deactivate(memberID, alarm);
   }
 
   /** `none`: all. */

@@ -137,18 +137,7 @@ export class Applier {
       this.#applyAttributes(request.clusterMemberAttrSet);
       return undefined;
     }
-    if (request.alarm) {
-      const { action, memberID, alarm } = request.alarm;
-      const { alarms } = this;
-      const [get, activate] = [0, 1];
-      const list =
-        action === get
-          ? alarms.list(alarm)
-          : action === activate
-            ? alarms.activate(memberID, alarm)
-            : alarms.deactivate(memberID, alarm);
-      return { header: this.#header(), alarms: list };
-    }
+    if (request.alarm) return { header: this.#header(), alarms: this.alarms.apply(request.alarm) };
     const answer = applyAuth(auth, this.tokens, request, index, this.#clock.monotonic());
     if (answer) return answer;
     if (request.v2) return this.#applyV2(request.v2);

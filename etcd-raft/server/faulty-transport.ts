@@ -60,7 +60,6 @@ export function faultyTransport(
     start: () => inner.start(),
     setPeer: (member) => inner.setPeer(member),
     removePeer: (id) => inner.removePeer(id),
-    isConnected: (id) => inner.isConnected(id),
     connectedSince: (id) => inner.connectedSince(id),
     close: () => inner.close(),
     send(messages) {

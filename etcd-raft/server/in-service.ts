@@ -26,7 +26,7 @@ export async function handOver(member: Member): Promise<void> {
   if (!member.isLeader) return;
   const { progress, conf } = runner.raft;
   const [best] = [...progress.values()]
-    .filter((other) => other.id !== id && conf.voters.includes(other.id) && transport.isConnected(other.id))
+    .filter((other) => other.id !== id && conf.voters.includes(other.id) && transport.connectedSince(other.id))
     .sort((a, b) => b.matchIndex - a.matchIndex);
   if (best === undefined) return;
   config.log.info({ to: idText(best.id) }, "Handing over the lead");

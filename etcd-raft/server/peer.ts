@@ -75,19 +75,14 @@ export class Peer {
       this.#lastCall = (this.#lastCall % (2 ** 32 - 1)) + 1; // never 0
       const number = this.#lastCall;
       const cancel = this.#options.clock.after(timeoutMs, () => this.#calls.get(number)?.reject(etcdError("timeout")));
-      const done = () => {
+      const end = (settle: () => void) => {
         cancel();
         this.#calls.delete(number);
+        settle();
       };
       this.#calls.set(number, {
-        resolve: (bytes) => {
-          done();
-          resolve(bytes);
-        },
-        reject: (error) => {
-          done();
-          reject(error);
-        },
+        resolve: (bytes) => end(() => resolve(bytes)),
+        reject: (error) => end(() => reject(error)),
       });
       const head = Buffer.alloc(4);
       head.writeUInt32BE(number, 0);

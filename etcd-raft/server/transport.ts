@@ -55,7 +55,6 @@ export interface PeerTransport {
   setPeer(member: Pick<ClusterMember, "id" | "peerURLs">): void;
   /** What it still sends is not heard any more. */
   removePeer(id: bigint): void;
-  isConnected(id: bigint): boolean;
   /** By the monotonic clock; undefined while it is not. */
   connectedSince(id: bigint): number | undefined;
   close(): void;
@@ -150,10 +149,6 @@ export class Transport implements PeerTransport {
     this.#peers.get(id)?.close();
     this.#peers.delete(id);
     for (const [socket, from] of this.#inbound) if (from === id) socket.destroy();
-  }
-
-  isConnected(id: bigint): boolean {
-    return this.#peers.get(id)?.connected ?? false;
   }
 
   connectedSince(id: bigint): number | undefined {

@@ -2,6 +2,7 @@ import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { RowCursor } from "../bolt/plan.ts";
 import { type Bolt, BoltError } from "../bolt/reader.ts";
 import { isCanonical } from "../mvcc/key-value.ts";
+import { bodyOf, isTombstoneAt, lengthOf, mainOf, slabOf, subOf } from "../mvcc/record.ts";
 import type { Store, StoreView } from "../mvcc/store.ts";
 
 /**
@@ -12,21 +13,28 @@ import type { Store, StoreView } from "../mvcc/store.ts";
  * The store keeps its versions as they are here, so that a row is copied.
  */
 export function keyRows(view: StoreView): RowCursor {
-  const row = view.rows();
+  const { table } = view;
+  let i = -1;
+  let address = 0;
   return {
-    next: () => row.next(),
+    next() {
+      if (++i >= view.count) return false;
+      address = view.addressAt(i);
+      return true;
+    },
     get keyBytes() {
-      return row.isTombstone ? 18 : 17;
+      return isTombstoneAt(table, address) ? 18 : 17;
     },
     get valueBytes() {
-      return row.length;
+      return lengthOf(table, address);
     },
     copyKey(into, at) {
-      writeRevision(into, at, row.main, row.sub);
-      if (row.isTombstone) into[at + 17] = tombstoneMark;
+      writeRevision(into, at, mainOf(table, address), subOf(table, address));
+      if (isTombstoneAt(table, address)) into[at + 17] = tombstoneMark;
     },
     copyValue(into, at) {
-      row.bytes.copy(into, at, row.at, row.at + row.length);
+      const from = bodyOf(address);
+      slabOf(table, address).bytes.copy(into, at, from, from + lengthOf(table, address));
     },
   };
 }

@@ -3,6 +3,7 @@ import * as raftpb from "../../proto/generated/raftpb.ts";
 import * as walpb from "../../proto/generated/walpb.ts";
 import { crc32c } from "../crc32c.ts";
 import type { Entry, HardState } from "../raft/types.ts";
+import { putVarint } from "../varint.ts";
 
 /**
  * Records of etcd's WAL, framed. A frame is
@@ -116,15 +117,4 @@ export function readFrameHeader(bytes: Buffer, at: number): { recordBytes: numbe
 function putByte(buffer: Buffer, at: number, byte: number): number {
   buffer[at] = byte;
   return at + 1;
-}
-
-function putVarint(buffer: Buffer, at: number, value: number): number {
-  let rest = value;
-  let i = at;
-  while (rest >= 0x80) {
-    buffer[i++] = (rest % 0x80) | 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  buffer[i++] = rest;
-  return i;
 }

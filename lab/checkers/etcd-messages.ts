@@ -99,23 +99,22 @@ const ofPut = ({ key, value, lease, prevKv }: pb.PutRequest): Request => ({
   ...(prevKv && { prevKv }),
 });
 
-const ofDelete = ({ key, rangeEnd, prevKv }: pb.DeleteRangeRequest): Request => ({
-  op: "delete",
+const keysOf = ({ key, rangeEnd }: { key: Uint8Array; rangeEnd: Uint8Array }) => ({
   key: textOf(key),
   ...(rangeEnd.length > 0 && { end: textOf(rangeEnd) }),
-  ...(prevKv && { prevKv }),
 });
 
-const ofRange = (range: pb.RangeRequest): Request => ({
-  op: "range",
-  key: textOf(range.key),
-  ...(range.rangeEnd.length > 0 && { end: textOf(range.rangeEnd) }),
-  ...(range.revision !== 0 && { revision: range.revision }),
-  ...(range.limit !== 0 && { limit: range.limit }),
-  ...(range.countOnly && { countOnly: true }),
-  ...(range.keysOnly && { keysOnly: true }),
-  ...(range.serializable && { serializable: true }),
+const ofDelete = (q: pb.DeleteRangeRequest): Request => ({
+  op: "delete",
+  ...keysOf(q),
+  ...(q.prevKv && { prevKv: true }),
 });
+
+const ofRange = (range: pb.RangeRequest): Request => {
+  const options = ["revision", "limit", "countOnly", "keysOnly", "serializable"] as const;
+  const given = options.filter((name) => range[name]).map((name) => [name, range[name]]);
+  return { op: "range", ...keysOf(range), ...Object.fromEntries(given) };
+};
 
 function ofTxn({ compare, success, failure }: pb.TxnRequest): Request {
   const ops = (list: pb.RequestOp[]) =>
@@ -128,12 +127,11 @@ function ofTxn({ compare, success, failure }: pb.TxnRequest): Request {
 }
 
 function ofCompare(compare: pb.Compare): Compare {
-  const { key, rangeEnd, result, version, createRevision, modRevision, value, lease } = compare;
+  const { result, version, createRevision, modRevision, value, lease } = compare;
   const target = targets[compare.target]!;
   const number = { version, create: createRevision, mod: modRevision };
   return {
-    key: textOf(key),
-    ...(rangeEnd.length > 0 && { end: textOf(rangeEnd) }),
+    ...keysOf(compare),
     result: results[result]!,
     target,
     value: target === "value" ? textOf(value) : target === "lease" ? `${lease ?? 0n}` : (number[target] ?? 0),

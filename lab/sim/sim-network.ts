@@ -196,10 +196,6 @@ export class SimTransport implements PeerTransport {
     await network.passage(to, self);
   }
 
-  isConnected(id: NodeId): boolean {
-    return this.#connected.has(id);
-  }
-
   connectedSince(id: NodeId): number | undefined {
     return this.#connected.get(id);
   }

@@ -6,8 +6,7 @@ import type { Cancel, Clock } from "../../base/clock.ts";
  */
 export class VirtualClock implements Clock {
   #now = 0;
-  #sequence = 0;
-  readonly #heap: Due[] = []; // binary heap: earliest first, then first come
+  readonly #due: Due[] = []; // earliest last; of one time first come last
 
   now(): number {
     return 1_700_000_000_000 + Math.floor(this.#now);
@@ -18,8 +17,14 @@ export class VirtualClock implements Clock {
   }
 
   after(ms: number, fn: () => void): Cancel {
-    const due: Due = { at: this.#now + Math.max(0, ms), sequence: this.#sequence++, fn };
-    push(this.#heap, due);
+    const due: Due = { at: this.#now + Math.max(0, ms), fn };
+    let [low, high] = [0, this.#due.length];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#due[middle]!.at > due.at) low = middle + 1;
+      else high = middle;
+    }
+    this.#due.splice(low, 0, due);
     return () => {
       due.fn = undefined;
     };
@@ -40,8 +45,8 @@ export class VirtualClock implements Clock {
 
   /** Runs until `end` (virtual milliseconds), or until `done` says so. */
   async run(end: number, done: () => boolean = () => false): Promise<void> {
-    for (let next = this.#heap[0]; next !== undefined && next.at <= end && !done(); next = this.#heap[0]) {
-      pop(this.#heap);
+    for (let next = this.#due.at(-1); next !== undefined && next.at <= end && !done(); next = this.#due.at(-1)) {
+      this.#due.pop();
       if (next.fn === undefined) continue;
       this.#now = next.at;
       next.fn();
@@ -53,40 +58,9 @@ export class VirtualClock implements Clock {
 
 interface Due {
   at: number;
-  sequence: number;
   fn: (() => void) | undefined;
 }
 
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
-}
-
-function before(a: Due, b: Due): boolean {
-  return a.at < b.at || (a.at === b.at && a.sequence < b.sequence);
-}
-
-function push(heap: Due[], due: Due): void {
-  let i = heap.push(due) - 1;
-  while (i > 0) {
-    const parent = (i - 1) >> 1;
-    if (!before(due, heap[parent]!)) break;
-    heap[i] = heap[parent]!;
-    i = parent;
-  }
-  heap[i] = due;
-}
-
-function pop(heap: Due[]): void {
-  const last = heap.pop()!;
-  if (heap.length === 0) return;
-  let i = 0;
-  for (;;) {
-    let child = 2 * i + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && before(heap[child + 1]!, heap[child]!)) child++;
-    if (!before(heap[child]!, last)) break;
-    heap[i] = heap[child]!;
-    i = child;
-  }
-  heap[i] = last;
 }
