@@ -17,20 +17,11 @@ function signerCheck(name: string, verb: string, subresources: readonly string[]
       const [next, old] = [attributes.object, attributes.oldObject] as CertificateSigningRequest[];
       if (verb === "sign" && next!.status?.certificate === old!.status?.certificate) return;
       const { signerName } = old!.spec;
-      for (const signer of [signerName, `${signerName.split("/")[0]}/*`]) {
-        const target = {
-          group: "certificates.k8s.io",
-          version: "*",
-          resource: "signers",
-          namespace: "",
-          subresource: "",
-        };
-        const decision = await authorizer.authorize({
-          user: attributes.user,
-          verb,
-          target: { ...target, name: signer },
-        });
-        if (decision.type === "Allow") return;
+      const { user } = attributes;
+      for (const name of [signerName, `${signerName.split("/")[0]}/*`]) {
+        const kind = { group: "certificates.k8s.io", version: "*", resource: "signers" };
+        const target = { ...kind, namespace: "", subresource: "", name };
+        if ((await authorizer.authorize({ user, verb, target })).type === "Allow") return;
       }
       const text = `user not permitted to ${verb} requests with signerName ${JSON.stringify(signerName)}`;
       throw forbidden(attributes.resource, attributes.name, text);

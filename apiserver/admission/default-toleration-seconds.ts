@@ -20,14 +20,9 @@ export function defaultTolerationSeconds(seconds: { notReady: number; unreachabl
       const given = spec.tolerations ?? [];
       const added = defaults
         .filter(([key]) => !given.some((toleration) => covers(toleration, key)))
-        .map(
-          ([key, tolerationSeconds]): Toleration => ({
-            key,
-            operator: "Exists",
-            effect: "NoExecute",
-            tolerationSeconds,
-          }),
-        );
+        .map(([key, tolerationSeconds]): Toleration => {
+          return { key, operator: "Exists", effect: "NoExecute", tolerationSeconds };
+        });
       if (added.length > 0) spec.tolerations = [...given, ...added];
       return false; // nothing hangs on tolerations
     },

@@ -48,16 +48,9 @@ function parseLine(line: string, number: number): Policy {
   }
   if (policy.apiVersion !== apiVersion || policy.kind !== "Policy")
     throw wrong(`no kind "Policy" is registered for version ${JSON.stringify(policy.apiVersion ?? "")}`);
-  const empty = {
-    user: "",
-    group: "",
-    readonly: false,
-    namespace: "",
-    resource: "",
-    apiGroup: "",
-    nonResourcePath: "",
-  };
-  const spec = { ...empty, ...policy.spec };
+  const who = { user: "", group: "", readonly: false };
+  const what = { namespace: "", resource: "", apiGroup: "", nonResourcePath: "" };
+  const spec = { ...who, ...what, ...policy.spec };
   // As upstream: everyone means everyone who is known.
   if (spec.user === "*" || spec.group === "*") return { ...spec, user: "", group: "system:authenticated" };
   return spec;

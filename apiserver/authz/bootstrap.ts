@@ -16,21 +16,16 @@ export interface Wanted {
 
 export function wantedPolicy(): Wanted[] {
   const { clusterRoles, roles, clusterRoleBindings, roleBindings } = bootstrapPolicy();
-  const role = (type: Wanted["type"]) => (object: ClusterRole) => ({
-    type,
-    object,
-    reconcile: (existing: KubernetesObject) => reconcileRole(existing as ClusterRole, object),
-  });
-  const binding = (type: Wanted["type"]) => (object: Binding) => ({
-    type,
-    object,
-    reconcile: (existing: KubernetesObject) => reconcileBinding(existing as Binding, object),
-  });
+  const all = <T extends KubernetesObject>(
+    type: Wanted["type"],
+    objects: readonly T[],
+    reconcile: (existing: T, expected: T) => T | undefined,
+  ) => objects.map((object) => ({ type, object, reconcile: (it: KubernetesObject) => reconcile(it as T, object) }));
   return [
-    ...clusterRoles.map(role(ClusterRoles)),
-    ...roles.map(role(Roles)),
-    ...clusterRoleBindings.map(binding(ClusterRoleBindings)),
-    ...roleBindings.map(binding(RoleBindings)),
+    ...all(ClusterRoles, clusterRoles, reconcileRole),
+    ...all(Roles, roles, reconcileRole),
+    ...all(ClusterRoleBindings, clusterRoleBindings, reconcileBinding),
+    ...all(RoleBindings, roleBindings, reconcileBinding),
   ];
 }
 
