@@ -54,20 +54,15 @@ export function formatQuantity({ nano, format }: Quantity): string {
   const sign = nano < 0n ? "-" : "";
   let amount = nano < 0n ? -nano : nano;
   // Below 1024, or with a fraction, binary suffixes would lose something.
-  if (format === "BinarySI" && amount >= 1024n * giga && amount % giga === 0n) {
-    amount /= giga;
-    let power = 0;
-    while (power < 6 && amount % 1024n === 0n) {
-      amount /= 1024n;
-      power++;
-    }
-    return `${sign}${amount}${binarySuffixes[power]}`;
-  }
-  let power = -3;
-  while (power < 6 && amount % 1000n === 0n) {
-    amount /= 1000n;
+  const binary = format === "BinarySI" && amount >= 1024n * giga && amount % giga === 0n;
+  if (binary) amount /= giga;
+  const base = binary ? 1024n : 1000n;
+  let power = binary ? 0 : -3;
+  while (power < 6 && amount % base === 0n) {
+    amount /= base;
     power++;
   }
+  if (binary) return `${sign}${amount}${binarySuffixes[power]}`;
   const suffix = format === "DecimalExponent" ? (power === 0 ? "" : `e${power * 3}`) : decimalSuffixes[power + 3];
   return `${sign}${amount}${suffix}`;
 }

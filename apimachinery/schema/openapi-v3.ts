@@ -1,6 +1,7 @@
+import { apiVersionOf } from "../object.ts";
 import { isObject, set } from "./normalize.ts";
 import { isEmbedded, type JsonSchema } from "./structural.ts";
-import { defaultOf, type Field, type Message, type Schema } from "./table.ts";
+import { defaultOf, type Field, type JsonForm, type Message, type Scalar, type Schema } from "./table.ts";
 
 /**
  * The OpenAPI v3 document of one group-version, from the schema table and the resources served. It has what clients
@@ -134,7 +135,7 @@ class Builder {
   #subresource(sub: PublishedResource["subresources"][number], parameters: Json[], tag: string): Json {
     const { group, version, kind } = sub.kind;
     const custom = this.#isCustom && sub.name === "status" ? { id: customId(sub.kind) } : undefined;
-    const message = custom ?? this.#schema.kind(group ? `${group}/${version}` : version, kind);
+    const message = custom ?? this.#schema.kind(apiVersionOf(sub.kind), kind);
     const path: Json = { parameters };
     for (const verb of sub.verbs) {
       const method = methodOf(verb);
@@ -212,7 +213,7 @@ class Builder {
   }
 
   #message(message: Message): Json {
-    if (message.jsonForm || message.id === "meta/v1.Patch") return formOf(message);
+    if (message.jsonForm || message.id === "meta/v1.Patch") return forms[message.jsonForm ?? "object"];
     const properties: Json = {};
     const required: string[] = [];
     if (message.isKind) for (const key of ["apiVersion", "kind"]) properties[key] = { type: "string" };
@@ -233,7 +234,8 @@ class Builder {
   }
 
   #field(field: Field): Json {
-    const one = field.scalar ? scalarOf(field) : this.#ref(field.messageId!);
+    const { scalar, values } = field;
+    const one = scalar ? { ...scalars[scalar], ...(values && { enum: values }) } : this.#ref(field.messageId!);
     const strategy = field.patchStrategy;
     const words = [strategy.merge && "merge", strategy.replace && "replace", strategy.retainKeys && "retainKeys"];
     const extensions: Json = {
@@ -256,41 +258,25 @@ class Builder {
 /** By HTTP's name where it has one; also what the documents call an action. */
 const methodOf = (verb: string): string => ({ create: "post", update: "put" })[verb] ?? verb;
 
-function scalarOf({ scalar, values }: Field): Json {
-  switch (scalar) {
-    case "bool":
-      return { type: "boolean" };
-    case "bytes":
-      return { type: "string", format: "byte" };
-    case "double":
-      return { type: "number", format: "double" };
-    case "int32":
-    case "int64":
-      return { type: "integer", format: scalar };
-    default:
-      return { type: "string", ...(values ? { enum: values } : {}) };
-  }
-}
+const scalars: Record<Scalar, Json> = {
+  bool: { type: "boolean" },
+  bytes: { type: "string", format: "byte" },
+  double: { type: "number", format: "double" },
+  int32: { type: "integer", format: "int32" },
+  int64: { type: "integer", format: "int64" },
+  string: { type: "string" },
+};
 
-function formOf(message: Message): Json {
-  switch (message.jsonForm) {
-    case "quantity":
-      return { oneOf: [{ type: "string" }, { type: "number" }] };
-    case "int-or-string":
-      return { format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] };
-    case "time":
-    case "micro-time":
-      return { type: "string", format: "date-time" };
-    case "duration":
-      return { type: "string" };
-    case "list":
-      return { type: "array", items: { type: "string" } };
-    case "any":
-      return {};
-    default:
-      return { type: "object" };
-  }
-}
+const forms: Record<JsonForm, Json> = {
+  quantity: { oneOf: [{ type: "string" }, { type: "number" }] },
+  "int-or-string": { format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] },
+  time: { type: "string", format: "date-time" },
+  "micro-time": { type: "string", format: "date-time" },
+  duration: { type: "string" },
+  list: { type: "array", items: { type: "string" } },
+  any: {},
+  object: { type: "object" },
+};
 
 const customId = ({ group, version, kind }: { group: string; version: string; kind: string }): string =>
   `${group.split(".").reverse().join(".")}.${version}.${kind}`;

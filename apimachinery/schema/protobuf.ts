@@ -2,7 +2,7 @@ import { Reader, readInt64 } from "../../proto/wire.ts";
 import { canonicalQuantity } from "../quantity.ts";
 import { formatMicroTime, formatTime } from "../time.ts";
 import { type JsonObject, set } from "./normalize.ts";
-import type { Field, Message, Schema } from "./table.ts";
+import type { Field, Message, Scalar, Schema } from "./table.ts";
 
 /**
  * Kubernetes' protobuf as the JSON object it stands for. An object on the wire is
@@ -102,23 +102,17 @@ function readEntry(schema: Schema, field: Field, reader: Reader, into: JsonObjec
   set(map, key, value ?? (field.scalar ? "" : {}));
 }
 
-function readValue(schema: Schema, field: Field, reader: Reader, depth: number): unknown {
-  switch (field.scalar) {
-    case "string":
-      return reader.string();
-    case "bool":
-      return reader.bool();
-    case "int32":
-      return reader.int32();
-    case "int64":
-      return readInt64(reader);
-    case "double":
-      return reader.double();
-    case "bytes":
-      return Buffer.from(reader.bytes()).toString("base64");
-    default:
-      return readMessage(schema, schema.message(field.messageId!), reader, depth);
-  }
+const readers: Record<Scalar, (reader: Reader) => unknown> = {
+  string: (reader) => reader.string(),
+  bool: (reader) => reader.bool(),
+  int32: (reader) => reader.int32(),
+  int64: readInt64,
+  double: (reader) => reader.double(),
+  bytes: (reader) => Buffer.from(reader.bytes()).toString("base64"),
+};
+
+function readValue(schema: Schema, { scalar, messageId }: Field, reader: Reader, depth: number): unknown {
+  return scalar ? readers[scalar](reader) : readMessage(schema, schema.message(messageId!), reader, depth);
 }
 
 interface Wire {
