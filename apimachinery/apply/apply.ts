@@ -8,7 +8,7 @@ import { type Conflict, conflictError, conflictsOf } from "./conflict.ts";
 import type { FieldSet } from "./field-set.ts";
 import * as sets from "./field-set.ts";
 import { lastAppliedFields, withLastApplied } from "./last-applied.ts";
-import type { Managed, Manager } from "./managed-fields.ts";
+import type { Identity, Managed } from "./managed-fields.ts";
 import * as owners from "./managed-fields.ts";
 import { type Comparison, compare, fieldSetOf, merge, prune } from "./typed.ts";
 import { problemsOf } from "./typed-problems.ts";
@@ -74,7 +74,7 @@ function applyTo(
   force: boolean,
 ): { object: JsonObject; managed: Managed; conflicts: Conflict[] } {
   const { resetFields = sets.emptySet, now } = writer;
-  const mine: Omit<Manager, "fields" | "time"> = { ...writer, operation: "Apply" };
+  const mine = identityFrom({ ...writer, operation: "Apply" });
   const identity = owners.identityOf(mine);
   const last = managed.get(identity);
   const fields = sets.recursiveDifference(fieldSetOf(atom, config), resetFields);
@@ -88,7 +88,7 @@ function applyTo(
   takeAway(managed, changes, taken, identity);
   const own = sets.difference(fields, neverTracked);
   const same = last !== undefined && sets.isEmpty(taken) && sets.isEmpty(changes.removed) && sameJson(last.fields, own);
-  owners.putFields(managed, identity, { ...entryOf(mine), fields: own, time: same ? last.time : now });
+  owners.putFields(managed, identity, { ...mine, fields: own, time: same ? last.time : now });
   return { object, managed, conflicts };
 }
 
@@ -125,7 +125,7 @@ function startOf(live: ManagedFieldsEntry[] | undefined, sent: ManagedFieldsEntr
 }
 
 function record(managed: Managed, atom: Struct, before: JsonObject, after: JsonObject, writer: Writer): void {
-  const mine: Omit<Manager, "fields" | "time"> = { ...writer, operation: "Update" };
+  const mine = identityFrom({ ...writer, operation: "Update" });
   const identity = owners.identityOf(mine);
   const changes = withoutFields(compare(atom, before, after), writer.resetFields ?? sets.emptySet);
   const taken = sets.union(changes.modified, changes.added);
@@ -133,7 +133,7 @@ function record(managed: Managed, atom: Struct, before: JsonObject, after: JsonO
   const own = sets.difference(taken, neverTracked);
   if (sets.isEmpty(own)) return;
   const fields = sets.union(managed.get(identity)?.fields ?? sets.emptySet, own);
-  managed.set(identity, { ...entryOf(mine), fields, time: writer.now });
+  managed.set(identity, { ...mine, fields, time: writer.now });
 }
 
 function takeAway(managed: Managed, { removed }: Comparison, taken: FieldSet, except?: string): void {
@@ -142,7 +142,7 @@ function takeAway(managed: Managed, { removed }: Comparison, taken: FieldSet, ex
     if (identity !== except) {
       if (!sets.overlap(entry.fields, taken) && !sets.overlap(entry.fields, removed)) continue;
       const fields = sets.recursiveDifference(sets.difference(entry.fields, taken), removed);
-      owners.putFields(managed, identity, { ...entryOf(entry), time: entry.time, fields });
+      owners.putFields(managed, identity, { ...identityFrom(entry), time: entry.time, fields });
     }
 }
 
@@ -152,13 +152,10 @@ const withoutFields = ({ added, modified, removed }: Comparison, reset: FieldSet
   removed: sets.recursiveDifference(removed, reset),
 });
 
-/** Without what a stored entry said. */
-const entryOf = ({ manager, operation, apiVersion, subresource }: Omit<Manager, "fields" | "time">) => ({
-  manager,
-  operation,
-  apiVersion,
-  subresource,
-});
+/** Without what a stored entry or a writer says besides. */
+const identityFrom = ({ manager, operation, apiVersion, subresource }: Identity): Identity => {
+  return { manager, operation, apiVersion, subresource };
+};
 
 /** What says which object it is, and what only the server writes. */
 const neverTracked = sets.setOfPaths([

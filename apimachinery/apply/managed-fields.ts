@@ -6,11 +6,15 @@ import { emptySet, type FieldSet, isEmpty, parseFieldsV1, sorted, union } from "
 /** `metadata.managedFields`, read: each manager's set under its identity. */
 export type Managed = Map<string, Manager>;
 
-export interface Manager {
+/** Who. */
+export interface Identity {
   readonly manager: string;
   readonly operation: "Apply" | "Update";
   readonly apiVersion: string;
   readonly subresource: string;
+}
+
+export interface Manager extends Identity {
   readonly time: string | undefined;
   readonly fields: FieldSet;
   /** As it is stored; only of an entry that was read and is as it was. */
@@ -18,12 +22,7 @@ export interface Manager {
 }
 
 /** An applier is the same one in every apiVersion. Sorted as upstream sorts identities. */
-export function identityOf({
-  manager,
-  operation,
-  apiVersion,
-  subresource,
-}: Omit<Manager, "time" | "fields" | "entry">): string {
+export function identityOf({ manager, operation, apiVersion, subresource }: Identity): string {
   return JSON.stringify({
     ...(manager ? { manager } : {}),
     operation,

@@ -10,21 +10,17 @@ import { emptySet, type FieldSet, isEmpty, isMember, nodeOf } from "./field-set.
  */
 type Nodes = Record<string, FieldSet>;
 
-/** The fields of a config: its leaves, and the items of lists and maps themselves. */
-export function fieldSetOf(atom: Atom, value: unknown): FieldSet {
-  return partsOf(atom, value, false);
-}
-
 /**
- * With `whole`, maps and lists are members too: they were not there before.
+ * The fields of a config: its leaves, and the items of lists and maps themselves. With `whole`, maps and lists are members
+ * too: they were not there before.
  * Differs: of structs upstream names those that are pointers in Go; the schema does not tell them from others, and as
  * their leaves say the same, none is named here unless it is empty.
  */
-function partsOf(atom: Atom, value: unknown, whole: boolean): FieldSet {
+export function fieldSetOf(atom: Atom, value: unknown, whole = false): FieldSet {
   const nodes: Nodes = {};
   eachChild(atom, value, (element, child, declared, item) => {
     const inner = resolve(declared, child);
-    const parts = partsOf(inner, child, whole);
+    const parts = fieldSetOf(inner, child, whole);
     const container = inner.kind === "map" || inner.kind === "list";
     nodes[element] = nodeOf(item || isEmpty(parts) || (whole && container), parts)!;
   });
@@ -92,7 +88,7 @@ export function compare(declared: Atom, before: unknown, after: unknown): Compar
     const inner = resolve(type, one, other);
     if (other === undefined) removed[element] = emptySet;
     else if (one === undefined) {
-      const parts = partsOf(inner, other, true);
+      const parts = fieldSetOf(inner, other, true);
       const container = item || inner.kind === "map" || inner.kind === "list";
       added[element] = nodeOf(container || isEmpty(parts), parts)!;
     } else if (inner.kind === "leaf") {
