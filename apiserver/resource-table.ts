@@ -8,8 +8,8 @@ import type { Target } from "./request.ts";
 export class ResourceTable {
   readonly builtIn: readonly Resource[];
   readonly #builtIn = new Map<string, Resource>();
-  #source: ResourceSource = { served: none };
-  #all: { served: Served; resources: readonly Resource[] } | undefined;
+  #source: ResourceSource = { served: new Map() };
+  #all: { served: ResourceSource["served"]; resources: readonly Resource[] } | undefined;
 
   constructor(builtIn: readonly Resource[]) {
     this.builtIn = builtIn;
@@ -22,28 +22,21 @@ export class ResourceTable {
 
   find(target: Pick<Target, "group" | "version" | "resource">): Resource | undefined {
     const id = idOf(target);
-    return this.#builtIn.get(id) ?? this.#source.served.byId.get(id);
+    return this.#builtIn.get(id) ?? this.#source.served.get(id);
   }
 
   /** In the order of discovery. The same array for as long as nothing changes. */
   get all(): readonly Resource[] {
     const { served } = this.#source;
-    if (this.#all?.served !== served) this.#all = { served, resources: [...this.builtIn, ...served.byId.values()] };
+    if (this.#all?.served !== served) this.#all = { served, resources: [...this.builtIn, ...served.values()] };
     return this.#all.resources;
   }
 }
 
 export interface ResourceSource {
-  /** Another one after each change. */
-  readonly served: Served;
+  /** By id, in the order of discovery. Another map after each change. */
+  readonly served: ReadonlyMap<string, Resource>;
 }
-
-export interface Served {
-  /** In the order of discovery. */
-  readonly byId: ReadonlyMap<string, Resource>;
-}
-
-const none: Served = { byId: new Map() };
 
 export const idOf = ({ group, version, resource }: Pick<Target, "group" | "version" | "resource">): string =>
   `${group}/${version}/${resource}`;

@@ -6,7 +6,7 @@ import {
 import type { CustomResourceDefinition, CustomResourceDefinitionNames } from "../../api/generated/apiextensions-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import { prefixOfResource } from "../registry/context.ts";
-import { idOf, type ResourceSource, type Served } from "../resource-table.ts";
+import { idOf, type ResourceSource } from "../resource-table.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
 import type { Converter } from "./conversion.ts";
 import { customResource } from "./custom-resource.ts";
@@ -21,7 +21,7 @@ export class Definitions implements ResourceSource {
   readonly #cache: WatchCache;
   readonly #convert: Converter;
   #seen = -1;
-  #served: Served = { byId: new Map() };
+  #served: ResourceSource["served"] = new Map();
   #rows = new Map<string, { made: string; rows: Resource[] }>();
 
   constructor(cache: WatchCache, convert: Converter) {
@@ -29,7 +29,7 @@ export class Definitions implements ResourceSource {
     this.#convert = convert;
   }
 
-  get served(): Served {
+  get served(): ResourceSource["served"] {
     if (this.#cache.revision === 0) return this.#served;
     const { changes, objects } = this.#cache.resource(definitionsPrefix);
     if (changes === this.#seen) return this.#served;
@@ -42,10 +42,8 @@ export class Definitions implements ResourceSource {
     const before = this.#rows;
     this.#rows = rows;
     const same = rows.size === before.size && [...rows].every(([key, made]) => before.get(key) === made);
-    if (!same)
-      this.#served = {
-        byId: new Map(inOrder([...rows.values()].flatMap((one) => one.rows)).map((row) => [idOf(row), row])),
-      };
+    const inThatOrder = () => inOrder([...rows.values()].flatMap((one) => one.rows));
+    if (!same) this.#served = new Map(inThatOrder().map((row) => [idOf(row), row]));
     return this.#served;
   }
 

@@ -55,6 +55,11 @@ export class HttpServer {
   readonly #sockets = new Set<TLSSocket>();
 
   constructor(tls: TlsMaterial, handler: HttpHandler, log: Logger, peers: Peers) {
+    const run = (request: HttpRequest, response: HttpResponse, whole: { destroy(): unknown }) =>
+      handler(request, response).catch((err) => {
+        log.error({ err, url: request.url }, "A request handler failed");
+        whole.destroy();
+      });
     this.#server = http2.createSecureServer(
       {
         ...tls,
@@ -67,10 +72,7 @@ export class HttpServer {
       (request, response) => {
         const session = (request.stream as http2.Http2Stream | undefined)?.session; // none over HTTP/1.1
         const incoming = toRequest(request, peers.of((session?.socket ?? request.socket) as TLSSocket, session));
-        handler(incoming, response as unknown as HttpResponse).catch((err) => {
-          log.error({ err, url: request.url }, "A request handler failed");
-          (response as unknown as HttpResponse).destroy();
-        });
+        run(incoming, response as unknown as HttpResponse, response as unknown as HttpResponse);
       },
     );
     this.#server.on("upgrade", (request: IncomingMessage, socket: TLSSocket, head: Buffer) => {
@@ -89,10 +91,7 @@ export class HttpServer {
       const { method = "", url = "", headers, rawHeaders } = request;
       const body = (maxBytes: number) => bodyBehind(request, socket, head, maxBytes);
       const incoming = { method, url, headers, rawHeaders, peer: peers.of(socket), body, upgrade };
-      handler(incoming, response).catch((err) => {
-        log.error({ err, url }, "A request handler failed");
-        socket.destroy();
-      });
+      run(incoming, response, socket);
     });
     this.#server.on("secureConnection", (socket: TLSSocket) => {
       this.#sockets.add(socket);

@@ -32,13 +32,7 @@ function table(
     const cells = resource.columns.map((column) => column.cell(object, now));
     return { cells, object: include === "Object" ? object : include === "None" ? null : partial(object) };
   });
-  const columnDefinitions = resource.columns.map(({ name, type, format, description, priority }) => ({
-    name,
-    type,
-    format,
-    description,
-    priority,
-  }));
+  const columnDefinitions = resource.columns.map(({ cell: _, ...definition }) => definition);
   return Buffer.from(
     JSON.stringify({ kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions, rows }),
   );

@@ -15,7 +15,7 @@ export interface WatchForm {
 export function httpSink(response: HttpResponse, form: WatchForm): WatchSink {
   const sink: WatchSink = {
     send(frames) {
-      const chunks = frames.map((frame) => frame.form(form.name, () => eventLine(frame.type, form.encode(frame))));
+      const chunks = frames.map((frame) => lineOf(frame, form));
       response.write(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
       return response.writableLength < roomBytes;
     },
@@ -31,11 +31,7 @@ export function webSocketSink(connection: WebSocketConnection, form: WatchForm):
   const { socket } = connection;
   const sink: WatchSink = {
     send(frames) {
-      for (const frame of frames)
-        connection.send(
-          frame.form(form.name, () => eventLine(frame.type, form.encode(frame))),
-          "text",
-        );
+      for (const frame of frames) connection.send(lineOf(frame, form), "text");
       return socket.writableLength < roomBytes;
     },
     end: () => connection.close(),
@@ -48,9 +44,8 @@ export function webSocketSink(connection: WebSocketConnection, form: WatchForm):
   return sink;
 }
 
-export function eventLine(type: string, object: Buffer): Buffer {
-  return Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, lineEnd]);
-}
+const lineOf = (frame: Frame, { name, encode }: WatchForm): Buffer =>
+  frame.form(name, () => Buffer.concat([Buffer.from(`{"type":"${frame.type}","object":`), encode(frame), lineEnd]));
 
 const lineEnd = Buffer.from("}\n");
 
