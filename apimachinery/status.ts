@@ -105,6 +105,12 @@ export function invalid(kind: { group: string; kind: string }, name: string, err
   });
 }
 
+/** A patch that does not fit: upstream tells no more than this. */
+export const rejected = (cause?: unknown): StatusError => {
+  const message = "the server rejected our request due to an error in our request";
+  return new StatusError(failure(422, "Invalid", message, {}).status, { cause });
+};
+
 export const badRequest = (message: string): StatusError => failure(400, "BadRequest", message);
 
 export const unauthorized = (message = "Unauthorized"): StatusError => failure(401, "Unauthorized", message);

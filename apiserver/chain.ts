@@ -4,8 +4,8 @@ import type { Answer } from "./answer.ts";
 import type { Audit, AuditedRequest } from "./audit/audit.ts";
 import { type Attributes, type Authorizer, forbiddenRequest, isSuperuser } from "./authz/authorizer.ts";
 import type { FlowControl } from "./flowcontrol/flow-control.ts";
+import { selectedName } from "./registry/list.ts";
 import type { Registry } from "./registry/registry.ts";
-import { selectedName } from "./registry/selection.ts";
 import type { ApiRequest, Caller, User } from "./request.ts";
 import { initializing } from "./storage/errors.ts";
 

@@ -33,7 +33,7 @@ import { type Check, Paths } from "./http/paths.ts";
 import type { HttpHandler } from "./http/server.ts";
 import { prefixOfResource } from "./registry/context.ts";
 import { EndpointLeases } from "./registry/endpoint-leases.ts";
-import { KeyLocks } from "./registry/key-locks.ts";
+import { KeyLocks } from "./registry/modify.ts";
 import { Registry } from "./registry/registry.ts";
 import { addressRange, portRange } from "./registry/services/range.ts";
 import { ServiceRanges } from "./registry/services/ranges.ts";

@@ -1,5 +1,5 @@
 import { applyPatch, type Operation, Pointer } from "rfc6902";
-import { badRequest, failure, requestEntityTooLarge, type StatusError } from "../status.ts";
+import { badRequest, rejected, requestEntityTooLarge } from "../status.ts";
 
 /**
  * JSON patch (RFC 6902) with upstream's limits: 10,000 operations, and 3 MiB copied. Throws BadRequest for what is no
@@ -46,10 +46,3 @@ function isOperation(value: unknown): value is Operation {
   if (op === "add" || op === "replace" || op === "test") return Object.hasOwn(value, "value");
   return op === "remove";
 }
-
-/** Upstream tells no more than this. */
-const rejected = (cause?: unknown): StatusError => {
-  const error = failure(422, "Invalid", "the server rejected our request due to an error in our request", {});
-  error.cause = cause;
-  return error;
-};

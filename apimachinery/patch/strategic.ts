@@ -1,6 +1,6 @@
 import { isObject, type JsonObject, set } from "../schema/normalize.ts";
 import type { Field, Message, Schema } from "../schema/table.ts";
-import { badRequest, failure, type StatusError } from "../status.ts";
+import { badRequest, rejected, type StatusError } from "../status.ts";
 
 /**
  * Strategic merge patch: like a merge patch, but the schema says which lists merge by which key. Directives:
@@ -229,8 +229,5 @@ export function goValue(value: unknown): string {
 const badType = (item: JsonObject): StatusError =>
   badRequest(`unknown patch type: ${String(item["$patch"])} in map: ${goValue(item)}`);
 
-const noMergeKey = (item: JsonObject, key: string): StatusError => {
-  const error = failure(422, "Invalid", "the server rejected our request due to an error in our request", {});
-  error.cause = new Error(`map: ${goValue(item)} does not contain declared merge key: ${key}`);
-  return error;
-};
+const noMergeKey = (item: JsonObject, key: string): StatusError =>
+  rejected(new Error(`map: ${goValue(item)} does not contain declared merge key: ${key}`));

@@ -1,6 +1,7 @@
 import { invalidValue } from "../field-error.ts";
+import { apiVersionOf } from "../object.ts";
 import { badRequest, invalid } from "../status.ts";
-import { type Scan, scanJson, syntaxError } from "./json-scan.ts";
+import { parseJson, type Scan, scanJson } from "./json-scan.ts";
 import { isObject, type JsonObject, maxProblems, normalize } from "./normalize.ts";
 import { decodeEnvelope, decodeMessage } from "./protobuf.ts";
 import type { Message, Schema } from "./table.ts";
@@ -146,18 +147,9 @@ export function decodePatched(
   return { object: message ? complete(patched, message, expected) : patched, warnings: problems };
 }
 
-function parseJson(text: string, scan: Scan): unknown {
-  if (scan.error) throw new Error(scan.error);
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new Error(syntaxError(text));
-  }
-}
-
 /** apiVersion and kind may be left out: the endpoint knows them. */
 function expectKind(schema: Schema, apiVersion: unknown, kind: unknown, expected: DecodeOptions["expected"]) {
-  const groupVersion = expected.group ? `${expected.group}/${expected.version}` : expected.version;
+  const groupVersion = apiVersionOf(expected);
   const givenKind = typeof kind === "string" && kind ? kind : expected.kind;
   const given = typeof apiVersion === "string" && apiVersion ? apiVersion : groupVersion;
   const fail = (message: string) =>
@@ -208,12 +200,8 @@ function strictProblems(text: string, scan: Scan | undefined, unknown: string[],
 }
 
 /** Go's structs are never absent: metadata and spec are there, if only empty. */
-function complete(
-  object: JsonObject,
-  message: Message,
-  { group, version, kind }: DecodeOptions["expected"],
-): JsonObject {
-  const result: JsonObject = { ...object, kind, apiVersion: group ? `${group}/${version}` : version };
+function complete(object: JsonObject, message: Message, expected: DecodeOptions["expected"]): JsonObject {
+  const result: JsonObject = { ...object, kind: expected.kind, apiVersion: apiVersionOf(expected) };
   if (message.fields.get("metadata")?.messageId === "meta/v1.ObjectMeta") {
     result["metadata"] ??= {};
     if (message.fields.has("spec")) result["spec"] ??= {};

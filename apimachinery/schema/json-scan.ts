@@ -112,6 +112,16 @@ function safeString(quoted: string): string {
   }
 }
 
+/** What JSON.parse gives. Throws an Error in Go's words. */
+export function parseJson(text: string, { error } = scanJson(text)): unknown {
+  if (error) throw new Error(error);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Error(syntaxError(text));
+  }
+}
+
 /** Go's message for text that JSON.parse refused. */
 export function syntaxError(text: string): string {
   /** What ends the objects and lists that are open. */

@@ -1,3 +1,4 @@
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { parseYaml } from "../../apimachinery/schema/yaml.ts";
 import { type Status, statusOf } from "../../apimachinery/status.ts";
 import { formatMicroTime } from "../../apimachinery/time.ts";
@@ -6,7 +7,6 @@ import type { Rand } from "../../base/rand.ts";
 import type { Answer } from "../answer.ts";
 import { userInfoOf } from "../authn/reviews.ts";
 import type { Attributes } from "../authz/authorizer.ts";
-import { apiVersionOf } from "../registry/decode.ts";
 import { type ApiRequest, type Body, type Caller, pathOf, type User } from "../request.ts";
 import { type Decided, decide, type Policy, type Stage } from "./policy.ts";
 

@@ -1,4 +1,5 @@
 import type { TLSSocket } from "node:tls";
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { failure, type StatusError, serviceUnavailable, statusOf } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
@@ -18,7 +19,6 @@ import type { Peers } from "../authn/peers.ts";
 import type { Chain } from "../chain.ts";
 import { type Discovery, isCurrent } from "../http/discovery.ts";
 import { listBytes } from "../http/respond.ts";
-import { apiVersionOf } from "../registry/decode.ts";
 import {
   type ApiRequest,
   type Body,

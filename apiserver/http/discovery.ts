@@ -1,9 +1,9 @@
 import { availability } from "../../api/apiregistration/api-service.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { memo } from "../../base/memo.ts";
 import { prioritiesOf } from "../aggregation/priorities.ts";
 import type { LegacyResource, RemoteApis, RemoteVersion } from "../aggregation/remote-apis.ts";
-import { apiVersionOf } from "../registry/decode.ts";
 import type { ResourceTable } from "../resource-table.ts";
 
 /**

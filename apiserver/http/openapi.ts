@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import type { Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { set } from "../../apimachinery/schema/normalize.ts";
 import { encodeOpenApiV2, openApiV2 } from "../../apimachinery/schema/openapi-v2.ts";
 import { type Json, openApiV3 } from "../../apimachinery/schema/openapi-v3.ts";
 import { memo } from "../../base/memo.ts";
 import type { RemoteApis, RemoteVersion } from "../aggregation/remote-apis.ts";
-import { apiVersionOf } from "../registry/decode.ts";
 import type { ResourceTable } from "../resource-table.ts";
 
 /**

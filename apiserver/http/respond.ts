@@ -1,10 +1,10 @@
 import { stringify } from "yaml";
 import type { Resource } from "../../api/resource.ts";
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { failure, notAcceptable, type Status, statusOf } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { WebSocketConnection } from "../../net/websocket/connection.ts";
 import type { Answer, List, Sendable } from "../answer.ts";
-import { apiVersionOf } from "../registry/decode.ts";
 import type { Form } from "./negotiate.ts";
 import { first, type HttpResponse } from "./server.ts";
 import { type IncludeObject, includeObject, listTable, objectTable, partialBytes } from "./table.ts";

@@ -3,7 +3,7 @@ import { schema } from "../../api/schema.ts";
 import { apply } from "../../apimachinery/apply/apply.ts";
 import { required } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
-import { scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
+import { parseJson, scanJson } from "../../apimachinery/schema/json-scan.ts";
 import { isObject, type JsonObject, set } from "../../apimachinery/schema/normalize.ts";
 import { parseYaml } from "../../apimachinery/schema/yaml.ts";
 import { badRequest, conflict, invalid, isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
@@ -86,15 +86,11 @@ function parse(text: string): { value: unknown; problems: string[] } {
       const { value, duplicates } = parseYaml(text);
       return { value, problems: duplicates.length ? [`yaml: unmarshal errors:\n  ${duplicates.join("\n  ")}`] : [] };
     }
-    const { error, duplicates } = scanJson(text);
-    if (error !== undefined) throw new Error(error);
-    return {
-      value: JSON.parse(text) as unknown,
-      problems: duplicates.map(({ path }) => `duplicate field ${JSON.stringify(path)}`),
-    };
+    const scan = scanJson(text);
+    const problems = scan.duplicates.map(({ path }) => `duplicate field ${JSON.stringify(path)}`);
+    return { value: parseJson(text, scan), problems };
   } catch (error) {
-    const message = error instanceof SyntaxError ? syntaxError(text) : (error as Error).message;
-    throw badRequest(`error decoding YAML: ${message}`);
+    throw badRequest(`error decoding YAML: ${(error as Error).message}`);
   }
 }
 

@@ -9,7 +9,7 @@ import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import type { WatchCache } from "../watchcache/watch-cache.ts";
 import type { WatchTimes } from "../watchcache/watch-times.ts";
-import type { KeyLocks } from "./key-locks.ts";
+import type { KeyLocks } from "./modify.ts";
 import type { ServiceRanges } from "./services/ranges.ts";
 
 /** What the registry's verbs work with. */

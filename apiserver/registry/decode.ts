@@ -91,12 +91,9 @@ function invalidOptions(kind: string, field: string, value: string, values: read
   return invalid({ group: "meta.k8s.io", kind }, "", [notSupported(field, value, values)]);
 }
 
-export function parseInteger(name: string, text: string | undefined): number | undefined {
-  if (text === undefined || text === "") return undefined;
-  if (!/^-?\d{1,10}$/.test(text))
-    throw badRequest(`${name}: strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return Number(text);
+/** Undefined for none. `name` is told where upstream tells it. */
+export function parseInteger(text: string | null | undefined, name = ""): number | undefined {
+  if (!text) return undefined;
+  if (/^-?\d{1,15}$/.test(text)) return Number(text);
+  throw badRequest(`${name && `${name}: `}strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
-
-export const apiVersionOf = ({ group, version }: Pick<Resource, "group" | "version">): string =>
-  group ? `${group}/${version}` : version;

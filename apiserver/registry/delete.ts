@@ -1,3 +1,4 @@
+import type { Namespace } from "../../api/generated/core-v1.ts";
 import type { Resource } from "../../api/resource.ts";
 import { forbiddenField, invalidValue, notSupported } from "../../apimachinery/field-error.ts";
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
@@ -9,7 +10,6 @@ import type { Body, Options } from "../request.ts";
 import { type Asking, admit, attributesOf } from "./admit.ts";
 import type { Place } from "./context.ts";
 import { decodeObject, isDryRun, parseInteger } from "./decode.ts";
-import { hasFinalizers, isNamespace, withPropagation } from "./finalizers.ts";
 import { list } from "./list.ts";
 import { gone, type Modified, modify } from "./modify.ts";
 
@@ -124,7 +124,7 @@ export function decodeDeleteOptions(body: Body | undefined, query: Options): Del
   if (body !== undefined && body.bytes.length > 0)
     options = decodeObject({ group: "", version: "v1", kind: "DeleteOptions" }, body, {}, []) as DeleteOptions;
   else {
-    const grace = parseInteger("gracePeriodSeconds", query.gracePeriodSeconds);
+    const grace = parseInteger(query.gracePeriodSeconds, "gracePeriodSeconds");
     options = {
       ...(grace === undefined ? {} : { gracePeriodSeconds: grace }),
       ...(query.propagationPolicy ? { propagationPolicy: query.propagationPolicy as "Background" } : {}),
@@ -145,3 +145,25 @@ export function decodeDeleteOptions(body: Body | undefined, query: Options): Del
 }
 
 const policies = ["Foreground", "Background", "Orphan"];
+
+/** True while somebody still has to clean up before the object may go. A Namespace has a list of its own in its spec. */
+export function hasFinalizers(object: KubernetesObject): boolean {
+  if ((object.metadata.finalizers?.length ?? 0) > 0) return true;
+  return isNamespace(object) && (object.spec?.finalizers?.length ?? 0) > 0;
+}
+
+export function isNamespace(object: KubernetesObject): object is Namespace {
+  return object.kind === "Namespace" && object.apiVersion === "v1";
+}
+
+/** How dependents go: the garbage collector reads it from these two finalizers. */
+export function withPropagation(finalizers: readonly string[], policy: string | undefined): string[] {
+  const others = finalizers.filter((name) => name !== orphan && name !== foreground);
+  if (policy === "Orphan") return [...others, orphan];
+  if (policy === "Foreground") return [...others, foreground];
+  if (policy === "Background") return others;
+  return [...finalizers];
+}
+
+const orphan = "orphan";
+const foreground = "foregroundDeletion";

@@ -4,7 +4,7 @@ import { track, type Writer } from "../../apimachinery/apply/apply.ts";
 import type { FieldSet } from "../../apimachinery/apply/field-set.ts";
 import { sameManaged } from "../../apimachinery/apply/managed-fields.ts";
 import { type FieldError, invalidValue, tooLong } from "../../apimachinery/field-error.ts";
-import type { KubernetesObject, ManagedFieldsEntry } from "../../apimachinery/object.ts";
+import { apiVersionOf, type KubernetesObject, type ManagedFieldsEntry } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import type { Message } from "../../apimachinery/schema/table.ts";
@@ -12,7 +12,6 @@ import { formatTime } from "../../apimachinery/time.ts";
 import { memo } from "../../base/memo.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Context } from "./context.ts";
-import { apiVersionOf } from "./decode.ts";
 import { fromStored } from "./versions.ts";
 
 /** Who owns which fields after a write: the engine of apimachinery/apply, told what the endpoint is. */

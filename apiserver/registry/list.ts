@@ -1,14 +1,22 @@
 import type { Resource } from "../../api/resource.ts";
 import { type FieldError, forbiddenField, notSupported } from "../../apimachinery/field-error.ts";
+import {
+  checkFields,
+  exactField,
+  matches,
+  matchesFields,
+  parseFieldSelector,
+  parseSelector,
+} from "../../apimachinery/selectors.ts";
 import { badRequest, invalid, isExpired, notFound, StatusError } from "../../apimachinery/status.ts";
 import type { List } from "../answer.ts";
 import { isTrue } from "../http/request-info.ts";
-import type { Options } from "../request.ts";
+import type { Options, Target } from "../request.ts";
 import { expiredContinue } from "../storage/errors.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
-import { inScope } from "../watchcache/watcher.ts";
-import { type Context, keyOf, type Place, prefixOfResource } from "./context.ts";
-import { type Selection, selection } from "./selection.ts";
+import { inScope, type Scope } from "../watchcache/watcher.ts";
+import { type Context, keyOf, type Place, prefixOfList, prefixOfResource } from "./context.ts";
+import { parseInteger } from "./decode.ts";
 
 /** GET of one object: newest without a resourceVersion, from the cache in any case. */
 export async function get({ context, resource, target }: Place, options: Options): Promise<StoredObject> {
@@ -34,7 +42,7 @@ export async function list({ context, resource, target }: Place, options: Option
   checkListOptions(options, false);
   const { cache } = context;
   const chosen = selection(resource, target, options);
-  const limit = parseLimit(options.limit);
+  const limit = Math.max(0, parseInteger(options.limit) ?? 0);
   const wanted = options.resourceVersion ?? "";
   const revision = wanted === "" ? 0 : parseRevision(wanted);
   if (options.continue) {
@@ -114,12 +122,6 @@ export function parseRevision(text: string): number {
   return Number(text);
 }
 
-function parseLimit(text: string | undefined): number {
-  if (text === undefined || text === "") return 0;
-  if (!/^-?\d{1,15}$/.test(text)) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  return Math.max(0, Number(text));
-}
-
 /** Combinations that make no sense are refused; throws 422. */
 export function checkListOptions(options: Options, watch: boolean): void {
   const { resourceVersion = "", resourceVersionMatch: match = "", sendInitialEvents } = options;
@@ -169,4 +171,36 @@ export function decodeToken(token: string): { revision: number; start: string } 
     // told below
   }
   throw new StatusError(badRequest("continue key is not valid").status);
+}
+
+/** What a list or watch is about: a part of the key space, and a predicate when selectors narrow it further. */
+export interface Selection {
+  scope: Scope;
+  selects: ((object: StoredObject) => boolean) | undefined;
+}
+
+/** Throws 400 for selectors that do not parse and fields that the kind does not know. */
+export function selection(resource: Resource, target: Target, options: Options): Selection {
+  const labels = parseSelector(options.labelSelector ?? "");
+  const fields = parseFieldSelector(options.fieldSelector ?? "");
+  checkFields(fields, resource);
+  const names = resource.face?.fieldNames ?? {};
+  for (const requirement of fields) requirement.field = names[requirement.field] ?? requirement.field;
+  const name = target.name || exactField(fields, "metadata.name");
+  const namespace = target.namespace || (exactField(fields, "metadata.namespace") ?? "");
+  const exact = name !== undefined && name !== "" && (!resource.namespaced || namespace !== "");
+  const scope = exact
+    ? { prefix: keyOf(resource, { namespace, name: name! }), exact }
+    : { prefix: prefixOfList(resource, namespace), exact };
+  const fieldsOf = resource.fields as (object: object) => Record<string, string>;
+  const selects = (object: StoredObject) => {
+    const attributes = object.attributes(fieldsOf);
+    return matches(labels, attributes.labels) && matchesFields(fields, attributes.fields);
+  };
+  return { scope, selects: labels.length + fields.length > 0 ? selects : undefined };
+}
+
+/** The name that a list or watch is limited to: authorization counts it as the name in the path. */
+export function selectedName(fieldSelector: string | undefined): string {
+  return /(?:^|,)metadata\.name==?([a-z0-9.:-]+)(?:,|$)/.exec(fieldSelector ?? "")?.[1] ?? "";
 }

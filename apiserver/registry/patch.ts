@@ -1,14 +1,15 @@
 import { schema } from "../../api/schema.ts";
 import { forbiddenField } from "../../apimachinery/field-error.ts";
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { jsonPatch } from "../../apimachinery/patch/json.ts";
 import { mergePatch } from "../../apimachinery/patch/merge.ts";
 import { goValue, strategicMergePatch } from "../../apimachinery/patch/strategic.ts";
-import { maxDepth, scanJson, syntaxError } from "../../apimachinery/schema/json-scan.ts";
+import { maxDepth, parseJson, scanJson } from "../../apimachinery/schema/json-scan.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
 import type { Body, Options } from "../request.ts";
 import { applyPatchType } from "./apply.ts";
-import { apiVersionOf, fieldValidation, type Kind } from "./decode.ts";
+import { fieldValidation, type Kind } from "./decode.ts";
 
 /**
  * A patch in a body, ready to be applied to as many states as it takes. Does not change its argument. `quote` is what an
@@ -56,15 +57,14 @@ function isDeeperThan(levels: number, value: unknown): boolean {
 }
 
 function parse(text: string, validation: string, warnings: string[]): unknown {
-  const { error, duplicates } = scanJson(text);
-  const texts = [...new Set(duplicates.map(({ path }) => `duplicate field ${JSON.stringify(path)}`))];
+  const scan = scanJson(text);
+  const texts = [...new Set(scan.duplicates.map(({ path }) => `duplicate field ${JSON.stringify(path)}`))];
   if (texts.length > 0 && validation === "Strict")
     throw badRequest(`error decoding patch: strict decoding error: ${texts.join(", ")}`);
   if (validation === "Warn") warnings.push(...texts);
   try {
-    if (error === undefined) return JSON.parse(text) as unknown;
-  } catch {
-    // told below
+    return parseJson(text, scan);
+  } catch (error) {
+    throw badRequest(`error decoding patch: ${(error as Error).message}`);
   }
-  throw badRequest(`error decoding patch: ${error ?? syntaxError(text)}`);
 }

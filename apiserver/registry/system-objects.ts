@@ -8,7 +8,7 @@ import {
   Services,
 } from "../../api/generated/resources.ts";
 import type { Resource } from "../../api/resource.ts";
-import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
+import { apiVersionOf, type KubernetesObject, type ResourceType } from "../../apimachinery/object.ts";
 import { isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
 import type { Wanted } from "../authz/bootstrap.ts";
 import type { Target, User } from "../request.ts";
@@ -141,10 +141,10 @@ export async function ensure(
   object: KubernetesObject,
   overwrite: boolean,
 ): Promise<void> {
-  const { group, version, kind } = type;
+  const { kind } = type;
   const at = placeOf(registry, type, object);
   const options = systemWrite();
-  const whole = () => structuredClone({ kind, apiVersion: group ? `${group}/${version}` : version, ...object });
+  const whole = () => structuredClone({ kind, apiVersion: apiVersionOf(type), ...object });
   const exists = (await at.context.storage.get(keyOf(at.resource, at.target))) !== undefined;
   if (exists && overwrite) await update(at, whole(), options);
   if (exists) return;

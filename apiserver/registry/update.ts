@@ -6,8 +6,8 @@ import type { StoredObject } from "../storage/stored-object.ts";
 import { attributesOf } from "./admit.ts";
 import type { Place } from "./context.ts";
 import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
+import { hasFinalizers } from "./delete.ts";
 import { keepTimes, ownFields } from "./field-manager.ts";
-import { hasFinalizers } from "./finalizers.ts";
 import { gone, modify, type Next } from "./modify.ts";
 
 export interface Updated {

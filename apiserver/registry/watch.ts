@@ -1,4 +1,5 @@
 import type { Resource } from "../../api/resource.ts";
+import { apiVersionOf } from "../../apimachinery/object.ts";
 import { StatusError } from "../../apimachinery/status.ts";
 import type { WatchStart } from "../answer.ts";
 import { isTrue } from "../http/request-info.ts";
@@ -7,8 +8,7 @@ import { statusBytes } from "../storage/errors.ts";
 import { Frame } from "../watchcache/resource-cache.ts";
 import { type Place, prefixOfResource } from "./context.ts";
 import { parseInteger } from "./decode.ts";
-import { checkListOptions, parseRevision, wantsInitialEvents } from "./list.ts";
-import { selection } from "./selection.ts";
+import { checkListOptions, parseRevision, selection, wantsInitialEvents } from "./list.ts";
 
 /**
  * The semantics of a watch's start (Kubernetes API concepts, "Resource versions"):
@@ -53,7 +53,7 @@ export async function watch({ context, resource, target }: Place, options: Optio
 }
 
 function bookmark({ kind, group, version }: Resource, revision: number, initialEventsEnd = false): Frame {
-  const apiVersion = group ? `${group}/${version}` : version;
+  const apiVersion = apiVersionOf({ group, version });
   const annotations = initialEventsEnd ? { annotations: { "k8s.io/initial-events-end": "true" } } : {};
   const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...annotations };
   return new Frame("BOOKMARK", { revision, bytes: Buffer.from(JSON.stringify({ kind, apiVersion, metadata })) });
@@ -61,7 +61,7 @@ function bookmark({ kind, group, version }: Resource, revision: number, initialE
 
 /** Without a wish a random time, so that not all come back at once. */
 function watchTimeoutMs(text: string | undefined, random: () => number): number {
-  const seconds = parseInteger("timeoutSeconds", text) ?? 0;
+  const seconds = parseInteger(text, "timeoutSeconds") ?? 0;
   return seconds > 0 ? Math.min(seconds, maxTimeoutSeconds) * 1000 : random();
 }
 
