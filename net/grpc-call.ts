@@ -69,7 +69,7 @@ export class Call {
     const timeoutMs = this.#context.timeoutMs();
     if (timeoutMs !== undefined) {
       this.#deadline = setTimeout(() => {
-        this.fail(new GrpcError(Code.DeadlineExceeded, "context deadline exceeded"));
+        this.reject(new GrpcError(Code.DeadlineExceeded, "context deadline exceeded"));
         this.#context.abort();
       }, timeoutMs);
     }
@@ -77,7 +77,7 @@ export class Call {
     if (method.kind !== "bidi") return;
     this.#bidi = (handler as BidiHandler<unknown, unknown>)(this.#context, {
       send: this.#sender(),
-      end: (error) => (error === undefined ? this.#end(okTrailers) : this.fail(error)),
+      end: (error) => (error === undefined ? this.#end(okTrailers) : this.reject(error)),
     });
   }
 
@@ -95,7 +95,7 @@ export class Call {
       if (this.#bidi !== undefined) this.#bidi.onEnd();
       else this.#invoke();
     } catch (error) {
-      this.fail(error);
+      this.reject(error);
     }
   }
 
@@ -144,7 +144,7 @@ export class Call {
       const running = (handler as StreamHandler<unknown, unknown>)(request, this.#context, this.#sender());
       running.then(
         () => this.#end(okTrailers),
-        (error) => this.fail(error),
+        (error) => this.reject(error),
       );
       return;
     }
@@ -153,7 +153,7 @@ export class Call {
     else if (result instanceof Promise) {
       result.then(
         (response) => this.resolve(response),
-        (error) => this.fail(error),
+        (error) => this.reject(error),
       );
     } else this.resolve(result);
   }
@@ -163,10 +163,6 @@ export class Call {
     if (this.#done) return;
     this.#finish(Code.OK);
     this.#connection.respond(this.#stream, responseHeaders, this.#framed(response), okTrailers);
-  }
-
-  reject(error: unknown): void {
-    this.fail(error);
   }
 
   /** Valid until the next message is written. */
@@ -206,7 +202,7 @@ export class Call {
     this.#connection.sendTrailers(this.#stream, trailers);
   }
 
-  fail(error: unknown): void {
+  reject(error: unknown): void {
     if (this.#done) return;
     const known = error instanceof GrpcError ? error : new GrpcError(Code.Internal, (error as Error)?.message ?? "");
     const status: Header[] = [

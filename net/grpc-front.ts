@@ -164,10 +164,7 @@ export class GrpcFront {
     const open = (stream: Http2Stream, headers: readonly Header[], ended: boolean) =>
       this.#open(connection, stream, headers, ended, { socket, peer });
     const pings = keepalive && { minTimeMs: keepalive.minTimeMs, now: () => keepalive.clock.monotonic() };
-    const connection: Http2Connection = new Http2Connection(output, open, {
-      ...(maxStreams === undefined ? {} : { maxStreams }),
-      ...(pings ? { pings } : {}),
-    });
+    const connection: Http2Connection = new Http2Connection(output, open, { maxStreams, pings });
     this.#connections.set(socket, connection);
     const receive = (chunk: Buffer) => connection.receive(chunk);
     const onData = link ? (chunk: Buffer) => link.pass("in", chunk, receive) : receive;
@@ -197,7 +194,7 @@ export class GrpcFront {
     const context = new FrontContext(headers, caller);
     const call = new Call(connection, stream, context, this.#options);
     stream.events = call;
-    if (route === undefined) call.fail(new GrpcError(Code.Unimplemented, this.#unknown(path)));
+    if (route === undefined) call.reject(new GrpcError(Code.Unimplemented, this.#unknown(path)));
     else call.start(route);
     if (ended) call.onData(Buffer.alloc(0), true);
   }

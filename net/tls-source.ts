@@ -111,16 +111,10 @@ export class TlsFilesSource implements TlsSource {
   #load(): { options: tls.SecureContextOptions; revoked: Set<bigint> } {
     const { cert, key, ca, crl } = this.#files;
     const { minVersion, maxVersion, ciphers } = this.#rules;
-    const options: tls.SecureContextOptions = {
-      cert: readFileSync(cert),
-      key: readFileSync(key),
-      ca: readFileSync(ca ?? cert),
-      ...(minVersion ? { minVersion } : {}),
-      ...(maxVersion ? { maxVersion } : {}),
-      ...(ciphers ? { ciphers } : {}),
-    };
+    const files = { cert: readFileSync(cert), key: readFileSync(key), ca: readFileSync(ca ?? cert) };
+    const options: tls.SecureContextOptions = { ...files, minVersion, maxVersion, ciphers };
     tls.createSecureContext(options); // throws: no PEM, or the key of another certificate
-    certificatesIn(options.ca as Buffer, ca ?? cert); // which it takes without a look
+    certificatesIn(files.ca, ca ?? cert); // which it takes without a look
     return { options, revoked: crl === undefined ? new Set() : revokedSerials(readFileSync(crl)) };
   }
 

@@ -48,10 +48,10 @@ class Merger {
 
   #value(before: unknown, value: unknown, field: Field | undefined): unknown {
     if (isObject(before) && isObject(value)) {
-      if (field?.patchStrategy.replace) return withoutDirectives(value);
+      if (field?.patchStrategy.includes("replace")) return withoutDirectives(value);
       return this.map(before, value, field?.shape === "single" ? this.#messageOf(field) : undefined);
     }
-    if (Array.isArray(before) && Array.isArray(value) && field?.patchStrategy.merge)
+    if (Array.isArray(before) && Array.isArray(value) && field?.patchStrategy.includes("merge"))
       return this.#list(before, value, field);
     return withoutDirectives(value);
   }

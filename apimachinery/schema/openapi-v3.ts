@@ -236,14 +236,12 @@ class Builder {
   #field(field: Field): Json {
     const { scalar, values } = field;
     const one = scalar ? { ...scalars[scalar], ...(values && { enum: values }) } : this.#ref(field.messageId!);
-    const strategy = field.patchStrategy;
-    const words = [strategy.merge && "merge", strategy.replace && "replace", strategy.retainKeys && "retainKeys"];
     const extensions: Json = {
       ...(field.listType ? { "x-kubernetes-list-type": field.listType } : {}),
       ...(field.listMapKeys.length ? { "x-kubernetes-list-map-keys": field.listMapKeys } : {}),
       ...(field.mapType ? { "x-kubernetes-map-type": field.mapType } : {}),
       ...(field.patchMergeKey ? { "x-kubernetes-patch-merge-key": field.patchMergeKey } : {}),
-      ...(words.some(Boolean) ? { "x-kubernetes-patch-strategy": words.filter(Boolean).join(",") } : {}),
+      ...(field.patchStrategy.length ? { "x-kubernetes-patch-strategy": field.patchStrategy.join(",") } : {}),
     };
     if (field.shape === "list") return { type: "array", items: one, ...extensions };
     if (field.shape === "map") return { type: "object", additionalProperties: one, ...extensions };

@@ -34,7 +34,8 @@ export interface Field {
   /** Zero is not absence. */
   presence: boolean;
   inline: boolean;
-  patchStrategy: { merge: boolean; replace: boolean; retainKeys: boolean };
+  /** merge, replace, retainKeys */
+  patchStrategy: readonly string[];
   patchMergeKey: string | undefined;
   listType: "atomic" | "set" | "map" | undefined;
   listMapKeys: readonly string[];
@@ -126,7 +127,6 @@ function parseField(row: string): Field {
   const shape = type.startsWith("[") ? "list" : type.startsWith("{") ? "map" : "single";
   const inner = shape === "single" ? type : type.slice(1, -1);
   const flags = parseFlags(rest);
-  const strategy = flags.get("patch")?.split(",") ?? [];
   return {
     name,
     number: Number(number),
@@ -136,11 +136,7 @@ function parseField(row: string): Field {
     required: flags.has("required"),
     presence: flags.has("presence"),
     inline: flags.has("inline"),
-    patchStrategy: {
-      merge: strategy.includes("merge"),
-      replace: strategy.includes("replace"),
-      retainKeys: strategy.includes("retainKeys"),
-    },
+    patchStrategy: flags.get("patch")?.split(",") ?? [],
     patchMergeKey: flags.get("key"),
     listType: flags.get("list") as Field["listType"],
     listMapKeys: flags.get("keys")?.split(",") ?? [],

@@ -3,7 +3,7 @@ import { ServiceAccounts } from "../../api/generated/resources.ts";
 import { forbidden } from "../../apimachinery/status.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
-import { generateName } from "../registry/create.ts";
+import { generateName } from "../registry/write.ts";
 import { type Attributes, isFor, type Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
 

@@ -111,17 +111,10 @@ export function addApiService(
       unary(context, "create", target, writeOptions(options), json(object)),
     Update: ({ target, object, ...options }, context) =>
       unary(context, "update", named(target, object), writeOptions(options), json(object)),
-    Patch: ({ target, patch, contentType, force, ...options }, context) =>
-      unary(
-        context,
-        "patch",
-        target,
-        { ...writeOptions(options), ...(force ? { force: "true" } : {}) },
-        {
-          contentType,
-          bytes: asBuffer(patch),
-        },
-      ),
+    Patch: ({ target, patch, contentType, force, ...rest }, context) => {
+      const options = { ...writeOptions(rest), ...(force ? { force: "true" } : {}) };
+      return unary(context, "patch", target, options, { contentType, bytes: asBuffer(patch) });
+    },
     Delete: ({ target, options }, context) => unary(context, "delete", target, {}, json(options)),
     DeleteCollection: ({ target, options, ...selectors }, context) =>
       unary(context, "deletecollection", target, given(selectors), json(options)),

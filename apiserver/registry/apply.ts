@@ -10,11 +10,10 @@ import { badRequest, conflict, invalid, isAlreadyExists, isNotFound } from "../.
 import { isTrue } from "../http/request-info.ts";
 import type { ApiRequest } from "../request.ts";
 import type { Place } from "./context.ts";
-import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeServed, fieldValidation } from "./decode.ts";
 import { messageOf, validateManager, writerOf } from "./field-manager.ts";
-import { rewrite, type Updated } from "./update.ts";
 import { fromStored } from "./versions.ts";
+import { create, matchName, matchNamespace, rewrite, type Updated, type WriteOptions } from "./write.ts";
 
 export const applyPatchType = "application/apply-patch+yaml";
 

@@ -4,8 +4,8 @@ import { conflict, invalid } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import { admit, attributesOf } from "./admit.ts";
 import type { Place } from "./context.ts";
-import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
+import type { WriteOptions } from "./write.ts";
 
 /** POST pods/binding: the scheduler's decision. A Pod is bound once. */
 export async function bind(at: Place, binding: Binding, options: WriteOptions): Promise<void> {

@@ -17,33 +17,26 @@ import { ensure, kubernetesEndpoints } from "./system-objects.ts";
  */
 export class EndpointLeases {
   readonly #registry: Registry;
-  readonly #etcd: EtcdClient;
-  readonly #advertise: { address: string; port: number };
-  readonly #clock: Clock;
+  readonly #options: LeaseOptions;
   #generation = 0;
   #stopped = false;
   /** One after the other: a key taken back is not written again. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    registry: Registry,
-    options: { etcd: EtcdClient; advertise: { address: string; port: number }; clock: Clock },
-  ) {
+  constructor(registry: Registry, options: LeaseOptions) {
     this.#registry = registry;
-    this.#etcd = options.etcd;
-    this.#advertise = options.advertise;
-    this.#clock = options.clock;
+    this.#options = options;
   }
 
   /** Renews the own key and writes the endpoints. */
   renew(): Promise<void> {
     return this.#next(async () => {
       if (this.#stopped) return;
-      const { ID: lease } = await this.#etcd.leaseGrant({ TTL: ttlSeconds });
-      const { address: ip } = this.#advertise;
+      const { ID: lease } = await this.#options.etcd.leaseGrant({ TTL: ttlSeconds });
+      const { address: ip } = this.#options.advertise;
       const metadata = { generation: ++this.#generation };
       const value = { kind: "Endpoints", apiVersion: "v1", metadata, subsets: [{ addresses: [{ ip }] }] };
-      await this.#etcd.put({ key: `${prefix}${ip}`, value: JSON.stringify(value), lease });
+      await this.#options.etcd.put({ key: `${prefix}${ip}`, value: JSON.stringify(value), lease });
       await this.#write();
     });
   }
@@ -54,14 +47,17 @@ export class EndpointLeases {
       if (this.#stopped) return;
       this.#stopped = true;
       if (this.#generation === 0) return;
-      await this.#etcd.deleteRange({ key: `${prefix}${this.#advertise.address}` }, { timeoutMs: stopMs });
+      await this.#options.etcd.deleteRange(
+        { key: `${prefix}${this.#options.advertise.address}` },
+        { timeoutMs: stopMs },
+      );
       await this.#write();
     }).catch(() => {}); // the lease ends it
   }
 
   async run(log: Logger, signal: AbortSignal): Promise<void> {
     for (;;) {
-      await sleep(this.#clock, renewMs, signal);
+      await sleep(this.#options.clock, renewMs, signal);
       if (signal.aborted) return;
       await this.renew().catch((err: unknown) => log.warn({ err }, "Renewing the own endpoint failed, trying again"));
     }
@@ -74,20 +70,26 @@ export class EndpointLeases {
   }
 
   async #write(): Promise<void> {
-    const { kvs } = await this.#etcd.range(
+    const { kvs } = await this.#options.etcd.range(
       { key: prefix, rangeEnd: prefixEnd(prefix), keysOnly: true },
       { timeoutMs: stopMs },
     );
     const addresses = kvs.map(({ key }) => Buffer.from(key).toString().slice(prefix.length)).sort();
     if (addresses.length === 0) return; // nobody would be left to lead to: upstream refuses to erase all, too
     const { context } = this.#registry;
-    for (const [type, object] of kubernetesEndpoints(addresses, this.#advertise.port)) {
+    for (const [type, object] of kubernetesEndpoints(addresses, this.#options.advertise.port)) {
       const stored = await context.storage.get(keyOf(this.#registry.resource(type), object.metadata as never));
       const found = stored?.parse() as Endpoints | undefined;
       if (found !== undefined && sameJson(partOf(found), partOf(object))) continue;
       await ensure(this.#registry, type, object, true);
     }
   }
+}
+
+interface LeaseOptions {
+  etcd: EtcdClient;
+  advertise: { address: string; port: number };
+  clock: Clock;
 }
 
 /** What the reconciler decides about an Endpoints or an EndpointSlice. */

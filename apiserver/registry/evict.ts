@@ -8,10 +8,10 @@ import { formatTime } from "../../apimachinery/time.ts";
 import type { Body } from "../request.ts";
 import { admit, attributesOf } from "./admit.ts";
 import { live, type Place, prefixOfList, prefixOfResource } from "./context.ts";
-import type { WriteOptions } from "./create.ts";
 import { isDryRun } from "./decode.ts";
 import { checkPreconditions, remove } from "./delete.ts";
 import { modify } from "./modify.ts";
+import type { WriteOptions } from "./write.ts";
 
 /**
  * POST pods/eviction: a delete that asks the Pod's PodDisruptionBudget first. Each granted eviction is counted in the

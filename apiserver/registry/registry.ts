@@ -17,7 +17,6 @@ import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
 import type { Context, Maker, Place } from "./context.ts";
-import { create, matchName, matchNamespace, type WriteOptions } from "./create.ts";
 import { decodeObject, decodePatchedValue, decodeServed, isDryRun } from "./decode.ts";
 import { decodeDeleteOptions, deleteCollection, hasFinalizers, remove } from "./delete.ts";
 import { evict, evictionBody } from "./evict.ts";
@@ -27,9 +26,9 @@ import { agentAddress, type KubeletClient, podLog } from "./log.ts";
 import { gone, modify } from "./modify.ts";
 import { isApply, patcher } from "./patch.ts";
 import { scaleOf, updateScale } from "./scale.ts";
-import { next, rewrite, update } from "./update.ts";
 import { fromStored, inVersion, storedOf, toStored } from "./versions.ts";
 import { watch } from "./watch.ts";
+import { create, matchName, matchNamespace, next, rewrite, update, type WriteOptions } from "./write.ts";
 
 /**
  * One registry for all kinds: every verb works from the kind's row in the resource table. Takes requests that are

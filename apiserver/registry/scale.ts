@@ -6,9 +6,8 @@ import { conflict, invalid } from "../../apimachinery/status.ts";
 import { viewed } from "../crd/view.ts";
 import { attributesOf } from "./admit.ts";
 import type { Place } from "./context.ts";
-import type { WriteOptions } from "./create.ts";
 import { modify } from "./modify.ts";
-import { next } from "./update.ts";
+import { next, type WriteOptions } from "./write.ts";
 
 /** The subresource `scale`: a Scale in front of the object, of which only spec.replicas can be written. */
 export function scaleOf(resource: Resource, object: KubernetesObject): Scale {

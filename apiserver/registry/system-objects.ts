@@ -13,10 +13,9 @@ import { isAlreadyExists, isNotFound } from "../../apimachinery/status.ts";
 import type { Wanted } from "../authz/bootstrap.ts";
 import type { Target, User } from "../request.ts";
 import { keyOf, type Place, prefixOfResource } from "./context.ts";
-import { create } from "./create.ts";
 import { modify } from "./modify.ts";
 import type { Registry } from "./registry.ts";
-import { next, update } from "./update.ts";
+import { create, next, update } from "./write.ts";
 
 /**
  * What the apiserver itself writes at every start: the system's Namespaces, and the Service `kubernetes` that leads to

@@ -85,7 +85,7 @@ export class Storage {
    * A Txn whose answer got lost may have happened or not. It is sent again: the conditions make that harmless, and when
    * they no longer hold because our own values are there, it had happened.
    */
-  async commit(plain: Write[]): Promise<Committed | Refused> {
+  async commit(plain: Write[]): Promise<Written> {
     const writes = plain.map((write) => {
       const transformer = write.value && this.#transformerOf(write.key);
       return transformer ? { ...write, value: transformer.toStore(write.key, write.value!) } : write;
@@ -143,16 +143,10 @@ export interface Write {
   lease?: bigint | undefined;
 }
 
-export interface Committed {
-  committed: true;
-  revision: number;
-}
-
-/** What each key holds instead. */
-export interface Refused {
-  committed: false;
-  current: (StoredObject | undefined)[];
-}
+export type Written =
+  | { committed: true; revision: number }
+  /** What each key holds instead. */
+  | { committed: false; current: (StoredObject | undefined)[] };
 
 export interface ListOptions {
   revision?: number;

@@ -73,13 +73,13 @@ const maxWindow = 2 ** 31 - 1;
 
 export interface Http2Limits {
   /** Streams that one peer may have open. */
-  maxStreams?: number;
+  maxStreams?: number | undefined;
   /**
    * Pings of the peer may come so often while streams run, every two hours without, and whenever something was sent since
    * the last one; with the third beyond that the connection ends ("too_many_pings", as gRPC servers in Go do). Undefined:
    * every ping is answered.
    */
-  pings?: { minTimeMs: number; now(): number };
+  pings?: { minTimeMs: number; now(): number } | undefined;
 }
 
 export class Http2Connection {
