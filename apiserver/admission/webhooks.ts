@@ -210,7 +210,7 @@ class Asker {
       const operations = JSON.parse(Buffer.from(patch, "base64").toString("utf8")) as unknown;
       const result = jsonPatch(await shown(attributes, version, attributes.object), operations);
       if (attributes.kind.kind !== attributes.resource.kind) return result as KubernetesObject;
-      const decoded = decodeServed(version, result, { fieldValidation: "Ignore" }, []);
+      const decoded = decodeServed(version, result, { options: { fieldValidation: "Ignore" }, warnings: [] });
       return await inVersionOf(attributes.resource, version.custom ? version : attributes.resource, decoded);
     } catch (error) {
       throw internalError(

@@ -112,7 +112,7 @@ async function serveResource(
     return code;
   }
   const socket = isWebSocket(request) ? () => acceptWebSocket(request, protocolsOf(request)[0]) : undefined;
-  await respond(response, answer, { form, query: query.query, warnings, socket }, clock);
+  await respond(response, answer, { form, query: query.query, warnings, socket, clock });
   return answer.type === "Object" ? answer.code : 200;
 }
 

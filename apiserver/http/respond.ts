@@ -17,15 +17,14 @@ export interface Wish {
   warnings: readonly string[];
   /** Makes the connection a WebSocket, for who asks for a watch on one. */
   socket?: (() => WebSocketConnection) | undefined;
+  /** For ages in Tables. */
+  clock: Clock;
 }
 
-export async function respond(
-  response: HttpResponse,
-  answer: Exclude<Answer, { type: "Connect" }>,
-  wish: Wish,
-  clock: Clock,
-): Promise<void> {
-  const { form } = wish;
+type Sent = Exclude<Answer, { type: "Connect" }>;
+
+export async function respond(response: HttpResponse, answer: Sent, wish: Wish): Promise<void> {
+  const { form, clock } = wish;
   const include = includeObject(wish.query);
   switch (answer.type) {
     case "Object": {

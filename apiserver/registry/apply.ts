@@ -36,7 +36,8 @@ export async function applyPatch(
   const make = (live: KubernetesObject | undefined, warnings: string[]) => {
     const present = (live && fromStored(served, live)) as unknown as JsonObject | undefined;
     const { object, managedFields } = apply(schema, messageOf(served), present, config, writer);
-    return { wanted: decodeServed(served, object, request.options, warnings), applied: { managedFields } };
+    const wanted = decodeServed(served, object, { options: request.options, warnings });
+    return { wanted, applied: { managedFields } };
   };
   for (let attempt = 0; ; attempt++) {
     try {

@@ -9,7 +9,7 @@ import {
   type FieldValidation,
 } from "../../apimachinery/schema/decode.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
-import type { Body, Options } from "../request.ts";
+import type { ApiRequest, Body, Options } from "../request.ts";
 import type { Patch } from "./patch.ts";
 import { toStored } from "./versions.ts";
 
@@ -28,13 +28,11 @@ function expectedOf({ group, version, kind, custom }: Kind) {
   return { expected: { group, version, kind }, ...(decode && { decode }) };
 }
 
+/** How a request wants objects read; warnings go to it. */
+export type Reading = Pick<ApiRequest, "options" | "warnings">;
+
 /** The object in a body. A missing Content-Type means JSON. Throws 400 and 415. */
-export function decodeObject(
-  kind: Kind,
-  body: Body | undefined,
-  options: Options,
-  warnings: string[],
-): KubernetesObject {
+export function decodeObject(kind: Kind, { body, options, warnings }: Reading & { body?: Body | undefined }) {
   const mediaTypes = kind.custom ? textTypes : allTypes;
   const mediaType = (body?.contentType ?? "").split(";")[0]!.trim().toLowerCase() || "application/json";
   if (!mediaTypes.includes(mediaType)) throw unsupportedMediaType(mediaTypes);
@@ -48,7 +46,7 @@ export function decodeObject(
 }
 
 /** The same for what a patch made; throws 422 that quotes it. */
-export function decodePatchedValue(kind: Kind, patched: unknown, patch: Patch, options: Options, warnings: string[]) {
+export function decodePatchedValue(kind: Kind, patched: unknown, patch: Patch, { options, warnings }: Reading) {
   const quoted = patch.quote(patched); // before it is changed
   const how = { validation: fieldValidation(options), patch: quoted, ...expectedOf(kind) };
   const decoded = decodePatched(schema, patched, how);
@@ -57,17 +55,11 @@ export function decodePatchedValue(kind: Kind, patched: unknown, patch: Patch, o
 }
 
 /** The same for an object of a resource that is at hand already, as the version in which it is stored. */
-export function decodeServed(
-  served: Resource,
-  value: unknown,
-  options: Options,
-  warnings: string[],
-  patch?: Patch,
-): KubernetesObject {
+export function decodeServed(served: Resource, value: unknown, reading: Reading, patch?: Patch): KubernetesObject {
   const body = () => ({ contentType: "application/json", bytes: Buffer.from(JSON.stringify(value)) });
   const object = patch
-    ? decodePatchedValue(served, value, patch, options, warnings)
-    : decodeObject(served, body(), options, warnings);
+    ? decodePatchedValue(served, value, patch, reading)
+    : decodeObject(served, { ...reading, body: body() });
   if (served.face === undefined) return object;
   served.defaults(object);
   return toStored(served, object);

@@ -122,7 +122,7 @@ function propagationPolicy({ propagationPolicy, orphanDependents }: DeleteOption
 export function decodeDeleteOptions(body: Body | undefined, query: Options): DeleteOptions {
   let options: DeleteOptions;
   if (body !== undefined && body.bytes.length > 0)
-    options = decodeObject({ group: "", version: "v1", kind: "DeleteOptions" }, body, {}, []) as DeleteOptions;
+    options = decodeObject(deleteKind, { body, options: {}, warnings: [] }) as DeleteOptions;
   else {
     const grace = parseInteger(query.gracePeriodSeconds, "gracePeriodSeconds");
     options = {
@@ -144,6 +144,7 @@ export function decodeDeleteOptions(body: Body | undefined, query: Options): Del
   return options;
 }
 
+const deleteKind = { group: "", version: "v1", kind: "DeleteOptions" };
 const policies = ["Foreground", "Background", "Orphan"];
 
 /** True while somebody still has to clean up before the object may go. A Namespace has a list of its own in its spec. */

@@ -7,7 +7,7 @@ import { goValue, strategicMergePatch } from "../../apimachinery/patch/strategic
 import { maxDepth, parseJson, scanJson } from "../../apimachinery/schema/json-scan.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import { badRequest, invalid, unsupportedMediaType } from "../../apimachinery/status.ts";
-import type { Body, Options } from "../request.ts";
+import type { ApiRequest, Body } from "../request.ts";
 import { applyPatchType } from "./apply.ts";
 import { fieldValidation, type Kind } from "./decode.ts";
 
@@ -18,7 +18,7 @@ import { fieldValidation, type Kind } from "./decode.ts";
 export type Patch = ((current: object) => unknown) & { quote(patched: unknown): string };
 
 /** Throws 415 for a type that is not taken, 400 for what is no JSON. */
-export function patcher(kind: Kind, body: Body | undefined, options: Options, warnings: string[]): Patch {
+export function patcher(kind: Kind, { body, options, warnings }: ApiRequest): Patch {
   const taken = Object.keys(types).filter((type) => type !== strategic || !kind.custom);
   const apply = taken.includes(typeOf(body)) ? types[typeOf(body)] : undefined;
   if (apply === undefined) throw unsupportedMediaType([...taken, applyPatchType]);

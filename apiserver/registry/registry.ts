@@ -118,8 +118,8 @@ export class Registry {
     }
   }
 
-  #body({ body, options, warnings }: ApiRequest, served: Resource): KubernetesObject {
-    const object = decodeObject(served, body, options, warnings);
+  #body(request: ApiRequest, served: Resource): KubernetesObject {
+    const object = decodeObject(served, request);
     if (served.face) served.defaults(object);
     return toStored(served, object);
   }
@@ -136,9 +136,9 @@ export class Registry {
       const { code, stored } = await applyPatch(at, served, request, write);
       return object(at.resource, stored, code);
     }
-    const patch = patcher(served, body, options, request.warnings);
+    const patch = patcher(served, request);
     const stored = await rewrite(at, write, (old, warnings) => ({
-      wanted: decodeServed(served, patch(fromStored(served, old)), options, warnings, patch),
+      wanted: decodeServed(served, patch(fromStored(served, old)), { options, warnings }, patch),
     }));
     return object(at.resource, stored);
   }
@@ -164,7 +164,7 @@ export class Registry {
         return this.#bind(request, target.name);
       case "eviction": {
         const body = request.body && evictionBody(request.body);
-        const eviction = decodeObject(subresource.kind, body, options, request.warnings) as Eviction;
+        const eviction = decodeObject(subresource.kind, { body, options, warnings: request.warnings }) as Eviction;
         const budgets = this.resource(PodDisruptionBudgets);
         await evict(at, budgets, eviction, writeOptions(request));
         return object(undefined, success({ code: 201 }), 201);
@@ -217,10 +217,8 @@ export class Registry {
   }
 
   async #bind(request: ApiRequest, name: string): Promise<Answer> {
-    const { target, options, warnings } = request;
-    const kind = { group: "", version: "v1", kind: "Binding" };
-    const binding = decodeObject(kind, request.body, options, warnings) as Binding;
-    const pod = { ...target, resource: "pods", name: name || binding.metadata.name };
+    const binding = decodeObject({ group: "", version: "v1", kind: "Binding" }, request) as Binding;
+    const pod = { ...request.target, resource: "pods", name: name || binding.metadata.name };
     const at = { context: this.context, resource: this.resource(Pods), target: pod };
     await bind(at, binding, writeOptions(request));
     return object(undefined, success({ code: 201 }), 201);
@@ -228,8 +226,7 @@ export class Registry {
 
   async #make(at: Place, request: ApiRequest, kind: Subresource["kind"], make: Maker): Promise<Answer> {
     const { context, resource, target } = at;
-    const { body, options, warnings } = request;
-    const wanted = decodeObject(kind, body, options, warnings);
+    const wanted = decodeObject(kind, request);
     if (target.subresource !== "") matchName(target, wanted);
     matchNamespace(resource, target, wanted);
     const attributes = attributesOf("CREATE", at, [wanted, undefined], writeOptions(request), kind);
@@ -237,19 +234,19 @@ export class Registry {
   }
 
   async #scale(at: Place, request: ApiRequest, { kind }: Subresource): Promise<Answer> {
-    const { verb, options, body, warnings } = request;
+    const { verb, options } = request;
     if (verb === "get") {
       const stored = await viewed(at.resource, await get(at, options));
       return object(undefined, sendable(scaleOf(at.resource, stored.parse())));
     }
     let modifier: (scale: Scale) => Scale;
     if (verb === "update") {
-      const wanted = decodeObject(kind, body, options, warnings) as Scale;
+      const wanted = decodeObject(kind, request) as Scale;
       matchName(at.target, wanted);
       modifier = () => wanted;
     } else {
-      const patch = patcher(kind, body, options, warnings);
-      modifier = (scale) => decodePatchedValue(kind, patch(scale), patch, options, warnings) as Scale;
+      const patch = patcher(kind, request);
+      modifier = (scale) => decodePatchedValue(kind, patch(scale), patch, request) as Scale;
     }
     return object(undefined, sendable(await updateScale(at, writeOptions(request), modifier)));
   }
@@ -257,7 +254,7 @@ export class Registry {
   /** PUT namespaces/finalize: only spec.finalizers; the Namespace goes with its last one. */
   async #finalize(at: Place, request: ApiRequest): Promise<Answer> {
     const { resource, target } = at;
-    const { metadata, spec } = decodeObject(resource, request.body, request.options, request.warnings) as Namespace;
+    const { metadata, spec } = decodeObject(resource, request) as Namespace;
     matchName(target, { metadata });
     const finalizers = spec?.finalizers ?? [];
     const write = writeOptions(request);
