@@ -48,14 +48,9 @@ function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVe
   for (const [name, versions] of groups) {
     for (const [version, list] of versions) {
       if (!Array.isArray(list)) continue; // it answers itself
-      const groupVersion = name === "" ? version : `${name}/${version}`;
-      const body = {
-        kind: "APIResourceList",
-        apiVersion: "v1",
-        groupVersion,
-        resources: list.flatMap(legacyResources),
-      };
-      put(name === "" ? `/api/${version}` : `/apis/${groupVersion}`, body);
+      const groupVersion = apiVersionOf({ group: name, version });
+      const path = `${name === "" ? "/api" : "/apis"}/${groupVersion}`;
+      put(path, { kind: "APIResourceList", apiVersion: "v1", groupVersion, resources: resourcesOf(list) });
     }
   }
   const aggregatedOf = (core: boolean) =>
@@ -69,12 +64,8 @@ function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVe
           metadata: { name, creationTimestamp: null },
           versions: [...versions].map(([version, list]) => ({
             version,
-            ...(Array.isArray(list)
-              ? { freshness: "Current", resources: aggregated(list.flatMap(legacyResources), { group: name, version }) }
-              : {
-                  freshness: isCurrent(list) ? "Current" : "Stale",
-                  resources: aggregated(list.discovered?.resources ?? [], { group: name, version }),
-                }),
+            freshness: Array.isArray(list) || isCurrent(list) ? "Current" : "Stale",
+            resources: aggregated(resourcesOf(list), { group: name, version }),
           })),
         })),
     });
@@ -84,6 +75,9 @@ function makeDiscovery(resources: readonly Resource[], remote: readonly RemoteVe
   ]);
   return { legacy, aggregated: byPath };
 }
+
+const resourcesOf = (served: Served): readonly LegacyResource[] =>
+  Array.isArray(served) ? served.flatMap(legacyResources) : (served.discovered?.resources ?? []);
 
 /** Groups by the highest of their versions' priorities, versions by their own; of the same priority as they came. */
 function inOrder(served: Map<string, Map<string, Served>>): Map<string, Map<string, Served>> {

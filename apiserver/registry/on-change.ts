@@ -1,5 +1,5 @@
 import { isConflict } from "../../apimachinery/status.ts";
-import { type Cancel, sleep } from "../../base/clock.ts";
+import { sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { WatchSink } from "../watchcache/watcher.ts";
 import type { Context } from "./context.ts";
@@ -14,18 +14,13 @@ export async function onChange(
   sync: () => Promise<number | undefined>,
   signal: AbortSignal,
 ): Promise<void> {
-  let dirty = true;
-  let wake = () => {};
-  const changed = () => {
-    dirty = true;
-    wake();
-  };
+  let change = new AbortController();
   const sinks = new Map<string, WatchSink>();
   const follow = (prefix: string): void => {
     if (signal.aborted) return;
     const end = () => void clock.after(retryMs, () => follow(prefix));
     const send = () => {
-      changed();
+      change.abort();
       return true;
     };
     const sink: WatchSink = { send, end };
@@ -35,25 +30,20 @@ export async function onChange(
   for (const prefix of prefixes) follow(prefix);
   const stop = () => {
     for (const sink of sinks.values()) sink.onClose?.();
-    changed();
+    change.abort();
   };
   signal.addEventListener("abort", stop, { once: true });
-  let cancel: Cancel = () => {};
   while (!signal.aborted) {
-    if (!dirty) await new Promise<void>((resolve) => (wake = resolve));
-    if (signal.aborted) return;
-    cancel();
-    dirty = false;
+    change = new AbortController();
     try {
-      const again = await sync();
-      if (again !== undefined) cancel = clock.after(again, changed);
+      await sleep(clock, (await sync()) ?? longestMs, change.signal);
     } catch (err) {
       if (!isConflict(err)) log.warn({ err }, `Looking after ${what} failed, trying again`);
-      dirty = true;
       await sleep(clock, retryMs, signal);
     }
   }
-  cancel();
 }
 
 const retryMs = 500;
+/** Of a timer. */
+const longestMs = 2 ** 31 - 1;
