@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { attempt } from "../base/attempt.ts";
 import { StartError } from "../base/process.ts";
 import { type LabFile, readLabFile } from "../deploy/lab/lab-file.ts";
 import { type LabPaths, labPaths, labsHome } from "../deploy/lab/paths.ts";
@@ -31,7 +32,7 @@ export async function findLab(options: LabOptions): Promise<LabRef> {
   if (options.name !== undefined || options.dir !== undefined) return loadLab(options);
   const running: string[] = [];
   for (const name of existsSync(labsHome()) ? readdirSync(labsHome()) : []) {
-    const ref = tryLoad({ name });
+    const ref = attempt(() => loadLab({ name }));
     if (ref !== undefined && (await isRunning(ref))) running.push(name);
   }
   if (running.length > 1) throw new StartError(`several labs run (${running.join(", ")}): say which with --name`);
@@ -45,24 +46,9 @@ function loadLab(options: LabOptions): LabRef {
     throw new StartError(`there is no lab in ${dir}: make one with \`kubelab up${nameFlag(options)}\``);
   }
   const paths = labPaths(dir);
-  return { lab, paths, socket: join(linkTarget(paths.run), "supervisor.sock") };
-}
-
-/** The short path itself: one through the link may be too long for a socket. */
-function linkTarget(link: string): string {
-  try {
-    return readlinkSync(link);
-  } catch {
-    return link; // never started
-  }
-}
-
-function tryLoad(options: LabOptions): LabRef | undefined {
-  try {
-    return loadLab(options);
-  } catch {
-    return undefined;
-  }
+  // The short path itself: one through the link may be too long for a socket. No link: it was never started.
+  const run = attempt(() => readlinkSync(paths.run)) ?? paths.run;
+  return { lab, paths, socket: join(run, "supervisor.sock") };
 }
 
 export const isRunning = ({ paths }: LabRef): Promise<boolean> => isLocked(paths.dir);

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { parseCidr } from "../base/cidr.ts";
+import { type Cidr, readCidr } from "../base/cidr.ts";
 import { duration, FlagError, list, number, optional, text } from "../base/flags.ts";
 import { runLeader } from "../client/component.ts";
 import { loadAuthority } from "../pki/authority.ts";
@@ -40,10 +40,8 @@ runLeader("kube-controller-manager", 10257, own, async (flags, parts) => {
   return (leading, onSynced) => startControllers(new ControllerContext(parts), options, leading, onSynced);
 });
 
-function cidr(flag: string, text: string): ReturnType<typeof parseCidr> {
-  try {
-    return parseCidr(text);
-  } catch (error) {
-    throw new FlagError(`flag --${flag}: ${(error as Error).message}`);
-  }
+function cidr(flag: string, text: string): Cidr {
+  const range = readCidr(text);
+  if (range === undefined) throw new FlagError(`flag --${flag}: invalid CIDR address: ${text}`);
+  return range;
 }

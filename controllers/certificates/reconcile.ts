@@ -3,6 +3,7 @@ import type {
   CertificateSigningRequest,
   CertificateSigningRequestCondition,
 } from "../../api/generated/certificates-v1.ts";
+import { attempt } from "../../base/attempt.ts";
 import { type CertificateRequest, parseRequest } from "../../pki/request.ts";
 import type { RequeueAfter } from "../runner.ts";
 
@@ -33,7 +34,7 @@ export function reconcile({ request, now, longest }: State): (Action | RequeueAf
     over === undefined ? [] : [{ type: "RequeueAfter", ms: Math.min(over - now + 1, longestTimerMs) }];
   const has = (type: string) => status?.conditions?.some((condition) => condition.type === type) ?? false;
   if (status?.certificate || has("Denied") || has("Failed") || metadata.deletionTimestamp) return later;
-  const asked = parsed(spec.request);
+  const asked = attempt(() => parseRequest(Buffer.from(spec.request, "base64").toString()));
   if (asked === undefined) return later; // validation lets none pass
   if (has("Approved")) {
     const problem = signable(spec.signerName, asked, spec.usages ?? []);
@@ -49,14 +50,6 @@ export function reconcile({ request, now, longest }: State): (Action | RequeueAf
     reviews.push({ subresource: "selfnodeclient", message: text("self kubelet client") });
   reviews.push({ subresource: "nodeclient", message: text("kubelet client") });
   return [{ type: "Review", reviews }, ...later];
-}
-
-function parsed(request: string): CertificateRequest | undefined {
-  try {
-    return parseRequest(Buffer.from(request, "base64").toString());
-  } catch {
-    return undefined;
-  }
 }
 
 const kubeletClient = "kubernetes.io/kube-apiserver-client-kubelet";
@@ -96,18 +89,12 @@ function endOf({ metadata, status }: CertificateSigningRequest): number | undefi
   const ends = conditions
     .filter(({ type }) => type === "Denied" || type === "Failed" || (type === "Approved" && status?.certificate))
     .map(({ lastUpdateTime }) => Date.parse(lastUpdateTime ?? "") + hourMs);
-  if (status?.certificate && conditions.some(({ type }) => type === "Approved"))
-    ends.push(endOfCertificate(status.certificate));
+  const certificate = Buffer.from(status?.certificate ?? "", "base64");
+  if (certificate.length > 0 && conditions.some(({ type }) => type === "Approved"))
+    // One signed by another may be so in its own way.
+    ends.push(Date.parse(attempt(() => new X509Certificate(certificate).validTo) ?? ""));
   const known = ends.filter((end) => !Number.isNaN(end));
   return known.length > 0 ? Math.min(...known) : undefined;
-}
-
-function endOfCertificate(certificate: string): number {
-  try {
-    return Date.parse(new X509Certificate(Buffer.from(certificate, "base64")).validTo);
-  } catch {
-    return Number.NaN; // signed by another, in its own way
-  }
 }
 
 export function withCondition(

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync, watch } from "node:fs";
+import { attempt } from "../../base/attempt.ts";
 
 /**
  * What a real etcd says of its elections in its log (`--logger=zap`: one JSON object a line), as the events that a member of
@@ -17,14 +18,8 @@ const roles: Record<string, string> = { "pre-candidate": "preCandidate" };
 /** Undefined: it says nothing of the kind. */
 export function eventOfLine(line: string): EtcdEvent | undefined {
   if (!/ (became|elected leader|lost leader|changed leader) /.test(line)) return undefined;
-  let said: { ts?: string; msg?: string };
-  try {
-    said = JSON.parse(line) as typeof said;
-  } catch {
-    return undefined;
-  }
-  const message = said.msg ?? "";
-  const wallMs = Date.parse(said.ts ?? "");
+  const { ts = "", msg: message = "" } = attempt(() => JSON.parse(line) as { ts?: string; msg?: string }) ?? {};
+  const wallMs = Date.parse(ts);
   const [, word, role, term] =
     /(became|elected leader|lost leader|changed leader)(?: (leader|follower|candidate|pre-candidate))?.* at term (\d+)/.exec(
       message,

@@ -1,21 +1,12 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { attempt } from "../../base/attempt.ts";
 
 /** The last line of a log, for people: the message of a JSON line, else the line itself. */
 export function lastLine(path: string): string | undefined {
-  let text: string;
-  try {
-    text = readTail(path, 16_384);
-  } catch {
-    return undefined;
-  }
-  const line = text.trimEnd().split("\n").at(-1);
-  if (!line) return undefined;
-  try {
-    const { msg, err } = JSON.parse(line) as { msg?: string; err?: { message?: string } };
-    return [msg, err?.message].filter(Boolean).join(": ") || line;
-  } catch {
-    return line;
-  }
+  const text = attempt(() => readTail(path, 16_384)) ?? "";
+  const line = text.trimEnd().split("\n").at(-1) || undefined;
+  const said = attempt(() => JSON.parse(line!) as { msg?: string; err?: { message?: string } });
+  return [said?.msg, said?.err?.message].filter(Boolean).join(": ") || line;
 }
 
 function readTail(path: string, bytes: number): string {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { attempt } from "../../base/attempt.ts";
 import { type Cancel, type Clock, sleep } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import type { OutsideRequest } from "../../base/outside.ts";
@@ -244,10 +245,7 @@ export class ProcessManager {
 const harmless = new Set<NodeJS.Signals>(["SIGSTOP", "SIGTSTP", "SIGCONT", "SIGWINCH", "SIGURG", "SIGCHLD"]);
 
 function tryKill(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(pid, signal);
-  } catch {} // ended meanwhile
+  if (pid !== undefined) attempt(() => process.kill(pid, signal)); // it may have ended meanwhile
 }
 
 const isStopped = (pid: number) => parseStat(readText(`/proc/${pid}/stat`))?.state === "T";

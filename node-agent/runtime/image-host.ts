@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { accessSync, constants, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { attempt } from "../../base/attempt.ts";
 import { containerPath, type ImageDefinition, type ImageHost } from "./images.ts";
 import { isWithin } from "./mountinfo.ts";
 
@@ -8,14 +9,11 @@ import { isWithin } from "./mountinfo.ts";
 export const imageHost: ImageHost = {
   findProgram(program) {
     const paths = program.includes("/") ? [program] : containerPath.split(":").map((folder) => `${folder}/${program}`);
-    return paths.find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return statSync(path).isFile();
-      } catch {
-        return false;
-      }
-    });
+    const isProgram = (path: string) => {
+      accessSync(path, constants.X_OK);
+      return statSync(path).isFile();
+    };
+    return paths.find((path) => attempt(() => isProgram(path)));
   },
   describeFile(path) {
     const stat = statSync(path, { throwIfNoEntry: false });

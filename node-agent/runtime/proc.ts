@@ -1,4 +1,5 @@
 import { readdirSync } from "node:fs";
+import { attempt } from "../../base/attempt.ts";
 import { readText } from "../../base/read-text.ts";
 
 /**
@@ -44,11 +45,4 @@ export function killMarked(marker: string): void {
   }
 }
 
-function kill(pid: number, signal: NodeJS.Signals): boolean {
-  try {
-    process.kill(pid, signal);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const kill = (pid: number, signal: NodeJS.Signals) => attempt(() => process.kill(pid, signal)) ?? false;
