@@ -90,14 +90,14 @@ interface Strategy<T> {
 }
 
 /** The same, without fields of feature gates that are off in v1.34: what clients send in them is dropped. */
-export const without = <T extends object>(paths: readonly string[], strategy: Strategy<T>): Strategy<T> => ({
+export const without = <T extends object>(paths: readonly string[], strategy?: Strategy<T>): Strategy<T> => ({
   prepareForCreate(object) {
     drop(object, paths);
-    strategy.prepareForCreate(object);
+    strategy?.prepareForCreate(object);
   },
   prepareForUpdate(object, old) {
     drop(object, paths);
-    strategy.prepareForUpdate(object, old);
+    strategy?.prepareForUpdate(object, old);
   },
 });
 

@@ -94,6 +94,12 @@ export function* uniqueName(
   names.add(value);
 }
 
+/** Required unless empty is allowed, and one of the values. */
+export function* oneOf(field: string, value = "", values: readonly string[], must: boolean): Problems {
+  if (!value && must) yield required(field);
+  else if (!values.includes(value)) yield notSupported(field, value, values);
+}
+
 interface Each<T> {
   max?: number;
   /** What no two may share; a second one is told at its field `at`, or at the whole. */

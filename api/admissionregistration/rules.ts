@@ -1,7 +1,6 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type {
   MatchCondition,
   MatchResources,
@@ -22,7 +21,7 @@ export function defaultMatch(match: MatchResources): void {
 }
 
 export function* validateMatch(match: MatchResources, at: string): field.Problems {
-  yield* oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], match.matchPolicy === undefined);
+  yield* field.oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], match.matchPolicy === undefined);
   for (const key of ["namespaceSelector", "objectSelector"] as const)
     if (match[key]) yield* validateLabelSelector(match[key], `${at}.${key}`);
     else yield field.required(`${at}.${key}`);
@@ -38,12 +37,12 @@ function* validateNamedRule(rule: NamedRuleWithOperations, at: string): field.Pr
 
 export function* validateRule(rule: RuleWithOperations, at: string): field.Problems {
   yield* someOf(rule.operations, `${at}.operations`, "operations");
-  yield* field.each(rule.operations, `${at}.operations`, (given, path) => oneOf(path, given, operations, false));
+  yield* field.each(rule.operations, `${at}.operations`, (given, path) => field.oneOf(path, given, operations, false));
   yield* someOf(rule.apiGroups, `${at}.apiGroups`, "API groups");
   yield* someOf(rule.apiVersions, `${at}.apiVersions`, "API versions");
   yield* field.each(rule.apiVersions, `${at}.apiVersions`, (version, path) => (version ? [] : [field.required(path)]));
   yield* validateResources(rule.resources ?? [], `${at}.resources`);
-  if (rule.scope !== undefined) yield* oneOf(`${at}.scope`, rule.scope, scopes, false);
+  if (rule.scope !== undefined) yield* field.oneOf(`${at}.scope`, rule.scope, scopes, false);
 }
 
 function* someOf(values: string[] = [], at: string, word: string): field.Problems {

@@ -3,7 +3,6 @@ import { dns1035Label, dns1123Subdomain, pathSegmentName, qualifiedName } from "
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { column, integer, shown, unset } from "../columns.ts";
 import { validateConditions as validateStatusConditions } from "../conditions.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { ValidatingAdmissionPolicies, ValidatingAdmissionPolicyBindings } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
@@ -43,7 +42,7 @@ const identifier =
 
 function* validatePolicy({ metadata, spec }: v1.ValidatingAdmissionPolicy): field.Problems {
   const { failurePolicy, paramKind, matchConstraints, validations = [], auditAnnotations = [] } = spec;
-  yield* oneOf("spec.failurePolicy", failurePolicy, ["Fail", "Ignore"], failurePolicy === undefined);
+  yield* field.oneOf("spec.failurePolicy", failurePolicy, ["Fail", "Ignore"], failurePolicy === undefined);
   if (paramKind) yield* validateParamKind(paramKind, "spec.paramKind");
   if (!matchConstraints) yield field.required("spec.matchConstraints");
   else {
@@ -98,7 +97,7 @@ function* validateValidation(validation: v1.Validation, at: string): field.Probl
     yield field.invalidValue(`${at}.message`, message, "message must be non-empty if specified");
   else if (/[\n\r]/.test(message.trim()))
     yield field.invalidValue(`${at}.message`, message, "message must not contain line breaks");
-  if (reason !== undefined) yield* oneOf(`${at}.reason`, reason, reasons, false);
+  if (reason !== undefined) yield* field.oneOf(`${at}.reason`, reason, reasons, false);
 }
 
 function* validateAnnotation(
@@ -164,7 +163,7 @@ function* validateBinding({ spec }: v1.ValidatingAdmissionPolicyBinding): field.
   if (paramRef) yield* validateParamRef(paramRef, "spec.paramRef");
   if (matchResources) yield* validateMatch(matchResources, "spec.matchResources");
   const at = "spec.validationActions";
-  yield* field.each(given, at, (action, path) => oneOf(path, action, actions, false), { key: String });
+  yield* field.each(given, at, (action, path) => field.oneOf(path, action, actions, false), { key: String });
   if (given.includes("Deny") && given.includes("Warn")) yield field.invalidValue(at, given, denyAndWarn);
   if (given.length === 0) yield field.required(at, "at least one validation action is required");
 }
@@ -180,5 +179,5 @@ function* validateParamRef(
   yield* validateLabelSelector(selector, `${at}.selector`);
   yield* exclusive("selector");
   if (!name && !selector) yield field.required(at, "one of name or selector must be specified");
-  yield* oneOf(`${at}.parameterNotFoundAction`, action, ["Deny", "Allow"], true);
+  yield* field.oneOf(`${at}.parameterNotFoundAction`, action, ["Deny", "Allow"], true);
 }

@@ -1,8 +1,7 @@
-import { each, invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { each, invalidValue, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { column, integer, shown } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { MutatingWebhookConfigurations, ValidatingWebhookConfigurations } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";

@@ -5,7 +5,6 @@ import { dns1035Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonSchema } from "../../apimachinery/schema/structural.ts";
 import { validateClient, validateVersions } from "../admissionregistration/webhook-configuration.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type * as v1 from "../generated/apiextensions-v1.ts";
 import { immutableField } from "../metadata.ts";
 import { validateSchema } from "./schema-validation.ts";
@@ -121,8 +120,8 @@ function* validateVersionParts(
     for (const [i, { name, type, jsonPath, format }] of columns.entries()) {
       if (!name) yield field.required(`${at}[${i}].name`);
       if (!type) yield field.required(`${at}[${i}].type`, `must be one of ${columnTypes.join()}`);
-      else yield* oneOf(`${at}[${i}].type`, type, columnTypes, true);
-      if (format) yield* oneOf(`${at}[${i}].format`, format, columnFormats, true);
+      else yield* field.oneOf(`${at}[${i}].type`, type, columnTypes, true);
+      if (format) yield* field.oneOf(`${at}[${i}].format`, format, columnFormats, true);
       yield* validatePath(`${at}[${i}].JSONPath`, jsonPath);
     }
   for (const [fields = [], at] of each("selectableFields"))

@@ -1,7 +1,6 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, pathSegmentName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { validateContainerResource } from "../core/resource-names.ts";
 import type * as v1 from "../generated/autoscaling-v2.ts";
 
@@ -127,11 +126,12 @@ function* validateScaling(scaling: v1.HPAScalingRules, at: string): field.Proble
     yield field.invalidValue(seconds, window, "must be greater than or equal to zero");
   if (window !== undefined && window > maxStabilizationSeconds)
     yield field.invalidValue(seconds, window, `must be less than or equal to ${maxStabilizationSeconds}`);
-  if (selectPolicy !== undefined) yield* oneOf(`${at}.selectPolicy`, selectPolicy, ["Disabled", "Max", "Min"], false);
+  if (selectPolicy !== undefined)
+    yield* field.oneOf(`${at}.selectPolicy`, selectPolicy, ["Disabled", "Max", "Min"], false);
   if (policies.length === 0) yield field.required(`${at}.policies`, "must specify at least one Policy");
   for (const [i, { type, value, periodSeconds }] of policies.entries()) {
     const path = `${at}.policies[${i}]`;
-    yield* oneOf(`${path}.type`, type, ["Percent", "Pods"], false);
+    yield* field.oneOf(`${path}.type`, type, ["Percent", "Pods"], false);
     if (!(value > 0)) yield field.invalidValue(`${path}.value`, value ?? 0, "must be greater than zero");
     if (!(periodSeconds > 0))
       yield field.invalidValue(`${path}.periodSeconds`, periodSeconds ?? 0, "must be greater than zero");

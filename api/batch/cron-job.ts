@@ -1,8 +1,7 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalidValue, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { age } from "../../apimachinery/time.ts";
 import * as columns from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type { CronJob } from "../generated/batch-v1.ts";
 import { CronJobs } from "../generated/resources.ts";
 import { defineResource, notNegative, type Resource, rules, startingStatus } from "../kind.ts";

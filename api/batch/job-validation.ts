@@ -1,7 +1,6 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { JobSpec, PodFailurePolicyRule } from "../generated/batch-v1.ts";
 import { notNegative } from "../int-or-percent.ts";
@@ -42,7 +41,7 @@ export function* validateUnselected(spec: JobSpec, at: string): field.Problems {
     yield* validateSuccessPolicy(spec, `${at}.successPolicy`);
   if (replacement !== undefined) {
     const allowed = podFailurePolicy ? ["Failed"] : ["Failed", "TerminatingOrFailed"];
-    yield* oneOf(`${at}.podReplacementPolicy`, replacement, allowed, false);
+    yield* field.oneOf(`${at}.podReplacementPolicy`, replacement, allowed, false);
   }
   yield* validateTemplate(spec.template, `${at}.template`);
   const policy = spec.template?.spec?.restartPolicy;
@@ -92,7 +91,7 @@ const maxIndexesBytes = 64 * 1024;
 
 /** `oneOf`, which tells who says nothing what there is, as Go prints a list. */
 function* choice(at: string, value: string | undefined, values: readonly string[]): field.Problems {
-  if (value) yield* oneOf(at, value, values, true);
+  if (value) yield* field.oneOf(at, value, values, true);
   else yield field.required(at, `valid values: [${values.map((v) => JSON.stringify(v)).join(" ")}]`);
 }
 

@@ -1,5 +1,11 @@
-import { duplicate, forbiddenField, invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
-import { oneOf } from "../core/container-validation.ts";
+import {
+  duplicate,
+  forbiddenField,
+  invalidValue,
+  oneOf,
+  type Problems,
+  required,
+} from "../../apimachinery/field-error.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../generated/certificates-v1.ts";
 import { keepAll, keepAllButStatus, type Part, validateObjectMetaUpdate } from "../kind.ts";
 

@@ -50,9 +50,9 @@ function* validateContainer(container: v1.Container, volumes: ReadonlySet<string
   if (!image) yield field.required(`${at}.image`);
   else if (image !== image.trim())
     yield field.invalidValue(`${at}.image`, image, "must not have leading or trailing whitespace");
-  yield* oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
+  yield* field.oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
   const { terminationMessagePolicy: messages } = container;
-  yield* oneOf(`${at}.terminationMessagePolicy`, messages, ["FallbackToLogsOnError", "File"], true);
+  yield* field.oneOf(`${at}.terminationMessagePolicy`, messages, ["FallbackToLogsOnError", "File"], true);
   yield* validatePorts(container.ports ?? [], `${at}.ports`);
   yield* validateEnv(container.env ?? [], `${at}.env`);
   for (const [i, source] of (container.envFrom ?? []).entries()) {
@@ -92,7 +92,7 @@ function* validatePorts(ports: v1.ContainerPort[], path: string): field.Problems
     }
     yield* field.requiredName(`${at}.containerPort`, containerPort, portNumber);
     if (hostPort) yield* field.shaped(`${at}.hostPort`, hostPort, portNumber);
-    yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
+    yield* field.oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
   }
 }
 
@@ -146,7 +146,7 @@ const fieldPath = new RegExp(
   `^(${fieldPaths.map((p) => p.replace(".", "\\.")).join("|")}|metadata\\.(labels|annotations)\\['.+'\\])$`,
 );
 
-function* validateResources(
+export function* validateResources(
   { limits = {}, requests = {} }: v1.ResourceRequirements = {},
   path: string,
 ): field.Problems {
@@ -194,7 +194,7 @@ function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number
   if (handler.exec && !handler.exec.command?.length) yield field.required(`${at}.exec.command`);
   if (handler.httpGet) {
     if (!handler.httpGet.path) yield field.required(`${at}.httpGet.path`);
-    yield* oneOf(`${at}.httpGet.scheme`, handler.httpGet.scheme, ["HTTP", "HTTPS"], false);
+    yield* field.oneOf(`${at}.httpGet.scheme`, handler.httpGet.scheme, ["HTTP", "HTTPS"], false);
     yield* validateTargetPort(handler.httpGet.port, `${at}.httpGet.port`);
   }
   if (handler.tcpSocket) yield* validateTargetPort(handler.tcpSocket.port, `${at}.tcpSocket.port`);
@@ -205,10 +205,4 @@ function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number
 export function* validateTargetPort(port: number | string | undefined, at: string): field.Problems {
   const problems = typeof port === "string" ? portName(port) : portNumber(port ?? 0);
   yield* problems.map((p) => field.invalidValue(at, port ?? 0, p));
-}
-
-/** Required unless empty is allowed, and one of the values. */
-export function* oneOf(path: string, value = "", values: readonly string[], must: boolean): field.Problems {
-  if (!value && must) yield field.required(path);
-  else if (!values.includes(value)) yield field.notSupported(path, value, values);
 }

@@ -1,11 +1,10 @@
 import { isIP } from "node:net";
-import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { invalidValue, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
 import { Endpoints } from "../generated/resources.ts";
 import { column, defineResource, namespaced, orNone, type Resource, rules, shown } from "../kind.ts";
-import { oneOf } from "./container-validation.ts";
 
 export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
   defineResource(Endpoints, {

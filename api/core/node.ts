@@ -1,4 +1,4 @@
-import { duplicate, forbiddenField, invalidValue, type Problems, shaped } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
 import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
@@ -7,7 +7,6 @@ import { Nodes } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, proxySubresource, type Resource } from "../resource.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
-import { oneOf } from "./container-validation.ts";
 import { validateAmount } from "./resource-names.ts";
 
 const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
@@ -57,30 +56,30 @@ function roles({ metadata }: Node): string {
   return orNone([...found].filter(Boolean).sort().join(","));
 }
 
-function* onlySome(node: Node, old: Node): Problems {
+function* onlySome(node: Node, old: Node): field.Problems {
   const addresses = new Set<string>();
   for (const [i, address] of (node.status?.addresses ?? []).entries())
     if (addresses.size === addresses.add(`${address.type} ${address.address}`).size)
-      yield duplicate(`status.addresses[${i}]`, address);
+      yield field.duplicate(`status.addresses[${i}]`, address);
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
-    yield forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
+    yield field.forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
   if (old.spec.providerID && old.spec.providerID !== node.spec.providerID)
-    yield forbiddenField("spec.providerID", 'node updates may not change providerID except from "" to valid');
+    yield field.forbiddenField("spec.providerID", 'node updates may not change providerID except from "" to valid');
 }
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-function* validateNode({ spec, status = {} }: Node): Problems {
+function* validateNode({ spec, status = {} }: Node): field.Problems {
   const { taints = [] } = spec;
   for (const [i, taint] of taints.entries()) {
     const at = `metadata.taints[${i}]`; // upstream's path
-    yield* shaped(`${at}.key`, taint.key, qualifiedName);
+    yield* field.shaped(`${at}.key`, taint.key, qualifiedName);
     const wrong = labelValue(taint.value ?? "").join(";");
-    if (wrong) yield invalidValue(`${at}.value`, taint.value, wrong);
-    yield* oneOf(`${at}.effect`, taint.effect, effects, true);
+    if (wrong) yield field.invalidValue(`${at}.value`, taint.value, wrong);
+    yield* field.oneOf(`${at}.effect`, taint.effect, effects, true);
     if (taints.findIndex(({ key, effect }) => key === taint.key && effect === taint.effect) < i)
-      yield { ...duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
+      yield { ...field.duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
   }
   for (const part of ["capacity", "allocatable"] as const)
     for (const [name, amount] of Object.entries(status[part] ?? {}))
@@ -88,7 +87,7 @@ function* validateNode({ spec, status = {} }: Node): Problems {
   const cidrs = spec.podCIDRs ?? [];
   const families = cidrs.map((cidr) => parseCidr(cidr)?.bits);
   for (const [i, cidr] of cidrs.entries())
-    if (families[i] === undefined) yield invalidValue(`spec.podCIDRs[${i}]`, cidr, cidrText);
+    if (families[i] === undefined) yield field.invalidValue(`spec.podCIDRs[${i}]`, cidr, cidrText);
   if (new Set(families).size !== cidrs.length)
-    yield invalidValue("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family");
+    yield field.invalidValue("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family");
 }

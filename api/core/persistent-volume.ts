@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { forbiddenField, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { forbiddenField, notSupported, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
@@ -7,7 +7,6 @@ import { PersistentVolumes } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
 import { statusOnly } from "../strategy.ts";
-import { oneOf } from "./container-validation.ts";
 import { validateNodeSelector } from "./pod-rules.ts";
 import * as volumes from "./volume-rules.ts";
 import { validateSources } from "./volume-sources.ts";

@@ -3,20 +3,22 @@ import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachiner
 import { validateLabelSelector, validateLabels } from "../../apimachinery/selectors.ts";
 import type { PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
 import { validateMetaParts } from "../metadata.ts";
-import { oneOf, validateContainers } from "./container-validation.ts";
+import { validateContainers } from "./container-validation.ts";
 import { validateAffinity, validateDns, validateSecurity } from "./pod-rules.ts";
 import { validateSources } from "./volume-sources.ts";
 
 const oneNameserver = "must provide at least one DNS nameserver when `dnsPolicy` is None";
 
 /** The rules of Pod specs, for Pods and templates (k8s.io/kubernetes/pkg/apis/core/validation). */
+const dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+
 export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
   const at = (name: string) => `${path}.${name}`;
   const volumes = new Set((spec.volumes ?? []).map((v) => v.name));
   yield* validateVolumes(spec.volumes ?? [], at("volumes"));
   yield* validateContainers(spec, volumes, path);
-  yield* oneOf(at("restartPolicy"), spec.restartPolicy, ["Always", "OnFailure", "Never"], true);
-  yield* oneOf(at("dnsPolicy"), spec.dnsPolicy, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], true);
+  yield* field.oneOf(at("restartPolicy"), spec.restartPolicy, ["Always", "OnFailure", "Never"], true);
+  yield* field.oneOf(at("dnsPolicy"), spec.dnsPolicy, dnsPolicies, true);
   yield* validateLabels(spec.nodeSelector, at("nodeSelector"));
   for (const name of ["serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"] as const)
     if (spec[name]) yield* field.shaped(at(name), spec[name], dns1123Subdomain);
@@ -106,6 +108,6 @@ function* validateSpread(spec: PodSpec, path: string): field.Problems {
       yield field.invalidValue(`${at}.minDomains`, minDomains, "must be greater than zero");
     if (!(maxSkew > 0)) yield field.invalidValue(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
     if (!topologyKey) yield field.required(`${at}.topologyKey`, "can not be empty");
-    yield* oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], false);
+    yield* field.oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], false);
   }
 }

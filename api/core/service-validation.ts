@@ -6,7 +6,7 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
 import type { Service, ServicePort, ServiceSpec } from "../generated/core-v1.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { oneOf, validateTargetPort } from "./container-validation.ts";
+import { validateTargetPort } from "./container-validation.ts";
 import { endpointAddress } from "./endpoints.ts";
 
 /** Whether a Service has (or is to get) node ports. */
@@ -101,7 +101,7 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field
   for (const [i, ip] of (spec.externalIPs ?? []).entries())
     if (isIP(ip) === 0) yield field.invalidValue(`spec.externalIPs[${i}]`, ip, ipText);
     else yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
-  yield* oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
+  yield* field.oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
   for (const [i, { nodePort }] of ports.entries())
     if (nodePort && type === "ClusterIP")
       yield field.forbiddenField(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'");
@@ -121,16 +121,16 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field
     yield* field.shaped("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName);
 
   const traffic = spec.externalTrafficPolicy;
-  if (isExternal(spec)) yield* oneOf("spec.externalTrafficPolicy", traffic, policies, true);
+  if (isExternal(spec)) yield* field.oneOf("spec.externalTrafficPolicy", traffic, policies, true);
   else if (traffic) yield field.invalidValue("spec.externalTrafficPolicy", traffic, onlyExternal);
   const health = spec.healthCheckNodePort;
   const healthAt = "spec.healthCheckNodePort";
   if (needsHealthCheck(spec)) yield* field.requiredName(healthAt, health, portNumber);
   else if (health) yield field.invalidValue(healthAt, health, onlyLocal);
   if (spec.internalTrafficPolicy || ["ClusterIP", "NodePort", "LoadBalancer"].includes(type ?? ""))
-    yield* oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true);
+    yield* field.oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true);
   if (spec.trafficDistribution !== undefined)
-    yield* oneOf("spec.trafficDistribution", spec.trafficDistribution, distributions, false);
+    yield* field.oneOf("spec.trafficDistribution", spec.trafficDistribution, distributions, false);
 }
 
 const onlyLocal = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
@@ -142,7 +142,7 @@ function* validatePorts(ports: readonly ServicePort[]): field.Problems {
     const at = `spec.ports[${i}]`;
     if (name || ports.length > 1) yield* field.uniqueName(`${at}.name`, name, dns1123Label, names);
     yield* field.shaped(`${at}.port`, port, portNumber);
-    yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
+    yield* field.oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
     yield* validateTargetPort(targetPort, `${at}.targetPort`);
     if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
   }
@@ -169,11 +169,11 @@ export function* validateClusterIps(spec: ServiceSpec): field.Problems {
   if (clusterIP && ips[0] !== clusterIP) yield wrong("first value must match `clusterIP`");
   if (!clusterIP && ips.length) yield wrong("must be empty when `clusterIP` is not specified");
   for (const [i, family] of ipFamilies.entries()) {
-    yield* oneOf(`spec.ipFamilies[${i}]`, family, ["IPv4", "IPv6"], false);
+    yield* field.oneOf(`spec.ipFamilies[${i}]`, family, ["IPv4", "IPv6"], false);
     if (ipFamilies.indexOf(family) < i) yield field.duplicate(`spec.ipFamilies[${i}]`, family);
   }
   if (policy !== undefined)
-    yield* oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false);
+    yield* field.oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false);
   const none = ips[0] === "None";
   if (none && ips.length > 1) yield wrong("'None' must be the first and only value");
   const bad = ips.flatMap((ip, i) =>
@@ -216,7 +216,7 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
   for (const [i, { ip, ipMode }] of points.entries()) {
     if (ip && !ipMode) yield field.required(`${at}[${i}].ipMode`, "must be specified when `ip` is set");
     if (!ip && ipMode) yield field.forbiddenField(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
-    if (ip && ipMode) yield* oneOf(`${at}[${i}].ipMode`, ipMode, ["Proxy", "VIP"], false);
+    if (ip && ipMode) yield* field.oneOf(`${at}[${i}].ipMode`, ipMode, ["Proxy", "VIP"], false);
   }
   yield* validatePoints(points, at);
 }

@@ -3,7 +3,6 @@ import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { column, shown, unset } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { endpointAddress, firstThree } from "../core/endpoints.ts";
 import type { EndpointPort, EndpointSlice } from "../generated/discovery-v1.ts";
 import { EndpointSlices } from "../generated/resources.ts";
@@ -57,7 +56,7 @@ function portsText({ ports = [] }: EndpointSlice): string {
 /** Upstream's order; the numbers of ports are not looked at. */
 function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Problems {
   const { addressType: family, ports = [], endpoints = [] } = slice;
-  yield* oneOf("addressType", family, ["FQDN", "IPv4", "IPv6"], true);
+  yield* field.oneOf("addressType", family, ["FQDN", "IPv4", "IPv6"], true);
   if (ports.length > maxPorts) yield field.tooMany("ports", ports.length, maxPorts);
   else yield* field.each(ports, "ports", validatePort, { key: ({ name = "" }) => name, at: "name" });
   if (endpoints.length > maxEndpoints) return yield field.tooMany("endpoints", endpoints.length, maxEndpoints);
@@ -86,7 +85,7 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Pro
 
 function* validatePort({ name = "", protocol, appProtocol }: EndpointPort, at: string): field.Problems {
   if (name) yield* field.shaped(`${at}.name`, name, dns1123Label);
-  yield* oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
+  yield* field.oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
   if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
 }
 

@@ -1,6 +1,5 @@
-import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type {
   LimitedPriorityLevelConfiguration,
   LimitResponse,
@@ -53,68 +52,70 @@ const shares = ({ spec }: PriorityLevelConfiguration) => spec.limited?.nominalCo
 const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit") =>
   spec.limited?.limitResponse?.queuing?.[key] ?? "<none>";
 
-function* validateLevel(level: PriorityLevelConfiguration): Problems {
+function* validateLevel(level: PriorityLevelConfiguration): field.Problems {
   const { name } = level.metadata;
   const { spec } = level;
   yield* validateSpec(name, spec);
   const fixed = mandatoryLevels[name];
-  const wrong = (but: string) => invalidValue("spec", spec, `spec of '${name}'${but} must equal the fixed value`);
+  const wrong = (but: string) => field.invalidValue("spec", spec, `spec of '${name}'${but} must equal the fixed value`);
   if (fixed?.exempt) {
     if (!sameJson({ ...spec, exempt: 0 }, { ...fixed, exempt: 0 })) yield wrong(" except the 'spec.exempt' field");
   } else if (fixed && !sameJson(spec, fixed)) yield wrong("");
   yield* validateConditions(level);
 }
 
-function* validateSpec(name: string, { type, limited, exempt }: PriorityLevelConfigurationSpec): Problems {
+function* validateSpec(name: string, { type, limited, exempt }: PriorityLevelConfigurationSpec): field.Problems {
   if ((name === "exempt") !== (type === "Exempt"))
-    yield invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
+    yield field.invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
   if (type === "Exempt") {
-    if (limited) yield forbiddenField("spec.limited", "must be nil if the type is not Limited");
+    if (limited) yield field.forbiddenField("spec.limited", "must be nil if the type is not Limited");
     yield* validateShares(exempt ?? {}, "spec.exempt");
     yield* validatePercent(exempt ?? {}, "spec.exempt");
   } else if (type === "Limited") {
-    if (exempt) yield forbiddenField("spec.exempt", "must be nil if the type is Limited");
-    if (!limited) yield required("spec.limited", "must not be empty when type is Limited");
+    if (exempt) yield field.forbiddenField("spec.exempt", "must be nil if the type is Limited");
+    if (!limited) yield field.required("spec.limited", "must not be empty when type is Limited");
     else yield* validateLimited(limited, "spec.limited");
-  } else yield notSupported("spec.type", type ?? "", ["Exempt", "Limited"]);
+  } else yield field.notSupported("spec.type", type ?? "", ["Exempt", "Limited"]);
 }
 
-function* validateShares({ nominalConcurrencyShares: shares = 0 }: Shares, at: string): Problems {
-  if (shares < 0) yield invalidValue(`${at}.nominalConcurrencyShares`, shares, "must be a non-negative integer");
+function* validateShares({ nominalConcurrencyShares: shares = 0 }: Shares, at: string): field.Problems {
+  if (shares < 0) yield field.invalidValue(`${at}.nominalConcurrencyShares`, shares, "must be a non-negative integer");
 }
 
-function* validatePercent({ lendablePercent: value = 0 }: Shares, at: string): Problems {
+function* validatePercent({ lendablePercent: value = 0 }: Shares, at: string): field.Problems {
   if (value < 0 || value > 100)
-    yield invalidValue(`${at}.lendablePercent`, value, "must be between 0 and 100, inclusive");
+    yield field.invalidValue(`${at}.lendablePercent`, value, "must be between 0 and 100, inclusive");
 }
 
 type Shares = Pick<LimitedPriorityLevelConfiguration, "nominalConcurrencyShares" | "lendablePercent">;
 
-function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): Problems {
+function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): field.Problems {
   yield* validateShares(limited, at);
   yield* validateResponse(limited.limitResponse ?? {}, `${at}.limitResponse`);
   yield* validatePercent(limited, at);
   const { borrowingLimitPercent: borrowing = 0 } = limited;
   if (borrowing < 0)
-    yield invalidValue(`${at}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer");
+    yield field.invalidValue(`${at}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer");
 }
 
-function* validateResponse({ type, queuing }: Partial<LimitResponse>, at: string): Problems {
+function* validateResponse({ type, queuing }: Partial<LimitResponse>, at: string): field.Problems {
   if (type === "Reject" && queuing)
-    yield forbiddenField(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
-  yield* oneOf(`${at}.type`, type, ["Queue", "Reject"], false);
+    yield field.forbiddenField(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
+  yield* field.oneOf(`${at}.type`, type, ["Queue", "Reject"], false);
   if (type !== "Queue") return;
-  if (!queuing) return yield required(`${at}.queuing`, "must not be empty if limited.limitResponse.type is Limited");
+  if (!queuing)
+    return yield field.required(`${at}.queuing`, "must not be empty if limited.limitResponse.type is Limited");
   const { queues = 0, handSize = 0, queueLengthLimit = 0 } = queuing;
   for (const [key, value] of Object.entries({ queueLengthLimit, queues, handSize }))
-    if (value <= 0) yield invalidValue(`${at}.queuing.${key}`, value, "must be positive");
-  if (queues > maxQueues) yield invalidValue(`${at}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
+    if (value <= 0) yield field.invalidValue(`${at}.queuing.${key}`, value, "must be positive");
+  if (queues > maxQueues)
+    yield field.invalidValue(`${at}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
   if (handSize <= 0) return;
   const entropy = Math.ceil(Math.log2(queues) * handSize);
   const hand = `${at}.queuing.handSize`;
-  if (handSize > queues) yield invalidValue(hand, handSize, `should not be greater than queues (${queues})`);
+  if (handSize > queues) yield field.invalidValue(hand, handSize, `should not be greater than queues (${queues})`);
   else if (entropy > maxHashBits)
-    yield invalidValue(
+    yield field.invalidValue(
       hand,
       handSize,
       `required entropy bits of deckSize ${queues} and handSize ${handSize} should not be greater than ${maxHashBits}`,

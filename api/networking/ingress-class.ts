@@ -1,7 +1,6 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { column, shown } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type { IngressClass, IngressClassParametersReference } from "../generated/networking-v1.ts";
 import { IngressClasses } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
@@ -52,7 +51,7 @@ function* validateController(controller = ""): field.Problems {
 function* validateParameters(parameters: IngressClassParametersReference, at: string): field.Problems {
   yield* validateReference(parameters, at);
   const { scope, namespace } = parameters;
-  yield* oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], scope === undefined);
+  yield* field.oneOf(`${at}.scope`, scope, ["Cluster", "Namespace"], scope === undefined);
   if (scope === "Namespace") {
     if (namespace === undefined) yield field.required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
     else yield* field.shaped(`${at}.namespace`, namespace, dns1123Label);

@@ -1,8 +1,7 @@
 import { isIP } from "node:net";
-import { invalidValue, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
+import { invalidValue, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
 import { column, join, orNone, pointsOf, shown } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { validatePoints } from "../core/service-validation.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../generated/networking-v1.ts";
 import { Ingresses } from "../generated/resources.ts";

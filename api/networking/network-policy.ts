@@ -3,7 +3,6 @@ import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { column, selectorText, shown } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../generated/networking-v1.ts";
 import { NetworkPolicies } from "../generated/resources.ts";
 import { namespaced, rules } from "../metadata.ts";
@@ -35,7 +34,8 @@ function* validateSpec({ spec }: NetworkPolicy): field.Problems {
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
     return yield field.invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes");
-  for (const [i, type] of types.entries()) yield* oneOf(`spec.policyTypes[${i}]`, type, ["Ingress", "Egress"], false);
+  for (const [i, type] of types.entries())
+    yield* field.oneOf(`spec.policyTypes[${i}]`, type, ["Ingress", "Egress"], false);
 }
 
 function* validateRule(
@@ -49,7 +49,7 @@ function* validateRule(
 }
 
 function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): field.Problems {
-  if (protocol !== undefined) yield* oneOf(`${at}.protocol`, protocol, ["TCP", "UDP", "SCTP"], false);
+  if (protocol !== undefined) yield* field.oneOf(`${at}.protocol`, protocol, ["TCP", "UDP", "SCTP"], false);
   if (typeof port === "string") {
     if (endPort !== undefined)
       yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");

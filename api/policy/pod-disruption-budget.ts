@@ -1,8 +1,7 @@
-import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
+import { invalidValue, oneOf, type Problems } from "../../apimachinery/field-error.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateCounts } from "../apps/template-rules.ts";
 import { column, integer, shown } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
 import { PodDisruptionBudgets } from "../generated/resources.ts";
 import { atMost100Percent, intOrPercent } from "../int-or-percent.ts";

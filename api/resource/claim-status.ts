@@ -2,7 +2,6 @@ import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateConditions } from "../conditions.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { validateNodeSelector } from "../core/pod-rules.ts";
 import type * as v1 from "../generated/resource-v1.ts";
 import { immutableField } from "../metadata.ts";
@@ -71,7 +70,7 @@ function* validateAllocation(
     devices?.config,
     `${at}.devices.config`,
     function* (config, path) {
-      yield* oneOf(`${path}.source`, config.source, ["FromClaim", "FromClass"], true);
+      yield* field.oneOf(`${path}.source`, config.source, ["FromClaim", "FromClass"], true);
       yield* validateConfigOf(claim, config, path);
     },
     { max: 2 * maxItems },

@@ -1,6 +1,5 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type * as v1 from "../generated/resource-v1.ts";
 import { maxItems, validateConfig, validateSelectors } from "./device-class.ts";
 import { validateAttributeName } from "./resource-slice.ts";
@@ -61,7 +60,7 @@ function* validateExactly(request: v1.ExactDeviceRequest, at: string): field.Pro
   const { deviceClassName, selectors, allocationMode, count = 0 } = request;
   yield* field.requiredName(`${at}.deviceClassName`, deviceClassName, dns1123Subdomain);
   yield* validateSelectors(selectors, `${at}.selectors`);
-  yield* oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false);
+  yield* field.oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false);
   if (allocationMode === "ExactCount" && count <= 0)
     yield field.invalidValue(`${at}.count`, count, "must be greater than zero");
   if (allocationMode === "All" && count !== 0)

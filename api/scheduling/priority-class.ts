@@ -1,6 +1,5 @@
-import { forbiddenField, type Problems } from "../../apimachinery/field-error.ts";
+import { forbiddenField, oneOf, type Problems } from "../../apimachinery/field-error.ts";
 import { ageColumn, boolean, column, integer, nameColumn } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { PriorityClasses } from "../generated/resources.ts";
 import type { PriorityClass } from "../generated/scheduling-v1.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";

@@ -3,7 +3,6 @@ import { dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachi
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { boolean, column, integer, join, nameColumn, shown, unset } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import { CSIDrivers, CSINodes, CSIStorageCapacities } from "../generated/resources.ts";
 import type { CSIDriver, CSINode, CSINodeDriver, CSIStorageCapacity, TokenRequest } from "../generated/storage-v1.ts";
 import { notNegative } from "../int-or-percent.ts";
@@ -47,9 +46,9 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
 function* validateDriver({ metadata, spec }: CSIDriver): field.Problems {
   yield* validateDriverName(metadata.name, "name"); // upstream's path
   const policies = ["File", "None", "ReadWriteOnceWithFSType"];
-  yield* oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
+  yield* field.oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
   for (const mode of spec.volumeLifecycleModes ?? [])
-    yield* oneOf("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"], false);
+    yield* field.oneOf("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"], false);
   const audience = { key: (request: TokenRequest) => request.audience ?? "", at: "audience" };
   yield* field.each(spec.tokenRequests, "spec.tokenRequests", validateToken, audience);
 }

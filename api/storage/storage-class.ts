@@ -2,7 +2,6 @@ import * as field from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, shown } from "../columns.ts";
-import { oneOf } from "../core/container-validation.ts";
 import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from "../generated/core-v1.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
 import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
@@ -25,8 +24,8 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
     (storage) => [
       ...validateProvisioner(storage.provisioner, "provisioner"),
       ...validateParameters(storage.parameters),
-      ...oneOf("reclaimPolicy", storage.reclaimPolicy, ["Delete", "Retain"], false),
-      ...oneOf("volumeBindingMode", storage.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], true),
+      ...field.oneOf("reclaimPolicy", storage.reclaimPolicy, ["Delete", "Retain"], false),
+      ...field.oneOf("volumeBindingMode", storage.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], true),
       ...validateTopologies(storage.allowedTopologies, "allowedTopologies"),
     ],
     (storage, old) => [
