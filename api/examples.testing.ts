@@ -26,9 +26,17 @@ const webhooks = {
     },
   ],
 };
-const certificateRequest = Buffer.from(
-  "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
-).toString("base64");
+/** Of `CN=x`, signed by its key, which nobody has any more. */
+export const requestPem = [
+  "-----BEGIN CERTIFICATE REQUEST-----",
+  "MIHGMG4CAQAwDDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA",
+  "BOGBIhti/CdjJGBu+zH1hQkNJMh0E/sNEVX82e97r8CQvccV8EWgLT5Kraz+fvdy",
+  "tvgx+WOvXdle7JrCSPxVO/SgADAKBggqhkjOPQQDAgNIADBFAiATegG9/mSZOT4f",
+  "5Bo0LufYbyrM13frxsjFHWaRXVSelQIhAKIqKaTFl+3bv0/Hm0wW5c4uthrFLcm/",
+  "6LO/1YQ0YKii",
+  "-----END CERTIFICATE REQUEST-----",
+].join("\n");
+const certificateRequest = Buffer.from(requestPem).toString("base64");
 
 export const examples: Record<string, Example> = {
   "apps/v1 StatefulSet": {

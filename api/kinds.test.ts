@@ -284,7 +284,7 @@ describe("every problem is told, with its path", () => {
         expect.stringMatching(
           /^spec.usages\[0\]: Unsupported value: "all": supported values: "any", /,
         ) as unknown as string,
-        'spec.signerName: Invalid value: "x": must be a fully qualified domain and path of the form "example.com/signer-name"',
+        `spec.signerName: Invalid value: "x": must be a fully qualified domain and path of the form 'example.com/signer-name'`,
         "spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 600 seconds (10 minutes)",
       ],
     ],

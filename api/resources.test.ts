@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { errorText } from "../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../apimachinery/object.ts";
 import { decodeBody } from "../apimachinery/schema/decode.ts";
+import { requestPem } from "./examples.testing.ts";
 import { resources } from "./resources.ts";
 import { schema } from "./schema.ts";
 
@@ -11,9 +12,7 @@ const containers = [{ name: "c", image: "i" }];
 const template = { metadata: { labels: { a: "b" } }, spec: { containers } };
 const selector = { matchLabels: { a: "b" } };
 
-const csr = Buffer.from("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n").toString(
-  "base64",
-);
+const csr = Buffer.from(requestPem).toString("base64");
 
 /** The least that each kind accepts. */
 const least: Record<string, object> = {

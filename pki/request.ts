@@ -1,4 +1,5 @@
 import "reflect-metadata";
+import { verify, X509Certificate } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 
 /** What a PKCS #10 certificate request (RFC 2986) asks for. */
@@ -25,6 +26,43 @@ export function parseRequest(pem: string): CertificateRequest {
     emails: of("email"),
     uris: of("url"),
   };
+}
+
+/** What Go says when a signature does not hold. */
+const broken: Record<string, string> = {
+  "RSASSA-PKCS1-v1_5": "crypto/rsa: verification error",
+  ECDSA: "x509: ECDSA verification failure",
+  Ed25519: "x509: Ed25519 verification failure",
+};
+
+/** What is wrong with a request, in upstream's words. Differs: of malformed DER all is said in one way. */
+export function requestProblem(pem: string): string | undefined {
+  if (!/-----BEGIN CERTIFICATE REQUEST-----/.test(pem)) return "PEM block type must be CERTIFICATE REQUEST";
+  try {
+    const request = new x509.Pkcs10CertificateRequest(pem);
+    const { name, hash } = request.signatureAlgorithm as { name: string; hash?: { name: string } };
+    const { tbs } = request as unknown as { tbs: ArrayBuffer };
+    const key = { key: Buffer.from(request.publicKey.rawData), format: "der", type: "spki" } as const;
+    const holds = verify(hash?.name.replace("-", ""), new Uint8Array(tbs), key, new Uint8Array(request.signature));
+    return holds ? undefined : (broken[name] ?? "x509: cannot verify signature: algorithm unimplemented");
+  } catch {
+    return "asn1: syntax error: data truncated";
+  }
+}
+
+/** The same of a chain of certificates. */
+export function certificateProblem(pem: string): string | undefined {
+  const blocks = [...pem.matchAll(/-----BEGIN ([^\n-]+)-----([^-]*)-----END \1-----/g)];
+  for (const [block, type, body] of blocks) {
+    if (type !== "CERTIFICATE") return `only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(type)}`;
+    if (body!.includes(":")) return "no PEM block headers are permitted";
+    try {
+      new X509Certificate(block);
+    } catch {
+      return "x509: malformed certificate";
+    }
+  }
+  return blocks.length > 0 ? undefined : "must contain at least one CERTIFICATE PEM block";
 }
 
 export const organizationsOf = (pem: string): string[] => parseRequest(pem).organizations;

@@ -1,11 +1,5 @@
-import {
-  duplicate,
-  forbiddenField,
-  invalidValue,
-  oneOf,
-  type Problems,
-  required,
-} from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
+import { certificateProblem } from "../../pki/request.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "../generated/certificates-v1.ts";
 import { keepAll, keepAllButStatus, type Part, validateObjectMetaUpdate } from "../kind.ts";
 
@@ -61,29 +55,35 @@ const timed = (conditions: Conditions, old: CertificateSigningRequest, now: stri
     };
   });
 
-function* validate(request: CertificateSigningRequest, old: CertificateSigningRequest, status: boolean): Problems {
-  yield* validateObjectMetaUpdate(request.metadata, old.metadata);
-  const conditions = request.status?.conditions ?? [];
-  const seen = new Set<string>();
+function* validate(
+  request: CertificateSigningRequest,
+  old: CertificateSigningRequest,
+  status: boolean,
+): field.Problems {
+  const at = "status.conditions";
+  const { conditions = [], certificate } = request.status ?? {};
+  const types = conditions.map(({ type }) => type);
   for (const [i, { type, status: value }] of conditions.entries()) {
-    const at = `status.conditions[${i}]`;
-    if (!type) yield required(`${at}.type`);
+    if (!type) yield field.required(`${at}[${i}].type`);
     const known = decisions.has(type) || type === "Failed" ? ["True"] : ["False", "True", "Unknown"];
-    yield* oneOf(`${at}.status`, value, known, true);
-    if (seen.has(type)) yield duplicate(`${at}.type`, type);
-    const other = type === "Approved" ? "Denied" : type === "Denied" ? "Approved" : undefined;
-    if (other !== undefined && seen.has(other))
-      yield invalidValue(`${at}.type`, type, "Approved and Denied conditions are mutually exclusive");
-    seen.add(type);
+    yield* field.oneOf(`${at}[${i}].status`, value, known, true);
+    if (decisions.has(type) && types.slice(0, i).some((other) => decisions.has(other) && other !== type))
+      yield field.invalidValue(at, type, "Approved and Denied conditions are mutually exclusive");
+    if (types.indexOf(type) < i) yield field.duplicate(`${at}[${i}].type`, type);
   }
-  const before = new Set(old.status?.conditions?.map(({ type }) => type));
+  const before = old.status?.certificate;
+  if (certificate && certificate !== before) {
+    const problem = certificateProblem(Buffer.from(certificate, "base64").toString());
+    if (problem) yield field.invalidValue("status.certificate", "<certificate data>", problem);
+  }
+  const count = (of: CertificateSigningRequest, type: string) =>
+    of.status?.conditions?.filter((condition) => condition.type === type).length ?? 0;
   const refuse = (verb: string, type: string) =>
-    forbiddenField("status.conditions", `updates may not ${verb} a condition of type ${JSON.stringify(type)}`);
-  for (const type of [...decisions, "Failed"]) {
-    if (before.has(type) && !seen.has(type)) yield refuse("remove", type);
-    if (status && decisions.has(type) && seen.has(type) && !before.has(type)) yield refuse("add", type);
-  }
-  const certificate = old.status?.certificate;
-  if (certificate && request.status?.certificate !== certificate)
-    yield forbiddenField("status.certificate", "updates may not change existing certificate content");
+    field.forbiddenField(at, `updates may not ${verb} a condition of type ${JSON.stringify(type)}`);
+  const changes = (type: string) => count(request, type) - count(old, type);
+  for (const type of [...decisions, "Failed"]) if (changes(type) < 0) yield refuse("remove", type);
+  for (const type of status ? decisions : []) if (changes(type) > 0) yield refuse("add", type);
+  if (before && certificate !== before)
+    yield field.forbiddenField("status.certificate", "updates may not modify existing certificate content");
+  yield* validateObjectMetaUpdate(request.metadata, old.metadata);
 }

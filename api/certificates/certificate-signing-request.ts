@@ -1,6 +1,7 @@
-import { duplicate, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
-import { dns1123Subdomain } from "../../apimachinery/names.ts";
+import * as field from "../../apimachinery/field-error.ts";
+import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { humanDuration } from "../../apimachinery/time.ts";
+import { requestProblem } from "../../pki/request.ts";
 import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
 import type { CertificateSigningRequest } from "../generated/certificates-v1.ts";
 import { CertificateSigningRequests } from "../generated/resources.ts";
@@ -65,39 +66,43 @@ const usages = new Set([
   ..."s/mime,ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc".split(","),
 ]);
 
-function* validateSpec({ spec }: CertificateSigningRequest): Problems {
-  const pem = Buffer.from(spec.request ?? "", "base64").toString("latin1");
-  if (!/-----BEGIN CERTIFICATE REQUEST-----[\s\S]+-----END CERTIFICATE REQUEST-----/.test(pem))
-    yield invalidValue("spec.request", spec.request ?? "", "PEM block type must be CERTIFICATE REQUEST");
+function* validateSpec({ spec }: CertificateSigningRequest, old?: CertificateSigningRequest): field.Problems {
+  // What is stored has been looked at.
+  const problem = old ? undefined : requestProblem(Buffer.from(spec.request ?? "", "base64").toString());
+  if (problem) yield field.invalidValue("spec.request", spec.request ?? "", problem);
   const list = spec.usages ?? [];
-  if (list.length === 0) yield required("spec.usages");
-  for (const [i, usage] of list.entries()) {
-    if (!usages.has(usage)) yield notSupported(`spec.usages[${i}]`, usage, [...usages].sort());
-    if (list.indexOf(usage) < i) yield duplicate(`spec.usages[${i}]`, usage);
-  }
+  if (list.length === 0) yield field.required("spec.usages");
+  const known = [...usages].sort();
+  yield* field.each(list, "spec.usages", (usage, at) => field.oneOf(at, usage, known, false), { key: String });
+  const at = "spec.signerName";
   if (spec.signerName === "kubernetes.io/legacy-unknown")
-    yield invalidValue("spec.signerName", spec.signerName, "the legacy signerName is not allowed via this API version");
-  else yield* validateSigner(spec.signerName);
-  const seconds = spec.expirationSeconds;
-  if (seconds !== undefined && seconds < minSeconds)
-    yield invalidValue(
-      "spec.expirationSeconds",
-      seconds,
-      `may not specify a duration less than ${minSeconds} seconds (10 minutes)`,
-    );
+    yield field.invalidValue(at, spec.signerName, "the legacy signerName is not allowed via this API version");
+  else yield* validateSigner(spec.signerName ?? "", at);
+  const { expirationSeconds: seconds = minSeconds } = spec;
+  if (seconds < minSeconds) yield field.invalidValue("spec.expirationSeconds", seconds, tooShort);
 }
 
-function* validateSigner(name: string | undefined): Problems {
-  const at = "spec.signerName";
-  if (!name) return yield required(at);
-  const [domain = "", path = "", ...more] = name.split("/");
-  if (!path || more.length > 0)
-    return yield invalidValue(
-      at,
-      name,
-      'must be a fully qualified domain and path of the form "example.com/signer-name"',
-    );
-  yield* [...dns1123Subdomain(domain), ...dns1123Subdomain(path)].map((p) => invalidValue(at, name, p));
+const tooShort = `may not specify a duration less than ${minSeconds} seconds (10 minutes)`;
+const signerForm = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+const maxDomain = 253;
+const maxSigner = 571;
+
+function* validateSigner(name: string, at: string): field.Problems {
+  if (!name) return yield field.required(at);
+  const [domain = "", path, ...more] = name.split("/");
+  if (path === undefined || more.length > 0) return yield field.invalidValue(at, name, signerForm);
+  if (domain.length > maxDomain) yield field.tooLong(at, maxDomain);
+  yield* field.shaped(at, domain, labelsOf(dns1123Label));
   if (!domain.includes("."))
-    yield invalidValue(at, name, "should be a domain with at least two segments separated by dots");
+    yield field.invalidValue(at, domain, "should be a domain with at least two segments separated by dots");
+  yield* field.shaped(at, path, labelsOf(dns1123Subdomain));
+  if (name.length > maxSigner) yield field.tooLong(at, maxSigner);
 }
+
+/** What is wrong with the first bad label. */
+const labelsOf =
+  (shape: (label: string) => string[]) =>
+  (text: string): string[] => {
+    const bad = text.split(".").find((label) => shape(label).length > 0);
+    return bad === undefined ? [] : shape(bad).map((problem) => `validating label ${JSON.stringify(bad)}: ${problem}`);
+  };

@@ -1,11 +1,12 @@
 import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
 import type { Lease } from "../generated/coordination-v1.ts";
 import { Leases } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, namespaced, type Resource, rules, shown, without } from "../kind.ts";
 
 export const leases: Resource<Lease> = defineResource(Leases, {
   createOnUpdate: true,
   unconditionalUpdate: false,
+  ...without(["spec.strategy", "spec.preferredHolder"]), // CoordinatedLeaderElection
   ...rules(namespaced, validateSpec),
   columns: shown(column("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds it.")),
 });

@@ -2,6 +2,7 @@ import { invalidValue, oneOf, type Problems } from "../../apimachinery/field-err
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateCounts } from "../apps/template-rules.ts";
 import { column, integer, shown } from "../columns.ts";
+import { validateConditions } from "../conditions.ts";
 import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
 import { PodDisruptionBudgets } from "../generated/resources.ts";
 import { atMost100Percent, intOrPercent } from "../int-or-percent.ts";
@@ -14,9 +15,10 @@ export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResourc
   unconditionalUpdate: false,
   subresources: ["status"],
   ...startingStatus(() => ({ disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 })),
-  ...rules(namespaced, validateSpec, undefined, ({ status }) =>
-    validateCounts(status, "disruptionsAllowed currentHealthy desiredHealthy expectedPods"),
-  ),
+  ...rules(namespaced, validateSpec, undefined, function* ({ status }) {
+    yield* validateConditions(status?.conditions, "status.conditions");
+    yield* validateCounts(status, "disruptionsAllowed currentHealthy desiredHealthy expectedPods");
+  }),
   columns: shown(
     column("Min Available", ({ spec }) => String(spec.minAvailable ?? "N/A"), "Pods that must stay."),
     column("Max Unavailable", ({ spec }) => String(spec.maxUnavailable ?? "N/A"), "Pods that may be away."),

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, test } from "vitest";
+import { requestPem } from "../../api/examples.testing.ts";
+import { createAuthority } from "../../pki/authority.ts";
 import { call, pod } from "../http.testing.ts";
 import { startTestApiserver, type TestApiserver } from "../testing.ts";
 
@@ -226,7 +228,7 @@ describe("parts of a Pod", () => {
 
 describe("a CertificateSigningRequest", () => {
   const csrs = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-  const request = Buffer.from("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n");
+  const request = Buffer.from(requestPem);
   const make = (name: string) =>
     call(
       server,
@@ -258,7 +260,13 @@ describe("a CertificateSigningRequest", () => {
   test("gets its certificate at /status, which keeps decisions and changes no certificate", async () => {
     const { json } = await make("two");
     await call(server, `${csrs}/two/approval`, put({ ...json, status: { conditions: [condition("Approved")] } }));
-    const certificate = Buffer.from("cert").toString("base64");
+    const none = await call(
+      server,
+      `${csrs}/two/status`,
+      patch("merge-patch+json", { status: { certificate: "AA==" } }),
+    );
+    assert.match(none.json.message, /must contain at least one CERTIFICATE PEM block/);
+    const certificate = Buffer.from((await createAuthority("a")).cert).toString("base64");
     const issued = await call(server, `${csrs}/two/status`, patch("merge-patch+json", { status: { certificate } }));
     assert.deepEqual(
       [issued.json.status.certificate, issued.json.status.conditions[0].type],
