@@ -97,7 +97,9 @@ async function measure(
     .finally(() => cluster?.stop());
 }
 
-const isProbe = (id: string): boolean => id === "put/1000" || id === "range/1000";
+function isProbe(id: string): boolean {
+  return id === "put/1000" || id === "range/1000";
+}
 
 /** Of both stores; without a measurement, or with one of a stalled machine, something that every store takes. */
 function least(plan: Recorder, id: string): number {
