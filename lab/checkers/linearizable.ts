@@ -109,19 +109,6 @@ function isOrderedByRevision(operations: readonly RegisterOperation[]): boolean 
   return true;
 }
 
-interface Link {
-  previous: Link | undefined;
-  next: Event | undefined;
-}
-
-/** A call or a return in a doubly linked list in time order; a call knows its return. */
-interface Event extends Link {
-  operation: RegisterOperation;
-  id: number;
-  isCall: boolean;
-  match: Event | undefined;
-}
-
 function checkRegister(
   operations: RegisterOperation[],
   maxSteps: number,
@@ -131,84 +118,64 @@ function checkRegister(
   // of an order of operations that explains the reads, it leaves one that does.
   const read = new Set(operations.filter((o) => o.kind === "read" && o.returned !== undefined).map((o) => o.value));
   const relevant = operations.filter((o) => o.returned !== undefined || (o.kind === "write" && read.has(o.value)));
-  const head = eventList(relevant);
+  relevant.sort((a, b) => a.called - b.called);
+  const never = Number.POSITIVE_INFINITY;
+  const placed = relevant.map(() => false);
+  let start = 0; // those before are placed
+  /** What may come next: was called when nothing that has no place yet had returned. */
+  const candidates = (): number[] => {
+    const found: number[] = [];
+    while (placed[start]) start++;
+    for (let id = start, end = never; id < relevant.length && relevant[id]!.called <= end; id++) {
+      if (placed[id]) continue;
+      found.push(id);
+      end = Math.min(end, relevant[id]!.returned ?? never);
+    }
+    return found;
+  };
   let open = relevant.filter((o) => o.returned !== undefined).length; // must still find their place
   let value: string | undefined;
-  let done = 0n; // bit set of the operations that have one
+  let done = 0n; // bit set of those that are placed
   const visited = new Set<string>();
-  const stack: { event: Event; value: string | undefined }[] = [];
+  const path: { id: number; value: string | undefined; untried: number[] }[] = [];
   let stuck = { depth: -1, operation: undefined as RegisterOperation | undefined, value }; // what came furthest
-  let event = head.next;
-  let steps = 0;
-  while (open > 0) {
+  let untried = candidates();
+  for (let steps = 0; open > 0; ) {
     if (++steps > maxSteps) return { verdict: "unknown", message: `no verdict within ${maxSteps} steps` };
-    if (event?.isCall) {
-      const { operation, id } = event;
-      const possible = operation.kind === "write" || operation.value === value;
-      const after = operation.value;
-      const state = `${(done | (1n << BigInt(id))).toString(36)} ${after}`;
-      if (!possible || visited.has(state)) {
-        event = event.next;
-        continue;
+    const id = untried.shift();
+    if (id === undefined) {
+      // Something has returned that found no place: take back the last choice.
+      if (path.length > stuck.depth) {
+        const [operation] = candidates()
+          .map((left) => relevant[left]!)
+          .sort(byReturn);
+        stuck = { depth: path.length, operation, value };
       }
-      visited.add(state);
-      stack.push({ event, value });
-      done |= 1n << BigInt(id);
-      value = after;
-      if (operation.returned !== undefined) open--;
-      remove(event);
-      event = head.next;
+      const last = path.pop();
+      if (last === undefined) return { verdict: "violation", message: describe(stuck.operation, stuck.value) };
+      placed[last.id] = false;
+      start = Math.min(start, last.id);
+      done ^= 1n << BigInt(last.id);
+      if (relevant[last.id]!.returned !== undefined) open++;
+      ({ value, untried } = last);
       continue;
     }
-    // Something has returned that found no place: take back the last choice.
-    if (stack.length > stuck.depth) stuck = { depth: stack.length, operation: event?.operation, value };
-    const last = stack.pop();
-    if (last === undefined) return { verdict: "violation", message: describe(stuck.operation, stuck.value) };
-    restore(last.event);
-    done &= ~(1n << BigInt(last.event.id));
-    value = last.value;
-    if (last.event.operation.returned !== undefined) open++;
-    event = last.event.next;
+    const operation = relevant[id]!;
+    if (operation.kind === "read" && operation.value !== value) continue;
+    const state = `${(done | (1n << BigInt(id))).toString(36)} ${operation.value}`;
+    if (visited.has(state)) continue;
+    visited.add(state);
+    path.push({ id, value, untried });
+    placed[id] = true;
+    done |= 1n << BigInt(id);
+    value = operation.value;
+    if (operation.returned !== undefined) open--;
+    untried = candidates();
   }
   return { verdict: "ok" };
 }
 
-function eventList(operations: RegisterOperation[]): Link {
-  const events = operations.flatMap((operation, id) => {
-    const call: Event = { operation, id, isCall: true, match: undefined, previous: undefined, next: undefined };
-    if (operation.returned === undefined) return [{ at: operation.called, event: call }];
-    call.match = { ...call, isCall: false };
-    return [
-      { at: operation.called, event: call },
-      { at: operation.returned, event: call.match },
-    ];
-  });
-  events.sort((a, b) => a.at - b.at || Number(b.event.isCall) - Number(a.event.isCall)); // the same time is simultaneous
-  const head: Link = { previous: undefined, next: undefined };
-  let last: Link = head;
-  for (const { event } of events) {
-    last.next = event;
-    event.previous = last;
-    last = event;
-  }
-  return head;
-}
-
-function remove(call: Event): void {
-  for (const event of [call, call.match]) {
-    if (event === undefined) continue;
-    event.previous!.next = event.next;
-    if (event.next !== undefined) event.next.previous = event.previous;
-  }
-}
-
-function restore(call: Event): void {
-  for (const event of [call.match, call]) {
-    if (event === undefined) continue;
-    event.previous!.next = event;
-    if (event.next !== undefined) event.next.previous = event;
-  }
-}
+const byReturn = (a: RegisterOperation, b: RegisterOperation): number => (a.returned ?? 1e300) - (b.returned ?? 1e300);
 
 function describe(operation: RegisterOperation | undefined, value: string | undefined): string {
   if (operation === undefined) return "not linearizable";

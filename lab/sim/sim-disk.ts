@@ -71,7 +71,7 @@ export class SimDisk {
           }
           if (node?.kind !== "file") throw new Error(`ENOENT: no such file or directory, open '${path}'`);
           if (mode === "create") resize(node, 0);
-          return this.#file(node, life, wait);
+          return this.#file(node, { life, wait });
         }),
       rename: (from, to) =>
         wait(0.05, () => {
@@ -98,11 +98,7 @@ export class SimDisk {
     crashNode(this.#root, this.#rand);
   }
 
-  #file(
-    file: SimFile,
-    life: { readonly alive: boolean },
-    wait: <R>(ms: number, work: () => R) => Promise<R>,
-  ): DiskFile {
+  #file(file: SimFile, { life, wait }: View): DiskFile {
     const none = () => {};
     const room = (size: number) => {
       if (this.full && size > file.size)
@@ -120,9 +116,9 @@ export class SimDisk {
       writeThrough: async (position, bytes) => {
         room(position + bytes.length);
         if (life.alive) write(file, position, bytes);
-        await this.#sync(file, sectorsOf(position, position + bytes.length), life, wait);
+        await this.#sync(file, sectorsOf(position, position + bytes.length), { life, wait });
       },
-      sync: () => this.#sync(file, [...file.dirty], life, wait),
+      sync: () => this.#sync(file, [...file.dirty], { life, wait }),
       truncate: async (size) => {
         room(size);
         if (life.alive) resize(file, size);
@@ -133,12 +129,7 @@ export class SimDisk {
   }
 
   /** Makes these sectors durable as they are now, and the size. */
-  async #sync(
-    file: SimFile,
-    sectors: readonly number[],
-    life: { readonly alive: boolean },
-    wait: <R>(ms: number, work: () => R) => Promise<R>,
-  ): Promise<void> {
+  async #sync(file: SimFile, sectors: readonly number[], { life, wait }: View): Promise<void> {
     const fails = this.failNextSync && life.alive;
     if (fails) this.failNextSync = false;
     const copies = sectors.map((sector) => sectorOf(file.bytes, sector).slice());
@@ -192,6 +183,11 @@ export class SimDisk {
     if (parent?.kind !== "dir") throw new Error(`ENOENT: no such file or directory, '${path}'`);
     return { parent, name };
   }
+}
+
+interface View {
+  life: { readonly alive: boolean };
+  wait<R>(ms: number, work: () => R): Promise<R>;
 }
 
 const sectorBytes = 512;

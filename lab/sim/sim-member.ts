@@ -79,17 +79,9 @@ export class SimMember {
 
   start(): void {
     if (this.life !== undefined) return;
-    const life: Life = new Life(this.#options.rand, (error) => {
-      if (this.life !== life) return;
-      this.crash();
-      this.#options.watch.dies(this, error);
-    });
+    const life: Life = new Life(this.#options.rand, (error) => this.#die(life, error));
     this.life = life;
-    this.#boot(life).catch((error: Error) => {
-      if (this.life !== life) return;
-      this.crash();
-      this.#options.watch.dies(this, error);
-    });
+    this.#boot(life).catch((error: Error) => this.#die(life, error));
   }
 
   crash(): void {
