@@ -6,9 +6,10 @@ import {
   TxnRequest,
   type TxnResponse,
 } from "../../proto/generated/etcdserverpb.ts";
-import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import type { Event, KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import { prefixEnd } from "../client/keys.ts";
+import type { KeyRange } from "../mvcc/key-index.ts";
 import { keyText } from "../mvcc/version.ts";
 import type { kvHandlers } from "../server/kv-service.ts";
 import type { Member } from "../server/member.ts";
@@ -92,18 +93,11 @@ export class Queue {
   follow(name: Uint8Array, revision: number, fn: (deleted: boolean, kv: KeyValue) => void): () => void {
     const { hub } = this.#member;
     const { key, rangeEnd } = prefix(name);
-    const watcher: Watcher = {
-      id: 0,
-      range: { key: keyText(key), end: keyText(rangeEnd) },
-      prevKv: false,
-      filters: [],
-      next: revision,
-      synced: false,
-      deliver: (events) => {
-        for (const { type, kv } of events) fn(type === 1, kv!);
-      },
-      behind: () => catchUp(),
+    const range = { key: keyText(key), end: keyText(rangeEnd) };
+    const tell = (events: Event[]) => {
+      for (const { type, kv } of events) fn(type === 1, kv!);
     };
+    const watcher = watcherOf(range, revision, tell, () => catchUp());
     const catchUp = () => {
       while (hub.catchUp(watcher, Number.MAX_SAFE_INTEGER) === "more");
       hub.sync(watcher);
@@ -126,21 +120,17 @@ export class Queue {
         signal.removeEventListener("abort", done);
         resolve();
       };
-      const watcher: Watcher = {
-        id: 0,
-        range: { key: text, end: undefined },
-        prevKv: false,
-        filters: [],
-        next: hub.revision + 1,
-        synced: false,
-        deliver: (events) => events.some(({ type }) => type === 1) && done(),
-        behind: () => done(), // and look again
-      };
+      const look = (events: Event[]) => events.some(({ type }) => type === 1) && done();
+      const watcher = watcherOf({ key: text, end: undefined }, hub.revision + 1, look, done); // behind: look again
       if (signal.aborted || applier.store.at(text)?.create !== createRevision) return resolve();
       hub.sync(watcher);
       signal.addEventListener("abort", done);
     });
   }
+}
+
+function watcherOf(range: KeyRange, next: number, deliver: (events: Event[]) => void, behind: () => void): Watcher {
+  return { id: 0, range, prevKv: false, filters: [], next, synced: false, deliver, behind };
 }
 
 function prefix(name: Uint8Array) {

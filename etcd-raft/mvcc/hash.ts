@@ -1,4 +1,5 @@
 import { crc32c } from "../crc32c.ts";
+import { revisionKey } from "./record.ts";
 import type { Store } from "./store.ts";
 import { isTombstone, recordBytes, type Version } from "./version.ts";
 
@@ -66,18 +67,10 @@ function* hashAt(store: Store, upTo: number, stale: () => boolean): Generator<vo
     const version = view.at(i);
     if (version.main > upTo) break;
     if (version.main <= compactRevision && !aliveAt(version, kept)) continue;
-    crc = crc32c(crc, revisionKey(version));
+    crc = crc32c(crc, revisionKey(version.main, version.sub, isTombstone(version)));
     crc = crc32c(crc, recordBytes(version));
   }
   return crc;
-}
-
-function revisionKey(version: Version): Uint8Array {
-  const key = Buffer.alloc(isTombstone(version) ? 18 : 17, "t");
-  key.writeBigUInt64BE(BigInt(version.main), 0);
-  key[8] = 0x5f;
-  key.writeBigUInt64BE(BigInt(version.sub), 9);
-  return key;
 }
 
 const bucketName = Buffer.from("key");

@@ -105,3 +105,25 @@ export function keyAt(table: SlabTable, address: Address): string {
   const length = keyLengthOf(table, address);
   return slabOf(table, address).bytes.toString("latin1", keyStart, keyStart + length);
 }
+
+/** A revision as the key of etcd's state file. */
+export function revisionKey(main: number, sub: number, isTombstone = false): Buffer {
+  const bytes = Buffer.alloc(isTombstone ? 18 : 17);
+  writeRevision(bytes, 0, main, sub);
+  if (isTombstone) bytes[17] = tombstoneMark;
+  return bytes;
+}
+
+export function writeRevision(into: Buffer, at: number, main: number, sub: number): void {
+  writeU64(into, at, main);
+  into[at + 8] = separator;
+  writeU64(into, at + 9, sub);
+}
+
+function writeU64(into: Buffer, at: number, value: number): void {
+  into.writeUInt32BE(Math.floor(value / 2 ** 32), at);
+  into.writeUInt32BE(value >>> 0, at + 4);
+}
+
+export const separator = 0x5f;
+export const tombstoneMark = 0x74;

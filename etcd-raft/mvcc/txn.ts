@@ -90,18 +90,8 @@ const CompareTarget = { version: 0, create: 1, mod: 2, value: 3, lease: 4 } as c
 
 function matches(compare: Compare, version: Version | undefined): boolean {
   const order = orderOf(compare, version);
-  switch (compare.result) {
-    case 0:
-      return order === 0;
-    case 1:
-      return order > 0;
-    case 2:
-      return order < 0;
-    case 3:
-      return order !== 0;
-    default:
-      return true; // as etcd has it
-  }
+  const outcomes = [order === 0, order > 0, order < 0, order !== 0]; // by etcdserverpb.Compare.CompareResult
+  return outcomes[compare.result] ?? true; // as etcd has it
 }
 
 function orderOf(compare: Compare, version: Version | undefined): number {

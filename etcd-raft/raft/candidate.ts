@@ -1,6 +1,6 @@
 import { everybody, isVoter } from "./conf.ts";
 import { type Campaign, note, noteLeaderLost, ourPosition, type Refusal } from "./events.ts";
-import { onApp, onHeartbeat, onSnap } from "./follower.ts";
+import { stepFollower } from "./follower.ts";
 import { lead } from "./leader.ts";
 import { commitTo, isUpToDate, lastIndex, lastTerm, slice, termAt } from "./log.ts";
 import { voteResult } from "./quorum.ts";
@@ -37,14 +37,10 @@ export function stepCandidate(raft: Raft, input: Input): void {
 function onMessage(raft: Raft, m: Message): void {
   switch (m.type) {
     case "App":
-      becomeFollower(raft, m.term, m.from);
-      return onApp(raft, m);
     case "Snap":
-      becomeFollower(raft, m.term, m.from);
-      return onSnap(raft, m);
     case "Heartbeat":
       becomeFollower(raft, m.term, m.from);
-      return onHeartbeat(raft, m);
+      return stepFollower(raft, { type: "Message", message: m });
     case "PreVoteResp":
       if (raft.role === "preCandidate") onVoteResp(raft, m);
       break;

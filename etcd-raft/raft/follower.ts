@@ -57,7 +57,7 @@ function onTick(raft: Raft): void {
 }
 
 /** AppendEntries (Figure 2). The answer says how far our log is the leader's, once that is durable. */
-export function onApp(raft: Raft, m: Message): void {
+function onApp(raft: Raft, m: Message): void {
   raft.electionElapsed = 0;
   raft.leader = m.from;
   const { log } = raft;
@@ -77,7 +77,7 @@ export function onApp(raft: Raft, m: Message): void {
 }
 
 /** InstallSnapshot (§7). A snapshot of what we have committed is stale; one that our log agrees with only commits. */
-export function onSnap(raft: Raft, m: Message): void {
+function onSnap(raft: Raft, m: Message): void {
   raft.electionElapsed = 0;
   raft.leader = m.from;
   const { log } = raft;
@@ -94,7 +94,7 @@ export function onSnap(raft: Raft, m: Message): void {
   sendAfterPersist(raft, "AppResp", m.from, { index: log.committed });
 }
 
-export function onHeartbeat(raft: Raft, m: Message): void {
+function onHeartbeat(raft: Raft, m: Message): void {
   raft.electionElapsed = 0;
   raft.leader = m.from;
   commitTo(raft.log, m.commit);

@@ -22,12 +22,11 @@ export function leaseHandlers(member: Member, callers: Callers) {
     });
   };
 
-  const LeaseRevoke: UnaryHandler<pb.LeaseRevokeRequest, pb.LeaseRevokeResponse> = (request, context) => {
-    return callers.as(context, (who) => {
+  const LeaseRevoke: UnaryHandler<pb.LeaseRevokeRequest, pb.LeaseRevokeResponse> = (request, context) =>
+    callers.as(context, (who) => {
       checkSomebody(auth, who);
       return member.write<pb.LeaseRevokeResponse>({ leaseRevoke: request }, who);
     });
-  };
 
   const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (
     request,
@@ -44,13 +43,8 @@ export function leaseHandlers(member: Member, callers: Callers) {
   const LeaseLeases: UnaryHandler<pb.LeaseLeasesRequest, pb.LeaseLeasesResponse> = (_request, context) =>
     callers.as(context, (who) => {
       const ids = lessor.ids();
-      if (auth.enabled)
-        checkLeaseKeys(
-          auth,
-          who,
-          Access.read,
-          ids.flatMap((id) => lessor.keysOf(id)),
-        );
+      const keys = auth.enabled ? ids.flatMap((id) => lessor.keysOf(id)) : [];
+      checkLeaseKeys(auth, who, Access.read, keys);
       return { header: member.header(store.revision), leases: ids.map((ID) => ({ ID })) };
     });
 

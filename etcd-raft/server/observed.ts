@@ -28,13 +28,12 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     name: string,
     help: string,
     rows: () => Rows,
-    labels = [""],
+    labelNames: string[] = [],
   ) => {
     const collect = () => {
       made.reset();
       for (const [labels, value] of rows()) made.inc(labels, value);
     };
-    const labelNames = labels.filter(Boolean);
     const made: Gauge | Counter = new Kind({ name, help, labelNames, registers: [registry], collect });
   };
   const gauges: [name: string, help: string, value: () => number][] = [

@@ -134,13 +134,6 @@ function compactedAt(store: Store, revision: number): StoreView {
   return store.view().compactedAt(revision);
 }
 
-export interface SnapshotStatus {
-  hash: number;
-  revision: number;
-  totalKey: number;
-  totalSize: number;
-}
-
 /** `etcd-raft snapshot status FILE [-w simple|json]`: what `etcdutl snapshot status` says. The hash is over all rows. */
 export async function snapshotStatus(argv: readonly string[]): Promise<string> {
   const { file, flags } = fileAndFlags(
@@ -155,7 +148,7 @@ export async function snapshotStatus(argv: readonly string[]): Promise<string> {
   return `${status.hash.toString(16)}, ${status.revision}, ${status.totalKey}, ${status.totalSize}`;
 }
 
-async function statusOf(db: Bolt): Promise<SnapshotStatus> {
+async function statusOf(db: Bolt) {
   const status = { hash: 0, revision: 0, totalKey: 0, totalSize: db.meta.pageCount * db.meta.pageSize };
   for await (const buckets of db.root.rows()) {
     for (const name of buckets.map(({ key }) => Buffer.from(key))) {

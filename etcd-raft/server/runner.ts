@@ -322,11 +322,7 @@ class Batch {
   }
 
   clear(): void {
-    this.hardState = undefined;
-    this.mustSync = false;
-    this.entries = [];
-    this.messages = [];
-    this.afterPersist = [];
+    Object.assign(this, new Batch());
   }
 }
 

@@ -2,7 +2,17 @@ import { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { RowCursor } from "../bolt/plan.ts";
 import { type Bolt, BoltError } from "../bolt/reader.ts";
 import { isCanonical } from "../mvcc/key-value.ts";
-import { bodyOf, isTombstoneAt, lengthOf, mainOf, slabOf, subOf } from "../mvcc/record.ts";
+import {
+  bodyOf,
+  isTombstoneAt,
+  lengthOf,
+  mainOf,
+  separator,
+  slabOf,
+  subOf,
+  tombstoneMark,
+  writeRevision,
+} from "../mvcc/record.ts";
 import type { Store, StoreView } from "../mvcc/store.ts";
 
 /**
@@ -39,12 +49,6 @@ export function keyRows(view: StoreView): RowCursor {
   };
 }
 
-export function revisionBytes(main: number, sub: number): Buffer {
-  const bytes = Buffer.alloc(17);
-  writeRevision(bytes, 0, main, sub);
-  return bytes;
-}
-
 /**
  * Fills an empty store. Leases that keys hang on must be known to it before. Other work goes on between the blocks that
  * are read. Throws BoltError.
@@ -70,17 +74,6 @@ export async function readKeys(
   restore.end(Math.max(compact.finishedCompact, compact.scheduledCompact));
 }
 
-function writeRevision(into: Buffer, at: number, main: number, sub: number): void {
-  writeU64(into, at, main);
-  into[at + 8] = separator;
-  writeU64(into, at + 9, sub);
-}
-
-function writeU64(into: Buffer, at: number, value: number): void {
-  into.writeUInt32BE(Math.floor(value / 2 ** 32), at);
-  into.writeUInt32BE(value >>> 0, at + 4);
-}
-
 /** What others wrote in another order, or with zeros, is written as we do: the store reads it in place. */
 function recordOf(value: Buffer, main: number, isTombstone: boolean): Uint8Array {
   if (isCanonical(value, main, isTombstone)) return value;
@@ -94,6 +87,3 @@ function recordOf(value: Buffer, main: number, isTombstone: boolean): Uint8Array
   const { createRevision, version } = kv;
   return KeyValue.encode({ ...kv, modRevision: main, createRevision: createRevision || main, version: version || 1 });
 }
-
-const separator = 0x5f;
-const tombstoneMark = 0x74;

@@ -3,8 +3,9 @@ import { Lease } from "../../proto/generated/leasepb.ts";
 import type { ConfState } from "../../proto/generated/raftpb.ts";
 import { arrayCursor, type Bucket } from "../bolt/plan.ts";
 import { type Bolt, BoltError } from "../bolt/reader.ts";
+import { revisionKey } from "../mvcc/record.ts";
 import type { StoreView } from "../mvcc/store.ts";
-import { keyRows, revisionBytes } from "./key-rows.ts";
+import { keyRows } from "./key-rows.ts";
 import { confStateJSON, idText, type MemberRecord, memberFromJSON, memberJSON, parseConfState } from "./membership.ts";
 
 /**
@@ -74,8 +75,8 @@ function metaRows(
   // etcd before 3.6 does not know it.
   if (downgradeTarget === "") rows.push([text("storageVersion"), text(storageVersion)]);
   if (confState) rows.push([text("confState"), text(confStateJSON(confState))]);
-  if (scheduledCompact > 0) rows.push([text("scheduledCompactRev"), revisionBytes(scheduledCompact, 0)]);
-  if (finishedCompact > 0) rows.push([text("finishedCompactRev"), revisionBytes(finishedCompact, 0)]);
+  if (scheduledCompact > 0) rows.push([text("scheduledCompactRev"), revisionKey(scheduledCompact, 0)]);
+  if (finishedCompact > 0) rows.push([text("finishedCompactRev"), revisionKey(finishedCompact, 0)]);
   return rows;
 }
 

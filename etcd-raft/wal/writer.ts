@@ -66,16 +66,16 @@ export function startWriter(start: WriterStart): Wal {
     const stateMatters = hardState !== undefined && (hardState.term !== asked.term || hardState.vote !== asked.vote);
     if (hardState !== undefined) asked = hardState;
     if (hardState !== undefined || entries.length > 0) waiting.saves.push({ hardState, entries });
-    if (entries.length === 0 && !stateMatters && !sync) return durable;
-    waiting.sync = true;
-    durable = waiting.done;
-    running ??= run();
-    return durable;
+    return entries.length > 0 || stateMatters || sync ? syncWaiting() : durable;
   }
 
   function saveSnapshot(snapshot: SnapshotMark): Promise<void> {
     if (failure !== undefined) return Promise.reject(failure);
     waiting.saves.push({ hardState: undefined, entries: [], snapshot });
+    return syncWaiting();
+  }
+
+  function syncWaiting(): Promise<void> {
     waiting.sync = true;
     durable = waiting.done;
     running ??= run();
@@ -211,17 +211,12 @@ export function startWriter(start: WriterStart): Wal {
 }
 
 function createGroup(): Group {
-  const { promise, resolve, reject } = withResolvers();
-  promise.catch(() => {}); // a group that nobody waits for may fail too
-  return { saves: [], sync: false, done: promise, resolve, reject };
-}
-
-function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } {
   let resolve!: () => void;
   let reject!: (error: unknown) => void;
-  const promise = new Promise<void>((yes, no) => {
+  const done = new Promise<void>((yes, no) => {
     resolve = yes;
     reject = no;
   });
-  return { promise, resolve, reject };
+  done.catch(() => {}); // a group that nobody waits for may fail too
+  return { saves: [], sync: false, done, resolve, reject };
 }
