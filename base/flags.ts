@@ -46,10 +46,7 @@ export class HelpRequest extends Error {
 
 export function parseFlags<const S extends FlagSpec>(spec: S, argv: readonly string[]): Flags<S> {
   const options: Record<string, { type: "string" | "boolean"; multiple?: boolean }> = { help: { type: "boolean" } };
-  for (const [name, flag] of Object.entries(spec)) {
-    options[name] =
-      flag.type === "boolean" ? { type: "string" } : { type: "string", multiple: flag.type === "strings" };
-  }
+  for (const [name, { type }] of Object.entries(spec)) options[name] = { type: "string", multiple: type === "strings" };
   let values: Record<string, unknown>;
   try {
     values = parseArgs({ args: bareBooleans(spec, argv), options, strict: true, allowPositionals: false }).values;

@@ -39,7 +39,6 @@ const dayMs = 86_400_000;
 const authorityDays = 3650;
 const leafDays = 365;
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as const;
-const extendedUsage = { client: "1.3.6.1.5.5.7.3.2", server: "1.3.6.1.5.5.7.3.1" } as const;
 const crypto = webcrypto;
 x509.cryptoProvider.set(crypto);
 
@@ -135,7 +134,7 @@ async function leaf(
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment, true),
-      new x509.ExtendedKeyUsageExtension(usages.map((usage) => extendedUsage[usage])),
+      new x509.ExtendedKeyUsageExtension(usages.map((usage) => extendedUsages[`${usage} auth`]!)),
       ...(issuer ? [await x509.AuthorityKeyIdentifierExtension.create(issuer.cert)] : []),
       ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : []),
     ],

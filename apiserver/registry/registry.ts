@@ -13,7 +13,6 @@ import { idOf, type ResourceTable } from "../resource-table.ts";
 import { type StreamOptions, streamLocation, streamOptions } from "../streams/location.ts";
 import { proxyAddress } from "../streams/proxy-address.ts";
 import { admit, attributesOf } from "./admit.ts";
-import { applyPatch } from "./apply.ts";
 import { bind } from "./binding.ts";
 import { componentStatus } from "./component-status.ts";
 import type { Context, Maker, Place } from "./context.ts";
@@ -24,8 +23,8 @@ import { managerOf, validateManager } from "./field-manager.ts";
 import { get, list } from "./list.ts";
 import { agentAddress, type KubeletClient, podLog } from "./log.ts";
 import { gone, modify } from "./modify.ts";
-import { isApply, patcher } from "./patch.ts";
-import { scaleOf, updateScale } from "./scale.ts";
+import { applyPatch, isApply, patcher } from "./patch.ts";
+import { updateScale } from "./scale.ts";
 import { fromStored, inVersion, storedOf, toStored } from "./versions.ts";
 import { watch } from "./watch.ts";
 import { create, matchName, matchNamespace, next, rewrite, update, type WriteOptions } from "./write.ts";
@@ -237,7 +236,7 @@ export class Registry {
     const { verb, options } = request;
     if (verb === "get") {
       const stored = await viewed(at.resource, await get(at, options));
-      return object(undefined, sendable(scaleOf(at.resource, stored.parse())));
+      return object(undefined, sendable(at.resource.scale!.get(stored.parse())));
     }
     let modifier: (scale: Scale) => Scale;
     if (verb === "update") {

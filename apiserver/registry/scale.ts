@@ -1,7 +1,5 @@
 import type { Scale } from "../../api/generated/autoscaling-v1.ts";
-import type { Resource } from "../../api/resource.ts";
 import { invalidValue } from "../../apimachinery/field-error.ts";
-import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import { viewed } from "../crd/view.ts";
 import { attributesOf } from "./admit.ts";
@@ -9,17 +7,12 @@ import type { Place } from "./context.ts";
 import { modify } from "./modify.ts";
 import { next, type WriteOptions } from "./write.ts";
 
-/** The subresource `scale`: a Scale in front of the object, of which only spec.replicas can be written. */
-export function scaleOf(resource: Resource, object: KubernetesObject): Scale {
-  return resource.scale!.get(object);
-}
-
-/** Writes what `modifier` makes of the present Scale. */
+/** The subresource `scale`: writes what `modifier` makes of the present Scale, of which only spec.replicas is taken. */
 export async function updateScale(at: Place, options: WriteOptions, modifier: (scale: Scale) => Scale): Promise<Scale> {
   const { context, resource, target } = at;
   const whole = { ...at, target: { ...target, subresource: "" } };
   const { stored } = await modify(at, options.dryRun, async (old) => {
-    const before = scaleOf(resource, old);
+    const before = resource.scale!.get(old);
     const kind = { group: "autoscaling", version: "v1", kind: "Scale" };
     const attributes = attributesOf("UPDATE", at, [modifier(before), before], options, kind);
     await context.admission.mutate(attributes);
@@ -35,5 +28,5 @@ export async function updateScale(at: Place, options: WriteOptions, modifier: (s
     resource.scale!.set(object, replicas);
     return next(whole, old, object, options, "scale");
   });
-  return scaleOf(resource, (await viewed(resource, stored)).parse());
+  return resource.scale!.get((await viewed(resource, stored)).parse());
 }
