@@ -58,40 +58,21 @@ export class GrpcClient {
 
   unary<Q, R>(method: Method<Q, R>, request: Init<Q>, options: CallOptions = {}): Promise<R> {
     return new Promise((resolve, reject) => {
-      const call = this.#client.makeUnaryRequest<Init<Q>, R>(
-        method.path,
-        (message) => Buffer.from(method.request.encode(message)),
-        (bytes) => method.response.decode(bytes),
-        request,
-        metadataOf(options),
-        callOptionsOf(options),
-        (error, response) => (error ? reject(toGrpcError(error)) : resolve(response!)),
-      );
+      const done = (error: grpc.ServiceError | null, response?: R) =>
+        error ? reject(toGrpcError(error)) : resolve(response!);
+      const call = this.#client.makeUnaryRequest(...wireOf(method), request, ...howOf(options), done);
       cancelOn(options.signal, call);
     });
   }
 
   serverStream<Q, R>(method: Method<Q, R>, request: Init<Q>, options: CallOptions = {}): ServerStream<R> {
-    const call = this.#client.makeServerStreamRequest<Init<Q>, R>(
-      method.path,
-      (message) => Buffer.from(method.request.encode(message)),
-      (bytes) => method.response.decode(bytes),
-      request,
-      metadataOf(options),
-      callOptionsOf(options),
-    );
+    const call = this.#client.makeServerStreamRequest(...wireOf(method), request, ...howOf(options));
     cancelOn(options.signal, call);
     return { cancel: () => call.cancel(), [Symbol.asyncIterator]: () => iterate(call, options.signal) };
   }
 
   bidi<Q, R>(method: Method<Q, R>, options: CallOptions = {}): BidiStream<Q, R> {
-    const call = this.#client.makeBidiStreamRequest<Init<Q>, R>(
-      method.path,
-      (message) => Buffer.from(method.request.encode(message)),
-      (bytes) => method.response.decode(bytes),
-      metadataOf(options),
-      callOptionsOf(options),
-    );
+    const call = this.#client.makeBidiStreamRequest(...wireOf(method), ...howOf(options));
     cancelOn(options.signal, call);
     call.on("error", () => {}); // told to whoever iterates
     return {
@@ -132,14 +113,18 @@ async function* iterate<R>(call: ReadableCall<R>, signal: AbortSignal | undefine
   }
 }
 
-function metadataOf({ metadata = {} }: CallOptions): grpc.Metadata {
+/** A method as grpc-js takes it: its path and how messages are written and read. */
+const wireOf = <Q, R>({ path, request, response }: Method<Q, R>) =>
+  [
+    path,
+    (message: Init<Q>) => Buffer.from(request.encode(message)),
+    (bytes: Buffer) => response.decode(bytes),
+  ] as const;
+
+function howOf({ metadata = {}, timeoutMs }: CallOptions): [grpc.Metadata, grpc.CallOptions] {
   const result = new grpc.Metadata();
   for (const [key, values] of Object.entries(metadata)) for (const value of [values].flat()) result.add(key, value);
-  return result;
-}
-
-function callOptionsOf({ timeoutMs }: CallOptions): grpc.CallOptions {
-  return timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+  return [result, timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }];
 }
 
 function cancelOn(
