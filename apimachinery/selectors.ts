@@ -32,24 +32,13 @@ export function matches(selector: Selector, labels: Labels | undefined = {}): bo
 
 function holds({ key, operator, values }: Requirement, labels: Labels): boolean {
   const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
-  switch (operator) {
-    case "=":
-    case "==":
-    case "in":
-      return value !== undefined && values.includes(value);
-    case "!=":
-    case "notin":
-      return value === undefined || !values.includes(value);
-    case "exists":
-      return value !== undefined;
-    case "!":
-      return value === undefined;
-    case "gt":
-    case "lt": {
-      if (value === undefined || !isInteger(value)) return false;
-      return operator === "gt" ? BigInt(value) > BigInt(values[0]!) : BigInt(value) < BigInt(values[0]!);
-    }
+  if (operator === "exists" || operator === "!") return (value !== undefined) === (operator === "exists");
+  if (operator === "gt" || operator === "lt") {
+    if (value === undefined || !isInteger(value)) return false;
+    return operator === "gt" ? BigInt(value) > BigInt(values[0]!) : BigInt(value) < BigInt(values[0]!);
   }
+  const listed = value !== undefined && values.includes(value);
+  return listed !== (operator === "!=" || operator === "notin");
 }
 
 const isInteger = (text: string) => /^-?\d+$/.test(text);
@@ -79,21 +68,11 @@ export function formatSelector(selector: Selector): string {
 }
 
 function formatRequirement({ key, operator, values }: Requirement): string {
-  switch (operator) {
-    case "exists":
-      return key;
-    case "!":
-      return `!${key}`;
-    case "in":
-    case "notin":
-      return `${key} ${operator} (${values.join(",")})`;
-    case "gt":
-      return `${key}>${values[0]}`;
-    case "lt":
-      return `${key}<${values[0]}`;
-    default:
-      return `${key}${operator}${values[0] ?? ""}`;
-  }
+  if (operator === "exists") return key;
+  if (operator === "!") return `!${key}`;
+  if (operator === "in" || operator === "notin") return `${key} ${operator} (${values.join(",")})`;
+  const sign = operator === "gt" ? ">" : operator === "lt" ? "<" : operator;
+  return `${key}${sign}${values[0] ?? ""}`;
 }
 
 const byKey = (a: Requirement, b: Requirement) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);

@@ -6,12 +6,16 @@ export function storageError(error: unknown): StatusError {
   if (error instanceof StatusError) return error;
   if (!(error instanceof GrpcError)) return internalError(error);
   if (error.message.includes("required revision has been compacted")) return listExpired();
-  if (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded) {
+  if (isUncertain(error)) {
     const { status } = timeout(`request did not complete within the allotted timeout: ${error.message}`);
     return new StatusError(status, { cause: error });
   }
   return internalError(error);
 }
+
+/** Whether it happened or not is not known. */
+export const isUncertain = (error: unknown): boolean =>
+  error instanceof GrpcError && (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded);
 
 /** A list at a revision that the store has compacted. */
 export const listExpired = (): StatusError => expired("The resourceVersion for the provided list is too old.");

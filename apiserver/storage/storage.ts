@@ -1,16 +1,9 @@
 import { internalError } from "../../apimachinery/status.ts";
 import { type Clock, sleep, systemClock } from "../../base/clock.ts";
-import {
-  Code,
-  type EtcdClient,
-  GrpcError,
-  keyAfter,
-  prefixEnd,
-  type RequestOpInit,
-} from "../../etcd-raft/client/client.ts";
+import { type EtcdClient, keyAfter, prefixEnd, type RequestOpInit } from "../../etcd-raft/client/client.ts";
 import type { KeyValue } from "../../proto/generated/mvccpb.ts";
 import type { Transformer } from "./encryption.ts";
-import { storageError } from "./errors.ts";
+import { isUncertain, storageError } from "./errors.ts";
 import { decodeValue, type StoredObject } from "./stored-object.ts";
 
 /**
@@ -177,8 +170,4 @@ function operation({ key, value, lease = 0n }: Write): RequestOpInit {
 
 function isOwn({ value }: Write, found: KeyValue | undefined): boolean {
   return value === undefined ? found === undefined : found !== undefined && value.equals(found.value);
-}
-
-function isUncertain(error: unknown): boolean {
-  return error instanceof GrpcError && (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded);
 }
