@@ -23,6 +23,7 @@ export const peers = {
       ...["websocket", "cachetools", "pyasn1", "pyasn1-modules", "rsa", "charset-normalizer", "idna", "chardet"],
     ].map((name) => `python3-${name}`),
   },
+  nft: { package: "nftables", path: "usr/sbin/nft", closure: true },
   // The browser alone, with everything that it needs and this machine does not have.
   chromium: {
     package: "chromium-headless-shell",

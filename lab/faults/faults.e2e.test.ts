@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { ConfigMaps, Nodes } from "../../api/generated/resources.ts";
 import { systemClock } from "../../base/clock.ts";
 import { SupervisorClient } from "../../cli/supervisor-client.ts";
@@ -10,7 +11,16 @@ import { eventually, TestLab, users } from "../../deploy/testing/lab.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
 import { ClusterService } from "../../proto/generated/etcdserverpb.ts";
+import { peer } from "../../tools/peers.ts";
 import type { FaultReport, FaultRequest } from "./types.ts";
+
+/** The machine's, or the unpacked one. */
+const nft = execPath("nft") ?? peer("nft");
+function execPath(program: string): string | undefined {
+  return process.env["PATH"]!.split(":")
+    .map((dir) => join(dir, program))
+    .find((path) => existsSync(path));
+}
 
 /** Every fault at small size, on one lab a mode. Nothing here measures time but from below: what is delayed takes longer. */
 describe.each([
@@ -24,7 +34,9 @@ describe.each([
   let names = 0;
 
   beforeAll(async () => {
+    if (nft) vi.stubEnv("PATH", `${process.env["PATH"]}:${dirname(nft)}`);
     await lab.up(...flags);
+    vi.unstubAllEnvs();
     supervisor = new SupervisorClient(join(lab.dir, "run", "supervisor.sock"));
     client = await lab.client();
   });
@@ -130,13 +142,34 @@ describe.each([
     expect(systemClock.monotonic() - begin).toBeGreaterThan(100);
   });
 
-  test("drop: by nftables, or refused with the reason", async () => {
+  /** Sends 1,000 datagrams from one member to another; how many of them came. */
+  async function datagrams(from: string, to: { name: string; address: string }): Promise<number> {
+    const receiver = await lab.pidOf(to.name);
+    /** Nobody listens there: the kernel counts what it has no port for. */
+    const came = () => Number(/^Udp: \d+ (\d+)/m.exec(readFileSync(`/proc/${receiver}/net/snmp`, "utf8"))![1]);
+    const before = came();
+    const script = `const socket = require("dgram").createSocket("udp4");
+      (function send(i) { i < 1000 ? socket.send("x", 9, "${to.address}", () => send(i + 1)) : socket.close() })(0)`;
+    const own = process.getuid!() === 0 ? [] : ["-U", "--preserve-credentials"];
+    const target = ["-t", `${await lab.pidOf(from)}`, ...own, "-n"];
+    const { code, stderr } = await lab.run("nsenter", [...target, process.execPath, "-e", script]);
+    expect(code, stderr).toBe(0);
+    return came() - before;
+  }
+
+  test("drop: half of the packets are lost by nftables until that is healed, or it is refused with the reason", async () => {
     const asked = fault({ fault: "drop", target: "etcd-1", peer: "etcd-2", percent: 50 });
     const report = await asked.catch((error: Error) => error.message);
-    if (mode !== "netns") expect(report).toBe("packets are dropped in the lab's own networks: mode host has none");
-    else if (typeof report === "string")
-      expect(report).toMatch(/^packets cannot be dropped here: nft is not installed;/);
-    else expect(report).toMatchObject({ mechanism: "nftables" });
+    if (mode !== "netns")
+      return expect(report).toBe("packets are dropped in the lab's own networks: mode host has none");
+    if (!nft) return expect(report).toMatch(/^packets cannot be dropped here: nft is not installed;/);
+    expect(report).toMatchObject({ mechanism: "nftables" });
+    const to = { name: "etcd-2", address: "192.168.77.202" };
+    const lossy = await datagrams("etcd-1", to);
+    expect(lossy).toBeGreaterThan(300);
+    expect(lossy).toBeLessThan(700);
+    await supervisor.heal();
+    expect(await datagrams("etcd-1", to)).toBe(1000);
   });
 
   once("slow-disk, fail-fsync and fill-disk: the member says so, and one that ended comes back", async () => {
@@ -251,10 +284,15 @@ describe.each([
 
   once("the command line: faults, heal, errors", async () => {
     expect(await lab.must("fault")).toMatch(/^kill +SIGKILL/);
+    const timeline = spawn(process.execPath, lab.command(["timeline", "--follow"]), lab.spawnOptions);
+    let told = "";
+    timeline.stdout!.on("data", (text: Buffer) => (told += text));
     expect(await lab.must("fault", "slow-disk", "etcd-1", "ms=5", "seed=2")).toMatch(
       /^f\d+ {2}every sync of etcd-1 takes 5 ms longer \(fault socket\); heal: cleared in the process\n$/,
     );
     expect(await lab.must("faults")).toMatch(/^f\d+ {2}slow-disk {2}every sync/);
+    await eventually("the timeline tells it", async () => /slow-disk: every sync of etcd-1/.test(told));
+    timeline.kill("SIGINT");
     expect(await lab.must("heal")).toMatch(/^f\d+ {2}slow-disk of etcd-1: cleared in the process\n$/);
     expect(await lab.must("heal")).toBe("nothing is to be healed\n");
     expect((await lab.kubelab("fault", "delay", "etcd-1", "ms=x")).stderr).toBe(

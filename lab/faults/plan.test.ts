@@ -158,6 +158,14 @@ describe("by which means", () => {
     expect([planned.mechanism, planned.deeds.length]).toEqual([mechanism, deeds]);
   });
 
+  test("what has no hooks goes on, and the report says so", () => {
+    const delay = (peer: string) => plan({ fault: "delay", target: "apiserver", peer, ms: 5 }).message;
+    expect(delay("node-1")).toMatch(
+      /: apiserver-1 <-> node-1; but not what apiservers ask of agents, nor Pods' own requests$/,
+    );
+    expect(delay("etcd-1")).toMatch(/: apiserver-1 <-> etcd-1$/);
+  });
+
   test("the server of a connection takes the fault, named after its caller", () => {
     expect(
       plan({ fault: "throttle", target: "apiserver", peer: "etcd-1", bytesPerSecond: 9, direction: "out" }).deeds,

@@ -189,11 +189,22 @@ function planLink(request: LinkRequest, targets: Target[], facts: Facts, rand: R
     targets: targets.map(({ name }) => name),
     peers: peers.map(({ name }) => name),
     mechanism,
-    message: `${effect(request)}: ${side(targets)} ${arrow} ${side(peers)}`,
+    message: `${effect(request)}: ${side(targets)} ${arrow} ${side(peers)}${unreached(mechanism, targets, peers)}`,
     undo: "everything passes again",
     deeds,
     ...(fault === "flap" ? { period: { onMs: request.onMs, offMs: request.offMs } } : {}),
   };
+}
+
+/** What has no hooks goes on, and the report says so: requests to the agent (logs, exec), and Pods' own. */
+function unreached(mechanism: Mechanism, ...sides: Target[][]): string {
+  const has = (list: Target[], what: (process: string) => boolean) =>
+    list.some(({ processes }) => processes.some(what));
+  const isAgent = (process: string) => process.endsWith("/agent");
+  const concerned = [sides, sides.toReversed()].some(([a, b]) => has(a!, isAgent) && has(b!, isApiserver));
+  return mechanism === "socket hooks" && concerned
+    ? "; but not what apiservers ask of agents, nor Pods' own requests"
+    : "";
 }
 
 function effect(request: LinkRequest): string {
@@ -258,7 +269,10 @@ function deedsOf(request: LinkRequest, ways: [Target, Target][], all: Target[], 
     a.processes.flatMap((from) => b.processes.flatMap((to) => hooksOf(request, from, to, facts))),
   );
   const sides = all.map(({ name }) => name).join(", ");
-  if (deeds.length === 0) throw new FaultRefused(`nothing with a socket hook connects ${sides} with one another`);
+  if (deeds.length === 0)
+    throw new FaultRefused(
+      `nothing with a socket hook connects ${sides} with one another: Pods, REST (6443) and agents (10250) have none`,
+    );
   return [deeds.some(({ type }) => type === "Relay") ? "relay" : "socket hooks", deeds];
 }
 
