@@ -10,49 +10,67 @@ import { Model } from "../checkers/model.ts";
 import type { StoreMember } from "./members.ts";
 
 /**
- * The log of a cluster that is at rest, read off its members' disks bit by bit: what is committed of it, from the first entry.
- * A member that was sent the state has a gap in its log; another has those entries.
+ * A cluster's log, read off its members' disks bit by bit: what is committed of it, from where a history begins. A member
+ * that was sent the state, or is new, has a gap in its log; others have those entries.
  */
 export class CommittedLog {
-  readonly commits: Commit[] = [];
+  readonly #commits: { commit: Commit; revision: number | undefined }[] = [];
   readonly #model: Model;
   readonly #begin: number;
   readonly #requestOf = entryReader();
   readonly #clock: Clock;
-
+  #last: Promise<unknown> = Promise.resolve();
   readonly #own: (key: string) => boolean;
 
   /** `own`: whose values matter; those of others, which may be large, are left out. */
-  constructor(clock: Clock, base?: Base, own: (key: string) => boolean = () => true) {
+  constructor(clock: Clock, base: Base, own: (key: string) => boolean) {
     this.#clock = clock;
     this.#model = new Model(base);
-    this.#begin = base?.index ?? 0;
+    this.#begin = base.index;
     this.#own = own;
   }
 
-  /** Reads on. `heard`: when each revision was first heard of by a watcher. Throws when no member has all of it. */
-  async read(members: readonly StoreMember[], heard: (revision: number) => number | undefined): Promise<void> {
-    const statuses = await Promise.all(
-      members.map(({ client }) => client.unary(MaintenanceService.Status, {}, { timeoutMs: 10_000 })),
-    );
-    const applied = Math.min(...statuses.map(({ raftAppliedIndex }) => raftAppliedIndex));
-    for (const member of members) {
-      const next = this.#begin + this.commits.length + 1;
-      const entries = (await this.#entries(member)).filter(({ index }) => index >= next && index <= applied);
-      if (entries.length < applied - next + 1) continue;
-      for (const entry of entries) this.#take(entry, heard);
-      return;
-    }
-    throw new Error(`no member's log has all entries from ${this.#begin + this.commits.length + 1} to ${applied}`);
+  /** Reads on, as far as all have come. Throws when entries are in no member's log any more, or a member is away. */
+  read(members: readonly StoreMember[]): Promise<void> {
+    const done = this.#last.then(() => this.#readOn(members));
+    this.#last = done.catch(() => {});
+    return done;
   }
 
-  #take({ index, term, type, data }: Entry, heard: (revision: number) => number | undefined): void {
+  async #readOn(members: readonly StoreMember[]): Promise<void> {
+    const statuses = await Promise.all(
+      members.map(({ client }) => client.unary(MaintenanceService.Status, {}, { timeoutMs: 2000 })),
+    );
+    const applied = Math.min(...statuses.map(({ raftAppliedIndex }) => raftAppliedIndex));
+    const next = this.#begin + this.#commits.length + 1;
+    const found = new Map<number, Entry>();
+    for (const member of members) {
+      if (found.size > applied - next) break;
+      for (const entry of await this.#entries(member))
+        if (entry.index >= next && entry.index <= applied) found.set(entry.index, entry);
+    }
+    for (let index = next; index <= applied; index++) {
+      const entry = found.get(index);
+      if (entry === undefined) throw new Error(`no member's log has entry ${index}; all have come to ${applied}`);
+      this.#take(entry);
+    }
+  }
+
+  /** `heard`: when each revision was first heard of by a watcher. */
+  commits(heard: (revision: number) => number | undefined): Commit[] {
+    return this.#commits.map(({ commit, revision }) => {
+      const at = revision && heard(revision);
+      return { ...commit, ...(at !== undefined && { at }) };
+    });
+  }
+
+  #take({ index, term, type, data }: Entry): void {
     const all = type === 0 && data.length > 0 ? this.#requestOf(decodeRequest(data)) : undefined;
     const request = all && this.#withoutForeignValues(all);
     const before = this.#model.revision;
     if (request) this.#model.execute(request);
-    const at = this.#model.revision > before ? heard(this.#model.revision) : undefined;
-    this.commits.push({ type: "commit", index, term, ...(at !== undefined && { at }), ...(request && { request }) });
+    const revision = this.#model.revision > before ? this.#model.revision : undefined;
+    this.#commits.push({ commit: { type: "commit", index, term, ...(request && { request }) }, revision });
   }
 
   #withoutForeignValues(request: Request): Request {

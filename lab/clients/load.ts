@@ -32,14 +32,14 @@ export class Load {
   readonly #tools: { rand: Rand; clock: Clock };
   readonly #clients: (LoadClient & { workload: Workload })[];
   #running: Promise<unknown> = Promise.resolve();
-  #stop = new AbortController();
+  readonly #stop = new AbortController();
 
   /** `run`: what values begin with, which must be new in a store that has those of earlier runs. */
   constructor(
     members: readonly StoreMember[],
     { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
     clients: readonly LoadClient[],
-    run = "",
+    run: string,
   ) {
     this.#members = members;
     this.#recorder = recorder;
@@ -50,14 +50,12 @@ export class Load {
   }
 
   /** `round`: registers are new in each, so that the search for an order stays small. */
-  start(round: number | (() => string)): void {
-    this.#stop = new AbortController();
-    const now = typeof round === "number" ? () => `${round}` : round;
+  start(round: () => string): void {
     this.#running = Promise.all(
       this.#clients.map(({ rate }, n) =>
         rate === undefined
-          ? this.#closedLoop(n, now)
-          : openLoop(rate, { ...this.#tools, signal: this.#stop.signal }, (due) => this.#whenThere(n, now(), due)),
+          ? this.#closedLoop(n, round)
+          : openLoop(rate, { ...this.#tools, signal: this.#stop.signal }, (due) => this.#whenThere(n, round(), due)),
       ),
     );
   }

@@ -8,7 +8,7 @@ import type { Recorder } from "../sim/recorder.ts";
 import type { Watched } from "../sim/watchers.ts";
 import type { StoreMember } from "./members.ts";
 
-/** A watcher that goes on at any member when its stream breaks, or when it is told to move. */
+/** A watcher that goes on at any member when its stream breaks. */
 export class StoreWatcher {
   readonly name: string;
   readonly #watched: Watched;
@@ -16,7 +16,7 @@ export class StoreWatcher {
   readonly #recorder: Recorder;
   readonly #rand: Rand;
   readonly #clock: Clock;
-  /** The first revision that it has not heard all of; 0: from now on. */
+  /** The first revision that it has not heard all of. */
   next: number;
   /** When it first heard of each revision. */
   readonly heard = new Map<number, number>();
@@ -29,7 +29,7 @@ export class StoreWatcher {
     watched: Watched,
     members: readonly StoreMember[],
     { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
-    from = 0,
+    from: number,
   ) {
     this.name = name;
     this.next = from;
@@ -39,10 +39,6 @@ export class StoreWatcher {
     this.#rand = rand;
     this.#clock = clock;
     this.#done = this.#run();
-  }
-
-  move(): void {
-    this.#stream?.cancel();
   }
 
   /** Resolves with whether it has heard all up to `revision` in time. */
@@ -106,7 +102,6 @@ export class StoreWatcher {
     }
     if (response.created) {
       note({ event: "created", revision });
-      this.next ||= revision + 1;
     } else if (response.events.length > 0) {
       const events = response.events.map(ofEvent);
       note({ event: "events", revision, events, ...(response.fragment && { fragment: true }) });

@@ -17,7 +17,7 @@ export async function replaceMember(
   clock: Clock,
 ): Promise<string> {
   const { supervisor, members } = lab;
-  const { targets } = await supervisor.fault({ fault: "kill", target });
+  const { id, targets } = await supervisor.fault({ fault: "kill", target });
   const name = targets[0]!;
   const gone = members.find((member) => member.name === name);
   if (gone === undefined || targets.length > 1)
@@ -37,7 +37,7 @@ export async function replaceMember(
   await ask(async ({ client }) => {
     if (!(await known())) await client.unary(ClusterService.MemberAdd, { peerURLs, isLearner }, { timeoutMs: 2000 });
   });
-  await supervisor.start(name);
+  await supervisor.heal(id);
   if (isLearner)
     await ask(async ({ client }) => {
       const now = (await known())!;
@@ -57,6 +57,10 @@ export function maintain({ members }: RunningLab, what: MaintainStep["maintain"]
     if (leader !== header!.memberId) throw new GrpcError(Code.FailedPrecondition, `${name} does not lead`);
     if (what === "defragment") await client.unary(MaintenanceService.Defragment, {}, options);
     if (what === "backup") for await (const _ of client.serverStream(MaintenanceService.Snapshot, {}, options));
+    if (what === "disarm") {
+      const { alarms } = await client.unary(MaintenanceService.Alarm, {}, options);
+      for (const raised of alarms) await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, options);
+    }
     if (what === "move-leader") {
       const all = (await client.unary(ClusterService.MemberList, {}, options)).members;
       const targetID = all.find(({ ID }) => ID !== leader)!.ID;

@@ -6,7 +6,7 @@ import { type Clock, sleep } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
 import { seededRand } from "../../base/rand.ts";
 import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import { brief, type HistoryLine } from "../checkers/history.ts";
+import { type Base, brief, type HistoryLine } from "../checkers/history.ts";
 import { judge } from "../checkers/judge.ts";
 import { checkKubernetes } from "../checkers/kubernetes.ts";
 import { CommittedLog } from "../clients/commits.ts";
@@ -71,6 +71,7 @@ class Runner {
   readonly #violations: Violation[] = [];
   readonly #over = new AbortController();
   #lines: HistoryLine[] = [];
+  #log: CommittedLog | undefined;
   problem: string | undefined;
 
   constructor(options: RunOptions) {
@@ -90,6 +91,7 @@ class Runner {
     this.#readClock("before");
     const [member] = this.#options.lab.members;
     const base = member && (await readBase(member));
+    if (base) this.#log = new CommittedLog(this.#clock, base, isOwnKey);
     const watchers = this.#watchers(base ? base.revision + 1 : 0);
     try {
       const { begun, ended } = await this.#underLoad(`${base?.revision ?? 0}.`);
@@ -203,7 +205,9 @@ class Runner {
   }
 
   async #do(deed: Deed, stop: AbortSignal): Promise<void> {
-    const { lab, say } = this.#options;
+    const { lab, say, experiment } = this.#options;
+    // What goes with a disk, or is soon cut off logs, is read before. A member that is away now has it later.
+    if (deed.kind === "replace" || experiment.cluster.snapshotCount) await this.#log?.read(lab.members).catch(() => {});
     if (deed.kind === "patch") {
       const body = JSON.stringify(deed.with).replaceAll("{{run}}", this.#api.namespace);
       await patch(lab.api, deed.patch, JSON.parse(body) as Record<string, unknown>);
@@ -220,8 +224,14 @@ class Runner {
       Object.assign(done, { name: `${what} ${member}`, targets: [member], untilMs: this.#now() });
       return say(`${this.#at()}${done.name} done`);
     }
-    const { id, kind, targets, message, monotonicMs } = await this.#inject(deed.fault, stop);
-    const done = { name: `${kind} ${targets.join(", ")}`, targets, atMs: monotonicMs - this.#zero, untilMs: Infinity };
+    const { id, kind, targets, mechanism, message, monotonicMs } = await this.#inject(deed.fault, stop);
+    const done = {
+      name: `${kind} ${targets.join(", ")}`,
+      targets,
+      mechanism,
+      atMs: monotonicMs - this.#zero,
+      untilMs: Infinity,
+    };
     this.#faults.push(done);
     say(`${this.#at()}${message}`);
     if (deed.forMs === undefined) return;
@@ -260,7 +270,7 @@ class Runner {
     }
   }
 
-  async #judgeStore(base: Awaited<ReturnType<typeof readBase>>, watchers: StoreWatcher[]): Promise<void> {
+  async #judgeStore(base: Base, watchers: StoreWatcher[]): Promise<void> {
     const { lab } = this.#options;
     const unwell = await lab.healthy(healthyWithinMs);
     if (unwell)
@@ -276,9 +286,9 @@ class Runner {
           );
       const lines = this.#recorder.lines.slice(); // what is heard from here on may be in nobody's log yet
       await memberHashes(lab.members, 10_000);
-      const log = new CommittedLog(this.#clock, base, isOwnKey);
-      await log.read(lab.members, (at) => watchers[0]?.heard.get(at));
-      this.#lines = [base, ...lines, ...log.commits, ...hashes];
+      await this.#log!.read(lab.members);
+      const commits = this.#log!.commits((revision) => watchers[0]?.heard.get(revision));
+      this.#lines = [base, ...lines, ...commits, ...hashes];
     } catch (error) {
       return this.#condemn("log", `no verdict: ${(error as Error).message}`);
     }

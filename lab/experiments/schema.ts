@@ -76,7 +76,7 @@ export interface ReplaceStep {
 /** What an operator does to the leader while all is well. */
 export interface MaintainStep {
   at: number;
-  maintain: "move-leader" | "defragment" | "backup";
+  maintain: "move-leader" | "defragment" | "backup" | "disarm";
 }
 
 /** name -> what is compared with the limit. */
@@ -115,7 +115,7 @@ const steps: Record<string, Shape> = {
   random: { random: { "from!": "duration", "until!": "duration", "every!": "duration" }, "choices!": "any" },
   patch: { "at!": "duration", patch: "text", "with!": { "*": "any" } },
   replace: { "at!": "duration", replace: "text", as: "word voter learner" },
-  maintain: { "at!": "duration", maintain: "word move-leader defragment backup" },
+  maintain: { "at!": "duration", maintain: "word move-leader defragment backup disarm" },
 };
 
 const experiment: Shape = {

@@ -90,6 +90,15 @@ test("a killed process that was started by hand needs no healing", async () => {
   expect(await desk.list()).toEqual([]);
 });
 
+test("one that was started by hand and is killed again comes back when that is healed", async () => {
+  const { desk, down } = lab();
+  await desk.fault({ fault: "kill", target: "etcd-1" });
+  down.delete("etcd-1");
+  await desk.fault({ fault: "kill", target: "etcd-1,etcd-2" });
+  await desk.heal("f2");
+  expect([...down]).toEqual([]);
+});
+
 test("a flap comes and goes, and is gone when it is healed", async () => {
   const { desk, done, clock } = lab();
   await desk.fault({ ...cut("etcd-2"), fault: "flap", onMs: 100, offMs: 50 });

@@ -41,13 +41,14 @@ export class FaultDesk {
   async fault(asked: Record<string, unknown>): Promise<FaultReport> {
     const problems = faultProblems(asked);
     if (problems.length > 0) throw new FaultRefused(problems.join("; "));
+    await this.list(); // who was killed and started by hand may be killed again, and healed
     const request = { ...asked, seed: asked["seed"] ?? this.#drawSeed() } as FaultRequest;
     const plan = planFault(request, await this.#hands.facts(JSON.stringify(asked)), seededRand(request.seed!));
     const said = await this.#doAll(plan.deeds);
     const report: FaultReport = {
       ...{ id: `f${++this.#last}`, kind: request.fault, request },
       ...{ targets: plan.targets, peers: plan.peers, mechanism: plan.mechanism },
-      message: [plan.message, ...said].join("; "),
+      message: [plan.message, ...new Set(said)].join("; "),
       undo: plan.undo,
       ...this.#hands.stamp(),
     };

@@ -39,7 +39,7 @@ export const deeds = {
   "slow network of a member": suffer("delay", "random", (rand) => ({ peer: "members", ...slow(200)(rand) })),
   "slow disk of a member": suffer("slow-disk", "random", slow(400)),
   "slow disk of the leader": suffer("slow-disk", "leader", slow(400)),
-  "full disk of a member": suffer("fill-disk", "random"),
+  "full disk of a member": (rand) => [...suffer("fill-disk", "random")(rand), { at: 2200, maintain: "disarm" }],
   "failing disk of the leader": suffer("fail-fsync", "leader"),
   "clock of a member that jumps": suffer("jump", "random", (rand) => ({ ms: rand.below(7_200_000) - 3_600_000 })),
   "leadership moved": () => [0, 700, 1400].map((at) => ({ at, maintain: "move-leader" })),
