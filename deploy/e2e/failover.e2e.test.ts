@@ -135,7 +135,6 @@ describe("the store under failures", () => {
     expect(await lab.must("status")).toMatch(new RegExp(`before: lost the leader ${old}: `));
     // The killed member's own history outlives it.
     expect(await lab.must("timeline")).toMatch(new RegExp(`${old}: was candidate, is leader in term`));
-    expect(await lab.must("timeline")).toMatch(new RegExp(`${old}: was candidate, is leader in term`));
     const kept = await lab.must("history", "list", "namespace", "default");
     expect(kept).toMatch(/^revisions 1 to \d+ are kept\n\d+ +created/);
     await lab.must("start", old);

@@ -4,8 +4,11 @@ import { basename, join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { eventually, finish, type Result, TestLab } from "../../deploy/testing/lab.ts";
+import { freePorts } from "../../etcd-raft/server/testing.ts";
+import { peer } from "../../tools/peers.ts";
 import type { RunFile } from "./run.ts";
 
+const etcd = peer("etcd");
 const library = "lab/experiments/library";
 const bundle = resolve("dist/kubelab.mjs");
 /** Run at full size by the guide's own commands, below. */
@@ -55,6 +58,7 @@ describe("experiments", () => {
         expect(verdict).toBe("passed");
         expect(expectations.length).toBeGreaterThan(0);
         expect(clocks.map(({ when }) => when)).toEqual(["before", "during", "after"]);
+        expect(clocks.every(({ offsetMs, errorMs }) => offsetMs === 0 && errorMs < 50)).toBe(true);
         expect(phases.length).toBe(2 + failovers.length);
         expect(lines(out, "events.jsonl").length).toBeGreaterThan(0);
         expect(lines(out, "metrics.jsonl").some((line) => line.includes("etcd-1"))).toBe(true);
@@ -79,6 +83,7 @@ describe("experiments", () => {
       const options = ["--lab", lab.name, "--out", out, "--repetitions", "2", "--json", "--junit", junit];
       const result = await run("experiment", "run", file, ...options);
       expect(result.code, said(result)).toBe(1);
+      expect(result.stderr).toMatch(/load is on for 1 s\n(.*\n)*healed; waiting/); // progress, not in what is parsed
       const runs = JSON.parse(result.stdout) as RunFile[];
       expect(runs.map(({ verdict, repetition }) => [verdict, repetition])).toEqual([
         ["failed", 1],
@@ -131,6 +136,57 @@ describe("experiments", () => {
     });
 
     test("the lab is taken down before the guide's own", () => lab.must("down"));
+  });
+
+  describe.skipIf(!etcd)("on a store that is not ours (Debian's etcd-server)", () => {
+    const cluster = (store: string, members = 3) => ({
+      ...(members > 0 && { members }),
+      nodes: 0,
+      mode: "host",
+      store,
+    });
+    const write = (name: string, experiment: object): string => {
+      const file = join(lab.home, `${name}.yaml`);
+      writeFileSync(file, stringify({ description: "x", duration: "4s", ...experiment }));
+      return file;
+    };
+
+    test("as the members: killed, and judged by its log", async () => {
+      const schedule = [{ at: "1s", fault: "kill", target: "leader", for: "1s" }];
+      const workload = { store: { writers: 2, readers: 1, watchers: 1, rate: 60 } };
+      const file = write("binary", { cluster: cluster(etcd!), workload, schedule });
+      const out = join(lab.home, "binary");
+      const result = await run("experiment", "run", file, "--out", out);
+      expect(result.code, said(result)).toBe(0);
+      expect(runFile(out).versions.store).toMatch(/^etcd 3\.4/);
+      expect(lines(out, "history.jsonl").some((line) => line.includes('"commit"'))).toBe(true);
+    });
+
+    test("elsewhere: its API is judged, and who asks for more is told why not", async () => {
+      const at = (port: number) => `http://127.0.0.1:${port}`;
+      const [client, peerUrl] = (await freePorts(2)).map(at) as [string, string];
+      const flags = { "listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peerUrl };
+      const args = Object.entries({ ...flags, "data-dir": join(lab.home, "elsewhere") }).map(([k, v]) => `--${k}=${v}`);
+      const process = spawn(etcd!, args, { ...lab.spawnOptions, stdio: "ignore" });
+      try {
+        const store = cluster(client.replace("http", "etcd"), 0);
+        const schedule = [{ at: "1s", fault: "pause", target: "apiserver", for: "500ms" }];
+        const api = { creates: 10, updates: 10, lists: 2, watches: 1 };
+        const out = join(lab.home, "elsewhere-run");
+        const file = write("elsewhere", { cluster: store, workload: { api }, schedule });
+        const result = await run("experiment", "run", file, "--out", out);
+        expect(result.code, said(result)).toBe(0);
+        expect(lines(out, "calls.jsonl").filter((line) => line.includes('"outcome":"ok"')).length).toBeGreaterThan(20);
+        const more = await run(
+          "experiment",
+          "run",
+          write("more", { cluster: store, workload: { store: { writers: 1 } } }),
+        );
+        expect(more).toMatchObject({ code: 2, stderr: expect.stringContaining("runs elsewhere") as unknown });
+      } finally {
+        process.kill("SIGKILL");
+      }
+    });
   });
 
   test("the commands of docs/experiments.md work, one after the other", async () => {

@@ -4,6 +4,7 @@ import type { Failover, ObjectEvent, RunEvent, SeenObject } from "./run.ts";
 export interface DoneFault {
   name: string;
   targets: string[];
+  mechanism?: string;
   atMs: number;
   untilMs: number;
 }
@@ -23,7 +24,7 @@ export interface Evidence {
  * The gap is the longest in which a leader was elected, else the longest of all. */
 export function failoversOf(evidence: Evidence): Failover[] {
   const { faults, acks, endMs } = evidence;
-  return faults.map(({ name, targets, atMs, untilMs }, i) => {
+  return faults.map(({ name, targets, mechanism, atMs, untilMs }, i) => {
     const next = faults.slice(i + 1).find((one) => one.atMs > atMs)?.atMs ?? endMs;
     const until = Math.min(next, untilMs + recoveryMs);
     // Who feels it first: of a member the clients of the store, of anything else those of the API and of Services.
@@ -40,7 +41,8 @@ export function failoversOf(evidence: Evidence): Failover[] {
     const whole = node !== undefined && targets.some((target) => target === node || target === `${node}/runtime`);
     const ofGap = gap ? gapSteps(evidence, gap, elected(gap)?.atMs, atMs) : [];
     const steps = whole ? nodeSteps(evidence, node, atMs, until) : ofGap;
-    return { fault: name, target: targets.join(", "), atMs, gapMs: gap ? gap.to - gap.from : 0, steps };
+    const what = { fault: name, target: targets.join(", "), ...(mechanism && { mechanism }) };
+    return { ...what, atMs, gapMs: gap ? gap.to - gap.from : 0, steps };
   });
 }
 

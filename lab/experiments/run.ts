@@ -61,6 +61,8 @@ export interface Phase {
 export interface Failover {
   fault: string;
   target: string;
+  /** What acted: `signal`, `socket hooks`, `namespaces`, ... */
+  mechanism?: string;
   atMs: number;
   /** The longest time between two acknowledged writes around the fault. */
   gapMs: number;

@@ -4,7 +4,7 @@ import { escapeXml } from "../../bench/svg.ts";
 import type { Run } from "../experiments/folder.ts";
 import type { RunFile } from "../experiments/run.ts";
 import { latencyChart, latencyRange, peakOf, type Scene, throughputChart, timeline } from "./drawings.ts";
-import { groupsOf, summarize, timeText, wholeRun } from "./measures.ts";
+import { groupsOf, percentiles, stepsOf, summarize, timeText, wholeRun } from "./measures.ts";
 import { badge, type Cell, page, section, table } from "./page.ts";
 import { sceneOf } from "./report.ts";
 
@@ -27,14 +27,12 @@ export interface Measure {
 export function measuresOf(run: Run): Measure[] {
   const groups = groupsOf(run);
   const whole = wholeRun(run.file);
-  const steps = new Map<string, number[]>([["without an answer", run.file.failovers.map(({ gapMs }) => gapMs)]]);
-  for (const { steps: all } of run.file.failovers)
-    for (const [i, { name, atMs }] of all.slice(1).entries())
-      steps.set(`until ${name}`, [...(steps.get(`until ${name}`) ?? []), atMs - all[i]!.atMs]);
   const time = (name: string, values: number[]): Measure => ({ name, better: "lower", values, text: timeText });
   const count = (value: number) => Math.round(value).toLocaleString("en-US");
   return [
-    ...[...steps].filter(([, values]) => values.length > 0).map(([name, values]) => time(`failover: ${name}`, values)),
+    ...[...stepsOf(run.file.failovers)]
+      .filter(([, values]) => values.length > 0)
+      .map(([name, values]) => time(`failover: ${name}`, values)),
     ...groups.flatMap(({ name, sent }): Measure[] => {
       const { p50, p99, max, perSecond, unanswered } = summarize(sent, whole);
       return [
@@ -74,11 +72,12 @@ export function renderOverview(all: readonly Repetition[]): string {
   const { experiment, description } = all[0]!.file;
   const measures = [...joined(all).values()];
   const rows = measures.map(({ name, better, values, text }): Cell[] => {
-    const { median, min, max } = spread(values);
-    const [best, worst] = better === "lower" ? [min, max] : [max, min];
+    const { min, max } = spread(values);
+    const worst = better === "lower" ? max : min;
     const where = all.find((one) => one.measures.some((m) => m.name === name && m.values.includes(worst)))!;
     const link = { html: `<a href="${escapeXml(where.link)}">${text(worst)}</a>` };
-    return [name, `${values.length}`, text(median), text(best), link];
+    const ranks = percentiles(better === "lower" ? values : values.map((value) => -value)).map(Math.abs);
+    return [name, `${values.length}`, ...ranks.map(text), link];
   });
   const list = all.map(({ file, link, measures }): Cell[] => {
     const gaps = measures.find(({ name }) => name === "failover: without an answer")?.values ?? [];
@@ -92,8 +91,8 @@ export function renderOverview(all: readonly Repetition[]): string {
     section("Repetitions", "", table(["", "verdict", "longest without an answer", "not as it should be"], list)),
     section(
       "Spread",
-      "The worst leads to the run that had it.",
-      table(["", "values", "median", "best", "worst"], rows),
+      "Percentiles towards the worse end; the worst leads to the run that had it.",
+      table(["", "values", "p50", "p90", "p99", "worst"], rows),
     ),
   ]);
 }

@@ -49,6 +49,12 @@ export function summarize(sent: readonly Sent[], { fromMs, toMs }: Pick<Phase, "
   };
 }
 
+/** The middle, and what 90 and 99 of 100 stay below. */
+export function percentiles(values: readonly number[]): number[] {
+  const sorted = values.toSorted((a, b) => a - b);
+  return [0.5, 0.9, 0.99].map((p) => percentile(sorted, p));
+}
+
 export const latency = ({ due, returned }: Sent): number => Math.max(0, (returned ?? due) - due);
 
 /** What one process told of itself. */
@@ -69,6 +75,15 @@ export function seriesOf(samples: Run["metrics"], metric: string, scale: number)
     });
     return { name, points: points.filter(({ value }) => value >= 0) };
   });
+}
+
+/** How long each step of failovers took, and the whole time without an answer, of all together. */
+export function stepsOf(failovers: readonly Failover[]): Map<string, number[]> {
+  const steps = new Map([["without an answer", failovers.map(({ gapMs }) => gapMs)]]);
+  for (const { steps: all } of failovers)
+    for (const [i, { name, atMs }] of all.slice(1).entries())
+      steps.set(`until ${name}`, [...(steps.get(`until ${name}`) ?? []), atMs - all[i]!.atMs]);
+  return steps;
 }
 
 /** The time without an acknowledgement; undefined where the fault left none behind that can be placed. */

@@ -6,7 +6,7 @@ import { writeRun } from "../experiments/folder.ts";
 import type { RunEvent } from "../experiments/run.ts";
 import { binned } from "./drawings.ts";
 import { readRun } from "./folder.ts";
-import { groupsOf, seriesOf, summarize, timeText } from "./measures.ts";
+import { groupsOf, percentiles, seriesOf, summarize, timeText } from "./measures.ts";
 import { faultsOf, lanesOf } from "./picture.ts";
 import { renderReport } from "./report.ts";
 import { sampleRun } from "./testing.ts";
@@ -167,6 +167,14 @@ describe("the page", () => {
     } finally {
       rmSync(dir, { recursive: true });
     }
+  });
+
+  test("has the steps of all failovers with their percentiles, and by what each was caused", () => {
+    const html = renderReport(sampleRun());
+    for (const step of ["without an answer", "until death noticed", "until election", "until first ack"])
+      expect(html).toMatch(new RegExp(`<tr><td>${step}</td><td>2</td>(<td>[\\d.]+ m?s</td>){4}</tr>`));
+    expect(html).toContain("<td>kill etcd-1</td><td>signal</td>");
+    expect(percentiles([4, 1, 2, 3, 5])).toEqual([3, 4.6, 4.96]);
   });
 
   test("of 100,000 operations stays below 2 MB", () => {

@@ -12,7 +12,17 @@ import {
   timeline,
   waterfall,
 } from "./drawings.ts";
-import { type Group, gapOf, groupsOf, seriesOf, summarize, timeText, wholeRun } from "./measures.ts";
+import {
+  type Group,
+  gapOf,
+  groupsOf,
+  percentiles,
+  seriesOf,
+  stepsOf,
+  summarize,
+  timeText,
+  wholeRun,
+} from "./measures.ts";
 import { badge, type Cell, page, section, table, tiles } from "./page.ts";
 import { faultsOf, lanesOf } from "./picture.ts";
 
@@ -140,15 +150,19 @@ function violations(all: readonly Violation[]): string {
 
 function failovers(all: readonly Failover[]): string {
   if (all.length === 0) return "<p>No fault was caused.</p>";
-  const rows = all.map(({ fault, atMs, gapMs, steps }) => {
+  const rows = all.map(({ fault, mechanism = "", atMs, gapMs, steps }) => {
     const told = steps.map(
       ({ name, atMs: at }, i) => `${name}${i > 0 ? ` +${timeText(at - steps[i - 1]!.atMs)}` : ""}`,
     );
-    return [fault, timeText(atMs), timeText(gapMs), told.join(" → ") || "not felt"];
+    return [fault, mechanism, timeText(atMs), timeText(gapMs), told.join(" → ") || "not felt"];
   });
   const picture = all.some(({ steps }) => steps.length > 1) ? waterfall(all) : "";
-  const asTable = table(["fault", "at", "without an answer", "steps"], rows);
-  return picture ? `${picture}<details><summary>as a table</summary>${asTable}</details>` : asTable;
+  const asTable = table(["fault", "by", "at", "without an answer", "steps"], rows);
+  const steps = [...stepsOf(all)].map(([name, values]) => {
+    return [name, `${values.length}`, ...[...percentiles(values), Math.max(...values)].map(timeText)];
+  });
+  const spread = all.length > 1 ? table(["step", "failovers", "p50", "p90", "p99", "worst"], steps) : "";
+  return `${picture ? `${picture}<details><summary>as a table</summary>${asTable}</details>` : asTable}${spread}`;
 }
 
 /** The longest gaps once more, so near that single acknowledgements show. */

@@ -1,6 +1,6 @@
 import { seededRand } from "../../base/rand.ts";
 import type { Operation } from "../checkers/history.ts";
-import { failoversOf } from "../experiments/failovers.ts";
+import { type DoneFault, failoversOf } from "../experiments/failovers.ts";
 import type { Run } from "../experiments/folder.ts";
 import type { MetricSample, RunEvent } from "../experiments/run.ts";
 
@@ -16,7 +16,7 @@ export function sampleRun({ seed = 1, scale = 1, slower = 1, repetition = 1 } = 
     raft(atMs, member, "RoleChanged", term, { to });
   role(-900, "etcd-1", "leader", 2);
   for (const member of ["etcd-2", "etcd-3"]) role(-890, member, "follower", 2);
-  const faults: { name: string; targets: string[]; atMs: number; untilMs: number }[] = [];
+  const faults: DoneFault[] = [];
   const gaps: [number, number][] = [];
   const kills = [
     { at: 3000, dead: "etcd-1", next: "etcd-2", other: "etcd-3", term: 3 },
@@ -41,7 +41,7 @@ export function sampleRun({ seed = 1, scale = 1, slower = 1, repetition = 1 } = 
     tell(at + 3000, "Healed", dead, `${dead} started`, { id });
     tell(at + 3001, "Spawned", dead, "etcd-raft");
     raft(at + 3300, dead, "Started", term);
-    faults.push({ name: `kill ${dead}`, targets: [dead], atMs: at, untilMs: at + 3000 });
+    faults.push({ name: `kill ${dead}`, targets: [dead], mechanism: "signal", atMs: at, untilMs: at + 3000 });
     gaps.push([at + 2, elected + 6]);
   }
   events.sort((a, b) => a.atMs - b.atMs);
