@@ -30,6 +30,12 @@ describe("who counts generations, and what a PUT may do", () => {
       ),
     );
   });
+  test("a status is there from the start, and says what upstream's has no word for leaving out", () => {
+    const status = (kind: string) => (make(kind) as { status?: object }).status;
+    expect(["Deployment", "Job", "ResourceClaim", "ServiceCIDR"].map(status)).toEqual([{}, {}, {}, {}]);
+    expect(status("StatefulSet")).toEqual({ replicas: 0 });
+    expect(status("HorizontalPodAutoscaler")).toEqual({ desiredReplicas: 0 });
+  });
   test("a PUT makes what was not there, of", () => {
     const makes = resources().filter((r) => r.createOnUpdate && !r.face);
     expect(makes.map((r) => r.kind).sort()).toEqual(

@@ -5,10 +5,6 @@ import { sameJson } from "../apimachinery/same-json.ts";
 type WithStatus = KubernetesObject & { status?: unknown };
 
 /** Kinds with a `status` subresource: its fields are written there only. */
-export function resetStatus<T extends WithStatus>(object: T): void {
-  delete object.status;
-}
-
 export function keepStatus<T extends WithStatus>(object: T, old: T): void {
   if (old.status === undefined) delete object.status;
   else object.status = structuredClone(old.status);
@@ -49,10 +45,10 @@ function withoutMeta(object: KubernetesObject): unknown {
   return rest;
 }
 
-/** The usual kind with a status: written at `/status` only, and `generation` counts the rest. */
+/** The usual kind with a status: never absent, written at `/status` only, and `generation` counts the rest. */
 export const specAndStatus = {
   prepareForCreate(object: WithStatus): void {
-    resetStatus(object);
+    object.status = {};
     startGeneration(object);
   },
   prepareForUpdate(object: WithStatus, old: WithStatus): void {
@@ -62,7 +58,7 @@ export const specAndStatus = {
   prepareForStatusUpdate: keepAllButStatus<WithStatus>,
 };
 
-/** The same for kinds whose status is never absent: `make` gives a new object's. */
+/** The same for kinds whose status has something from the start. */
 export const startingStatus = (make: (object: KubernetesObject) => object) => ({
   ...specAndStatus,
   prepareForCreate(object: WithStatus): void {
@@ -71,11 +67,10 @@ export const startingStatus = (make: (object: KubernetesObject) => object) => ({
   },
 });
 
-/** Kinds with a status that count no generation; it is never absent if `make` gives a new object's. */
-export const statusOnly = <T extends WithStatus>(make?: (object: T) => NonNullable<T["status"]>) => ({
+/** Kinds with a status that count no generation. */
+export const statusOnly = <T extends WithStatus>(make: (object: T) => NonNullable<T["status"]> = () => ({})) => ({
   prepareForCreate(object: T): void {
-    if (make) object.status = make(object);
-    else resetStatus(object);
+    object.status = make(object);
   },
   prepareForUpdate: keepStatus<T>,
   prepareForStatusUpdate: keepAllButStatus<T>,

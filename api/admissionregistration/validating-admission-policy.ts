@@ -7,7 +7,7 @@ import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { ValidatingAdmissionPolicies, ValidatingAdmissionPolicyBindings } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { generationOnly, startingStatus } from "../strategy.ts";
+import { generationOnly, specAndStatus } from "../strategy.ts";
 import { compileProblems } from "./expressions.ts";
 import { defaultMatch, validateConditions, validateMatch } from "./rules.ts";
 
@@ -21,7 +21,7 @@ export const validatingAdmissionPolicies: Resource<v1.ValidatingAdmissionPolicy>
       spec.failurePolicy ??= "Fail";
       if (spec.matchConstraints) defaultMatch(spec.matchConstraints);
     },
-    ...startingStatus(() => ({})),
+    ...specAndStatus,
     ...rules(clusterWide, validatePolicy, undefined, validateStatus),
     columns: shown(
       column("Validations", ({ spec }) => spec.validations?.length ?? 0, "How many it has.", integer),

@@ -4,7 +4,7 @@ import { age } from "../../apimachinery/time.ts";
 import * as columns from "../columns.ts";
 import type { CronJob } from "../generated/batch-v1.ts";
 import { CronJobs } from "../generated/resources.ts";
-import { defineResource, notNegative, type Resource, rules, startingStatus } from "../kind.ts";
+import { defineResource, notNegative, type Resource, rules, specAndStatus } from "../kind.ts";
 import { parseSchedule } from "./cron-schedule.ts";
 import { defaultJobTemplate } from "./job-defaults.ts";
 import { noSelector, validateUnselected } from "./job-validation.ts";
@@ -25,7 +25,7 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
     spec.jobTemplate.spec ??= { template: { spec: { containers: [] } } };
     defaultJobTemplate(spec.jobTemplate.spec);
   },
-  ...startingStatus(() => ({})),
+  ...specAndStatus,
   ...rules({ namespaced: true, name: cronJobName }, validateSpec),
   columns: [
     columns.nameColumn,

@@ -8,7 +8,7 @@ import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { Jobs } from "../generated/resources.ts";
 import { immutableField, namespaced, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { specAndStatus, startGeneration } from "../strategy.ts";
+import { specAndStatus } from "../strategy.ts";
 import { defaultJobSpec, defaultJobTemplate } from "./job-defaults.ts";
 import { jobCondition, validateJobStatus } from "./job-status.ts";
 import { validateJobSpec } from "./job-validation.ts";
@@ -27,8 +27,7 @@ export const jobs: Resource<Job> = defineResource(Jobs, {
   },
   ...specAndStatus,
   prepareForCreate(job) {
-    job.status = {};
-    startGeneration(job);
+    specAndStatus.prepareForCreate(job);
     generateSelector(job);
     defaultLabels(job);
   },

@@ -6,7 +6,7 @@ import type { FlowSchema, FlowSchemaSpec, PolicyRulesWithSubjects, Subject } fro
 import { FlowSchemas } from "../generated/resources.ts";
 import { clusterWide, rules } from "../metadata.ts";
 import { defineResource, type Resource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { specAndStatus } from "../strategy.ts";
 import { validateConditions } from "./conditions.ts";
 import { mandatorySchemas } from "./mandatory.ts";
 
@@ -20,7 +20,7 @@ export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
   defaults({ spec }) {
     spec.matchingPrecedence ||= defaultPrecedence;
   },
-  ...startingStatus(() => ({})),
+  ...specAndStatus,
   ...rules(clusterWide, validateSchema, undefined, validateConditions),
   columns: [
     nameColumn,

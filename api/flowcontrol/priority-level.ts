@@ -7,7 +7,7 @@ import type {
   PriorityLevelConfigurationSpec,
 } from "../generated/flowcontrol-v1.ts";
 import { PriorityLevelConfigurations } from "../generated/resources.ts";
-import { clusterWide, column, defineResource, type Resource, rules, shown, startingStatus } from "../kind.ts";
+import { clusterWide, column, defineResource, type Resource, rules, shown, specAndStatus } from "../kind.ts";
 import { validateConditions } from "./conditions.ts";
 import { mandatoryLevels } from "./mandatory.ts";
 
@@ -35,7 +35,7 @@ export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> =
         exempt.lendablePercent ??= 0;
       }
     },
-    ...startingStatus(() => ({})),
+    ...specAndStatus,
     ...rules(clusterWide, validateLevel, undefined, validateConditions),
     columns: shown(
       column("Type", ({ spec }) => spec.type ?? "", "Exempt or Limited."),

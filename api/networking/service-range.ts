@@ -57,7 +57,7 @@ function parentText({ spec }: IPAddress): string {
 
 export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, {
   subresources: ["status"],
-  ...statusOnly<ServiceCIDR>(() => ({})),
+  ...statusOnly<ServiceCIDR>(),
   ...rules(clusterWide, validateRanges, ({ spec }, old) => immutableField("spec.cidrs", spec.cidrs, old.spec.cidrs)),
   columns: shown(column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges.")),
 });
