@@ -4,11 +4,8 @@ import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import { flagOf, labFlagNames, labFlags } from "../deploy/lab/request.ts";
 import { storeAccess } from "../deploy/lab/store-access.ts";
-
 import { type FaultRequest, faultKinds } from "../lab/faults/types.ts";
-
 import type { ExperimentOptions } from "./experiment.ts";
-
 import { findLab, isRunning, type LabOptions, type LabRef, nameFlag } from "./lab-ref.ts";
 import { SupervisorClient } from "./supervisor-client.ts";
 import type { UpOptions } from "./up.ts";

@@ -24,27 +24,18 @@ export interface Endpoint {
 }
 
 export function routesOf(service: Service, slices: readonly EndpointSlice[], nodeName: string): Route[] {
-  const { metadata, spec } = service;
+  const { spec } = service;
+  const { namespace = "", name, uid = "" } = service.metadata;
   if (spec === undefined || spec.type === "ExternalName" || !isOurs(service)) return [];
   const clusterIPs = (spec.clusterIPs ?? [spec.clusterIP ?? ""]).filter((ip) => ip !== "" && ip !== "None");
   const affinitySeconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? 10_800;
+  const affinityMs = spec.sessionAffinity === "ClientIP" ? affinitySeconds * 1000 : undefined;
   const routes: Route[] = [];
   for (const port of spec.ports ?? []) {
     if ((port.protocol ?? "TCP") !== "TCP") continue;
     const add = (at: Route["at"], id: string, endpoints: Endpoint[]) => {
       if (endpoints.length === 0) return;
-      routes.push({
-        id,
-        at,
-        service: {
-          namespace: metadata.namespace ?? "",
-          name: metadata.name,
-          uid: metadata.uid ?? "",
-          port: port.name ?? "",
-        },
-        endpoints,
-        affinityMs: spec.sessionAffinity === "ClientIP" ? affinitySeconds * 1000 : undefined,
-      });
+      routes.push({ id, at, service: { namespace, name, uid, port: port.name ?? "" }, endpoints, affinityMs });
     };
     const select = (family: "IPv4" | "IPv6", local: boolean) =>
       endpointsOf(slices, port.name ?? "", family, local ? nodeName : undefined);

@@ -38,16 +38,10 @@ export function certificatesController(context: ControllerContext, { signing }: 
         await update({ ...request, status: { ...request.status, certificate } }, "status");
       } else {
         for (const { subresource, message } of action.reviews) {
-          const { username = "", uid: user = "", groups = [], extra = {} } = request.spec;
-          const resourceAttributes = { group: CertificateSigningRequests.group, version: "*" };
-          const attributes = { ...resourceAttributes, resource: CertificateSigningRequests.resource, verb: "create" };
-          const spec = {
-            user: username,
-            uid: user,
-            groups,
-            extra,
-            resourceAttributes: { ...attributes, subresource },
-          };
+          const { username: user = "", uid: userUid = "", groups = [], extra = {} } = request.spec;
+          const { group, resource } = CertificateSigningRequests;
+          const resourceAttributes = { group, version: "*", resource, verb: "create", subresource };
+          const spec = { user, uid: userUid, groups, extra, resourceAttributes };
           const review = { metadata: {}, spec } as SubjectAccessReview;
           const answer = await client.create(SubjectAccessReviews, review, { signal });
           if (!answer.status?.allowed) continue;

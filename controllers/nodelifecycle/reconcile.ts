@@ -52,30 +52,16 @@ export function readyStatus(conditions: readonly NodeCondition[]): NodeCondition
 }
 
 function unknown({ metadata, status }: Node, nowMs: number): NodeCondition[] {
-  const conditions = (status?.conditions ?? []).map((condition): NodeCondition => {
-    if (!reported.includes(condition.type) || condition.status === "Unknown") return condition;
-    return {
-      ...condition,
-      status: "Unknown",
-      reason: "NodeStatusUnknown",
-      message: "Kubelet stopped posting node status.",
-      lastTransitionTime: formatTime(nowMs),
-    };
-  });
-  const known = new Set(conditions.map(({ type }) => type));
-  const never = reported.filter((type) => !known.has(type));
+  const told = (reason: string, message: string) => {
+    return { status: "Unknown" as const, reason, message, lastTransitionTime: formatTime(nowMs) };
+  };
+  const stopped = told("NodeStatusUnknown", "Kubelet stopped posting node status.");
+  const never = told("NodeStatusNeverUpdated", "Kubelet never posted node status.");
+  const before = status?.conditions ?? [];
+  const missing = reported.filter((type) => !before.some((condition) => condition.type === type));
   return [
-    ...conditions,
-    ...never.map(
-      (type): NodeCondition => ({
-        type,
-        status: "Unknown",
-        reason: "NodeStatusNeverUpdated",
-        message: "Kubelet never posted node status.",
-        lastHeartbeatTime: metadata.creationTimestamp!,
-        lastTransitionTime: formatTime(nowMs),
-      }),
-    ),
+    ...before.map((one) => (reported.includes(one.type) && one.status !== "Unknown" ? { ...one, ...stopped } : one)),
+    ...missing.map((type) => ({ type, lastHeartbeatTime: metadata.creationTimestamp!, ...never })),
   ];
 }
 

@@ -27,13 +27,8 @@ export function reconcile({ namespace, serviceAccount, configMap, rootCa }: Stat
   }
   const data = { "ca.crt": rootCa };
   if (configMap === undefined) {
-    const annotations = { "kubernetes.io/description": description };
-    const created = {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: { ...metadata(configMapName), annotations },
-      data,
-    };
+    const named = { ...metadata(configMapName), annotations: { "kubernetes.io/description": description } };
+    const created = { apiVersion: "v1", kind: "ConfigMap", metadata: named, data };
     actions.push({ type: "CreateConfigMap", configMap: created });
   } else if (configMap.data?.["ca.crt"] !== rootCa) {
     actions.push({ type: "UpdateConfigMap", configMap: { ...configMap, data } });

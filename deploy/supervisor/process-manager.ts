@@ -201,18 +201,11 @@ export class ProcessManager {
 
   #again(managed: Managed, why: string): void {
     const { clock, restart, events } = this.#options;
-    const decision = afterEnd({
-      wanted: managed.wanted,
-      restart,
-      livedMs: clock.monotonic() - managed.startedAt,
-      lastDelayMs: managed.lastDelayMs,
-    });
-    if (decision.type === "StayDown") {
-      managed.wanted = false;
-      return;
-    }
-    managed.lastDelayMs = decision.afterMs;
-    managed.cancelRestart = clock.after(decision.afterMs, () => {
+    const afterMs = afterEnd({ ...managed, restart, livedMs: clock.monotonic() - managed.startedAt });
+    managed.wanted = afterMs !== undefined;
+    if (afterMs === undefined) return;
+    managed.lastDelayMs = afterMs;
+    managed.cancelRestart = clock.after(afterMs, () => {
       managed.restarts++;
       events.add("Restarting", managed.spec.name, `after ${why}`);
       void this.#spawn(managed);

@@ -12,14 +12,12 @@ export interface Ended {
   lastDelayMs: number;
 }
 
-export type Decision = { type: "StayDown" } | { type: "Restart"; afterMs: number };
-
 const firstDelayMs = 100;
 const maxDelayMs = 5000;
 const healthyMs = 10_000;
 
-export function afterEnd({ wanted, restart, livedMs, lastDelayMs }: Ended): Decision {
-  if (!wanted || !restart) return { type: "StayDown" };
-  if (livedMs >= healthyMs || lastDelayMs === 0) return { type: "Restart", afterMs: firstDelayMs };
-  return { type: "Restart", afterMs: Math.min(lastDelayMs * 2, maxDelayMs) };
+/** After how many milliseconds; undefined: it stays down. */
+export function afterEnd({ wanted, restart, livedMs, lastDelayMs }: Ended): number | undefined {
+  if (!wanted || !restart) return undefined;
+  return livedMs >= healthyMs || lastDelayMs === 0 ? firstDelayMs : Math.min(lastDelayMs * 2, maxDelayMs);
 }

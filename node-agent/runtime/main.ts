@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { resolve } from "node:path";
+import { attempt } from "../../base/attempt.ts";
 import { faultFlags, takeFaults } from "../../base/faults.ts";
 import { FlagError, parseFlags } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
@@ -9,6 +10,7 @@ import { startOpsServer } from "../../base/ops-server.ts";
 import { listenPrivately } from "../../base/private-socket.ts";
 import { aborted, runProcess, StartError } from "../../base/process.ts";
 import { systemRand } from "../../base/rand.ts";
+import { readText } from "../../base/read-text.ts";
 import { GrpcFront } from "../../net/grpc-front.ts";
 import { ImageServiceService, RuntimeServiceService } from "../../proto/generated/runtime.v1.ts";
 import { probeAbilities } from "./abilities.ts";
@@ -97,12 +99,9 @@ function socketPath(listen: string): string {
 }
 
 function enableForwarding(): boolean {
-  try {
-    writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
-    return true;
-  } catch {
-    return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
-  }
+  const forwarding = "/proc/sys/net/ipv4/ip_forward";
+  attempt(() => writeFileSync(forwarding, "1"));
+  return readText(forwarding).trim() === "1";
 }
 
 /** A socket file that a killed runtime left is replaced; one that somebody answers on is not. */

@@ -23,13 +23,8 @@ export function privilegeArgs(context: LinuxContainerSecurityContext | undefined
   }
   if (context?.noNewPrivs) args.push("--no-new-privs");
   if (context?.privileged) return args;
-  args.push(
-    `--bounding-set=-all${capabilities(context)
-      .map((name) => `,+${name}`)
-      .join("")}`,
-    "--inh-caps=-all",
-  );
-  return args;
+  const kept = capabilities(context).map((name) => `,+${name}`);
+  return [...args, `--bounding-set=-all${kept.join("")}`, "--inh-caps=-all"];
 }
 
 function capabilities(context: LinuxContainerSecurityContext | undefined): string[] {

@@ -81,17 +81,11 @@ export function planRootfs(request: RootfsRequest): RootfsPlan {
 
 /** The mounts as fstab(5) for `mount --all --fstab`, on the root that is assembled at `root`. */
 export function fstab(mounts: readonly PlannedMount[], root: string): string {
-  const lines = mounts.map(({ source, ownSource, target, fstype, options }) =>
-    [
-      escapeField(ownSource ? root + source : source),
-      escapeField(root + target),
-      fstype,
-      options.join(","),
-      "0",
-      "0",
-    ].join(" "),
-  );
-  return lines.map((line) => `${line}\n`).join("");
+  const lines = mounts.map(({ source, ownSource, target, fstype, options }) => {
+    const from = escapeField(ownSource ? root + source : source);
+    return `${from} ${escapeField(root + target)} ${fstype} ${options.join(",")} 0 0\n`;
+  });
+  return lines.join("");
 }
 
 function addReadOnly(plan: RootfsPlan, host: HostView, source: string, target: string): void {
