@@ -100,6 +100,17 @@ describe.skipIf(binary === undefined)("kubectl apply --server-side", () => {
     expect(await ssa(deployment("old", 4, "j"))).toBe("deployment.apps/old serverside-applied\n");
   });
 
+  test("takes away what client-side apply has set and it no longer names", async () => {
+    const map = (name: string, data: object, labels?: object) =>
+      file(name, { apiVersion: "v1", kind: "ConfigMap", metadata: { name, ...(labels && { labels }) }, data });
+    await kubectl("apply", "-f", map("moved", { a: "1", b: "2" }, { l: "x" }));
+    expect(await ssa(map("moved", { a: "1" }))).toBe("configmap/moved serverside-applied\n");
+    const { data, metadata } = JSON.parse(await kubectl("get", "cm", "moved", "-o", "json", "--show-managed-fields"));
+    expect([data, metadata.labels]).toEqual([{ a: "1" }, undefined]);
+    const managers = metadata.managedFields.map(({ manager }: { manager: string }) => manager);
+    expect(managers.sort()).toEqual(["kubectl", "kubectl-last-applied"]);
+  });
+
   test("shows what it would do, and does nothing", async () => {
     expect(await ssa(deployment("dry", 2), "--dry-run=server")).toContain("serverside-applied (server dry run)");
     expect(await kubectl("get", "deployment", "dry")).toContain("NotFound");
