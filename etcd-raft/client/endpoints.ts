@@ -27,10 +27,6 @@ export class Endpoints {
     });
   }
 
-  get size(): number {
-    return this.#clients.length;
-  }
-
   /** The member in use, connected. Goes round until `timeoutMs` is over, then throws the last failure. */
   async connected(timeoutMs: number, signal?: AbortSignal): Promise<{ client: GrpcClient; failed(): void }> {
     const deadline = this.#clock.monotonic() + timeoutMs;

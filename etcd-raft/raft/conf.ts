@@ -68,8 +68,7 @@ export function changed(conf: ConfState, { transition, changes }: ConfChange): C
   const next = new Draft(joint ? { ...conf, votersOutgoing: conf.voters } : conf);
   for (const { type, id } of changes) if (id !== none) next.apply(type, id);
   if (next.voters.size === 0) throw new ConfChangeError("somebody has to vote");
-  if (joint) return next.state(transition !== "explicit");
-  return next.state(false);
+  return next.state(joint && transition !== "explicit");
 }
 
 function leave(conf: ConfState): ConfState {

@@ -42,14 +42,12 @@ export class Applier {
   readonly counts = { puts: 0, putBytes: 0, deletes: 0, txns: 0, ranges: 0, leasesGranted: 0, leasesRevoked: 0 };
   readonly auth = new AuthStore();
   readonly tokens: Tokens;
-  readonly #clock: Clock;
   readonly #options: ApplierOptions;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
     this.lessor = new Lessor(options.minLeaseTTL);
     this.store = new Store(this.lessor);
-    this.#clock = options.clock;
     this.tokens = new Tokens(options.tokenTtlMs);
     this.auth.onInvalid = (user) => this.tokens.invalidate(user);
   }
@@ -117,7 +115,7 @@ export class Applier {
     }
     if (request.leaseGrant) {
       const { ID, TTL } = request.leaseGrant;
-      const granted = lessor.grant(ID, TTL, this.#clock.monotonic());
+      const granted = lessor.grant(ID, TTL, this.#options.clock.monotonic());
       counts.leasesGranted++;
       return { header: this.#header(), ID, TTL: granted, error: "" };
     }
@@ -138,7 +136,7 @@ export class Applier {
       return undefined;
     }
     if (request.alarm) return { header: this.#header(), alarms: this.alarms.apply(request.alarm) };
-    const answer = applyAuth(auth, this.tokens, request, index, this.#clock.monotonic());
+    const answer = applyAuth(auth, this.tokens, request, index, this.#options.clock.monotonic());
     if (answer) return answer;
     if (request.v2) return this.#applyV2(request.v2);
     if (request.clusterVersionSet) return undefined; // etcd's own book-keeping, in a log that it began
@@ -198,7 +196,7 @@ export class Applier {
   /** Takes in all of a state but the keys, which come next: the leases that they hang on must be there. */
   restore(state: State): void {
     for (const { id, ttl, remainingTTL } of state.leases) {
-      this.lessor.grant(id, ttl, this.#clock.monotonic());
+      this.lessor.grant(id, ttl, this.#options.clock.monotonic());
       this.lessor.checkpoint(id, remainingTTL);
     }
     this.#become(state);

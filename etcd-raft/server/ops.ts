@@ -14,7 +14,6 @@ import { etcdVersion } from "./version.ts";
  * `/debug/raft/events` (`serveEvents`), and on the client port the JSON gateway under `/v3/`.
  */
 export function httpServer(member: Member, registry: Registry, gateway?: Gateway): http.Server {
-  const health = member.config.metrics;
   return http.createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://member");
     for (const [name, value] of anyOrigin) response.setHeader(name, value);
@@ -34,7 +33,7 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
       if (page === undefined) void handle({ registry, notReady: () => undefined }, request, response);
       else if (onlyGet(request, response)) {
         void page.then(({ code, body }) => {
-          health[code === 200 ? "healthSuccess" : "healthFailures"].inc();
+          member.config.metrics[code === 200 ? "healthSuccess" : "healthFailures"].inc();
           response.writeHead(code, {
             "content-type": "text/plain; charset=utf-8",
             "x-content-type-options": "nosniff",

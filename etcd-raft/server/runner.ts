@@ -24,9 +24,8 @@ export interface RunnerOptions {
   /** After a run of `apply`: the store is at rest until the next turn. */
   applied(index: number): void;
   /**
-   * A received snapshot takes the place of the state. `saved`: its note in the WAL, begun at once. `put`: makes it the state;
-   * called when
-   * that is durable and the one before is in place.
+   * A received snapshot takes the place of the state. `saved`: its note in the WAL, begun at once. `put`: makes it the state,
+   * called when that is durable and the one before is in place.
    */
   install(snapshot: NonNullable<Ready["snapshot"]>): { saved: Promise<void>; put(): Promise<void> };
   onSoftState(state: NonNullable<Ready["softState"]>): void;

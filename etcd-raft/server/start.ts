@@ -48,15 +48,14 @@ export interface RunningMember {
 export async function startMember(config: Config, machine: Machine): Promise<RunningMember> {
   const { flags } = config;
   const listeners: NetServer[] = [];
-  const listen = async (flag: string, url: string) => {
-    const listener = await opened(flag, listenHere(hostOf(url), Number(new URL(url).port)));
+  const take = async (flag: string, listening: Promise<NetServer>) => {
+    const listener = await opened(flag, listening);
     listeners.push(listener);
-    return { listener, secure: url.startsWith("https:"), url, begin: held(listener) };
+    return { listener, begin: held(listener) };
   };
-  const listenOut = async (host: string, port: number) => {
-    const listener = await opened("listen-outside", listenOutside(host, port));
-    listeners.push(listener);
-    return held(listener);
+  const listen = async (flag: string, url: string) => {
+    const taken = await take(flag, listenHere(hostOf(url), Number(new URL(url).port)));
+    return { ...taken, secure: url.startsWith("https:"), url };
   };
   let onRemoved = () => {};
   const removed = new Promise<void>((resolve) => {
@@ -75,7 +74,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const peers = await all("listen-peer-urls");
     const metrics = await all("listen-metrics-urls");
     const clientHttp = await all("listen-client-http-urls");
-    const outside = config.outside && (await listenOut(config.outside.host, config.outside.port));
+    const { outside: at } = config;
+    const outside = at && (await take("listen-outside", listenOutside(at.host, at.port)));
     const faults = flags["fault-socket"] === undefined ? undefined : new Faults();
     if (faults) faultSocket = await serveFaults(checkedPath(flags["fault-socket"]!), faults);
     const registry = createRegistry();
@@ -141,7 +141,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     for (const { begin, secure } of clients) {
       begin((listener) => (secure ? server.secure! : server.insecure).serve(listener));
     }
-    outside?.((listener) => (server.secure ?? server.insecure).serve(listener));
+    outside?.begin((listener) => (server.secure ?? server.insecure).serve(listener));
     member.start();
     const stopLooking = watchDisk(member);
     const stopCompacting = config.autoCompaction

@@ -222,26 +222,21 @@ export class SimTransport implements PeerTransport {
     const network = this.#network;
     const open = network.open(self, id) && network.open(id, self);
     const answerMs = open ? network.delayMs : 1000;
-    this.#redials.set(
-      id,
-      network.clock.after(answerMs, () =>
-        this.#life.enter(() => {
-          const there = open ? network.at(id) : undefined;
-          if (there?.refuses(self)) return handlers.onRemoved();
-          if (there) {
-            this.#connected.set(id, this.#options.clock.monotonic());
-            handlers.onConnected(id);
-            return;
-          }
-          handlers.onUnreachable(id, open ? "connection refused" : "dial timed out");
-          const again = Math.min(10 * 2 ** attempt, 500);
-          this.#redials.set(
-            id,
-            network.clock.after(again, () => this.#life.enter(() => this.#dial(id, attempt + 1))),
-          );
-        }),
-      ),
-    );
+    const later = (ms: number, fn: () => void) =>
+      this.#redials.set(
+        id,
+        network.clock.after(ms, () => this.#life.enter(fn)),
+      );
+    later(answerMs, () => {
+      const there = open ? network.at(id) : undefined;
+      if (there?.refuses(self)) return handlers.onRemoved();
+      if (there) {
+        this.#connected.set(id, this.#options.clock.monotonic());
+        return handlers.onConnected(id);
+      }
+      handlers.onUnreachable(id, open ? "connection refused" : "dial timed out");
+      later(Math.min(10 * 2 ** attempt, 500), () => this.#dial(id, attempt + 1));
+    });
   }
 }
 
