@@ -1,5 +1,4 @@
-// Real counterparts for tests and benchmarks: Debian packages, downloaded with apt-get and unpacked under .cache/peers, and
-// a program made of Go modules where the machine has Go.
+// Real counterparts for tests and benchmarks: Debian packages, downloaded with apt-get and unpacked under .cache/peers.
 // Nothing is installed or started, no root needed. `node tools/peers.mjs` fetches all; a machine that cannot get them
 // is told so in one line, and the tests that need one are skipped by name.
 import { execFileSync } from "node:child_process";
@@ -30,8 +29,6 @@ export const peers = {
     path: "usr/lib/chromium/chromium-headless-shell",
     closure: true,
   },
-  // Debian's prometheus is built without its discovery in Kubernetes, and no other of its packages has client-go's informers.
-  "prometheus-discovery": { package: "prometheus-discovery", path: "discovery", go: "apiserver/testdata/discovery" },
 };
 
 /** Fetches what is missing; returns the names that cannot be had, with the reason. */
@@ -39,8 +36,7 @@ export function fetchPeers() {
   const missing = {};
   for (const [name, peer] of Object.entries(peers)) {
     try {
-      if (peer.go) buildGo(peer);
-      else for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg, peer.closure);
+      for (const pkg of [peer.package, ...(peer.libraries ?? [])]) fetchPackage(pkg, peer.closure);
       if (!existsSync(join(cache, peer.package, peer.path))) throw new Error(`${peer.path} is not in ${peer.package}`);
       if (peer.closure) writeWrapper(name, peer);
       if (!peer.libraries) continue;
@@ -64,20 +60,6 @@ function fetchPackage(pkg, closure) {
     const debs = readdirSync(from).filter((file) => file.endsWith(".deb"));
     if (debs.length === 0) throw new Error(`apt-get download ${pkg} gave no file`);
     for (const deb of debs) execFileSync("dpkg", ["-x", join(from, deb), join(work, "x")], { stdio: "pipe" });
-  });
-}
-
-/** With the machine's own Go; what go.sum names is downloaded, and gone when the program is made. */
-function buildGo({ package: name, path, go }) {
-  place(name, (work) => {
-    const own = {
-      GOPATH: join(work, "go"),
-      GOCACHE: join(work, "cache"),
-      GOTOOLCHAIN: "local",
-      GOFLAGS: "-modcacherw",
-    };
-    const args = ["build", "-trimpath", "-ldflags=-s -w", "-o", join(work, "x", path), "."];
-    execFileSync("go", args, { cwd: go, env: { ...process.env, ...own }, stdio: "pipe", timeout: 900_000 });
   });
 }
 
