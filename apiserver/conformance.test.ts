@@ -97,8 +97,9 @@ describe("API operations", () => {
     assert.equal(approved.status.conditions[0].type, "Approved");
     approved.status.conditions[0].message = "Updated";
     assert.equal((await send("PUT", approval, approved)).status.conditions[0].message, "Updated");
-    const status = await send("PATCH", `${path}/approved/status`, { status: { certificate: "Zm9v" } }, merge);
-    assert.equal(status.status.certificate, "Zm9v");
+    const certificate = Buffer.from(server.authority.cert).toString("base64");
+    const status = await send("PATCH", `${path}/approved/status`, { status: { certificate } }, merge);
+    assert.equal(status.status.certificate, certificate);
     await send("DELETE", `${path}/approved`);
   });
 });

@@ -12,8 +12,9 @@ import { validatePodSpec } from "./pod-validation.ts";
 /** What may change of a Pod: of the spec what does not touch what runs, of the status what can happen. */
 export function* validatePodUpdate(pod: Pod, old: Pod): Problems {
   yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
-  yield* validatePodSpec(pod.spec, "spec");
   yield* validateAnnotations(pod, old);
+  if (sameJson(pod.spec, old.spec)) return; // it was judged when it came
+  yield* validatePodSpec(pod.spec, "spec");
   yield* validateSpecUpdate(pod.spec, old.spec);
 }
 
