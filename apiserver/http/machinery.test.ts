@@ -38,6 +38,8 @@ describe("a request that cannot be is refused with", () => {
     ["422 for sendInitialEvents without a match", `${maps}?watch=1&sendInitialEvents=true`, {}, 422, /NotOlderThan/],
     ["405 for a delete in all namespaces", "/api/v1/configmaps", { method: "DELETE" }, 405, /not supported/],
     ["405 for a create in no namespace", "/api/v1/configmaps", post(configMap("x")), 405, /not supported/],
+    ["405 for an update of no name", maps, { method: "PUT", body: configMap("x") }, 405, /update is not supported/],
+    ["405 for a patch of no name", maps, patch("merge-patch+json", {}), 405, /patch is not supported/],
     ["405 for a create at a name", `${maps}/x`, post(configMap("x")), 405, /create is not supported/],
     ["406 for a list that shall be one", maps, as("PartialObjectMetadata"), 406, /but the requested object is a list/],
     ["406 for one that shall be a list", `${maps}/a`, as("PartialObjectMetadataList"), 406, /is not a list/],

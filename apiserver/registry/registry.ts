@@ -86,6 +86,7 @@ export class Registry {
       if (verb !== "list" && verb !== "watch") throw methodNotSupported(resource, verb); // never all namespaces at once
     }
     if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
+    if ((verb === "update" || verb === "patch") && target.name === "") throw methodNotSupported(resource, verb);
     switch (verb) {
       case "get":
         return object(resource, await get(at, options));
