@@ -24,10 +24,13 @@ export function keyAfter(key: Bytes): Uint8Array {
 
 /** A request as etcd's message: all text in these is keys and values, and goes as bytes. */
 export function inBytes<T>(request: object): Init<T> {
-  const bytes = (field: unknown): unknown => {
-    if (typeof field === "string") return Buffer.from(field);
-    if (Array.isArray(field)) return field.map(bytes);
-    return typeof field === "object" && field !== null && !(field instanceof Uint8Array) ? inBytes(field) : field;
-  };
-  return Object.fromEntries(Object.entries(request).map(([name, field]) => [name, bytes(field)])) as Init<T>;
+  const message: Record<string, unknown> = { ...request };
+  for (const name in message) message[name] = fieldInBytes(message[name]);
+  return message as Init<T>;
+}
+
+function fieldInBytes(field: unknown): unknown {
+  if (typeof field === "string") return Buffer.from(field);
+  if (Array.isArray(field)) return field.map(fieldInBytes);
+  return typeof field === "object" && field !== null && !(field instanceof Uint8Array) ? inBytes(field) : field;
 }
