@@ -1,6 +1,7 @@
 import "reflect-metadata";
 import { verify, X509Certificate } from "node:crypto";
 import * as x509 from "@peculiar/x509";
+import { attempt } from "../base/attempt.ts";
 
 /** What a PKCS #10 certificate request (RFC 2986) asks for. */
 export interface CertificateRequest {
@@ -56,11 +57,7 @@ export function certificateProblem(pem: string): string | undefined {
   for (const [block, type, body] of blocks) {
     if (type !== "CERTIFICATE") return `only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(type)}`;
     if (body!.includes(":")) return "no PEM block headers are permitted";
-    try {
-      new X509Certificate(block);
-    } catch {
-      return "x509: malformed certificate";
-    }
+    if (attempt(() => new X509Certificate(block)) === undefined) return "x509: malformed certificate";
   }
   return blocks.length > 0 ? undefined : "must contain at least one CERTIFICATE PEM block";
 }

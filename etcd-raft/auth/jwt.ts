@@ -1,5 +1,6 @@
 import * as crypto from "node:crypto";
 import { promisify } from "node:util";
+import { attempt } from "../../base/attempt.ts";
 import { StartError } from "../../base/process.ts";
 import type { Identity } from "./auth-store.ts";
 
@@ -180,12 +181,8 @@ const keyKind = (key: crypto.KeyObject): string => key.asymmetricKeyDetails?.nam
 const encode = (part: object): string => Buffer.from(JSON.stringify(part)).toString("base64url");
 
 function decode(part: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, "base64url").toString());
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = attempt((): unknown => JSON.parse(Buffer.from(part, "base64url").toString()));
+  return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
 }
 
 const refused = (text: string, cause?: unknown) => new StartError(`--auth-token: ${text}`, { cause });
