@@ -47,6 +47,7 @@ export interface Keepalive {
 }
 
 const maxTimerMs = 2 ** 31 - 1;
+
 export class GrpcFront {
   readonly #routes = new Map<string, Route>();
   readonly #options: GrpcFrontOptions;

@@ -65,7 +65,7 @@ export function costOfTxn({ success, failure }: TxnRequest): number {
   return Math.max(cost(success), cost(failure));
 }
 
-/** Hash table, B+tree and history of one key with one version, measured. */
+/** Hash table, sorted leaves and history of one key with one version, measured. */
 const keyOverheadBytes = 32;
 const defaultBytes = 2 * 1024 ** 3;
 const marks = [0.7, 0.85, 0.95];
