@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { systemClock } from "../../base/clock.ts";
+import { eventually } from "../../deploy/testing/lab.ts";
 import { judge } from "../checkers/judge.ts";
 import { isOwnKey } from "../clients/members.ts";
 import { readRun } from "../report/folder.ts";
@@ -53,7 +54,20 @@ test("real members, hurt in eight ways under load, keep every promise that their
   expect(summary.operations["compact"]!.ok).toBeGreaterThan(0);
   expect(Object.keys(summary.losses)).not.toEqual([]);
   expect(markdown(summary)).toContain("| kill -9 of all | 1 |");
-  expect(readdirSync(join(dir, ".kubelab"))).not.toContainEqual(expect.stringContaining("experiment-"));
+  expect(labs()).toEqual([]);
+});
+
+const labs = () => readdirSync(join(dir, ".kubelab")).filter((name) => name.startsWith("experiment-"));
+
+test("told to end while one runs, it leaves no lab, and counts nothing that has no verdict", async () => {
+  const abort = new AbortController();
+  const sizes = { rounds: 9, roundsPerRun: 9, members: 3, clients: 3, maxMs: 200_000, seed: 1 };
+  const own = mkdtempSync(join(dir, "ended-"));
+  const running = soak({ ...sizes, dir: own, clock: systemClock, signal: abort.signal });
+  await eventually("a lab", async () => labs().length > 0);
+  abort.abort();
+  expect(await running).toMatchObject({ rounds: [], violations: [] });
+  expect(labs()).toEqual([]);
 });
 
 test("what such a run leaves is judged again as it was, and a lie in it is found", () => {

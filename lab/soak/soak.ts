@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { type StdioOptions, spawn } from "node:child_process";
 import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { stringify } from "yaml";
@@ -49,7 +49,8 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const names = order.slice(first, first + roundsPerRun);
     const out = join(dir, `rounds-${first + 1}`);
     writeFileSync(`${out}.yaml`, stringify(experimentOf(names, options, rand)));
-    const code = await runExperiment(`${out}.yaml`, ["--seed", `${seed + first}`, "--out", out]);
+    const code = await runExperiment(`${out}.yaml`, ["--seed", `${seed + first}`, "--out", out], signal);
+    if (signal.aborted && code === 2) break; // it has no verdict
     if (!existsSync(join(out, "run.json"))) throw new StartError(`${out}.yaml could not be run`);
     take(readRun(out), names, result);
     if (code !== 0 || signal.aborted) break;
@@ -58,17 +59,18 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   return result;
 }
 
-/** As a process of its own, which is as it is used. Ctrl-C reaches it, too: it heals and leaves its folder. */
-function runExperiment(file: string, args: string[]): Promise<number | null> {
+/** As a process of its own, which is as it is used. Told to end, it heals and leaves its folder. */
+function runExperiment(file: string, args: string[], signal: AbortSignal): Promise<number | null> {
   const command = [resolve("dist/kubelab.mjs"), "experiment", "run", file, ...args];
-  const child = spawn(process.execPath, command, { stdio: ["ignore", "ignore", "inherit"] });
-  return new Promise((resolve) => child.once("exit", resolve));
+  const stdio: StdioOptions = ["ignore", "ignore", "inherit"];
+  const child = spawn(process.execPath, command, { stdio, signal, killSignal: "SIGINT" });
+  return new Promise((resolve) => child.on("error", () => {}).once("exit", resolve)); // error: that it was told to end
 }
 
 function take({ file, history, events }: Run, names: readonly DeedName[], result: SoakResult): void {
   const begun = file.phases[0]!.fromMs;
   for (const [i, deed] of names.entries()) {
-    if (i * roundMs > file.durationMs) break; // it was interrupted
+    if (i * roundMs > file.durationMs) break; // it failed before
     const inRound = ({ atMs }: { atMs: number }) => Math.floor((atMs - begun - 400) / roundMs) === i;
     result.rounds.push({ deed, gapMs: Math.max(0, ...file.failovers.filter(inRound).map(({ gapMs }) => gapMs)) });
   }
