@@ -24,7 +24,8 @@ export async function replaceMember(
     throw new StartError(`replace: ${targets.join(", ")} is not one member`);
   const others = members.filter((member) => member !== gone);
   const ask = <T>(send: (member: StoreMember) => Promise<T>) => insist(others, clock, send);
-  const list = () => ask(({ client }) => client.unary(ClusterService.MemberList, {}, { timeoutMs: 1000 }));
+  const list = () =>
+    ask(({ client }) => client.unary(ClusterService.MemberList, { linearizable: true }, { timeoutMs: 1000 }));
   const known = async () =>
     (await list()).members.find(({ peerURLs: urls }) => urls.some((url) => peerURLs.includes(url)));
   const peerURLs = (await list()).members.find((member) => member.name === name)!.peerURLs;

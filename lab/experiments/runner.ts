@@ -216,7 +216,7 @@ class Runner {
     }
     if (deed.kind !== "fault") {
       const what = deed.kind === "replace" ? "replace" : deed.maintain;
-      const done: DoneFault = { name: what, targets: [], atMs: this.#now(), untilMs: 0 };
+      const done: DoneFault = { name: what, targets: [], atMs: this.#now(), untilMs: Infinity };
       this.#faults.push(done);
       const member = await (deed.kind === "replace"
         ? replaceMember(lab, deed, this.#clock)
