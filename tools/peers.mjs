@@ -52,25 +52,18 @@ export function fetchPeers() {
 let updated = false;
 
 function fetchPackage(pkg, closure) {
-  place(pkg, (work) => {
+  const into = join(cache, pkg);
+  if (existsSync(into)) return;
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, `.${pkg}-`));
+  try {
     mkdirSync(join(work, "archives/partial"), { recursive: true });
     const all = ["-y", "--no-install-recommends", "--download-only", "-o", "Debug::NoLocking=1"];
-    download(closure ? [...all, "-o", `Dir::Cache=${work}`, "install", pkg] : ["download", pkg], work);
+    download(closure ? [...all, "-o", `Dir::Cache=${work}`, "install", "--reinstall", pkg] : ["download", pkg], work);
     const from = closure ? join(work, "archives") : work;
     const debs = readdirSync(from).filter((file) => file.endsWith(".deb"));
     if (debs.length === 0) throw new Error(`apt-get download ${pkg} gave no file`);
     for (const deb of debs) execFileSync("dpkg", ["-x", join(from, deb), join(work, "x")], { stdio: "pipe" });
-  });
-}
-
-/** What `make` leaves in `x`, whole or not at all. */
-function place(name, make) {
-  const into = join(cache, name);
-  if (existsSync(into)) return;
-  mkdirSync(cache, { recursive: true });
-  const work = mkdtempSync(join(cache, `.${name}-`));
-  try {
-    make(work);
     renameSync(join(work, "x"), into);
   } finally {
     rmSync(work, { recursive: true, force: true });
