@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
@@ -179,8 +180,8 @@ experiment
 experiment
   .command("compare <a> <b>")
   .description("two runs, or two folders of repetitions, side by side, with what is more than noise")
-  .option("--out <file>", "where to write", "compare.html")
-  .action(async (a: string, b: string, { out }: { out: string }) => {
+  .option("--out <file>", "where to write (default: compare.html in <b>)")
+  .action(async (a: string, b: string, { out = join(b, "compare.html") }: { out?: string }) => {
     writeFileSync(out, (await import("../lab/report/folder.ts")).compareRuns(a, b));
     console.log(out);
   });

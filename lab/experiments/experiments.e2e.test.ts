@@ -91,6 +91,9 @@ describe("experiments", () => {
       ]);
       expect(readFileSync(junit, "utf8")).toContain('failures="2"');
       expect(existsSync(join(out, "2", "history.jsonl"))).toBe(true);
+      const compared = join(out, "2", "compare.html"); // beside what is compared, wherever one stands
+      expect((await run("experiment", "compare", join(out, "1"), join(out, "2"))).stdout).toBe(`${compared}\n`);
+      expect(readFileSync(compared, "utf8")).toContain("<h1>1");
     });
 
     test("Ctrl-C heals and ends it, its folder has what was seen, and the lab goes on", async () => {
