@@ -27,7 +27,7 @@ export const labFlags = {
   podNetworkCidr: { takes: "<cidr>", help: "range of the Pods' addresses (default: 10.244.0.0/16)" },
   serviceDnsDomain: { takes: "<domain>", help: "the cluster's domain (default: cluster.local)" },
   keepRevisions: { takes: "<duration>", help: "how long the store keeps what was, for `history` (default: 1h)" },
-  snapshotCount: { takes: "<n>", help: "entries after which a member makes a snapshot (default: 10000)" },
+  snapshotCount: { takes: "<n>", help: "entries after which a member makes a snapshot (default: 100000)" },
   relay: {
     takes: "",
     help: "relays before the members' ports, where faults act instead of in the members (mode host)",
@@ -42,13 +42,9 @@ export const labFlags = {
   storeKeyfile: { takes: "<file>", help: "of etcds://: its key" },
 } as const satisfies Record<string, { takes: string; help: string }>;
 
-type Takes = { "<n>": number; "": boolean } & Record<string, string | number | boolean>;
+type Taken<Takes> = Takes extends "<n>" ? number : Takes extends "" ? boolean : string;
 export type LabFlags = {
-  [Name in keyof typeof labFlags]?:
-    | ((typeof labFlags)[Name]["takes"] extends keyof { "<n>": 1; "": 1 }
-        ? Takes[(typeof labFlags)[Name]["takes"]]
-        : string)
-    | undefined;
+  [Name in keyof typeof labFlags]?: Taken<(typeof labFlags)[Name]["takes"]> | undefined;
 };
 export const labFlagNames = Object.keys(labFlags) as (keyof LabFlags)[];
 export const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
