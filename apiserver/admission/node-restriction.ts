@@ -116,7 +116,7 @@ function ofMirrorPod(pod: Pod, node: string, cluster: Cluster): string | undefin
     "a service account": Boolean(serviceAccountName),
     ...has,
     clustertrustbundles: volumes.some((one) => one.projected?.sources?.some((source) => source.clusterTrustBundle)),
-    persistentvolumeclaims: volumes.some((one) => one.persistentVolumeClaim),
+    persistentvolumeclaims: claimsOf(pod).length > 0,
     resourceclaims: resourceClaims.length > 0,
   }).find(([, refers]) => refers);
   return referred && `${who} can not create pods that reference ${referred[0]}`;

@@ -387,6 +387,11 @@ describe("NodeRestriction", () => {
       "can not create pods that reference persistentvolumeclaims",
     ],
     [
+      "a claim that would be made for it",
+      mounts({ ephemeral: { volumeClaimTemplate: { spec: {} } } }),
+      "can not create pods that reference persistentvolumeclaims",
+    ],
+    [
       "a bundle",
       mounts({ projected: { sources: [{ clusterTrustBundle: { name: "b", path: "p" } }] } }),
       "can not create pods that reference clustertrustbundles",
