@@ -86,7 +86,8 @@ export class Registry {
       if (verb !== "list" && verb !== "watch") throw methodNotSupported(resource, verb); // never all namespaces at once
     }
     if (!resource.namespaced && target.namespace !== "" && resource.resource !== "namespaces") throw pathNotFound();
-    if ((verb === "update" || verb === "patch") && target.name === "") throw methodNotSupported(resource, verb);
+    const misplaced = target.name === "" ? verb === "update" || verb === "patch" : verb === "create";
+    if (misplaced) throw methodNotSupported(resource, verb);
     switch (verb) {
       case "get":
         return object(resource, await get(at, options));
@@ -94,11 +95,8 @@ export class Registry {
         return { type: "List", resource, list: await list({ ...at, resource: served }, options) };
       case "watch":
         return { type: "Watch", resource, watch: await watch({ ...at, resource: served }, options) };
-      case "create": {
-        if (target.name !== "") throw methodNotSupported(resource, "create");
-        const body = this.#body(request, served);
-        return object(resource, await create(at, body, writeOptions(request, served)), 201);
-      }
+      case "create":
+        return object(resource, await create(at, this.#body(request, served), writeOptions(request, served)), 201);
       case "update":
         return this.#update(at, request, served);
       case "patch":
