@@ -35,9 +35,9 @@ function authorizerOf(pods: object[] = [], more: Partial<RbacObjects> = {}) {
     roleBindings: [...policy.roleBindings, ...(more.roleBindings ?? [])],
   });
   const rbac = new RbacAuthorizer(() => index);
-  const pod = (_namespace: string, name: string) =>
-    name === "theirs" ? ({ spec: { nodeName: "n2" } } as Pod) : (pods[0] as Pod | undefined);
-  const lookup = { podsOf: () => pods as Pod[], pod, volume: () => undefined, volumeAttachment: () => undefined };
+  const none = () => undefined;
+  const nodeOf = (_namespace: string, name: string) => (name === "theirs" ? "n2" : undefined);
+  const lookup = { podsOf: () => pods as Pod[], nodeOf, volume: none, volumeAttachment: none };
   return { rbac, authorizer: inOrder([superusers, nodeAuthorizer(lookup), rbac]) };
 }
 

@@ -48,16 +48,17 @@ export function rbacIndexOf(cache: Cache): () => RbacIndex {
 }
 
 export function nodeLookupOf(cache: Cache): NodeLookup {
-  const one = (prefix: string, name: string) => cache.resource(prefix).objects.get(`${prefix}${name}`)?.parse();
+  const one = (prefix: string, name: string) => cache.resource(prefix).objects.get(`${prefix}${name}`);
   const fieldsOf = pods.fields as (object: KubernetesObject) => Record<string, string>;
+  const nodeOf = (pod: StoredObject | undefined) => pod?.attributes(fieldsOf).fields["spec.nodeName"];
   return {
     *podsOf(node, namespace) {
       const prefix = `${registryRoot}pods/`;
       for (const stored of cache.resource(prefix).under(namespace ? `${prefix}${namespace}/` : prefix))
-        if (stored.attributes(fieldsOf).fields["spec.nodeName"] === node) yield stored.parse() as Pod;
+        if (nodeOf(stored) === node) yield stored.parse() as Pod;
     },
-    pod: (namespace, name) => one(`${registryRoot}pods/`, `${namespace}/${name}`) as Pod | undefined,
-    volume: (name) => one(`${registryRoot}persistentvolumes/`, name) as PersistentVolume | undefined,
-    volumeAttachment: (name) => one(`${registryRoot}volumeattachments/`, name) as VolumeAttachment | undefined,
+    nodeOf: (namespace, name) => nodeOf(one(`${registryRoot}pods/`, `${namespace}/${name}`)),
+    volume: (name) => one(`${registryRoot}persistentvolumes/`, name)?.parse() as PersistentVolume | undefined,
+    volumeAttachment: (name) => one(`${registryRoot}volumeattachments/`, name)?.parse() as VolumeAttachment | undefined,
   };
 }

@@ -9,7 +9,8 @@ import { ruleAllows } from "./rules.ts";
 export interface NodeLookup {
   /** The Pods of a namespace ("" of all) that are bound to a node. */
   podsOf(node: string, namespace: string): Iterable<Pod>;
-  pod(namespace: string, name: string): Pod | undefined;
+  /** Of a Pod: "" before it is bound, undefined when there is none. */
+  nodeOf(namespace: string, name: string): string | undefined;
   volume(name: string): PersistentVolume | undefined;
   volumeAttachment(name: string): VolumeAttachment | undefined;
 }
@@ -49,7 +50,6 @@ function objectionTo(
     for (const pod of lookup.podsOf(node, namespace)) if (found(pod)) return undefined;
     return `no relationship found between node '${node}' and this object`;
   };
-  let pod: Pod | undefined;
   switch (group ? `${resource}.${group}` : resource) {
     case "secrets":
     case "configmaps":
@@ -97,8 +97,8 @@ function objectionTo(
       if ((verb === "list" || verb === "watch") && !selects(fieldSelector, `spec.nodeName=${node}`))
         return "can only list/watch pods with spec.nodeName field selector";
       if (verb !== "get" || subresource !== "") return undefined;
-      pod = lookup.pod(namespace, name); // that one is gone a node may hear: its own goes, too
-      return pod === undefined || pod.spec.nodeName === node ? undefined : related(() => false);
+      // That one is gone a node may hear: its own goes, too.
+      return (lookup.nodeOf(namespace, name) ?? node) === node ? undefined : related(() => false);
     default:
       return undefined;
   }
