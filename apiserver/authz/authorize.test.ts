@@ -193,7 +193,10 @@ test.each([
   ["another Secret", { volumes: [{ secret: { secretName: "t" } }] }, false],
 ])("a node and a Secret in %s of its Pod", (_name, spec, expected) => {
   const attributes = { user: node, verb: "get", target: target("secrets ns/s") };
-  assert.equal(decide(attributes, authorizerOf([{ spec }]).authorizer).type === "Allow", expected);
+  const { authorizer } = authorizerOf([{ spec }]);
+  assert.equal(decide(attributes, authorizer).type === "Allow", expected);
+  const nameless = user("system:node:", "system:nodes");
+  assert.equal(decide({ ...attributes, user: nameless }, authorizer).type, "NoOpinion");
 });
 
 test.each([

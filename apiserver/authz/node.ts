@@ -27,7 +27,7 @@ export function nodeAuthorizer(lookup: NodeLookup): Authorizer {
   return {
     authorize(attributes): Decision {
       const node = nodeName(attributes.user);
-      if (node === undefined) return noOpinion;
+      if (!node) return noOpinion; // "" has none either, though Pods that are not bound yet carry it
       const objection = "path" in attributes ? undefined : objectionTo(attributes, node, lookup);
       if (objection !== undefined) return { type: "NoOpinion", reason: objection };
       return rules.some((rule) => ruleAllows(rule, attributes)) ? { type: "Allow", reason: "" } : noOpinion;
