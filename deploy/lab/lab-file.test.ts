@@ -34,6 +34,7 @@ test.each([
 test.each([
   ["members", { name: "a", members: 5 }, "was made with members 3, which is fixed for its life; it cannot become 5"],
   ["apiservers", { name: "a", apiservers: 2 }, "was made with apiservers 1"],
+  ["a size that was left out", { name: "a", snapshotCount: 9 }, "was made with snapshotCount not set"],
   ["mode", { name: "a", mode: "host" as const }, "was made with mode netns"],
   ["preset", { name: "a", preset: "wan" as const }, "was made with preset lan"],
 ])("%s is fixed for the life of a lab", (_, asked, line) => {

@@ -100,7 +100,7 @@ export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
   for (const key of fixed) {
     if (asked[key] !== undefined && String(asked[key]) !== String(made[key])) {
       throw new StartError(
-        `lab ${lab.name} was made with ${key} ${made[key]}, which is fixed for its life; ` +
+        `lab ${lab.name} was made with ${key} ${made[key] ?? "not set"}, which is fixed for its life; ` +
           `it cannot become ${asked[key]}: use another --name`,
       );
     }

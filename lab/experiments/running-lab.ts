@@ -119,7 +119,8 @@ function requireFit({ cluster }: Experiment, status: LabStatus): void {
   for (const [field, wanted] of Object.entries(cluster)) {
     const there = has[field as keyof typeof has];
     const enough = field === "nodes" || field === "apiservers" ? Number(there) >= Number(wanted) : there === wanted;
-    if (!enough) throw new StartError(`the experiment needs ${field} ${wanted}, lab ${status.name} has ${there}`);
+    if (!enough)
+      throw new StartError(`the experiment needs ${field} ${wanted}, lab ${status.name} has ${there ?? "the default"}`);
   }
 }
 
