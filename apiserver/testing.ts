@@ -177,7 +177,7 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
 }
 
 /** A kubeconfig with everything in it, for one cluster and one user. */
-export function kubeconfigOf(server: string, ca: Buffer, { cert, key }: TlsMaterial): string {
+function kubeconfigOf(server: string, ca: Buffer, { cert, key }: TlsMaterial): string {
   const base64 = (bytes: Buffer) => bytes.toString("base64");
   return JSON.stringify({
     apiVersion: "v1",

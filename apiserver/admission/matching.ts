@@ -46,7 +46,7 @@ const isConfiguration = ({ group, resource }: Resource) =>
   group === "admissionregistration.k8s.io" &&
   /^(validating|mutating)(webhookconfigurations|admissionpolicies|admissionpolicybindings)$/.test(resource);
 
-export function ruleMatches(rule: Rule, { group, version, resource }: Resource, attributes: Attributes): boolean {
+function ruleMatches(rule: Rule, { group, version, resource }: Resource, attributes: Attributes): boolean {
   const { operation, subresource, namespace, name, resource: row } = attributes;
   const has = (list: readonly string[] = [], value: string) => list.includes("*") || list.includes(value);
   if (!has(rule.operations, operation) || !has(rule.apiGroups, group) || !has(rule.apiVersions, version)) return false;

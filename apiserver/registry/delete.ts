@@ -153,12 +153,12 @@ export function hasFinalizers(object: KubernetesObject): boolean {
   return isNamespace(object) && (object.spec?.finalizers?.length ?? 0) > 0;
 }
 
-export function isNamespace(object: KubernetesObject): object is Namespace {
+function isNamespace(object: KubernetesObject): object is Namespace {
   return object.kind === "Namespace" && object.apiVersion === "v1";
 }
 
 /** How dependents go: the garbage collector reads it from these two finalizers. */
-export function withPropagation(finalizers: readonly string[], policy: string | undefined): string[] {
+function withPropagation(finalizers: readonly string[], policy: string | undefined): string[] {
   const others = finalizers.filter((name) => name !== orphan && name !== foreground);
   if (policy === "Orphan") return [...others, orphan];
   if (policy === "Foreground") return [...others, foreground];

@@ -152,13 +152,13 @@ export const wantsInitialEvents = (options: Options): boolean =>
   options.sendInitialEvents !== undefined && isTrue(options.sendInitialEvents);
 
 /** Upstream's continue token: where to go on, and at which revision. */
-export function encodeToken(revision: number, lastKey: string): string {
+function encodeToken(revision: number, lastKey: string): string {
   return Buffer.from(JSON.stringify({ v: "meta.k8s.io/v1", rv: revision, start: `${lastKey}\0` })).toString(
     "base64url",
   );
 }
 
-export function decodeToken(token: string): { revision: number; start: string } {
+function decodeToken(token: string): { revision: number; start: string } {
   try {
     const { v, rv, start } = JSON.parse(Buffer.from(token, "base64url").toString("utf8")) as Record<string, unknown>;
     const valid =

@@ -30,7 +30,7 @@ export interface SystemOptions {
   authentication: Record<string, string> | undefined;
 }
 
-export const systemNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const systemNamespaces = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 const systemPriorityClasses = [
   {

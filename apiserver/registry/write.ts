@@ -186,7 +186,7 @@ export async function next(
 }
 
 /** What no client changes, whatever it sends. */
-export function keepSystemFields(object: KubernetesObject, old: KubernetesObject): void {
+function keepSystemFields(object: KubernetesObject, old: KubernetesObject): void {
   const { metadata } = object;
   for (const field of kept) {
     const value = old.metadata[field];

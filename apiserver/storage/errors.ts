@@ -18,7 +18,7 @@ export const isUncertain = (error: unknown): boolean =>
   error instanceof GrpcError && (error.code === Code.Unavailable || error.code === Code.DeadlineExceeded);
 
 /** A list at a revision that the store has compacted. */
-export const listExpired = (): StatusError => expired("The resourceVersion for the provided list is too old.");
+const listExpired = (): StatusError => expired("The resourceVersion for the provided list is too old.");
 
 /** A page of a list that began too long ago; `token` goes on at the newest state. */
 export function expiredContinue(token: string): StatusError {
