@@ -88,18 +88,19 @@ class Asker {
       const unseen = seen.has(key) && !sameJson(seen.get(key), attributes.object);
       if (attributes.again && !unseen) continue;
       const position = `round_${attributes.again ? 1 : 0}_index_${i}`;
-      const asked = await this.#ask("admit", hook, attributes, cluster, position);
-      let mutated = false;
+      const annotation = `mutation.webhook.admission.k8s.io/${position}`;
+      const note = (mutated: boolean) =>
+        attributes.auditAnnotations.set(annotation, JSON.stringify({ configuration, webhook: hook.name, mutated }));
+      const asked = await this.#ask("admit", hook, attributes, cluster, position, () => note(false));
       if (asked?.response.patch) {
         if (attributes.object === undefined)
           throw internalError(new Error(`admission webhook ${JSON.stringify(hook.name)} ${noObject}`));
         const before = attributes.object;
         attributes.object = await this.#patched(hook, attributes, asked.version, asked.response);
-        mutated = !sameJson(before, attributes.object);
+        const mutated = !sameJson(before, attributes.object);
+        note(mutated);
+        changed ||= mutated;
       }
-      changed ||= mutated;
-      const noted = JSON.stringify({ configuration, webhook: hook.name, mutated });
-      if (asked) attributes.auditAnnotations.set(`mutation.webhook.admission.k8s.io/${position}`, noted);
       if (asked && hook.reinvocationPolicy === "IfNeeded") seen.set(key, structuredClone(attributes.object));
     }
     return changed;
@@ -113,7 +114,14 @@ class Asker {
   }
 
   /** Undefined when the webhook has no say. Throws its refusal, and what went wrong unless that is to be ignored. */
-  async #ask(type: "admit" | "validating", hook: Webhook, attributes: Attributes, cluster: Cluster, position: string) {
+  async #ask(
+    type: "admit" | "validating",
+    hook: Webhook,
+    attributes: Attributes,
+    cluster: Cluster,
+    position: string,
+    asking?: () => void,
+  ) {
     const version = matchedVersion(hook, attributes, cluster);
     if (version === undefined) return undefined;
     const request = {
@@ -133,6 +141,7 @@ class Asker {
       this.#metrics.rejections.inc({ ...labels, error_type: errorType, rejection_code: String(code) });
     let response: Response;
     if (!(await this.#conditionsHold(hook, attributes, request))) return undefined;
+    asking?.();
     try {
       if (attributes.dryRun && hook.sideEffects !== "None" && hook.sideEffects !== "NoneOnDryRun")
         throw badRequest(`admission webhook ${JSON.stringify(hook.name)} does not support dry run`);
