@@ -295,9 +295,12 @@ describe("a mutating webhook", () => {
     const { metadata } = (await create()).json;
     await register("mutating", {});
     answer = () => patchOf({ op: "add", path: "/data", value: {} });
-    const { code, json } = await call(server, `${configmaps}/${metadata.name}`, { method: "DELETE" });
+    const remove = () => call(server, `${configmaps}/${metadata.name}`, { method: "DELETE" });
+    const { code, json } = await remove();
     assert.equal(code, 500);
     assert.match(json.message, /attempted to modify the object, which is not supported for this operation$/);
+    answer = () => patchOf(); // no operations
+    assert.equal((await remove()).code, 200);
   });
 
   test("gets defaults for what it adds", async () => {

@@ -92,7 +92,7 @@ class Asker {
       const note = (mutated: boolean) =>
         attributes.auditAnnotations.set(annotation, JSON.stringify({ configuration, webhook: hook.name, mutated }));
       const asked = await this.#ask("admit", hook, attributes, cluster, position, () => note(false));
-      if (asked?.response.patch) {
+      if (asked && !isEmpty(asked.response.patch)) {
         if (attributes.object === undefined)
           throw internalError(new Error(`admission webhook ${JSON.stringify(hook.name)} ${noObject}`));
         const before = attributes.object;
@@ -267,6 +267,9 @@ function refused(name: string, status: Partial<Status>): StatusError {
     code: (status.code ?? 0) < 400 ? 400 : status.code!,
   });
 }
+
+/** Also for a list without operations: some webhooks always send one. */
+const isEmpty = (patch = ""): boolean => /^\s*(\[\s*\]\s*)?$/.test(Buffer.from(patch, "base64").toString("utf8"));
 
 const noObject = "attempted to modify the object, which is not supported for this operation";
 
