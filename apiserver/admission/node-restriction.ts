@@ -75,10 +75,11 @@ function ofPod(node: string, attributes: Attributes, cluster: Cluster): string |
   const who = `node ${JSON.stringify(node)}`;
   const [pod, old] = [object as Pod, oldObject as Pod];
   const isBound = (one: Pod | undefined) => one?.spec?.nodeName === node;
-  if (subresource === "eviction")
-    return isBound(cluster.get(Pods, { namespace, name }))
-      ? undefined
-      : `node ${node} can only evict pods with spec.nodeName set to itself`;
+  if (subresource === "eviction") {
+    const evicted = cluster.get(Pods, { namespace, name });
+    if (evicted === undefined) throw notFound(Pods, name);
+    return isBound(evicted) ? undefined : `node ${node} can only evict pods with spec.nodeName set to itself`;
+  }
   if (subresource === "status") {
     if (!isBound(old)) return `${who} can only update pod status for pods with spec.nodeName set to itself`;
     if (!sameJson(pod.metadata.labels ?? {}, old.metadata.labels ?? {}))

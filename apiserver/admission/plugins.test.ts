@@ -461,6 +461,11 @@ describe("NodeRestriction", () => {
       "can only evict pods with spec.nodeName set to itself",
     ],
     [
+      "the eviction of what is gone",
+      attributes("pods", { metadata: { name: "gone" } }, { user, name: "gone", subresource: "eviction" }),
+      'pods "gone" not found',
+    ],
+    [
       "its taints",
       attributes("nodes", node(), {
         user,
