@@ -10,6 +10,7 @@ const templated = { spec: { selector: { matchLabels: labels }, template: { metad
 const plain: Record<string, object> = {
   ...{ Pod: { spec }, Deployment: templated, ReplicaSet: templated, Service: { spec: { ports: [{ port: 80 }] } } },
   ...{ Node: { spec: {} }, Namespace: { spec: {} }, Secret: {}, EndpointSlice: {} },
+  ...{ Endpoints: {}, ComponentStatus: {}, Event: { involvedObject: { kind: "Pod", name: "p" } } },
 };
 /** The example of a kind with its spec (or, without one, its fields) changed, as it would be created. */
 export const make = (kind: string, change: object = {}): KubernetesObject => {

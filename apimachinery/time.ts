@@ -26,7 +26,7 @@ export function canonicalTime(text: string, micro: boolean): string {
 
 /** How long ago, as kubectl prints it: `5s`, `2m3s`, `18m`, `3h5m`, `2d4h`, `400d`. */
 export function humanDuration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
+  const seconds = Math.trunc(ms / 1000);
   if (seconds < -1) return "<invalid>";
   if (seconds < 0) return "0s";
   if (seconds < 120) return `${seconds}s`;

@@ -2,6 +2,8 @@ import type { Binding, ComponentCondition, ComponentStatus } from "../generated/
 import { ComponentStatuses } from "../generated/resources.ts";
 import { column, defineResource, nameColumn, type Resource } from "../kind.ts";
 
+const health: Record<string, string> = { "": "Unknown", True: "Healthy" };
+
 /** Kinds that are asked or told, and never stored. */
 const virtual = { virtual: true, validate: () => [], validateUpdate: () => [] } as const;
 
@@ -15,7 +17,7 @@ export const componentStatuses: Resource<ComponentStatus> = defineResource(Compo
   deprecated: "v1 ComponentStatus is deprecated in v1.19+",
   columns: [
     nameColumn,
-    column("Status", (c) => (healthy(c)?.status === "True" ? "Healthy" : "Unhealthy"), "Whether it answers."),
+    column("Status", (c) => health[healthy(c)?.status ?? ""] ?? "Unhealthy", "Whether it answers."),
     column("Message", (c) => healthy(c)?.message ?? "", "What it says."),
     column("Error", (c) => healthy(c)?.error ?? "", "What went wrong."),
   ],

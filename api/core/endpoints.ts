@@ -4,7 +4,7 @@ import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
 import { Endpoints } from "../generated/resources.ts";
-import { column, defineResource, namespaced, orNone, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
 
 export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
   defineResource(Endpoints, {
@@ -70,7 +70,7 @@ function endpointsText({ subsets = [] }: EndpointsKind): string {
       ? ports.flatMap((port) => addresses.map(({ ip }) => `${isIP(ip) === 6 ? `[${ip}]` : ip}:${port.port}`))
       : addresses.map((a) => a.ip),
   );
-  return orNone(firstThree(all));
+  return subsets.length ? firstThree(all) : "<none>";
 }
 
 export const firstThree = (list: readonly (string | number)[]): string =>

@@ -55,7 +55,8 @@ function lastSeen({ series, lastTimestamp, firstTimestamp, eventTime }: Event, n
 }
 
 function source({ source, reportingComponent, reportingInstance }: Event): string {
-  return [source?.component || reportingComponent, source?.host || reportingInstance].filter(Boolean).join(", ");
+  const instance = source?.host || reportingInstance;
+  return (source?.component || reportingComponent || "") + (instance ? `, ${instance}` : "");
 }
 
 const lengths = { reportingInstance: 128, action: 128, reason: 128 } as const;

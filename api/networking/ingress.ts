@@ -40,10 +40,11 @@ export const ingresses: Resource<Ingress> = defineResource(Ingresses, {
 
 const shownHosts = 3;
 
-function hosts({ spec }: Ingress): string {
-  const named = (spec.rules ?? []).map((r) => r.host).filter(Boolean);
-  const more = named.length > shownHosts ? ` + ${(spec.rules ?? []).length - shownHosts} more...` : "";
-  return `${named.slice(0, shownHosts).join(",") || "*"}${more}`;
+/** The first three; every rule after them counts, with a host or without. */
+function hosts({ spec: { rules: all = [] } }: Ingress): string {
+  const named = all.filter(({ host }) => host).slice(0, shownHosts);
+  const full = named.length === shownHosts && named.at(-1) !== all.at(-1);
+  return (named.map(({ host }) => host).join(",") || "*") + (full ? ` + ${all.length - shownHosts} more...` : "");
 }
 
 function* validateSpec({ spec }: Ingress): Problems {

@@ -1,17 +1,19 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, shown } from "../columns.ts";
+import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from "../generated/core-v1.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
 import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
 import { clusterWide, immutableField, immutableFields, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { type Column, defineResource, type Resource } from "../resource.ts";
 
-const isDefault = ({ metadata }: StorageClass): boolean =>
-  ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"].some(
-    (key) => metadata.annotations?.[key] === "true",
-  );
+/** Which of the classes is the default is an annotation's to say. */
+const className = (...annotations: string[]): Column<StorageClass & VolumeAttributesClass> => ({
+  ...nameColumn,
+  cell: ({ metadata }) =>
+    metadata.name + (annotations.some((key) => metadata.annotations?.[key] === "true") ? " (default)" : ""),
+});
 
 export const storageClasses: Resource<StorageClass> = defineResource(StorageClasses, {
   shortNames: ["sc"],
@@ -36,7 +38,7 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
     ],
   ),
   columns: [
-    { ...nameColumn, cell: (storage) => `${storage.metadata.name}${isDefault(storage) ? " (default)" : ""}` },
+    className("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"),
     column("Provisioner", ({ provisioner }) => provisioner ?? "", "Who makes its volumes."),
     column("ReclaimPolicy", ({ reclaimPolicy }) => reclaimPolicy ?? "Delete", "What becomes of them."),
     column("VolumeBindingMode", (storage) => storage.volumeBindingMode ?? "Immediate", "When they are bound."),
@@ -57,7 +59,11 @@ export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineRe
     ],
     (attributes, old) => immutableFields(attributes, old, ["driverName", "parameters"]),
   ),
-  columns: shown(column("DriverName", ({ driverName }) => driverName ?? "", "Who applies it.")),
+  columns: [
+    className("volumeattributesclass.alpha.kubernetes.io/is-default-class"),
+    column("DriverName", ({ driverName }) => driverName ?? "", "Who applies it."),
+    ageColumn,
+  ],
 });
 
 const maxParameters = 512;
