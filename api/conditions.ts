@@ -15,7 +15,7 @@ function* validateCondition(condition: Partial<Condition>, at: string): field.Pr
   yield* field.shaped(`${at}.type`, type, qualifiedName);
   if (!statuses.includes(status)) yield field.notSupported(`${at}.status`, status, statuses);
   if (observedGeneration < 0)
-    yield field.invalidValue(`${at}.observedGeneration`, observedGeneration, "must be greater than or equal to zero");
+    yield field.invalid(`${at}.observedGeneration`, observedGeneration, "must be greater than or equal to zero");
   if (!lastTransitionTime) yield field.required(`${at}.lastTransitionTime`, "must be set");
   if (!reason) yield field.required(`${at}.reason`, "must be set");
   else yield* field.shaped(`${at}.reason`, reason, conditionReason);

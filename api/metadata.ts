@@ -19,13 +19,13 @@ export function* validateObjectMeta(meta: Partial<ObjectMeta>, rules: MetaRules,
   if (meta.generateName)
     // The suffix makes a trailing hyphen or dot fit.
     for (const p of shape(meta.generateName.replace(/[-.]$/, "a")))
-      yield field.invalidValue(field.child(path, "generateName"), meta.generateName, p);
+      yield field.invalid(field.child(path, "generateName"), meta.generateName, p);
   if (!meta.name) {
     yield field.required(field.child(path, "name"), "name or generateName is required");
   } else yield* field.shaped(field.child(path, "name"), meta.name, shape);
   if (rules.namespaced) {
     yield* field.requiredName(field.child(path, "namespace"), meta.namespace, dns1123Label);
-  } else if (meta.namespace) yield field.forbiddenField(field.child(path, "namespace"), "not allowed on this type");
+  } else if (meta.namespace) yield field.forbidden(field.child(path, "namespace"), "not allowed on this type");
   yield* validateMetaParts(meta, path);
 }
 
@@ -38,14 +38,13 @@ export function* validateMetaParts(meta: Partial<ObjectMeta>, path = "metadata")
   const owners = meta.ownerReferences ?? [];
   for (const [i, owner] of owners.entries()) {
     const at = `${path}.ownerReferences[${i}]`;
-    if (!owner.apiVersion)
-      yield field.invalidValue(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty");
+    if (!owner.apiVersion) yield field.invalid(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty");
     for (const key of ["kind", "name", "uid"] as const)
-      if (!owner[key]) yield field.invalidValue(`${at}.${key}`, owner[key] ?? "", "must not be empty");
+      if (!owner[key]) yield field.invalid(`${at}.${key}`, owner[key] ?? "", "must not be empty");
   }
   const controllers = owners.filter((o) => o.controller).map((o) => o.name);
   if (controllers.length > 1)
-    yield field.invalidValue(
+    yield field.invalid(
       field.child(path, "ownerReferences"),
       owners,
       `Only one reference can have Controller set to true. Found "true" in references for ${controllers[0]} and ${controllers[1]}`,
@@ -53,7 +52,7 @@ export function* validateMetaParts(meta: Partial<ObjectMeta>, path = "metadata")
   const finalizers = meta.finalizers ?? [];
   for (const finalizer of finalizers) yield* validateFinalizer(finalizer, field.child(path, "finalizers"));
   if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion"))
-    yield field.invalidValue(field.child(path, "finalizers"), finalizers, orphanOrForeground);
+    yield field.invalid(field.child(path, "finalizers"), finalizers, orphanOrForeground);
 }
 
 /** What templates of claims say of them: labels and annotations. */
@@ -61,13 +60,13 @@ export function* validateTemplateMeta(meta: Partial<ObjectMeta> = {}, path: stri
   yield* validateAnnotations(meta.annotations, field.child(path, "annotations"));
   yield* validateLabels(meta.labels, field.child(path, "labels"));
   for (const key of Object.keys(meta))
-    if (key !== "labels" && key !== "annotations") yield field.forbiddenField(field.child(path, key), "cannot be set");
+    if (key !== "labels" && key !== "annotations") yield field.forbidden(field.child(path, key), "cannot be set");
 }
 
 export function* validateFinalizer(name: string, at: string): Problems {
   yield* field.shaped(at, name, qualifiedName);
   if (!name.includes("/") && !standardFinalizers.has(name))
-    yield field.invalidValue(at, name, "name is neither a standard finalizer name nor is it fully qualified");
+    yield field.invalid(at, name, "name is neither a standard finalizer name nor is it fully qualified");
 }
 
 const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
@@ -75,7 +74,7 @@ const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"
 function* validateAnnotations(annotations: Record<string, string> = {}, path: string): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(annotations)) {
-    for (const p of qualifiedName(key.toLowerCase())) yield field.invalidValue(path, key, p);
+    for (const p of qualifiedName(key.toLowerCase())) yield field.invalid(path, key, p);
     size += Buffer.byteLength(key) + Buffer.byteLength(value);
   }
   if (size > annotationsMaxBytes) yield field.tooLong(path, annotationsMaxBytes);
@@ -85,14 +84,14 @@ export const immutable = "field is immutable";
 
 export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, path = "metadata"): Problems {
   for (const key of ["name", "namespace", "uid", "creationTimestamp"] as const)
-    if (meta[key] !== old[key]) yield field.invalidValue(field.child(path, key), meta[key] ?? "", immutable);
+    if (meta[key] !== old[key]) yield field.invalid(field.child(path, key), meta[key] ?? "", immutable);
   for (const key of ["deletionTimestamp", "deletionGracePeriodSeconds"] as const)
     if (meta[key] !== old[key] && old.deletionTimestamp)
-      yield field.invalidValue(field.child(path, key), meta[key], `${immutable}; may only be changed via deletion`);
+      yield field.invalid(field.child(path, key), meta[key], `${immutable}; may only be changed via deletion`);
   if (old.deletionTimestamp) {
     const added = (meta.finalizers ?? []).filter((f) => !old.finalizers?.includes(f));
     if (added.length)
-      yield field.forbiddenField(
+      yield field.forbidden(
         field.child(path, "finalizers"),
         `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((f) => JSON.stringify(f)).join(", ")}}`,
       );
@@ -102,7 +101,7 @@ export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, pat
 
 /** `path` must be as it was. */
 export const immutableField = (path: string, value: unknown, old: unknown): FieldError[] =>
-  sameJson(value, old) ? [] : [field.invalidValue(path, value ?? null, immutable)];
+  sameJson(value, old) ? [] : [field.invalid(path, value ?? null, immutable)];
 
 /** All of these must be as they were. */
 export const immutableFields = <T extends object>(now: T, old: T, keys: readonly (keyof T & string)[], path = "") =>

@@ -1,5 +1,5 @@
 /**
- * What is wrong with one field, in upstream's words. Validation returns all of them; `invalid()` in status.ts makes the
+ * What is wrong with one field, in upstream's words. Validation returns all of them; `invalid()` of status.ts makes the
  * 422 of it. Paths are strings: `spec.containers[0].name`, `metadata.labels[a/b]`.
  */
 export interface FieldError {
@@ -14,7 +14,7 @@ export interface FieldError {
  *
  *     function* validateName(name: string | undefined, at: string): Problems {
  *       if (!name) return yield required(at);
- *       for (const p of dns1123Label(name)) yield invalidValue(at, name, p);
+ *       for (const p of dns1123Label(name)) yield invalid(at, name, p);
  *     }
  */
 export type Problems = Generator<FieldError, void, undefined>;
@@ -43,16 +43,15 @@ const withoutValue = new Set<FieldErrorType>([
 
 /** Each: (the field, its bad value where it is told, what is wrong with it). */
 export const required = (field: string, detail = ""): FieldError => ({ type: "FieldValueRequired", field, detail });
-export const forbiddenField = (field: string, detail: string): FieldError => {
+export const forbidden = (field: string, detail: string): FieldError => {
   return { type: "FieldValueForbidden", field, detail };
 };
 const withValue =
   (type: FieldErrorType) =>
   (field: string, badValue: unknown, detail = ""): FieldError => ({ type, field, badValue, detail });
-export const invalidValue: (field: string, badValue: unknown, detail: string) => FieldError =
-  withValue("FieldValueInvalid");
+export const invalid: (field: string, badValue: unknown, detail: string) => FieldError = withValue("FieldValueInvalid");
 export const duplicate = withValue("FieldValueDuplicate");
-export const notFoundValue = withValue("FieldValueNotFound");
+export const notFound = withValue("FieldValueNotFound");
 
 export function notSupported(field: string, badValue: unknown, values: readonly string[]): FieldError {
   const detail = values.length ? `supported values: ${values.map((v) => JSON.stringify(v)).join(", ")}` : "";
@@ -72,7 +71,7 @@ export function tooMany(field: string, actual: number, max: number): FieldError 
 type Shape<T> = (value: T) => readonly string[];
 
 export function* shaped<T>(field: string, value: T, shape: Shape<T>): Problems {
-  for (const problem of shape(value)) yield invalidValue(field, value, problem);
+  for (const problem of shape(value)) yield invalid(field, value, problem);
 }
 
 /** A name that must be there, of a shape. */

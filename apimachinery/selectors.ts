@@ -84,8 +84,8 @@ export function parseSelector(text: string): Selector {
 
 function checked(key: string, operator: Operator, values: string[]): Requirement {
   const sorted = [...values].sort();
-  const problems: FieldError[] = qualifiedName(key).map((p) => problem.invalidValue("key", key, p));
-  const wrong = (detail: string) => problems.push(problem.invalidValue("values", sorted, detail));
+  const problems: FieldError[] = qualifiedName(key).map((p) => problem.invalid("key", key, p));
+  const wrong = (detail: string) => problems.push(problem.invalid("values", sorted, detail));
   if (operator === "in" || operator === "notin") {
     if (sorted.length === 0) wrong("for 'in', 'notin' operators, values set can't be empty");
   } else if (operator === "exists" || operator === "!") {
@@ -94,12 +94,10 @@ function checked(key: string, operator: Operator, values: string[]): Requirement
     if (sorted.length !== 1) wrong("for 'Gt', 'Lt' operators, exactly one value is required");
     for (const [i, value] of sorted.entries())
       if (!isInteger(value))
-        problems.push(
-          problem.invalidValue(`values[${i}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"),
-        );
+        problems.push(problem.invalid(`values[${i}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"));
   } else if (sorted.length !== 1) wrong("exact-match compatibility requires one single value");
   for (const [i, value] of sorted.entries())
-    problems.push(...labelValue(value).map((p) => problem.invalidValue(`values[${i}][${key}]`, value, p)));
+    problems.push(...labelValue(value).map((p) => problem.invalid(`values[${i}][${key}]`, value, p)));
   if (problems.length) throw badRequest(`unable to parse requirement: ${problems.map(problem.errorText).join(", ")}`);
   return { key, operator, values: sorted };
 }
@@ -115,11 +113,8 @@ export function* validateLabelSelector(selector: LabelSelector | undefined, path
         yield problem.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (operator === "Exists" || operator === "DoesNotExist") {
       if (values.length > 0)
-        yield problem.forbiddenField(
-          `${at}.values`,
-          "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-        );
-    } else yield problem.invalidValue(`${at}.operator`, operator, "not a valid selector operator");
+        yield problem.forbidden(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+    } else yield problem.invalid(`${at}.operator`, operator, "not a valid selector operator");
     yield* problem.shaped(`${at}.key`, key, qualifiedName);
     for (const [j, value] of values.entries()) yield* problem.shaped(`${at}.values[${j}]`, value, labelValue);
   }
@@ -127,8 +122,8 @@ export function* validateLabelSelector(selector: LabelSelector | undefined, path
 
 export function* validateLabels(labels: Labels | undefined, path: string): Problems {
   yield* Object.entries(labels ?? {}).flatMap(([key, value]) => [
-    ...qualifiedName(key).map((p) => problem.invalidValue(path, key, p)),
-    ...labelValue(String(value)).map((p) => problem.invalidValue(path, value, p)),
+    ...qualifiedName(key).map((p) => problem.invalid(path, key, p)),
+    ...labelValue(String(value)).map((p) => problem.invalid(path, value, p)),
   ]);
 }
 

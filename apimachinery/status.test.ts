@@ -65,11 +65,11 @@ describe("errors carry upstream's code, reason, text and details", () => {
     const one = status.invalid({ group: "", kind: "Pod" }, "x", [field.required("spec.a")]);
     expect(one.message).toBe('Pod "x" is invalid: spec.a: Required value');
     const two = status.invalid({ group: "apps", kind: "Deployment" }, "x", [
-      field.invalidValue("spec.b", { a: 1 }, "no"),
+      field.invalid("spec.b", { a: 1 }, "no"),
       field.notSupported("spec.c", "z", ["x", "y"]),
       field.tooMany("spec.d", 3, 1),
       field.tooLong("spec.e", 5),
-      field.forbiddenField("spec.f", "not now"),
+      field.forbidden("spec.f", "not now"),
     ]);
     expect(two.message).toBe(
       'Deployment.apps "x" is invalid: [spec.b: Invalid value: {"a":1}: no, spec.c: Unsupported value: "z": supported values: "x", "y", spec.d: Too many: 3: must have at most 1 item, spec.e: Too long: may not be more than 5 bytes, spec.f: Forbidden: not now]',

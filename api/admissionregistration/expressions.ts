@@ -1,5 +1,5 @@
 import { admissionEnvironment } from "../../apimachinery/cel/authorizer.ts";
-import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 
 const environment = admissionEnvironment(() => ({ type: "NoOpinion", reason: "" }));
 
@@ -8,8 +8,8 @@ export function* compileProblems(path: string, expression: string, ...types: str
   try {
     const { type } = environment.compile(expression);
     if (type === "dyn" || types.length === 0 || types.includes(type)) return;
-    return yield invalidValue(path, expression, `must evaluate to ${types[0]}`);
+    return yield invalid(path, expression, `must evaluate to ${types[0]}`);
   } catch (error) {
-    return yield invalidValue(path, expression, `compilation failed: ${(error as Error).message}`);
+    return yield invalid(path, expression, `compilation failed: ${(error as Error).message}`);
   }
 }

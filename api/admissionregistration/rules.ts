@@ -48,7 +48,7 @@ export function* validateRule(rule: RuleWithOperations, at: string): field.Probl
 function* someOf(values: string[] = [], at: string, word: string): field.Problems {
   if (values.length === 0) yield field.required(at);
   if (values.length > 1 && values.includes("*"))
-    yield field.invalidValue(at, values, `if '*' is present, must not specify other ${word}`);
+    yield field.invalid(at, values, `if '*' is present, must not specify other ${word}`);
 }
 
 /** `pods`, `pods/status`, `pods/*`, `*` + `/scale`: nothing is named twice. */
@@ -60,10 +60,10 @@ function* validateResources(resources: string[], at: string): field.Problems {
     else if (part === undefined) continue;
     for (const all of new Set([`${name}/*`, `*/${part}`]))
       if (resources.indexOf(all) < i && resources.includes(all))
-        yield field.invalidValue(`${at}[${i}]`, resource, `if '${all}' is present, must not specify ${resource}`);
+        yield field.invalid(`${at}[${i}]`, resource, `if '${all}' is present, must not specify ${resource}`);
   }
   const wrong = (star: string, others: string) =>
-    field.invalidValue(at, resources, `if '${star}' is present, must not specify other ${others}`);
+    field.invalid(at, resources, `if '${star}' is present, must not specify other ${others}`);
   if (resources.length > 1 && resources.includes("*/*")) yield wrong("*/*", "resources");
   const last = resources.findLast((resource) => resource && !resource.includes("/"));
   // Upstream looks at the last one without a part.

@@ -57,7 +57,7 @@ function* validatePolicy({ metadata, spec }: v1.ValidatingAdmissionPolicy): fiel
   yield* field.each(validations, "spec.validations", validateValidation);
   if (auditAnnotations.length > maxAnnotations) {
     const text = `must not have more than ${maxAnnotations} auditAnnotations`;
-    yield field.invalidValue("spec.auditAnnotations", auditAnnotations, text);
+    yield field.invalid("spec.auditAnnotations", auditAnnotations, text);
   }
   const check = (annotation: v1.AuditAnnotation, at: string) => validateAnnotation(annotation, at, metadata.name);
   yield* field.each(auditAnnotations, "spec.auditAnnotations", check, { key: ({ key }) => key ?? "", at: "key" });
@@ -65,7 +65,7 @@ function* validatePolicy({ metadata, spec }: v1.ValidatingAdmissionPolicy): fiel
 
 function* validateParamKind({ apiVersion = "", kind = "" }: v1.ParamKind, at: string): field.Problems {
   const wrong = (value: string, problems: string[], text = "") =>
-    problems.length > 0 ? [field.invalidValue(`${at}.apiVersion`, value, `${text}${problems.join(",")}`)] : [];
+    problems.length > 0 ? [field.invalid(`${at}.apiVersion`, value, `${text}${problems.join(",")}`)] : [];
   const parts = apiVersion.split("/");
   const [version = "", group] = parts.toReversed();
   if (!apiVersion) yield field.required(`${at}.apiVersion`);
@@ -81,7 +81,7 @@ function* validateParamKind({ apiVersion = "", kind = "" }: v1.ParamKind, at: st
 
 function* validateVariable({ name, expression }: v1.Variable, at: string): field.Problems {
   if (!name?.trim()) yield field.required(`${at}.name`, "name is not specified");
-  else if (!identifier.test(name)) yield field.invalidValue(`${at}.name`, name, "name is not a valid CEL identifier");
+  else if (!identifier.test(name)) yield field.invalid(`${at}.name`, name, "name is not a valid CEL identifier");
   if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
   else yield* compileProblems(`${at}.expression`, expression);
 }
@@ -92,11 +92,11 @@ function* validateValidation(validation: v1.Validation, at: string): field.Probl
   else yield* compileProblems(`${at}.expression`, expression, "bool");
   if (messageExpression.trim()) yield* compileProblems(`${at}.messageExpression`, messageExpression, "string");
   else if (messageExpression)
-    yield field.invalidValue(`${at}.messageExpression`, messageExpression, "must be non-empty if specified");
+    yield field.invalid(`${at}.messageExpression`, messageExpression, "must be non-empty if specified");
   if (message && !message.trim())
-    yield field.invalidValue(`${at}.message`, message, "message must be non-empty if specified");
+    yield field.invalid(`${at}.message`, message, "message must be non-empty if specified");
   else if (/[\n\r]/.test(message.trim()))
-    yield field.invalidValue(`${at}.message`, message, "message must not contain line breaks");
+    yield field.invalid(`${at}.message`, message, "message must not contain line breaks");
   if (reason !== undefined) yield* field.oneOf(`${at}.reason`, reason, reasons, false);
 }
 
@@ -105,7 +105,7 @@ function* validateAnnotation(
   at: string,
   policy: string,
 ): field.Problems {
-  for (const p of qualifiedName(`${policy}/${key}`)) yield field.invalidValue(`${at}.key`, `${policy}/${key}`, p);
+  for (const p of qualifiedName(`${policy}/${key}`)) yield field.invalid(`${at}.key`, `${policy}/${key}`, p);
   const path = `${at}.valueExpression`;
   const expression = valueExpression.trim();
   if (!expression) yield field.required(path, "valueExpression is not specified");
@@ -164,7 +164,7 @@ function* validateBinding({ spec }: v1.ValidatingAdmissionPolicyBinding): field.
   if (matchResources) yield* validateMatch(matchResources, "spec.matchResources");
   const at = "spec.validationActions";
   yield* field.each(given, at, (action, path) => field.oneOf(path, action, actions, false), { key: String });
-  if (given.includes("Deny") && given.includes("Warn")) yield field.invalidValue(at, given, denyAndWarn);
+  if (given.includes("Deny") && given.includes("Warn")) yield field.invalid(at, given, denyAndWarn);
   if (given.length === 0) yield field.required(at, "at least one validation action is required");
 }
 
@@ -173,7 +173,7 @@ function* validateParamRef(
   at: string,
 ): field.Problems {
   const exclusive = (key: string) =>
-    name && selector ? [field.forbiddenField(`${at}.${key}`, "name and selector are mutually exclusive")] : [];
+    name && selector ? [field.forbidden(`${at}.${key}`, "name and selector are mutually exclusive")] : [];
   yield* field.shaped(`${at}.name`, name ?? "", pathSegmentName);
   yield* exclusive("name");
   yield* validateLabelSelector(selector, `${at}.selector`);

@@ -1,4 +1,4 @@
-import { each, invalidValue, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { each, invalid, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { column, integer, shown } from "../columns.ts";
@@ -72,7 +72,7 @@ function* validateWebhook(webhook: Webhook, at: string): Problems {
   if (webhook.sideEffects === undefined) yield required(`${at}.sideEffects`, "must specify one of None, NoneOnDryRun");
   else yield* oneOf(`${at}.sideEffects`, webhook.sideEffects, ["None", "NoneOnDryRun"], false);
   const limits = `the timeout value must be between 1 and ${maxTimeoutSeconds} seconds`;
-  if (seconds < 1 || seconds > maxTimeoutSeconds) yield invalidValue(`${at}.timeoutSeconds`, seconds, limits);
+  if (seconds < 1 || seconds > maxTimeoutSeconds) yield invalid(`${at}.timeoutSeconds`, seconds, limits);
   yield* validateLabelSelector(webhook.namespaceSelector, `${at}.namespaceSelector`);
   yield* validateLabelSelector(webhook.objectSelector, `${at}.objectSelector`);
   if (reinvocationPolicy !== undefined)
@@ -97,7 +97,7 @@ export function* validateVersions(versions: string[], at: string): Problems {
     yield* shaped(`${at}[${i}]`, version, again ? () => ["duplicate version"] : dns1035Label);
   }
   if (!versions.some((version) => reviews.includes(version)))
-    yield invalidValue(at, versions, `must include at least one of ${reviews.join(", ")}`);
+    yield invalid(at, versions, `must include at least one of ${reviews.join(", ")}`);
 }
 
 export function* validateClient({ url, service }: v1.WebhookClientConfig, at: string): Problems {
@@ -107,7 +107,7 @@ export function* validateClient({ url, service }: v1.WebhookClientConfig, at: st
   const { name, namespace, path, port } = service!;
   if (!name) yield required(`${at}.service.name`, "service name is required");
   if (!namespace) yield required(`${at}.service.namespace`, "service namespace is required");
-  for (const p of portNumber(port ?? 0)) yield invalidValue(`${at}.service.port`, port ?? 0, `port is not valid: ${p}`);
+  for (const p of portNumber(port ?? 0)) yield invalid(`${at}.service.port`, port ?? 0, `port is not valid: ${p}`);
   if (path && path !== "/") yield* shaped(`${at}.service.path`, path, pathProblems);
 }
 
@@ -129,10 +129,10 @@ function* validateUrl(text: string, at: string): Problems {
     return yield required(at, `url must be a valid URL: parse ${JSON.stringify(text)}${urlForm}`);
   const url = new URL(text);
   if (url.protocol !== "https:")
-    yield invalidValue(at, url.protocol.slice(0, -1), `'https' is the only allowed URL scheme${urlForm}`);
-  if (!url.host) yield invalidValue(at, url.host, `host must be specified${urlForm}`);
+    yield invalid(at, url.protocol.slice(0, -1), `'https' is the only allowed URL scheme${urlForm}`);
+  if (!url.host) yield invalid(at, url.host, `host must be specified${urlForm}`);
   const user = [url.username, url.password].filter(Boolean).join(":");
-  if (user) yield invalidValue(at, user, "user information is not permitted in the URL");
-  if (url.hash) yield invalidValue(at, url.hash.slice(1), "fragments are not permitted in the URL");
-  if (url.search) yield invalidValue(at, url.search.slice(1), "query parameters are not permitted in the URL");
+  if (user) yield invalid(at, user, "user information is not permitted in the URL");
+  if (url.hash) yield invalid(at, url.hash.slice(1), "fragments are not permitted in the URL");
+  if (url.search) yield invalid(at, url.search.slice(1), "query parameters are not permitted in the URL");
 }

@@ -1,4 +1,4 @@
-import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { isObject } from "../../apimachinery/schema/normalize.ts";
 import { compileRule, rulesOf } from "../../apimachinery/schema/rules.ts";
 import { isEmbedded, type JsonSchema, prune } from "../../apimachinery/schema/structural.ts";
@@ -6,13 +6,11 @@ import { compilePattern, validateValue } from "../../apimachinery/schema/validat
 
 /** What makes a schema structural and allowed (apiextensions validation; KEP "Vanilla OpenAPI Subset"). */
 export function* validateSchema(schema: JsonSchema, at: string): Problems {
-  if (schema.nullable) yield forbiddenField(`${at}.nullable`, "nullable cannot be true at the root");
-  if (schema.type && schema.type !== "object")
-    yield invalidValue(`${at}.type`, schema.type, "must be object at the root");
+  if (schema.nullable) yield forbidden(`${at}.nullable`, "nullable cannot be true at the root");
+  if (schema.type && schema.type !== "object") yield invalid(`${at}.type`, schema.type, "must be object at the root");
   for (const key of ["apiVersion", "kind"]) {
     const own = schema.properties?.[key];
-    if (own?.type && own.type !== "string")
-      yield invalidValue(`${at}.properties[${key}].type`, own.type, "must be string");
+    if (own?.type && own.type !== "string") yield invalid(`${at}.properties[${key}].type`, own.type, "must be string");
   }
   const metadata = schema.properties?.["metadata"];
   if (metadata) yield* validateMetadata(metadata, `${at}.properties[metadata]`);
@@ -23,9 +21,9 @@ const onlyNames = "must not specify anything other than name and generateName, b
 
 function* validateMetadata(metadata: JsonSchema, at: string): Problems {
   const { type, description: _, properties = {}, ...rest } = metadata;
-  if (type && type !== "object") return yield invalidValue(`${at}.type`, type, "must be object");
+  if (type && type !== "object") return yield invalid(`${at}.type`, type, "must be object");
   const others = Object.keys(properties).some((key) => key !== "name" && key !== "generateName");
-  if (others || Object.keys(rest).length > 0) yield forbiddenField(at, onlyNames);
+  if (others || Object.keys(rest).length > 0) yield forbidden(at, onlyNames);
 }
 
 const unsupported = ["id", "$ref", "patternProperties", "additionalItems", "definitions", "dependencies"] as const;
@@ -40,19 +38,19 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
   if (!schema.type && !intOrString && !(preserves && where !== "at the root"))
     yield required(`${at}.type`, `must not be empty ${where}`);
   if (schema.type === "null")
-    yield forbiddenField(`${at}.type`, "type cannot be set to null, use nullable as an alternative");
+    yield forbidden(`${at}.type`, "type cannot be set to null, use nullable as an alternative");
   if (schema.type && intOrString)
-    yield invalidValue(`${at}.type`, schema.type, "must be empty if x-kubernetes-int-or-string is true");
-  if (given["uniqueItems"]) yield forbiddenField(`${at}.uniqueItems`, noUniqueItems);
+    yield invalid(`${at}.type`, schema.type, "must be empty if x-kubernetes-int-or-string is true");
+  if (given["uniqueItems"]) yield forbidden(`${at}.uniqueItems`, noUniqueItems);
   for (const key of unsupported)
-    if (given[key] !== undefined) yield forbiddenField(`${at}.${key}`, `${key} is not supported`);
+    if (given[key] !== undefined) yield forbidden(`${at}.${key}`, `${key} is not supported`);
   if (preserves === false)
-    yield invalidValue(`${at}.x-kubernetes-preserve-unknown-fields`, false, "must be true or undefined");
+    yield invalid(`${at}.x-kubernetes-preserve-unknown-fields`, false, "must be true or undefined");
   if (schema.pattern !== undefined) yield* validatePattern(schema.pattern, `${at}.pattern`);
   yield* validateListAndMap(schema, at);
   if (isEmbedded(schema)) {
     const why = "if x-kubernetes-embedded-resource is true";
-    if (schema.type !== "object") yield invalidValue(`${at}.type`, schema.type ?? "", `must be object ${why}`);
+    if (schema.type !== "object") yield invalid(`${at}.type`, schema.type ?? "", `must be object ${why}`);
     if (!preserves && !schema.properties)
       yield required(`${at}.properties`, `must not be empty ${why} without x-kubernetes-preserve-unknown-fields`);
   }
@@ -70,8 +68,7 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
       `${at}.additionalProperties`,
       "for specified object fields",
     );
-  if (Array.isArray(schema.items))
-    yield forbiddenField(`${at}.items`, "items must be a schema object and not an array");
+  if (Array.isArray(schema.items)) yield forbidden(`${at}.items`, "items must be a schema object and not an array");
   else if (schema.items) yield* validateLevel(schema.items, `${at}.items`, "for specified array items");
   else if (schema.type === "array") yield required(`${at}.items`, "must be specified");
 }
@@ -86,7 +83,7 @@ function* validateRules(schema: JsonSchema, at: string): Problems {
     if (rule.messageExpression)
       yield* validateExpression(rule.messageExpression, "string", `${place}.messageExpression`);
     if (rule.message?.includes("\n"))
-      yield invalidValue(`${place}.message`, rule.message, "message must not contain line breaks");
+      yield invalid(`${place}.message`, rule.message, "message must not contain line breaks");
     if (rule.reason && !reasons.includes(rule.reason)) yield notSupported(`${place}.reason`, rule.reason, reasons);
   }
 }
@@ -95,9 +92,9 @@ function* validateExpression(expression: string, type: "bool" | "string", at: st
   try {
     const program = compileRule(expression);
     const must = type === "bool" ? "cel expression must evaluate to a bool" : "must evaluate to a string";
-    if (program.type !== type && program.type !== "dyn") yield invalidValue(at, expression, must);
+    if (program.type !== type && program.type !== "dyn") yield invalid(at, expression, must);
   } catch (error) {
-    yield invalidValue(at, expression, `compilation failed: ${(error as Error).message}`);
+    yield invalid(at, expression, `compilation failed: ${(error as Error).message}`);
   }
 }
 
@@ -105,7 +102,7 @@ function* validatePattern(pattern: string, at: string): Problems {
   try {
     compilePattern(pattern);
   } catch (error) {
-    yield invalidValue(at, pattern, `must be a valid regular expression, but isn't: ${(error as Error).message}`);
+    yield invalid(at, pattern, `must be a valid regular expression, but isn't: ${(error as Error).message}`);
   }
 }
 
@@ -117,7 +114,7 @@ function* validateListAndMap(schema: JsonSchema, at: string): Problems {
   const ofType = function* (type: string, option: string): Problems {
     const detail = `must be ${type} if ${option} is specified`;
     if (schema.type === type) return;
-    yield schema.type ? invalidValue(`${at}.type`, schema.type, detail) : required(`${at}.type`, detail);
+    yield schema.type ? invalid(`${at}.type`, schema.type, detail) : required(`${at}.type`, detail);
   };
   const mapType = schema["x-kubernetes-map-type"];
   const listType = schema["x-kubernetes-list-type"];
@@ -132,28 +129,27 @@ function* validateListAndMap(schema: JsonSchema, at: string): Problems {
     if (!["atomic", "map", "set"].includes(listType))
       yield notSupported(`${at}.x-kubernetes-list-type`, listType, ["atomic", "map", "set"]);
   }
-  if (keys.length > 0 && listType !== "map")
-    yield invalidValue(`${at}.x-kubernetes-list-type`, listType ?? null, mustBeMap);
+  if (keys.length > 0 && listType !== "map") yield invalid(`${at}.x-kubernetes-list-type`, listType ?? null, mustBeMap);
   if (listType === "map") {
     const at2 = `${at}.x-kubernetes-list-map-keys`;
     if (keys.length === 0) yield required(at2, "must not be empty if x-kubernetes-list-type is map");
     const properties = schema.items?.properties ?? {};
     for (const key of keys) {
       const property = properties[key];
-      if (!property) yield invalidValue(at2, key, "entries must all be names of item properties");
+      if (!property) yield invalid(at2, key, "entries must all be names of item properties");
       else if (property.default === undefined && !schema.items?.required?.includes(key))
         yield required(`${at}.items.properties[${key}].default`, mustHaveKey);
     }
   }
   if (isObject(schema.additionalProperties) && Object.keys(schema.properties ?? {}).length > 0)
-    yield forbiddenField(`${at}.additionalProperties`, "additionalProperties and properties are mutual exclusive");
+    yield forbidden(`${at}.additionalProperties`, "additionalProperties and properties are mutual exclusive");
 }
 
 function* validateDefault(schema: JsonSchema, at: string): Problems {
   const unknown: string[] = [];
   const copy = structuredClone(schema.default);
   prune(copy, schema, false, unknown);
-  if (unknown.length > 0) return yield invalidValue(at, schema.default, "must not have unknown fields");
+  if (unknown.length > 0) return yield invalid(at, schema.default, "must not have unknown fields");
   yield* validateValue(schema.default, schema, at);
 }
 
@@ -161,7 +157,7 @@ function* validateDefault(schema: JsonSchema, at: string): Problems {
 function* validateOnly(schema: JsonSchema, at: string, intOrString: boolean): Problems {
   for (const key of [...structure, ...Object.keys(schema).filter((k) => /^x-kubernetes-(?!validations)/.test(k))])
     if ((schema as Record<string, unknown>)[key] !== undefined && !(key === "type" && intOrString))
-      yield forbiddenField(`${at}.${key}`, "must be empty to be structural");
+      yield forbidden(`${at}.${key}`, "must be empty to be structural");
   for (const [key, inner] of Object.entries(schema.properties ?? {}))
     yield* validateOnly(inner, `${at}.properties[${key}]`, false);
   if (schema.items) yield* validateOnly(schema.items, `${at}.items`, false);

@@ -28,26 +28,25 @@ export function* validateDefinition(
   const { group = "", scope, versions = [] } = spec;
   const shape = dns1123Subdomain(group).join(",");
   if (!group) yield field.required("spec.group");
-  else if (shape) yield field.invalidValue("spec.group", group, shape);
-  else if (!group.includes("."))
-    yield field.invalidValue("spec.group", group, "should be a domain with at least one dot");
+  else if (shape) yield field.invalid("spec.group", group, shape);
+  else if (!group.includes(".")) yield field.invalid("spec.group", group, "should be a domain with at least one dot");
   if (!scope) yield field.required("spec.scope");
   else if (!["Cluster", "Namespaced"].includes(scope))
     yield field.notSupported("spec.scope", scope, ["Cluster", "Namespaced"]);
   const names = versions.map(({ name }) => name);
   for (const [i, name] of names.entries()) yield* label(`spec.versions[${i}].name`, name);
   if (new Set(names).size < names.length)
-    yield field.invalidValue("spec.versions", versions, "must contain unique version names");
+    yield field.invalid("spec.versions", versions, "must contain unique version names");
   if (versions.filter(({ storage }) => storage).length !== 1)
-    yield field.invalidValue("spec.versions", versions, "must have exactly one version marked as storage version");
+    yield field.invalid("spec.versions", versions, "must have exactly one version marked as storage version");
   if (spec.preserveUnknownFields && !old?.spec.preserveUnknownFields)
-    yield field.invalidValue("spec.preserveUnknownFields", true, noPreserve);
+    yield field.invalid("spec.preserveUnknownFields", true, noPreserve);
   yield* validateNames(spec.names ?? ({} as v1.CustomResourceDefinitionNames), "spec.names");
   yield* validateVersionParts(versions, old);
   yield* validateConversion(spec.conversion ?? { strategy: "None" }, "spec.conversion");
   for (const [i, stored] of (status?.storedVersions ?? []).entries())
     if (!names.includes(stored))
-      yield field.invalidValue(`status.storedVersions[${i}]`, stored, "must appear in spec.versions");
+      yield field.invalid(`status.storedVersions[${i}]`, stored, "must appear in spec.versions");
   yield* validateApproval(group, metadata.annotations?.[approval]);
 }
 
@@ -70,7 +69,7 @@ function* validateApproval(group: string, value: string | undefined): Problems {
   const at = `metadata.annotations[${approval}]`;
   if (!value) return yield field.required(at, `protected groups must have approval annotation "${approval}", ${more}`);
   if (value.startsWith("unapproved") || URL.canParse(value)) return;
-  yield field.invalidValue(
+  yield field.invalid(
     at,
     value,
     `protected groups must have approval annotation "${approval}" with either a URL or a reason starting with "unapproved", ${more}`,
@@ -79,7 +78,7 @@ function* validateApproval(group: string, value: string | undefined): Problems {
 
 const label = (at: string, value: string, text = (problems: string) => problems): FieldError[] => {
   const problems = dns1035Label(value ?? "").join(",");
-  return problems ? [field.invalidValue(at, value, text(problems))] : [];
+  return problems ? [field.invalid(at, value, text(problems))] : [];
 };
 
 function* validateNames(names: v1.CustomResourceDefinitionNames, at: string): Problems {
@@ -94,7 +93,7 @@ function* validateNames(names: v1.CustomResourceDefinitionNames, at: string): Pr
     yield* label(`${at}.listKind`, listKind.toLowerCase(), mixed).map((e) => ({ ...e, badValue: listKind }));
   for (const [i, name] of shortNames.entries()) yield* label(`${at}.shortNames[${i}]`, name);
   if (kind && kind === listKind)
-    yield field.invalidValue(`${at}.listKind`, listKind, "kind and listKind may not be the same");
+    yield field.invalid(`${at}.listKind`, listKind, "kind and listKind may not be the same");
   for (const [i, name] of categories.entries()) yield* label(`${at}.categories[${i}]`, name);
 }
 
@@ -134,12 +133,12 @@ const columnFormats = ["byte", "date", "date-time", "double", "float", "int32", 
 function* validatePath(at: string, path: string | undefined, roots: readonly string[] = []): Problems {
   if (!path) return yield field.required(at);
   if (roots.length > 0 && !roots.some((root) => path.startsWith(`${root}.`)))
-    return yield field.invalidValue(at, path, `should be a json path under ${roots.join(" or ")}`);
+    return yield field.invalid(at, path, `should be a json path under ${roots.join(" or ")}`);
   try {
     compileJsonPath(path);
-    if (!path.startsWith(".")) yield field.invalidValue(at, path, "must be a simple json path starting with .");
+    if (!path.startsWith(".")) yield field.invalid(at, path, "must be a simple json path starting with .");
   } catch (error) {
-    yield field.invalidValue(at, path, `is an invalid JSONPath: ${(error as Error).message}`);
+    yield field.invalid(at, path, `is an invalid JSONPath: ${(error as Error).message}`);
   }
 }
 
@@ -154,7 +153,7 @@ function* validateConversion({ strategy, webhook }: v1.CustomResourceConversion,
   if (!strategy) return yield field.required(`${at}.strategy`);
   if (strategy === "None") {
     const detail = "should not be set when strategy is not set to Webhook";
-    if (webhook?.clientConfig) yield field.forbiddenField(`${at}.webhookClientConfig`, detail);
+    if (webhook?.clientConfig) yield field.forbidden(`${at}.webhookClientConfig`, detail);
     return;
   }
   if (strategy !== "Webhook") return yield field.notSupported(`${at}.strategy`, strategy, ["None", "Webhook"]);

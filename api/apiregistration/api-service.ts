@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, pathSegmentName, portNumber } from "../../apimachinery/names.ts";
 import { column, shown } from "../columns.ts";
 import type { APIService, APIServiceCondition } from "../generated/apiregistration-v1.ts";
@@ -28,7 +28,7 @@ export const apiServices: Resource<APIService> = defineResource(APIServices, {
     yield* validateObjectMetaUpdate(metadata, old.metadata);
     for (const [i, { status: one }] of (status?.conditions ?? []).entries())
       if (!/^(True|False|Unknown)$/.test(one))
-        yield invalidValue(`status.conditions[${i}].status`, one, 'must be "True", "False" or "Unknown"');
+        yield invalid(`status.conditions[${i}].status`, one, 'must be "True", "False" or "Unknown"');
   },
   columns: shown(
     column("Service", ({ spec }) => serviceText(spec), "The reference to the service that hosts this API endpoint."),
@@ -66,29 +66,29 @@ function* validate({ metadata, spec }: APIService): Problems {
       return [`must be \`spec.version+"."+spec.group\`: ${JSON.stringify(wanted)}`];
     },
   });
-  const invalid = (field: string, value: unknown, text: string) => invalidValue(`spec.${field}`, value, text);
+  const wrong = (field: string, value: unknown, text: string) => invalid(`spec.${field}`, value, text);
   if (group === "" && version !== "v1")
     yield required("spec.group", "only v1 may have an empty group and it better be legacy kube");
-  if (group !== "") for (const problem of dns1123Subdomain(group)) yield invalid("group", group, problem);
-  for (const problem of dns1035Label(version)) yield invalid("version", version, problem);
+  if (group !== "") for (const problem of dns1123Subdomain(group)) yield wrong("group", group, problem);
+  for (const problem of dns1035Label(version)) yield wrong("version", version, problem);
   for (const [field, most] of [
     ["groupPriorityMinimum", 20000],
     ["versionPriority", 1000],
   ] as const) {
     const value = spec[field] ?? 0;
-    if (value <= 0 || value > most) yield invalid(field, value, `must be positive and less than ${most}`);
+    if (value <= 0 || value > most) yield wrong(field, value, `must be positive and less than ${most}`);
   }
   if (service === undefined) {
     const bytes = Buffer.from(caBundle ?? "", "base64").length;
-    if (bytes > 0) yield invalid("caBundle", `${bytes} bytes`, "local APIServices may not have a caBundle");
+    if (bytes > 0) yield wrong("caBundle", `${bytes} bytes`, "local APIServices may not have a caBundle");
     if (insecureSkipTLSVerify)
-      yield invalid("insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify");
+      yield wrong("insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify");
     return;
   }
   if (!service.namespace) yield required("spec.service.namespace");
   if (!service.name) yield required("spec.service.name");
   const problems = portNumber(service.port!);
-  if (problems.length > 0) yield invalid("service.port", service.port, `port is not valid: ${problems.join(",")}`);
+  if (problems.length > 0) yield wrong("service.port", service.port, `port is not valid: ${problems.join(",")}`);
   if (insecureSkipTLSVerify && caBundle)
-    yield invalid("insecureSkipTLSVerify", true, "may not be true if caBundle is present");
+    yield wrong("insecureSkipTLSVerify", true, "may not be true if caBundle is present");
 }

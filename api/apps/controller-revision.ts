@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import type { ControllerRevision } from "../generated/apps-v1.ts";
 import { ControllerRevisions } from "../generated/resources.ts";
 import { column, defineResource, immutableField, namespaced, type Resource, rules, shown } from "../kind.ts";
@@ -17,7 +17,7 @@ export const controllerRevisions: Resource<ControllerRevision> = defineResource(
 
 function* validateRevision({ data, revision }: ControllerRevision): Problems {
   if (data === undefined) yield required("data", "data is mandatory");
-  if (revision < 0) yield invalidValue("revision", revision, "must be greater than or equal to 0");
+  if (revision < 0) yield invalid("revision", revision, "must be greater than or equal to 0");
 }
 
 /** `statefulset.apps/web` */

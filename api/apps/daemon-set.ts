@@ -1,4 +1,4 @@
-import { invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
@@ -88,7 +88,7 @@ function* validateStrategy(
     ...atMost100Percent(rollingUpdate[key], `${path}.${key}`),
   ]);
   if (amountOf(maxUnavailable) !== 0 && amountOf(maxSurge) !== 0)
-    yield invalidValue(`${path}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero");
+    yield invalid(`${path}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero");
   if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)
     yield required(`${path}.maxUnavailable`, "cannot be 0 when maxSurge is 0");
 }

@@ -1,4 +1,4 @@
-import { forbiddenField, invalidValue, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, readyColumn, selectorText, templateColumns, wide } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
@@ -63,13 +63,13 @@ function* validateSpec(deployment: Deployment): Problems {
     yield* notNegative(spec[key], `spec.${key}`);
   const deadline = spec.progressDeadlineSeconds;
   if (deadline !== undefined && deadline <= (spec.minReadySeconds ?? 0))
-    yield invalidValue("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
+    yield invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
 }
 
 function* validateStrategy({ type, rollingUpdate }: NonNullable<Deployment["spec"]["strategy"]>, at: string): Problems {
   if (type === "Recreate") {
     if (rollingUpdate)
-      yield forbiddenField(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'");
+      yield forbidden(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'");
     return;
   }
   if (type !== "RollingUpdate") return yield notSupported(`${at}.type`, type ?? "", ["Recreate", "RollingUpdate"]);
@@ -79,6 +79,6 @@ function* validateStrategy({ type, rollingUpdate }: NonNullable<Deployment["spec
   yield* intOrPercent(maxUnavailable, `${path}.maxUnavailable`);
   yield* intOrPercent(maxSurge, `${path}.maxSurge`);
   if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)
-    yield invalidValue(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0");
+    yield invalid(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0");
   yield* atMost100Percent(maxUnavailable, `${path}.maxUnavailable`);
 }

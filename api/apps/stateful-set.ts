@@ -59,7 +59,7 @@ function* validateSpec(set: StatefulSet): field.Problems {
   const policy = spec.podManagementPolicy;
   if (!policy) yield field.required("spec.podManagementPolicy");
   else if (policy !== "OrderedReady" && policy !== "Parallel")
-    yield field.invalidValue("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'");
+    yield field.invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'");
   yield* validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy");
   for (const key of ["whenDeleted", "whenScaled"] as const) {
     const value = spec.persistentVolumeClaimRetentionPolicy?.[key] ?? "Retain";
@@ -76,17 +76,17 @@ function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: 
   if (!type) return yield field.required(at);
   if (type === "OnDelete") {
     if (rollingUpdate)
-      yield field.invalidValue(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
+      yield field.invalid(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
     return;
   }
-  if (type !== "RollingUpdate") return yield field.invalidValue(at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
+  if (type !== "RollingUpdate") return yield field.invalid(at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
   const path = `${at}.rollingUpdate`;
   yield* notNegative(rollingUpdate?.partition, `${path}.partition`);
   const most = rollingUpdate?.maxUnavailable;
   if (most === undefined) return;
   yield* intOrPercent(most, `${path}.maxUnavailable`);
   yield* atMost100Percent(most, `${path}.maxUnavailable`);
-  if (Number.parseInt(String(most), 10) === 0) yield field.invalidValue(`${path}.maxUnavailable`, most, "cannot be 0");
+  if (Number.parseInt(String(most), 10) === 0) yield field.invalid(`${path}.maxUnavailable`, most, "cannot be 0");
 }
 
 const mutable =
@@ -101,5 +101,5 @@ function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): field.Problem
   if (sameJson(fixed(spec), fixed(old.spec))) return;
   const list = mutable.map((key) => `'${key}'`);
   const text = `${list.slice(0, -1).join(", ")} and ${list.at(-1)}`;
-  yield field.forbiddenField("spec", `updates to statefulset spec for fields other than ${text} are forbidden`);
+  yield field.forbidden("spec", `updates to statefulset spec for fields other than ${text} are forbidden`);
 }

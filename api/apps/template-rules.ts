@@ -31,10 +31,10 @@ export function* validateTemplated(
   else yield field.required(at);
   // Upstream says deployment for ReplicaSets too.
   const word = kind === "ReplicaSet" ? "deployment" : kind.toLowerCase();
-  if (empty) yield field.invalidValue(at, selector, `empty selector is invalid for ${word}`);
+  if (empty) yield field.invalid(at, selector, `empty selector is invalid for ${word}`);
   const labels = template?.metadata?.labels ?? {};
   if (template && !empty && wrong.length === 0 && !matches(labelSelector(selector), labels))
-    yield field.invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
+    yield field.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
   yield* validateTemplate(template, "spec.template");
   yield* validateLongRunning(template, kind);
 }
@@ -45,25 +45,23 @@ export function* validateLongRunning(template: PodTemplateSpec | undefined, kind
   if (restartPolicy && restartPolicy !== "Always")
     yield field.notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]);
   if (activeDeadlineSeconds !== undefined)
-    yield field.forbiddenField(
+    yield field.forbidden(
       "spec.template.spec.activeDeadlineSeconds",
       `activeDeadlineSeconds in ${kind} is not Supported`,
     );
 }
 
 export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): FieldError[] =>
-  sameJson(spec.selector, old.spec.selector)
-    ? []
-    : [field.invalidValue("spec.selector", spec.selector ?? null, immutable)];
+  sameJson(spec.selector, old.spec.selector) ? [] : [field.invalid("spec.selector", spec.selector ?? null, immutable)];
 
 /** Counters of a status: none is below zero, and none of `parts` above the Pods that there are. */
 export function* validateCounts(status: object | undefined, counters: string, parts = "", ready = ""): Problems {
   const of = (key: string) => (status as Record<string, number | undefined> | undefined)?.[key] ?? 0;
   for (const key of counters.split(" ")) yield* notNegative(of(key), `status.${key}`);
   for (const key of parts.split(" ").filter((part) => of(part) > of("replicas")))
-    yield field.invalidValue(`status.${key}`, of(key), "cannot be greater than status.replicas");
+    yield field.invalid(`status.${key}`, of(key), "cannot be greater than status.replicas");
   if (ready && of("availableReplicas") > of("readyReplicas"))
-    yield field.invalidValue("status.availableReplicas", of("availableReplicas"), `cannot be greater than ${ready}`);
+    yield field.invalid("status.availableReplicas", of("availableReplicas"), `cannot be greater than ${ready}`);
 }
 
 /** Of ReplicaSets and ReplicationControllers. */
@@ -75,8 +73,7 @@ export const validateReplicas = (status: object | undefined): Problems => {
 export function* validateCollisions(now: { collisionCount?: number } = {}, old: typeof now = {}): Problems {
   const { collisionCount: count = 0 } = now;
   yield* notNegative(count, "status.collisionCount");
-  if (count < (old.collisionCount ?? 0))
-    yield field.invalidValue("status.collisionCount", count, "cannot be decremented");
+  if (count < (old.collisionCount ?? 0)) yield field.invalid("status.collisionCount", count, "cannot be decremented");
 }
 
 /** What a Scale shows of its object's metadata. */

@@ -15,14 +15,14 @@ export function* validateAutoscaler(
   // Zero needs the feature gate HPAScaleToZero, which is off; what is zero may stay it.
   const least = old?.spec.minReplicas === 0 ? 0 : 1;
   if (minReplicas < least)
-    yield field.invalidValue("spec.minReplicas", minReplicas, `must be greater than or equal to ${least}`);
-  if (maxReplicas < 1) yield field.invalidValue("spec.maxReplicas", maxReplicas, "must be greater than 0");
+    yield field.invalid("spec.minReplicas", minReplicas, `must be greater than or equal to ${least}`);
+  if (maxReplicas < 1) yield field.invalid("spec.maxReplicas", maxReplicas, "must be greater than 0");
   if (maxReplicas < minReplicas)
-    yield field.invalidValue("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`");
+    yield field.invalid("spec.maxReplicas", maxReplicas, "must be greater than or equal to `minReplicas`");
   yield* validateReference(spec.scaleTargetRef, "spec.scaleTargetRef");
   for (const [i, metric] of metrics.entries()) yield* validateMetric(metric, `spec.metrics[${i}]`);
   if (minReplicas === 0 && !metrics.some(({ type }) => type === "Object" || type === "External"))
-    yield field.forbiddenField("spec.metrics", toZero);
+    yield field.forbidden("spec.metrics", toZero);
   for (const key of ["scaleUp", "scaleDown"] as const) {
     const scaling = spec.behavior?.[key];
     if (scaling) yield* validateScaling(scaling, `spec.behavior.${key}`);
@@ -59,7 +59,7 @@ function* validateMetric(metric: v1.MetricSpec, at: string): field.Problems {
   else if (!metric[wanted])
     yield field.required(`${at}.${wanted}`, "must populate information for the given metric source");
   for (const other of given.length > 1 ? given : [])
-    if (other !== wanted) yield field.forbiddenField(`${at}.${other}`, "must populate the given metric source only");
+    if (other !== wanted) yield field.forbidden(`${at}.${other}`, "must populate the given metric source only");
 }
 
 const utilization = {
@@ -100,7 +100,7 @@ function* validateSource(key: Source, source: NonNullable<v1.MetricSpec[Source]>
   const { other, missing, both } = targets[key];
   const given = [target.averageValue, other && target[other]].filter((value) => value !== undefined).length;
   if (given === 0) yield field.required(`${at}.target.${missing[0]}`, missing[1]);
-  if (given === 2 && both) yield field.forbiddenField(`${at}.target.${both[0]}`, both[1]);
+  if (given === 2 && both) yield field.forbidden(`${at}.target.${both[0]}`, both[1]);
 }
 
 const targetTypes = ["Utilization", "Value", "AverageValue"];
@@ -109,37 +109,32 @@ function* validateTarget({ averageUtilization, ...values }: Partial<v1.MetricTar
   const type: string = values.type ?? "";
   if (!type) yield field.required(`${at}.type`, "must specify a metric target type");
   if (!targetTypes.includes(type))
-    yield field.invalidValue(`${at}.type`, type, "must be either Utilization, Value, or AverageValue");
+    yield field.invalid(`${at}.type`, type, "must be either Utilization, Value, or AverageValue");
   for (const key of ["value", "averageValue"] as const) {
     const value = values[key];
     if (value !== undefined && parseQuantity(value).nano <= 0n)
-      yield field.invalidValue(`${at}.${key}`, value, "must be positive");
+      yield field.invalid(`${at}.${key}`, value, "must be positive");
   }
   if (averageUtilization !== undefined && averageUtilization < 1)
-    yield field.invalidValue(`${at}.averageUtilization`, averageUtilization, "must be greater than 0");
+    yield field.invalid(`${at}.averageUtilization`, averageUtilization, "must be greater than 0");
 }
 
 function* validateScaling(scaling: v1.HPAScalingRules, at: string): field.Problems {
   const { stabilizationWindowSeconds: window, selectPolicy, policies = [] } = scaling;
   const seconds = `${at}.stabilizationWindowSeconds`;
-  if (window !== undefined && window < 0)
-    yield field.invalidValue(seconds, window, "must be greater than or equal to zero");
+  if (window !== undefined && window < 0) yield field.invalid(seconds, window, "must be greater than or equal to zero");
   if (window !== undefined && window > maxStabilizationSeconds)
-    yield field.invalidValue(seconds, window, `must be less than or equal to ${maxStabilizationSeconds}`);
+    yield field.invalid(seconds, window, `must be less than or equal to ${maxStabilizationSeconds}`);
   if (selectPolicy !== undefined)
     yield* field.oneOf(`${at}.selectPolicy`, selectPolicy, ["Disabled", "Max", "Min"], false);
   if (policies.length === 0) yield field.required(`${at}.policies`, "must specify at least one Policy");
   for (const [i, { type, value, periodSeconds }] of policies.entries()) {
     const path = `${at}.policies[${i}]`;
     yield* field.oneOf(`${path}.type`, type, ["Percent", "Pods"], false);
-    if (!(value > 0)) yield field.invalidValue(`${path}.value`, value ?? 0, "must be greater than zero");
+    if (!(value > 0)) yield field.invalid(`${path}.value`, value ?? 0, "must be greater than zero");
     if (!(periodSeconds > 0))
-      yield field.invalidValue(`${path}.periodSeconds`, periodSeconds ?? 0, "must be greater than zero");
+      yield field.invalid(`${path}.periodSeconds`, periodSeconds ?? 0, "must be greater than zero");
     if (periodSeconds > maxPeriodSeconds)
-      yield field.invalidValue(
-        `${path}.periodSeconds`,
-        periodSeconds,
-        `must be less than or equal to ${maxPeriodSeconds}`,
-      );
+      yield field.invalid(`${path}.periodSeconds`, periodSeconds, `must be less than or equal to ${maxPeriodSeconds}`);
   }
 }

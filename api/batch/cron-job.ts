@@ -1,4 +1,4 @@
-import { invalidValue, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { age } from "../../apimachinery/time.ts";
 import * as columns from "../columns.ts";
@@ -70,23 +70,23 @@ function* validateSchedule(schedule: string, timeZone: string | undefined): Prob
       timeZone === undefined
         ? "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         : "cannot use both timeZone field and TZ or CRON_TZ in schedule";
-    return yield invalidValue("spec.schedule", schedule, why);
+    return yield invalid("spec.schedule", schedule, why);
   }
   try {
     parseSchedule(schedule);
   } catch (error) {
-    yield invalidValue("spec.schedule", schedule, (error as Error).message);
+    yield invalid("spec.schedule", schedule, (error as Error).message);
   }
 }
 
 function* validateTimeZone(timeZone: string): Problems {
-  const invalid = (detail: string) => invalidValue("spec.timeZone", timeZone, detail);
-  if (timeZone === "") return yield invalid("timeZone must be nil or non-empty string");
+  const wrong = (detail: string) => invalid("spec.timeZone", timeZone, detail);
+  if (timeZone === "") return yield wrong("timeZone must be nil or non-empty string");
   if (timeZone.toLowerCase() === "local")
-    return yield invalid("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
+    return yield wrong("timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
   try {
     new Intl.DateTimeFormat("en", { timeZone });
   } catch {
-    yield invalid(`unknown time zone ${timeZone}`);
+    yield wrong(`unknown time zone ${timeZone}`);
   }
 }

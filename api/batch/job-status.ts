@@ -1,4 +1,4 @@
-import { duplicate, invalidValue, omitted, type Problems, required } from "../../apimachinery/field-error.ts";
+import { duplicate, invalid, omitted, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { parseTime } from "../../apimachinery/time.ts";
 import type { Job, JobStatus } from "../generated/batch-v1.ts";
@@ -18,8 +18,8 @@ export function* validateJobStatus(job: Job, { status: old = {} }: Job): Problem
   const is = (type: string) => jobCondition(status, type);
   const turned = (...types: string[]) => types.some((type) => is(type) !== jobCondition(old, type));
   const changed = (...keys: (keyof JobStatus)[]) => keys.some((key) => !sameJson(status[key], old[key]));
-  const wrong = (text: string) => invalidValue("status.conditions", omitted, text);
-  const value = (key: keyof JobStatus, text: string) => invalidValue(`status.${key}`, status[key], text);
+  const wrong = (text: string) => invalid("status.conditions", omitted, text);
+  const value = (key: keyof JobStatus, text: string) => invalid(`status.${key}`, status[key], text);
   const { active = 0, startTime, completionTime, uncountedTerminatedPods: uncounted = {} } = status;
 
   for (const key of ["active", "succeeded", "failed", "ready", "terminating"] as const)
@@ -28,7 +28,7 @@ export function* validateJobStatus(job: Job, { status: old = {} }: Job): Problem
   for (const key of ["succeeded", "failed"] as const)
     for (const [i, uid] of (uncounted[key] ?? []).entries()) {
       const at = `status.uncountedTerminatedPods.${key}[${i}]`;
-      if (uid === "") yield invalidValue(at, uid, "must not be empty");
+      if (uid === "") yield invalid(at, uid, "must not be empty");
       else if (seen.size === seen.add(uid).size) yield duplicate(at, uid);
     }
 
@@ -73,7 +73,7 @@ export function* validateJobStatus(job: Job, { status: old = {} }: Job): Problem
   // Elastic Jobs shrink, and their Pods with them.
   const elastic = spec.completionMode === "Indexed" && spec.completions === spec.parallelism;
   if (!elastic && (status.succeeded ?? 0) < (old.succeeded ?? 0))
-    yield invalidValue("status.succeeded", status.succeeded ?? 0, "cannot decrease the succeeded counter");
+    yield invalid("status.succeeded", status.succeeded ?? 0, "cannot decrease the succeeded counter");
   if (completionTime && old.completionTime && changed("completionTime")) yield value("completionTime", immutable);
   if (old.startTime && changed("startTime") && !spec.suspend)
     yield required("status.startTime", "startTime cannot be removed for unsuspended job");
@@ -92,17 +92,17 @@ function* validateIndexes({ spec, status }: Job, changed: (...keys: (keyof JobSt
   const failed = of(failedIndexes ?? "");
   const at = (name: string) => `status.${name}Indexes`;
   if (changed("completedIndexes") && completions !== undefined && typeof completed === "string")
-    yield invalidValue(at("completed"), completedIndexes, `error parsing completedIndexes: ${completed}`);
+    yield invalid(at("completed"), completedIndexes, `error parsing completedIndexes: ${completed}`);
   if (changed("failedIndexes") && completions !== undefined && backoffLimitPerIndex !== undefined)
     if (typeof failed === "string")
-      yield invalidValue(at("failed"), failedIndexes, `error parsing failedIndexes: ${failed}`);
+      yield invalid(at("failed"), failedIndexes, `error parsing failedIndexes: ${failed}`);
   if (changed("completedIndexes") && completedIndexes !== "" && spec.completionMode !== "Indexed") {
     const text = "cannot set non-empty completedIndexes when non-indexed completion mode";
-    yield invalidValue(at("completed"), completedIndexes, text);
+    yield invalid(at("completed"), completedIndexes, text);
   }
   if (changed("failedIndexes") && failedIndexes !== undefined && backoffLimitPerIndex === undefined) {
     const text = "cannot set non-null failedIndexes when backoffLimitPerIndex is null";
-    yield invalidValue(at("failed"), failedIndexes, text);
+    yield invalid(at("failed"), failedIndexes, text);
   }
   if (!changed("failedIndexes", "completedIndexes") || typeof completed === "string" || typeof failed === "string")
     return;
@@ -110,7 +110,7 @@ function* validateIndexes({ spec, status }: Job, changed: (...keys: (keyof JobSt
     failed.filter(([x, y]) => from <= y && x <= to).map(([x]) => Math.max(from, x)),
   );
   if (both.length > 0)
-    yield invalidValue(
+    yield invalid(
       at("failed"),
       failedIndexes,
       `failedIndexes and completedIndexes overlap at index: ${Math.min(...both)}`,

@@ -22,7 +22,7 @@ export function* validateJobSpec(spec: JobSpec, at: string): field.Problems {
   yield* wrong;
   const labels = template?.metadata?.labels ?? {};
   if (wrong.length === 0 && !matches(labelSelector(selector), labels))
-    yield field.invalidValue(`${at}.template.metadata.labels`, labels, "`selector` does not match template `labels`");
+    yield field.invalid(`${at}.template.metadata.labels`, labels, "`selector` does not match template `labels`");
 }
 
 /** What holds without a selector, as in a CronJob's template. */
@@ -32,7 +32,7 @@ export function* validateUnselected(spec: JobSpec, at: string): field.Problems {
   const { managedBy, podReplacementPolicy: replacement, podFailurePolicy } = spec;
   if (managedBy !== undefined) {
     const [domain = "", path] = managedBy.split(/\/(.*)/s);
-    if (!path) yield field.invalidValue(`${at}.managedBy`, managedBy, domainPathText);
+    if (!path) yield field.invalid(`${at}.managedBy`, managedBy, domainPathText);
     else yield* field.shaped(`${at}.managedBy`, domain, dns1123Subdomain);
     if (managedBy.length > 63) yield field.tooLong(`${at}.managedBy`, 63);
   }
@@ -49,7 +49,7 @@ export function* validateUnselected(spec: JobSpec, at: string): field.Problems {
   if (!policy || policy === "Always") yield field.required(path, 'valid values: "OnFailure", "Never"');
   else if (policy !== "OnFailure" && policy !== "Never") yield field.notSupported(path, policy, ["OnFailure", "Never"]);
   else if (podFailurePolicy && policy !== "Never")
-    yield field.invalidValue(path, policy, 'only "Never" is supported when podFailurePolicy is specified');
+    yield field.invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified');
 }
 
 const domainPathText = 'must be a domain-prefixed path (such as "acme.io/foo")';
@@ -60,17 +60,15 @@ function* validateMode(spec: JobSpec, at: string): field.Problems {
     yield field.notSupported(`${at}.completionMode`, mode, ["Indexed", "NonIndexed"]);
   if (mode !== "Indexed") {
     if (backoffLimitPerIndex !== undefined)
-      yield field.invalidValue(`${at}.backoffLimitPerIndex`, backoffLimitPerIndex, "requires indexed completion mode");
+      yield field.invalid(`${at}.backoffLimitPerIndex`, backoffLimitPerIndex, "requires indexed completion mode");
     if (maxFailedIndexes !== undefined)
-      yield field.invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "requires indexed completion mode");
+      yield field.invalid(`${at}.maxFailedIndexes`, maxFailedIndexes, "requires indexed completion mode");
     if (spec.successPolicy)
-      yield field.invalidValue(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
+      yield field.invalid(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
   } else {
     if (completions === undefined) yield field.required(`${at}.completions`, "when completion mode is Indexed");
     const above = (key: string, value: number, max: number, when: string) =>
-      value > max
-        ? [field.invalidValue(`${at}.${key}`, value, `must be less than or equal to ${max} when ${when}`)]
-        : [];
+      value > max ? [field.invalid(`${at}.${key}`, value, `must be less than or equal to ${max} when ${when}`)] : [];
     yield* above("parallelism", parallelism, maxIndexedParallelism, "completion mode is Indexed");
     const soft = `completions are above ${softLimit} and used with backoff limit per index`;
     if (backoffLimitPerIndex !== undefined && (completions ?? 0) > softLimit)
@@ -81,7 +79,7 @@ function* validateMode(spec: JobSpec, at: string): field.Problems {
   if (backoffLimitPerIndex === undefined)
     yield field.required(`${at}.backoffLimitPerIndex`, "when maxFailedIndexes is specified");
   if (completions !== undefined && maxFailedIndexes > completions)
-    yield field.invalidValue(`${at}.maxFailedIndexes`, maxFailedIndexes, "must be less than or equal to completions");
+    yield field.invalid(`${at}.maxFailedIndexes`, maxFailedIndexes, "must be less than or equal to completions");
 }
 
 /** Of rules, and of conditions in one. */
@@ -105,20 +103,20 @@ function* validateFailurePolicy(
   for (const [i, { action, onExitCodes, onPodConditions = [] }] of list.entries()) {
     const path = `${at}.rules[${i}]`;
     if (action === "FailIndex" && backoffLimitPerIndex === undefined)
-      yield field.invalidValue(`${path}.action`, action, "requires the backoffLimitPerIndex to be set");
+      yield field.invalid(`${path}.action`, action, "requires the backoffLimitPerIndex to be set");
     yield* choice(`${path}.action`, action, ["Count", "FailIndex", "FailJob", "Ignore"]);
     if (onExitCodes) yield* validateExitCodes(onExitCodes, `${path}.onExitCodes`, names);
     if (onPodConditions.length > maxRules)
       yield field.tooMany(`${path}.onPodConditions`, onPodConditions.length, maxRules);
     for (const [j, { type = "", status }] of onPodConditions.entries()) {
       const condition = `${path}.onPodConditions[${j}]`;
-      for (const p of qualifiedName(type)) yield field.invalidValue(`${condition}.type`, type, p);
+      for (const p of qualifiedName(type)) yield field.invalid(`${condition}.type`, type, p);
       yield* choice(`${condition}.status`, status, ["False", "True", "Unknown"]);
     }
     if (onExitCodes && onPodConditions.length > 0)
-      yield field.invalidValue(path, field.omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
+      yield field.invalid(path, field.omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
     if (!onExitCodes && onPodConditions.length === 0)
-      yield field.invalidValue(path, field.omitted, "specifying one of OnExitCodes and OnPodConditions is required");
+      yield field.invalid(path, field.omitted, "specifying one of OnExitCodes and OnPodConditions is required");
   }
 }
 
@@ -131,16 +129,16 @@ function* validateExitCodes(
 ): field.Problems {
   yield* choice(`${at}.operator`, operator, ["In", "NotIn"]);
   if (containerName !== undefined && !names.includes(containerName))
-    yield field.invalidValue(`${at}.containerName`, containerName, ofTemplate);
-  if (values.length === 0) yield field.invalidValue(`${at}.values`, values, "at least one value is required");
+    yield field.invalid(`${at}.containerName`, containerName, ofTemplate);
+  if (values.length === 0) yield field.invalid(`${at}.values`, values, "at least one value is required");
   if (values.length > maxExitCodes) yield field.tooMany(`${at}.values`, values.length, maxExitCodes);
   for (const [j, code] of values.entries()) {
     if (operator === "In" && code === 0)
-      yield field.invalidValue(`${at}.values[${j}]`, 0, "must not be 0 for the In operator");
+      yield field.invalid(`${at}.values[${j}]`, 0, "must not be 0 for the In operator");
     if (values.indexOf(code) < j) yield field.duplicate(`${at}.values[${j}]`, code);
   }
   if (values.some((code, j) => j > 0 && values[j - 1]! > code))
-    yield field.invalidValue(`${at}.values`, values, "must be ordered");
+    yield field.invalid(`${at}.values`, values, "must be ordered");
 }
 
 function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at: string): field.Problems {
@@ -158,7 +156,7 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
       const parsed = indexIntervals(indexes, completions);
       total = typeof parsed === "string" ? 0 : parsed.reduce((sum, [from, to]) => sum + to - from + 1, 0);
       if (typeof parsed === "string")
-        yield field.invalidValue(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
+        yield field.invalid(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
     }
     if (count === undefined) continue;
     yield* notNegative(count, `${path}.succeededCount`);
@@ -166,7 +164,7 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
     if (total !== undefined) limits.push([total, "the number of indexes in the specified succeededIndexes field"]);
     for (const [limit, what] of limits)
       if (count > limit)
-        yield field.invalidValue(`${path}.succeededCount`, count, `must be less than or equal to ${limit} (${what})`);
+        yield field.invalid(`${path}.succeededCount`, count, `must be less than or equal to ${limit} (${what})`);
   }
 }
 
@@ -191,6 +189,6 @@ export function indexIntervals(text: string, completions: number): [from: number
 }
 
 export function* noSelector({ selector, manualSelector }: JobSpec, at: string): field.Problems {
-  if (selector) yield field.invalidValue(`${at}.selector`, selector, "`selector` will be auto-generated");
+  if (selector) yield field.invalid(`${at}.selector`, selector, "`selector` will be auto-generated");
   if (manualSelector) yield field.notSupported(`${at}.manualSelector`, manualSelector, ["nil", "false"]);
 }

@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
@@ -78,11 +78,11 @@ function* validateGeneratedSelector({ metadata, spec }: Job): Problems {
   for (const [key, value] of Object.entries(expected)) {
     const at = `spec.template.metadata.labels[${key}]`;
     if (labels[key] === undefined) yield required(at, `must be '${value}'`);
-    else if (labels[key] !== value) yield invalidValue(at, labels, `must be '${value}'`);
+    else if (labels[key] !== value) yield invalid(at, labels, `must be '${value}'`);
   }
   try {
     if (!matches(labelSelector(spec.selector), expected))
-      yield invalidValue("spec.selector", spec.selector, "`selector` not auto-generated");
+      yield invalid("spec.selector", spec.selector, "`selector` not auto-generated");
   } catch {
     // Its own rules say what is wrong with it.
   }
@@ -95,7 +95,7 @@ function* onlySome({ spec }: Job, old: Job): Problems {
     const elastic = spec.completionMode === "Indexed" && spec.completions !== undefined;
     if (!elastic) yield* immutableField("spec.completions", spec.completions, before.completions);
     else if (spec.completions !== spec.parallelism)
-      yield invalidValue("spec.completions", spec.completions, "can only be modified in tandem with spec.parallelism");
+      yield invalid("spec.completions", spec.completions, "can only be modified in tandem with spec.parallelism");
   }
   const steerable = before.suspend === true && old.status?.startTime === undefined;
   const fixed = (template: PodTemplateSpec) => (steerable ? withoutPlacement(template) : template);

@@ -68,22 +68,22 @@ function* validate(
     const known = decisions.has(type) || type === "Failed" ? ["True"] : ["False", "True", "Unknown"];
     yield* field.oneOf(`${at}[${i}].status`, value, known, true);
     if (decisions.has(type) && types.slice(0, i).some((other) => decisions.has(other) && other !== type))
-      yield field.invalidValue(at, type, "Approved and Denied conditions are mutually exclusive");
+      yield field.invalid(at, type, "Approved and Denied conditions are mutually exclusive");
     if (types.indexOf(type) < i) yield field.duplicate(`${at}[${i}].type`, type);
   }
   const before = old.status?.certificate;
   if (certificate && certificate !== before) {
     const problem = certificateProblem(Buffer.from(certificate, "base64").toString());
-    if (problem) yield field.invalidValue("status.certificate", "<certificate data>", problem);
+    if (problem) yield field.invalid("status.certificate", "<certificate data>", problem);
   }
   const count = (of: CertificateSigningRequest, type: string) =>
     of.status?.conditions?.filter((condition) => condition.type === type).length ?? 0;
   const refuse = (verb: string, type: string) =>
-    field.forbiddenField(at, `updates may not ${verb} a condition of type ${JSON.stringify(type)}`);
+    field.forbidden(at, `updates may not ${verb} a condition of type ${JSON.stringify(type)}`);
   const changes = (type: string) => count(request, type) - count(old, type);
   for (const type of [...decisions, "Failed"]) if (changes(type) < 0) yield refuse("remove", type);
   for (const type of status ? decisions : []) if (changes(type) > 0) yield refuse("add", type);
   if (before && certificate !== before)
-    yield field.forbiddenField("status.certificate", "updates may not modify existing certificate content");
+    yield field.forbidden("status.certificate", "updates may not modify existing certificate content");
   yield* validateObjectMetaUpdate(request.metadata, old.metadata);
 }

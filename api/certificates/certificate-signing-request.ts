@@ -69,17 +69,17 @@ const usages = new Set([
 function* validateSpec({ spec }: CertificateSigningRequest, old?: CertificateSigningRequest): field.Problems {
   // What is stored has been looked at.
   const problem = old ? undefined : requestProblem(Buffer.from(spec.request ?? "", "base64").toString());
-  if (problem) yield field.invalidValue("spec.request", spec.request ?? "", problem);
+  if (problem) yield field.invalid("spec.request", spec.request ?? "", problem);
   const list = spec.usages ?? [];
   if (list.length === 0) yield field.required("spec.usages");
   const known = [...usages].sort();
   yield* field.each(list, "spec.usages", (usage, at) => field.oneOf(at, usage, known, false), { key: String });
   const at = "spec.signerName";
   if (spec.signerName === "kubernetes.io/legacy-unknown")
-    yield field.invalidValue(at, spec.signerName, "the legacy signerName is not allowed via this API version");
+    yield field.invalid(at, spec.signerName, "the legacy signerName is not allowed via this API version");
   else yield* validateSigner(spec.signerName ?? "", at);
   const { expirationSeconds: seconds = minSeconds } = spec;
-  if (seconds < minSeconds) yield field.invalidValue("spec.expirationSeconds", seconds, tooShort);
+  if (seconds < minSeconds) yield field.invalid("spec.expirationSeconds", seconds, tooShort);
 }
 
 const tooShort = `may not specify a duration less than ${minSeconds} seconds (10 minutes)`;
@@ -90,11 +90,11 @@ const maxSigner = 571;
 function* validateSigner(name: string, at: string): field.Problems {
   if (!name) return yield field.required(at);
   const [domain = "", path, ...more] = name.split("/");
-  if (path === undefined || more.length > 0) return yield field.invalidValue(at, name, signerForm);
+  if (path === undefined || more.length > 0) return yield field.invalid(at, name, signerForm);
   if (domain.length > maxDomain) yield field.tooLong(at, maxDomain);
   yield* field.shaped(at, domain, labelsOf(dns1123Label));
   if (!domain.includes("."))
-    yield field.invalidValue(at, domain, "should be a domain with at least two segments separated by dots");
+    yield field.invalid(at, domain, "should be a domain with at least two segments separated by dots");
   yield* field.shaped(at, path, labelsOf(dns1123Subdomain));
   if (name.length > maxSigner) yield field.tooLong(at, maxSigner);
 }

@@ -1,4 +1,4 @@
-import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 import type { Lease } from "../generated/coordination-v1.ts";
 import { Leases } from "../generated/resources.ts";
 import { column, defineResource, namespaced, type Resource, rules, shown, without } from "../kind.ts";
@@ -14,7 +14,7 @@ export const leases: Resource<Lease> = defineResource(Leases, {
 function* validateSpec({ spec }: Lease): Problems {
   const { leaseDurationSeconds, leaseTransitions } = spec ?? {};
   if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0)
-    yield invalidValue("spec.leaseDurationSeconds", leaseDurationSeconds, "must be greater than 0");
+    yield invalid("spec.leaseDurationSeconds", leaseDurationSeconds, "must be greater than 0");
   if (leaseTransitions !== undefined && leaseTransitions < 0)
-    yield invalidValue("spec.leaseTransitions", leaseTransitions, "must be greater than or equal to 0");
+    yield invalid("spec.leaseTransitions", leaseTransitions, "must be greater than or equal to 0");
 }

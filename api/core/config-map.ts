@@ -1,4 +1,4 @@
-import { forbiddenField, invalidValue, type Problems, shaped, tooLong } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid, type Problems, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ConfigMap } from "../generated/core-v1.ts";
@@ -25,16 +25,15 @@ export function* frozen<T extends { immutable?: boolean }>(
 ): Problems {
   if (!old.immutable) return;
   const text = "field is immutable when `immutable` is set";
-  if (!object.immutable) yield forbiddenField("immutable", text);
-  for (const key of keys) if (!sameJson(object[key] ?? {}, old[key] ?? {})) yield forbiddenField(key, text);
+  if (!object.immutable) yield forbidden("immutable", text);
+  for (const key of keys) if (!sameJson(object[key] ?? {}, old[key] ?? {})) yield forbidden(key, text);
 }
 
 function* validateData({ data = {}, binaryData = {} }: ConfigMap): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(data)) {
     yield* shaped(`data[${key}]`, key, configMapKey);
-    if (Object.hasOwn(binaryData, key))
-      yield invalidValue(`data[${key}]`, key, "duplicate of key present in binaryData");
+    if (Object.hasOwn(binaryData, key)) yield invalid(`data[${key}]`, key, "duplicate of key present in binaryData");
     size += Buffer.byteLength(value);
   }
   for (const [key, value] of Object.entries(binaryData)) {

@@ -31,8 +31,7 @@ function* validateMain(container: v1.Container, at: string): field.Problems {
     yield* validateProbe(container[name], `${at}.${name}`);
   for (const name of ["livenessProbe", "startupProbe"] as const) {
     const { successThreshold = 0 } = container[name] ?? { successThreshold: 1 };
-    if (successThreshold !== 1)
-      yield field.invalidValue(`${at}.${name}.successThreshold`, successThreshold, "must be 1");
+    if (successThreshold !== 1) yield field.invalid(`${at}.${name}.successThreshold`, successThreshold, "must be 1");
   }
 }
 
@@ -40,16 +39,14 @@ function* validateInit(container: v1.Container, at: string): field.Problems {
   if (container.restartPolicy === "Always") return yield* validateMain(container, at);
   yield* (["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] as const)
     .filter((name) => container[name])
-    .map((name) =>
-      field.forbiddenField(`${at}.${name}`, "may not be set for init containers without restartPolicy=Always"),
-    );
+    .map((name) => field.forbidden(`${at}.${name}`, "may not be set for init containers without restartPolicy=Always"));
 }
 
 function* validateContainer(container: v1.Container, volumes: ReadonlySet<string>, at: string): field.Problems {
   const image = container.image ?? "";
   if (!image) yield field.required(`${at}.image`);
   else if (image !== image.trim())
-    yield field.invalidValue(`${at}.image`, image, "must not have leading or trailing whitespace");
+    yield field.invalid(`${at}.image`, image, "must not have leading or trailing whitespace");
   yield* field.oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
   const { terminationMessagePolicy: messages } = container;
   yield* field.oneOf(`${at}.terminationMessagePolicy`, messages, ["FallbackToLogsOnError", "File"], true);
@@ -58,7 +55,7 @@ function* validateContainer(container: v1.Container, volumes: ReadonlySet<string
   for (const [i, source] of (container.envFrom ?? []).entries()) {
     const p = `${at}.envFrom[${i}]`;
     if (!source.configMapRef && !source.secretRef)
-      yield field.invalidValue(p, "", "must specify one of: `configMapRef` or `secretRef`");
+      yield field.invalid(p, "", "must specify one of: `configMapRef` or `secretRef`");
     for (const ref of ["configMapRef", "secretRef"] as const)
       if (source[ref] && !source[ref].name) yield field.required(`${p}.${ref}.name`);
   }
@@ -66,9 +63,9 @@ function* validateContainer(container: v1.Container, volumes: ReadonlySet<string
   for (const [i, { name, mountPath, subPath }] of (container.volumeMounts ?? []).entries()) {
     const p = `${at}.volumeMounts[${i}]`;
     if (!name) yield field.required(`${p}.name`);
-    else if (!volumes.has(name)) yield field.notFoundValue(`${p}.name`, name);
+    else if (!volumes.has(name)) yield field.notFound(`${p}.name`, name);
     if (!mountPath) yield field.required(`${p}.mountPath`);
-    else if (mounts.has(mountPath)) yield field.invalidValue(`${p}.mountPath`, mountPath, "must be unique");
+    else if (mounts.has(mountPath)) yield field.invalid(`${p}.mountPath`, mountPath, "must be unique");
     mounts.add(mountPath);
     yield* relativePath(subPath, `${p}.subPath`);
   }
@@ -86,7 +83,7 @@ function* validatePorts(ports: v1.ContainerPort[], path: string): field.Problems
     const at = `${path}[${i}]`;
     if (name) {
       const problems = portName(name);
-      for (const p of problems) yield field.invalidValue(`${at}.name`, name, p);
+      for (const p of problems) yield field.invalid(`${at}.name`, name, p);
       if (problems.length === 0 && names.has(name)) yield field.duplicate(`${at}.name`, name);
       names.add(name);
     }
@@ -104,7 +101,7 @@ function* validateHostPorts(spec: v1.PodSpec, path: string): field.Problems {
     for (const [j, { hostPort, hostIP = "", protocol, containerPort }] of ports.entries()) {
       const at = `${path}[${i}].ports[${j}]`;
       if (spec.hostNetwork && hostPort !== containerPort)
-        yield field.invalidValue(`${at}.containerPort`, containerPort, mustMatchHostPort);
+        yield field.invalid(`${at}.containerPort`, containerPort, mustMatchHostPort);
       if (!hostPort) continue;
       const key = `${protocol}/${hostIP}/${hostPort}`;
       if (taken.has(key)) yield field.duplicate(`${at}.hostPort`, key);
@@ -122,9 +119,9 @@ function* validateEnv(vars: v1.EnvVar[], path: string): field.Problems {
     if (!valueFrom) continue;
     const from = `${at}.valueFrom`;
     const sources = Object.values(valueFrom).filter((s) => s !== undefined).length;
-    if (sources === 0) yield field.invalidValue(from, "", oneSource);
-    else if (value) yield field.invalidValue(from, "", "may not be specified when `value` is not empty");
-    if (sources > 1) yield field.invalidValue(from, "", "may not have more than one field specified at a time");
+    if (sources === 0) yield field.invalid(from, "", oneSource);
+    else if (value) yield field.invalid(from, "", "may not be specified when `value` is not empty");
+    if (sources > 1) yield field.invalid(from, "", "may not have more than one field specified at a time");
     if (valueFrom.fieldRef && !valueFrom.fieldRef.fieldPath) yield field.required(`${from}.fieldRef.fieldPath`);
     else if (valueFrom.fieldRef && !fieldPath.test(valueFrom.fieldRef.fieldPath))
       yield field.notSupported(`${from}.fieldRef.fieldPath`, valueFrom.fieldRef.fieldPath, fieldPaths);
@@ -160,7 +157,7 @@ export function* validateResources(
   for (const [name, request] of Object.entries(requests)) {
     const limit = limits[name];
     const wrong = (text: string) =>
-      field.invalidValue(`${path}.requests`, request, `must be ${text} ${name} limit of ${limit}`);
+      field.invalid(`${path}.requests`, request, `must be ${text} ${name} limit of ${limit}`);
     if (limit === undefined) {
       if (!isOvercommitAllowed(name))
         yield field.required(`${path}.limits`, "Limit must be set for non overcommitable resources");
@@ -170,7 +167,7 @@ export function* validateResources(
   }
   const names = Object.keys({ ...limits, ...requests });
   if (names.some((name) => name.startsWith("hugepages-")) && !names.includes("cpu") && !names.includes("memory"))
-    yield field.forbiddenField(path, "HugePages require cpu or memory");
+    yield field.forbidden(path, "HugePages require cpu or memory");
 }
 
 const probeNumbers = [
@@ -183,14 +180,14 @@ function* validateProbe(probe: v1.Probe | undefined, at: string): field.Problems
   for (const name of probeNumbers) yield* notNegative(probe[name], `${at}.${name}`);
   const grace = probe.terminationGracePeriodSeconds;
   if (grace !== undefined && grace <= 0)
-    yield field.invalidValue(`${at}.terminationGracePeriodSeconds`, grace, "must be greater than 0");
+    yield field.invalid(`${at}.terminationGracePeriodSeconds`, grace, "must be greater than 0");
 }
 
 function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number } }, at: string): field.Problems {
   const kinds = (["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const).filter((k) => handler[k]);
   if (kinds.length === 0) yield field.required(at, "must specify a handler type");
   for (const extra of kinds.slice(1))
-    yield field.forbiddenField(`${at}.${extra}`, "may not specify more than 1 handler type");
+    yield field.forbidden(`${at}.${extra}`, "may not specify more than 1 handler type");
   if (handler.exec && !handler.exec.command?.length) yield field.required(`${at}.exec.command`);
   if (handler.httpGet) {
     if (!handler.httpGet.path) yield field.required(`${at}.httpGet.path`);
@@ -204,5 +201,5 @@ function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number
 /** A number, or the name of a container's port. */
 export function* validateTargetPort(port: number | string | undefined, at: string): field.Problems {
   const problems = typeof port === "string" ? portName(port) : portNumber(port ?? 0);
-  yield* problems.map((p) => field.invalidValue(at, port ?? 0, p));
+  yield* problems.map((p) => field.invalid(at, port ?? 0, p));
 }

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { invalidValue, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { invalid, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
@@ -30,7 +30,7 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
     ] as const)
       for (const [j, { ip, hostname, nodeName }] of entries.entries()) {
         const p = `${at}.${list}[${j}]`;
-        if (isIP(ip) === 0) yield invalidValue(`${p}.ip`, ip, ipText);
+        if (isIP(ip) === 0) yield invalid(`${p}.ip`, ip, ipText);
         if (hostname) yield* shaped(`${p}.hostname`, hostname, dns1123Label);
         if (nodeName !== undefined) yield* shaped(`${p}.nodeName`, nodeName, dns1123Subdomain);
         yield* endpointAddress(ip, `${p}.ip`, allowLoopback);
@@ -51,7 +51,7 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
  * Differs: loopback addresses pass when `allowLoopback`, for labs whose Pods live on 127.0.0.0/8.
  */
 export function* endpointAddress(ip: string, path: string, allowLoopback: boolean): Problems {
-  if (isIP(ip) === 0) return yield invalidValue(path, ip, "must be a valid IP address");
+  if (isIP(ip) === 0) return yield invalid(path, ip, "must be a valid IP address");
   const special: [RegExp, string][] = [
     [/^(0\.0\.0\.0|::)$/, `may not be unspecified (${ip})`],
     [/^(127\.|::1$)/, "may not be in the loopback range (127.0.0.0/8, ::1/128)"],
@@ -60,7 +60,7 @@ export function* endpointAddress(ip: string, path: string, allowLoopback: boolea
   ];
   yield* special
     .filter(([range], i) => range.test(ip) && !(i === 1 && allowLoopback))
-    .map(([, problem]) => invalidValue(path, ip, problem));
+    .map(([, problem]) => invalid(path, ip, problem));
 }
 
 /** The first three `ip:port`. */

@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { age, parseTime } from "../../apimachinery/time.ts";
 import type { Event } from "../generated/core-v1.ts";
@@ -67,13 +67,13 @@ function* validateEvent(event: Event): Problems {
   const namespace = involvedObject.namespace ?? "";
   const clusterWide = metadata.namespace === "default" || (eventTime && metadata.namespace === "kube-system");
   if (namespace ? !eventTime && namespace !== metadata.namespace : !clusterWide)
-    yield invalidValue("involvedObject.namespace", namespace, "does not match event.namespace");
+    yield invalid("involvedObject.namespace", namespace, "does not match event.namespace");
   if (!eventTime) return;
   if (!reportingComponent) yield required("reportingController");
   yield* shaped("reportingController", reportingComponent, qualifiedName);
   for (const [key, max] of Object.entries(lengths) as [keyof typeof lengths, number][]) {
     if (!event[key]) yield required(key);
-    if (Buffer.byteLength(event[key] ?? "") > max) yield invalidValue(key, "", `can have at most ${max} characters`);
+    if (Buffer.byteLength(event[key] ?? "") > max) yield invalid(key, "", `can have at most ${max} characters`);
   }
-  if (Buffer.byteLength(message) > 1024) yield invalidValue("message", "", "can have at most 1024 characters");
+  if (Buffer.byteLength(message) > 1024) yield invalid("message", "", "can have at most 1024 characters");
 }

@@ -1,4 +1,4 @@
-import { each, forbiddenField, invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { each, forbidden, invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { compareQuantities, parseQuantity } from "../../apimachinery/quantity.ts";
 import type { LimitRange, LimitRangeItem } from "../generated/core-v1.ts";
@@ -44,7 +44,7 @@ function* validateItem(item: LimitRangeItem, at: string): Problems {
   const parts = ["max", "min", ...(isPod ? [] : defaults), "maxLimitRequestRatio"] as const;
   for (const part of isPod ? defaults : [])
     if (Object.keys(item[part] ?? {}).length)
-      yield forbiddenField(`${at}.${part}`, "may not be specified when `type` is 'Pod'");
+      yield forbidden(`${at}.${part}`, "may not be specified when `type` is 'Pod'");
   const validateName = isPod || type === "Container" ? validateContainerResource : validateResourceName;
   for (const part of parts)
     for (const name of Object.keys(item[part] ?? {})) yield* validateName(name, `${at}.${part}[${name}]`);
@@ -55,12 +55,11 @@ function* validateItem(item: LimitRangeItem, at: string): Problems {
       const [a, b] = [item[low]?.[key], item[high]?.[key]];
       if (a !== undefined && b !== undefined && compareQuantities(a, b) > 0) {
         const text = `${lowName} ${a} is greater than ${highName} ${b}`;
-        yield invalidValue(`${at}.${field}[${key}]`, item[shown]![key], text);
+        yield invalid(`${at}.${field}[${key}]`, item[shown]![key], text);
       }
     }
     const [ratio, amount, asked] = [ratios[key], item.default?.[key], item.defaultRequest?.[key]];
-    const wrong = (text: string) =>
-      invalidValue(`${at}.maxLimitRequestRatio[${key}]`, ratio, `ratio ${ratio} is ${text}`);
+    const wrong = (text: string) => invalid(`${at}.maxLimitRequestRatio[${key}]`, ratio, `ratio ${ratio} is ${text}`);
     if (ratio !== undefined && compareQuantities(ratio, "1") < 0) yield wrong("less than 1");
     if (ratio !== undefined && min[key] !== undefined && max[key] !== undefined) {
       const limit = Number(parseQuantity(max[key]).nano) / Number(parseQuantity(min[key]).nano);
@@ -68,7 +67,7 @@ function* validateItem(item: LimitRangeItem, at: string): Problems {
     }
     if (!isOvercommitAllowed(key) && amount !== undefined && asked !== undefined && compareQuantities(amount, asked)) {
       const text = `default value ${amount} must equal to defaultRequest value ${asked} in ${key}`;
-      yield invalidValue(`${at}.defaultRequest[${key}]`, asked, text);
+      yield invalid(`${at}.defaultRequest[${key}]`, asked, text);
     }
   }
 }

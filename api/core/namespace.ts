@@ -1,4 +1,4 @@
-import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { column, shown } from "../columns.ts";
 import type { Namespace } from "../generated/core-v1.ts";
@@ -43,7 +43,7 @@ function* validatePhase({ metadata, status }: Namespace): Problems {
   const deleted = metadata.deletionTimestamp !== undefined;
   const phase = deleted ? "Terminating" : "Active";
   const text = `may only be '${phase}' if \`deletionTimestamp\` is ${deleted ? "not " : ""}empty`;
-  if (status?.phase !== phase) yield invalidValue("status.Phase", status?.phase ?? "", text);
+  if (status?.phase !== phase) yield invalid("status.Phase", status?.phase ?? "", text);
 }
 
 function keepFinalizers(namespace: Namespace, old: Namespace): void {

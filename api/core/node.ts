@@ -63,9 +63,9 @@ function* onlySome(node: Node, old: Node): field.Problems {
       yield field.duplicate(`status.addresses[${i}]`, address);
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
-    yield field.forbiddenField("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
+    yield field.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
   if (old.spec.providerID && old.spec.providerID !== node.spec.providerID)
-    yield field.forbiddenField("spec.providerID", 'node updates may not change providerID except from "" to valid');
+    yield field.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid');
 }
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
@@ -76,7 +76,7 @@ function* validateNode({ spec, status = {} }: Node): field.Problems {
     const at = `metadata.taints[${i}]`; // upstream's path
     yield* field.shaped(`${at}.key`, taint.key, qualifiedName);
     const wrong = labelValue(taint.value ?? "").join(";");
-    if (wrong) yield field.invalidValue(`${at}.value`, taint.value, wrong);
+    if (wrong) yield field.invalid(`${at}.value`, taint.value, wrong);
     yield* field.oneOf(`${at}.effect`, taint.effect, effects, true);
     if (taints.findIndex(({ key, effect }) => key === taint.key && effect === taint.effect) < i)
       yield { ...field.duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
@@ -87,7 +87,7 @@ function* validateNode({ spec, status = {} }: Node): field.Problems {
   const cidrs = spec.podCIDRs ?? [];
   const families = cidrs.map((cidr) => parseCidr(cidr)?.bits);
   for (const [i, cidr] of cidrs.entries())
-    if (families[i] === undefined) yield field.invalidValue(`spec.podCIDRs[${i}]`, cidr, cidrText);
+    if (families[i] === undefined) yield field.invalid(`spec.podCIDRs[${i}]`, cidr, cidrText);
   if (new Set(families).size !== cidrs.length)
-    yield field.invalidValue("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family");
+    yield field.invalid("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family");
 }

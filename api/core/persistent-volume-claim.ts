@@ -76,11 +76,11 @@ export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string):
     if (!source.name) yield field.required(`${at}.${key}.name`);
     if (!source.kind) yield field.required(`${at}.${key}.kind`);
     if (source.apiGroup) yield* field.shaped(`${at}.${key}.apiGroup`, source.apiGroup, dns1123Subdomain);
-    else if (source.kind !== "PersistentVolumeClaim") yield field.invalidValue(`${at}.${key}`, source.kind, onlyClaims);
+    else if (source.kind !== "PersistentVolumeClaim") yield field.invalid(`${at}.${key}`, source.kind, onlyClaims);
   }
   const { dataSource, dataSourceRef: { namespace, ...ref } = {}, volumeAttributesClassName: attributes } = spec;
   if (namespace) yield* field.shaped(`${at}.dataSourceRef.namespace`, namespace, dns1123Label);
-  const wrong = (text: string) => field.invalidValue(at, `${at}.dataSource`, text);
+  const wrong = (text: string) => field.invalid(at, `${at}.dataSource`, text);
   if (dataSource && namespace) yield wrong("may not be specified when dataSourceRef.namespace is specified");
   else if (dataSource && spec.dataSourceRef && !sameJson(dataSource, ref)) yield wrong("must match dataSourceRef");
   yield* volumes.validateClassName(attributes, `${at}.volumeAttributesClassName`);
@@ -92,7 +92,7 @@ function* validateStatus({ spec, status = {} }: PersistentVolumeClaim): field.Pr
   if (!spec?.accessModes?.length) yield field.required("Spec.accessModes"); // upstream's path
   for (const [name, amount] of Object.entries(status.capacity ?? {}))
     if (compareQuantities(amount, "0") < 0)
-      yield field.invalidValue(`status.capacity[${name}]`, quantityToNumber(amount), validQuantity);
+      yield field.invalid(`status.capacity[${name}]`, quantityToNumber(amount), validQuantity);
   for (const [name, what] of Object.entries(status.allocatedResourceStatuses ?? {}))
     if (!resizes.includes(what)) yield field.notSupported("status.allocatedResourceStatus", name, resizes);
 }
@@ -113,7 +113,7 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
   const { resources: before, ...oldRest } = old;
   const given = claim.metadata.annotations?.[volumes.classAnnotation];
   if (given !== metadata.annotations?.[volumes.classAnnotation])
-    yield field.invalidValue(`metadata.annotations.${volumes.classAnnotation}`, given ?? "", immutable);
+    yield field.invalid(`metadata.annotations.${volumes.classAnnotation}`, given ?? "", immutable);
   const fixed = (given: PersistentVolumeClaimSpec, whole: PersistentVolumeClaimSpec) => ({
     ...given,
     ...(status?.phase === "Bound" && spec.volumeAttributesClassName ? { volumeAttributesClassName: undefined } : {}),
@@ -123,16 +123,16 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
     resources: status?.phase === "Bound" ? withoutStorage(whole.resources) : whole.resources,
   });
   // Differs: upstream adds Go's diff of the two specs.
-  if (!sameJson(fixed(rest, spec), fixed(oldRest, old))) yield field.forbiddenField("spec", fixedSpec);
+  if (!sameJson(fixed(rest, spec), fixed(oldRest, old))) yield field.forbidden("spec", fixedSpec);
   const [now, then] = [resources?.requests?.["storage"], before?.requests?.["storage"]];
   const has = status?.capacity?.["storage"];
   if (now !== undefined && then !== undefined && compareQuantities(now, then) < 0)
     if (has === undefined || compareQuantities(now, has) <= 0)
-      yield field.forbiddenField("spec.resources.requests.storage", "field can not be less than status.capacity");
+      yield field.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode); // upstream's path
   yield* volumes.keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
   if (old.volumeAttributesClassName && spec.volumeAttributesClassName === "")
-    yield field.forbiddenField("spec.volumeAttributesClassName", notEmptied);
+    yield field.forbidden("spec.volumeAttributesClassName", notEmptied);
 }
 
 function withoutStorage(resources: PersistentVolumeClaimSpec["resources"]): unknown {

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { forbiddenField, notSupported, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
+import { forbidden, notSupported, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
@@ -64,8 +64,7 @@ function* validateSpec({ spec }: PersistentVolume): Problems {
   yield* oneOf("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"], false);
   const sources = Object.keys(sourceOf(spec));
   if (sources.length === 0) yield required("spec", "must specify a volume type");
-  for (const extra of sources.slice(1))
-    yield forbiddenField(`spec.${extra}`, "may not specify more than 1 volume type");
+  for (const extra of sources.slice(1)) yield forbidden(`spec.${extra}`, "may not specify more than 1 volume type");
   yield* validatePlace(spec);
   yield* volumes.validateClassName(spec.storageClassName, "spec.storageClassName");
   yield* volumes.validateVolumeMode(spec.volumeMode, "spec.volumeMode");
@@ -80,7 +79,7 @@ function* validatePlace(spec: PersistentVolumeSpec): Problems {
   const { hostPath, local, nodeAffinity, persistentVolumeReclaimPolicy: policy } = spec;
   yield* validateSources(sourceOf(spec), "spec", true);
   if (hostPath && posix.normalize(hostPath.path) === "/" && policy === "Recycle")
-    yield forbiddenField("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
+    yield forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
   if (local && !nodeAffinity) yield required("spec.nodeAffinity", "Local volume requires node affinity");
   if (nodeAffinity && !nodeAffinity.required)
     yield required("spec.nodeAffinity.required", "must specify required node constraints");
@@ -96,7 +95,7 @@ function* onlySome({ spec }: PersistentVolume, { spec: old }: PersistentVolume):
   }
   // Differs: upstream adds Go's diff of the two sources.
   if (!sameJson(now, then))
-    yield forbiddenField("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
+    yield forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
   // Upstream's paths.
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode);
   if (old.nodeAffinity) yield* immutableField("nodeAffinity", spec.nodeAffinity, old.nodeAffinity);

@@ -1,4 +1,4 @@
-import { forbiddenField, invalidValue, notFoundValue, type Problems } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid, notFound, type Problems } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Container, Pod } from "../generated/core-v1.ts";
 import { countGeneration, keepAll, type Part, validateObjectMetaUpdate } from "../kind.ts";
@@ -19,7 +19,7 @@ export const ephemeralContainers: Part<Pod> = {
   },
   *validate(pod, old) {
     if (old.metadata.annotations?.[mirror] !== undefined)
-      return yield forbiddenField("", "static pods do not support ephemeral containers");
+      return yield forbidden("", "static pods do not support ephemeral containers");
     yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
     yield* validatePodSpec(pod.spec, "spec");
     yield* validateEphemeral(pod);
@@ -28,7 +28,7 @@ export const ephemeralContainers: Part<Pod> = {
       const name = JSON.stringify(before.name);
       const after = now.get(before.name);
       const refused = (what: string) =>
-        forbiddenField("spec.ephemeralContainers", `existing ephemeral containers ${name} may not be ${what}\n`);
+        forbidden("spec.ephemeralContainers", `existing ephemeral containers ${name} may not be ${what}\n`);
       if (after === undefined) yield refused("removed");
       else if (!sameJson(after, before)) yield refused("changed");
     }
@@ -36,7 +36,7 @@ export const ephemeralContainers: Part<Pod> = {
 };
 
 /** A debugger has no ports, probes or limits of its own (upstream's allow-list of its fields). */
-const forbidden = [
+const ofOthers = [
   ...(["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] as const),
   "resources" as const,
 ];
@@ -45,16 +45,16 @@ function* validateEphemeral({ spec }: Pod): Problems {
   const others = new Set([...spec.containers, ...(spec.initContainers ?? [])].map(({ name }) => name));
   for (const [i, container] of (spec.ephemeralContainers ?? []).entries()) {
     const at = `spec.ephemeralContainers[${i}]`;
-    for (const field of forbidden) {
+    for (const field of ofOthers) {
       const value = container[field];
       if (value !== undefined && Object.keys(value).length > 0)
-        yield forbiddenField(`${at}.${field}`, "cannot be set for an Ephemeral Container");
+        yield forbidden(`${at}.${field}`, "cannot be set for an Ephemeral Container");
     }
     const target = container.targetContainerName;
-    if (target && !others.has(target)) yield notFoundValue(`${at}.targetContainerName`, target);
+    if (target && !others.has(target)) yield notFound(`${at}.targetContainerName`, target);
     for (const [j, { subPath, subPathExpr }] of (container.volumeMounts ?? []).entries())
       for (const [name, value] of Object.entries({ subPath, subPathExpr }))
-        if (value) yield forbiddenField(`${at}.volumeMounts[${j}].${name}`, "cannot be set for an Ephemeral Container");
+        if (value) yield forbidden(`${at}.volumeMounts[${j}].${name}`, "cannot be set for an Ephemeral Container");
   }
 }
 
@@ -77,20 +77,18 @@ export const resize: Part<Pod> = {
     countGeneration(pod, old);
   },
   *validate(pod, old) {
-    if (old.metadata.annotations?.[mirror] !== undefined)
-      return yield forbiddenField("", "static pods cannot be resized");
+    if (old.metadata.annotations?.[mirror] !== undefined) return yield forbidden("", "static pods cannot be resized");
     yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
     yield* validatePodSpec(pod.spec, "spec");
     if (qosClass(pod.spec) !== qosClass(old.spec))
-      yield invalidValue("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing");
-    if (!sameJson(unresized(pod), unresized(old)))
-      yield forbiddenField("spec", "only cpu and memory resources are mutable");
+      yield invalid("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing");
+    if (!sameJson(unresized(pod), unresized(old))) yield forbidden("spec", "only cpu and memory resources are mutable");
     for (const list of ["containers", "initContainers"] as const)
       for (const [i, { resources = {} }] of (old.spec[list] ?? []).entries())
         for (const kind of ["limits", "requests"] as const) {
           const now = pod.spec[list]?.[i]?.resources?.[kind] ?? {};
           if (Object.keys(resources[kind] ?? {}).some((name) => now[name] === undefined))
-            yield forbiddenField(`spec.${list}[${i}].resources.${kind}`, `resource ${kind} cannot be removed`);
+            yield forbidden(`spec.${list}[${i}].resources.${kind}`, `resource ${kind} cannot be removed`);
         }
   },
 };

@@ -36,7 +36,7 @@ export function* validateNodeSelector({ nodeSelectorTerms: terms = [] }: v1.Node
 }
 
 function* validateWeight(weight = 0, at: string): field.Problems {
-  if (weight < 1 || weight > 100) yield field.invalidValue(`${at}.weight`, weight, "must be in the range 1-100");
+  if (weight < 1 || weight > 100) yield field.invalid(`${at}.weight`, weight, "must be in the range 1-100");
 }
 
 const noValues = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
@@ -48,23 +48,23 @@ function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelec
       if (values.length === 0)
         yield field.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
     } else if (operator === "Exists" || operator === "DoesNotExist") {
-      if (values.length > 0) yield field.forbiddenField(`${at}.values`, noValues);
+      if (values.length > 0) yield field.forbidden(`${at}.values`, noValues);
     } else if (operator === "Gt" || operator === "Lt") {
       if (values.length !== 1)
         yield field.required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'");
-    } else yield field.invalidValue(`${at}.operator`, operator ?? "", "not a valid selector operator");
+    } else yield field.invalid(`${at}.operator`, operator ?? "", "not a valid selector operator");
     yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
   }
   for (const [i, { key }] of matchFields.entries())
     if (key !== "metadata.name")
-      yield field.invalidValue(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");
+      yield field.invalid(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");
 }
 
 function* validatePodTerm(term: v1.PodAffinityTerm, at: string): field.Problems {
   const { topologyKey, labelSelector, namespaceSelector, namespaces = [] } = term;
   yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
   yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
-  yield* namespaces.flatMap((name) => dns1123Label(name).map((p) => field.invalidValue(`${at}.namespace`, name, p)));
+  yield* namespaces.flatMap((name) => dns1123Label(name).map((p) => field.invalid(`${at}.namespace`, name, p)));
   if (topologyKey) yield* field.shaped(`${at}.topologyKey`, topologyKey, qualifiedName);
   else yield field.required(`${at}.topologyKey`, "can not be empty");
 }
@@ -78,7 +78,7 @@ function* validateIds(context: Partial<Record<(typeof ids)[number], number>>, at
   for (const id of ids) {
     const value = context[id] ?? 0;
     if (value < 0 || value > 2 ** 31 - 1)
-      yield field.invalidValue(`${at}.${id}`, value, "must be between 0 and 2147483647, inclusive");
+      yield field.invalid(`${at}.${id}`, value, "must be between 0 and 2147483647, inclusive");
   }
 }
 
@@ -88,7 +88,7 @@ export function* validateSecurity({ securityContext = {} }: v1.PodSpec, path: st
   for (const [i, { name }] of (securityContext.sysctls ?? []).entries()) {
     const at = `${path}.sysctls[${i}].name`;
     if (!name) yield field.required(at);
-    else if (name.length > 253 || !sysctl.test(name)) yield field.invalidValue(at, name, sysctlText);
+    else if (name.length > 253 || !sysctl.test(name)) yield field.invalid(at, name, sysctlText);
     else if (names.has(name)) yield field.duplicate(at, name);
     names.add(name);
   }
@@ -99,7 +99,7 @@ export function* validateContainerSecurity({ securityContext: context }: v1.Cont
   yield* validateIds(context, at);
   if (context.allowPrivilegeEscalation !== false) return;
   const refused = (what: string) =>
-    field.invalidValue(at, context, `cannot set \`allowPrivilegeEscalation\` to false and ${what}`);
+    field.invalid(at, context, `cannot set \`allowPrivilegeEscalation\` to false and ${what}`);
   if (context.privileged) yield refused("`privileged` to true");
   if (context.capabilities?.add?.includes("CAP_SYS_ADMIN")) yield refused("`capabilities.Add` CAP_SYS_ADMIN");
 }
@@ -107,11 +107,10 @@ export function* validateContainerSecurity({ securityContext: context }: v1.Cont
 export function* validateDns({ dnsConfig = {} }: v1.PodSpec, at: string): field.Problems {
   const { nameservers = [], searches = [], options = [] } = dnsConfig;
   if (nameservers.length > 3)
-    yield field.invalidValue(`${at}.nameservers`, nameservers, "must not have more than 3 nameservers");
+    yield field.invalid(`${at}.nameservers`, nameservers, "must not have more than 3 nameservers");
   for (const [i, address] of nameservers.entries())
-    if (isIP(address) === 0) yield field.invalidValue(`${at}.nameservers[${i}]`, address, ipText);
-  if (searches.length > 32)
-    yield field.invalidValue(`${at}.searches`, searches, "must not have more than 32 search paths");
+    if (isIP(address) === 0) yield field.invalid(`${at}.nameservers[${i}]`, address, ipText);
+  if (searches.length > 32) yield field.invalid(`${at}.searches`, searches, "must not have more than 32 search paths");
   for (const [i, { name }] of options.entries())
     if (!name) yield field.required(`${at}.options[${i}]`, "must not be empty");
 }

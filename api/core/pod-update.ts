@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { duplicate, forbiddenField, invalidValue, type Problems, shaped } from "../../apimachinery/field-error.ts";
+import { duplicate, forbidden, invalid, type Problems, shaped } from "../../apimachinery/field-error.ts";
 import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
@@ -25,7 +25,7 @@ const updateText =
 function* validateAnnotations({ metadata }: Pod, { metadata: old }: Pod): Problems {
   const [now, then] = [metadata.annotations?.[mirror], old.annotations?.[mirror]];
   if (now !== then)
-    yield forbiddenField(
+    yield forbidden(
       `metadata.annotations[${mirror}]`,
       `may not ${then === undefined ? "add" : "remove or update"} mirror pod annotation`,
     );
@@ -34,9 +34,9 @@ function* validateAnnotations({ metadata }: Pod, { metadata: old }: Pod): Proble
 function* validateSpecUpdate(spec: PodSpec, old: PodSpec): Problems {
   for (const key of ["containers", "initContainers"] as const)
     if ((spec[key]?.length ?? 0) !== (old[key]?.length ?? 0))
-      return yield forbiddenField(`spec.${key}`, "pod updates may not add or remove containers");
+      return yield forbidden(`spec.${key}`, "pod updates may not add or remove containers");
   const [seconds, before] = [spec.activeDeadlineSeconds, old.activeDeadlineSeconds];
-  const deadline = (text: string) => invalidValue("spec.activeDeadlineSeconds", seconds ?? null, text);
+  const deadline = (text: string) => invalid("spec.activeDeadlineSeconds", seconds ?? null, text);
   if (seconds !== undefined && before !== undefined && seconds > before)
     return yield deadline("must be less than or equal to previous value");
   if (seconds === undefined && before !== undefined)
@@ -44,16 +44,16 @@ function* validateSpecUpdate(spec: PodSpec, old: PodSpec): Problems {
   const untimed = (t: object) => ({ ...t, tolerationSeconds: null });
   const kept = old.tolerations?.every((t) => spec.tolerations?.some((n) => sameJson(untimed(n), untimed(t)))) ?? true;
   if (!kept)
-    yield forbiddenField("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
+    yield forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds");
   for (const [i, { name }] of (spec.schedulingGates ?? []).entries())
     if (!old.schedulingGates?.some((gate) => gate.name === name)) {
       const text = `only deletion is allowed, but found new scheduling gate '${name}'`;
-      yield forbiddenField(`spec.schedulingGates[${i}].name`, text);
+      yield forbidden(`spec.schedulingGates[${i}].name`, text);
     }
   const gated = Boolean(old.schedulingGates?.length);
   if (gated) yield* validateSteering(spec, old);
   // Differs: upstream adds Go's diff of the two specs.
-  if (!sameJson(fixed(spec, old, gated), fixed(old, old, gated))) yield forbiddenField("spec", updateText);
+  if (!sameJson(fixed(spec, old, gated), fixed(old, old, gated))) yield forbidden("spec", updateText);
 }
 
 /** Of a gated Pod it may still be said more narrowly where it may run (KEP-3838). */
@@ -61,21 +61,21 @@ function* validateSteering(spec: PodSpec, old: PodSpec): Problems {
   const labels = spec.nodeSelector ?? {};
   if (Object.entries(old.nodeSelector ?? {}).some(([key, value]) => labels[key] !== value)) {
     const text = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
-    yield invalidValue("spec.nodeSelector", labels, text);
+    yield invalid("spec.nodeSelector", labels, text);
   }
   const termsOf = ({ affinity }: PodSpec): NodeSelectorTerm[] =>
     affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
   const [terms, before] = [termsOf(spec), termsOf(old)];
   const at = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
   if (before.length > 0 && terms.length !== before.length)
-    return yield invalidValue(at, terms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+    return yield invalid(at, terms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
   for (const [i, term] of before.entries()) {
     const keys = ["matchExpressions", "matchFields"] as const;
     const count = (given: NodeSelectorTerm) => keys.reduce((sum, key) => sum + (given[key]?.length ?? 0), 0);
     const narrower = keys.every((key) => term[key]?.every((one, j) => sameJson(one, terms[i]?.[key]?.[j])) ?? true);
     // A term that says nothing selects nothing: anything added to it would select more.
     if (!narrower || (count(term) === 0 && count(terms[i]!) > 0))
-      yield invalidValue(`${at}[${i}]`, terms[i], "only additions are allowed (no mutations or deletions)");
+      yield invalid(`${at}[${i}]`, terms[i], "only additions are allowed (no mutations or deletions)");
   }
 }
 
@@ -115,13 +115,12 @@ export function* validatePodStatusUpdate(pod: Pod, old: Pod): Problems {
   for (const [i, { name }] of (status.resourceClaimStatuses ?? []).entries()) {
     const at = `status.resourceClaimStatuses[${i}].name`;
     if (!spec.resourceClaims?.some((claim) => claim.name === name))
-      yield invalidValue(at, name, "must match the name of an entry in `spec.resourceClaims`");
+      yield invalid(at, name, "must match the name of an entry in `spec.resourceClaims`");
     if (claims.size === claims.add(name).size) yield duplicate(at, name);
   }
   yield* validateIps(status.podIPs ?? [], "status.podIPs");
   const [first] = status.hostIPs ?? [];
-  if (first && first.ip !== status.hostIP)
-    yield invalidValue("status.hostIPs[0].ip", first.ip, "must be equal to `hostIP`");
+  if (first && first.ip !== status.hostIP) yield invalid("status.hostIPs[0].ip", first.ip, "must be equal to `hostIP`");
   yield* validateIps(status.hostIPs ?? [], "status.hostIPs");
 }
 
@@ -138,13 +137,13 @@ function* validateTransitions(
     if (!state?.terminated || (state.terminated.exitCode !== 0 && policy === "OnFailure")) continue;
     if (at === "status.initContainerStatuses" && sidecars.has(name)) continue;
     if (now.some((status) => status.name === name && !status.state?.terminated))
-      yield forbiddenField(`${at}[${i}].state`, "may not be transitioned to non-terminated state");
+      yield forbidden(`${at}[${i}].state`, "may not be transitioned to non-terminated state");
   }
 }
 
 function* validateIps(ips: { ip: string }[], at: string): Problems {
   const families = ips.map(({ ip }) => isIP(ip));
-  for (const [i, { ip }] of ips.entries()) if (families[i] === 0) yield invalidValue(`${at}[${i}]`, ip, ipText);
+  for (const [i, { ip }] of ips.entries()) if (families[i] === 0) yield invalid(`${at}[${i}]`, ip, ipText);
   if (ips.length > 1 && new Set(families).size !== ips.length)
-    yield invalidValue(at, ips, "may specify no more than one IP for each IP family");
+    yield invalid(at, ips, "may specify no more than one IP for each IP family");
 }

@@ -25,21 +25,21 @@ export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
   for (const name of ["hostname", "subdomain"] as const)
     if (spec[name]) yield* field.shaped(at(name), spec[name], dns1123Label);
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0)
-    yield field.invalidValue(
+    yield field.invalid(
       at("terminationGracePeriodSeconds"),
       spec.terminationGracePeriodSeconds,
       "must be greater than or equal to 0",
     );
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1))
-    yield field.invalidValue(at("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
+    yield field.invalid(at("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
   for (const [i, { name }] of (spec.imagePullSecrets ?? []).entries())
     if (!name) yield field.required(`${at("imagePullSecrets")}[${i}].name`);
   yield* validateTolerations(spec.tolerations ?? [], at("tolerations"));
   for (const [i, alias] of (spec.hostAliases ?? []).entries()) {
     const p = `${at("hostAliases")}[${i}]`;
     if (!/^[0-9a-fA-F.:]+$/.test(alias.ip))
-      yield field.invalidValue(`${p}.ip`, alias.ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+      yield field.invalid(`${p}.ip`, alias.ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
     for (const [j, host] of (alias.hostnames ?? []).entries())
       yield* field.shaped(`${p}.hostnames[${j}]`, host, dns1123Subdomain);
   }
@@ -59,7 +59,7 @@ export function* validateTemplate(template: PodTemplateSpec | undefined, path: s
   yield* validateMetaParts(template.metadata ?? {}, `${path}.metadata`);
   yield* validatePodSpec(template.spec, `${path}.spec`);
   if (template.spec.ephemeralContainers?.length)
-    yield field.forbiddenField(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
+    yield field.forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
 }
 
 function* validateVolumes(volumes: Volume[], path: string): field.Problems {
@@ -70,7 +70,7 @@ function* validateVolumes(volumes: Volume[], path: string): field.Problems {
     const sources = Object.keys(volume).filter((key) => key !== "name");
     if (sources.length === 0) yield field.required(at, "must specify a volume type");
     for (const extra of sources.slice(1))
-      yield field.forbiddenField(`${at}.${extra}`, "may not specify more than 1 volume type");
+      yield field.forbidden(`${at}.${extra}`, "may not specify more than 1 volume type");
     const { name: _, ...source } = volume;
     yield* validateSources(source, at, false);
   }
@@ -83,11 +83,11 @@ export function* validateTolerations(tolerations: Toleration[], path: string): f
   for (const [i, { key, operator = "Equal", value, effect, tolerationSeconds }] of tolerations.entries()) {
     const at = `${path}[${i}]`;
     if (key) yield* field.shaped(`${at}.key`, key, qualifiedName);
-    else if (operator !== "Exists") yield field.invalidValue(`${at}.operator`, operator, onlyExists);
+    else if (operator !== "Exists") yield field.invalid(`${at}.operator`, operator, onlyExists);
     if (tolerationSeconds !== undefined && effect !== "NoExecute")
-      yield field.invalidValue(`${at}.effect`, effect ?? "", onlyNoExecute);
+      yield field.invalid(`${at}.effect`, effect ?? "", onlyNoExecute);
     if (operator === "Exists") {
-      if (value) yield field.invalidValue(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'");
+      if (value) yield field.invalid(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'");
     } else if (operator !== "Equal") yield field.notSupported(`${at}.operator`, operator, ["Equal", "Exists"]);
     if (effect && !effects.includes(effect)) yield field.notSupported(`${at}.effect`, effect, effects);
   }
@@ -105,8 +105,8 @@ function* validateSpread(spec: PodSpec, path: string): field.Problems {
     seen.add(pair);
     yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
     if (minDomains !== undefined && minDomains <= 0)
-      yield field.invalidValue(`${at}.minDomains`, minDomains, "must be greater than zero");
-    if (!(maxSkew > 0)) yield field.invalidValue(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
+      yield field.invalid(`${at}.minDomains`, minDomains, "must be greater than zero");
+    if (!(maxSkew > 0)) yield field.invalid(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
     if (!topologyKey) yield field.required(`${at}.topologyKey`, "can not be empty");
     yield* field.oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], false);
   }

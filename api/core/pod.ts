@@ -1,4 +1,4 @@
-import { forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid } from "../../apimachinery/field-error.ts";
 import type { Pod } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { validateObjectMeta } from "../metadata.ts";
@@ -75,11 +75,11 @@ export const pods: Resource<Pod> = defineResource(Pods, {
     yield* validatePodSpec(spec, "spec");
     if (metadata.annotations?.[mirror] !== undefined && !spec.nodeName) {
       const text = "must set spec.nodeName if mirror pod annotation exists";
-      yield invalidValue(`metadata.annotations[${mirror}]`, metadata.annotations[mirror], text);
+      yield invalid(`metadata.annotations[${mirror}]`, metadata.annotations[mirror], text);
     }
-    if (spec.ephemeralContainers?.length) yield forbiddenField("spec.ephemeralContainers", "cannot be set on create");
+    if (spec.ephemeralContainers?.length) yield forbidden("spec.ephemeralContainers", "cannot be set on create");
     if (spec.nodeName && spec.schedulingGates?.length)
-      yield forbiddenField("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
+      yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
   },
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,

@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { labelsSelector, matches } from "../../apimachinery/selectors.ts";
 import { templatedScale, validateLongRunning, validateReplicas } from "../apps/template-rules.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, templateColumns, wide } from "../columns.ts";
@@ -51,7 +51,7 @@ function* validateSpec({ spec }: ReplicationController): Problems {
   yield* notNegative(spec.replicas, "spec.replicas");
   const labels = template?.metadata?.labels ?? {};
   if (template && !matches(labelsSelector(selector), labels))
-    yield invalidValue("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
+    yield invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
   yield* validateTemplate(template, "spec.template");
   yield* validateLongRunning(template, "ReplicationController");
 }

@@ -1,4 +1,4 @@
-import { invalidValue, type Problems } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 
@@ -23,36 +23,35 @@ export const isOvercommitAllowed = (name: string): boolean => isNative(name) && 
 
 export function* validateResourceName(name: string, at: string): Problems {
   const problems = qualifiedName(name);
-  yield* problems.map((p) => invalidValue(at, name, p));
+  yield* problems.map((p) => invalid(at, name, p));
   if (problems.length === 0 && !name.includes("/") && !isQuotaResource(name) && name !== "storage")
-    yield invalidValue(at, name, "must be a standard resource type or fully qualified");
+    yield invalid(at, name, "must be a standard resource type or fully qualified");
 }
 
 export function* validateContainerResource(name: string, at: string): Problems {
   yield* validateResourceName(name, at);
   if (!name.includes("/")) {
     if (!compute.includes(name) && !isHugePage(name))
-      yield invalidValue(at, name, "must be a standard resource for containers");
+      yield invalid(at, name, "must be a standard resource for containers");
   } else if (!isNative(name) && !isExtended(name))
-    yield invalidValue(at, name, "doesn't follow extended resource name standard");
+    yield invalid(at, name, "doesn't follow extended resource name standard");
 }
 
 export function* validateQuotaResource(name: string, at: string): Problems {
   yield* validateResourceName(name, at);
-  if (!name.includes("/") && !isQuotaResource(name))
-    yield invalidValue(at, name, "must be a standard resource for quota");
+  if (!name.includes("/") && !isQuotaResource(name)) yield invalid(at, name, "must be a standard resource for quota");
 }
 
 export function* validateAmount(name: string, quantity: string, at: string): Problems {
   const { nano } = parseQuantity(quantity);
-  if (nano < 0n) yield invalidValue(at, quantity, "must be greater than or equal to 0");
+  if (nano < 0n) yield invalid(at, quantity, "must be greater than or equal to 0");
   if ((counted.includes(name) || isExtended(name)) && nano % 1_000_000_000n !== 0n)
-    yield invalidValue(at, quantity, "must be an integer");
+    yield invalid(at, quantity, "must be an integer");
 }
 
 export function* validateHugePages(name: string, quantity: string, at: string): Problems {
   if (!isHugePage(name)) return;
   const page = /^hugepages-\d+([KMGT]i)?$/.test(name) ? parseQuantity(name.slice("hugepages-".length)).nano : 0n;
   if (page <= 0n || parseQuantity(quantity).nano % page !== 0n)
-    yield invalidValue(at, quantity, `${quantity} is not positive integer multiple of ${name}`);
+    yield invalid(at, quantity, `${quantity} is not positive integer multiple of ${name}`);
 }

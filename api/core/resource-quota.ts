@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ResourceQuota } from "../generated/core-v1.ts";
 import { ResourceQuotas } from "../generated/resources.ts";
@@ -15,7 +15,7 @@ export const resourceQuotas: Resource<ResourceQuota> = defineResource(ResourceQu
     ({ spec }, old) =>
       sameJson([...new Set(spec.scopes)].sort(), [...new Set(old.spec.scopes)].sort())
         ? []
-        : [invalidValue("spec.scopes", spec.scopes ?? [], immutable)],
+        : [invalid("spec.scopes", spec.scopes ?? [], immutable)],
     ({ status }) => [...validateAmounts(status?.hard, "status.hard"), ...validateAmounts(status?.used, "status.used")],
   ),
   columns: shown(
@@ -45,24 +45,22 @@ function* validateSpec({ spec }: ResourceQuota): Problems {
   const { hard = {}, scopes = [], scopeSelector } = spec;
   const at = "spec.scopes";
   for (const scope of scopes) {
-    if (!(scope in resourcesOf)) yield invalidValue(at, scopes, "unsupported scope");
-    yield* applied(scope, hard).map(() => invalidValue(at, scopes, "unsupported scope applied to resource"));
+    if (!(scope in resourcesOf)) yield invalid(at, scopes, "unsupported scope");
+    yield* applied(scope, hard).map(() => invalid(at, scopes, "unsupported scope applied to resource"));
   }
   yield* conflicts(scopes, scopes, at);
   const path = "spec.scopeSelector.matchExpressions"; // upstream leaves the index out
   const expressions = scopeSelector?.matchExpressions ?? [];
   for (const { scopeName, operator, values = [] } of expressions) {
-    if (!(scopeName in resourcesOf)) yield invalidValue(`${path}.scopeName`, scopeName, "unsupported scope");
-    yield* applied(scopeName, hard).map(() =>
-      invalidValue(path, scopeSelector, "unsupported scope applied to resource"),
-    );
+    if (!(scopeName in resourcesOf)) yield invalid(`${path}.scopeName`, scopeName, "unsupported scope");
+    yield* applied(scopeName, hard).map(() => invalid(path, scopeSelector, "unsupported scope applied to resource"));
     if (scopeName !== "PriorityClass" && scopeName !== "VolumeAttributesClass" && operator !== "Exists")
-      yield invalidValue(`${path}.operator`, operator, onlyExists);
+      yield invalid(`${path}.operator`, operator, onlyExists);
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0) yield required(`${path}.values`, someValue);
     } else if (operator !== "Exists" && operator !== "DoesNotExist")
-      yield invalidValue(`${path}.operator`, operator, "not a valid selector operator");
-    else if (values.length > 0) yield invalidValue(`${path}.values`, values, noValue);
+      yield invalid(`${path}.operator`, operator, "not a valid selector operator");
+    else if (values.length > 0) yield invalid(`${path}.values`, values, noValue);
   }
   const selected = expressions.map(({ scopeName }) => scopeName);
   yield* conflicts(selected, scopes, path);
@@ -94,5 +92,5 @@ function* conflicts(given: readonly string[], scopes: readonly string[], at: str
     ["BestEffort", "NotBestEffort"],
     ["Terminating", "NotTerminating"],
   ])
-    if (pair.every((scope) => given.includes(scope))) yield invalidValue(at, scopes, "conflicting scopes");
+    if (pair.every((scope) => given.includes(scope))) yield invalid(at, scopes, "conflicting scopes");
 }

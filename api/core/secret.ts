@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { configMapKey } from "../../apimachinery/names.ts";
 import { syntaxError } from "../../apimachinery/schema/json-scan.ts";
 import type { Secret } from "../generated/core-v1.ts";
@@ -43,7 +43,7 @@ function* validateData({ metadata, type = "", data = {} }: Secret): Problems {
     if (data[key] === undefined || (data[key] === "" && type.endsWith("ssh-auth"))) yield required(`data[${key}]`);
   const [key = ""] = needed[type] ?? [];
   const problem = key.startsWith(".docker") && data[key] !== undefined && notJson(data[key]);
-  if (problem) yield invalidValue(`data[${key}]`, "<secret contents redacted>", problem);
+  if (problem) yield invalid(`data[${key}]`, "<secret contents redacted>", problem);
   if (type === "kubernetes.io/basic-auth" && data["username"] === undefined && data["password"] === undefined) {
     yield required("data[username]");
     yield required("data[password]");

@@ -84,14 +84,14 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field
   const [mode, hints] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"] as const;
   if (annotations[mode] && annotations[hints] && annotations[mode] !== annotations[hints]) {
     const text = `must match annotations[${hints}] when both are specified`;
-    yield field.invalidValue(`metadata.annotations[${mode}]`, annotations[mode], text);
+    yield field.invalid(`metadata.annotations[${mode}]`, annotations[mode], text);
   }
   if (ports.length === 0 && !headless && type !== "ExternalName") yield field.required("spec.ports");
   if (headless && (balances || type === "NodePort"))
-    yield field.invalidValue("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`);
+    yield field.invalid("spec.clusterIPs[0]", "None", `may not be set to 'None' for ${type} services`);
   if (type === "ExternalName") {
     for (const key of ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] as const)
-      if (spec[key]?.length) yield field.forbiddenField(`spec.${key}`, "may not be set for ExternalName services");
+      if (spec[key]?.length) yield field.forbidden(`spec.${key}`, "may not be set for ExternalName services");
     yield* field.requiredName("spec.externalName", spec.externalName?.replace(/\.$/, ""), dns1123Subdomain);
   }
   yield* validatePorts(ports);
@@ -99,34 +99,34 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field
   yield* validateAffinity(spec);
   yield* validateClusterIps(spec);
   for (const [i, ip] of (spec.externalIPs ?? []).entries())
-    if (isIP(ip) === 0) yield field.invalidValue(`spec.externalIPs[${i}]`, ip, ipText);
+    if (isIP(ip) === 0) yield field.invalid(`spec.externalIPs[${i}]`, ip, ipText);
     else yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
   yield* field.oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
   for (const [i, { nodePort }] of ports.entries())
     if (nodePort && type === "ClusterIP")
-      yield field.forbiddenField(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'");
+      yield field.forbidden(`spec.ports[${i}].nodePort`, "may not be used when `type` is 'ClusterIP'");
   yield* duplicates(ports);
 
   const ranges = spec.loadBalancerSourceRanges ?? [];
   const annotated = annotations[rangesAnnotation];
   const at = ranges.length ? "spec.LoadBalancerSourceRanges" : `metadata.annotations[${rangesAnnotation}]`;
-  if ((ranges.length || annotated !== undefined) && !balances) yield field.forbiddenField(at, onlyBalancers);
+  if ((ranges.length || annotated !== undefined) && !balances) yield field.forbidden(at, onlyBalancers);
   for (const [i, range] of (ranges.length ? ranges : ((annotated?.trim() || undefined)?.split(",") ?? [])).entries())
-    if (!parseCidr(range.trim())) yield field.invalidValue(ranges.length ? `${at}[${i}]` : at, range.trim(), cidrText);
+    if (!parseCidr(range.trim())) yield field.invalid(ranges.length ? `${at}[${i}]` : at, range.trim(), cidrText);
   if (balances && spec.allocateLoadBalancerNodePorts === undefined)
     yield field.required("allocateLoadBalancerNodePorts");
   for (const key of ["allocateLoadBalancerNodePorts", "loadBalancerClass"] as const)
-    if (spec[key] !== undefined && !balances) yield field.forbiddenField(`spec.${key}`, onlyBalancers);
+    if (spec[key] !== undefined && !balances) yield field.forbidden(`spec.${key}`, onlyBalancers);
   if (balances && spec.loadBalancerClass !== undefined)
     yield* field.shaped("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName);
 
   const traffic = spec.externalTrafficPolicy;
   if (isExternal(spec)) yield* field.oneOf("spec.externalTrafficPolicy", traffic, policies, true);
-  else if (traffic) yield field.invalidValue("spec.externalTrafficPolicy", traffic, onlyExternal);
+  else if (traffic) yield field.invalid("spec.externalTrafficPolicy", traffic, onlyExternal);
   const health = spec.healthCheckNodePort;
   const healthAt = "spec.healthCheckNodePort";
   if (needsHealthCheck(spec)) yield* field.requiredName(healthAt, health, portNumber);
-  else if (health) yield field.invalidValue(healthAt, health, onlyLocal);
+  else if (health) yield field.invalid(healthAt, health, onlyLocal);
   if (spec.internalTrafficPolicy || ["ClusterIP", "NodePort", "LoadBalancer"].includes(type ?? ""))
     yield* field.oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true);
   if (spec.trafficDistribution !== undefined)
@@ -165,7 +165,7 @@ export function* validateClusterIps(spec: ServiceSpec): field.Problems {
   if (type === "ExternalName") return;
   const at = "spec.clusterIPs";
   const ips = clusterIpsOf(spec);
-  const wrong = (detail: string) => field.invalidValue(at, ips, detail);
+  const wrong = (detail: string) => field.invalid(at, ips, detail);
   if (clusterIP && ips[0] !== clusterIP) yield wrong("first value must match `clusterIP`");
   if (!clusterIP && ips.length) yield wrong("must be empty when `clusterIP` is not specified");
   for (const [i, family] of ipFamilies.entries()) {
@@ -176,9 +176,7 @@ export function* validateClusterIps(spec: ServiceSpec): field.Problems {
     yield* field.oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false);
   const none = ips[0] === "None";
   if (none && ips.length > 1) yield wrong("'None' must be the first and only value");
-  const bad = ips.flatMap((ip, i) =>
-    (i === 0 && none) || isIP(ip) ? [] : [field.invalidValue(`${at}[${i}]`, ip, ipText)],
-  );
+  const bad = ips.flatMap((ip, i) => ((i === 0 && none) || isIP(ip) ? [] : [field.invalid(`${at}[${i}]`, ip, ipText)]));
   yield* bad;
   if (ips.length > 2) yield wrong("may only hold up to 2 values");
   if (bad.length || none) return;
@@ -187,7 +185,7 @@ export function* validateClusterIps(spec: ServiceSpec): field.Problems {
   for (const [i, ip] of ips.entries())
     if (ipFamilies[i] && ipFamilies[i] !== `IPv${isIP(ip)}`) {
       const text = `expected an ${ipFamilies[i]} value as indicated by \`ipFamilies[${i}]\``;
-      yield field.invalidValue(`${at}[${i}]`, ip, text);
+      yield field.invalid(`${at}[${i}]`, ip, text);
     }
 }
 
@@ -195,7 +193,7 @@ function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["
   if (!sessionAffinity) return yield field.required("spec.sessionAffinity");
   if (sessionAffinity === "None") {
     if (sessionAffinityConfig)
-      yield field.forbiddenField("spec.sessionAffinityConfig", `must not be set when session affinity is None`);
+      yield field.forbidden("spec.sessionAffinityConfig", `must not be set when session affinity is None`);
     return;
   }
   if (sessionAffinity !== "ClientIP")
@@ -204,7 +202,7 @@ function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["
   const path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
   if (seconds === undefined) return yield field.required(path);
   if (!(seconds > 0 && seconds <= 86400))
-    yield field.invalidValue(path, seconds, "must be greater than 0 and less than 86400");
+    yield field.invalid(path, seconds, "must be greater than 0 and less than 86400");
 }
 
 export function* validateServiceStatusUpdate({ metadata, spec, status }: Service, old: Service): field.Problems {
@@ -212,10 +210,10 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
   const at = "status.loadBalancer.ingress";
   const points = status?.loadBalancer?.ingress ?? [];
   if (spec.type !== "LoadBalancer" && points.length > 0)
-    return yield field.forbiddenField(at, "may only be used when `spec.type` is 'LoadBalancer'");
+    return yield field.forbidden(at, "may only be used when `spec.type` is 'LoadBalancer'");
   for (const [i, { ip, ipMode }] of points.entries()) {
     if (ip && !ipMode) yield field.required(`${at}[${i}].ipMode`, "must be specified when `ip` is set");
-    if (!ip && ipMode) yield field.forbiddenField(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
+    if (!ip && ipMode) yield field.forbidden(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
     if (ip && ipMode) yield* field.oneOf(`${at}[${i}].ipMode`, ipMode, ["Proxy", "VIP"], false);
   }
   yield* validatePoints(points, at);
@@ -225,10 +223,9 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
 export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): field.Problems {
   for (const [i, { ip, hostname }] of points.entries()) {
     const at = `${path}[${i}]`;
-    if (ip && isIP(ip) === 0) yield field.invalidValue(`${at}.ip`, ip, ipText);
+    if (ip && isIP(ip) === 0) yield field.invalid(`${at}.ip`, ip, ipText);
     if (hostname) yield* field.shaped(`${at}.hostname`, hostname, dns1123Subdomain);
-    if (isIP(hostname ?? ""))
-      yield field.invalidValue(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
+    if (isIP(hostname ?? "")) yield field.invalid(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
   }
 }
 
@@ -242,22 +239,22 @@ export function* validateServiceUpdate(service: Service, old: Service): field.Pr
   if (!named && !headless && !was) yield* stays(spec, before, "ipFamilies", "ipFamily");
   const balanced = spec.type === "LoadBalancer" && before.type === "LoadBalancer";
   if (balanced && spec.loadBalancerClass !== before.loadBalancerClass)
-    yield field.invalidValue("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set");
+    yield field.invalid("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set");
   if (needsHealthCheck(spec) && needsHealthCheck(before) && spec.healthCheckNodePort !== before.healthCheckNodePort)
-    yield field.forbiddenField("spec.healthCheckNodePort", "field is immutable");
+    yield field.forbidden("spec.healthCheckNodePort", "field is immutable");
   yield* validateSpec(service);
 }
 
 function* stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): field.Problems {
   const of = (given: ServiceSpec): string[] => (key === "clusterIPs" ? clusterIpsOf(given) : (given.ipFamilies ?? []));
   const [now, then] = [of(spec), of(before)];
-  const refuse = (i: number, detail: string) => field.invalidValue(`spec.${key}[${i}]`, now, detail);
+  const refuse = (i: number, detail: string) => field.invalid(`spec.${key}[${i}]`, now, detail);
   if (then.length > 0 && now.length === 0) yield refuse(0, `primary ${one} can not be unset`);
   // Upstream says [0] of both families.
   for (const [i, value] of (now.length === then.length ? then : then.slice(0, Math.min(1, now.length))).entries())
     if (now[i] !== value) yield refuse(key === "ipFamilies" ? 0 : i, "may not change once set");
   if (then.length > 1 && now.length === 1 && spec.ipFamilyPolicy !== "SingleStack") {
     const text = `must be set to 'SingleStack' when releasing the secondary ${one}`;
-    yield field.invalidValue("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, text);
+    yield field.invalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, text);
   }
 }

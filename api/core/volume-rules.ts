@@ -16,7 +16,7 @@ export function* validateAccessModes(given: readonly string[] | undefined, at: s
   if (!given?.length) return yield field.required(at, missing);
   yield* given.filter((mode) => !modes.includes(mode)).map((mode) => field.notSupported(at, mode, modes));
   if (given.includes("ReadWriteOncePod") && new Set(given).size > 1)
-    yield field.forbiddenField(at, "may not use ReadWriteOncePod with other access modes");
+    yield field.forbidden(at, "may not use ReadWriteOncePod with other access modes");
 }
 
 export function* validateVolumeMode(mode: string | undefined, at: string): Problems {
@@ -25,16 +25,16 @@ export function* validateVolumeMode(mode: string | undefined, at: string): Probl
 }
 
 export const validateClassName = (name: string | undefined, at: string): FieldError[] =>
-  name ? dns1123Subdomain(name).map((p) => field.invalidValue(at, name, p)) : [];
+  name ? dns1123Subdomain(name).map((p) => field.invalid(at, name, p)) : [];
 
 export const validatePositive = (quantity: string, at: string): FieldError[] =>
-  parseQuantity(quantity).nano > 0n ? [] : [field.invalidValue(at, quantity, "must be greater than zero")];
+  parseQuantity(quantity).nano > 0n ? [] : [field.invalid(at, quantity, "must be greater than zero")];
 
 /** A class of attributes is another's, or none to begin with. */
 export function* keepsAttributes(now: string | undefined, then: string | undefined): Problems {
   const at = "spec.volumeAttributesClassName";
   if (then !== undefined && now === undefined)
-    yield field.forbiddenField(at, "update from non-nil value to nil is forbidden");
+    yield field.forbidden(at, "update from non-nil value to nil is forbidden");
 }
 
 /** `RWO,ROX`, in upstream's order. */

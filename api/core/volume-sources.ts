@@ -57,7 +57,7 @@ export function* validateSources(given: Given, at: string, persistent: boolean):
 }
 
 const check = (at: string, value: unknown, good: boolean, detail: string): FieldError[] =>
-  good ? [] : [field.invalidValue(at, value, detail)];
+  good ? [] : [field.invalid(at, value, detail)];
 const among = (at: string, value: string | undefined, values: readonly string[]): FieldError[] =>
   value === undefined || values.includes(value) ? [] : [field.notSupported(at, value, values)];
 const between = (at: string, value = 0, from: number, to: number): FieldError[] =>
@@ -123,7 +123,7 @@ const rules: Rules = {
   *csi(source, at, persistent) {
     const { driver = "" } = source;
     if (driver.length > 63) yield field.tooLong(`${at}.driver`, 63);
-    for (const p of dns1123Subdomain(driver.toLowerCase())) yield field.invalidValue(`${at}.driver`, driver, p);
+    for (const p of dns1123Subdomain(driver.toLowerCase())) yield field.invalid(`${at}.driver`, driver, p);
     if (persistent && !("volumeHandle" in source && source.volumeHandle)) yield field.required(`${at}.volumeHandle`);
     for (const [key, ref] of Object.entries(source))
       if (key.endsWith("SecretRef")) yield* secretOf(`${at}.${key}`, ref as object, persistent);
@@ -134,7 +134,7 @@ const rules: Rules = {
   },
   *emptyDir({ sizeLimit, medium }, at) {
     if (sizeLimit !== undefined && parseQuantity(sizeLimit).nano < 0n)
-      yield field.forbiddenField(`${at}.sizeLimit`, "SizeLimit field must be a valid resource quantity");
+      yield field.forbidden(`${at}.sizeLimit`, "SizeLimit field must be a valid resource quantity");
     if (medium && !/^(Memory|HugePages(-.+)?)$/.test(medium))
       yield field.notSupported(`${at}.medium`, medium, ["", "HugePages", "Memory"]);
   },
@@ -145,7 +145,7 @@ const rules: Rules = {
   },
   *fc({ targetWWNs = [], wwids = [], lun }, at) {
     if (targetWWNs.length + wwids.length === 0) yield field.required(`${at}.targetWWNs`, oneOfWWNs);
-    if (targetWWNs.length && wwids.length) yield field.invalidValue(`${at}.targetWWNs`, targetWWNs, bothWWNs);
+    if (targetWWNs.length && wwids.length) yield field.invalid(`${at}.targetWWNs`, targetWWNs, bothWWNs);
     if (targetWWNs.length === 0) return;
     if (lun === undefined) yield field.required(`${at}.lun`, "lun is required if targetWWNs is specified");
     yield* between(`${at}.lun`, lun, 0, 255);
@@ -153,11 +153,11 @@ const rules: Rules = {
   *flexVolume({ options = {} }, at) {
     for (const key of Object.keys(options))
       if (/(^|\.)(kubernetes|k8s)\.io(\/|$)/i.test(key.split("/")[0]!))
-        yield field.invalidValue(`${at}.options[${key}]`, key, reserved);
+        yield field.invalid(`${at}.options[${key}]`, key, reserved);
   },
   *flocker({ datasetName = "", datasetUUID = "" }, at) {
     if (!datasetName && !datasetUUID) yield field.required(at, "one of datasetName and datasetUUID is required");
-    if (datasetName && datasetUUID) yield field.invalidValue(at, "resource", bothDatasets);
+    if (datasetName && datasetUUID) yield field.invalid(at, "resource", bothDatasets);
     yield* check(`${at}.datasetName`, datasetName, !datasetName.includes("/"), "must not contain '/'");
   },
   gcePersistentDisk: ({ partition }, at) => between(`${at}.partition`, partition, 1, 255),
@@ -177,7 +177,7 @@ const rules: Rules = {
     yield* fileMode(`${at}.defaultMode`, defaultMode);
     const paths = new Set<string>();
     const once = (path: string | undefined, who = "") =>
-      path && paths.size === paths.add(path).size ? [field.invalidValue(at, who, "conflicting duplicate paths")] : [];
+      path && paths.size === paths.add(path).size ? [field.invalid(at, who, "conflicting duplicate paths")] : [];
     for (const [i, source] of sources.entries()) {
       const own = `${at}.sources[${i}]`;
       for (const kind of ["secret", "configMap"] as const) {
@@ -199,7 +199,7 @@ const rules: Rules = {
         yield* path ? ownPath(path, `${at}.path`) : [field.required(`${at}.path`)]; // upstream's path
       }
       if (Object.keys(source).length > 1)
-        yield field.forbiddenField(own, "may not specify more than 1 volume type per source");
+        yield field.forbidden(own, "may not specify more than 1 volume type per source");
     }
   },
   *quobyte({ registry, tenant = "" }, at) {
@@ -237,7 +237,7 @@ function* downwardFile({ path, fieldRef, resourceFieldRef, mode }: v1.DownwardAP
     const from = `${at}.fieldRef.fieldPath`;
     if (!fieldRef.fieldPath) yield field.required(from);
     else if (!subscripted.test(fieldRef.fieldPath)) yield* among(from, fieldRef.fieldPath, fieldPaths);
-    if (resourceFieldRef) yield field.invalidValue(at, "resource", bothRefs);
+    if (resourceFieldRef) yield field.invalid(at, "resource", bothRefs);
   } else if (resourceFieldRef) {
     const { containerName, resource } = resourceFieldRef;
     if (!containerName) yield field.required(`${at}.resourceFieldRef.containerName`);

@@ -68,7 +68,7 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Pro
       const p = `${at}.addresses[${j}]`;
       if (family === "FQDN") yield* validateDomain(address, p);
       else {
-        if (`IPv${isIP(address)}` !== family) yield field.invalidValue(p, address, `must be a valid ${family} address`);
+        if (`IPv${isIP(address)}` !== family) yield field.invalid(p, address, `must be a valid ${family} address`);
         yield* endpointAddress(address, p, allowLoopback);
       }
     }
@@ -93,7 +93,7 @@ function* validateDomain(address: string, at: string): field.Problems {
   const name = address.replace(/\.$/, "");
   const problems = dns1123Subdomain(name).join(",");
   if (!address) yield field.required(at);
-  else if (problems) yield field.invalidValue(at, name, problems);
+  else if (problems) yield field.invalid(at, name, problems);
   else if (!name.includes("."))
-    yield field.invalidValue(at, name, "should be a domain with at least two segments separated by dots");
+    yield field.invalid(at, name, "should be a domain with at least two segments separated by dots");
 }

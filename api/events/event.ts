@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { events } from "../core/event.ts";
 import { defineFace } from "../face.ts";
 import type { Event as CoreEvent } from "../generated/core-v1.ts";
@@ -44,11 +44,11 @@ function* validateNew(event: CoreEvent): Problems {
   yield* validateSeries(event);
   if (!event.eventTime) yield required("eventTime");
   if (event.type !== "Normal" && event.type !== "Warning")
-    yield invalidValue("type", "", `has invalid value: ${event.type ?? ""}`);
+    yield invalid("type", "", `has invalid value: ${event.type ?? ""}`);
   for (const key of unset) {
     const value = event[key];
     const isSet = typeof value === "object" ? Object.keys(value).length > 0 : Boolean(value);
-    if (isSet) yield invalidValue(key, "", "needs to be unset");
+    if (isSet) yield invalid(key, "", "needs to be unset");
   }
 }
 
@@ -67,6 +67,6 @@ function* validateChange(event: CoreEvent, old: CoreEvent): Problems {
 
 function* validateSeries({ series }: CoreEvent): Problems {
   if (series === undefined) return;
-  if (series.count < 2) yield invalidValue("series.count", "", "should be at least 2");
+  if (series.count < 2) yield invalid("series.count", "", "should be at least 2");
   if (!series.lastObservedTime) yield required("series.lastObservedTime");
 }

@@ -37,17 +37,17 @@ function* validateSchema(schema: FlowSchema): field.Problems {
   yield* validateSpec(metadata.name, spec);
   const fixed = mandatorySchemas[metadata.name];
   if (fixed && !sameJson(spec, fixed))
-    yield field.invalidValue("spec", spec, `spec of '${metadata.name}' must equal the fixed value`);
+    yield field.invalid("spec", spec, `spec of '${metadata.name}' must equal the fixed value`);
   yield* validateConditions(schema);
 }
 
 function* validateSpec(name: string, spec: FlowSchemaSpec): field.Problems {
   const precedence = spec.matchingPrecedence ?? 0;
   const at = "spec.matchingPrecedence";
-  if (precedence <= 0) yield field.invalidValue(at, precedence, "must be a positive value");
-  if (precedence > maxPrecedence) yield field.invalidValue(at, precedence, `must not be greater than ${maxPrecedence}`);
+  if (precedence <= 0) yield field.invalid(at, precedence, "must be a positive value");
+  if (precedence > maxPrecedence) yield field.invalid(at, precedence, `must not be greater than ${maxPrecedence}`);
   if (precedence === 1 && name !== "exempt")
-    yield field.invalidValue(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1");
+    yield field.invalid(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1");
   const method = spec.distinguisherMethod;
   if (method && method.type !== "ByUser" && method.type !== "ByNamespace")
     yield field.notSupported("spec.distinguisherMethod.type", method, ["ByNamespace", "ByUser"]);
@@ -106,8 +106,7 @@ function* someOf(
   if (values.length === 0 && none !== undefined) yield field.required(at, none);
   if (!values.includes("*"))
     for (const [i, value] of values.entries()) yield* field.shaped(`${at}[${i}]`, value, shape);
-  else if (values.length > 1)
-    yield field.invalidValue(at, values, `if '*' is present, must not specify other ${others}`);
+  else if (values.length > 1) yield field.invalid(at, values, `if '*' is present, must not specify other ${others}`);
 }
 
 function urlProblems(url: string): string[] {
@@ -134,5 +133,5 @@ function* validateSubject(subject: Subject, at: string): field.Problems {
   }
   for (const [kind, other] of Object.entries(parts))
     if (other !== wanted && subject[other])
-      yield field.forbiddenField(`${at}.${other}`, `${other} is forbidden when subject kind is not '${kind}'`);
+      yield field.forbidden(`${at}.${other}`, `${other} is forbidden when subject kind is not '${kind}'`);
 }

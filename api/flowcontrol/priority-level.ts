@@ -57,7 +57,7 @@ function* validateLevel(level: PriorityLevelConfiguration): field.Problems {
   const { spec } = level;
   yield* validateSpec(name, spec);
   const fixed = mandatoryLevels[name];
-  const wrong = (but: string) => field.invalidValue("spec", spec, `spec of '${name}'${but} must equal the fixed value`);
+  const wrong = (but: string) => field.invalid("spec", spec, `spec of '${name}'${but} must equal the fixed value`);
   if (fixed?.exempt) {
     if (!sameJson({ ...spec, exempt: 0 }, { ...fixed, exempt: 0 })) yield wrong(" except the 'spec.exempt' field");
   } else if (fixed && !sameJson(spec, fixed)) yield wrong("");
@@ -66,25 +66,25 @@ function* validateLevel(level: PriorityLevelConfiguration): field.Problems {
 
 function* validateSpec(name: string, { type, limited, exempt }: PriorityLevelConfigurationSpec): field.Problems {
   if ((name === "exempt") !== (type === "Exempt"))
-    yield field.invalidValue("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
+    yield field.invalid("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
   if (type === "Exempt") {
-    if (limited) yield field.forbiddenField("spec.limited", "must be nil if the type is not Limited");
+    if (limited) yield field.forbidden("spec.limited", "must be nil if the type is not Limited");
     yield* validateShares(exempt ?? {}, "spec.exempt");
     yield* validatePercent(exempt ?? {}, "spec.exempt");
   } else if (type === "Limited") {
-    if (exempt) yield field.forbiddenField("spec.exempt", "must be nil if the type is Limited");
+    if (exempt) yield field.forbidden("spec.exempt", "must be nil if the type is Limited");
     if (!limited) yield field.required("spec.limited", "must not be empty when type is Limited");
     else yield* validateLimited(limited, "spec.limited");
   } else yield field.notSupported("spec.type", type ?? "", ["Exempt", "Limited"]);
 }
 
 function* validateShares({ nominalConcurrencyShares: shares = 0 }: Shares, at: string): field.Problems {
-  if (shares < 0) yield field.invalidValue(`${at}.nominalConcurrencyShares`, shares, "must be a non-negative integer");
+  if (shares < 0) yield field.invalid(`${at}.nominalConcurrencyShares`, shares, "must be a non-negative integer");
 }
 
 function* validatePercent({ lendablePercent: value = 0 }: Shares, at: string): field.Problems {
   if (value < 0 || value > 100)
-    yield field.invalidValue(`${at}.lendablePercent`, value, "must be between 0 and 100, inclusive");
+    yield field.invalid(`${at}.lendablePercent`, value, "must be between 0 and 100, inclusive");
 }
 
 type Shares = Pick<LimitedPriorityLevelConfiguration, "nominalConcurrencyShares" | "lendablePercent">;
@@ -95,27 +95,26 @@ function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string
   yield* validatePercent(limited, at);
   const { borrowingLimitPercent: borrowing = 0 } = limited;
   if (borrowing < 0)
-    yield field.invalidValue(`${at}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer");
+    yield field.invalid(`${at}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer");
 }
 
 function* validateResponse({ type, queuing }: Partial<LimitResponse>, at: string): field.Problems {
   if (type === "Reject" && queuing)
-    yield field.forbiddenField(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
+    yield field.forbidden(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
   yield* field.oneOf(`${at}.type`, type, ["Queue", "Reject"], false);
   if (type !== "Queue") return;
   if (!queuing)
     return yield field.required(`${at}.queuing`, "must not be empty if limited.limitResponse.type is Limited");
   const { queues = 0, handSize = 0, queueLengthLimit = 0 } = queuing;
   for (const [key, value] of Object.entries({ queueLengthLimit, queues, handSize }))
-    if (value <= 0) yield field.invalidValue(`${at}.queuing.${key}`, value, "must be positive");
-  if (queues > maxQueues)
-    yield field.invalidValue(`${at}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
+    if (value <= 0) yield field.invalid(`${at}.queuing.${key}`, value, "must be positive");
+  if (queues > maxQueues) yield field.invalid(`${at}.queuing.queues`, queues, `must not be greater than ${maxQueues}`);
   if (handSize <= 0) return;
   const entropy = Math.ceil(Math.log2(queues) * handSize);
   const hand = `${at}.queuing.handSize`;
-  if (handSize > queues) yield field.invalidValue(hand, handSize, `should not be greater than queues (${queues})`);
+  if (handSize > queues) yield field.invalid(hand, handSize, `should not be greater than queues (${queues})`);
   else if (entropy > maxHashBits)
-    yield field.invalidValue(
+    yield field.invalid(
       hand,
       handSize,
       `required entropy bits of deckSize ${queues} and handSize ${handSize} should not be greater than ${maxHashBits}`,

@@ -42,10 +42,10 @@ function* validateController(controller = ""): field.Problems {
   if (controller === "") return yield field.required(at);
   const [domain, path] = controller.split(/\/(.*)/s);
   if (!domain || !path)
-    return yield field.invalidValue(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
+    return yield field.invalid(at, controller, 'must be a domain-prefixed path (such as "acme.io/foo")');
   yield* field.shaped(at, domain, dns1123Subdomain);
   if (!new RegExp(`^${pathShape}$`).test(path))
-    yield field.invalidValue(at, path, `Invalid path (regex used for validation is '${pathShape}')`);
+    yield field.invalid(at, path, `Invalid path (regex used for validation is '${pathShape}')`);
 }
 
 function* validateParameters(parameters: IngressClassParametersReference, at: string): field.Problems {
@@ -56,7 +56,7 @@ function* validateParameters(parameters: IngressClassParametersReference, at: st
     if (namespace === undefined) yield field.required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'");
     else yield* field.shaped(`${at}.namespace`, namespace, dns1123Label);
   } else if (scope === "Cluster" && namespace !== undefined)
-    yield field.forbiddenField(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'");
+    yield field.forbidden(`${at}.namespace`, "`parameters.scope` is set to 'Cluster'");
 }
 
 /** A kind and a name in a group. */

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { invalidValue, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
+import { invalid, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
 import { column, join, orNone, pointsOf, shown } from "../columns.ts";
 import { validatePoints } from "../core/service-validation.ts";
@@ -27,7 +27,7 @@ export const ingresses: Resource<Ingress> = defineResource(Ingresses, {
     const { ingressClassName: name } = ingress.spec;
     if (given !== undefined && name !== undefined && given !== name) {
       const text = "must match `ingressClassName` when both are specified";
-      yield invalidValue(`annotations.${classAnnotation}`, given, text);
+      yield invalid(`annotations.${classAnnotation}`, given, text);
     }
   },
   columns: shown(
@@ -50,7 +50,7 @@ function hosts({ spec: { rules: all = [] } }: Ingress): string {
 function* validateSpec({ spec }: Ingress): Problems {
   const list = spec.rules ?? [];
   if (list.length === 0 && !spec.defaultBackend)
-    yield invalidValue("spec", list, "either `defaultBackend` or `rules` must be specified");
+    yield invalid("spec", list, "either `defaultBackend` or `rules` must be specified");
   if (spec.defaultBackend) yield* validateBackend(spec.defaultBackend, "spec.defaultBackend");
   for (const [i, rule] of list.entries()) {
     const at = `spec.rules[${i}]`;
@@ -70,7 +70,7 @@ function* validateSpec({ spec }: Ingress): Problems {
 
 function* validateHost(host: string | undefined, at: string): Problems {
   if (!host) return;
-  if (isIP(host)) yield invalidValue(at, host, "must be a DNS name, not an IP address");
+  if (isIP(host)) yield invalid(at, host, "must be a DNS name, not an IP address");
   yield* shaped(at, host, hostProblems);
 }
 
@@ -91,25 +91,25 @@ function* validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: st
   yield* oneOf(`${at}.pathType`, pathType, pathTypes, true);
   const strict = pathType === "Exact" || pathType === "Prefix";
   if ((strict || (path && pathType === "ImplementationSpecific")) && !path.startsWith("/"))
-    yield invalidValue(`${at}.path`, path, "must be an absolute path");
+    yield invalid(`${at}.path`, path, "must be an absolute path");
   if (strict) {
     for (const bad of badSequences)
-      if (path.includes(bad)) yield invalidValue(`${at}.path`, path, `must not contain '${bad}'`);
+      if (path.includes(bad)) yield invalid(`${at}.path`, path, `must not contain '${bad}'`);
     for (const bad of badSuffixes)
-      if (path.endsWith(bad)) yield invalidValue(`${at}.path`, path, `cannot end with '${bad}'`);
+      if (path.endsWith(bad)) yield invalid(`${at}.path`, path, `cannot end with '${bad}'`);
   }
   yield* validateBackend(backend, `${at}.backend`);
 }
 
 function* validateBackend(backend: IngressBackend | undefined, at: string): Problems {
   const { service, resource } = backend ?? {};
-  if (service && resource) return yield invalidValue(at, "", "cannot set both resource and service backends");
+  if (service && resource) return yield invalid(at, "", "cannot set both resource and service backends");
   if (resource) return yield* validateReference(resource, `${at}.resource`);
-  if (!service) return yield invalidValue(at, "", "resource or service backend is required");
+  if (!service) return yield invalid(at, "", "resource or service backend is required");
   const path = `${at}.service`;
   yield* requiredName(`${path}.name`, service.name, dns1035Label);
   const { name, number } = service.port ?? {};
-  if (name && number) yield invalidValue(at, "", "cannot set both port name & port number");
+  if (name && number) yield invalid(at, "", "cannot set both port name & port number");
   else if (name) yield* shaped(`${path}.port.name`, name, portName);
   else if (number) yield* shaped(`${path}.port.number`, number, portNumber);
   else yield required(at, "port name or number is required");

@@ -33,7 +33,7 @@ function* validateSpec({ spec }: NetworkPolicy): field.Problems {
     yield* validateRule(ports, to, `spec.egress[${i}]`, "to");
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
-    return yield field.invalidValue("spec.policyTypes", types, "may not specify more than two policyTypes");
+    return yield field.invalid("spec.policyTypes", types, "may not specify more than two policyTypes");
   for (const [i, type] of types.entries())
     yield* field.oneOf(`spec.policyTypes[${i}]`, type, ["Ingress", "Egress"], false);
 }
@@ -52,15 +52,15 @@ function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: strin
   if (protocol !== undefined) yield* field.oneOf(`${at}.protocol`, protocol, ["TCP", "UDP", "SCTP"], false);
   if (typeof port === "string") {
     if (endPort !== undefined)
-      yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");
+      yield field.invalid(`${at}.endPort`, endPort, "may not be specified when `port` is non-numeric");
     yield* field.shaped(`${at}.port`, port, portName);
   } else if (port !== undefined) {
     yield* field.shaped(`${at}.port`, port, portNumber);
     if (endPort !== undefined && endPort < port)
-      yield field.invalidValue(`${at}.endPort`, port, "must be greater than or equal to `port`"); // upstream's value
+      yield field.invalid(`${at}.endPort`, port, "must be greater than or equal to `port`"); // upstream's value
     if (endPort !== undefined) yield* field.shaped(`${at}.endPort`, endPort, portNumber);
   } else if (endPort !== undefined)
-    yield field.invalidValue(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");
+    yield field.invalid(`${at}.endPort`, endPort, "may not be specified when `port` is not specified");
 }
 
 function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolicyPeer, at: string): field.Problems {
@@ -69,20 +69,20 @@ function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolic
   yield* validateLabelSelector(namespaceSelector, `${at}.namespaceSelector`);
   if (ipBlock) yield* validateBlock(ipBlock, `${at}.ipBlock`);
   if (selectors + (ipBlock ? 1 : 0) === 0) yield field.required(at, "must specify a peer");
-  else if (ipBlock && selectors > 0) yield field.forbiddenField(at, "may not specify both ipBlock and another peer");
+  else if (ipBlock && selectors > 0) yield field.forbidden(at, "may not specify both ipBlock and another peer");
 }
 
 function* validateBlock({ cidr, except = [] }: IPBlock, at: string): field.Problems {
   if (!cidr) return yield field.required(`${at}.cidr`);
   const whole = parseCidr(cidr);
-  if (!whole) return yield field.invalidValue(`${at}.cidr`, cidr, cidrText);
+  if (!whole) return yield field.invalid(`${at}.cidr`, cidr, cidrText);
   yield* except.flatMap((text, i) => {
     const path = `${at}.except[${i}]`;
     const part = parseCidr(text);
-    if (!part) return [field.invalidValue(path, text, cidrText)];
+    if (!part) return [field.invalid(path, text, cidrText)];
     const shift = BigInt(whole.bits - whole.prefix);
     const inside =
       part.bits === whole.bits && part.prefix > whole.prefix && part.address >> shift === whole.address >> shift;
-    return inside ? [] : [field.invalidValue(path, text, "must be a strict subset of `cidr`")];
+    return inside ? [] : [field.invalid(path, text, "must be a strict subset of `cidr`")];
   });
 }

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { invalidValue, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { addressOf, cidrText, ipText, parseCidr } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { column, join, nameColumn, shown } from "../columns.ts";
@@ -68,10 +68,10 @@ function* validateRanges({ spec }: ServiceCIDR): Problems {
   const { cidrs = [] } = spec;
   const at = "spec.cidrs";
   if (cidrs.length === 0) return yield required(at, "at least one CIDR required");
-  if (cidrs.length > 2) return yield invalidValue(at, spec, "may only hold up to 2 values");
+  if (cidrs.length > 2) return yield invalid(at, spec, "may only hold up to 2 values");
   const [first, second] = cidrs.map(parseCidr);
   if (cidrs.length === 2 && !(first && second && first.bits !== second.bits))
-    return yield invalidValue(at, spec, onePerFamily);
+    return yield invalid(at, spec, onePerFamily);
   for (const [i, cidr] of cidrs.entries()) yield* shaped(`${at}[${i}]`, cidr, rangeProblems);
 }
 

@@ -1,4 +1,4 @@
-import { invalidValue, oneOf, type Problems } from "../../apimachinery/field-error.ts";
+import { invalid, oneOf, type Problems } from "../../apimachinery/field-error.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateCounts } from "../apps/template-rules.ts";
 import { column, integer, shown } from "../columns.ts";
@@ -28,7 +28,7 @@ export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResourc
 
 function* validateSpec({ spec }: PodDisruptionBudget): Problems {
   if (spec.minAvailable !== undefined && spec.maxUnavailable !== undefined)
-    yield invalidValue("spec", spec, "minAvailable and maxUnavailable cannot be both set");
+    yield invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set");
   for (const key of ["minAvailable", "maxUnavailable"] as const)
     if (spec[key] !== undefined) {
       yield* intOrPercent(spec[key], `spec.${key}`);

@@ -39,7 +39,7 @@ const row = (namespaced: boolean) => ({
       for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, namespaced, `subjects[${i}]`);
     },
     ({ roleRef }, old) =>
-      sameJson(roleRef, old.roleRef) ? [] : [field.invalidValue("roleRef", roleRef, "cannot change roleRef")],
+      sameJson(roleRef, old.roleRef) ? [] : [field.invalid("roleRef", roleRef, "cannot change roleRef")],
   ),
   columns,
 });

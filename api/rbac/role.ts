@@ -1,4 +1,4 @@
-import { invalidValue, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { pathSegmentName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type { ClusterRole, PolicyRule, Role } from "../generated/rbac-v1.ts";
@@ -29,7 +29,7 @@ function* validateRule(rule: PolicyRule, namespaced: boolean, at: string): Probl
   const { verbs = [], apiGroups = [], resources = [], resourceNames = [], nonResourceURLs = [] } = rule;
   if (verbs.length === 0) yield required(`${at}.verbs`, "verbs must contain at least one value");
   if (nonResourceURLs.length > 0) {
-    const wrong = (detail: string) => invalidValue(`${at}.nonResourceURLs`, nonResourceURLs, detail);
+    const wrong = (detail: string) => invalid(`${at}.nonResourceURLs`, nonResourceURLs, detail);
     if (namespaced) yield wrong("namespaced rules cannot apply to non-resource URLs");
     if (apiGroups.length + resources.length + resourceNames.length > 0)
       yield wrong("rules cannot apply to both regular resources and non-resource URLs");

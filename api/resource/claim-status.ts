@@ -38,9 +38,9 @@ export function* validateStatus(claim: v1.ResourceClaim, old: v1.ResourceClaim):
   });
   const before = old.status?.reservedFor ?? [];
   if (reservedFor.length > 0 && !allocation)
-    yield field.forbiddenField(at, "may not be specified when `allocated` is not set");
+    yield field.forbidden(at, "may not be specified when `allocated` is not set");
   else if (claim.metadata.deletionTimestamp && !reservedFor.every((one) => before.some((b) => sameJson(one, b))))
-    yield field.forbiddenField(at, notWhileDeleted);
+    yield field.forbidden(at, notWhileDeleted);
   if (allocation && old.status?.allocation)
     yield* immutableField("status.allocation", allocation, old.status.allocation);
   else if (allocation) yield* validateAllocation(allocation, "status.allocation", claim.spec.devices);
@@ -91,7 +91,7 @@ function* validateDevice(device: v1.AllocatedDeviceStatus, at: string, allocated
   const { conditions = [], data, networkData = {} } = device;
   yield* validateDeviceId(device, at);
   if (!allocated.has(deviceText(device)))
-    yield field.invalidValue(at, deviceText(device), "must be an allocated device in the claim");
+    yield field.invalid(at, deviceText(device), "must be an allocated device in the claim");
   if (conditions.length > maxConditions) yield field.tooMany(`${at}.conditions`, conditions.length, maxConditions);
   yield* validateConditions(conditions, `${at}.conditions`);
   if (data !== undefined) yield* validateParameters(data, `${at}.data`);

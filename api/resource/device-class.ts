@@ -33,9 +33,9 @@ function* validateSelector({ cel }: DeviceSelector, at: string): field.Problems 
   try {
     const { type } = environment.compile(expression);
     if (type !== "dyn" && type !== "bool")
-      yield field.invalidValue(path, expression, `must evaluate to bool or the unknown type, not ${type}`);
+      yield field.invalid(path, expression, `must evaluate to bool or the unknown type, not ${type}`);
   } catch (error) {
-    yield field.invalidValue(path, expression, `compilation failed: ${(error as Error).message}`);
+    yield field.invalid(path, expression, `compilation failed: ${(error as Error).message}`);
   }
 }
 
@@ -49,7 +49,7 @@ export function* validateParameters(value: unknown, at: string): field.Problems 
   if (value === undefined || value === null) yield field.required(at);
   else if (JSON.stringify(value).length > maxParameters) yield field.tooLong(at, maxParameters);
   else if (typeof value !== "object" || Array.isArray(value))
-    yield field.invalidValue(at, "<value omitted>", "must be a valid JSON object");
+    yield field.invalid(at, "<value omitted>", "must be a valid JSON object");
 }
 
 export function* validatePoolName(name: string | undefined, at: string): field.Problems {

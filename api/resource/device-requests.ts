@@ -23,7 +23,7 @@ export function* validateDevices(devices: Devices, at: string): field.Problems {
       if (matchAttribute === undefined) return yield field.required(`${path}.matchAttribute`);
       yield* validateAttributeName(matchAttribute, `${path}.matchAttribute`);
       if (!matchAttribute.includes("/"))
-        yield field.invalidValue(`${path}.matchAttribute`, matchAttribute, "must include a domain");
+        yield field.invalid(`${path}.matchAttribute`, matchAttribute, "must include a domain");
     },
     { max: maxItems },
   );
@@ -40,8 +40,7 @@ function* validateRequest(
   at: string,
 ): field.Problems {
   yield* field.shaped(`${at}.name`, own, dns1123Label);
-  if (exactly && firstAvailable.length > 0)
-    yield field.invalidValue(at, null, `${onlyOne}, but multiple fields are set`);
+  if (exactly && firstAvailable.length > 0) yield field.invalid(at, null, `${onlyOne}, but multiple fields are set`);
   else if (exactly) yield* validateExactly(exactly, `${at}.exactly`);
   else if (firstAvailable.length === 0) yield field.required(at, onlyOne);
   else
@@ -62,9 +61,9 @@ function* validateExactly(request: v1.ExactDeviceRequest, at: string): field.Pro
   yield* validateSelectors(selectors, `${at}.selectors`);
   yield* field.oneOf(`${at}.allocationMode`, allocationMode, ["All", "ExactCount"], false);
   if (allocationMode === "ExactCount" && count <= 0)
-    yield field.invalidValue(`${at}.count`, count, "must be greater than zero");
+    yield field.invalid(`${at}.count`, count, "must be greater than zero");
   if (allocationMode === "All" && count !== 0)
-    yield field.invalidValue(`${at}.count`, count, "must not be specified when allocationMode is 'All'");
+    yield field.invalid(`${at}.count`, count, "must not be specified when allocationMode is 'All'");
 }
 
 const validateReferences = (devices: Devices, requests: string[] | undefined, at: string): field.Problems =>
@@ -76,9 +75,9 @@ const noRequest =
 /** `request`, or `request/alternative`. */
 export function* validateReference(devices: Devices, text: string, at: string): field.Problems {
   const [request, alternative, ...more] = text.split("/");
-  if (more.length > 0) return yield field.invalidValue(at, text, noRequest);
+  if (more.length > 0) return yield field.invalid(at, text, noRequest);
   for (const part of text.split("/")) yield* field.shaped(at, part, dns1123Label);
   const found = devices?.requests?.find((one) => one.name === request);
   if (!found || (alternative !== undefined && !found.firstAvailable?.some((one) => one.name === alternative)))
-    yield field.invalidValue(at, text, noRequest);
+    yield field.invalid(at, text, noRequest);
 }

@@ -40,9 +40,8 @@ function* validate({ spec }: ResourceSlice, old?: ResourceSlice): field.Problems
   const { name, resourceSliceCount = 0, generation = 0 } = spec.pool ?? {};
   yield* validatePoolName(name, "spec.pool.name");
   if (resourceSliceCount <= 0)
-    yield field.invalidValue("spec.pool.resourceSliceCount", resourceSliceCount, "must be greater than zero");
-  if (generation < 0)
-    yield field.invalidValue("spec.pool.generation", generation, "must be greater than or equal to zero");
+    yield field.invalid("spec.pool.resourceSliceCount", resourceSliceCount, "must be greater than zero");
+  if (generation < 0) yield field.invalid("spec.pool.generation", generation, "must be greater than or equal to zero");
   if (old) {
     yield* immutableField("spec.pool.name", name, old.spec.pool?.name);
     yield* immutableFields(spec, old.spec, ["driver", "nodeName"], "spec");
@@ -51,7 +50,7 @@ function* validate({ spec }: ResourceSlice, old?: ResourceSlice): field.Problems
   const where = (["nodeName", "nodeSelector", "allNodes"] as const).filter((key) => spec[key]);
   if (where.length === 0) yield field.required("spec", choice);
   const given = `{${where.map((key) => `\`${key}\``).join(", ")}}`;
-  if (where.length > 1) yield field.invalidValue("spec", given, `${choice}, but multiple fields are set`);
+  if (where.length > 1) yield field.invalid("spec", given, `${choice}, but multiple fields are set`);
   const key = ({ name = "" }: Device) => name;
   yield* field.each(spec.devices, "spec.devices", validateDevice, { max: maxDevices, key, at: "name" });
 }
@@ -59,18 +58,14 @@ function* validate({ spec }: ResourceSlice, old?: ResourceSlice): field.Problems
 function* validatePlace({ nodeName, nodeSelector, allNodes }: ResourceSliceSpec): field.Problems {
   if (nodeName) yield* field.shaped("spec.nodeName", nodeName, dns1123Subdomain);
   else if (nodeName !== undefined)
-    yield field.invalidValue("spec.nodeName", nodeName, "must be either unset or set to a non-empty string");
+    yield field.invalid("spec.nodeName", nodeName, "must be either unset or set to a non-empty string");
   if (nodeSelector) {
     yield* validateNodeSelector(nodeSelector, "spec.nodeSelector");
     const { nodeSelectorTerms: terms = [] } = nodeSelector;
     if (terms.length !== 1)
-      yield field.invalidValue(
-        "spec.nodeSelector.nodeSelectorTerms",
-        terms,
-        "must have exactly one node selector term",
-      );
+      yield field.invalid("spec.nodeSelector.nodeSelectorTerms", terms, "must have exactly one node selector term");
   }
-  if (allNodes === false) yield field.invalidValue("spec.allNodes", allNodes, "must be either unset or set to true");
+  if (allNodes === false) yield field.invalid("spec.allNodes", allNodes, "must be either unset or set to true");
 }
 
 const maxAttributes = 32;
@@ -79,7 +74,7 @@ const tooManyAttributes = `the total number of attributes and capacities must no
 function* validateDevice({ name = "", attributes = {}, capacity = {} }: Device, at: string): field.Problems {
   yield* field.shaped(`${at}.name`, name, dns1123Label);
   const count = Object.keys(attributes).length + Object.keys(capacity).length;
-  if (count > maxAttributes) yield field.invalidValue(at, count, tooManyAttributes);
+  if (count > maxAttributes) yield field.invalid(at, count, tooManyAttributes);
   for (const [key, attribute] of Object.entries(attributes)) {
     yield* validateAttributeName(key, `${at}.attributes`);
     yield* validateAttribute(attribute, `${at}.attributes[${key}]`);
@@ -97,16 +92,12 @@ function* validateAttribute(attribute: DeviceAttribute, at: string): field.Probl
   const given = Object.values(attribute).filter((value) => value !== undefined).length;
   const text = attribute.string ?? attribute.version ?? "";
   if (attribute.version !== undefined && !version.test(attribute.version))
-    yield field.invalidValue(
-      `${at}.version`,
-      attribute.version,
-      "must be a string compatible with semver.org spec 2.0.0",
-    );
+    yield field.invalid(`${at}.version`, attribute.version, "must be a string compatible with semver.org spec 2.0.0");
   if (text.length > maxValue)
     yield field.tooLong(`${at}.${attribute.string === undefined ? "version" : "string"}`, maxValue);
   const one = "exactly one value must be specified";
   if (given === 0) yield field.required(at, one);
-  else if (given > 1) yield field.invalidValue(at, attribute, one);
+  else if (given > 1) yield field.invalid(at, attribute, one);
 }
 
 /** `name`, which is the driver's own, or `domain/name`. */

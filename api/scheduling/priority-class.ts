@@ -1,4 +1,4 @@
-import { forbiddenField, oneOf, type Problems } from "../../apimachinery/field-error.ts";
+import { forbidden, oneOf, type Problems } from "../../apimachinery/field-error.ts";
 import { ageColumn, boolean, column, integer, nameColumn } from "../columns.ts";
 import { PriorityClasses } from "../generated/resources.ts";
 import type { PriorityClass } from "../generated/scheduling-v1.ts";
@@ -24,7 +24,7 @@ export const priorityClasses: Resource<PriorityClass> = defineResource(PriorityC
   },
   prepareForCreate: startGeneration,
   ...rules(clusterWide, validateClass, (priority, old) => [
-    ...(priority.value === old.value ? [] : [forbiddenField("value", "may not be changed in an update.")]),
+    ...(priority.value === old.value ? [] : [forbidden("value", "may not be changed in an update.")]),
     ...immutableField("preemptionPolicy", priority.preemptionPolicy, old.preemptionPolicy),
   ]),
   columns: [
@@ -41,9 +41,9 @@ function* validateClass({ metadata, value, globalDefault, preemptionPolicy }: Pr
   if (name.startsWith(systemPrefix)) {
     const problem = systemProblem(name, value, globalDefault ?? false);
     const text = "priority class names with 'system-' prefix are reserved for system use only";
-    if (problem) yield forbiddenField("metadata.name", `${text}. error: ${problem}`);
+    if (problem) yield forbidden("metadata.name", `${text}. error: ${problem}`);
   } else if (value > highestUserPriority)
-    yield forbiddenField("value", `maximum allowed value of a user defined priority is ${highestUserPriority}`);
+    yield forbidden("value", `maximum allowed value of a user defined priority is ${highestUserPriority}`);
   const policies = ["Never", "PreemptLowerPriority"];
   yield* oneOf("preemptionPolicy", preemptionPolicy, policies, true);
 }

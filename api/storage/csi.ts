@@ -55,13 +55,13 @@ function* validateDriver({ metadata, spec }: CSIDriver): field.Problems {
 
 function* validateToken({ expirationSeconds: seconds = 600 }: TokenRequest, at: string): field.Problems {
   const wrong = seconds < 600 ? "less than 10 minutes" : seconds > 2 ** 32 ? "larger than 2^32 seconds" : "";
-  if (wrong) yield field.invalidValue(`${at}.expirationSeconds`, seconds, `may not specify a duration ${wrong}`);
+  if (wrong) yield field.invalid(`${at}.expirationSeconds`, seconds, `may not specify a duration ${wrong}`);
 }
 
 export function* validateDriverName(name: string | undefined, at: string): field.Problems {
   if (!name) return yield field.required(at);
   if (name.length > maxDriverName) yield field.tooLong(at, maxDriverName);
-  yield* dns1123Subdomain(name.toLowerCase()).map((p) => field.invalidValue(at, name, p));
+  yield* dns1123Subdomain(name.toLowerCase()).map((p) => field.invalid(at, name, p));
 }
 
 export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
@@ -86,12 +86,12 @@ function* validateNodeDriver(driver: CSINodeDriver, at: string): field.Problems 
   yield* validateDriverName(name, `${at}.name`);
   if (!nodeID) yield field.required(`${at}.nodeID`);
   else if (nodeID.length > maxNodeIdBytes)
-    yield field.invalidValue(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
+    yield field.invalid(`${at}.nodeID`, nodeID, `must be ${maxNodeIdBytes} characters or less`);
   yield* notNegative(allocatable?.count, `${at}.allocatable.count`);
   for (const [i, key] of topologyKeys.entries()) {
     if (!key) yield field.required(at);
     if (topologyKeys.indexOf(key) < i) yield field.duplicate(at, key);
-    for (const problem of qualifiedName(key)) yield field.invalidValue(at, topologyKeys, problem);
+    for (const problem of qualifiedName(key)) yield field.invalid(at, topologyKeys, problem);
   }
 }
 
@@ -100,11 +100,11 @@ export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource
   ...rules(
     namespaced,
     ({ storageClassName = "", nodeTopology, capacity, maximumVolumeSize }) => [
-      ...dns1123Subdomain(storageClassName).map((p) => field.invalidValue("storageClassName", storageClassName, p)),
+      ...dns1123Subdomain(storageClassName).map((p) => field.invalid("storageClassName", storageClassName, p)),
       ...validateLabelSelector(nodeTopology, "nodeTopology"),
       ...Object.entries({ capacity, maximumVolumeSize }).flatMap(([key, value]) =>
         value !== undefined && parseQuantity(value).nano < 0n
-          ? [field.invalidValue(key, value, "must be greater than or equal to 0")]
+          ? [field.invalid(key, value, "must be greater than or equal to 0")]
           : [],
       ),
     ],

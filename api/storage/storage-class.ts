@@ -33,7 +33,7 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
     (storage, old) => [
       ...(["parameters", "provisioner", "reclaimPolicy"] as const)
         .filter((key) => !sameJson(storage[key], old[key]))
-        .map((key) => field.forbiddenField(key, `updates to ${key} are forbidden.`)),
+        .map((key) => field.forbidden(key, `updates to ${key} are forbidden.`)),
       ...immutableField("volumeBindingMode", storage.volumeBindingMode, old.volumeBindingMode),
     ],
   ),
@@ -71,13 +71,13 @@ const maxParameterBytes = 256 * 1024;
 
 function* validateProvisioner(name: string | undefined, at: string): field.Problems {
   if (!name) return yield field.required(at);
-  yield* qualifiedName(name.toLowerCase()).map((p) => field.invalidValue(at, name, p));
+  yield* qualifiedName(name.toLowerCase()).map((p) => field.invalid(at, name, p));
 }
 
 function* validateParameters(parameters: Record<string, string> = {}): field.Problems {
   const entries = Object.entries(parameters);
   if (entries.length > maxParameters) return yield field.tooLong("parameters", maxParameters);
-  if ("" in parameters) yield field.invalidValue("parameters", "", "field can not be empty.");
+  if ("" in parameters) yield field.invalid("parameters", "", "field can not be empty.");
   if (entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0) > maxParameterBytes)
     yield field.tooLong("parameters", maxParameterBytes);
 }

@@ -1,4 +1,4 @@
-import { forbiddenField, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
+import { forbidden, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { boolean, column, shown } from "../columns.ts";
 import { VolumeAttachments } from "../generated/resources.ts";
@@ -35,7 +35,7 @@ function* validateSpec({ spec, status }: VolumeAttachment): Problems {
   const { persistentVolumeName: name, inlineVolumeSpec } = spec.source ?? {};
   const choice = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
   if (name === undefined && !inlineVolumeSpec) yield required("spec.source", choice);
-  else if (name !== undefined && inlineVolumeSpec) yield forbiddenField("spec.source", choice);
+  else if (name !== undefined && inlineVolumeSpec) yield forbidden("spec.source", choice);
   else if (name === "")
     yield required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName");
   yield* shaped("spec.nodeName", spec.nodeName ?? "", dns1123Subdomain);

@@ -1,4 +1,4 @@
-import { invalidValue } from "../field-error.ts";
+import * as field from "../field-error.ts";
 import { apiVersionOf } from "../object.ts";
 import { badRequest, invalid } from "../status.ts";
 import { parseJson, type Scan, scanJson } from "./json-scan.ts";
@@ -129,7 +129,7 @@ export function decodePatched(
   patched: unknown,
   { expected, validation = "Warn", patch, decode }: Omit<DecodeOptions, "mediaType"> & { patch: string },
 ): Decoded {
-  const fail = (detail: string) => invalid({ group: "", kind: "" }, "", [invalidValue("patch", patch, detail)]);
+  const fail = (detail: string) => invalid({ group: "", kind: "" }, "", [field.invalid("patch", patch, detail)]);
   if (!isObject(patched))
     throw fail(`json: cannot unmarshal ${describe(patched)} into Go value of type ${expected.kind}`);
   const { message } = decode

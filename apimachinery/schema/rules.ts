@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import { memo } from "../../base/memo.ts";
 import { Budget, Environment, type Program } from "../cel/environment.ts";
 import { jsonToCel, type Shape, tagged } from "../cel/values.ts";
-import { duplicate, type FieldError, forbiddenField, invalidValue, required } from "../field-error.ts";
+import { duplicate, type FieldError, forbidden, invalid, required } from "../field-error.ts";
 import { sameJson } from "../same-json.ts";
 import { isObject } from "./normalize.ts";
 import { type JsonSchema, schemaOfField } from "./structural.ts";
@@ -87,17 +87,17 @@ function check(
     if (compileRule(rule.rule).evaluate(variables, budget) === true) return undefined;
   } catch (error) {
     const { message } = error as Error;
-    if (budget.spent) return invalidValue(at, type, outOfBudget);
+    if (budget.spent) return invalid(at, type, outOfBudget);
     if (message.startsWith("operation cancelled")) budget.left = -1;
     const why = whys.find(([start]) => message.startsWith(start))?.[1];
-    return invalidValue(at, type, why ? `'${message}': ${why}: ${shown}` : `${message} evaluating rule: ${shown}`);
+    return invalid(at, type, why ? `'${message}': ${why}: ${shown}` : `${message} evaluating rule: ${shown}`);
   }
   const message = spoken(rule, variables, budget) ?? (rule.message ? shown : `failed rule: ${shown}`);
   const field = `${at}${(rule.fieldPath ?? "").replace(/\['([^']*)'\]/g, "[$1]")}`.replace(/^\./, "");
-  if (rule.reason === "FieldValueForbidden") return forbiddenField(field, message);
+  if (rule.reason === "FieldValueForbidden") return forbidden(field, message);
   if (rule.reason === "FieldValueRequired") return required(field, message);
   if (rule.reason === "FieldValueDuplicate") return { ...duplicate(field, type), detail: message };
-  return invalidValue(field, type, message);
+  return invalid(field, type, message);
 }
 
 function spoken({ messageExpression }: Rule, variables: Parameters<Program["evaluate"]>[0], budget: Budget) {

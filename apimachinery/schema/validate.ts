@@ -1,7 +1,7 @@
 import { RE2JS } from "@bufbuild/re2";
 import { LRUCache } from "lru-cache";
 import { memo } from "../../base/memo.ts";
-import { duplicate, type FieldError, invalidValue, notSupported, required, tooLong, tooMany } from "../field-error.ts";
+import { duplicate, type FieldError, invalid, notSupported, required, tooLong, tooMany } from "../field-error.ts";
 import { sameJson } from "../same-json.ts";
 import { formats } from "./formats.ts";
 import { isObject, type JsonObject } from "./normalize.ts";
@@ -15,7 +15,7 @@ export function validateValue(value: unknown, schema: JsonSchema, at = "", old?:
   if (old !== undefined && at !== "" && sameJson(value, old)) return [];
   if (value === null && schema.nullable) return [];
   const body = `${at} in body`;
-  const bad = (text: string) => invalidValue(at, value, `${body} ${text}`);
+  const bad = (text: string) => invalid(at, value, `${body} ${text}`);
   const errors = validateType(value, schema, at);
   if (errors.length > 0) return errors;
   if (schema.enum && !schema.enum.some((one) => sameJson(one, value)))
@@ -124,7 +124,7 @@ function validateListType(list: unknown[], schema: JsonSchema, at: string): Fiel
 
 function validateCombined(value: unknown, schema: JsonSchema, at: string): FieldError[] {
   const holds = (one: JsonSchema) => validateValue(value, one, at).length === 0;
-  const fail = (text: string) => [invalidValue("<nil>", "", `${JSON.stringify(at)} must ${text}`)];
+  const fail = (text: string) => [invalid("<nil>", "", `${JSON.stringify(at)} must ${text}`)];
   const errors: FieldError[] = [];
   if (schema.anyOf && !schema.anyOf.some(holds)) errors.push(...fail("validate at least one schema (anyOf)"));
   if (schema.oneOf) {

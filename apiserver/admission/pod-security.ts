@@ -1,6 +1,6 @@
 import type { Container, Namespace, Pod } from "../../api/generated/core-v1.ts";
 import { Namespaces, Pods } from "../../api/generated/resources.ts";
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { forbidden, invalid } from "../../apimachinery/status.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
@@ -40,12 +40,15 @@ const text = ({ level, minor }: Versioned) =>
   `${level}:${minor === Number.POSITIVE_INFINITY ? "latest" : `v1.${minor}`}`;
 const detail = (found: [string, string][]) => found.map(([reason, what]) => `${reason} (${what})`).join(", ");
 
-function policyOf(labels: Record<string, string> = {}): { policy: Record<Mode, Versioned>; errors: FieldError[] } {
-  const errors: FieldError[] = [];
+function policyOf(labels: Record<string, string> = {}): {
+  policy: Record<Mode, Versioned>;
+  errors: field.FieldError[];
+} {
+  const errors: field.FieldError[] = [];
   const read = (mode: Mode): Versioned => {
     const [level, version = "latest"] = [labels[`${label}${mode}`], labels[`${label}${mode}-version`]];
     const bad = (key: string, value: string, what: string) =>
-      errors.push(invalidValue(`metadata.labels[${label}${key}]`, value, what));
+      errors.push(field.invalid(`metadata.labels[${label}${key}]`, value, what));
     const minor =
       version === "latest" ? Number.POSITIVE_INFINITY : Number(/^v1\.(0|[1-9]\d*)$/.exec(version)?.[1] ?? Number.NaN);
     if (level !== undefined && !levels.includes(level as Level))

@@ -1,7 +1,7 @@
 import type { BoundObjectReference, TokenRequest } from "../../api/generated/authentication-v1.ts";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { Nodes, Pods, Secrets, ServiceAccounts } from "../../api/generated/resources.ts";
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
 import { badRequest, conflict, invalid, notFound } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
@@ -78,8 +78,8 @@ export function tokenRequestMaker(
 const warnOnlySeconds = 3607;
 const yearSeconds = 365 * 86_400;
 
-function validateExpiration(seconds: number): FieldError[] {
-  const wrong = (detail: string) => [invalidValue("spec.expirationSeconds", seconds, detail)];
+function validateExpiration(seconds: number): field.FieldError[] {
+  const wrong = (detail: string) => [field.invalid("spec.expirationSeconds", seconds, detail)];
   if (seconds < 600) return wrong("may not specify a duration less than 10 minutes");
   return seconds > 2 ** 32 ? wrong("may not specify a duration larger than 2^32 seconds") : [];
 }

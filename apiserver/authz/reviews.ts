@@ -4,7 +4,7 @@ import type {
   SubjectAccessReview,
   SubjectAccessReviewSpec,
 } from "../../api/generated/authorization-v1.ts";
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { badRequest, invalid } from "../../apimachinery/status.ts";
 import type { Maker } from "../registry/context.ts";
@@ -15,7 +15,7 @@ const group = "authorization.k8s.io";
 
 /** The kinds of authorization.k8s.io: who may do what, asked by a client. */
 export function authorizationMakers(authorizer: Authorizer & Required<Authorizer>): [string, Maker][] {
-  const answer = async (kind: string, object: KubernetesObject, user: User, errors: FieldError[]) => {
+  const answer = async (kind: string, object: KubernetesObject, user: User, errors: field.FieldError[]) => {
     if (errors.length > 0) throw invalid({ group, kind }, "", errors);
     const review = object as SubjectAccessReview;
     const { type, reason } = await authorizer.authorize(attributesOf(review.spec, user));
@@ -50,7 +50,7 @@ export function authorizationMakers(authorizer: Authorizer & Required<Authorizer
         if (asked && (asked.namespace ?? "") !== target.namespace)
           throw badRequest(`spec.resourceAttributes.namespace must match namespace: ${target.namespace}`);
         const local = path
-          ? [invalidValue("spec.nonResourceAttributes", path, "disallowed on this kind of request")]
+          ? [field.invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request")]
           : [];
         const errors = [...validateSpec(spec), ...validateSubject(spec), ...local];
         return answer("LocalSubjectAccessReview", object, subjectOf(spec), errors);
@@ -96,11 +96,11 @@ const subjectOf = ({ user = "", uid, groups = [], extra }: SubjectAccessReviewSp
   extra,
 });
 
-function validateSpec(spec: SubjectAccessReviewSpec = {}): FieldError[] {
+function validateSpec(spec: SubjectAccessReviewSpec = {}): field.FieldError[] {
   const { resourceAttributes, nonResourceAttributes } = spec;
   if (resourceAttributes && nonResourceAttributes)
     return [
-      invalidValue(
+      field.invalid(
         "spec.nonResourceAttributes",
         nonResourceAttributes,
         "cannot be specified in combination with resourceAttributes",
@@ -108,11 +108,11 @@ function validateSpec(spec: SubjectAccessReviewSpec = {}): FieldError[] {
     ];
   if (resourceAttributes || nonResourceAttributes) return [];
   const detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-  return [invalidValue("spec.resourceAttributes", undefined, detail)];
+  return [field.invalid("spec.resourceAttributes", undefined, detail)];
 }
 
-function validateSubject({ user = "", groups = [] }: SubjectAccessReviewSpec = {}): FieldError[] {
+function validateSubject({ user = "", groups = [] }: SubjectAccessReviewSpec = {}): field.FieldError[] {
   return user === "" && groups.length === 0
-    ? [invalidValue("spec.user", user, "at least one of user or group must be specified")]
+    ? [field.invalid("spec.user", user, "at least one of user or group must be specified")]
     : [];
 }

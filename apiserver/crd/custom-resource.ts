@@ -16,7 +16,7 @@ import {
 } from "../../api/resource.ts";
 import { schema as table } from "../../api/schema.ts";
 import { setStruct } from "../../apimachinery/apply/atom.ts";
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { type FieldError, invalid } from "../../apimachinery/field-error.ts";
 import { compileJsonPath } from "../../apimachinery/json-path.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
@@ -65,14 +65,12 @@ export function customResource(
     if (!ruled) return errors;
     // Rules ask about types that have been found right.
     return errors.some(({ type }) => blocking.has(type))
-      ? [...errors, invalidValue("<nil>", null, notChecked)]
+      ? [...errors, invalid("<nil>", null, notChecked)]
       : [...errors, ...checkRules(bare!, object, old)];
   };
   const own = (object: CustomObject, old?: CustomObject): FieldError[] => [
-    ...(object.kind === kind ? [] : [invalidValue("kind", object.kind, `must be ${kind}`)]),
-    ...(object.apiVersion === apiVersion
-      ? []
-      : [invalidValue("apiVersion", object.apiVersion, `must be ${apiVersion}`)]),
+    ...(object.kind === kind ? [] : [invalid("kind", object.kind, `must be ${kind}`)]),
+    ...(object.apiVersion === apiVersion ? [] : [invalid("apiVersion", object.apiVersion, `must be ${apiVersion}`)]),
     ...bySchema(object, old),
     ...(scale ? validateScaleOf(scale, object) : []),
   ];

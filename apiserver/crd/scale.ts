@@ -1,7 +1,7 @@
 import { scaleMetadata } from "../../api/apps/template-rules.ts";
 import type { CustomResourceSubresourceScale } from "../../api/generated/apiextensions-v1.ts";
 import type { ScaleAccess } from "../../api/resource.ts";
-import { type FieldError, invalidValue } from "../../apimachinery/field-error.ts";
+import { type FieldError, invalid } from "../../apimachinery/field-error.ts";
 import { compileJsonPath } from "../../apimachinery/json-path.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { isObject, type JsonObject, set } from "../../apimachinery/schema/normalize.ts";
@@ -47,10 +47,9 @@ export function validateScaleOf(paths: CustomResourceSubresourceScale, object: K
   return [paths.specReplicasPath, paths.statusReplicasPath].flatMap((path) => {
     const value = valueAt(object, path);
     if (value === undefined || value === null) return [];
-    if (typeof value !== "number" || !Number.isInteger(value))
-      return [invalidValue(path, value, "should be an integer")];
-    if (value < 0) return [invalidValue(path, value, "should be a non-negative integer")];
-    return value > maxInt32 ? [invalidValue(path, value, `should be less than or equal to ${maxInt32}`)] : [];
+    if (typeof value !== "number" || !Number.isInteger(value)) return [invalid(path, value, "should be an integer")];
+    if (value < 0) return [invalid(path, value, "should be a non-negative integer")];
+    return value > maxInt32 ? [invalid(path, value, `should be less than or equal to ${maxInt32}`)] : [];
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Binding, Pod } from "../../api/generated/core-v1.ts";
-import { forbiddenField, required } from "../../apimachinery/field-error.ts";
+import { forbidden, required } from "../../apimachinery/field-error.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import { admit, attributesOf } from "./admit.ts";
@@ -13,7 +13,7 @@ export async function bind(at: Place, binding: Binding, options: WriteOptions): 
   const { kind, name: node } = binding.target ?? {};
   const errors = [];
   if (kind !== undefined && kind !== "" && kind !== "Node" && kind !== "Minion")
-    errors.push(forbiddenField("target.kind", "must be one of: Node"));
+    errors.push(forbidden("target.kind", "must be one of: Node"));
   if (!node) errors.push(required("target.name"));
   if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, target.name, errors);
   const { uid, resourceVersion } = binding.metadata;

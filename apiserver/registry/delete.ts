@@ -1,6 +1,6 @@
 import type { Namespace } from "../../api/generated/core-v1.ts";
 import type { Resource } from "../../api/resource.ts";
-import { forbiddenField, invalidValue, notSupported } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import type { DeleteOptions } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { conflict, invalid, isNotFound } from "../../apimachinery/status.ts";
@@ -135,11 +135,11 @@ export function decodeDeleteOptions(body: Body | undefined, query: Options): Del
   const { propagationPolicy: policy, orphanDependents, gracePeriodSeconds } = options;
   const errors = [];
   if (policy !== undefined && !policies.includes(policy))
-    errors.push(notSupported("propagationPolicy", policy, [...policies, "nil"]));
+    errors.push(field.notSupported("propagationPolicy", policy, [...policies, "nil"]));
   if (policy !== undefined && orphanDependents !== undefined)
-    errors.push(forbiddenField("propagationPolicy", "orphanDependents and deletionPropagation cannot be both set"));
+    errors.push(field.forbidden("propagationPolicy", "orphanDependents and deletionPropagation cannot be both set"));
   if (gracePeriodSeconds !== undefined && !Number.isSafeInteger(gracePeriodSeconds))
-    errors.push(invalidValue("gracePeriodSeconds", gracePeriodSeconds, "must be an integer"));
+    errors.push(field.invalid("gracePeriodSeconds", gracePeriodSeconds, "must be an integer"));
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
   return options;
 }

@@ -3,7 +3,7 @@ import { schema } from "../../api/schema.ts";
 import { track, type Writer } from "../../apimachinery/apply/apply.ts";
 import type { FieldSet } from "../../apimachinery/apply/field-set.ts";
 import { sameManaged } from "../../apimachinery/apply/managed-fields.ts";
-import { type FieldError, invalidValue, tooLong } from "../../apimachinery/field-error.ts";
+import { type FieldError, invalid, tooLong } from "../../apimachinery/field-error.ts";
 import { apiVersionOf, type KubernetesObject, type ManagedFieldsEntry } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
@@ -39,7 +39,7 @@ export function validateManager({ fieldManager = "" }: { fieldManager?: string }
   const rune = fieldManager.codePointAt(at);
   if (at < 0 || rune === undefined) return errors;
   const shown = `U+${rune.toString(16).toUpperCase().padStart(4, "0")}`;
-  return [...errors, invalidValue("fieldManager", fieldManager, `invalid character ${shown} (at ${at})`)];
+  return [...errors, invalid("fieldManager", fieldManager, `invalid character ${shown} (at ${at})`)];
 }
 
 export function messageOf(resource: Resource): Message {

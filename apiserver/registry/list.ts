@@ -1,5 +1,5 @@
 import type { Resource } from "../../api/resource.ts";
-import { type FieldError, forbiddenField, notSupported } from "../../apimachinery/field-error.ts";
+import { type FieldError, forbidden, notSupported } from "../../apimachinery/field-error.ts";
 import {
   checkFields,
   exactField,
@@ -126,7 +126,7 @@ export function parseRevision(text: string): number {
 export function checkListOptions(options: Options, watch: boolean): void {
   const { resourceVersion = "", resourceVersionMatch: match = "", sendInitialEvents } = options;
   const errors: FieldError[] = [];
-  const refuse = (field: string, detail: string) => errors.push(forbiddenField(field, detail));
+  const refuse = (field: string, detail: string) => errors.push(forbidden(field, detail));
   if (sendInitialEvents !== undefined) {
     if (!watch) refuse("sendInitialEvents", "sendInitialEvents is forbidden for list");
     else if (match !== "NotOlderThan")

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Node, Pod } from "../../api/generated/core-v1.ts";
 import { Nodes } from "../../api/generated/resources.ts";
-import { type FieldError, forbiddenField, invalidValue } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { badRequest, internalError, invalid, notFound } from "../../apimachinery/status.ts";
 import type { TlsMaterial } from "../../net/tls.ts";
 import { registryRoot } from "../storage/storage.ts";
@@ -43,17 +43,17 @@ export async function podLog(
 
 /** Upstream's ValidatePodLogOptions. */
 function checkLogOptions(pod: string, query: URLSearchParams): void {
-  const errors: FieldError[] = [];
+  const errors: field.FieldError[] = [];
   for (const [name, least] of Object.entries({ tailLines: 0, limitBytes: 1, sinceSeconds: 1 })) {
     const value = query.get(name);
     if (value === null) continue;
     if (!/^-?\d{1,15}$/.test(value))
       throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`);
     const detail = `must be greater than ${least === 0 ? "or equal to " : ""}0`;
-    if (Number(value) < least) errors.push(invalidValue(name, Number(value), detail));
+    if (Number(value) < least) errors.push(field.invalid(name, Number(value), detail));
   }
   if (query.has("sinceSeconds") && query.has("sinceTime"))
-    errors.push(forbiddenField("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
+    errors.push(field.forbidden("", "at most one of `sinceTime` or `sinceSeconds` may be specified"));
   if (errors.length > 0) throw invalid({ group: "", kind: "PodLogOptions" }, pod, errors);
 }
 

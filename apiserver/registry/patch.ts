@@ -1,7 +1,7 @@
 import type { Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
 import { apply } from "../../apimachinery/apply/apply.ts";
-import { forbiddenField, required } from "../../apimachinery/field-error.ts";
+import { forbidden, required } from "../../apimachinery/field-error.ts";
 import { apiVersionOf, type KubernetesObject } from "../../apimachinery/object.ts";
 import { jsonPatch } from "../../apimachinery/patch/json.ts";
 import { mergePatch } from "../../apimachinery/patch/merge.ts";
@@ -38,7 +38,7 @@ export function patcher(kind: Kind, { body, options, warnings }: ApiRequest): Pa
   if (apply === undefined) throw unsupportedMediaType([...taken, applyPatchType]);
   if (options.force !== undefined)
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
-      forbiddenField("force", "may not be specified for non-apply patch"),
+      forbidden("force", "may not be specified for non-apply patch"),
     ]);
   const patch = parse(body!.bytes.toString("utf8"), fieldValidation(options), warnings);
   const quote = (patched: unknown) => (typeOf(body) === strategic ? goValue(patch) : JSON.stringify(patched));

@@ -1,5 +1,5 @@
 import type { Scale } from "../../api/generated/autoscaling-v1.ts";
-import { invalidValue } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import { viewed } from "../crd/view.ts";
 import { attributesOf } from "./admit.ts";
@@ -21,7 +21,7 @@ export async function updateScale(at: Place, options: WriteOptions, modifier: (s
       throw conflict(resource, target.name);
     if (metadata.uid && metadata.uid !== old.metadata.uid) throw conflict(resource, target.name);
     const replicas = spec?.replicas ?? 0;
-    const wrong = invalidValue("spec.replicas", replicas, "must be greater than or equal to 0");
+    const wrong = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0");
     if (replicas < 0) throw invalid({ group: "autoscaling", kind: "Scale" }, target.name, [wrong]);
     await context.admission.validate(attributes);
     const object = structuredClone(old);

@@ -1,5 +1,5 @@
 import type { Resource } from "../../api/resource.ts";
-import { invalidValue } from "../../apimachinery/field-error.ts";
+import * as field from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import {
   alreadyExists,
@@ -151,7 +151,7 @@ export async function next(
       `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.metadata.uid}`,
     );
   if (!metadata.resourceVersion && !resource.unconditionalUpdate)
-    throw invalid(resource, name, [invalidValue("metadata.resourceVersion", 0, "must be specified for an update")]);
+    throw invalid(resource, name, [field.invalid("metadata.resourceVersion", 0, "must be specified for an update")]);
   if (metadata.resourceVersion && metadata.resourceVersion !== old.metadata.resourceVersion)
     throw conflict(resource, name);
   keepSystemFields(object, old);

@@ -1,6 +1,6 @@
 import { needsHealthCheck, needsNodePorts, validateClusterIps } from "../../../api/core/service-validation.ts";
 import type { Service, ServiceSpec } from "../../../api/generated/core-v1.ts";
-import { type FieldError, invalidValue } from "../../../apimachinery/field-error.ts";
+import { type FieldError, invalid } from "../../../apimachinery/field-error.ts";
 import { internalError } from "../../../apimachinery/status.ts";
 import type { Bitmap, NumberRange } from "./range.ts";
 
@@ -46,7 +46,7 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
     const asked = spec.clusterIP ?? spec.clusterIPs?.[0] ?? "";
     const offset = asked === "" ? next(ips, state.ips, "serviceIP") : state.ips.range.toOffset(asked);
     const refuse = (text: string) =>
-      errors.push(invalidValue("spec.clusterIPs", [asked], `failed to allocate IP ${asked}: ${text}`));
+      errors.push(invalid("spec.clusterIPs", [asked], `failed to allocate IP ${asked}: ${text}`));
     if (offset < 0)
       refuse(`the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${state.ips.range.text}`);
     else if (ips.has(offset)) refuse("provided IP is already allocated");
@@ -62,7 +62,7 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
     const offset = range.toOffset(asked);
     const outside = `provided port is not in the valid range. The range of valid ports is ${range.text}`;
     const problem = offset < 0 ? outside : taken ? "provided port is already allocated" : undefined;
-    if (problem) errors.push(invalidValue(field, asked, problem));
+    if (problem) errors.push(invalid(field, asked, problem));
     else ports = ports.with([offset], true);
     return problem === undefined;
   };
@@ -99,7 +99,7 @@ function settleFamilies(spec: ServiceSpec): FieldError[] {
   const several = ipFamilies.length > 1 || clusterIPs.length > 1;
   spec.ipFamilyPolicy ??= several || free ? "RequireDualStack" : "SingleStack";
   const policy = spec.ipFamilyPolicy;
-  const refuse = (detail: string) => invalidValue("spec.ipFamilyPolicy", policy, detail);
+  const refuse = (detail: string) => invalid("spec.ipFamilyPolicy", policy, detail);
   const demand = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
   if (policy === "SingleStack" && clusterIPs.length > 1) return [refuse(`${demand} cluster IPs are specified`)];
   if (policy === "SingleStack" && ipFamilies.length > 1) return [refuse(`${demand} IP families are specified`)];
@@ -112,7 +112,7 @@ function settleFamilies(spec: ServiceSpec): FieldError[] {
   return [
     ...(policy === "RequireDualStack" ? [refuse("this cluster is not configured for dual-stack services")] : []),
     ...ipFamilies.flatMap((family, i) =>
-      family === "IPv4" ? [] : [invalidValue(`spec.ipFamilies[${i}]`, family, "not configured on this cluster")],
+      family === "IPv4" ? [] : [invalid(`spec.ipFamilies[${i}]`, family, "not configured on this cluster")],
     ),
   ];
 }
