@@ -6,7 +6,7 @@ import { messageOf, ofResponse, rpcs } from "../checkers/etcd-messages.ts";
 import type { Operation, Request, Response } from "../checkers/history.ts";
 import type { Recorder } from "../sim/recorder.ts";
 import { type Role, Workload } from "../sim/workload.ts";
-import type { StoreMember } from "./members.ts";
+import { isThere, type StoreMember } from "./members.ts";
 import { openLoop } from "./open-loop.ts";
 
 /** `role`: without it, a mix of all. `rate`: requests a second that are due, in an open loop; without it one at a time. */
@@ -26,10 +26,7 @@ export interface LoadClient {
  */
 export class Load {
   readonly #members: readonly StoreMember[];
-  readonly #recorder: Recorder;
-  readonly #rand: Rand;
-  readonly #clock: Clock;
-  readonly #tools: { rand: Rand; clock: Clock };
+  readonly #tools: { recorder: Recorder; rand: Rand; clock: Clock };
   readonly #clients: (LoadClient & { workload: Workload })[];
   #running: Promise<unknown> = Promise.resolve();
   readonly #stop = new AbortController();
@@ -37,16 +34,16 @@ export class Load {
   /** `run`: what values begin with, which must be new in a store that has those of earlier runs. */
   constructor(
     members: readonly StoreMember[],
-    { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
+    tools: { recorder: Recorder; rand: Rand; clock: Clock },
     clients: readonly LoadClient[],
     run: string,
   ) {
     this.#members = members;
-    this.#recorder = recorder;
-    this.#rand = rand;
-    this.#clock = clock;
-    this.#tools = { rand, clock };
-    this.#clients = clients.map((client) => ({ ...client, workload: new Workload(rand, `${run}${client.name}`) }));
+    this.#tools = tools;
+    this.#clients = clients.map((client) => ({
+      ...client,
+      workload: new Workload(tools.rand, `${run}${client.name}`),
+    }));
   }
 
   /** `round`: registers are new in each, so that the search for an order stays small. */
@@ -67,46 +64,41 @@ export class Load {
   }
 
   async #closedLoop(n: number, round: () => string): Promise<void> {
+    const { clock, rand } = this.#tools;
     let at = n % this.#members.length;
     while (!this.#stop.signal.aborted) {
-      const there = await isThere(this.#members[at]!);
+      const there = await isThere(this.#members[at]!, connectMs);
       if (there) await this.#ask(n, this.#members[at]!, round());
       at = there ? n % this.#members.length : (at + 1) % this.#members.length;
-      await sleep(this.#clock, 2 + this.#rand.below(16));
+      await sleep(clock, 2 + rand.below(16));
     }
   }
 
   async #whenThere(n: number, round: string, intended: number): Promise<void> {
     for (let i = n; !this.#stop.signal.aborted; i++) {
       const member = this.#members[i % this.#members.length]!;
-      if (await isThere(member)) return this.#ask(n, member, round, intended);
+      if (await isThere(member, connectMs)) return this.#ask(n, member, round, intended);
     }
   }
 
   async #ask(n: number, member: StoreMember, round: string, intended?: number): Promise<void> {
+    const { recorder } = this.#tools;
     const { name, role, workload } = this.#clients[n]!;
     const request = ofRound(role ? workload.as(role) : workload.next(), round);
-    const called = this.#recorder.now();
+    const called = recorder.now();
     const due = intended === undefined ? {} : { intended };
     const operation: Operation = { type: "operation", client: name, member: member.name, called, ...due, request };
-    this.#recorder.add(operation);
+    recorder.add(operation);
     try {
       operation.response = await call(member.client, request);
     } catch (error) {
       const { code, message } = error instanceof GrpcError ? error : { code: Code.Unknown, message: `${error}` };
       operation.error = { code, message };
     }
-    operation.returned = this.#recorder.now();
+    operation.returned = recorder.now();
     workload.saw(operation.response);
   }
 }
-
-/** Who is not there is not asked: that would be an operation of which nothing is known. */
-const isThere = ({ client }: StoreMember): Promise<boolean> =>
-  client.ready(connectMs).then(
-    () => true,
-    () => false,
-  );
 
 const ofRound = (request: Request, round: string): Request =>
   "key" in request && request.key.startsWith("r") ? { ...request, key: `${request.key}/${round}` } : request;

@@ -12,6 +12,13 @@ export interface StoreMember {
   readonly dir: string;
 }
 
+/** Who is not there is not asked: that would be an operation of which nothing is known. */
+export const isThere = ({ client }: StoreMember, withinMs: number): Promise<boolean> =>
+  client.ready(withinMs).then(
+    () => true,
+    () => false,
+  );
+
 /** Keys of the clients here (`Workload`). Kubernetes has all of its own below "/". */
 export const isOwnKey = (key: string): boolean => key >= "r";
 

@@ -43,33 +43,23 @@ export class Clients {
     this.#world.recorder.add(operation);
     return new Promise((resolve) => {
       let open = true;
-      const end = (settle: () => void) => {
+      const end = (how?: Pick<Operation, "response" | "error">) => {
         if (!open) return;
         open = false;
         cancel();
-        settle();
+        if (how) Object.assign(operation, { returned: this.#world.recorder.now(), ...how });
+        if (how?.response) this.acknowledged++;
         resolve(operation.response);
       };
-      const cancel = this.#world.clock.after(clientTimeoutMs, () => end(() => {}));
-      const answered = (response: Response) =>
-        end(() => {
-          operation.returned = this.#world.recorder.now();
-          operation.response = response;
-          this.acknowledged++;
-        });
-      const failed = (error: Error) =>
-        end(() => {
-          operation.returned = this.#world.recorder.now();
-          const { code = 14, message } = error as GrpcError;
-          operation.error = { code, message };
-        });
+      const cancel = this.#world.clock.after(clientTimeoutMs, end);
+      const failed = ({ code = 14, message }: Error & { code?: number }) => end({ error: { code, message } });
       this.#hop(() => {
         const { life, services } = member;
         if (life === undefined || services === undefined) return failed(new Error("connection refused"));
         life
           .run(() => services.call(request))
           .then(
-            (response) => this.#hop(() => answered(response)),
+            (response) => this.#hop(() => end({ response })),
             (error: Error) => {
               if (!(error instanceof GrpcError) && life.alive) throw error;
               this.#hop(() => failed(error));

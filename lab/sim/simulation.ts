@@ -16,7 +16,8 @@ import { SimDisk } from "./sim-disk.ts";
 import { electionMs, SimMember, type SimMemberOptions } from "./sim-member.ts";
 import { SimNetwork } from "./sim-network.ts";
 import { VirtualClock } from "./virtual-clock.ts";
-import { SimWatcher, type Watched } from "./watchers.ts";
+import type { Watched } from "./watcher.ts";
+import { SimWatcher } from "./watchers.ts";
 
 export interface SimulationOptions {
   seed: number;

@@ -1,34 +1,19 @@
 import type { Rand } from "../../base/rand.ts";
 import { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
-import { bytesOf, ofEvent } from "../checkers/etcd-messages.ts";
-import type { WatchLine } from "../checkers/history.ts";
+import { type Watched, Watcher } from "./watcher.ts";
 import type { World } from "./world.ts";
 
-export interface Watched {
-  key: string;
-  end?: string;
-  prevKv?: boolean;
-  noPut?: boolean;
-  noDelete?: boolean;
-}
-
 /** A watcher that goes on at any other member when its stream breaks, when it likes, and now and then reads slowly. */
-export class SimWatcher {
-  readonly #name: string;
-  readonly #watched: Watched;
+export class SimWatcher extends Watcher {
   readonly #world: World;
   readonly #rand: Rand;
-  /** The first revision that it has not heard all of; 0: from now on. */
-  next = 0;
-  events = 0;
   #stream = 0;
   #close: () => void = () => {};
   #ask: (request: Init<WatchRequest>) => void = () => {};
 
   constructor(name: string, watched: Watched, world: World, rand: Rand) {
-    this.#name = name;
-    this.#watched = watched;
+    super(name, watched, world.recorder, 0);
     this.#world = world;
     this.#rand = rand;
   }
@@ -44,18 +29,13 @@ export class SimWatcher {
       this.#again(stream);
       return;
     }
-    const { key, end = "", noPut, noDelete, prevKv = false } = this.#watched;
-    const note = (line: Partial<WatchLine>) => {
-      const head = { type: "watch", watch: this.#name, member: member.name, at: this.#world.recorder.now() };
-      this.#world.recorder.add({ ...head, ...line } as WatchLine);
-    };
-    note({ event: "open", ...this.#watched, from: this.next });
+    const create = this.begin(member.name);
     const abort = new AbortController();
     let over = false;
     const broken = () => {
       if (over || stream !== this.#stream) return;
       over = true;
-      note({ event: "closed" });
+      this.note({ event: "closed" });
       this.#again(stream);
     };
     life.atEnd(() => this.#world.clock.after(this.#rand.below(5), broken));
@@ -78,7 +58,7 @@ export class SimWatcher {
           drained = [];
           for (const go of waiting) life.enter(go);
         }
-        if (!over && life.alive) this.#take(WatchResponse.decode(bytes), note, broken);
+        if (!over && life.alive && this.take(WatchResponse.decode(bytes))) broken();
       });
       return unread < maxUnread;
     };
@@ -97,9 +77,7 @@ export class SimWatcher {
         const arrives = () => life.enter(() => handler.onMessage(WatchRequest.decode(bytes)));
         this.#world.clock.after(asked - this.#world.clock.monotonic(), arrives);
       };
-      const filters = [...(noPut ? [0] : []), ...(noDelete ? [1] : [])];
-      const create = { key: bytesOf(key), rangeEnd: bytesOf(end), startRevision: this.next, prevKv, filters };
-      this.#ask({ createRequest: { ...create, progressNotify: true } });
+      this.#ask({ createRequest: create });
     });
   }
 
@@ -111,27 +89,6 @@ export class SimWatcher {
     this.#world.clock.after(1 + this.#rand.below(200), () => {
       if (stream === this.#stream) this.open();
     });
-  }
-
-  #take(response: WatchResponse, note: (line: Partial<WatchLine>) => void, broken: () => void): void {
-    const revision = response.header!.revision;
-    if (response.canceled) {
-      const { compactRevision, cancelReason } = response;
-      this.next = compactRevision;
-      note({ event: "canceled", ...(compactRevision > 0 && { compacted: compactRevision }), reason: cancelReason });
-      broken();
-    } else if (response.created) {
-      note({ event: "created", revision });
-      this.next ||= revision + 1;
-    } else if (response.events.length > 0) {
-      const events = response.events.map(ofEvent);
-      note({ event: "events", revision, events });
-      this.events += events.length;
-      this.next = Math.max(this.next, events.at(-1)!.kv.mod + 1);
-    } else {
-      note({ event: "progress", revision });
-      this.next = Math.max(this.next, revision + 1);
-    }
   }
 }
 
