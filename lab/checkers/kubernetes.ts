@@ -23,28 +23,20 @@ export function checkKubernetes({ objects, calls, final }: KubernetesHistory): s
 }
 
 /** The resourceVersions that a watch tells increase, from that of its list on. */
-function checkWatchOrder(objects: readonly ObjectEvent[]): string[] {
-  const violations: string[] = [];
+function* checkWatchOrder(objects: readonly ObjectEvent[]): Iterable<string> {
   const last = new Map<string, number>();
   for (const { watch, type, resourceVersion, object } of objects) {
     if (type === "listed") continue;
     const before = last.get(watch) ?? 0;
     const fine = type === "BOOKMARK" || type === "open" ? resourceVersion >= before : resourceVersion > before;
-    if (!fine)
-      violations.push(
-        `watch order: ${watch} tells ${type} ${object?.name ?? ""} at ${resourceVersion} after ${before}`.replace(
-          "  ",
-          " ",
-        ),
-      );
+    const told = object ? `${type} ${object.name}` : type;
+    if (!fine) yield `watch order: ${watch} tells ${told} at ${resourceVersion} after ${before}`;
     last.set(watch, Math.max(before, resourceVersion));
   }
-  return violations;
 }
 
 /** A Pod is bound once; a name goes to another Pod only when the one before is gone. */
-function checkBindings(objects: readonly ObjectEvent[]): string[] {
-  const violations: string[] = [];
+function* checkBindings(objects: readonly ObjectEvent[]): Iterable<string> {
   const nodes = new Map<string, string>();
   const names = new Map<string, string>(); // of each watch
   for (const { watch, type, object } of objects) {
@@ -54,15 +46,13 @@ function checkBindings(objects: readonly ObjectEvent[]): string[] {
     const bound = nodes.get(uid);
     if (node !== undefined) nodes.set(uid, node);
     if (bound !== undefined && bound !== node)
-      violations.push(`two nodes: Pod ${name} was bound to ${bound} and is on ${node ?? "none"}`);
+      yield `two nodes: Pod ${name} was bound to ${bound} and is on ${node ?? "none"}`;
     const key = `${watch} ${name}`;
     const holder = names.get(key);
-    if (holder !== undefined && holder !== uid)
-      violations.push(`two Pods: ${name} is ${uid} while ${holder} is not gone`);
+    if (holder !== undefined && holder !== uid) yield `two Pods: ${name} is ${uid} while ${holder} is not gone`;
     if (type === "DELETED") names.delete(key);
     else names.set(key, uid);
   }
-  return violations;
 }
 
 interface Workload {
@@ -78,8 +68,7 @@ interface Workload {
  * While a Deployment rolls: never more Pods than asked plus surge, and no ready Pod is taken away when fewer than asked
  * minus unavailable are left. Pods that die by themselves are nobody's decision: for a while after one nothing is said.
  */
-function checkRollouts(objects: readonly ObjectEvent[]): string[] {
-  const violations: string[] = [];
+function* checkRollouts(objects: readonly ObjectEvent[]): Iterable<string> {
   const workloads = new Map<string, Workload>();
   const owners = new Map<string, string>();
   for (const { atMs, type, object } of objects) {
@@ -103,22 +92,18 @@ function checkRollouts(objects: readonly ObjectEvent[]): string[] {
     const most = Math.max(...lately.map((one) => one.most));
     const least = Math.min(...lately.map((one) => one.least));
     if (type === "ADDED" && before === undefined && alive.length > most)
-      violations.push(`surge: ${name} has ${alive.length} Pods, ${most} are allowed, when ${object.name} comes`);
+      yield `surge: ${name} has ${alive.length} Pods, ${most} are allowed, when ${object.name} comes`;
     if (object.ready && !before?.ready && ready.length > most)
-      violations.push(`surge: ${name} has ${ready.length} Pods ready, ${most} are allowed, with ${object.name}`);
+      yield `surge: ${name} has ${ready.length} Pods ready, ${most} are allowed, with ${object.name}`;
     const taken = before?.ready && !before.terminating && object.terminating;
     if (!taken && before?.ready && !before.terminating && (!object.ready || type === "DELETED")) workload.hurtMs = atMs;
     if (taken && ready.length < least && atMs > workload.hurtMs + slackMs)
-      violations.push(
-        `availability: ${name} has ${ready.length} Pods available, ${least} must be, without ${object.name}`,
-      );
+      yield `availability: ${name} has ${ready.length} Pods available, ${least} must be, without ${object.name}`;
   }
-  return violations;
 }
 
 /** What was acknowledged is there, as it was acknowledged or later; what was deleted is not. */
-function checkObjects(calls: readonly Call[], final: NonNullable<KubernetesHistory["final"]>): string[] {
-  const violations: string[] = [];
+function* checkObjects(calls: readonly Call[], final: NonNullable<KubernetesHistory["final"]>): Iterable<string> {
   const changes = calls.filter(({ kind, object }) => object && /^(create|update|delete) /.test(kind));
   const asked = group(changes, ({ object }) => object!);
   for (const [name, all] of asked) {
@@ -128,18 +113,17 @@ function checkObjects(calls: readonly Call[], final: NonNullable<KubernetesHisto
     const latest = Math.max(0, ...acknowledged.map(({ resourceVersion = 0 }) => resourceVersion));
     if (there === undefined) {
       if (acknowledged.length > 0 && deletes.length === 0)
-        violations.push(`lost object: ${name} was acknowledged at ${latest} and is not there`);
+        yield `lost object: ${name} was acknowledged at ${latest} and is not there`;
     } else if (deletes.some(({ outcome }) => outcome === "ok")) {
-      violations.push(`undead object: the deletion of ${name} was acknowledged, and it is there`);
+      yield `undead object: the deletion of ${name} was acknowledged, and it is there`;
     } else if (there.resourceVersion < latest) {
-      violations.push(`lost object: ${name} was acknowledged at ${latest} and is at ${there.resourceVersion}`);
+      yield `lost object: ${name} was acknowledged at ${latest} and is at ${there.resourceVersion}`;
     } else if (acknowledged.some(({ uid }) => uid !== there.uid)) {
-      violations.push(`lost object: ${name} was acknowledged as ${acknowledged[0]!.uid} and is ${there.uid}`);
+      yield `lost object: ${name} was acknowledged as ${acknowledged[0]!.uid} and is ${there.uid}`;
     } else if (all.every(({ kind, outcome }) => !kind.startsWith("create ") || outcome === "failed")) {
-      violations.push(`phantom object: the creation of ${name} was refused, and it is there`);
+      yield `phantom object: the creation of ${name} was refused, and it is there`;
     }
   }
-  return violations;
 }
 
 const slackMs = 2000;

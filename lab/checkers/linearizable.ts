@@ -42,13 +42,9 @@ export function checkLinearizable(history: readonly RegisterOperation[], maxStep
 export function registersOf(history: readonly HistoryLine[], truth?: Truth): RegisterOperation[] {
   const operations = history.filter((line) => line.type === "operation");
   const unclaimed = unclaimedRevisions(operations, truth);
-  const plain = ({ op, ...request }: Request): boolean => {
-    if (op === "put" || op === "delete" || op === "range") {
-      const { end, prevKv, lease, revision, limit, countOnly, keysOnly } = request as Record<string, unknown>;
-      return !(end || prevKv || lease || revision || limit || countOnly || keysOnly);
-    }
-    return false;
-  };
+  const options = ["end", "prevKv", "lease", "revision", "limit", "countOnly", "keysOnly"];
+  const plain = (request: Request) =>
+    /^(put|delete|range)$/.test(request.op) && !options.some((name) => (request as Record<string, unknown>)[name]);
   const others = new Map<string, { key: string; end?: string }>();
   const collect = (request: Request, alone: boolean): void => {
     if (request.op === "txn") {
@@ -112,7 +108,7 @@ function isOrderedByRevision(operations: readonly RegisterOperation[]): boolean 
 function checkRegister(
   operations: RegisterOperation[],
   maxSteps: number,
-): { verdict: "ok" } | { verdict: "violation" | "unknown"; message: string } {
+): { verdict: "ok" } | Omit<Exclude<Verdict, { verdict: "ok" }>, "key"> {
   if (isOrderedByRevision(operations)) return { verdict: "ok" };
   // A read without answer says nothing and changes nothing; nor does a write without answer whose value nobody read: taken out
   // of an order of operations that explains the reads, it leaves one that does.
@@ -146,9 +142,8 @@ function checkRegister(
     if (id === undefined) {
       // Something has returned that found no place: take back the last choice.
       if (path.length > stuck.depth) {
-        const [operation] = candidates()
-          .map((left) => relevant[left]!)
-          .sort(byReturn);
+        const left = candidates().map((id) => relevant[id]!);
+        const [operation] = left.sort((a, b) => (a.returned ?? never) - (b.returned ?? never) || 0);
         stuck = { depth: path.length, operation, value };
       }
       const last = path.pop();
@@ -174,8 +169,6 @@ function checkRegister(
   }
   return { verdict: "ok" };
 }
-
-const byReturn = (a: RegisterOperation, b: RegisterOperation): number => (a.returned ?? 1e300) - (b.returned ?? 1e300);
 
 function describe(operation: RegisterOperation | undefined, value: string | undefined): string {
   if (operation === undefined) return "not linearizable";

@@ -48,7 +48,7 @@ export class Model {
       return { ...this.#range(request, revision), revision } as Response;
     }
     if (request.op !== "txn") return undefined;
-    const succeeded = request.compare.every((compare) => this.#holds(compare, revision));
+    const succeeded = this.#succeeds(request.compare, revision);
     const responses: Response[] = [];
     for (const inner of succeeded ? request.success : request.failure) {
       const response = this.read(inner, revision);
@@ -64,10 +64,14 @@ export class Model {
     switch (request.op) {
       case "put":
         return (request.lease ?? "0") !== "0" && !this.#leases.has(request.lease!);
-      case "range":
-        return (request.revision ?? 0) > this.revision || this.#isCompacted(request.revision ?? 0);
+      case "range": {
+        const { revision = 0 } = request;
+        return revision > this.revision || (revision > 0 && revision < this.compacted);
+      }
       case "txn":
-        return (this.#succeeds(request.compare) ? request.success : request.failure).some((r) => this.#refuses(r));
+        return (this.#succeeds(request.compare, this.revision) ? request.success : request.failure).some((r) =>
+          this.#refuses(r),
+        );
       case "compact":
         return request.revision <= this.compacted || request.revision > this.revision;
       case "grant":
@@ -93,7 +97,7 @@ export class Model {
       case "range":
         return this.#range(request, this.revision + 1);
       case "txn": {
-        const succeeded = this.#succeeds(request.compare);
+        const succeeded = this.#succeeds(request.compare, this.revision);
         const responses = (succeeded ? request.success : request.failure).map((inner) => this.#do(inner));
         return { op: "txn", succeeded, responses };
       }
@@ -155,8 +159,8 @@ export class Model {
   }
 
   /** In the state before the transaction, also of one within another. */
-  #succeeds(compare: readonly Compare[]): boolean {
-    return compare.every((one) => this.#holds(one, this.revision));
+  #succeeds(compare: readonly Compare[], revision: number): boolean {
+    return compare.every((one) => this.#holds(one, revision));
   }
 
   /** Of a range, for all keys in it; a key that is not there counts as all zeros, and its value compares as nothing does. */
@@ -174,10 +178,6 @@ export class Model {
       if (result === "!=") return a !== b;
       return result === "<" ? a < b : a > b;
     });
-  }
-
-  #isCompacted(revision: number): boolean {
-    return revision > 0 && revision < this.compacted;
   }
 
   #select(key: string, end: string | undefined, revision: number): KeyValue[] {

@@ -8,6 +8,11 @@ export interface LogEntry {
   data: Uint8Array;
 }
 
+interface MemberLog {
+  member: bigint;
+  log: readonly LogEntry[];
+}
+
 export class RaftSafety {
   readonly violations: string[] = [];
   readonly #leaders = new Map<number, bigint>(); // by term
@@ -25,14 +30,11 @@ export class RaftSafety {
       this.violations.push(`election safety: ${other} and ${member} both lead term ${term}`);
     }
     this.#leaders.set(term, member);
-    const missing = this.#applied.find(
-      (entry, i) => i >= start && this.#committedBy[i]! < term && !same(entry, log[i - start]),
-    );
-    if (missing !== undefined) {
-      this.violations.push(
-        `leader completeness: ${member} leads term ${term} without the committed entry ${name(missing)}`,
-      );
-    }
+    const missing = this.#applied.find((entry, i) => {
+      return i >= start && this.#committedBy[i]! < term && !same(entry, log[i - start]);
+    });
+    const without = missing && `leads term ${term} without the committed entry ${name(missing)}`;
+    if (without) this.violations.push(`leader completeness: ${member} ${without}`);
   }
 
   /** A member starts again with an empty state machine, or that of a snapshot at `index`; or it takes over one. */
@@ -57,10 +59,8 @@ export class RaftSafety {
   }
 
   /** Log matching: two logs that have an entry with the same index and term are the same up to it. */
-  logs(logs: readonly { member: bigint; log: readonly LogEntry[] }[]): void {
-    for (const [i, a] of logs.entries()) {
-      for (const b of logs.slice(i + 1)) this.#compare(a, b);
-    }
+  logs(logs: readonly MemberLog[]): void {
+    for (const [i, a] of logs.entries()) for (const b of logs.slice(i + 1)) this.#compare(a, b);
   }
 
   /** Everything that was applied, in order. */
@@ -68,12 +68,10 @@ export class RaftSafety {
     return this.#applied;
   }
 
-  #compare(a: { member: bigint; log: readonly LogEntry[] }, b: { member: bigint; log: readonly LogEntry[] }): void {
+  #compare(a: MemberLog, b: MemberLog): void {
     const first = Math.max(a.log[0]?.index ?? 0, b.log[0]?.index ?? 0); // before it one of them is compacted
-    const [ours, theirs] = [a.log, b.log].map((log) => log.filter(({ index }) => index >= first)) as [
-      LogEntry[],
-      LogEntry[],
-    ];
+    const rest = (log: readonly LogEntry[]) => log.filter(({ index }) => index >= first);
+    const [ours, theirs] = [rest(a.log), rest(b.log)];
     let last = Math.min(ours.length, theirs.length) - 1;
     while (last >= 0 && ours[last]!.term !== theirs[last]!.term) last--;
     for (let i = 0; i <= last; i++) {

@@ -69,8 +69,7 @@ export function checkReplay(
   return [...checkWrites(operations, truth, own), ...checkReads(operations, truth), ...checkRealTime(history)];
 }
 
-function checkWrites(operations: readonly Operation[], truth: Truth, own: (key: string) => boolean): string[] {
-  const violations: string[] = [];
+function* checkWrites(operations: readonly Operation[], truth: Truth, own: (key: string) => boolean): Iterable<string> {
   const attempts = group(
     operations.filter(({ request }) => isWrite(request)),
     ({ request }) => canonical(request),
@@ -83,15 +82,12 @@ function checkWrites(operations: readonly Operation[], truth: Truth, own: (key: 
     if (request.op === "revoke") continue; // also what the store itself does when a lease expires
     const count = (kind: string) => asked.filter((operation) => outcome(operation) === kind).length;
     const effective = found.filter(({ response }) => response !== undefined).length;
-    if (asked.length === 0)
-      violations.push(`phantom write: nobody asked for ${brief(request)} in the log at ${found[0]!.index}`);
-    else if (found.length > asked.length)
-      violations.push(`double write: ${brief(request)} is in the log ${found.length} times`);
+    if (asked.length === 0) yield `phantom write: nobody asked for ${brief(request)} in the log at ${found[0]!.index}`;
+    else if (found.length > asked.length) yield `double write: ${brief(request)} is in the log ${found.length} times`;
     else if (effective > count("ok") + count("unknown"))
-      violations.push(`refused write: ${brief(request)} took effect all the same`);
+      yield `refused write: ${brief(request)} took effect all the same`;
     const early = asked.every(({ called }) => (found[0]!.at ?? called) < called);
-    if (early && asked.length > 0)
-      violations.push(`phantom write: ${brief(request)} is committed before anybody asked for it`);
+    if (early && asked.length > 0) yield `phantom write: ${brief(request)} is committed before anybody asked for it`;
   }
   for (const [key, asked] of attempts) {
     const left = [...(entries.get(key) ?? [])];
@@ -100,41 +96,33 @@ function checkWrites(operations: readonly Operation[], truth: Truth, own: (key: 
       const at = left.findIndex((entry) => entry.response && sameAnswer(response, entry.response));
       if (at >= 0) left.splice(at, 1);
       else if (left.length === 0)
-        violations.push(
-          `lost write: ${brief(request)} was acknowledged at revision ${response.revision}, but is not in the log`,
-        );
-      else
-        violations.push(
-          `wrong answer: ${brief(request)} was answered ${brief(response)}, not ${brief(left[0]!.response)}`,
-        );
+        yield `lost write: ${brief(request)} was acknowledged at revision ${response.revision}, but is not in the log`;
+      else yield `wrong answer: ${brief(request)} was answered ${brief(response)}, not ${brief(left[0]!.response)}`;
     }
   }
-  return violations;
 }
 
-function checkReads(operations: readonly Operation[], { model, compactedAt, begin }: Truth): string[] {
-  const violations: string[] = [];
+function* checkReads(operations: readonly Operation[], { model, compactedAt, begin }: Truth): Iterable<string> {
   for (const { request, response, error } of operations) {
     if (isWrite(request) || request.op === "keepalive") continue;
     const asked = request.op === "range" ? (request.revision ?? 0) : 0;
     if ((asked > 0 && asked < begin) || (response?.revision ?? begin) < begin) continue; // nobody knows
     if (error?.message.includes("compacted") && asked >= model.compacted) {
-      violations.push(`wrong read: ${brief(request)} was refused as compacted, but never was`);
+      yield `wrong read: ${brief(request)} was refused as compacted, but never was`;
     }
     if (response === undefined) continue;
     const revision = response.revision!;
     if (revision > model.revision) {
-      violations.push(`wrong read: ${brief(request)} saw revision ${revision}, which never came`);
+      yield `wrong read: ${brief(request)} saw revision ${revision}, which never came`;
     } else if (asked > 0 && asked < compactedAt[revision]!) {
-      violations.push(`wrong read: ${brief(request)} was answered at revision ${revision}, when that was compacted`);
+      yield `wrong read: ${brief(request)} was answered at revision ${revision}, when that was compacted`;
     } else {
       const expected = model.read(request, revision);
       if (!sameMeaning(response, expected)) {
-        violations.push(`wrong read: ${brief(request)} was answered ${brief(response)}, not ${brief(expected)}`);
+        yield `wrong read: ${brief(request)} was answered ${brief(response)}, not ${brief(expected)}`;
       }
     }
   }
-  return violations;
 }
 
 /** Others use the store as well: what they ask for is not in the history, but is in the log. */
@@ -144,8 +132,7 @@ function mayBeOurs(request: Request, own: (key: string) => boolean): boolean {
 }
 
 /** One sweep over time: `floor` is the latest revision that somebody is known to have seen. */
-function checkRealTime(history: readonly HistoryLine[]): string[] {
-  const violations: string[] = [];
+function* checkRealTime(history: readonly HistoryLine[]): Iterable<string> {
   const moments: { time: number; call?: Operation; seen?: number; by?: string }[] = [];
   for (const line of history) {
     if (line.type === "operation" && line.returned !== undefined && line.response?.revision !== undefined) {
@@ -168,12 +155,9 @@ function checkRealTime(history: readonly HistoryLine[]): string[] {
     if (request.op === "txn" && !isWrite(request) && isSerializable(request)) continue;
     const later = isWrite(request) && didChange(response!) ? 1 : 0;
     if (revision < floor.seen + later) {
-      violations.push(
-        `stale answer: ${brief(request)} reports revision ${revision}, after ${floor.by} had seen ${floor.seen}`,
-      );
+      yield `stale answer: ${brief(request)} reports revision ${revision}, after ${floor.by} had seen ${floor.seen}`;
     }
   }
-  return violations;
 }
 
 const isSerializable = (request: Request): boolean =>
