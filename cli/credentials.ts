@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { StartError } from "../base/process.ts";
-import { addressesOf, nodePortRange } from "../deploy/lab/addresses.ts";
+import { addressesOf } from "../deploy/lab/addresses.ts";
 import { kubeconfigText } from "../deploy/lab/kubeconfig.ts";
+import { processesOf } from "../deploy/lab/processes.ts";
 import { storeAccess } from "../deploy/lab/store-access.ts";
 import { loadAuthority } from "../pki/authority.ts";
 import type { LabRef } from "./lab-ref.ts";
@@ -19,6 +20,9 @@ const withServer = (kubeconfig: string) => [
   `--authentication-kubeconfig=${kubeconfig}`,
   `--authorization-kubeconfig=${kubeconfig}`,
 ];
+
+/** Flags of our apiserver that upstream's takes as they are: who is believed, as whom it speaks, ranges of Services. */
+const asOurs = /^--(client-ca|tls|kubelet-client|enable-bootstrap|requestheader|proxy-client|service)-/;
 
 export const components: Record<string, Component> = {
   "kube-scheduler": {
@@ -65,7 +69,6 @@ export const components: Record<string, Component> = {
     user: () => "system:apiserver",
     groups: ["system:masters"],
     flags({ ref: { lab, paths } }) {
-      const { serviceCidr } = addressesOf(lab);
       const { members, files } = storeAccess(lab, paths);
       const file = (name: string) => join(paths.certs, name);
       const [cert, key] = [file("apiserver-etcd-client.crt"), file("apiserver-etcd-client.key")];
@@ -75,25 +78,13 @@ export const components: Record<string, Component> = {
       return [
         `--etcd-servers=${members.map(({ url }) => url).join(",")}`,
         ...Object.entries(store).flatMap(([flag, path]) => (path === undefined ? [] : [`--${flag}=${path}`])),
-        `--client-ca-file=${file("ca.crt")}`,
-        `--tls-cert-file=${file("apiserver.crt")}`,
-        `--tls-private-key-file=${file("apiserver.key")}`,
-        `--kubelet-client-certificate=${file("apiserver-kubelet-client.crt")}`,
-        `--kubelet-client-key=${file("apiserver-kubelet-client.key")}`,
-        `--service-account-issuer=https://kubernetes.default.svc.${lab.serviceDnsDomain ?? "cluster.local"}`,
-        `--service-account-key-file=${file("sa.pub")}`,
-        `--service-account-signing-key-file=${file("sa.key")}`,
-        `--requestheader-client-ca-file=${file("front-proxy-ca.crt")}`,
-        "--requestheader-allowed-names=front-proxy-client",
+        ...processesOf(lab, paths, { dist: "", imagesFile: "" })
+          .find(({ name }) => name === "apiserver-1")!
+          .args.filter((flag) => asOurs.test(flag)),
         "--requestheader-username-headers=X-Remote-User",
         "--requestheader-group-headers=X-Remote-Group",
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
-        `--proxy-client-cert-file=${file("front-proxy-client.crt")}`,
-        `--proxy-client-key-file=${file("front-proxy-client.key")}`,
-        `--service-cluster-ip-range=${serviceCidr}`,
-        `--service-node-port-range=${nodePortRange}`,
         "--authorization-mode=Node,RBAC",
-        "--enable-bootstrap-token-auth=true",
         "--secure-port=6443",
       ];
     },
