@@ -27,7 +27,7 @@ const contentTypes: Record<PatchType, string> = {
 /**
  * The API over gRPC (`proto/kubelab/api/v1`): objects as the JSON bytes that REST would send.
  *
- * Failover: one channel over all servers. grpc-js tries them in order and stays with the one that answers; when that one
+ * Failover: one channel over all servers. It tries them in order and stays with the one that answers; when that one
  * goes away, running calls fail with 503 and the next call connects anew. A server that is silently gone (a partition) is
  * noticed by keepalive pings within 4 s. Writes are never repeated here: whether a lost one took effect is for the
  * caller to find out.
@@ -38,7 +38,7 @@ export function createGrpcClient({ servers, tls, serverName = "kubernetes", toke
   const target = servers.length === 1 ? servers[0]! : `ipv4:${servers.join(",")}`;
   const grpc = new GrpcClient(target, {
     ...(tls && { tls, serverName }),
-    channelOptions: { "grpc.keepalive_time_ms": 2000, "grpc.keepalive_timeout_ms": 2000 },
+    keepaliveMs: 2000,
   });
 
   const metadata = () => token && { authorization: `Bearer ${token()}` };
@@ -149,7 +149,7 @@ function decodeEvent<T extends KubernetesObject>({
 
 /**
  * The server's own Status where it sent one; else the call did not reach a server, or its answer did not reach us. Only
- * then: what grpc-js makes of a connection that breaks has many codes.
+ * then: a connection that breaks has many codes.
  */
 function toStatusError(error: unknown): unknown {
   if (!(error instanceof GrpcError)) return error;

@@ -1,9 +1,11 @@
 import type { Socket } from "node:net";
-import { type Method, Writer } from "../proto/wire.ts";
+import type { Method } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
+import { framed, framedBytes, prefixBytes } from "./grpc-framing.ts";
 import type { BidiHandler, CallContext, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
-import type { Http2Connection, Http2Stream, Payload } from "./http2/connection.ts";
-import { encodeHeaders, type Header } from "./http2/hpack.ts";
+import type { Http2Stream } from "./http2/connection.ts";
+import { encodeHeaders, type Header, headerOf } from "./http2/hpack.ts";
+import type { ServerConnection } from "./http2/server-connection.ts";
 import { Reply } from "./reply.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: a table of methods of different types
@@ -28,7 +30,6 @@ export interface CallLimits {
   maxUnfinishedBytes?: number;
 }
 
-const prefixBytes = 5;
 const responseHeaders = encodeHeaders([
   [":status", "200"],
   ["content-type", "application/grpc"],
@@ -39,7 +40,7 @@ const highWaterMark = 1024 * 1024;
 
 /** One call: frames in, messages to the handler, its answer out. */
 export class Call {
-  readonly #connection: Http2Connection;
+  readonly #connection: ServerConnection;
   readonly #stream: Http2Stream;
   readonly #context: FrontContext;
   readonly #maxMessageBytes: number;
@@ -55,7 +56,7 @@ export class Call {
   #headersSent = false;
   #deadline: NodeJS.Timeout | undefined;
 
-  constructor(connection: Http2Connection, stream: Http2Stream, context: FrontContext, limits: CallLimits) {
+  constructor(connection: ServerConnection, stream: Http2Stream, context: FrontContext, limits: CallLimits) {
     this.#connection = connection;
     this.#stream = stream;
     this.#context = context;
@@ -161,22 +162,10 @@ export class Call {
   /** What the handler gave. */
   resolve(response: unknown): void {
     if (this.#done) return;
-    this.#finish(Code.OK);
-    this.#connection.respond(this.#stream, responseHeaders, this.#framed(response), okTrailers);
-  }
-
-  /** Valid until the next message is written. */
-  #framed(response: unknown): Payload {
     const { method, counts } = this.#route!;
     counts.sent++;
-    return framed.of(method.response.write(response as never, Writer.create()));
-  }
-
-  #frame(response: unknown): Buffer {
-    const payload = this.#framed(response);
-    const bytes = Buffer.allocUnsafe(payload.length);
-    payload.copy(bytes, 0, 0, payload.length);
-    return bytes;
+    this.#finish(Code.OK);
+    this.#connection.sendWhole(this.#stream, responseHeaders, framed(method.response, response as never), okTrailers);
   }
 
   #sender(): Send<unknown> {
@@ -184,7 +173,9 @@ export class Call {
       if (this.#done) return true;
       if (!this.#headersSent) this.#connection.sendHeaders(this.#stream, responseHeaders, false);
       this.#headersSent = true;
-      this.#connection.sendData(this.#stream, this.#frame(response));
+      const { method, counts } = this.#route!;
+      counts.sent++;
+      this.#connection.sendData(this.#stream, framedBytes(method.response, response as never));
       return this.#stream.queuedBytes < highWaterMark;
     }) as Send<unknown>;
     send.drained = () =>
@@ -199,7 +190,7 @@ export class Call {
     if (this.#done) return;
     this.#finish(Code.OK);
     if (!this.#headersSent) this.#connection.sendHeaders(this.#stream, responseHeaders, false);
-    this.#connection.sendTrailers(this.#stream, trailers);
+    this.#connection.sendEnd(this.#stream, trailers);
   }
 
   reject(error: unknown): void {
@@ -213,7 +204,7 @@ export class Call {
       ),
     ];
     this.#finish(known.code);
-    if (this.#headersSent) return this.#connection.sendTrailers(this.#stream, encodeHeaders(status));
+    if (this.#headersSent) return this.#connection.sendEnd(this.#stream, encodeHeaders(status));
     const all: Header[] = [[":status", "200"], ["content-type", "application/grpc"], ...status];
     this.#connection.sendHeaders(this.#stream, encodeHeaders(all), true); // "Trailers-Only"
   }
@@ -228,32 +219,6 @@ export class Call {
     clearTimeout(this.#deadline);
   }
 }
-
-/** A message behind its prefix, copied from the writer that it is in. */
-class Framed implements Payload {
-  #message = Writer.create();
-
-  of(message: Writer): this {
-    this.#message = message;
-    return this;
-  }
-
-  get length(): number {
-    return prefixBytes + this.#message.length;
-  }
-
-  copy(into: Buffer, at: number, from: number, to: number): void {
-    let begin = from;
-    if (from === 0) {
-      into[at] = 0;
-      into.writeUInt32BE(this.#message.length, at + 1);
-      begin = prefixBytes;
-    }
-    this.#message.copy(into, at + begin - from, begin - prefixBytes, to - prefixBytes);
-  }
-}
-
-const framed = new Framed();
 
 export class FrontContext implements CallContext {
   readonly #headers: readonly Header[];
@@ -307,11 +272,6 @@ function decode(method: AnyMethod, bytes: Buffer): unknown {
   } catch (cause) {
     throw new GrpcError(Code.Internal, `failed to unmarshal the request: ${(cause as Error).message}`, { cause });
   }
-}
-
-export function headerOf(headers: readonly Header[], name: string): string | undefined {
-  for (const header of headers) if (header[0] === name) return header[1];
-  return undefined;
 }
 
 /** Percent-encoding of `grpc-message`: printable ASCII stays, except the percent sign. */

@@ -1,11 +1,14 @@
-import * as grpc from "@grpc/grpc-js";
 import type { Init, Method } from "../proto/wire.ts";
+import { Channel, type ChannelOptions, type Live } from "./grpc-channel.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
-import type { TlsMaterial } from "./tls.ts";
+import { framed, framedBytes, MessageReader } from "./grpc-framing.ts";
+import type { Abort, Http2Stream, StreamEvents } from "./http2/connection.ts";
+import { ErrorCode } from "./http2/frames.ts";
+import { encodeHeaders, type Header, headerOf } from "./http2/hpack.ts";
 
 /**
- * Calls methods as data over one grpc-js channel. Every failure is a `GrpcError` with the server's code and message.
- * Reconnects with back-off from 50 ms to 1 s: in a lab, peers come back soon.
+ * Calls methods as data, over one connection (`Channel`). Every failure is a `GrpcError` with the server's code and message.
+ * Source: "gRPC over HTTP2" (grpc.io). Absent: message compression, retries, lists of addresses by name.
  */
 export interface CallOptions {
   signal?: AbortSignal | undefined;
@@ -14,8 +17,7 @@ export interface CallOptions {
   metadata?: Record<string, string | readonly string[]> | undefined;
 }
 
-/** Who the server must be signed by; a certificate of one's own is not always asked for. */
-export type ClientTls = Pick<TlsMaterial, "ca"> & Partial<TlsMaterial>;
+export type { ClientTls } from "./grpc-channel.ts";
 
 export interface ServerStream<R> extends AsyncIterable<R> {
   cancel(): void;
@@ -29,121 +31,336 @@ export interface BidiStream<Q, R> extends AsyncIterable<R> {
 }
 
 export class GrpcClient {
-  readonly #client: grpc.Client;
+  readonly #channel: Channel;
+  /** The headers that all calls of a method share, by path. */
+  readonly #headers = new Map<string, Buffer>();
+  #headersOf: Live | undefined;
 
   /** `target` as gRPC names it: `host:port`, `ipv4:a:p,b:p`, `unix:/path`. */
-  constructor(
-    target: string,
-    options: { tls?: ClientTls; serverName?: string; channelOptions?: grpc.ClientOptions } = {},
-  ) {
-    const credentials = options.tls
-      ? grpc.credentials.createSsl(options.tls.ca, options.tls.key ?? null, options.tls.cert ?? null)
-      : grpc.credentials.createInsecure();
-    this.#client = new grpc.Client(target, credentials, {
-      "grpc.max_receive_message_length": -1,
-      "grpc.max_send_message_length": -1,
-      "grpc.initial_reconnect_backoff_ms": 50,
-      "grpc.max_reconnect_backoff_ms": 1000,
-      "grpc.enable_retries": 0,
-      "grpc.use_local_subchannel_pool": 1,
-      // A stopped machine answers nothing, and under heavy load Node was seen to miss that a connection had ended: without
-      // pings both would look alive for minutes. etcd allows one each 5 s; other servers in Go (containerd) one each 5 min.
-      ...(target.startsWith("unix:")
-        ? { "grpc.default_authority": "localhost" }
-        : { "grpc.keepalive_time_ms": 5000, "grpc.keepalive_timeout_ms": 2000 }),
-      ...(options.serverName ? { "grpc.ssl_target_name_override": options.serverName } : {}),
-      ...options.channelOptions,
-    });
+  constructor(target: string, options: ChannelOptions = {}) {
+    this.#channel = new Channel(target, target.startsWith("unix:") ? { keepaliveMs: "none", ...options } : options);
   }
 
   unary<Q, R>(method: Method<Q, R>, request: Init<Q>, options: CallOptions = {}): Promise<R> {
     return new Promise((resolve, reject) => {
-      const done = (error: grpc.ServiceError | null, response?: R) =>
-        error ? reject(toGrpcError(error)) : resolve(response!);
-      const call = this.#client.makeUnaryRequest(...wireOf(method), request, ...howOf(options), done);
-      cancelOn(options.signal, call);
+      const call = new UnaryCall(method, resolve, reject);
+      this.#start(call, options, (live, headers) => live.http2.request(headers, framed(method.request, request), call));
     });
   }
 
   serverStream<Q, R>(method: Method<Q, R>, request: Init<Q>, options: CallOptions = {}): ServerStream<R> {
-    const call = this.#client.makeServerStreamRequest(...wireOf(method), request, ...howOf(options));
-    cancelOn(options.signal, call);
-    return { cancel: () => call.cancel(), [Symbol.asyncIterator]: () => iterate(call, options.signal) };
+    const call = new StreamCall(method);
+    this.#start(call, options, (live, headers) => live.http2.request(headers, framed(method.request, request), call));
+    return { cancel: () => call.cancel(), [Symbol.asyncIterator]: () => call.iterate(options.signal) };
   }
 
   bidi<Q, R>(method: Method<Q, R>, options: CallOptions = {}): BidiStream<Q, R> {
-    const call = this.#client.makeBidiStreamRequest(...wireOf(method), ...howOf(options));
-    cancelOn(options.signal, call);
-    call.on("error", () => {}); // told to whoever iterates
+    const call = new StreamCall(method);
+    this.#start(call, options, (live, headers) => live.http2.open(headers, call));
     return {
-      send: (request) => void call.write(request),
+      send: (request) => call.send(framedBytes(method.request, request)),
       end: () => call.end(),
       cancel: () => call.cancel(),
-      [Symbol.asyncIterator]: () => iterate(call, options.signal),
+      [Symbol.asyncIterator]: () => call.iterate(options.signal),
     };
   }
 
   /** Resolves when connected; throws Unavailable after `timeoutMs`. */
   ready(timeoutMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#client.waitForReady(Date.now() + timeoutMs, (error) =>
-        error ? reject(new GrpcError(Code.Unavailable, error.message, { cause: error })) : resolve(),
-      );
-    });
+    return this.#channel.ready(timeoutMs);
   }
 
   close(): void {
-    this.#client.close();
+    this.#channel.close();
+  }
+
+  #start<R>(call: Call<R>, options: CallOptions, open: (live: Live, headers: Buffer) => Http2Stream): void {
+    call.limit(options);
+    const begin = (live: Live) => {
+      if (!call.done) call.began(live, open(live, this.#headersFor(live, call.path, options)));
+    };
+    const { live } = this.#channel;
+    if (live) begin(live);
+    else this.#channel.connect().then(begin, (error: GrpcError) => call.fail(error));
+  }
+
+  #headersFor(live: Live, path: string, { timeoutMs, metadata }: CallOptions): Buffer {
+    if (live !== this.#headersOf) this.#headers.clear();
+    this.#headersOf = live;
+    let headers = this.#headers.get(path);
+    if (headers === undefined) {
+      headers = encodeHeaders([
+        [":method", "POST"],
+        [":scheme", live.secure ? "https" : "http"],
+        [":path", path],
+        [":authority", live.authority],
+        ["content-type", "application/grpc"],
+        ["te", "trailers"],
+        ["user-agent", "kubelab"],
+      ]);
+      this.#headers.set(path, headers);
+    }
+    const more: Header[] = [];
+    if (timeoutMs !== undefined) more.push(["grpc-timeout", timeoutText(timeoutMs)]);
+    for (const [key, values] of Object.entries(metadata ?? {}))
+      for (const value of [values].flat()) more.push([key.toLowerCase(), value]);
+    return more.length === 0 ? headers : Buffer.concat([headers, encodeHeaders(more)]);
   }
 }
 
-interface ReadableCall<R> extends AsyncIterable<R> {
-  cancel(): void;
+type Answering<R> = Pick<Method<unknown, R>, "path" | "response">;
+
+/** One call: how it ends, and what ends it early. */
+abstract class Call<R> extends MessageReader implements StreamEvents {
+  readonly #method: Answering<R>;
+  #live: Live | undefined;
+  #stream: Http2Stream | undefined;
+  #httpStatus: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #signal: AbortSignal | undefined;
+  #done = false;
+
+  constructor(method: Answering<R>) {
+    super();
+    this.#method = method;
+  }
+
+  /** The outcome: undefined when all went well. */
+  protected abstract settle(error: GrpcError | undefined): void;
+
+  get path(): string {
+    return this.#method.path;
+  }
+
+  get done(): boolean {
+    return this.#done;
+  }
+
+  protected get live(): Live | undefined {
+    return this.#live;
+  }
+
+  protected get stream(): Http2Stream | undefined {
+    return this.#stream;
+  }
+
+  limit({ signal, timeoutMs }: CallOptions): void {
+    if (timeoutMs !== undefined) this.#timer = setTimeout(this.#late, Math.min(timeoutMs, maxTimerMs));
+    this.#signal = signal;
+    if (signal?.aborted) this.cancel();
+    else signal?.addEventListener("abort", this.#aborted, { once: true });
+  }
+
+  began(live: Live, stream: Http2Stream): void {
+    this.#live = live;
+    this.#stream = stream;
+  }
+
+  cancel(): void {
+    this.#leave(new GrpcError(Code.Canceled, "context canceled"));
+  }
+
+  fail(error: GrpcError): void {
+    this.#end(error);
+  }
+
+  onHeaders(headers: readonly Header[], endStream: boolean): void {
+    this.#httpStatus ??= headerOf(headers, ":status");
+    if (endStream) this.#end(this.#outcome(headers));
+  }
+
+  onData(payload: Buffer, endStream: boolean): void {
+    try {
+      this.read(payload);
+      if (endStream) this.#end(this.#outcome([]));
+    } catch (error) {
+      const known = error instanceof GrpcError ? error : undefined;
+      this.#leave(known ?? new GrpcError(Code.Internal, (error as Error).message, { cause: error }));
+    }
+  }
+
+  onAbort({ code, message }: Abort): void {
+    this.#end(new GrpcError(code === undefined ? Code.Unavailable : (ofReset[code] ?? Code.Internal), message));
+  }
+
+  protected decode(message: Buffer): R {
+    const { response, path } = this.#method;
+    try {
+      return response.decode(message);
+    } catch (cause) {
+      throw new GrpcError(Code.Internal, `an answer of ${path} does not decode: ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+  }
+
+  readonly #late = (): void => this.#leave(new GrpcError(Code.DeadlineExceeded, "context deadline exceeded"));
+
+  readonly #aborted = (): void => this.cancel();
+
+  #leave(error: GrpcError): void {
+    if (this.#done) return;
+    this.#end(error);
+    if (this.#stream) this.#live!.http2.cancel(this.#stream);
+  }
+
+  #end(error: GrpcError | undefined): void {
+    if (this.#done) return;
+    this.#done = true;
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#aborted);
+    this.settle(error);
+  }
+
+  #outcome(trailers: readonly Header[]): GrpcError | undefined {
+    const status = headerOf(trailers, "grpc-status");
+    if (status === undefined) {
+      const http = this.#httpStatus ?? "no status";
+      const code = http === "200" ? Code.Unknown : (ofHttp[http] ?? Code.Unknown);
+      return new GrpcError(code, http === "200" ? "the answer ended without a status" : `HTTP ${http}`);
+    }
+    if (status === "0")
+      return this.insideMessage ? new GrpcError(Code.Internal, "the answer ended inside a message") : undefined;
+    const known = Number(status) as Code;
+    const message = decodeMessage(headerOf(trailers, "grpc-message") ?? "");
+    return new GrpcError(known, message, { trailers: metadataOf(trailers) });
+  }
 }
 
-/** Ends quietly when the caller itself gave up. */
-async function* iterate<R>(call: ReadableCall<R>, signal: AbortSignal | undefined): AsyncGenerator<R> {
+class UnaryCall<R> extends Call<R> {
+  readonly #resolve: (response: R) => void;
+  readonly #reject: (error: GrpcError) => void;
+  #response: Buffer | undefined;
+
+  constructor(method: Answering<R>, resolve: (response: R) => void, reject: (error: GrpcError) => void) {
+    super(method);
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Copied: what is kept of an answer must not keep all that came with it. */
+  protected onMessage(message: Buffer): void {
+    this.#response = Buffer.from(message);
+  }
+
+  protected settle(error: GrpcError | undefined): void {
+    if (error) return this.#reject(error);
+    if (this.#response === undefined)
+      return this.#reject(new GrpcError(Code.Internal, "a unary answer without a message"));
+    try {
+      this.#resolve(this.decode(this.#response));
+    } catch (failure) {
+      this.#reject(failure as GrpcError);
+    }
+  }
+}
+
+/** Messages wait until they are asked for; with many of them waiting, the server's window stays shut. */
+class StreamCall<R> extends Call<R> {
+  readonly #unread: Buffer[] = [];
+  #unreadBytes = 0;
+  #ended: { error: GrpcError | undefined } | undefined;
+  #wake: (() => void) | undefined;
+  /** Not sent yet: there is no connection. */
+  #unsent: Buffer[] = [];
+  #halfClosed = false;
+
+  send(message: Buffer): void {
+    if (this.done) return;
+    if (this.stream) this.live!.http2.sendData(this.stream, message);
+    else this.#unsent.push(message);
+  }
+
+  end(): void {
+    this.#halfClosed = true;
+    if (this.stream && !this.done) this.live!.http2.sendEnd(this.stream, "data");
+  }
+
+  override began(live: Live, stream: Http2Stream): void {
+    super.began(live, stream);
+    for (const message of this.#unsent.splice(0)) this.send(message);
+    if (this.#halfClosed) this.end();
+  }
+
+  protected onMessage(message: Buffer): void {
+    this.#unread.push(Buffer.from(message));
+    this.#unreadBytes += message.length;
+    if (this.#unreadBytes > maxUnreadBytes && this.stream) this.stream.paused = true;
+    this.#wake?.();
+  }
+
+  protected settle(error: GrpcError | undefined): void {
+    this.#ended = { error };
+    this.#unsent = [];
+    this.#wake?.();
+  }
+
+  /** Ends quietly when the caller itself gave up. */
+  async *iterate(signal: AbortSignal | undefined): AsyncGenerator<R> {
+    try {
+      for (;;) {
+        const message = this.#unread.shift();
+        if (message !== undefined) {
+          this.#taken(message.length);
+          yield this.decode(message);
+        } else if (this.#ended === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
+        else if (this.#ended.error === undefined || signal?.aborted) return;
+        else throw this.#ended.error;
+      }
+    } finally {
+      this.cancel();
+    }
+  }
+
+  #taken(bytes: number): void {
+    this.#unreadBytes -= bytes;
+    if (this.stream?.paused && this.#unreadBytes <= maxUnreadBytes) this.live!.http2.resume(this.stream);
+  }
+}
+
+const maxUnreadBytes = 1024 * 1024;
+const maxTimerMs = 2 ** 31 - 1;
+
+/** "HTTP2 Transport Mapping": the others are Internal. */
+const ofReset: Record<number, Code> = {
+  [ErrorCode.refusedStream]: Code.Unavailable,
+  [ErrorCode.cancel]: Code.Canceled,
+  [ErrorCode.enhanceYourCalm]: Code.ResourceExhausted,
+};
+
+/** "HTTP to gRPC Status Code Mapping": the others are Unknown. */
+const ofHttp: Record<string, Code> = {
+  400: Code.Internal,
+  401: Code.Unauthenticated,
+  403: Code.PermissionDenied,
+  404: Code.Unimplemented,
+  429: Code.Unavailable,
+  502: Code.Unavailable,
+  503: Code.Unavailable,
+  504: Code.Unavailable,
+};
+
+/** Whole milliseconds: the same text for all calls with the same limit. At most eight digits. */
+function timeoutText(timeoutMs: number): string {
+  const ms = Math.ceil(Math.max(0, timeoutMs));
+  return ms < 1e8 ? `${ms}m` : `${Math.min(Math.ceil(ms / 1000), 99_999_999)}S`;
+}
+
+function metadataOf(headers: readonly Header[]): Record<string, string | Buffer> {
+  const metadata: Record<string, string | Buffer> = {};
+  for (const [name, value] of headers) {
+    if (name.startsWith(":") || name === "grpc-status" || name === "grpc-message") continue;
+    metadata[name] = name.endsWith("-bin") ? Buffer.from(value, "base64") : value;
+  }
+  return metadata;
+}
+
+/** Percent-encoded UTF-8; what is not, stays as it is. */
+function decodeMessage(text: string): string {
+  if (!text.includes("%")) return text;
   try {
-    yield* call;
-  } catch (error) {
-    if (signal?.aborted) return;
-    throw toGrpcError(error as grpc.ServiceError);
-  } finally {
-    call.cancel();
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
-}
-
-/** A method as grpc-js takes it: its path and how messages are written and read. */
-const wireOf = <Q, R>({ path, request, response }: Method<Q, R>) =>
-  [
-    path,
-    (message: Init<Q>) => Buffer.from(request.encode(message)),
-    (bytes: Buffer) => response.decode(bytes),
-  ] as const;
-
-function howOf({ metadata = {}, timeoutMs }: CallOptions): [grpc.Metadata, grpc.CallOptions] {
-  const result = new grpc.Metadata();
-  for (const [key, values] of Object.entries(metadata)) for (const value of [values].flat()) result.add(key, value);
-  return [result, timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs }];
-}
-
-function cancelOn(
-  signal: AbortSignal | undefined,
-  call: { cancel(): void; on(e: string, fn: () => void): unknown },
-): void {
-  if (!signal) return;
-  const cancel = () => call.cancel();
-  if (signal.aborted) {
-    cancel();
-    return;
-  }
-  signal.addEventListener("abort", cancel, { once: true });
-  call.on("status", () => signal.removeEventListener("abort", cancel));
-}
-
-function toGrpcError(error: grpc.ServiceError): GrpcError {
-  if (typeof error.code !== "number") return new GrpcError(Code.Unknown, error.message, { cause: error });
-  const trailers: Record<string, string | Buffer> = {};
-  for (const [key, value] of Object.entries(error.metadata?.getMap() ?? {})) trailers[key] = value;
-  return new GrpcError(error.code as unknown as Code, error.details, { trailers, cause: error });
 }

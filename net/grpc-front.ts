@@ -3,11 +3,12 @@ import type tls from "node:tls";
 import { type Cancel, type Clock, sleep, systemClock } from "../base/clock.ts";
 import type { Faults } from "../base/faults.ts";
 import { FaultyLink } from "./faulty-link.ts";
-import { type AnyMethod, Call, type CallCounts, FrontContext, headerOf, type Route } from "./grpc-call.ts";
+import { type AnyMethod, Call, type CallCounts, FrontContext, type Route } from "./grpc-call.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { CallContext, Handlers } from "./grpc-server.ts";
-import { Http2Connection, type Http2Stream } from "./http2/connection.ts";
-import { encodeHeaders, type Header } from "./http2/hpack.ts";
+import type { Http2Stream } from "./http2/connection.ts";
+import { encodeHeaders, type Header, headerOf } from "./http2/hpack.ts";
+import { ServerConnection } from "./http2/server-connection.ts";
 import type { TlsMaterial } from "./tls.ts";
 import { fixedTls, type TlsSource, tlsAcceptor } from "./tls-source.ts";
 
@@ -54,7 +55,7 @@ export class GrpcFront {
   readonly #secure: ((socket: Socket) => void) | undefined;
   readonly #listeners: NetServer[] = [];
   #stopPinging: Cancel = () => {};
-  readonly #connections = new Map<Socket, Http2Connection>();
+  readonly #connections = new Map<Socket, ServerConnection>();
   /** Connections that have not said yet what they speak. */
   readonly #silent = new Set<Socket>();
 
@@ -116,7 +117,7 @@ export class GrpcFront {
       ([socket, connection]) =>
         new Promise<unknown>((resolve) => {
           socket.once("finish", resolve).once("close", resolve);
-          connection.goaway();
+          connection.leave();
         }),
     );
     const late = new AbortController();
@@ -165,7 +166,7 @@ export class GrpcFront {
     const open = (stream: Http2Stream, headers: readonly Header[], ended: boolean) =>
       this.#open(connection, stream, headers, ended, { socket, peer });
     const pings = keepalive && { minTimeMs: keepalive.minTimeMs, now: () => keepalive.clock.monotonic() };
-    const connection: Http2Connection = new Http2Connection(output, open, { maxStreams, pings });
+    const connection: ServerConnection = new ServerConnection(output, open, { maxStreams, pings });
     this.#connections.set(socket, connection);
     const receive = (chunk: Buffer) => connection.receive(chunk);
     const onData = link ? (chunk: Buffer) => link.pass("in", chunk, receive) : receive;
@@ -179,7 +180,7 @@ export class GrpcFront {
   }
 
   #open(
-    connection: Http2Connection,
+    connection: ServerConnection,
     stream: Http2Stream,
     headers: readonly Header[],
     ended: boolean,

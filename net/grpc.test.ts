@@ -9,14 +9,18 @@ import { GrpcClient } from "./grpc-client.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import { GrpcFront } from "./grpc-front.ts";
 import type { CallContext } from "./grpc-server.ts";
+import { GrpcJsClient } from "./testing/grpc-js-client.ts";
 import type { TlsMaterial } from "./tls.ts";
 
 const wideId = 0xfedcba9876543210n;
 
-/** Seen through grpc-js as the client; with mutual TLS as our processes use it. */
-describe("GrpcFront", () => {
+/** Through our client and through grpc-js, with mutual TLS as our processes use it. */
+describe.each<[string, typeof GrpcClient | typeof GrpcJsClient]>([
+  ["our client", GrpcClient],
+  ["grpc-js", GrpcJsClient],
+])("GrpcFront and %s", (_, Client) => {
   let server: GrpcFront;
-  let client: GrpcClient;
+  let client: GrpcClient | GrpcJsClient;
   let target: string;
   let caller: { peer: CallContext["peer"]; token: string | undefined };
   const aborted = new Set<string>();
@@ -85,7 +89,7 @@ describe("GrpcFront", () => {
     const listener = await listenHere("127.0.0.1", 0);
     server.serve(listener);
     target = `localhost:${(listener.address() as AddressInfo).port}`;
-    client = new GrpcClient(target, { tls: await issue("user") });
+    client = new Client(target, { tls: await issue("user") });
   });
   afterAll(async () => {
     client.close();
@@ -161,7 +165,7 @@ describe("GrpcFront", () => {
   test("a stranger without a certificate of the authority is refused", async () => {
     const stranger = await createAuthority("stranger");
     const { cert, key } = await stranger.issue({ commonName: "user", usages: ["client"] });
-    const other = new GrpcClient(target, {
+    const other = new Client(target, {
       tls: { cert: Buffer.from(cert), key: Buffer.from(key), ca: Buffer.from(stranger.cert) },
     });
     await assert.rejects(other.unary(KVService.Put, {}), (e: GrpcError) => e.code === Code.Unavailable);

@@ -33,7 +33,7 @@ await build({
   legalComments: "none",
   sourcemap: "linked",
   logLevel: "warning",
-  // CommonJS packages in the bundle (grpc-js, protobufjs) still call require for node: modules.
+  // CommonJS packages in the bundle (protobufjs) still call require for node: modules.
   banner: {
     js: '#!/usr/bin/env node\nimport { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
   },

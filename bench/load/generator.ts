@@ -2,7 +2,8 @@ import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { assert } from "../../base/assert.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
 import { type Rand, seededRand } from "../../base/rand.ts";
-import { type Call, ClientConnection, type ClientStream, connectionLost } from "./connection.ts";
+import type { Http2Stream } from "../../net/http2/connection.ts";
+import { type Call, connectionLost, LoadConnection } from "./connection.ts";
 import {
   drainMs,
   keyMark,
@@ -60,8 +61,8 @@ class Request implements Call {
 
 /** A connection with, for streaming jobs, its long call and the requests that wait on it, oldest first. */
 interface Lane {
-  connection: ClientConnection;
-  stream: ClientStream | undefined;
+  connection: LoadConnection;
+  stream: Http2Stream | undefined;
   waiting: Request[];
 }
 
@@ -71,7 +72,7 @@ class Generator {
   readonly #rand: Rand;
   readonly #templates: Template[];
   readonly #lanes: Lane[] = [];
-  readonly #watchConnections: ClientConnection[] = [];
+  readonly #watchConnections: LoadConnection[] = [];
   readonly #latency = createHistogram();
   readonly #lateness = createHistogram();
   readonly #eventLatency = createHistogram();
@@ -79,7 +80,6 @@ class Generator {
   readonly #pending = new Set<Request>();
   #schedule: Schedule | undefined;
   #turn = 0;
-  #flushPlanned = false;
   #began = 0;
   #from = 0;
   #until = 0;
@@ -115,7 +115,6 @@ class Generator {
       this.#pump();
     } else {
       for (let i = 0; i < job.arrivals.inFlight; i++) this.#send(i % job.connections, this.#began);
-      this.#flush();
     }
     await sleep(this.#clock, this.#until - this.#clock.monotonic());
     const { user, system } = process.cpuUsage(cpu);
@@ -179,14 +178,6 @@ class Generator {
       if (schedule.next >= this.#from) record(this.#lateness, now - schedule.next);
       this.#send(lane++ % this.#lanes.length, schedule.next);
     }
-    // Once for all answers of this turn.
-    if (!this.#flushPlanned) queueMicrotask(() => this.#flush());
-    this.#flushPlanned = true;
-  }
-
-  #flush(): void {
-    this.#flushPlanned = false;
-    for (const { connection } of this.#lanes) connection.flush();
   }
 
   #streamCall(lane: Lane): Call {
@@ -208,13 +199,12 @@ class Generator {
       const calls = Array.from({ length: rest ? watch.watchersPerStream : 1 }, () =>
         this.#watchCall(connection, watch),
       );
-      connection.flush();
       await Promise.all(calls);
     }
   }
 
   /** Over gRPC a call for all watchers, each confirmed by a message; over REST for one, confirmed by its headers. */
-  #watchCall(connection: ClientConnection, { path, watchersPerStream, create }: WatchJob): Promise<void> {
+  #watchCall(connection: LoadConnection, { path, watchersPerStream, create }: WatchJob): Promise<void> {
     const { rest } = this.#job;
     return new Promise((resolve, reject) => {
       let messages = 0;
@@ -291,8 +281,8 @@ function percentiles(histogram: RecordableHistogram): Percentiles {
   return { count: histogram.count, p50: at(50), p99: at(99), "p99.9": at(99.9) };
 }
 
-function connect(target: string, rest?: Rest): Promise<ClientConnection> {
+function connect(target: string, rest?: Rest): Promise<LoadConnection> {
   const [host, port] = target.split(":");
   assert(host !== undefined && port !== undefined, `"${target}" is not host:port`);
-  return ClientConnection.connect(host, Number(port), rest);
+  return LoadConnection.connect(host, Number(port), rest);
 }

@@ -64,12 +64,11 @@ export class RunningLab {
     const { certs, members } = labPaths(status.dir);
     const file = (name: string) => join(certs, "etcd", name);
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
-    const channelOptions = { "grpc.max_reconnect_backoff_ms": 100 };
     const elsewhere = status.store !== null && "endpoints" in status.store;
     this.members = (elsewhere ? [] : status.members).map(({ name, clientUrl }) => ({
       name,
       dir: join(members, name),
-      client: new GrpcClient(new URL(clientUrl).host, { tls, serverName: name, channelOptions }),
+      client: new GrpcClient(new URL(clientUrl).host, { tls, serverName: name, maxBackoffMs: 100 }),
     }));
     this.api = adminClient(status);
   }

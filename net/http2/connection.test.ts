@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "vitest";
-import { Http2Connection, type Http2Limits, type Http2Stream } from "./connection.ts";
+import type { Http2Stream } from "./connection.ts";
 import { ErrorCode, Flag, FrameSplitter, FrameType, frame, preface, settingsFrame, uint32Frame } from "./frames.ts";
 import { encodeHeaders } from "./hpack.ts";
+import { type Http2Limits, ServerConnection } from "./server-connection.ts";
 
 const block = encodeHeaders([
   [":method", "POST"],
@@ -22,7 +23,7 @@ function connect(limits: Http2Limits = {}) {
     written.push({ type, flags, id, payload: Buffer.from(payload) });
   });
   splitter.push(preface);
-  const connection = new Http2Connection(
+  const connection = new ServerConnection(
     {
       write: (bytes) => splitter.push(bytes),
       end: () => {
@@ -50,7 +51,7 @@ describe("flow control towards the peer", () => {
     connection.receive(open(1));
     connection.sendHeaders(streams[0]!, block, false);
     connection.sendData(streams[0]!, Buffer.alloc(70_000, 1));
-    connection.sendTrailers(streams[0]!, block);
+    connection.sendEnd(streams[0]!, block);
     await flushed();
     assert.equal(dataOf(written).length, 10);
     connection.receive(uint32Frame(FrameType.windowUpdate, 1, 100_000));
@@ -130,7 +131,7 @@ test("who cancels thousands of watches that were open together goes on", () => {
 test("a server that goes refuses what was sent before its GOAWAY was heard, lets running streams end, and ends then", async () => {
   const { connection, written, streams, ended } = connect();
   connection.receive(open(1));
-  connection.goaway();
+  connection.leave();
   await flushed();
   const ping = written.find(({ type }) => type === FrameType.ping)!;
   const answer = frame(FrameType.ping, Flag.ack, 0, ping.payload);
@@ -146,7 +147,7 @@ test("a server that goes refuses what was sent before its GOAWAY was heard, lets
   assert.ok(written.some(({ type, id }) => type === FrameType.headers && id === 1));
 
   const idle = connect();
-  idle.connection.goaway();
+  idle.connection.leave();
   await flushed();
   assert.ok(!idle.ended(), "it has not heard yet");
   idle.connection.receive(answer);
@@ -161,7 +162,7 @@ test("a stranger's protocol is answered with GOAWAY", () => {
   const end = () => {
     ended = true;
   };
-  new Http2Connection({ write: (bytes) => splitter.push(bytes), end }, () => {}).receive(
+  new ServerConnection({ write: (bytes) => splitter.push(bytes), end }, () => {}).receive(
     Buffer.from("GET / HTTP/1.1\r\n\r\n"),
   );
   assert.ok(ended && frames.includes(FrameType.goaway));

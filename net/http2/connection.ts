@@ -5,7 +5,6 @@ import {
   Flag,
   FrameSplitter,
   FrameType,
-  frame,
   frameHeaderBytes,
   Setting,
   settingsFrame,
@@ -16,11 +15,12 @@ import { type Header, HpackDecoder, HpackError } from "./hpack.ts";
 import { OutBuffer } from "./out-buffer.ts";
 
 /**
- * The server's side of one HTTP/2 connection (RFC 9113): bytes in, streams out. It knows no socket: `output.write` gets
- * what is to be sent, in one write for all that one event set off. Upgrades, push and priorities are absent.
+ * One side of an HTTP/2 connection (RFC 9113), as far as both have it: bytes in, streams out, windows both ways.
+ * `ServerConnection` and `ClientConnection` say how streams begin and end. It knows no socket: `output.write` gets what is
+ * to be sent, in one write for all that one event set off. Upgrades, push and priorities are absent.
  *
- * Invariants: a stream sends nothing after its trailers; data waits for both windows; every received DATA byte is given
- * back to the peer's windows, as soon as it was handed on.
+ * Invariants: a stream sends nothing after its end; data waits for both windows; every received DATA byte is given back to
+ * the peer's windows: the connection's as soon as it was handed on, the stream's when its owner takes more.
  */
 export interface Http2Output {
   write(bytes: Buffer): void;
@@ -30,9 +30,17 @@ export interface Http2Output {
 
 /** What the owner of a stream hears. `onData` gets views into the received chunk: copy what is kept. */
 export interface StreamEvents {
+  /** Only of a client's streams: the answer's headers, or its trailers. */
+  onHeaders?(headers: readonly Header[], endStream: boolean): void;
   onData(payload: Buffer, endStream: boolean): void;
   /** Reset by the peer, or the connection is gone. Not called after a normal end. */
-  onAbort(): void;
+  onAbort(reason: Abort): void;
+}
+
+/** `code`: of RST_STREAM; undefined when the connection is gone. */
+export interface Abort {
+  code: number | undefined;
+  message: string;
 }
 
 /** Bytes that exist only once: where they are sent from. */
@@ -42,95 +50,90 @@ export interface Payload {
   copy(into: Buffer, at: number, from: number, to: number): void;
 }
 
-export interface Http2Stream {
-  readonly id: number;
+export class Http2Stream {
+  /** A client's stream has none while it waits for a place. */
+  id: number;
   /** Set by the owner while it opens the stream. */
   events: StreamEvents | undefined;
   /** The peer has ended its side. */
   remoteClosed: boolean;
   /** We have begun to answer. */
-  served: boolean;
+  served = false;
+  /** We have ended ours. */
+  localClosed = false;
   sendWindow: number;
   /** Octets of DATA that wait for a window, in order. */
-  queue: Buffer[];
-  queuedBytes: number;
-  /** An encoded header block that goes out after the queue and ends the stream. */
-  trailers: Buffer | undefined;
-  onDrain: (() => void) | undefined;
+  queue: Buffer[] = [];
+  queuedBytes = 0;
+  /** What ends our side after the queue: an encoded header block; "data" for no trailers. */
+  ending: Buffer | "data" | undefined = undefined;
+  onDrain: (() => void) | undefined = undefined;
+  /** Octets received that are not in the peer's window again. */
+  owed = 0;
+  /** The owner takes no more for now: see `resume`. */
+  paused = false;
+
+  constructor(id: number, remoteClosed: boolean, sendWindow: number) {
+    this.id = id;
+    this.remoteClosed = remoteClosed;
+    this.sendWindow = sendWindow;
+  }
 }
 
 const nothing = Buffer.alloc(0);
 const maxFrameSize = 16_384;
-/** What a peer may have in flight towards us: generous, since handlers take data at once. */
+/** What a peer may have in flight towards us: generous, since data is taken at once. */
 const receiveWindow = 4 * 1024 * 1024;
-const maxStreams = 65_536;
-/** Streams reset or refused beyond those served: an abusive peer is cut off (CVE-2023-44487, "rapid reset"). */
-const maxUselessStreams = 1000;
-const idlePingMs = 2 * 3_600_000;
-const maxPingStrikes = 2;
 const maxHeaderBlock = 256 * 1024;
 const maxWindow = 2 ** 31 - 1;
 
-export interface Http2Limits {
-  /** Streams that one peer may have open. */
-  maxStreams?: number | undefined;
-  /**
-   * Pings of the peer may come so often while streams run, every two hours without, and whenever something was sent since
-   * the last one; with the third beyond that the connection ends ("too_many_pings", as gRPC servers in Go do). Undefined:
-   * every ping is answered.
-   */
-  pings?: { minTimeMs: number; now(): number } | undefined;
-}
-
-export class Http2Connection {
-  readonly #onStream: (stream: Http2Stream, headers: readonly Header[], endStream: boolean) => void;
+export abstract class Http2Connection {
   readonly #output: Http2Output;
   readonly #splitter: FrameSplitter;
   readonly #hpack = new HpackDecoder();
   /** By half their ids, which are odd. */
-  readonly #streams = new RingMap<Http2Stream>();
+  protected readonly streams = new RingMap<Http2Stream>();
   #sendWindow = 65_535;
-  #initialSendWindow = 65_535;
+  protected initialSendWindow = 65_535;
   #maxSendFrame = 16_384;
   #consumed = 0;
-  #lastStreamId = 0;
-  #useless = 0;
-  #closing = false;
-  /** The peer knows that we are closing. */
-  #heardOut = false;
-  #failed = false;
+  protected failed = false;
   /** HEADERS without END_HEADERS: the block so far. */
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
-  /** Most streams that were open at once. */
-  #peak = 0;
   readonly #blocked = new Set<Http2Stream>();
-  /** Octets of unfinished requests that the owner of the streams keeps. */
-  held = 0;
   readonly #out = new OutBuffer();
   #scheduled = false;
-  readonly #maxStreams: number;
-  readonly #pings: Http2Limits["pings"];
-  #lastPing = Number.NEGATIVE_INFINITY;
-  #strikes = 0;
   /** Headers or data since the peer's last ping: clients measure the way with pings behind data that they got. */
-  #sent = false;
+  protected sent = false;
   /** Since `heard` was asked. */
   #received = true;
 
-  constructor(
-    output: Http2Output,
-    onStream: (stream: Http2Stream, headers: readonly Header[], endStream: boolean) => void,
-    limits: Http2Limits = {},
-  ) {
-    this.#maxStreams = Math.min(limits.maxStreams ?? maxStreams, maxStreams);
-    this.#pings = limits.pings;
+  protected constructor(output: Http2Output, peer: "client" | "server") {
     this.#output = output;
-    this.#onStream = onStream;
-    this.#splitter = new FrameSplitter(maxFrameSize, (...args) => this.#onFrame(...args));
-    this.#write(
-      settingsFrame({ [Setting.maxConcurrentStreams]: this.#maxStreams, [Setting.initialWindowSize]: receiveWindow }),
-    );
-    this.#write(uint32Frame(FrameType.windowUpdate, 0, receiveWindow - 65_535));
+    this.#splitter = new FrameSplitter(maxFrameSize, (...args) => this.#onFrame(...args), peer);
+  }
+
+  /** A header block has come, of a stream that is known or not. */
+  protected abstract onBlock(streamId: number, headers: readonly Header[], endStream: boolean): void;
+  /** Has no stream of this id been opened yet? */
+  protected abstract isIdle(streamId: number): boolean;
+  /** We have ended our side of a stream. */
+  protected abstract onSent(stream: Http2Stream): void;
+  /** The peer has ended its side, and the owner has still to hear the last of it. */
+  protected onReceived(_stream: Http2Stream): void {}
+  /** The peer has reset a stream, which is none of `streams` any more. */
+  protected abstract onGone(stream: Http2Stream): void;
+  protected abstract onPing(): void;
+  protected abstract onPong(payload: Buffer): void;
+  /** The greatest id of the peer's streams. */
+  protected abstract get lastPeerStream(): number;
+  protected onSettings(_settings: ReadonlyMap<number, number>): void {}
+  protected onGoaway(_payload: Buffer): void {}
+
+  /** What a side says first. */
+  protected greet(settings: Record<number, number>): void {
+    this.write(settingsFrame({ ...settings, [Setting.initialWindowSize]: receiveWindow }));
+    this.write(uint32Frame(FrameType.windowUpdate, 0, receiveWindow - 65_535));
   }
 
   /** Has anything come since this was asked last? */
@@ -142,11 +145,11 @@ export class Http2Connection {
 
   /** Asks for a sign of life. */
   ping(): void {
-    this.#frame(FrameType.ping, 0, 0, Buffer.alloc(8));
+    this.frame(FrameType.ping, 0, 0, Buffer.alloc(8));
   }
 
   receive(chunk: Buffer): void {
-    if (this.#failed) return;
+    if (this.failed) return;
     this.#received = true;
     try {
       this.#splitter.push(chunk);
@@ -159,75 +162,75 @@ export class Http2Connection {
   }
 
   /** The transport is gone: every open stream hears `onAbort`. */
-  closed(): void {
-    for (const stream of this.#streams.values()) {
-      stream.onDrain?.();
-      stream.events?.onAbort();
-    }
-    this.#streams.clear();
-  }
-
-  /**
-   * GOAWAY without error: new streams are refused. The output ends with the last one that runs, once the peer has answered a
-   * ping: what it sent before it heard of this has been refused then, and may be sent elsewhere.
-   */
-  goaway(): void {
-    this.#closing = true;
-    this.#write(goawayFrame(this.#lastStreamId, ErrorCode.none, ""));
-    this.#frame(FrameType.ping, 0, 0, farewell);
+  closed(message = "the connection is gone"): void {
+    for (const stream of this.streams.values()) this.#abort(stream, { code: undefined, message });
+    this.streams.clear();
   }
 
   sendHeaders(stream: Http2Stream, block: Buffer, endStream: boolean): void {
-    this.#sent = true;
+    this.sent = true;
     stream.served = true;
-    this.#frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block);
-    if (endStream) this.#finish(stream);
+    this.frame(FrameType.headers, Flag.endHeaders | (endStream ? Flag.endStream : 0), stream.id, block);
+    if (endStream) this.onSent(stream);
   }
 
   sendData(stream: Http2Stream, payload: Buffer): void {
     stream.queue.push(payload);
     stream.queuedBytes += payload.length;
-    this.#pump(stream);
+    this.pump(stream);
   }
 
-  /** After all data: the header block that ends the stream. */
-  sendTrailers(stream: Http2Stream, block: Buffer): void {
-    stream.trailers = block;
-    this.#pump(stream);
+  /** Ends our side after all data, with a header block or without. */
+  sendEnd(stream: Http2Stream, ending: Buffer | "data"): void {
+    stream.ending = ending;
+    this.pump(stream);
   }
 
-  /** Headers, data and trailers, written where they leave from when the windows allow: the way of a unary answer. */
-  respond(stream: Http2Stream, headers: Buffer, payload: Payload, trailers: Buffer): void {
+  /** Headers, data and the end, written where they leave from when the windows allow: the way of a unary call. */
+  sendWhole(stream: Http2Stream, headers: Buffer, payload: Payload, ending: Buffer | "data"): void {
     const { length } = payload;
-    if (length > this.#sendWindow || length > stream.sendWindow) {
+    if (length > this.#sendWindow || length > stream.sendWindow || length === 0) {
       const bytes = Buffer.allocUnsafe(length);
       payload.copy(bytes, 0, 0, length);
       this.sendHeaders(stream, headers, false);
       this.sendData(stream, bytes);
-      this.sendTrailers(stream, trailers);
+      this.sendEnd(stream, ending);
       return;
     }
+    this.sent = true;
     this.#sendWindow -= length;
+    stream.sendWindow -= length;
+    const trailers = ending === "data" ? nothing : ending;
     const out = this.#out;
     const frames = Math.ceil(length / this.#maxSendFrame);
-    let at = out.room((2 + frames) * frameHeaderBytes + headers.length + length + trailers.length);
+    const more = ending === "data" ? 1 : 2;
+    let at = out.room((more + frames) * frameHeaderBytes + headers.length + length + trailers.length);
     at = writeFrameHeader(out.bytes, at, headers.length, FrameType.headers, Flag.endHeaders, stream.id);
     out.bytes.set(headers, at);
     at += headers.length;
     for (let from = 0; from < length; from += this.#maxSendFrame) {
       const to = Math.min(length, from + this.#maxSendFrame);
-      at = writeFrameHeader(out.bytes, at, to - from, FrameType.data, 0, stream.id);
+      const flags = ending === "data" && to === length ? Flag.endStream : 0;
+      at = writeFrameHeader(out.bytes, at, to - from, FrameType.data, flags, stream.id);
       payload.copy(out.bytes, at, from, to);
       at += to - from;
     }
-    const last = Flag.endHeaders | Flag.endStream;
-    at = writeFrameHeader(out.bytes, at, trailers.length, FrameType.headers, last, stream.id);
-    out.bytes.set(trailers, at);
+    if (ending !== "data") {
+      const last = Flag.endHeaders | Flag.endStream;
+      at = writeFrameHeader(out.bytes, at, trailers.length, FrameType.headers, last, stream.id);
+      out.bytes.set(trailers, at);
+    }
     this.#flushSoon();
-    this.#finish(stream);
+    this.onSent(stream);
   }
 
-  #pump(stream: Http2Stream): void {
+  /** The owner, who had set `paused`, takes data again. */
+  resume(stream: Http2Stream): void {
+    stream.paused = false;
+    this.#giveBackTo(stream);
+  }
+
+  protected pump(stream: Http2Stream): void {
     while (stream.queue.length > 0) {
       const head = stream.queue[0]!;
       const size = Math.min(head.length, this.#sendWindow, stream.sendWindow, this.#maxSendFrame);
@@ -235,8 +238,8 @@ export class Http2Connection {
         this.#blocked.add(stream);
         return;
       }
-      this.#sent = true;
-      this.#frame(FrameType.data, 0, stream.id, size === head.length ? head : head.subarray(0, size));
+      this.sent = true;
+      this.frame(FrameType.data, 0, stream.id, size === head.length ? head : head.subarray(0, size));
       this.#sendWindow -= size;
       stream.sendWindow -= size;
       stream.queuedBytes -= size;
@@ -244,24 +247,33 @@ export class Http2Connection {
       else stream.queue[0] = head.subarray(size);
     }
     this.#blocked.delete(stream);
-    if (stream.trailers !== undefined) this.sendHeaders(stream, stream.trailers, true);
+    const { ending } = stream;
+    stream.ending = undefined;
+    if (ending === "data") {
+      this.frame(FrameType.data, Flag.endStream, stream.id, nothing);
+      this.onSent(stream);
+    } else if (ending !== undefined) this.sendHeaders(stream, ending, true);
     const drained = stream.onDrain;
     stream.onDrain = undefined;
     drained?.();
   }
 
-  /** We ended the stream. If the peer has not, it is told to stop sending (RFC 9113, 8.1). */
-  #finish(stream: Http2Stream): void {
-    this.#sent = true;
-    this.#streams.delete(stream.id >>> 1);
+  /** Neither sends nor hears any more. `code`: what the peer is told, if anything. */
+  protected drop(stream: Http2Stream, code?: number): void {
+    this.streams.delete(stream.id >>> 1);
     this.#blocked.delete(stream);
-    if (!stream.remoteClosed) this.#write(uint32Frame(FrameType.rstStream, stream.id, ErrorCode.none));
-    this.#endIfIdle();
+    stream.queue = [];
+    if (code !== undefined) this.write(uint32Frame(FrameType.rstStream, stream.id, code));
   }
 
-  #endIfIdle(): void {
-    if (!this.#heardOut || this.#streams.size > 0 || this.#failed) return;
-    this.#failed = true; // nothing that still comes counts
+  #abort(stream: Http2Stream, reason: Abort): void {
+    stream.onDrain?.();
+    stream.events?.onAbort(reason);
+  }
+
+  /** What was sent so far leaves, then nothing more. */
+  protected end(): void {
+    this.failed = true; // nothing that still comes counts
     this.#flush();
     this.#output.end();
   }
@@ -281,30 +293,32 @@ export class Http2Connection {
       case FrameType.windowUpdate:
         return this.#onWindowUpdate(streamId, payload);
       case FrameType.rstStream:
-        return this.#onReset(streamId);
+        return this.#onReset(streamId, payload);
       case FrameType.ping:
         if (payload.length !== 8) throw new ConnectionError(ErrorCode.frameSize, "PING takes 8 bytes");
-        if ((flags & Flag.ack) !== 0) {
-          this.#heardOut ||= payload.equals(farewell);
-          return this.#endIfIdle();
-        }
-        this.#countPing();
-        this.#frame(FrameType.ping, Flag.ack, 0, payload);
-        return;
+        if ((flags & Flag.ack) !== 0) return this.onPong(payload);
+        this.onPing();
+        return this.frame(FrameType.ping, Flag.ack, 0, payload);
+      case FrameType.goaway:
+        return this.onGoaway(payload);
       case FrameType.pushPromise:
-        throw new ConnectionError(ErrorCode.protocol, "a client cannot push");
-    } // PRIORITY, GOAWAY and unknown types ask nothing of us
+        throw new ConnectionError(ErrorCode.protocol, "nothing may be pushed");
+    } // PRIORITY and unknown types ask nothing of us
   }
 
   #onData(flags: number, streamId: number, payload: Buffer): void {
-    if (streamId === 0 || streamId > this.#lastStreamId)
+    if (streamId === 0 || this.isIdle(streamId))
       throw new ConnectionError(ErrorCode.protocol, "DATA on an idle stream");
     this.#consumed += payload.length;
-    const stream = this.#streams.get(streamId >>> 1);
+    const stream = this.streams.get(streamId >>> 1);
     if (stream === undefined || stream.remoteClosed) return; // ended; the bytes still count
     const endStream = (flags & Flag.endStream) !== 0;
-    if (endStream) stream.remoteClosed = true;
-    else if (payload.length > 0) this.#write(uint32Frame(FrameType.windowUpdate, streamId, payload.length));
+    stream.remoteClosed = endStream;
+    if (endStream) this.onReceived(stream);
+    else {
+      stream.owed += payload.length;
+      if (!stream.paused) this.#giveBackTo(stream);
+    }
     stream.events?.onData(unpad(flags, payload), endStream);
   }
 
@@ -327,49 +341,23 @@ export class Http2Connection {
     this.#onBlock(partial.streamId, Buffer.concat(partial.blocks), partial.endStream);
   }
 
+  /** Always decoded: the table is shared by all streams. */
   #onBlock(streamId: number, block: Buffer, endStream: boolean): void {
-    const headers = this.#hpack.decode(block); // always: the table is shared by all streams
-    const known = this.#streams.get(streamId >>> 1);
-    if (known !== undefined || streamId <= this.#lastStreamId) {
-      if (!endStream) throw new ConnectionError(ErrorCode.protocol, "HEADERS in the middle of a stream");
-      if (known === undefined || known.remoteClosed) return;
-      known.remoteClosed = true; // trailers of a request
-      known.events?.onData(nothing, true);
-      return;
-    }
-    if (streamId % 2 === 0) throw new ConnectionError(ErrorCode.protocol, "a client's streams are odd");
-    this.#lastStreamId = streamId;
-    if (this.#closing || this.#streams.size >= this.#maxStreams) {
-      this.#countUseless();
-      this.#write(uint32Frame(FrameType.rstStream, streamId, ErrorCode.refusedStream));
-      return;
-    }
-    const stream: Http2Stream = {
-      id: streamId,
-      events: undefined,
-      remoteClosed: endStream,
-      served: false,
-      sendWindow: this.#initialSendWindow,
-      queue: [],
-      queuedBytes: 0,
-      trailers: undefined,
-      onDrain: undefined,
-    };
-    this.#streams.add(streamId >>> 1, stream);
-    this.#peak = Math.max(this.#peak, this.#streams.size);
-    this.#onStream(stream, headers, endStream);
+    this.onBlock(streamId, this.#hpack.decode(block), endStream);
   }
 
   #onSettings(flags: number, payload: Buffer): void {
     if ((flags & Flag.ack) !== 0) return;
     if (payload.length % 6 !== 0) throw new ConnectionError(ErrorCode.frameSize, "SETTINGS come in sixes");
+    const settings = new Map<number, number>();
     for (let at = 0; at < payload.length; at += 6) {
       const value = payload.readUInt32BE(at + 2);
+      settings.set(payload.readUInt16BE(at), value);
       switch (payload.readUInt16BE(at)) {
         case Setting.initialWindowSize:
           if (value > maxWindow) throw new ConnectionError(ErrorCode.flowControl, "window too large");
-          for (const stream of this.#streams.values()) stream.sendWindow += value - this.#initialSendWindow;
-          this.#initialSendWindow = value;
+          for (const stream of this.streams.values()) stream.sendWindow += value - this.initialSendWindow;
+          this.initialSendWindow = value;
           this.#unblock();
           break;
         case Setting.maxFrameSize:
@@ -378,7 +366,8 @@ export class Http2Connection {
           break;
       }
     }
-    this.#frame(FrameType.settings, Flag.ack, 0, nothing);
+    this.frame(FrameType.settings, Flag.ack, 0, nothing);
+    this.onSettings(settings);
   }
 
   #onWindowUpdate(streamId: number, payload: Buffer): void {
@@ -391,76 +380,72 @@ export class Http2Connection {
       this.#unblock();
       return;
     }
-    const stream = this.#streams.get(streamId >>> 1);
+    const stream = this.streams.get(streamId >>> 1);
     if (stream === undefined) return;
     stream.sendWindow += increment;
     if (stream.sendWindow > maxWindow) {
-      this.#write(uint32Frame(FrameType.rstStream, streamId, ErrorCode.flowControl));
-      this.#onReset(streamId);
-    } else if (this.#blocked.has(stream)) this.#pump(stream);
+      this.write(uint32Frame(FrameType.rstStream, streamId, ErrorCode.flowControl));
+      this.#forget(stream, { code: ErrorCode.flowControl, message: "window overflow" });
+    } else if (this.#blocked.has(stream)) this.pump(stream);
   }
 
   #unblock(): void {
     for (const stream of [...this.#blocked]) {
       if (this.#sendWindow <= 0) return;
-      this.#pump(stream);
+      this.pump(stream);
     }
   }
 
-  #onReset(streamId: number): void {
-    if (streamId > this.#lastStreamId) throw new ConnectionError(ErrorCode.protocol, "RST_STREAM on an idle stream");
-    const stream = this.#streams.get(streamId >>> 1);
-    if (stream === undefined) return;
-    if (!stream.served) this.#countUseless();
-    this.#streams.delete(streamId >>> 1);
-    this.#blocked.delete(stream);
-    stream.onDrain?.();
-    stream.events?.onAbort();
-    this.#endIfIdle();
+  #onReset(streamId: number, payload: Buffer): void {
+    if (payload.length !== 4) throw new ConnectionError(ErrorCode.frameSize, "RST_STREAM takes 4 bytes");
+    if (this.isIdle(streamId)) throw new ConnectionError(ErrorCode.protocol, "RST_STREAM on an idle stream");
+    const stream = this.streams.get(streamId >>> 1);
+    const code = payload.readUInt32BE(0);
+    if (stream !== undefined) this.#forget(stream, { code, message: `Received RST_STREAM with code ${code}` });
   }
 
-  #countPing(): void {
-    if (this.#pings === undefined) return;
-    const now = this.#pings.now();
-    const wait = this.#streams.size > 0 ? this.#pings.minTimeMs : idlePingMs;
-    if (this.#sent) this.#strikes = 0;
-    else if (now - this.#lastPing < wait && ++this.#strikes > maxPingStrikes)
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, "too_many_pings");
-    this.#sent = false;
-    this.#lastPing = now;
-  }
-
-  /**
-   * Resets are normal: watches are cancelled, all at once when their owner ends. Only far more of them than served streams,
-   * and than were ever open at once, are an attack.
-   */
-  #countUseless(): void {
-    this.#useless++;
-    if (this.#useless > Math.max(maxUselessStreams, this.#lastStreamId / 4, this.#peak))
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, "too many reset streams");
+  #forget(stream: Http2Stream, reason: Abort): void {
+    this.drop(stream);
+    this.#abort(stream, reason);
+    this.onGone(stream);
   }
 
   /** Returns the connection's window in few updates. */
   #giveBack(): void {
     if (this.#consumed < receiveWindow / 4) return;
-    this.#write(uint32Frame(FrameType.windowUpdate, 0, this.#consumed));
+    this.write(uint32Frame(FrameType.windowUpdate, 0, this.#consumed));
     this.#consumed = 0;
   }
 
-  #fail(code: number, message: string): void {
-    this.#failed = true;
-    this.#write(goawayFrame(this.#lastStreamId, code, message));
-    this.#flush();
-    this.#output.end();
+  #giveBackTo(stream: Http2Stream): void {
+    if (stream.owed < receiveWindow / 4 || stream.remoteClosed) return;
+    this.write(uint32Frame(FrameType.windowUpdate, stream.id, stream.owed));
+    stream.owed = 0;
   }
 
-  #frame(type: number, flags: number, streamId: number, payload: Buffer): void {
+  #fail(code: number, message: string): void {
+    this.goaway(code, message);
+    this.end();
+    this.onFailed(message);
+  }
+
+  protected onFailed(_message: string): void {}
+
+  protected goaway(code: number, message: string): void {
+    const payload = Buffer.alloc(8 + Buffer.byteLength(message));
+    payload.writeUInt32BE(this.lastPeerStream, 0);
+    payload.writeUInt32BE(code, 4);
+    payload.write(message, 8);
+    this.frame(FrameType.goaway, 0, 0, payload);
+  }
+
+  protected frame(type: number, flags: number, streamId: number, payload: Buffer): void {
     const at = this.#out.room(frameHeaderBytes + payload.length);
     this.#out.bytes.set(payload, writeFrameHeader(this.#out.bytes, at, payload.length, type, flags, streamId));
     this.#flushSoon();
   }
 
-  #write(bytes: Buffer): void {
+  protected write(bytes: Buffer): void {
     this.#out.push(bytes);
     this.#flushSoon();
   }
@@ -480,20 +465,9 @@ export class Http2Connection {
   };
 }
 
-/** Of the ping behind GOAWAY; those that only ask for a sign of life have zeros. */
-const farewell = Buffer.alloc(8, 1);
-
 function unpad(flags: number, payload: Buffer): Buffer {
   if ((flags & Flag.padded) === 0) return payload;
   const pad = payload[0] ?? 0;
   if (pad >= payload.length) throw new ConnectionError(ErrorCode.protocol, "more padding than payload");
   return payload.subarray(1, payload.length - pad);
-}
-
-function goawayFrame(lastStreamId: number, code: number, message: string): Buffer {
-  const payload = Buffer.alloc(8 + Buffer.byteLength(message));
-  payload.writeUInt32BE(lastStreamId, 0);
-  payload.writeUInt32BE(code, 4);
-  payload.write(message, 8);
-  return frame(FrameType.goaway, 0, 0, payload);
 }

@@ -6,6 +6,12 @@ import { decodeHuffman } from "./huffman.ts";
  */
 export type Header = readonly [name: string, value: string];
 
+/** The first value of that name. */
+export function headerOf(headers: readonly Header[], name: string): string | undefined {
+  for (const header of headers) if (header[0] === name) return header[1];
+  return undefined;
+}
+
 /** A block that breaks the format or the limits: COMPRESSION_ERROR, the connection must end. */
 export class HpackError extends Error {
   override name = "HpackError";
