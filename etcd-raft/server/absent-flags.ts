@@ -32,8 +32,6 @@ const rows: [why: string, flags: string][] = [
   ["nothing is acknowledged before it is on disk", "unsafe-no-fsync=false"],
   ["an address is taken by one member", "socket-reuse-port=false"],
   ["Node sets SO_REUSEADDR itself", "socket-reuse-address=false"],
-  ["the corruption check is not built", "initial-corrupt-check=false corrupt-check-time=0s"],
-  ["the corruption check is not built", "compact-hash-check-enabled=false compact-hash-check-time=1m0s"],
   ["a peer's address is not compared with its certificate in any case", "peer-skip-client-san-verification=false"],
   ["a snapshot is kept until the next one is durable", "max-snapshots=5"],
   ["the log is kept as long as it is needed", "max-wals=5"],
@@ -101,8 +99,8 @@ export function checkFeatureGates(gates: readonly string[]): void {
 const featureGates: Record<string, string> = {
   StopGRPCServiceOnDefrag: "", // a defragmentation takes no time
   TxnModeWriteWithSharedBuffer: "", // of etcd's inside
-  InitialCorruptCheck: "the corruption check is not built",
-  CompactHashCheck: "the corruption check is not built",
+  InitialCorruptCheck: "",
+  CompactHashCheck: "",
   LeaseCheckpoint: "", // always on
   LeaseCheckpointPersist: "",
   SetMemberLocalAddr: "the system picks the address to dial from",

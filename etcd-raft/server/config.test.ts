@@ -77,7 +77,16 @@ describe("bad flags are one line that names the flag", () => {
     ["an unknown level", ["--log-level=loud"], /--log-level is one of debug, info, .*, not "loud"/],
     ["an unknown log format", ["--log-format=xml"], /--log-format is json or console, not "xml"/],
     ["an unknown feature", ["--feature-gates=Magic=true"], /unrecognized feature gate: Magic/],
-    ["a feature that is not built", ["--feature-gates=CompactHashCheck=true"], /CompactHashCheck is not built here/],
+    [
+      "a feature that is not built",
+      ["--feature-gates=SetMemberLocalAddr=true"],
+      /SetMemberLocalAddr is not built here/,
+    ],
+    [
+      "no time between two checks",
+      ["--compact-hash-check-time=0s"],
+      /^--compact-hash-check-time must be >0 \(set to 0s\)$/,
+    ],
     [
       "what etcd has and we do not",
       ["--force-new-cluster"],
@@ -165,13 +174,13 @@ describe("etcd's flags count in every form", () => {
   test("those of 3.6 that mean nothing here: the default is taken, and what cannot be told apart", () => {
     for (const flag of [
       ...["max-learners=1", "memory-mlock=false", "downgrade-check-time=5s", "discovery-insecure-transport=true"],
-      ...["distributed-tracing-sampling-rate=0", "compact-hash-check-enabled=false", "raft-read-timeout=5s"],
-      ...["experimental-initial-corrupt-check=false", "experimental-compaction-sleep-interval=10ms"],
+      ...["distributed-tracing-sampling-rate=0", "raft-read-timeout=5s"],
+      "experimental-compaction-sleep-interval=10ms",
       ...["experimental-enable-lease-checkpoint=true", "experimental-enable-lease-checkpoint=false"],
       ...["experimental-txn-mode-write-with-shared-buffer=false", "local-address="],
     ])
       parseConfig([`--${flag}`]);
-    for (const flag of ["max-learners=2", "memory-mlock", "experimental-initial-corrupt-check=true"])
+    for (const flag of ["max-learners=2", "memory-mlock"])
       assert.throws(() => parseConfig([`--${flag}`]), /of etcd's is not built here/, flag);
   });
 
@@ -306,12 +315,10 @@ describe("flags of etcd 3.5 and 3.6", () => {
   });
 
   test.each([
-    ["experimental-initial-corrupt-check=true", "initial-corrupt-check"],
-    ["compact-hash-check-time=2m", "compact-hash-check-time"],
     ["unsafe-no-fsync=true", "unsafe-no-fsync"],
     ["max-wals=9", "max-wals"],
     ["discovery=https://discovery.etcd.io/x", "discovery"],
-    ["feature-gates=InitialCorruptCheck=true", "feature-gates"],
+    ["feature-gates=SetMemberLocalAddr=true", "feature-gates"],
     ["experimental-set-member-localaddr=true", "set-member-localaddr"],
   ])("--%s is refused with one line that names it", (flag, name) => {
     assert.throws(

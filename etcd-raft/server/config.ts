@@ -18,6 +18,7 @@ import { type JwtOptions, parseJwtOptions } from "../auth/jwt.ts";
 import { absentFlagSpec, checkAbsent, checkFeatureGates } from "./absent-flags.ts";
 import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
 import { checkURL, hostOf, type InitialCluster, initialCluster } from "./cluster.ts";
+import type { CorruptionChecks } from "./corruption.ts";
 import { flagsFromEnv } from "./env-flags.ts";
 import { type SideConfig, sideConfig, tlsFlagSpec } from "./tls-config.ts";
 
@@ -66,6 +67,10 @@ export const flagSpec = {
   "auth-token": text("simple, or jwt,pub-key=FILE,priv-key=FILE,sign-method=METHOD,ttl=DURATION", "simple"),
   "auth-token-ttl": number("Seconds that a simple token lives after its last use", 300),
   "bcrypt-cost": number("Cost of hashing passwords, 4 to 31", 10),
+  "initial-corrupt-check": boolean("Compare the data with the other members' before serving", false),
+  "corrupt-check-time": duration("How often the leader compares the members' data; 0s is never", 0),
+  "compact-hash-check-enabled": boolean("Compare the members' data after compactions", false),
+  "compact-hash-check-time": duration("How often it is looked whether there was a compaction", 60_000),
   "watch-progress-notify-interval": duration("How often idle watchers hear of progress", 600_000),
   ...tlsFlagSpec,
   "enable-grpc-gateway": boolean("Serve the JSON gateway under /v3/", true),
@@ -90,6 +95,7 @@ export interface Config {
   advertiseClientURLs: string[];
   outside: { host: string; port: number } | undefined;
   autoCompaction: AutoCompaction | undefined;
+  corruption: CorruptionChecks;
   /** Undefined: simple tokens. */
   jwt: (JwtOptions & { unknown: string[] }) | undefined;
   clientTLS: SideConfig;
@@ -158,6 +164,7 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     advertiseClientURLs: or(flags["advertise-client-urls"], flags["listen-client-urls"]),
     outside: flags["listen-outside"] === undefined ? undefined : hostAndPort(flags["listen-outside"]),
     autoCompaction: parseAutoCompaction(flags["auto-compaction-mode"], flags["auto-compaction-retention"]),
+    corruption: corruptionChecks(flags),
     jwt: parseAuthToken(flags["auth-token"]),
     clientTLS: sideConfig(flags, "", [...flags["listen-client-urls"], ...secureMetrics], warnings),
     peerTLS: sideConfig(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs], warnings),
@@ -200,6 +207,18 @@ function checkNumbers(flags: Flags<typeof flagSpec>): void {
     if (!Number.isSafeInteger(value) || negative)
       throw new FlagError(`flag --${name} takes a whole number, not "${value}"`);
   }
+}
+
+/** The gates are what 3.6 calls the first and the third flag. */
+function corruptionChecks(flags: Flags<typeof flagSpec>): CorruptionChecks {
+  const on = (gate: string) => flags["feature-gates"].includes(`${gate}=true`);
+  const compactedMs = flags["compact-hash-check-time"];
+  if (compactedMs <= 0) throw new StartError("--compact-hash-check-time must be >0 (set to 0s)");
+  return {
+    atStart: flags["initial-corrupt-check"] || on("InitialCorruptCheck"),
+    everyMs: flags["corrupt-check-time"],
+    compactedMs: flags["compact-hash-check-enabled"] || on("CompactHashCheck") ? compactedMs : 0,
+  };
 }
 
 /** A name may stand for several addresses, or for none of this machine's. */

@@ -4,6 +4,7 @@ import type { Disk } from "../wal/disk.ts";
 import { Alarm } from "./alarms.ts";
 import type { Member } from "./member.ts";
 import { heldBytes } from "./quota.ts";
+import { repeat } from "./waiters.ts";
 
 /**
  * While there is still room for what will have to be written, a member whose disk fills up raises NOSPACE for itself, and all
@@ -13,18 +14,9 @@ import { heldBytes } from "./quota.ts";
 export function watchDisk(member: Member): Cancel {
   const { applier, config } = member;
   const { clock, disk, dataDir, walDir } = config;
-  let looking = false;
-  const look = async () => {
+  return repeat(clock, lookMs, async () => {
     const spare = await spareBytes(disk, [dataDir, walDir ?? dataDir], applier.store);
     if (spare < 0) await diskIsFull(member, { missingBytes: -spare });
-  };
-  return clock.every(lookMs, () => {
-    if (looking) return;
-    looking = true;
-    const done = () => {
-      looking = false;
-    };
-    void look().then(done, done); // asked again next time
   });
 }
 

@@ -47,6 +47,8 @@ const words: { [K in Kind]: (event: Extract<MemberEvent, { kind: K }>, nameOf: N
   SnapshotReceived: ({ at, bytes, peer }, nameOf) =>
     `received the state at entry ${at} from ${nameOf(peer)}: ${bytes} bytes`,
   SnapshotInstalled: ({ at }) => `put the state at entry ${at} in place of its own`,
+  DataDiffers: ({ peer, reason }, nameOf) =>
+    `${peer === 0n ? "some member holds" : `${nameOf(peer)} holds`} other data than the rest: ${reason}`,
   FaultsChanged: ({ faults }) => (faults.length === 0 ? "no faults any more" : `faults: ${faults.join("; ")}`),
 };
 

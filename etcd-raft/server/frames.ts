@@ -28,6 +28,8 @@ export const FrameKind = {
   members: 8,
   /** call number u32, then an etcdserverpb.MemberPromoteRequest. */
   memberPromote: 9,
+  /** call number u32, then an etcdserverpb.HashKVRequest. Without a hello too: from a member that has not started yet. */
+  hashKV: 10,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

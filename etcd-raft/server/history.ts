@@ -51,6 +51,8 @@ export type ServerEvent =
   | { kind: "SnapshotReceiving"; peer: bigint; at: number }
   | { kind: "SnapshotReceived"; peer: bigint; at: number; bytes: number }
   | { kind: "SnapshotInstalled"; at: number }
+  /** `peer` 0: nobody knows whose is wrong. */
+  | { kind: "DataDiffers"; peer: bigint; reason: string }
   | { kind: "FaultsChanged"; faults: string[] };
 
 export interface HistoryOptions {

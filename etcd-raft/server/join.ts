@@ -1,10 +1,9 @@
 import { StartError } from "../../base/process.ts";
-import { Code } from "../../net/grpc-error.ts";
 import type { TlsSource } from "../../net/tls-source.ts";
 import { MemberListResponse } from "../../proto/generated/etcdserverpb.ts";
 import { type ClusterMember, type InitialCluster, idText } from "./cluster.ts";
-import { FrameDecoder, FrameKind, frame } from "./frames.ts";
-import { dial } from "./peer.ts";
+import { FrameKind } from "./frames.ts";
+import { askAt } from "./peer.ts";
 
 /**
  * `--initial-cluster-state=existing`: a member that was added to a running cluster asks the others who is in it, and finds
@@ -55,25 +54,8 @@ export function assignIds(local: InitialCluster, running: Running): InitialClust
   return { ...running, members: running.members.map((member) => (member === self ? named : member)), self: named };
 }
 
-/** Asks whoever listens on this peer URL. Rejects when there is no answer in time. */
-export function askMembers(url: string, source: TlsSource | undefined): Promise<Running> {
-  return new Promise((resolve, reject) => {
-    const { socket, up } = dial(url, source);
-    const decoder = new FrameDecoder();
-    socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`${url} does not answer`)));
-    socket.on(up, () => socket.write(frame(FrameKind.members, new Uint8Array(4))));
-    socket.on("data", (chunk: Buffer) =>
-      decoder.push(chunk, (_kind, payload) => {
-        const body = payload.subarray(5);
-        if (payload[4] === Code.OK) resolve(runningOf(MemberListResponse.decode(Buffer.from(body))));
-        else reject(new Error(`${url}: ${body}`));
-        socket.destroy();
-      }),
-    );
-    socket.on("error", reject);
-    socket.on("close", () => reject(new Error(`${url} closed the connection`)));
-  });
-}
+export const askMembers = async (url: string, source: TlsSource | undefined): Promise<Running> =>
+  runningOf(MemberListResponse.decode(await askAt(url, source, FrameKind.members, new Uint8Array(0), timeoutMs)));
 
 const runningOf = ({ header, members }: MemberListResponse): Running => ({
   clusterId: header?.clusterId ?? 0n,

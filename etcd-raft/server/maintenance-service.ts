@@ -1,13 +1,13 @@
 import type { UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
-import { hashKeys } from "../mvcc/hash.ts";
 import { none } from "../raft/types.ts";
 import { hashBuckets } from "../snap/hash.ts";
 import { inSlices } from "../snap/slices.ts";
 import { stateBuckets } from "../snap/state.ts";
 import type { Callers } from "./access.ts";
 import { alarmNames } from "./alarms.ts";
+import { hashKV } from "./corruption.ts";
 import { checkTarget, parseTarget, versionOf } from "./downgrade.ts";
 import type { Member } from "./member.ts";
 import { heldBytes, liveBytes } from "./quota.ts";
@@ -46,10 +46,7 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
   };
 
   const HashKV: UnaryHandler<pb.HashKVRequest, pb.HashKVResponse> = ({ revision }, context) =>
-    callers.asAdmin(context, async () => {
-      const { hash, revision: hashRevision, compactRevision } = await inSlices(hashKeys(store, revision), clock);
-      return { header: member.header(store.revision), hash, compactRevision, hashRevision };
-    });
+    callers.asAdmin(context, () => hashKV(member, revision));
 
   const Hash: UnaryHandler<pb.HashRequest, pb.HashResponse> = (_request, context) =>
     callers.asAdmin(context, async () => {

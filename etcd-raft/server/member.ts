@@ -1,6 +1,8 @@
 import type { Cancel } from "../../base/clock.ts";
 import type { Reply } from "../../net/reply.ts";
 import {
+  HashKVRequest,
+  HashKVResponse,
   type InternalRaftRequest,
   MemberListResponse,
   MemberPromoteRequest,
@@ -19,6 +21,7 @@ import { idText } from "./cluster.ts";
 import { memberList, promote } from "./cluster-service.ts";
 import { Compactor } from "./compactor.ts";
 import { ConfChanges } from "./conf-changes.ts";
+import { hashKV } from "./corruption.ts";
 import { diskIsFull } from "./disk-space.ts";
 import { FrameKind } from "./frames.ts";
 import { History } from "./history.ts";
@@ -159,6 +162,8 @@ export class Member {
       onCall: async (kind: FrameKind, request) => {
         if (kind === FrameKind.members)
           return MemberListResponse.encode({ header: this.header(0), members: memberList(this) });
+        if (kind === FrameKind.hashKV)
+          return HashKVResponse.encode(await hashKV(this, HashKVRequest.decode(request).revision));
         if (kind !== FrameKind.memberPromote) return this.leases.answer(kind, request);
         await promote(this, MemberPromoteRequest.decode(request).ID);
         return new Uint8Array(0);

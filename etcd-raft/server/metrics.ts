@@ -30,6 +30,7 @@ export function createMetrics(registry: Registry) {
     snapshotSends: counter("etcd_network_snapshot_send_success", "States sent to a follower", ["To"]),
     snapshotSendFailures: counter("etcd_network_snapshot_send_failures", "States that did not arrive", ["To"]),
     snapshotReceives: counter("etcd_network_snapshot_receive_success", "States received from a leader", ["From"]),
+    hashKV: seconds("etcd_mvcc_hash_rev_duration_seconds", "HashKV, in slices between requests"),
     snapshotSeconds: seconds(
       "etcd_debugging_snap_save_total_duration_seconds",
       "From the beginning of a snapshot until the log before it is gone",

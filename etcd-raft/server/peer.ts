@@ -129,6 +129,36 @@ export class Peer {
   }
 }
 
+/** Asks whoever listens on this peer URL, on a connection of its own. Rejects when there is no answer in time. */
+export function askAt(
+  url: string,
+  source: TlsSource | undefined,
+  kind: FrameKind,
+  request: Uint8Array,
+  timeoutMs: number,
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const { socket, up } = dial(url, source);
+    const decoder = new FrameDecoder();
+    const limit = (ms: number) => socket.setTimeout(ms, () => socket.destroy(new Error(`${url} does not answer`)));
+    limit(Math.min(timeoutMs, askConnectMs));
+    socket.on(up, () => {
+      limit(timeoutMs);
+      socket.write(frame(kind, new Uint8Array(4), request));
+    });
+    socket.on("data", (chunk: Buffer) =>
+      decoder.push(chunk, (_kind, payload) => {
+        const body = Buffer.from(payload.subarray(5));
+        if (payload[4] === Code.OK) resolve(body);
+        else reject(new Error(`${url}: ${body}`));
+        socket.destroy();
+      }),
+    );
+    socket.on("error", reject);
+    socket.on("close", () => reject(new Error(`${url} closed the connection`)));
+  });
+}
+
 /** To a peer URL. `up`: the event that says that it stands. */
 export function dial(url: string, source: TlsSource | undefined) {
   const to = { host: hostOf(url), port: Number(new URL(url).port) };
@@ -140,6 +170,7 @@ export function dial(url: string, source: TlsSource | undefined) {
 const redialMs = 10;
 const maxRedialMs = 500;
 const connectMs = 1000;
+const askConnectMs = 5000;
 /** A connection that ends sooner was refused. */
 const stableMs = 500;
 /** Beyond this a peer is too slow to be worth more: raft will probe it when it is back. */

@@ -15,6 +15,7 @@ import { faultyDisk } from "../wal/faulty-disk.ts";
 import { autoCompact } from "./auto-compaction.ts";
 import { hostOf, idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
+import { checkAtStart, watchCorruption } from "./corruption.ts";
 import { watchDisk } from "./disk-space.ts";
 import { faultyTransport } from "./faulty-transport.ts";
 import { handOver } from "./in-service.ts";
@@ -23,6 +24,7 @@ import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
 import { httpServer } from "./ops.ts";
+import { askAt } from "./peer.ts";
 import { serveClients } from "./serve.ts";
 import { openTls } from "./tls-config.ts";
 import { type PeerTransportOptions, Transport } from "./transport.ts";
@@ -125,8 +127,15 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       const all = [...set.values()].map((fault) => Object.values(fault).join(" "));
       member.history.server({ kind: "FaultsChanged", faults: all });
     });
-    const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt, faults });
     for (const { begin, secure } of peers) begin((listener) => transport!.serve(listener, secure));
+    if (config.corruption.atStart) {
+      const ask: Parameters<typeof checkAtStart>[1] = (url, ...rest) => askAt(url, peerTLS, ...rest);
+      await checkAtStart(member, ask).catch(async (error: Error) => {
+        await member.close();
+        throw error;
+      });
+    }
+    const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt, faults });
     const overHttp = ({ begin, secure }: (typeof metrics)[number], http: HttpServer) => {
       const accept = (socket: Socket) => void http.emit("connection", socket);
       const rules = {
@@ -144,6 +153,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     outside?.begin((listener) => (server.secure ?? server.insecure).serve(listener));
     member.start();
     const stopLooking = watchDisk(member);
+    const stopComparing = watchCorruption(member, config.corruption);
     const stopCompacting = config.autoCompaction
       ? autoCompact(config.autoCompaction, member, machine.clock, machine.log)
       : () => {};
@@ -156,6 +166,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       async close() {
         stopCompacting();
         stopLooking();
+        stopComparing();
         for (const listener of listeners) listener.close();
         await handOver(member);
         // Clients go elsewhere now, not when the last snapshot is written; what they wait for is answered first.

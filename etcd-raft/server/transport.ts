@@ -173,10 +173,11 @@ export class Transport implements PeerTransport {
     let state: StateReceiver | undefined;
     const onFrame = (kind: number, payload: Buffer) => {
       if (from === undefined) {
-        if (kind === FrameKind.members) {
+        if (kind === FrameKind.members || kind === FrameKind.hashKV) {
           this.#answer(socket, kind, payload, none);
           return;
         }
+        if (!this.#started) return void socket.destroy(); // it redials once we dial it
         const hello = helloOf(kind, payload);
         if (hello?.clusterId === clusterId && handlers.isRemoved(hello.from)) {
           socket.end(answerFrame(0, Code.FailedPrecondition, Buffer.from(removedText)));

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/clock.ts";
+import type { Cancel, Clock } from "../../base/clock.ts";
 import { type EtcdError, etcdError } from "../errors.ts";
 
 /** Those who wait until something is so; they are asked when it may have changed. */
@@ -28,4 +28,18 @@ export class Waiters {
   wake(): void {
     for (const waiter of this.#all) if (waiter.fits()) waiter.done();
   }
+}
+
+/** Again and again, each time `ms` after the last has ended, well or not. */
+export function repeat(clock: Clock, ms: number, work: () => Promise<unknown>): Cancel {
+  let cancel: Cancel = () => {};
+  let stopped = false;
+  const next = () => {
+    if (!stopped) cancel = clock.after(ms, () => void work().then(next, next));
+  };
+  next();
+  return () => {
+    stopped = true;
+    cancel();
+  };
 }
