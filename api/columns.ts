@@ -22,24 +22,16 @@ export const boolean = { type: "boolean" } as const;
 const named = { format: "name" };
 const sinceCreation: Column<KubernetesObject>["cell"] = (o, now) => age(o.metadata.creationTimestamp, now);
 
-export const nameColumn: Column<KubernetesObject> = column(
-  "Name",
-  (o) => o.metadata.name,
-  "Unique in its place.",
-  named,
-);
+const nameOf = (o: KubernetesObject) => o.metadata.name;
+export const nameColumn: Column<KubernetesObject> = column("Name", nameOf, "Unique in its place.", named);
 export const ageColumn: Column<KubernetesObject> = column("Age", sinceCreation, "Time since its creation.");
 
 /** As most are shown. */
 export const shown = <T>(...columns: Column<T>[]): Column<T>[] => [nameColumn, ...columns, ageColumn] as Column<T>[];
 
 /** For kinds that upstream prints no other way: the time itself. */
-export const createdColumn: Column<KubernetesObject> = column(
-  "Created At",
-  (o) => o.metadata.creationTimestamp ?? "<unknown>",
-  "Time of its creation.",
-  { type: "date" },
-);
+const created: Column<KubernetesObject>["cell"] = (o) => o.metadata.creationTimestamp ?? "<unknown>";
+export const createdColumn = column("Created At", created, "Time of its creation.", { type: "date" });
 
 interface Replicated {
   spec: { replicas?: number };
@@ -47,41 +39,35 @@ interface Replicated {
 }
 
 export const readyColumn = <T extends Replicated>(): Column<T> =>
-  column(
-    "Ready",
-    ({ spec, status }) => `${status?.readyReplicas ?? 0}/${spec.replicas ?? 0}`,
-    "Ready of those wanted.",
-  );
+  column("Ready", (o) => `${o.status?.readyReplicas ?? 0}/${o.spec.replicas ?? 0}`, "Ready of those wanted.");
 
-/** Containers and images of a template, for `-o wide`. */
-export const templateColumns = <T extends { spec: { template?: PodTemplateSpec } }>(): Column<T>[] =>
-  containerColumns((o) => o.spec.template);
-
-export const containerColumns = <T>(
-  template: (object: T) => PodTemplateSpec | undefined,
-  more: Partial<Column<T>> = wide,
+/** Containers and images of a template, and the labels of its Pods where `selected` tells them, for `-o wide`. */
+export const templateColumns = <T extends { spec: { template?: PodTemplateSpec } }>(
+  selected?: (spec: T["spec"]) => string,
 ): Column<T>[] => [
-  column("Containers", (o) => join(template(o)?.spec.containers.map((c) => c.name)), "Names of its containers.", more),
-  column(
-    "Images",
-    (o) => join(template(o)?.spec.containers.map((c) => c.image ?? "")),
-    "Images of its containers.",
-    more,
-  ),
+  ...containerColumns<T>((o) => o.spec.template, wide),
+  ...(selected ? [column<T>("Selector", ({ spec }) => selected(spec), "Labels of its Pods.", wide)] : []),
 ];
 
-export const selectorText = (selector: LabelSelector | undefined): string => {
-  const text = formatSelector(labelSelector(selector ?? {}));
-  return text || "<none>";
+export const containerColumns = <T>(template: (object: T) => PodTemplateSpec | undefined, more = {}): Column<T>[] => {
+  const of = (key: "name" | "image") => (o: T) => join(template(o)?.spec.containers.map((c) => c[key] ?? ""));
+  return [
+    column("Containers", of("name"), "Names of its containers.", more),
+    column("Images", of("image"), "Images of its containers.", more),
+  ];
 };
+
+export const selectorText = (selector: LabelSelector | undefined): string =>
+  orNone(formatSelector(labelSelector(selector ?? {})));
 
 /** `a=b,c=d`, sorted. */
 export const labelsText = (labels: Record<string, string> | undefined): string =>
   orNone(
-    Object.entries(labels ?? {})
-      .map(([key, value]) => `${key}=${value}`)
-      .sort()
-      .join(","),
+    join(
+      Object.entries(labels ?? {})
+        .map(([key, value]) => `${key}=${value}`)
+        .sort(),
+    ),
   );
 
 export const join = (list: readonly string[] | undefined): string => list?.join(",") ?? "";

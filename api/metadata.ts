@@ -29,6 +29,8 @@ export function* validateObjectMeta(meta: Partial<ObjectMeta>, rules: MetaRules,
   yield* validateMetaParts(meta, path);
 }
 
+const oneController = ([a, b]: string[]) =>
+  `Only one reference can have Controller set to true. Found "true" in references for ${a} and ${b}`;
 const orphanOrForeground = "finalizer orphan and foregroundDeletion cannot be both set";
 
 /** All but names: what templates need too. */
@@ -36,19 +38,14 @@ export function* validateMetaParts(meta: Partial<ObjectMeta>, path = "metadata")
   yield* validateLabels(meta.labels, field.child(path, "labels"));
   yield* validateAnnotations(meta.annotations, field.child(path, "annotations"));
   const owners = meta.ownerReferences ?? [];
-  for (const [i, owner] of owners.entries()) {
-    const at = `${path}.ownerReferences[${i}]`;
+  yield* field.each(owners, `${path}.ownerReferences`, function* (owner, at) {
     if (!owner.apiVersion) yield field.invalid(`${at}.apiVersion`, owner.apiVersion ?? "", "version must not be empty");
     for (const key of ["kind", "name", "uid"] as const)
       if (!owner[key]) yield field.invalid(`${at}.${key}`, owner[key] ?? "", "must not be empty");
-  }
+  });
   const controllers = owners.filter((o) => o.controller).map((o) => o.name);
   if (controllers.length > 1)
-    yield field.invalid(
-      field.child(path, "ownerReferences"),
-      owners,
-      `Only one reference can have Controller set to true. Found "true" in references for ${controllers[0]} and ${controllers[1]}`,
-    );
+    yield field.invalid(field.child(path, "ownerReferences"), owners, oneController(controllers));
   const finalizers = meta.finalizers ?? [];
   for (const finalizer of finalizers) yield* validateFinalizer(finalizer, field.child(path, "finalizers"));
   if (finalizers.includes("orphan") && finalizers.includes("foregroundDeletion"))
@@ -89,12 +86,9 @@ export function* validateObjectMetaUpdate(meta: ObjectMeta, old: ObjectMeta, pat
     if (meta[key] !== old[key] && old.deletionTimestamp)
       yield field.invalid(field.child(path, key), meta[key], `${immutable}; may only be changed via deletion`);
   if (old.deletionTimestamp) {
-    const added = (meta.finalizers ?? []).filter((f) => !old.finalizers?.includes(f));
-    if (added.length)
-      yield field.forbidden(
-        field.child(path, "finalizers"),
-        `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((f) => JSON.stringify(f)).join(", ")}}`,
-      );
+    const added = (meta.finalizers ?? []).filter((f) => !old.finalizers?.includes(f)).map((f) => JSON.stringify(f));
+    const text = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.join(", ")}}`;
+    if (added.length) yield field.forbidden(field.child(path, "finalizers"), text);
   }
   yield* validateMetaParts(meta, path);
 }

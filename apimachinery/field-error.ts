@@ -34,12 +34,7 @@ const types = {
 
 export type FieldErrorType = keyof typeof types;
 
-const withoutValue = new Set<FieldErrorType>([
-  "FieldValueRequired",
-  "FieldValueForbidden",
-  "FieldValueTooLong",
-  "InternalError",
-]);
+const withoutValue = /^(FieldValueRequired|FieldValueForbidden|FieldValueTooLong|InternalError)$/;
 
 /** Each: (the field, its bad value where it is told, what is wrong with it). */
 export const required = (field: string, detail = ""): FieldError => ({ type: "FieldValueRequired", field, detail });
@@ -81,16 +76,9 @@ export function* requiredName<T>(field: string, value: T | undefined, shape: Sha
 }
 
 /** The same, in a list where each has its own name; `names` are those before it. */
-export function* uniqueName(
-  field: string,
-  value: string | undefined,
-  shape: Shape<string>,
-  names: Set<string>,
-): Problems {
+export function* uniqueName(field: string, value = "", shape: Shape<string>, names: Set<string>): Problems {
   yield* requiredName(field, value, shape);
-  if (!value) return;
-  if (names.has(value)) yield duplicate(field, value);
-  names.add(value);
+  if (value && names.size === names.add(value).size) yield duplicate(field, value);
 }
 
 /** Required unless empty is allowed, and one of the values. */
@@ -128,7 +116,7 @@ export const omitted = Symbol("omitted");
 /** The message without the field: `Invalid value: "x": must be ...`. Composite values are printed as JSON. */
 export function errorBody(error: FieldError): string {
   const value =
-    withoutValue.has(error.type) || error.badValue === omitted
+    withoutValue.test(error.type) || error.badValue === omitted
       ? ""
       : `: ${JSON.stringify(error.badValue ?? null).replace(/^null$/, '"null"')}`;
   return `${types[error.type]}${value}${error.detail ? `: ${error.detail}` : ""}`;

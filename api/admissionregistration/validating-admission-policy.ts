@@ -27,8 +27,8 @@ export const validatingAdmissionPolicies: Resource<v1.ValidatingAdmissionPolicy>
       column("Validations", ({ spec }) => spec.validations?.length ?? 0, "How many it has.", integer),
       column(
         "ParamKind",
-        ({ spec: { paramKind } }) => (paramKind ? `${paramKind.apiVersion}/${paramKind.kind}` : unset),
-        "What its bindings give it.",
+        ({ spec: { paramKind: k } }) => (k ? `${k.apiVersion}/${k.kind}` : unset),
+        "Its parameters'.",
       ),
     ),
   },
@@ -100,11 +100,8 @@ function* validateValidation(validation: v1.Validation, at: string): field.Probl
   if (reason !== undefined) yield* field.oneOf(`${at}.reason`, reason, reasons, false);
 }
 
-function* validateAnnotation(
-  { key = "", valueExpression = "" }: v1.AuditAnnotation,
-  at: string,
-  policy: string,
-): field.Problems {
+function* validateAnnotation(annotation: v1.AuditAnnotation, at: string, policy: string): field.Problems {
+  const { key = "", valueExpression = "" } = annotation;
   for (const p of qualifiedName(`${policy}/${key}`)) yield field.invalid(`${at}.key`, `${policy}/${key}`, p);
   const path = `${at}.valueExpression`;
   const expression = valueExpression.trim();
@@ -168,10 +165,8 @@ function* validateBinding({ spec }: v1.ValidatingAdmissionPolicyBinding): field.
   if (given.length === 0) yield field.required(at, "at least one validation action is required");
 }
 
-function* validateParamRef(
-  { name, selector, parameterNotFoundAction: action }: v1.ParamRef,
-  at: string,
-): field.Problems {
+function* validateParamRef(ref: v1.ParamRef, at: string): field.Problems {
+  const { name, selector, parameterNotFoundAction: action } = ref;
   const exclusive = (key: string) =>
     name && selector ? [field.forbidden(`${at}.${key}`, "name and selector are mutually exclusive")] : [];
   yield* field.shaped(`${at}.name`, name ?? "", pathSegmentName);

@@ -80,14 +80,13 @@ function addStorageVersion(definition: v1.CustomResourceDefinition): void {
 export const hasCondition = (definition: v1.CustomResourceDefinition, type: string, status = "True"): boolean =>
   definition.status?.conditions?.some((condition) => condition.type === type && condition.status === status) ?? false;
 
+type Condition = v1.CustomResourceDefinitionCondition;
+
 /** The time stays while the status does. */
-export function setCondition(
-  definition: v1.CustomResourceDefinition,
-  wanted: v1.CustomResourceDefinitionCondition,
-): void {
+export function setCondition(definition: v1.CustomResourceDefinition, wanted: Condition): void {
   const conditions = definition.status?.conditions ?? [];
   const old = conditions.find(({ type }) => type === wanted.type);
   const next = old?.status === wanted.status ? { ...wanted, lastTransitionTime: old.lastTransitionTime } : wanted;
   const list = old ? conditions.map((one) => (one === old ? next : one)) : [...conditions, next];
-  definition.status = { ...definition.status, conditions: list as v1.CustomResourceDefinitionCondition[] };
+  definition.status = { ...definition.status, conditions: list as Condition[] };
 }

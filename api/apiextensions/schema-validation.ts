@@ -1,4 +1,4 @@
-import { forbidden, invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
+import { each, forbidden, invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { isObject } from "../../apimachinery/schema/normalize.ts";
 import { compileRule, rulesOf } from "../../apimachinery/schema/rules.ts";
 import { isEmbedded, type JsonSchema, prune } from "../../apimachinery/schema/structural.ts";
@@ -76,8 +76,7 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
 const reasons = ["FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate"];
 
 function* validateRules(schema: JsonSchema, at: string): Problems {
-  for (const [i, rule] of rulesOf(schema).entries()) {
-    const place = `${at}[${i}]`;
+  yield* each(rulesOf(schema), at, function* (rule, place) {
     if (!rule.rule?.trim()) yield required(`${place}.rule`);
     else yield* validateExpression(rule.rule, "bool", `${place}.rule`);
     if (rule.messageExpression)
@@ -85,7 +84,7 @@ function* validateRules(schema: JsonSchema, at: string): Problems {
     if (rule.message?.includes("\n"))
       yield invalid(`${place}.message`, rule.message, "message must not contain line breaks");
     if (rule.reason && !reasons.includes(rule.reason)) yield notSupported(`${place}.reason`, rule.reason, reasons);
-  }
+  });
 }
 
 function* validateExpression(expression: string, type: "bool" | "string", at: string): Problems {

@@ -20,10 +20,9 @@ export const definitionName =
 const noPreserve =
   "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
 
-export function* validateDefinition(
-  definition: v1.CustomResourceDefinition,
-  old?: v1.CustomResourceDefinition,
-): Problems {
+type Definition = v1.CustomResourceDefinition;
+
+export function* validateDefinition(definition: Definition, old?: Definition): Problems {
   const { spec, metadata, status } = definition;
   const { group = "", scope, versions = [] } = spec;
   const shape = dns1123Subdomain(group).join(",");
@@ -50,10 +49,7 @@ export function* validateDefinition(
   yield* validateApproval(group, metadata.annotations?.[approval]);
 }
 
-export function* validateDefinitionUpdate(
-  { spec }: v1.CustomResourceDefinition,
-  old: v1.CustomResourceDefinition,
-): Problems {
+export function* validateDefinitionUpdate({ spec }: Definition, old: Definition): Problems {
   yield* immutableField("spec.group", spec.group, old.spec.group);
   yield* immutableField("spec.names.plural", spec.names.plural, old.spec.names.plural);
   if (!old.status?.conditions?.some(({ type, status }) => type === "Established" && status === "True")) return;
@@ -69,11 +65,8 @@ function* validateApproval(group: string, value: string | undefined): Problems {
   const at = `metadata.annotations[${approval}]`;
   if (!value) return yield field.required(at, `protected groups must have approval annotation "${approval}", ${more}`);
   if (value.startsWith("unapproved") || URL.canParse(value)) return;
-  yield field.invalid(
-    at,
-    value,
-    `protected groups must have approval annotation "${approval}" with either a URL or a reason starting with "unapproved", ${more}`,
-  );
+  const text = `protected groups must have approval annotation "${approval}" with either a URL or a reason starting with "unapproved", ${more}`;
+  yield field.invalid(at, value, text);
 }
 
 const label = (at: string, value: string, text = (problems: string) => problems): FieldError[] => {
@@ -98,10 +91,7 @@ function* validateNames(names: v1.CustomResourceDefinitionNames, at: string): Pr
 }
 
 /** As upstream's internal form has it, what is equal in all versions is told once, at `spec` itself. */
-function* validateVersionParts(
-  versions: v1.CustomResourceDefinitionVersion[],
-  old?: v1.CustomResourceDefinition,
-): Problems {
+function* validateVersionParts(versions: v1.CustomResourceDefinitionVersion[], old?: Definition): Problems {
   const [first] = versions;
   function* each<K extends keyof v1.CustomResourceDefinitionVersion>(key: K, top: string = key) {
     const same = first?.[key] !== undefined && versions.every((v) => sameJson(v[key], first[key]));

@@ -71,11 +71,9 @@ function* validate({ metadata, spec }: APIService): Problems {
     yield required("spec.group", "only v1 may have an empty group and it better be legacy kube");
   if (group !== "") for (const problem of dns1123Subdomain(group)) yield wrong("group", group, problem);
   for (const problem of dns1035Label(version)) yield wrong("version", version, problem);
-  for (const [field, most] of [
-    ["groupPriorityMinimum", 20000],
-    ["versionPriority", 1000],
-  ] as const) {
-    const value = spec[field] ?? 0;
+  const { groupPriorityMinimum = 0, versionPriority = 0 } = spec;
+  for (const [field, value] of Object.entries({ groupPriorityMinimum, versionPriority })) {
+    const most = field === "versionPriority" ? 1000 : 20_000;
     if (value <= 0 || value > most) yield wrong(field, value, `must be positive and less than ${most}`);
   }
   if (service === undefined) {

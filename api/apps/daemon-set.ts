@@ -1,9 +1,9 @@
 import { invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
-import type { DaemonSet } from "../generated/apps-v1.ts";
+import type { DaemonSet, DaemonSetUpdateStrategy } from "../generated/apps-v1.ts";
 import { DaemonSets } from "../generated/resources.ts";
 import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
 import { namespaced, rules } from "../metadata.ts";
@@ -52,8 +52,7 @@ export const daemonSets: Resource<DaemonSet> = defineResource(DaemonSets, {
     column("Available", ({ status }) => status?.numberAvailable ?? 0, "Pods ready for minReadySeconds.", integer),
     column("Node Selector", ({ spec }) => labelsText(spec.template.spec.nodeSelector), "Labels of its nodes."),
     ageColumn,
-    ...templateColumns<DaemonSet>(),
-    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+    ...templateColumns<DaemonSet>((spec) => selectorText(spec.selector)),
   ],
 });
 
@@ -74,10 +73,7 @@ function* validateSpec(set: DaemonSet): Problems {
   yield* notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit");
 }
 
-function* validateStrategy(
-  { type, rollingUpdate }: NonNullable<DaemonSet["spec"]["updateStrategy"]>,
-  at: string,
-): Problems {
+function* validateStrategy({ type, rollingUpdate }: DaemonSetUpdateStrategy, at: string): Problems {
   if (type === "OnDelete") return;
   if (type !== "RollingUpdate") return yield notSupported(at, type ?? "", ["RollingUpdate", "OnDelete"]);
   const path = `${at}.rollingUpdate`;

@@ -1,6 +1,6 @@
 import { forbidden, invalid, notSupported, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, readyColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { ageColumn, column, nameColumn, readyColumn, selectorText, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
@@ -50,8 +50,7 @@ export const deployments: Resource<Deployment> = defineResource(Deployments, {
     column("Up-to-date", ({ status }) => status?.updatedReplicas ?? 0, "Pods of the newest template."),
     column("Available", ({ status }) => status?.availableReplicas ?? 0, "Pods ready for minReadySeconds."),
     ageColumn,
-    ...templateColumns<Deployment>(),
-    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+    ...templateColumns<Deployment>((spec) => selectorText(spec.selector)),
   ],
 });
 

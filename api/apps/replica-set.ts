@@ -1,4 +1,4 @@
-import { ageColumn, column, integer, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { ageColumn, column, integer, nameColumn, selectorText, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
@@ -33,7 +33,6 @@ export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
     column("Current", ({ status }) => status?.replicas ?? 0, "Pods there are.", integer),
     column("Ready", ({ status }) => status?.readyReplicas ?? 0, "Pods that are ready.", integer),
     ageColumn,
-    ...templateColumns<ReplicaSet>(),
-    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+    ...templateColumns<ReplicaSet>((spec) => selectorText(spec.selector)),
   ],
 });

@@ -89,10 +89,10 @@ function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: 
   if (Number.parseInt(String(most), 10) === 0) yield field.invalid(`${path}.maxUnavailable`, most, "cannot be 0");
 }
 
-const mutable =
-  "replicas ordinals template updateStrategy revisionHistoryLimit persistentVolumeClaimRetentionPolicy minReadySeconds".split(
-    " ",
-  );
+const mutable = [
+  ..."replicas ordinals template updateStrategy revisionHistoryLimit".split(" "),
+  ...["persistentVolumeClaimRetentionPolicy", "minReadySeconds"],
+];
 
 /** What names Pods and claims stays: it says which are whose. */
 function* onlySomeChange({ spec }: StatefulSet, old: StatefulSet): field.Problems {

@@ -18,10 +18,7 @@ interface Scaled extends Templated {
 }
 
 /** A selector that selects something, and that the template's labels match. */
-export function* validateTemplated(
-  { spec }: Templated,
-  kind: "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet",
-): Problems {
+export function* validateTemplated({ spec }: Templated, kind: string): Problems {
   yield* notNegative(spec.replicas, "spec.replicas");
   const at = "spec.selector";
   const { selector, template } = spec;
@@ -42,13 +39,11 @@ export function* validateTemplated(
 /** Pods of these kinds run until they are told otherwise. */
 export function* validateLongRunning(template: PodTemplateSpec | undefined, kind: string): Problems {
   const { restartPolicy, activeDeadlineSeconds } = template?.spec ?? {};
+  const at = "spec.template.spec";
   if (restartPolicy && restartPolicy !== "Always")
-    yield field.notSupported("spec.template.spec.restartPolicy", restartPolicy, ["Always"]);
+    yield field.notSupported(`${at}.restartPolicy`, restartPolicy, ["Always"]);
   if (activeDeadlineSeconds !== undefined)
-    yield field.forbidden(
-      "spec.template.spec.activeDeadlineSeconds",
-      `activeDeadlineSeconds in ${kind} is not Supported`,
-    );
+    yield field.forbidden(`${at}.activeDeadlineSeconds`, `activeDeadlineSeconds in ${kind} is not Supported`);
 }
 
 export const validateSelectorUpdate = ({ spec }: Templated, old: Templated): FieldError[] =>
@@ -78,10 +73,8 @@ export function* validateCollisions(now: { collisionCount?: number } = {}, old: 
 
 /** What a Scale shows of its object's metadata. */
 export function scaleMetadata({ name, namespace, uid, resourceVersion, creationTimestamp }: ObjectMeta): ObjectMeta {
-  const given = Object.entries({ namespace, uid, resourceVersion, creationTimestamp }).filter(
-    ([, v]) => v !== undefined,
-  );
-  return { name, ...Object.fromEntries(given) };
+  const given = Object.entries({ namespace, uid, resourceVersion, creationTimestamp });
+  return { name, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) };
 }
 
 export const templatedScale: ScaleAccess<Scaled> = {

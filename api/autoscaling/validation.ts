@@ -7,10 +7,9 @@ import type * as v1 from "../generated/autoscaling-v2.ts";
 const maxPeriodSeconds = 1800;
 const maxStabilizationSeconds = 3600;
 
-export function* validateAutoscaler(
-  { spec }: v1.HorizontalPodAutoscaler,
-  old?: v1.HorizontalPodAutoscaler,
-): field.Problems {
+type Autoscaler = v1.HorizontalPodAutoscaler;
+
+export function* validateAutoscaler({ spec }: Autoscaler, old?: Autoscaler): field.Problems {
   const { minReplicas = 1, maxReplicas = 0, metrics = [] } = spec;
   // Zero needs the feature gate HPAScaleToZero, which is off; what is zero may stay it.
   const least = old?.spec.minReplicas === 0 ? 0 : 1;
@@ -128,13 +127,12 @@ function* validateScaling(scaling: v1.HPAScalingRules, at: string): field.Proble
   if (selectPolicy !== undefined)
     yield* field.oneOf(`${at}.selectPolicy`, selectPolicy, ["Disabled", "Max", "Min"], false);
   if (policies.length === 0) yield field.required(`${at}.policies`, "must specify at least one Policy");
-  for (const [i, { type, value, periodSeconds }] of policies.entries()) {
-    const path = `${at}.policies[${i}]`;
+  yield* field.each(policies, `${at}.policies`, function* ({ type, value, periodSeconds }, path) {
     yield* field.oneOf(`${path}.type`, type, ["Percent", "Pods"], false);
     if (!(value > 0)) yield field.invalid(`${path}.value`, value ?? 0, "must be greater than zero");
     if (!(periodSeconds > 0))
       yield field.invalid(`${path}.periodSeconds`, periodSeconds ?? 0, "must be greater than zero");
     if (periodSeconds > maxPeriodSeconds)
       yield field.invalid(`${path}.periodSeconds`, periodSeconds, `must be less than or equal to ${maxPeriodSeconds}`);
-  }
+  });
 }

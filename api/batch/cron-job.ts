@@ -35,7 +35,7 @@ export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
     columns.column("Active", ({ status }) => status?.active?.length ?? 0, "Jobs that run now.", columns.integer),
     columns.column("Last Schedule", ({ status: s }, now) => since(s?.lastScheduleTime, now), "Its last."),
     columns.ageColumn,
-    ...columns.containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template),
+    ...columns.containerColumns<CronJob>(({ spec }) => spec.jobTemplate?.spec?.template, columns.wide),
     columns.column("Selector", selector, "Labels of its Pods.", columns.wide),
   ],
 });

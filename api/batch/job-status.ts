@@ -1,4 +1,4 @@
-import { duplicate, invalid, omitted, type Problems, required } from "../../apimachinery/field-error.ts";
+import { duplicate, each, invalid, omitted, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { parseTime } from "../../apimachinery/time.ts";
 import type { Job, JobStatus } from "../generated/batch-v1.ts";
@@ -26,11 +26,10 @@ export function* validateJobStatus(job: Job, { status: old = {} }: Job): Problem
     yield* notNegative(status[key], `status.${key}`);
   const seen = new Set<string>();
   for (const key of ["succeeded", "failed"] as const)
-    for (const [i, uid] of (uncounted[key] ?? []).entries()) {
-      const at = `status.uncountedTerminatedPods.${key}[${i}]`;
+    yield* each(uncounted[key], `status.uncountedTerminatedPods.${key}`, function* (uid, at) {
       if (uid === "") yield invalid(at, uid, "must not be empty");
       else if (seen.size === seen.add(uid).size) yield duplicate(at, uid);
-    }
+    });
 
   if (turned("Complete", "Failed") && is("Complete") && is("Failed"))
     yield wrong("cannot set Complete=True and Failed=true conditions");
@@ -83,6 +82,8 @@ export function* validateJobStatus(job: Job, { status: old = {} }: Job): Problem
     yield wrong("cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions");
 }
 
+const overlap = "failedIndexes and completedIndexes overlap at index";
+
 /** `1,3-5`: indexes that ended, of a Job that has indexes. */
 function* validateIndexes({ spec, status }: Job, changed: (...keys: (keyof JobStatus)[]) => boolean): Problems {
   const { completedIndexes = "", failedIndexes } = status ?? {};
@@ -109,10 +110,5 @@ function* validateIndexes({ spec, status }: Job, changed: (...keys: (keyof JobSt
   const both = completed.flatMap(([from, to]) =>
     failed.filter(([x, y]) => from <= y && x <= to).map(([x]) => Math.max(from, x)),
   );
-  if (both.length > 0)
-    yield invalid(
-      at("failed"),
-      failedIndexes,
-      `failedIndexes and completedIndexes overlap at index: ${Math.min(...both)}`,
-    );
+  if (both.length > 0) yield invalid(at("failed"), failedIndexes, `${overlap}: ${Math.min(...both)}`);
 }

@@ -93,15 +93,12 @@ function* choice(at: string, value: string | undefined, values: readonly string[
   else yield field.required(at, `valid values: [${values.map((v) => JSON.stringify(v)).join(" ")}]`);
 }
 
-function* validateFailurePolicy(
-  { podFailurePolicy, backoffLimitPerIndex, template }: JobSpec,
-  at: string,
-): field.Problems {
+function* validateFailurePolicy(spec: JobSpec, at: string): field.Problems {
+  const { podFailurePolicy, backoffLimitPerIndex, template } = spec;
   const list = podFailurePolicy?.rules ?? [];
   if (list.length > maxRules) yield field.tooMany(`${at}.rules`, list.length, maxRules);
   const names = [...(template?.spec?.containers ?? []), ...(template?.spec?.initContainers ?? [])].map((c) => c.name);
-  for (const [i, { action, onExitCodes, onPodConditions = [] }] of list.entries()) {
-    const path = `${at}.rules[${i}]`;
+  yield* field.each(list, `${at}.rules`, function* ({ action, onExitCodes, onPodConditions = [] }, path) {
     if (action === "FailIndex" && backoffLimitPerIndex === undefined)
       yield field.invalid(`${path}.action`, action, "requires the backoffLimitPerIndex to be set");
     yield* choice(`${path}.action`, action, ["Count", "FailIndex", "FailJob", "Ignore"]);
@@ -117,16 +114,14 @@ function* validateFailurePolicy(
       yield field.invalid(path, field.omitted, "specifying both OnExitCodes and OnPodConditions is not supported");
     if (!onExitCodes && onPodConditions.length === 0)
       yield field.invalid(path, field.omitted, "specifying one of OnExitCodes and OnPodConditions is required");
-  }
+  });
 }
 
+type ExitCodes = NonNullable<PodFailurePolicyRule["onExitCodes"]>;
 const ofTemplate = "must be one of the container or initContainer names in the pod template";
 
-function* validateExitCodes(
-  { operator, containerName, values = [] }: NonNullable<PodFailurePolicyRule["onExitCodes"]>,
-  at: string,
-  names: readonly string[],
-): field.Problems {
+function* validateExitCodes(codes: ExitCodes, at: string, names: readonly string[]): field.Problems {
+  const { operator, containerName, values = [] } = codes;
   yield* choice(`${at}.operator`, operator, ["In", "NotIn"]);
   if (containerName !== undefined && !names.includes(containerName))
     yield field.invalid(`${at}.containerName`, containerName, ofTemplate);
@@ -146,8 +141,7 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
   if (list.length === 0)
     yield field.required(`${at}.rules`, "at least one rules must be specified when the successPolicy is specified");
   if (list.length > maxRules) yield field.tooMany(`${at}.rules`, list.length, maxRules);
-  for (const [i, { succeededCount: count, succeededIndexes: indexes }] of list.entries()) {
-    const path = `${at}.rules[${i}]`;
+  yield* field.each(list, `${at}.rules`, function* ({ succeededCount: count, succeededIndexes: indexes }, path) {
     let total: number | undefined;
     if (count === undefined && indexes === undefined)
       yield field.required(path, "at least one of succeededCount or succeededIndexes must be specified");
@@ -158,14 +152,14 @@ function* validateSuccessPolicy({ successPolicy, completions = 0 }: JobSpec, at:
       if (typeof parsed === "string")
         yield field.invalid(`${path}.succeededIndexes`, indexes, `error parsing succeededIndexes: ${parsed}`);
     }
-    if (count === undefined) continue;
+    if (count === undefined) return;
     yield* notNegative(count, `${path}.succeededCount`);
     const limits: [number, string][] = [[completions, "the number of specified completions"]];
     if (total !== undefined) limits.push([total, "the number of indexes in the specified succeededIndexes field"]);
     for (const [limit, what] of limits)
       if (count > limit)
         yield field.invalid(`${path}.succeededCount`, count, `must be less than or equal to ${limit} (${what})`);
-  }
+  });
 }
 
 /** The intervals that `1,3-5` names, or what is wrong with it. */

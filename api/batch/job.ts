@@ -2,7 +2,7 @@ import { invalid, type Problems, required } from "../../apimachinery/field-error
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
-import { ageColumn, column, nameColumn, selectorText, templateColumns, wide } from "../columns.ts";
+import { ageColumn, column, nameColumn, selectorText, templateColumns } from "../columns.ts";
 import type { Job } from "../generated/batch-v1.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { Jobs } from "../generated/resources.ts";
@@ -38,8 +38,7 @@ export const jobs: Resource<Job> = defineResource(Jobs, {
     column("Completions", completions, "Pods that succeeded out of those wanted."),
     column("Duration", duration, "How long it ran."),
     ageColumn,
-    ...templateColumns<Job>(),
-    column("Selector", ({ spec }) => selectorText(spec.selector), "Labels of its Pods.", wide),
+    ...templateColumns<Job>((spec) => selectorText(spec.selector)),
   ],
 });
 

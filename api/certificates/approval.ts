@@ -55,11 +55,9 @@ const timed = (conditions: Conditions, old: CertificateSigningRequest, now: stri
     };
   });
 
-function* validate(
-  request: CertificateSigningRequest,
-  old: CertificateSigningRequest,
-  status: boolean,
-): field.Problems {
+type Signing = CertificateSigningRequest;
+
+function* validate(request: Signing, old: Signing, status: boolean): field.Problems {
   const at = "status.conditions";
   const { conditions = [], certificate } = request.status ?? {};
   const types = conditions.map(({ type }) => type);

@@ -40,15 +40,14 @@ export const certificateSigningRequests: Resource<CertificateSigningRequest> = d
       ageColumn,
       column("SignerName", ({ spec }) => orNone(spec.signerName), "Who is asked to sign."),
       column("Requestor", ({ spec }) => spec.username ?? "", "Who asks."),
-      column(
-        "RequestedDuration",
-        ({ spec }) => (spec.expirationSeconds === undefined ? "<none>" : humanDuration(spec.expirationSeconds * 1000)),
-        "How long it shall hold.",
-      ),
+      column("RequestedDuration", ({ spec: { expirationSeconds: s } }) => durationText(s), "How long it shall hold."),
       column("Condition", condition, "What became of it."),
     ],
   },
 );
+
+const durationText = (seconds: number | undefined): string =>
+  seconds === undefined ? "<none>" : humanDuration(seconds * 1000);
 
 function condition({ status }: CertificateSigningRequest): string {
   const types = new Set(status?.conditions?.map((c) => c.type));
@@ -60,9 +59,8 @@ function condition({ status }: CertificateSigningRequest): string {
 
 const usages = new Set([
   ..."signing,digital signature,content commitment,key encipherment,key agreement,data encipherment".split(","),
-  ..."cert sign,crl sign,encipher only,decipher only,any,server auth,client auth,code signing,email protection".split(
-    ",",
-  ),
+  ..."cert sign,crl sign,encipher only,decipher only,any,server auth,client auth".split(","),
+  ...["code signing", "email protection"],
   ..."s/mime,ipsec end system,ipsec tunnel,ipsec user,timestamping,ocsp signing,microsoft sgc,netscape sgc".split(","),
 ]);
 

@@ -18,11 +18,7 @@ export const configMaps: Resource<ConfigMap> = defineResource(ConfigMaps, {
 });
 
 /** Once `immutable` is set, it and the data stay. */
-export function* frozen<T extends { immutable?: boolean }>(
-  object: T,
-  old: T,
-  keys: readonly (keyof T & string)[],
-): Problems {
+export function* frozen<T extends { immutable?: boolean }>(object: T, old: T, keys: (keyof T & string)[]): Problems {
   if (!old.immutable) return;
   const text = "field is immutable when `immutable` is set";
   if (!object.immutable) yield forbidden("immutable", text);

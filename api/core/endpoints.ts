@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { invalid, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { each, invalid, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
@@ -20,14 +20,10 @@ export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
   });
 
 function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolean): Problems {
-  for (const [i, { addresses = [], notReadyAddresses = [], ports = [] }] of subsets.entries()) {
-    const at = `subsets[${i}]`;
+  yield* each(subsets, "subsets", function* ({ addresses = [], notReadyAddresses = [], ports = [] }, at) {
     if (addresses.length + notReadyAddresses.length === 0)
       yield required(at, "must specify `addresses` or `notReadyAddresses`");
-    for (const [list, entries] of [
-      ["addresses", addresses],
-      ["notReadyAddresses", notReadyAddresses],
-    ] as const)
+    for (const [list, entries] of Object.entries({ addresses, notReadyAddresses }))
       for (const [j, { ip, hostname, nodeName }] of entries.entries()) {
         const p = `${at}.${list}[${j}]`;
         if (isIP(ip) === 0) yield invalid(`${p}.ip`, ip, ipText);
@@ -43,7 +39,7 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
       yield* oneOf(`${p}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
       if (appProtocol !== undefined) yield* shaped(`${p}.appProtocol`, appProtocol, qualifiedName);
     }
-  }
+  });
 }
 
 /**

@@ -3,7 +3,7 @@ import { qualifiedName } from "../../apimachinery/names.ts";
 import { age, parseTime } from "../../apimachinery/time.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, selection, wide } from "../kind.ts";
+import { column, defineResource, nameColumn, namespaced, type Resource, rules, selection, wide } from "../kind.ts";
 
 const about = "kind namespace name uid apiVersion resourceVersion fieldPath".split(" ");
 const own = [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"];
@@ -27,18 +27,15 @@ export const events: Resource<Event> = defineResource(Events, {
     column("Reason", ({ reason }) => reason ?? "", "Why, in one word."),
     column(
       "Object",
-      ({ involvedObject: o }) => `${o.kind?.toLowerCase() ?? ""}${o.name ? `/${o.name}` : ""}`,
-      "About what.",
+      ({ involvedObject: o }) => (o.kind ?? "").toLowerCase() + (o.name ? `/${o.name}` : ""),
+      "Of what.",
     ),
     column("Subobject", ({ involvedObject }) => involvedObject.fieldPath ?? "", "Which part of it.", wide),
     column("Source", source, "Who tells.", wide),
     column("Message", ({ message }) => (message ?? "").trim(), "What happened."),
     column("First Seen", firstSeen, "When it happened first.", wide),
     column("Count", ({ series, count }) => series?.count ?? (count || 1), "How often.", wide),
-    column("Name", ({ metadata }) => metadata.name, "Unique among its kind and namespace.", {
-      ...wide,
-      format: "name",
-    }),
+    { ...nameColumn, ...wide },
   ],
 });
 

@@ -38,9 +38,9 @@ export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineRes
     column(
       "Access Modes",
       (c) => (bound(c) ? volumes.accessModesText(c.status?.accessModes) : ""),
-      "How it may be mounted.",
+      "Ways to mount it.",
     ),
-    column("StorageClass", ({ metadata, spec }) => volumes.classOf(metadata.annotations, spec ?? {}), "Its class."),
+    column("StorageClass", ({ metadata, spec }) => volumes.classOf(metadata, spec), "Its class."),
     column("VolumeAttributesClass", ({ spec }) => spec?.volumeAttributesClassName ?? unset, "Class of its attributes."),
     ageColumn,
     column("VolumeMode", ({ spec }) => spec?.volumeMode ?? unset, "File system or block device.", wide),

@@ -36,7 +36,7 @@ export const persistentVolumes: Resource<PersistentVolume> = defineResource(Pers
     column("Reclaim Policy", ({ spec }) => spec.persistentVolumeReclaimPolicy ?? "", "What becomes of it."),
     phaseColumn<PersistentVolume>(),
     column("Claim", ({ spec: { claimRef: c } }) => (c ? `${c.namespace}/${c.name}` : ""), "Who has it."),
-    column("StorageClass", ({ metadata, spec }) => volumes.classOf(metadata.annotations, spec), "Its class."),
+    column("StorageClass", ({ metadata, spec }) => volumes.classOf(metadata, spec), "Its class."),
     column("VolumeAttributesClass", ({ spec }) => spec.volumeAttributesClassName ?? unset, "Class of its attributes."),
     column("Reason", ({ status }) => status?.reason ?? "", "Why it is in this phase."),
     ageColumn,

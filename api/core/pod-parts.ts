@@ -1,4 +1,4 @@
-import { forbidden, invalid, notFound, type Problems } from "../../apimachinery/field-error.ts";
+import { each, forbidden, invalid, notFound, type Problems } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Container, Pod } from "../generated/core-v1.ts";
 import { countGeneration, keepAll, type Part, validateObjectMetaUpdate } from "../kind.ts";
@@ -43,8 +43,7 @@ const ofOthers = [
 
 function* validateEphemeral({ spec }: Pod): Problems {
   const others = new Set([...spec.containers, ...(spec.initContainers ?? [])].map(({ name }) => name));
-  for (const [i, container] of (spec.ephemeralContainers ?? []).entries()) {
-    const at = `spec.ephemeralContainers[${i}]`;
+  yield* each(spec.ephemeralContainers, "spec.ephemeralContainers", function* (container, at) {
     for (const field of ofOthers) {
       const value = container[field];
       if (value !== undefined && Object.keys(value).length > 0)
@@ -55,7 +54,7 @@ function* validateEphemeral({ spec }: Pod): Problems {
     for (const [j, { subPath, subPathExpr }] of (container.volumeMounts ?? []).entries())
       for (const [name, value] of Object.entries({ subPath, subPathExpr }))
         if (value) yield forbidden(`${at}.volumeMounts[${j}].${name}`, "cannot be set for an Ephemeral Container");
-  }
+  });
 }
 
 export const resize: Part<Pod> = {

@@ -42,8 +42,7 @@ function* validateWeight(weight = 0, at: string): field.Problems {
 const noValues = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
 
 function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelectorTerm, path: string): field.Problems {
-  for (const [i, { key, operator, values = [] }] of matchExpressions.entries()) {
-    const at = `${path}.matchExpressions[${i}]`;
+  yield* field.each(matchExpressions, `${path}.matchExpressions`, function* ({ key, operator, values = [] }, at) {
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0)
         yield field.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
@@ -54,7 +53,7 @@ function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelec
         yield field.required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'");
     } else yield field.invalid(`${at}.operator`, operator ?? "", "not a valid selector operator");
     yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
-  }
+  });
   for (const [i, { key }] of matchFields.entries())
     if (key !== "metadata.name")
       yield field.invalid(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");

@@ -13,7 +13,7 @@ export const podTemplates: Resource<PodTemplate> = defineResource(PodTemplates, 
   ...rules(namespaced, ({ template }) => validateTemplate(template, "template")),
   columns: [
     nameColumn,
-    ...containerColumns<PodTemplate>(({ template }) => template, {}),
+    ...containerColumns<PodTemplate>(({ template }) => template),
     column("Pod Labels", ({ template }) => labelsText(template?.metadata?.labels), "Labels of its Pods."),
   ],
 });

@@ -29,9 +29,8 @@ export function countsFor(kind: Kind, name: string): boolean {
   if (name === kind.resource && plainCounts.has(name)) return true;
   if (kind.resource === "pods") return ofPods.test(name) && !name.includes(storageClassSuffix);
   if (kind.resource === "services") return name === "services.nodeports" || name === "services.loadbalancers";
-  return (
-    kind.resource === "persistentvolumeclaims" && (name === "requests.storage" || name.includes(storageClassSuffix))
-  );
+  if (kind.resource !== "persistentvolumeclaims") return false;
+  return name === "requests.storage" || name.includes(storageClassSuffix);
 }
 
 /** What one object takes, of everything. */
@@ -86,27 +85,19 @@ export function quotaIsFor(quota: ResourceQuota, kind: Kind, object: KubernetesO
   return selectors.every(({ scopeName, operator, values = [] }) => inScope(object as Pod, scopeName, operator, values));
 }
 
+const held: Record<string, (spec: Pod["spec"]) => boolean> = {
+  Terminating: (spec) => spec.activeDeadlineSeconds !== undefined,
+  NotTerminating: (spec) => spec.activeDeadlineSeconds === undefined,
+  BestEffort: (spec) => qosClass(spec) === "BestEffort",
+  NotBestEffort: (spec) => qosClass(spec) !== "BestEffort",
+  CrossNamespacePodAffinity: crossesNamespaces,
+  PriorityClass: (spec) => Boolean(spec.priorityClassName),
+};
+
 function inScope({ spec }: Pod, scope: string, operator: string, values: readonly string[]): boolean {
-  const isNot = operator === "DoesNotExist";
-  switch (scope) {
-    case "Terminating":
-      return (spec.activeDeadlineSeconds !== undefined) !== isNot;
-    case "NotTerminating":
-      return (spec.activeDeadlineSeconds === undefined) !== isNot;
-    case "BestEffort":
-      return (qosClass(spec) === "BestEffort") !== isNot;
-    case "NotBestEffort":
-      return (qosClass(spec) !== "BestEffort") !== isNot;
-    case "CrossNamespacePodAffinity":
-      return crossesNamespaces(spec) !== isNot;
-    case "PriorityClass": {
-      const name = spec.priorityClassName ?? "";
-      if (operator === "Exists" || isNot) return (name !== "") !== isNot;
-      return operator === "In" ? values.includes(name) : !values.includes(name);
-    }
-    default:
-      return false;
-  }
+  if (scope === "PriorityClass" && (operator === "In" || operator === "NotIn"))
+    return values.includes(spec.priorityClassName ?? "") === (operator === "In");
+  return Object.hasOwn(held, scope) && held[scope]!(spec) === (operator !== "DoesNotExist");
 }
 
 function crossesNamespaces({ affinity }: Pod["spec"]): boolean {

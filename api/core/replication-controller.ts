@@ -1,7 +1,7 @@
 import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { labelsSelector, matches } from "../../apimachinery/selectors.ts";
 import { templatedScale, validateLongRunning, validateReplicas } from "../apps/template-rules.ts";
-import { ageColumn, column, integer, labelsText, nameColumn, templateColumns, wide } from "../columns.ts";
+import { ageColumn, column, integer, labelsText, nameColumn, templateColumns } from "../columns.ts";
 import type { ReplicationController } from "../generated/core-v1.ts";
 import { ReplicationControllers } from "../generated/resources.ts";
 import { notNegative } from "../int-or-percent.ts";
@@ -39,8 +39,7 @@ export const replicationControllers: Resource<ReplicationController> = defineRes
     column("Current", ({ status }) => status?.replicas ?? 0, "Pods there are.", integer),
     column("Ready", ({ status }) => status?.readyReplicas ?? 0, "Pods that are ready.", integer),
     ageColumn,
-    ...templateColumns<ReplicationController>(),
-    column("Selector", ({ spec }) => labelsText(spec.selector), "Labels of its Pods.", wide),
+    ...templateColumns<ReplicationController>((spec) => labelsText(spec.selector)),
   ],
 });
 

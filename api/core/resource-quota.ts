@@ -88,9 +88,6 @@ const applied = (scope: string, hard: object): string[] =>
   Object.keys(hard).filter((name) => isQuotaResource(name) && !(resourcesOf[scope] ?? name).split(" ").includes(name));
 
 function* conflicts(given: readonly string[], scopes: readonly string[], at: string): Problems {
-  for (const pair of [
-    ["BestEffort", "NotBestEffort"],
-    ["Terminating", "NotTerminating"],
-  ])
-    if (pair.every((scope) => given.includes(scope))) yield invalid(at, scopes, "conflicting scopes");
+  for (const scope of ["BestEffort", "Terminating"])
+    if (given.includes(scope) && given.includes(`Not${scope}`)) yield invalid(at, scopes, "conflicting scopes");
 }

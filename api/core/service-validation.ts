@@ -138,14 +138,13 @@ const distributions = ["PreferClose", "PreferSameZone", "PreferSameNode"];
 
 function* validatePorts(ports: readonly ServicePort[]): field.Problems {
   const names = new Set<string>();
-  for (const [i, { name, port = 0, protocol, targetPort, appProtocol }] of ports.entries()) {
-    const at = `spec.ports[${i}]`;
+  yield* field.each(ports, "spec.ports", function* ({ name, port = 0, protocol, targetPort, appProtocol }, at) {
     if (name || ports.length > 1) yield* field.uniqueName(`${at}.name`, name, dns1123Label, names);
     yield* field.shaped(`${at}.port`, port, portNumber);
     yield* field.oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
     yield* validateTargetPort(targetPort, `${at}.targetPort`);
     if (appProtocol !== undefined) yield* field.shaped(`${at}.appProtocol`, appProtocol, qualifiedName);
-  }
+  });
 }
 
 function* duplicates(ports: readonly ServicePort[]): field.Problems {
@@ -221,12 +220,11 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
 
 /** Where a balancer is reached. */
 export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): field.Problems {
-  for (const [i, { ip, hostname }] of points.entries()) {
-    const at = `${path}[${i}]`;
+  yield* field.each(points, path, function* ({ ip, hostname }, at) {
     if (ip && isIP(ip) === 0) yield field.invalid(`${at}.ip`, ip, ipText);
     if (hostname) yield* field.shaped(`${at}.hostname`, hostname, dns1123Subdomain);
     if (isIP(hostname ?? "")) yield field.invalid(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
-  }
+  });
 }
 
 /** Addresses and families stay once they are given, but the second ones may come and go. */

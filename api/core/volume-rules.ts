@@ -1,6 +1,7 @@
 import type { FieldError, Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
+import type { ObjectMeta } from "../../apimachinery/object.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 
 /** What volumes and claims share. */
@@ -47,9 +48,5 @@ export const accessModesText = (given: readonly string[] = []): string =>
 export const classAnnotation = "volume.beta.kubernetes.io/storage-class";
 
 /** The class of a volume or claim; an annotation before it was a field. */
-export function classOf(
-  annotations: Record<string, string> | undefined,
-  { storageClassName }: { storageClassName?: string },
-): string {
-  return annotations?.[classAnnotation] ?? storageClassName ?? "";
-}
+export const classOf = ({ annotations }: ObjectMeta, spec: { storageClassName?: string } = {}): string =>
+  annotations?.[classAnnotation] ?? spec.storageClassName ?? "";

@@ -178,8 +178,7 @@ const rules: Rules = {
     const paths = new Set<string>();
     const once = (path: string | undefined, who = "") =>
       path && paths.size === paths.add(path).size ? [field.invalid(at, who, "conflicting duplicate paths")] : [];
-    for (const [i, source] of sources.entries()) {
-      const own = `${at}.sources[${i}]`;
+    yield* field.each(sources, `${at}.sources`, function* (source, own) {
       for (const kind of ["secret", "configMap"] as const) {
         const { name, items = [] } = source[kind] ?? { name: "-" };
         if (!name) yield field.required(`${own}.${kind}.name`);
@@ -200,7 +199,7 @@ const rules: Rules = {
       }
       if (Object.keys(source).length > 1)
         yield field.forbidden(own, "may not specify more than 1 volume type per source");
-    }
+    });
   },
   *quobyte({ registry, tenant = "" }, at) {
     if (!registry) return yield field.required(`${at}.registry`, hostPorts);
@@ -217,12 +216,11 @@ const rules: Rules = {
 };
 
 function* keys(items: readonly v1.KeyToPath[] = [], path: string): Problems {
-  for (const [i, item] of items.entries()) {
-    const at = `${path}.items[${i}]`;
+  yield* field.each(items, `${path}.items`, function* (item, at) {
     for (const name of ["key", "path"] as const) if (!item[name]) yield field.required(`${at}.${name}`);
     yield* ownPath(item.path, `${at}.path`);
     yield* fileMode(`${at}.mode`, item.mode);
-  }
+  });
 }
 
 const fieldPaths = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];

@@ -60,8 +60,7 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Pro
   if (ports.length > maxPorts) yield field.tooMany("ports", ports.length, maxPorts);
   else yield* field.each(ports, "ports", validatePort, { key: ({ name = "" }) => name, at: "name" });
   if (endpoints.length > maxEndpoints) return yield field.tooMany("endpoints", endpoints.length, maxEndpoints);
-  for (const [i, { addresses = [], hostname, nodeName, hints = {} }] of endpoints.entries()) {
-    const at = `endpoints[${i}]`;
+  yield* field.each(endpoints, "endpoints", function* ({ addresses = [], hostname, nodeName, hints = {} }, at) {
     if (addresses.length === 0) yield field.required(`${at}.addresses`, "must contain at least 1 address");
     else if (addresses.length > maxAddresses) yield field.tooMany(`${at}.addresses`, addresses.length, maxAddresses);
     for (const [j, address] of addresses.entries()) {
@@ -80,7 +79,7 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Pro
       if (list.length > maxHints) yield field.tooMany(`${at}.hints.${key}`, list.length, maxHints);
       else yield* field.each(list, `${at}.hints.${key}`, check, { ...{ key: ({ name }) => name, at: "name" } });
     }
-  }
+  });
 }
 
 function* validatePort({ name = "", protocol, appProtocol }: EndpointPort, at: string): field.Problems {

@@ -66,8 +66,7 @@ function* validateRule(rule: PolicyRulesWithSubjects, at: string): field.Problem
   for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, `${at}.subjects[${i}]`);
   if (resourceRules.length + nonResourceRules.length === 0)
     yield field.required(at, "at least one of resourceRules and nonResourceRules has to be non-empty");
-  for (const [i, resource] of resourceRules.entries()) {
-    const path = `${at}.resourceRules[${i}]`;
+  yield* field.each(resourceRules, `${at}.resourceRules`, function* (resource, path) {
     yield* validateVerbs(resource.verbs, `${path}.verbs`);
     for (const [key, word] of [
       ["apiGroups", "api group"],
@@ -78,13 +77,12 @@ function* validateRule(rule: PolicyRulesWithSubjects, at: string): field.Problem
     yield* someOf(resource.namespaces, `${path}.namespaces`, none, "namespaces", (namespace) =>
       dns1123Label(namespace).map((problem) => `${listed}${problem}`),
     );
-  }
-  for (const [i, urls] of nonResourceRules.entries()) {
-    const path = `${at}.nonResourceRules[${i}]`;
+  });
+  yield* field.each(nonResourceRules, `${at}.nonResourceRules`, function* (urls, path) {
     yield* validateVerbs(urls.verbs, `${path}.verbs`);
     const none = "nonResourceURLs must contain at least one value";
     yield* someOf(urls.nonResourceURLs, `${path}.nonResourceURLs`, none, "non-resource URLs", urlProblems);
-  }
+  });
 }
 
 const verbs = "create delete deletecollection get list patch proxy update watch".split(" ");
@@ -96,14 +94,10 @@ function* validateVerbs(given: string[] | undefined, at: string): field.Problems
 }
 
 /** A list that is not empty (unless that needs no `none`), whose `*` stands alone, and whose others have a shape. */
-function* someOf(
-  values: string[] = [],
-  at: string,
-  none: string | undefined,
-  others: string,
-  shape: (value: string) => string[] = () => [],
-): field.Problems {
-  if (values.length === 0 && none !== undefined) yield field.required(at, none);
+type Shape = (value: string) => string[];
+
+function* someOf(values: string[] = [], at: string, none = "", others = "", shape: Shape = () => []): field.Problems {
+  if (values.length === 0 && none) yield field.required(at, none);
   if (!values.includes("*"))
     for (const [i, value] of values.entries()) yield* field.shaped(`${at}[${i}]`, value, shape);
   else if (values.length > 1) yield field.invalid(at, values, `if '*' is present, must not specify other ${others}`);

@@ -112,11 +112,8 @@ function* validateResponse({ type, queuing }: Partial<LimitResponse>, at: string
   if (handSize <= 0) return;
   const entropy = Math.ceil(Math.log2(queues) * handSize);
   const hand = `${at}.queuing.handSize`;
+  const what = `entropy bits of deckSize ${queues} and handSize ${handSize}`;
   if (handSize > queues) yield field.invalid(hand, handSize, `should not be greater than queues (${queues})`);
   else if (entropy > maxHashBits)
-    yield field.invalid(
-      hand,
-      handSize,
-      `required entropy bits of deckSize ${queues} and handSize ${handSize} should not be greater than ${maxHashBits}`,
-    );
+    yield field.invalid(hand, handSize, `required ${what} should not be greater than ${maxHashBits}`);
 }

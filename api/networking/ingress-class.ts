@@ -1,6 +1,7 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { column, shown } from "../columns.ts";
+import type { TypedLocalObjectReference } from "../generated/core-v1.ts";
 import type { IngressClass, IngressClassParametersReference } from "../generated/networking-v1.ts";
 import { IngressClasses } from "../generated/resources.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
@@ -60,10 +61,7 @@ function* validateParameters(parameters: IngressClassParametersReference, at: st
 }
 
 /** A kind and a name in a group. */
-export function* validateReference(
-  { apiGroup, kind, name }: { apiGroup?: string; kind: string; name: string },
-  at: string,
-): field.Problems {
+export function* validateReference({ apiGroup, kind, name }: TypedLocalObjectReference, at: string): field.Problems {
   if (apiGroup !== undefined) yield* field.shaped(`${at}.apiGroup`, apiGroup, dns1123Subdomain);
   for (const [key, value] of Object.entries({ kind, name })) {
     if (!value) yield field.required(`${at}.${key}`, `${key} is required`);

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import { invalid, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
+import { each, invalid, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
 import { column, join, orNone, pointsOf, shown } from "../columns.ts";
 import { validatePoints } from "../core/service-validation.ts";
@@ -52,18 +52,16 @@ function* validateSpec({ spec }: Ingress): Problems {
   if (list.length === 0 && !spec.defaultBackend)
     yield invalid("spec", list, "either `defaultBackend` or `rules` must be specified");
   if (spec.defaultBackend) yield* validateBackend(spec.defaultBackend, "spec.defaultBackend");
-  for (const [i, rule] of list.entries()) {
-    const at = `spec.rules[${i}]`;
+  yield* each(list, "spec.rules", function* (rule, at) {
     yield* validateHost(rule.host, `${at}.host`);
-    if (!rule.http) continue;
+    if (!rule.http) return;
     if (!rule.http.paths?.length) yield required(`${at}.http.paths`);
     for (const [j, path] of (rule.http.paths ?? []).entries()) yield* validatePath(path, `${at}.http.paths[${j}]`);
-  }
-  for (const [i, { hosts: names = [], secretName }] of (spec.tls ?? []).entries()) {
-    const at = `spec.tls[${i}]`;
+  });
+  yield* each(spec.tls, "spec.tls", function* ({ hosts: names = [], secretName }, at) {
     for (const [j, host] of names.entries()) yield* shaped(`${at}.hosts[${j}]`, host, hostProblems);
     if (secretName) yield* shaped(`${at}.secretName`, secretName, dns1123Subdomain);
-  }
+  });
   if (spec.ingressClassName !== undefined)
     yield* shaped("spec.ingressClassName", spec.ingressClassName, dns1123Subdomain);
 }

@@ -27,25 +27,18 @@ export const networkPolicies: Resource<NetworkPolicy> = defineResource(NetworkPo
 
 function* validateSpec({ spec }: NetworkPolicy): field.Problems {
   yield* validateLabelSelector(spec.podSelector, "spec.podSelector");
-  for (const [i, { ports = [], from = [] }] of (spec.ingress ?? []).entries())
-    yield* validateRule(ports, from, `spec.ingress[${i}]`, "from");
-  for (const [i, { ports = [], to = [] }] of (spec.egress ?? []).entries())
-    yield* validateRule(ports, to, `spec.egress[${i}]`, "to");
+  yield* field.each(spec.ingress, "spec.ingress", function* ({ ports, from }, at) {
+    yield* field.each(ports, `${at}.ports`, validatePort);
+    yield* field.each(from, `${at}.from`, validatePeer);
+  });
+  yield* field.each(spec.egress, "spec.egress", function* ({ ports, to }, at) {
+    yield* field.each(ports, `${at}.ports`, validatePort);
+    yield* field.each(to, `${at}.to`, validatePeer);
+  });
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
     return yield field.invalid("spec.policyTypes", types, "may not specify more than two policyTypes");
-  for (const [i, type] of types.entries())
-    yield* field.oneOf(`spec.policyTypes[${i}]`, type, ["Ingress", "Egress"], false);
-}
-
-function* validateRule(
-  ports: NetworkPolicyPort[],
-  peers: NetworkPolicyPeer[],
-  at: string,
-  key: string,
-): field.Problems {
-  for (const [i, port] of ports.entries()) yield* validatePort(port, `${at}.ports[${i}]`);
-  for (const [i, peer] of peers.entries()) yield* validatePeer(peer, `${at}.${key}[${i}]`);
+  yield* field.each(types, "spec.policyTypes", (type, at) => field.oneOf(at, type, ["Ingress", "Egress"], false));
 }
 
 function* validatePort({ protocol, port, endPort }: NetworkPolicyPort, at: string): field.Problems {

@@ -54,11 +54,8 @@ function* validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean
   yield* field.requiredName("roleRef.name", name, pathSegmentName);
 }
 
-function* validateSubject(
-  { kind, apiGroup = "", name, namespace }: Subject,
-  namespaced: boolean,
-  at: string,
-): field.Problems {
+function* validateSubject(subject: Subject, namespaced: boolean, at: string): field.Problems {
+  const { kind, apiGroup = "", name, namespace } = subject;
   if (!name) yield field.required(`${at}.name`);
   const wanted = kind === "ServiceAccount" ? "" : group;
   if (!["ServiceAccount", "User", "Group"].includes(kind))

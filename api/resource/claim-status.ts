@@ -52,11 +52,8 @@ function* validateConsumer(consumer: v1.ResourceClaimConsumerReference, at: stri
   for (const key of ["resource", "name", "uid"] as const) if (!consumer[key]) yield field.required(`${at}.${key}`);
 }
 
-function* validateAllocation(
-  { devices, nodeSelector }: v1.AllocationResult,
-  at: string,
-  claim: Devices,
-): field.Problems {
+function* validateAllocation(result: v1.AllocationResult, at: string, claim: Devices): field.Problems {
+  const { devices, nodeSelector } = result;
   yield* field.each(
     devices?.results,
     `${at}.devices.results`,
@@ -78,10 +75,9 @@ function* validateAllocation(
   if (nodeSelector) yield* validateNodeSelector(nodeSelector, `${at}.nodeSelector`);
 }
 
-function* validateDeviceId(
-  { driver, pool, device }: Record<"driver" | "pool" | "device", string>,
-  at: string,
-): field.Problems {
+type DeviceId = Record<"driver" | "pool" | "device", string>;
+
+function* validateDeviceId({ driver, pool, device }: DeviceId, at: string): field.Problems {
   yield* validateDriverName(driver, `${at}.driver`);
   yield* validatePoolName(pool, `${at}.pool`);
   yield* field.shaped(`${at}.device`, device ?? "", dns1123Label);
@@ -95,10 +91,7 @@ function* validateDevice(device: v1.AllocatedDeviceStatus, at: string, allocated
   if (conditions.length > maxConditions) yield field.tooMany(`${at}.conditions`, conditions.length, maxConditions);
   yield* validateConditions(conditions, `${at}.conditions`);
   if (data !== undefined) yield* validateParameters(data, `${at}.data`);
-  for (const [key, max] of [
-    ["interfaceName", 256],
-    ["hardwareAddress", 128],
-  ] as const)
+  for (const [key, max] of [["interfaceName", 256] as const, ["hardwareAddress", 128] as const])
     if ((networkData[key]?.length ?? 0) > max) yield field.tooLong(`${at}.networkData.${key}`, max);
   const ips = `${at}.networkData.ips`;
   yield* field.each(networkData.ips, ips, (ip, path) => field.shaped(path, ip, interfaceProblems), {

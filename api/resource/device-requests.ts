@@ -35,10 +35,8 @@ export function* validateConfigOf(devices: Devices, config: v1.DeviceClaimConfig
   yield* validateConfig(config, at);
 }
 
-function* validateRequest(
-  { name: own = "", exactly, firstAvailable = [] }: v1.DeviceRequest,
-  at: string,
-): field.Problems {
+function* validateRequest(request: v1.DeviceRequest, at: string): field.Problems {
+  const { name: own = "", exactly, firstAvailable = [] } = request;
   yield* field.shaped(`${at}.name`, own, dns1123Label);
   if (exactly && firstAvailable.length > 0) yield field.invalid(at, null, `${onlyOne}, but multiple fields are set`);
   else if (exactly) yield* validateExactly(exactly, `${at}.exactly`);

@@ -33,11 +33,7 @@ export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
     column("AttachRequired", ({ spec }) => spec.attachRequired ?? true, "Whether volumes are attached.", boolean),
     column("PodInfoOnMount", ({ spec }) => spec.podInfoOnMount ?? false, "Whether mounts tell the Pod.", boolean),
     column("StorageCapacity", ({ spec }) => spec.storageCapacity ?? false, "Whether capacity counts.", boolean),
-    column(
-      "TokenRequests",
-      ({ spec }) => spec.tokenRequests?.map((t) => t.audience).join() ?? unset,
-      "Its tokens' audiences.",
-    ),
+    column("TokenRequests", (d) => d.spec.tokenRequests?.map((t) => t.audience).join() ?? unset, "Tokens' audiences."),
     column("RequiresRepublish", ({ spec }) => spec.requiresRepublish ?? false, "Whether it is called again.", boolean),
     column("Modes", ({ spec }) => join(spec.volumeLifecycleModes), "Kinds of volumes it makes."),
   ),

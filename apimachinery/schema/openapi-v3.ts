@@ -48,10 +48,7 @@ export function openApiV3(
 
 const strategic = "application/strategic-merge-patch+json";
 const patchTypes = [
-  "application/json-patch+json",
-  "application/merge-patch+json",
-  strategic,
-  "application/apply-patch+yaml",
+  ...["application/json-patch+json", "application/merge-patch+json", strategic, "application/apply-patch+yaml"],
 ];
 const protobuf = "application/vnd.kubernetes.protobuf";
 const bodies = ["application/json", "application/yaml", protobuf];
@@ -73,10 +70,8 @@ const listQueries = [
   ...["allowWatchBookmarks", "sendInitialEvents", "watch"].map((n) => query(n, "boolean")),
 ];
 const deleteQueries = [
-  query("dryRun", "string"),
-  query("gracePeriodSeconds", "integer"),
-  query("orphanDependents", "boolean"),
-  query("propagationPolicy", "string"),
+  ...[query("dryRun", "string"), query("gracePeriodSeconds", "integer")],
+  ...[query("orphanDependents", "boolean"), query("propagationPolicy", "string")],
 ];
 
 class Builder {
