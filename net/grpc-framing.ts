@@ -46,7 +46,8 @@ export function framedBytes<T>(codec: MessageCodec<T>, message: Init<T>): Buffer
 
 /** Cuts the octets of a stream into messages. */
 export abstract class MessageReader {
-  readonly #prefix = Buffer.allocUnsafe(prefixBytes);
+  /** Of one that is cut. */
+  #prefix = noBytes;
   #prefixAt = 0;
   /** Of a message that comes in several pieces. */
   #message: Buffer | undefined;
@@ -77,6 +78,7 @@ export abstract class MessageReader {
   #readPiece(payload: Buffer, begin: number): number {
     let at = begin;
     if (this.#message === undefined) {
+      if (this.#prefixAt === 0) this.#prefix = Buffer.allocUnsafe(prefixBytes);
       const taken = payload.copy(this.#prefix, this.#prefixAt, at, at + prefixBytes - this.#prefixAt);
       this.#prefixAt += taken;
       at += taken;
@@ -95,6 +97,8 @@ export abstract class MessageReader {
     return at + taken;
   }
 }
+
+const noBytes = Buffer.alloc(0);
 
 function lengthOf(bytes: Buffer, at: number): number {
   if (bytes[at] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
