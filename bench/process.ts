@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { join, resolve } from "node:path";
-import { assert } from "../base/assert.ts";
 import { sleep, systemClock } from "../base/clock.ts";
 
 /** What a bench starts and leaves on disk: gone with this process, however it ends, unless by SIGKILL. */
@@ -108,11 +107,7 @@ export async function until(
 export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
   await Promise.all(servers.map((server) => new Promise((done) => server.once("listening", done))));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    assert(address !== null && typeof address === "object", "a TCP server has a port");
-    return address.port;
-  });
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
   return ports;
 }

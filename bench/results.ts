@@ -35,7 +35,8 @@ export interface Series {
   values: number[];
 }
 
-export type Sample = Omit<Series, "store" | "values"> & { value: number };
+/** What is counted by the second is better when it is more, all else when it is less. */
+export type Sample = Omit<Series, "store" | "values" | "better"> & { value: number };
 
 export class Recorder {
   readonly series: Series[] = [];
@@ -60,10 +61,11 @@ export class Recorder {
   }
 
   add(store: string, { value, ...rest }: Sample): void {
-    const { id, metric } = rest;
+    const { id, metric, unit } = rest;
+    const better = unit.endsWith("/s") ? "higher" : "lower";
     const known = this.series.find((one) => one.store === store && one.id === id && one.metric === metric);
     if (known !== undefined) known.values.push(value);
-    else this.series.push({ ...rest, store, values: [value] });
+    else this.series.push({ ...rest, better, store, values: [value] });
   }
 
   /** Printed at once and kept; the run goes on. */
@@ -87,7 +89,7 @@ export class Recorder {
 }
 
 export function rate(id: string, title: string, value: number, unit = "requests/s"): Sample {
-  return { id, title, metric: "rate", unit, better: "higher", value };
+  return { id, title, metric: "rate", unit, value };
 }
 
 /** Nothing of a load so slow that nothing was sent and answered in the time. */
@@ -99,8 +101,7 @@ export function percentiles(
   prefix = "",
 ): Sample[] {
   if (latency.count === 0) return [];
-  const one = { id, title, unit: "ms", better: "lower" } as const;
-  return shares.map((share) => ({ ...one, metric: `${prefix}${share}`, value: latency[share] }));
+  return shares.map((share) => ({ id, title, unit: "ms", metric: `${prefix}${share}`, value: latency[share] }));
 }
 
 /** What every bench takes. */
@@ -109,6 +110,13 @@ const sharedFlags = {
   only: { type: "string", default: "", help: "ours or etcd: measure one store only" },
   out: { type: "string", default: "", help: "folder for the results" },
 } as const;
+
+/** Those of `known` that a flag names; without it all. */
+export function chosen<T extends string>(flag: string, names: readonly string[], known: readonly T[]): T[] {
+  const unknown = names.find((name) => !known.includes(name as T));
+  if (unknown !== undefined) throw new StartError(`flag --${flag}: "${unknown}" is none of ${known.join(", ")}`);
+  return names.length === 0 ? [...known] : (names as T[]);
+}
 
 /** One run of a bench; `measure` fills in what it knows as it goes, and what is there is written however it ends. */
 export interface Run<S extends FlagSpec> {

@@ -10,17 +10,17 @@ import { type Arrivals, keyMark, type LoadJob, type LoadResult, stampMark } from
 import { runLoad } from "../load/start.ts";
 import { Cluster, defaultTimers, ourStore } from "../members.ts";
 import { each } from "../preload.ts";
-import { percentiles, type Run, rate, runBench } from "../results.ts";
+import { chosen, percentiles, type Run, rate, runBench } from "../results.ts";
 
 const parts = ["write", "get", "paced", "list", "watch", "memory"] as const;
 const flagSpec = {
   seconds: { type: "number", default: 5, help: "length of one measurement (--quick: 1)" },
   parts: { type: "strings", help: `some of ${parts.join(", ")}` },
-  connections: { type: "number", default: 100, help: "that 1,000 watchers share, HTTP/2 streams" },
   profile: { type: "string", default: "", help: "folder for a CPU profile of the apiserver" },
 } as const;
 
 const cached = 30_000;
+const watchConnections = 100;
 const lists = [1, 500, 10_000];
 const updateRates = [20, 30, 40, 50, 60, 80];
 
@@ -47,13 +47,14 @@ runBench({
 async function measure(bench: Run<typeof flagSpec>): Promise<void> {
   const { flags, signal, recorder } = bench;
   const seconds = flags.quick ? 1 : flags.seconds;
-  const wanted = (part: (typeof parts)[number]) => flags.parts.length === 0 || flags.parts.includes(part);
+  const asked = chosen("parts", flags.parts, parts);
+  const wanted = (part: (typeof parts)[number]) => asked.includes(part);
   const store = ourStore(defaultTimers);
   bench.stores = [store];
   bench.full &&= flags.parts.length === 0 && seconds >= 5;
   bench.conditions.push(
     `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
-    `watchers share ${flags.connections} connections when they are 1,000, else each has its own`,
+    `watchers share ${watchConnections} connections when they are 1,000, else each has its own`,
   );
   const cluster = await Cluster.start(store, { signal });
   let runs = 0;
@@ -73,10 +74,8 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
       await client.create(Namespaces, { metadata: { name: namespace }, spec: {} });
       await client.create(ServiceAccounts, { metadata: { name: "default", namespace } });
     }
-    const fill = (namespace: string, to: number) =>
-      each({ to, width: 50, signal }, (n) =>
-        client.create(Pods, podOf(`${n}`.padStart(keyMark.length, "0"), namespace)),
-      );
+    const create = (n: number, namespace: string) => client.create(Pods, podOf(n, namespace));
+    const fill = (namespace: string, to: number) => each({ to, width: 50, signal }, (n) => create(n, namespace));
     for (const n of wanted("list") ? lists : [500]) await fill(`of-${n}`, n);
     const found = await client.get(Pods, { namespace: "of-500", name: "pod-00000000" });
     console.error(`a Pod has ${JSON.stringify(found).length} bytes`);
@@ -132,7 +131,7 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
     client.close();
 
     async function watchers(n: number, rate: number, id = `watch/${n}`) {
-      const streams = Math.min(n, flags.connections);
+      const streams = Math.min(n, watchConnections);
       const { resourceVersion } = await client.list(Pods, { namespace: "of-500" });
       const watch = {
         targets: base.targets,
@@ -162,8 +161,7 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
   }
 
   function add(id: string, title: string, metric: string, value: number, unit = "MB"): void {
-    const better = unit === "MB" ? "lower" : "higher";
-    recorder.addAll(store.name, id, [{ id, title, metric, value, unit, better }]);
+    recorder.addAll(store.name, id, [{ id, title, metric, value, unit }]);
   }
 }
 
@@ -171,10 +169,11 @@ const open = (perSecond: number): Arrivals => ({ type: "open", perSecond });
 const json = (body: object) => Buffer.from(JSON.stringify(body)).toString("base64");
 
 /** About 2 KB in the store, with the defaults and managed fields that it gets. */
-function podOf(number: string, namespace: string): Pod {
+function podOf(number: string | number, namespace: string): Pod {
   const value = "a value of some length";
   const env = Array.from({ length: 6 }, (_, i) => ({ name: `SETTING_${i}`, value: value.repeat(i) }));
-  const metadata = { name: `pod-${number}`, namespace, labels: { app: "bench" }, annotations: { stamp: stampMark } };
+  const name = `pod-${String(number).padStart(keyMark.length, "0")}`;
+  const metadata = { name, namespace, labels: { app: "bench" }, annotations: { stamp: stampMark } };
   const spec = { automountServiceAccountToken: false, containers: [{ name: "web", image: "kubelab/echo", env }] };
   return { kind: "Pod", apiVersion: "v1", metadata, spec };
 }

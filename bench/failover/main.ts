@@ -2,17 +2,20 @@
  * `npm run bench -- failover`: how long clients of the survivors wait when a leader is killed, stopped, told to end or cut
  * off from its peers: ours with the lab's `lan` timers, real etcd with the same, and with its defaults. README.md says how.
  */
-import { StartError } from "../../base/process.ts";
 import { seededRand } from "../../base/rand.ts";
 import { presets } from "../../deploy/lab/presets.ts";
 import { Cluster, defaultTimers, type Store, storesFor } from "../members.ts";
-import { runBench } from "../results.ts";
+import { chosen, runBench } from "../results.ts";
 import { type Fault, faults, runTrial } from "./trial.ts";
 
 const shown = (title: string, metric: string) => ({
   title: `Longest time ${title}`,
   keep: (one: { metric: string }) => one.metric === metric,
 });
+
+/** What a flag calls them. */
+const wordOf = (fault: Fault) => fault.split(" ")[0]!;
+const words = faults.map(wordOf);
 
 runBench({
   name: "failover",
@@ -30,12 +33,12 @@ runBench({
   flags: {
     trials: { type: "number", default: 30, help: "of each fault and store (--quick: 4)" },
     block: { type: "number", default: 10, help: "trials before the next store has its turn" },
-    faults: { type: "strings", help: `some of ${faults.map((name) => name.replace(" -9", "")).join(", ")}` },
+    faults: { type: "strings", help: `some of ${words.join(", ")}` },
     defaults: { type: "boolean", default: true, help: "etcd with its default timers, too" },
   },
   async measure(run) {
     const { flags, signal, recorder } = run;
-    const chosen = flags.faults.length === 0 ? [...faults] : flags.faults.map(faultNamed);
+    const wanted = chosen("faults", flags.faults, words);
     const trials = flags.quick ? 4 : flags.trials;
     const blockSize = Math.min(flags.block, trials);
     const { heartbeatMs, electionMs } = presets.lan;
@@ -58,7 +61,7 @@ runBench({
           const { gapMs: gap, leaderMs: leader, watchMs: watch } = trial;
           const samples = Object.entries({ gap, leader, watch, refused: trial.refused }).map(([metric, value]) => {
             const unit = metric === "refused" ? "writes" : "ms";
-            return { id: fault, title: fault, metric, unit, better: "lower" as const, value };
+            return { id: fault, title: fault, metric, unit, value };
           });
           recorder.addAll(store.name, `${store.name}, ${fault}, trial ${n + 1} of ${trials}`, samples);
           acknowledged += trial.acknowledged;
@@ -71,7 +74,7 @@ runBench({
     try {
       for (let from = 0; from < trials; from += blockSize)
         for (const store of stores)
-          for (const fault of chosen)
+          for (const fault of faults.filter((one) => wanted.includes(wordOf(one))))
             await recorder.attempt(signal, `${store.name}, ${fault}`, () =>
               block(store, fault, from, Math.min(trials, from + blockSize)),
             );
@@ -85,9 +88,3 @@ runBench({
     }
   },
 });
-
-function faultNamed(name: string): Fault {
-  const found = faults.find((fault) => fault.split(" ")[0]!.toLowerCase() === name.toLowerCase());
-  if (found === undefined) throw new StartError(`flag --faults: "${name}" is none of ${faults.join(", ")}`);
-  return found;
-}

@@ -115,13 +115,8 @@ export class HollowNode {
     const info = ({ name, image = "" }: Container, exited: boolean): ContainerInfo => ({
       ...{ id: `${uid}-${name}`, sandboxId: uid, name, image, imageId: image, restartCount: 0, hash: "", logPath: "" },
       ...{ state: exited ? "exited" : "running", createdAtMs: startedAtMs, startedAtMs },
-      ...{
-        finishedAtMs: exited ? clock.now() : 0,
-        exitCode: 0,
-        reason: "",
-        message: "",
-        gracePeriodSeconds: undefined,
-      },
+      finishedAtMs: exited ? clock.now() : 0,
+      ...{ exitCode: 0, reason: "", message: "", gracePeriodSeconds: undefined },
     });
     const runtime = {
       runtimeName: "hollow",

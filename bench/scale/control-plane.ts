@@ -8,7 +8,7 @@ import { ControlPlane } from "../control-plane.ts";
 import { Cluster, defaultTimers, ourStore } from "../members.ts";
 import { each } from "../preload.ts";
 import { until } from "../process.ts";
-import type { Axis, Scale } from "./main.ts";
+import type { Scale } from "./main.ts";
 
 const limitMs = 180_000;
 const podsPerNode = 2;
@@ -26,7 +26,7 @@ interface Plane {
   until(what: string, test: () => boolean | Promise<boolean>): Promise<number>;
 }
 
-async function withPlane(scale: Scale, axis: Axis, work: (on: Plane) => Promise<void>): Promise<void> {
+async function withPlane(scale: Scale, work: (on: Plane) => Promise<void>): Promise<void> {
   const { signal } = scale;
   const cluster = await Cluster.start(ourStore(defaultTimers), { members: 1, signal });
   let plane: ControlPlane | undefined;
@@ -40,7 +40,7 @@ async function withPlane(scale: Scale, axis: Axis, work: (on: Plane) => Promise<
     plane = await ControlPlane.start(cluster.targets, signal);
     client = plane.client();
     await client.create(all.Namespaces, { metadata: { name: namespace }, spec: {} });
-    await work({ plane, cluster, client, until: holds, point: (...rest) => scale.point("ours", axis, ...rest) });
+    await work({ plane, cluster, client, until: holds, point: (...rest) => scale.point("ours", ...rest) });
   } finally {
     client?.close();
     await plane?.stop();
@@ -50,7 +50,7 @@ async function withPlane(scale: Scale, axis: Axis, work: (on: Plane) => Promise<
 
 /** ConfigMaps over the gRPC front; the client is this process. */
 export async function objects(scale: Scale, sizes: number[]): Promise<void> {
-  await withPlane(scale, "objects", async ({ plane, cluster, client, point }) => {
+  await withPlane(scale, async ({ plane, cluster, client, point }) => {
     const data = { text: "v".repeat(800) };
     const key = (n: number) => ({ name: `c-${n}`, namespace });
     const { signal } = scale;
@@ -78,7 +78,7 @@ const isReady = ({ status }: Node | Pod) =>
 
 export async function nodes(scale: Scale, sizes: number[]): Promise<void> {
   for (const n of sizes)
-    await withPlane(scale, "nodes", async (on) => {
+    await withPlane(scale, async (on) => {
       const over = new AbortController();
       const tools = { clock: systemClock, log };
       const nodes = new Informer(on.client, all.Nodes, tools);
@@ -138,12 +138,8 @@ export async function services(scale: Scale, sizes: number[]): Promise<void> {
     const served = ({ spec }: Service) => until("an answer of a Service", () => answers(spec.clusterIP!, servicePort));
     let made = 0;
     for (const n of sizes) {
-      point(
-        n,
-        "created with slice",
-        "1/s",
-        await each({ from: made, to: n - 1, width: 20, signal: scale.signal }, make),
-      );
+      const perSecond = await each({ from: made, to: n - 1, width: 20, signal: scale.signal }, make);
+      point(n, "created with slice", "1/s", perSecond);
       await served(await make(n - 1));
       made = n;
       for (let round = 0; round < scale.rounds; round++) {
@@ -154,7 +150,7 @@ export async function services(scale: Scale, sizes: number[]): Promise<void> {
       for (const name of ["apiserver", "proxy"] as const) point(n, `PSS of the ${name}`, "MB", plane.usage(name).pssMb);
     }
   };
-  await withPlane(scale, "services", work).finally(() => server.close());
+  await withPlane(scale, work).finally(() => server.close());
 }
 
 /** Whether the first byte comes through. */

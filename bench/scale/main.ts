@@ -2,9 +2,8 @@
  * `npm run bench -- scale`: what things cost as there are more of them: keys, watchers and members of a store, ours beside
  * etcd; objects, nodes (hollow) and Services of a control plane. A curve each.
  */
-import { StartError } from "../../base/process.ts";
 import { defaultTimers, ourStore, storesFor } from "../members.ts";
-import { runBench, type Sample } from "../results.ts";
+import { chosen, runBench } from "../results.ts";
 import { nodes, objects, services } from "./control-plane.ts";
 import { keys, members, watchers } from "./store.ts";
 
@@ -13,9 +12,8 @@ export interface Scale {
   stores: ReturnType<typeof storesFor>;
   measureMs: number;
   rounds: number;
-  tell(text: string): void;
-  /** One value of a store's curve `axis` at `n`. */
-  point(store: string, axis: Axis, n: number, metric: string, unit: Sample["unit"], value: number): void;
+  /** One value of a store's curve at `n`. */
+  point(store: string, n: number, metric: string, unit: string, value: number): void;
 }
 
 const axes = {
@@ -26,8 +24,7 @@ const axes = {
   nodes: { measure: nodes, sizes: [10, 100, 300, 1_000] },
   services: { measure: services, sizes: [10, 100, 1_000, 10_000] },
 };
-export type Axis = keyof typeof axes;
-const names = Object.keys(axes) as Axis[];
+const names = Object.keys(axes) as (keyof typeof axes)[];
 
 runBench({
   name: "scale",
@@ -40,8 +37,6 @@ runBench({
   },
   async measure(run) {
     const { flags, signal, recorder } = run;
-    const unknown = flags.axes.find((name) => !(name in axes));
-    if (unknown !== undefined) throw new StartError(`flag --axes: "${unknown}" is none of ${names.join(", ")}`);
     const most = flags.quick ? Math.min(1000, flags.most) : flags.most;
     run.full &&= flags.axes.length === 0 && most >= 50_000 && flags.rounds >= 3;
     run.stores = storesFor(flags.only, defaultTimers);
@@ -51,7 +46,7 @@ runBench({
       "keys: values of 256 bytes, 100 requests in flight. watchers: of one key, on 10 streams, its event's way from the put's due time. members: puts at 100 and 1 in flight, PSS of all together",
       "objects: ConfigMaps of 1 KB over gRPC, below them and below nodes one member of ours. nodes: hollow, upstream's timings, two Pods each. services: without selector, one endpoint each; the proxy carries connections itself",
     );
-    for (const name of flags.axes.length === 0 ? names : (flags.axes as Axis[])) {
+    for (const name of chosen("axes", flags.axes, names)) {
       const { sizes, measure } = axes[name];
       const fitting = sizes.filter((n) => n <= most);
       const scale: Scale = {
@@ -59,11 +54,9 @@ runBench({
         stores: storesFor(flags.only, defaultTimers),
         measureMs: flags.seconds * 1000,
         rounds: flags.rounds,
-        tell: (text) => recorder.tell(text),
-        point(store, axis, n, metric, unit, value) {
-          const better = unit.endsWith("/s") ? "higher" : "lower";
-          const sample: Sample = { id: `${axis}/${n}`, title: n.toLocaleString("en-US"), metric, unit, better, value };
-          recorder.addAll(store, `${axis} ${sample.title} ${store}`, [sample]);
+        point(store, n, metric, unit, value) {
+          const title = n.toLocaleString("en-US");
+          recorder.addAll(store, `${name} ${title} ${store}`, [{ id: `${name}/${n}`, title, metric, unit, value }]);
         },
       };
       await recorder.attempt(signal, name, () => measure(scale, fitting.length > 0 ? fitting : [most]));

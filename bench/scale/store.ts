@@ -47,12 +47,12 @@ export async function keys(scale: Scale, sizes: number[]): Promise<void> {
       await byTurns(scale, clusters, async (context, name) => {
         for (const [what, make] of Object.entries({ put: putTo("many/", n), read: readJob(false) })) {
           const { perSecond, latency } = await load(context, { ...make(context, 100), keys: n, arrivals: many });
-          point(name, "keys", n, `${what}s`, "1/s", perSecond);
-          point(name, "keys", n, `${what} p99`, "ms", latency.p99);
+          point(name, n, `${what}s`, "1/s", perSecond);
+          point(name, n, `${what} p99`, "ms", latency.p99);
         }
       });
       for (const cluster of clusters)
-        for (const { pssMb } of cluster.usage()) point(cluster.store.name, "keys", n, "PSS of a member", "MB", pssMb);
+        for (const { pssMb } of cluster.usage()) point(cluster.store.name, n, "PSS of a member", "MB", pssMb);
     }
   });
 }
@@ -68,7 +68,7 @@ export async function watchers(scale: Scale, sizes: number[]): Promise<void> {
           { ...watchJob(context, 10, Math.ceil(n / 10)), arrivals },
         );
         for (const share of ["p50", "p99"] as const)
-          scale.point(name, "watchers", n, `event ${share}`, "ms", events!.latency[share]);
+          scale.point(name, n, `event ${share}`, "ms", events!.latency[share]);
       });
   });
 }
@@ -79,11 +79,11 @@ export async function members(scale: Scale, sizes: number[]): Promise<void> {
       await byTurns(scale, clusters, async (context, name) => {
         const put = putTo("many/", 10_000)(context, 100);
         const { perSecond } = await load(context, { ...put, arrivals: many });
-        scale.point(name, "members", n, "puts", "1/s", perSecond);
+        scale.point(name, n, "puts", "1/s", perSecond);
         const { latency } = await load(context, { ...put, arrivals: single });
-        scale.point(name, "members", n, "put p50, 1 in flight", "ms", latency.p50);
+        scale.point(name, n, "put p50, 1 in flight", "ms", latency.p50);
         const pss = context.cluster.usage().reduce((sum, { pssMb }) => sum + pssMb, 0);
-        scale.point(name, "members", n, "PSS of all", "MB", pss);
+        scale.point(name, n, "PSS of all", "MB", pss);
       });
     });
 }

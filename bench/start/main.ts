@@ -60,7 +60,7 @@ async function startOnce(members: number, nodes: number): Promise<Sample[]> {
       return { title, unit: "ms", value: Number(ms) };
     });
     const memory = { title: "memory of all processes (PSS)", unit: "MB", value: labMemoryMb(status) };
-    return [...times, memory].map((one) => ({ id: `start/${one.title}`, ...one, metric: "time", better: "lower" }));
+    return [...times, memory].map((one) => ({ id: `start/${one.title}`, ...one, metric: "time" }));
   } finally {
     await kubelab("down").catch(() => {}); // it may never have come up
     dropFolder(dir);

@@ -2,9 +2,8 @@
  * `npm run bench -- store`: three members of ours beside three of Debian's etcd-server on the same machine, in alternating
  * rounds with fresh data directories; every number is kept for every round, the result is a ratio. README.md says how.
  */
-import { StartError } from "../../base/process.ts";
 import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
-import { Recorder, runBench, type Series } from "../results.ts";
+import { chosen, Recorder, runBench, type Series } from "../results.ts";
 import { type Case, type Context, cases, prepare, workloads } from "./workloads.ts";
 
 const isUsage = ({ id }: Series) => id.startsWith("member/");
@@ -20,20 +19,14 @@ runBench({
     { title: "a member", keep: isUsage },
   ],
   flags: {
-    rounds: {
-      type: "number",
-      default: 5,
-      help: "rounds a store that count (--quick: 2); a shorter one before does not",
-    },
+    rounds: { type: "number", default: 5, help: "that count (--quick: 2); a shorter one before does not" },
     seconds: { type: "number", default: 1.2, help: "length of one measurement (--quick: 0.4)" },
     "value-size": { type: "number", default: 256, help: "bytes of a value" },
     workload: { type: "strings", help: `some of ${workloads.join(", ")}` },
   },
   async measure(run) {
     const { flags, signal, recorder } = run;
-    const unknown = flags.workload.find((name) => !workloads.some((known) => known === name));
-    if (unknown !== undefined) throw new StartError(`flag --workload: "${unknown}" is none of ${workloads.join(", ")}`);
-    const wanted = (name: string) => flags.workload.length === 0 || flags.workload.includes(name);
+    const wanted = chosen("workload", flags.workload, workloads);
     const [rounds, seconds] = flags.quick ? [2, 0.4] : [flags.rounds, flags.seconds];
     const stores = storesFor(flags.only, defaultTimers);
     run.stores = stores;
@@ -44,22 +37,20 @@ runBench({
       `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
     );
     const all = cases();
-    const chosen = all.filter(({ workload }) => wanted(workload));
-    if (chosen.length > 0) {
-      // The open loops need to know what each store can take; few rounds have no time to warm the machine as well.
-      const probes = wanted("open") ? all.filter(({ id }) => isProbe(id)) : [];
-      const planned = rounds > 2 ? [...new Set([...chosen, ...probes])] : probes;
-      const plan = new Recorder();
-      const options = { valueSize: flags["value-size"], signal };
-      const short = { ...options, measureMs: 500, warmupMs: 100, seed: 0, capacity: undefined };
-      for (const store of planned.length > 0 ? stores : []) await measure(store, planned, short, plan, "warm-up");
-      const capacity = { put: least(plan, "put/1000"), range: least(plan, "range/1000") };
-      recorder.failures.push(...plan.failures);
-      for (let round = 1; round <= rounds; round++) {
-        const times = { measureMs: seconds * 1000, warmupMs: Math.min(300, seconds * 500) };
-        const long = { ...options, ...times, seed: round, capacity };
-        for (const store of stores) await measure(store, chosen, long, recorder, `round ${round} of ${rounds}`);
-      }
+    const asked = all.filter(({ workload }) => wanted.includes(workload));
+    // The open loops need to know what each store can take; few rounds have no time to warm the machine as well.
+    const probes = wanted.includes("open") ? all.filter(({ id }) => id === "put/1000" || id === "range/1000") : [];
+    const planned = rounds > 2 ? [...new Set([...asked, ...probes])] : probes;
+    const plan = new Recorder();
+    const options = { valueSize: flags["value-size"], signal };
+    const short = { ...options, measureMs: 500, warmupMs: 100, seed: 0, capacity: undefined };
+    for (const store of planned.length > 0 ? stores : []) await measure(store, planned, short, plan, "warm-up");
+    const capacity = { put: least(plan, "put/1000"), range: least(plan, "range/1000") };
+    recorder.failures.push(...plan.failures);
+    for (let round = 1; round <= rounds; round++) {
+      const times = { measureMs: seconds * 1000, warmupMs: Math.min(300, seconds * 500) };
+      const long = { ...options, ...times, seed: round, capacity };
+      for (const store of stores) await measure(store, asked, long, recorder, `round ${round} of ${rounds}`);
     }
   },
 });
@@ -67,7 +58,7 @@ runBench({
 /** One store, started fresh, through all cases. A case that fails is told, and the next one has its turn. */
 async function measure(
   store: Store,
-  chosen: Case[],
+  asked: Case[],
   options: Omit<Context, "cluster" | "leader">,
   recorder: Recorder,
   round: string,
@@ -80,7 +71,7 @@ async function measure(
       cluster = await Cluster.start(store, { signal });
       const context = { ...options, cluster, leader: await cluster.leader() };
       await prepare(context);
-      for (const one of chosen)
+      for (const one of asked)
         await recorder.attempt(signal, `${round} ${store.name} ${one.id}`, async () => {
           context.leader = await context.cluster.leader();
           const samples = await one.run(context);
@@ -88,17 +79,13 @@ async function measure(
         });
       const at = "at the end of a run";
       for (const { pssMb, cpuSeconds } of cluster.usage())
-        for (const [metric, title, unit, value] of [
-          ["pss", `PSS ${at}`, "MB", pssMb] as const,
-          ["cpu", `CPU time ${at}`, "s", cpuSeconds] as const,
+        for (const sample of [
+          { id: "member/pss", title: `PSS ${at}`, unit: "MB", value: pssMb },
+          { id: "member/cpu", title: `CPU time ${at}`, unit: "s", value: cpuSeconds },
         ])
-          recorder.add(store.name, { id: `member/${metric}`, title, metric: "value", unit, better: "lower", value });
+          recorder.add(store.name, { ...sample, metric: "value" });
     })
     .finally(() => cluster?.stop());
-}
-
-function isProbe(id: string): boolean {
-  return id === "put/1000" || id === "range/1000";
 }
 
 /** Of both stores; without a measurement, or with one of a stalled machine, something that every store takes. */

@@ -132,7 +132,7 @@ function closed(workload: Workload, id: string, title: string, inFlight: number,
     async run(context) {
       const job = { ...make(context, inFlight), arrivals: { type: "closed", inFlight } as const };
       const result = await load(context, job);
-      const cores: Sample = { id, title, metric: "load cores", unit: "cores", better: "lower", value: result.cores };
+      const cores = { id, title, metric: "load cores", unit: "cores", value: result.cores };
       return [rate(id, title, result.perSecond), ...percentiles(id, title, result.latency), cores];
     },
   };
@@ -149,12 +149,8 @@ function open(op: "put" | "range", share: number): Case {
       if (context.capacity === undefined) return undefined;
       const perSecond = Number((context.capacity[op] * share).toPrecision(2));
       const make = op === "put" ? putJob : readJob(false);
-      const job = {
-        ...make(context, 1000),
-        connections: maxConnections,
-        arrivals: { type: "open", perSecond } as const,
-      };
-      const result = await load(context, job);
+      const arrivals = { type: "open", perSecond } as const;
+      const result = await load(context, { ...make(context, 1000), connections: maxConnections, arrivals });
       const title = `${op}, ${perSecond} due a second`;
       return [
         ...percentiles(id, title, result.latency, ["p50", "p99", "p99.9"]),
@@ -248,8 +244,6 @@ export async function load(
   if (result.unanswered > 0) throw new Error(`${result.unanswered} requests were not answered`);
   if (result.events && result.events.missing > 0) throw new Error(`${result.events.missing} events did not come`);
   const written = writes ? (await cluster.revision(leader)) - before : 0;
-  if (writes && written !== result.answered) {
-    throw new Error(`${result.answered} writes were answered, ${written} happened`);
-  }
+  if (writes && written !== result.answered) throw new Error(`${result.answered} writes answered, ${written} happened`);
   return result;
 }

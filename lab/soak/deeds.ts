@@ -53,10 +53,10 @@ export const deeds = {
 } satisfies Record<string, Deed>;
 
 export type DeedName = keyof typeof deeds;
+export const deedNames = Object.keys(deeds) as DeedName[];
 
 /** Every deed comes up about as often as every other. */
-export function shuffledDeeds(rounds: number, rand: Rand, only?: readonly DeedName[]): DeedName[] {
-  const names = only ?? (Object.keys(deeds) as DeedName[]);
+export function shuffledDeeds(rounds: number, rand: Rand, names: readonly DeedName[] = deedNames): DeedName[] {
   const order: DeedName[] = [];
   while (order.length < rounds) {
     const left = [...names];

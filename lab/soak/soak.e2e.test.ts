@@ -8,8 +8,7 @@ import { judge } from "../checkers/judge.ts";
 import { isOwnKey } from "../clients/members.ts";
 import { readRun } from "../report/folder.ts";
 import type { DeedName } from "./deeds.ts";
-import { markdown, summarize } from "./report.ts";
-import { soak } from "./soak.ts";
+import { sentencesOf, soak } from "./soak.ts";
 
 let dir: string;
 beforeAll(() => {
@@ -48,12 +47,11 @@ test("real members, hurt in eight ways under load, keep every promise that their
   });
   expect(result.violations).toEqual([]);
   expect(result.rounds.map(({ deed }) => deed).sort()).toEqual(only.toSorted());
-  const summary = summarize(result, { seed: 7, asked: only.length, members: 3, clients: 6, ms: 60_000 });
-  expect(summary.verdict).toBe("ok");
-  expect(summary.operations["put"]!.ok).toBeGreaterThan(50);
-  expect(summary.operations["compact"]!.ok).toBeGreaterThan(0);
-  expect(Object.keys(summary.losses)).not.toEqual([]);
-  expect(markdown(summary)).toContain("| kill -9 of all | 1 |");
+  expect(result.rounds.every(({ gapMs }) => Number.isFinite(gapMs))).toBe(true);
+  expect(result.operations["put"]!.ok).toBeGreaterThan(50);
+  expect(result.operations["compact"]!.ok).toBeGreaterThan(0);
+  expect(Object.keys(result.losses)).not.toEqual([]);
+  expect(sentencesOf(result)[0]).toContain(`put ${result.operations["put"]!.ok} (`);
   expect(labs()).toEqual([]);
 });
 

@@ -67,6 +67,19 @@ function runExperiment(file: string, args: string[], signal: AbortSignal): Promi
   return new Promise((resolve) => child.on("error", () => {}).once("exit", resolve)); // error: that it was told to end
 }
 
+/** What a report tells beside the gaps. */
+export function sentencesOf({ operations, losses, snapshotsInstalled }: SoakResult): string[] {
+  const counts = Object.entries(operations).map(
+    ([op, { ok, failed, unknown }]) => `${op} ${ok} (${failed}, ${unknown})`,
+  );
+  const why = Object.entries(losses).map(([because, count]) => `${because} ${count}`);
+  return [
+    `operations acknowledged (refused, unknown): ${counts.join(", ")}`,
+    `why members lost their leader, as they told it (those that were killed took it along): ${why.sort().join(", ") || "none did"}`,
+    `states sent to followers that were too far behind: ${snapshotsInstalled}`,
+  ];
+}
+
 function take({ file, history, events }: Run, names: readonly DeedName[], result: SoakResult): void {
   const begun = file.phases[0]!.fromMs;
   for (const [i, deed] of names.entries()) {
