@@ -15,19 +15,14 @@ import type { LabStatus } from "../deploy/supervisor/status.ts";
 import { readTls } from "../net/tls.ts";
 import type { TimelineRow } from "./timeline.ts";
 
-/** What the demo serves, as reached from this machine. */
-export interface Demo {
-  urls: string[];
-}
-
 const deadlineMs = 60_000;
 
 export function demoFiles(): string[] {
   return ["web.yaml"].map((file) => join(dirname(realpathSync(process.argv[1]!)), "..", "deploy", "demo", file));
 }
 
-/** Applies deploy/demo, waits until it answers, and adds both to the timeline. */
-export async function applyDemo(status: LabStatus, startedAt: number, timeline: TimelineRow[]): Promise<Demo> {
+/** Applies deploy/demo, waits until it answers, and adds both to the timeline. Where it is reached from this machine. */
+export async function applyDemo(status: LabStatus, startedAt: number, timeline: TimelineRow[]): Promise<string[]> {
   const note = (text: string) => timeline.push({ atMs: systemClock.now() - startedAt, text });
   const client = adminClient(status);
   try {
@@ -40,21 +35,20 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
     }
     note("applied deploy/demo");
     const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
-    if (urls[0] === undefined) return { urls }; // without nodes nothing can run
+    if (urls[0] === undefined) return urls; // without nodes nothing can run
     await untilOneRuns(client);
     note("the first Pod runs");
     await untilServed(urls[0]);
     note(`the demo serves at ${urls[0]}`);
-    return { urls };
+    return urls;
   } finally {
     client.close();
   }
 }
 
-export function adminClient({
-  dir,
-  apiservers,
-}: Pick<LabStatus, "dir" | "apiservers">): ReturnType<typeof createGrpcClient> {
+type Reached = Pick<LabStatus, "dir" | "apiservers">;
+
+export function adminClient({ dir, apiservers }: Reached): ReturnType<typeof createGrpcClient> {
   const file = (name: string) => join(labPaths(dir).certs, name);
   return createGrpcClient({
     servers: apiservers.map(({ grpcUrl }) => new URL(grpcUrl).host),
@@ -81,9 +75,8 @@ export const resourceNamed = (plural: string): ResourceType<KubernetesObject> | 
   all.find(({ resource }) => resource === plural);
 
 function typeOf({ apiVersion, kind }: KubernetesObject): ResourceType<KubernetesObject> {
-  const found = all.find(
-    (type) => type.kind === kind && [type.group, type.version].filter(Boolean).join("/") === apiVersion,
-  );
+  const versionOf = ({ group, version }: (typeof all)[number]) => (group ? `${group}/${version}` : version);
+  const found = all.find((type) => type.kind === kind && versionOf(type) === apiVersion);
   if (found === undefined) throw new StartError(`there is no kind ${kind} in ${apiVersion}`);
   return found;
 }

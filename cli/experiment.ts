@@ -26,13 +26,8 @@ export interface ExperimentOptions {
 const packageDir = join(dirname(realpathSync(process.argv[1]!)), "..");
 const library = join(packageDir, "lab", "experiments", "library");
 
-const names = (): string[] =>
-  readdirSync(library)
-    .filter((file) => file.endsWith(".yaml"))
-    .map((file) => basename(file, ".yaml"));
-
 export function listExperiments(): string {
-  const all = names();
+  const all = readdirSync(library).map((file) => basename(file, ".yaml"));
   const width = Math.max(...all.map((name) => name.length));
   return all.map((name) => `${name.padEnd(width)}  ${load(name).experiment.description}`).join("\n");
 }
@@ -44,9 +39,7 @@ function fileOf(name: string): string {
   const ready = join(library, `${name}.yaml`);
   if (!name.includes("/") && existsSync(ready)) return ready;
   if (existsSync(name)) return resolve(name);
-  throw new StartError(
-    `there is no file ${name}, and no ready experiment of that name: see \`kubelab experiment list\``,
-  );
+  throw new StartError(`there is no file or ready experiment ${name}: see \`kubelab experiment list\``);
 }
 
 function load(name: string): { experiment: Experiment; source: Record<string, unknown>; title: string } {

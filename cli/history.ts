@@ -4,7 +4,7 @@ import { decodeValue } from "../apiserver/storage/stored-object.ts";
 import { systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import { storeAccess, storeTls } from "../deploy/lab/store-access.ts";
-import { EtcdClient, type WatchClosed } from "../etcd-raft/client/client.ts";
+import { EtcdClient } from "../etcd-raft/client/client.ts";
 import type { KeyValue } from "../proto/generated/mvccpb.ts";
 import type { LabRef } from "./lab-ref.ts";
 
@@ -49,11 +49,8 @@ export async function history({ lab, paths }: LabRef, path: string, request: His
 export function pathOf(kind: string, namespace: string | undefined, name: string): string {
   const wanted = kind.toLowerCase();
   const row = resources().find(({ resource, singular, kind, group, shortNames, virtual, face }) => {
-    return (
-      !virtual &&
-      !face &&
-      [resource, singular, kind.toLowerCase(), `${resource}.${group}`, ...shortNames].includes(wanted)
-    );
+    const names = [resource, singular, kind.toLowerCase(), `${resource}.${group}`, ...shortNames];
+    return !virtual && !face && names.includes(wanted);
   });
   if (row) return `${row.storagePrefix}/${row.namespaced ? `${namespace ?? "default"}/` : ""}${name}`;
   const [plural, ...group] = wanted.split(".");
@@ -106,13 +103,10 @@ function read(path: string, change: Change | undefined): object | undefined {
 export function fieldChanges(before: unknown, after: unknown, path = ""): string[] {
   const [old, now] = [fieldsOf(before), fieldsOf(after)];
   if (old && now)
-    return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) =>
-      fieldChanges(
-        old.get(name),
-        now.get(name),
-        path === "" ? name : path + (name.startsWith("[") ? name : `.${name}`),
-      ),
-    );
+    return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) => {
+      const at = path === "" || name.startsWith("[") ? path + name : `${path}.${name}`;
+      return fieldChanges(old.get(name), now.get(name), at);
+    });
   const [was, is] = [before, after].map((value) => JSON.stringify(value));
   if (was === is || path === "metadata.resourceVersion") return [];
   if (was === undefined || is === undefined) return [`${is ? "+" : "-"} ${path || "all"}: ${is ?? was}`];
@@ -144,22 +138,18 @@ export async function keptOf(etcd: EtcdClient, key: string, oldest = 1): Promise
   const compacted = await new Promise<number>((resolve, reject) => {
     let told = false;
     const look = () => told && (changes.at(-1)?.revision ?? 0) >= last && resolve(0);
-    const onClosed = (closed: WatchClosed) =>
-      closed.compactRevision ? resolve(closed.compactRevision) : reject(closed);
-    const watch = etcd.watch(
-      { key, startRevision: oldest > 1 ? oldest + 1 : 1 },
-      {
-        onEvents: (events) => {
-          for (const { type, kv } of events) changes.push(type === 0 ? written(kv!) : { revision: kv!.modRevision });
-          look();
-        },
-        onProgress(revision) {
-          told ||= revision >= newest;
-          look();
-        },
-        onClosed,
+    const request = { key, startRevision: oldest > 1 ? oldest + 1 : 1 };
+    const watch = etcd.watch(request, {
+      onEvents: (events) => {
+        for (const { type, kv } of events) changes.push(type === 0 ? written(kv!) : { revision: kv!.modRevision });
+        look();
       },
-    );
+      onProgress(revision) {
+        told ||= revision >= newest;
+        look();
+      },
+      onClosed: (closed) => (closed.compactRevision ? resolve(closed.compactRevision) : reject(closed)),
+    });
     const asking = systemClock.every(20, () => etcd.requestProgress());
     stop = () => {
       asking();

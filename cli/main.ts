@@ -63,10 +63,7 @@ command("logs <process>", "print the log of a process")
     await (await import("./logs.ts")).logs(ref, process, options.follow ?? false);
   });
 
-command(
-  "kill <process>",
-  "signal a process (etcd-1, node-1/agent, ...), a node, or `leader`; it stays down until start",
-)
+command("kill <process>", "signal a process (etcd-1, node-1/agent), a node, or `leader`; it stays down until start")
   .option("--signal <signal>", "name or number", "SIGKILL")
   .action(async (process: string, options: LabOptions & { signal: string }) => {
     const names = await (await supervisorOf(options)).kill(process, options.signal);
@@ -75,7 +72,7 @@ command(
 
 command(
   "fault [kind] [target] [peer] [parameters...]",
-  "hurt the lab: fault delay leader etcd-2 ms=80; without a kind: what there is",
+  "as fault delay leader etcd-2 ms=80; without a kind: what there is",
 )
   .option("--json", "the report as JSON")
   .action(async (kind: string, target: string, peer: string, parameters: string[], options: FaultOptions) => {
@@ -109,10 +106,7 @@ command("start <process>", "start a process, or all of a node").action(async (pr
   console.log(names.length > 0 ? `started ${names.join(", ")}` : `${process} is already running`);
 });
 
-command(
-  "credentials <component>",
-  "write kubeconfig and certificate for an upstream component, and print its command line",
-)
+command("credentials <component>", "kubeconfig and certificate for an upstream component, and its command line")
   .option("--node <node>", "whose kubelet or kube-proxy it is", "node-x")
   .action(async (component: string, options: LabOptions & { node: string }) => {
     const ref = await findLab(options);

@@ -1,29 +1,26 @@
-import type { LabEvent } from "../deploy/supervisor/events.ts";
 import type { LabStatus } from "../deploy/supervisor/status.ts";
-import type { Demo } from "./demo.ts";
 import { type LabOptions, nameFlag } from "./lab-ref.ts";
-import { formatTimeline, type TimelineRow, timelineOf } from "./timeline.ts";
+import { formatTimeline, type TimelineRow } from "./timeline.ts";
 
 export interface ReportInput {
   status: LabStatus;
-  events: LabEvent[];
-  extra: TimelineRow[];
-  demo: Demo | undefined;
+  rows: TimelineRow[];
+  /** Where the demo serves, if it was asked for. */
+  demo: string | undefined;
   options: LabOptions;
 }
 
 /** What `up` prints when the lab is up: what started and when, where things are, and what to try next. */
-export function report({ status, events, extra, demo, options }: ReportInput): string {
+export function report({ status, rows, demo, options }: ReportInput): string {
   const { members, apiservers, nodes } = status;
   const flag = nameFlag(options);
-  const rows = [...timelineOf(events), ...extra];
   const parts = [count(members.length, "member"), count(apiservers.length, "apiserver"), count(nodes.length, "node")];
   const facts: [string, string][] = [
     ["mode", `${status.mode}: ${status.modeReason}`],
     ["API", apiservers.map(({ url }) => url).join(", ")],
     ["kubeconfig", status.kubeconfig],
   ];
-  if (demo?.urls[0]) facts.unshift(["demo", demo.urls[0]]);
+  if (demo) facts.unshift(["demo", demo]);
   return [
     `Lab ${status.name} is up: ${parts.join(", ")}.`,
     "",
@@ -36,12 +33,12 @@ export function report({ status, events, extra, demo, options }: ReportInput): s
   ].join("\n");
 }
 
-function nextSteps({ kubeconfig, store }: LabStatus, demo: Demo | undefined, flag: string): string[] {
+function nextSteps({ kubeconfig, store }: LabStatus, demo: string | undefined, flag: string): string[] {
   const kill = `npx kubelab kill leader${flag}   # kill -9 the raft leader; \`npx kubelab status${flag}\` shows who leads now`;
   return [
     ...(store && "endpoints" in store ? [] : [kill]),
-    demo?.urls[0]
-      ? `for i in 1 2 3 4 5 6; do curl -s ${demo.urls[0]}; done   # every replica answers`
+    demo
+      ? `for i in 1 2 3 4 5 6; do curl -s ${demo}; done   # every replica answers`
       : `npx kubelab status${flag}   # members, components and nodes`,
     `KUBECONFIG=${kubeconfig} kubectl get pods -o wide`,
   ];

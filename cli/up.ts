@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, realpathSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { StartError } from "../base/process.ts";
-import { readLabFile } from "../deploy/lab/lab-file.ts";
 import { labPaths } from "../deploy/lab/paths.ts";
 import { checkedRequest, flagOf, type LabFlags, labFlagNames } from "../deploy/lab/request.ts";
 import { isLocked } from "../deploy/lab/slots.ts";
@@ -13,7 +12,7 @@ import { applyDemo } from "./demo.ts";
 import { defaultName, type LabOptions, labDir, nameFlag } from "./lab-ref.ts";
 import { report } from "./report.ts";
 import { SupervisorClient } from "./supervisor-client.ts";
-import type { TimelineRow } from "./timeline.ts";
+import { timelineOf } from "./timeline.ts";
 
 export interface UpOptions extends LabOptions, LabFlags {
   detach?: boolean;
@@ -34,7 +33,7 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
     console.log(`lab ${name} is already running: see it with \`kubelab status${nameFlag(options)}\``);
     return;
   }
-  let supervisor: StartedSupervisor | undefined;
+  let supervisor: Awaited<ReturnType<typeof startSupervisor>> | undefined;
   let interrupted = false;
   const interrupt = () => {
     interrupted = true;
@@ -47,9 +46,9 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
     const events = await awaitUp(supervisor.client, () => interrupted);
     if (events === undefined) return;
     const status = await supervisor.client.status();
-    const extra: TimelineRow[] = [];
-    const demo = options.demo ? await applyDemo(status, startedAt, extra) : undefined;
-    console.log(report({ status, events, extra, demo, options }));
+    const rows = timelineOf(events);
+    const [demo] = options.demo ? await applyDemo(status, startedAt, rows) : [];
+    console.log(report({ status, rows, demo, options }));
     if (options.detach) return;
     console.log(`\nCtrl-C stops everything${options.rm ? " and removes the lab's folder" : ""}.`);
     await followUntilEnd(supervisor.client);
@@ -69,20 +68,9 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
   }
 }
 
-interface StartedSupervisor {
-  child: ChildProcess;
-  client: SupervisorClient;
-  ended: Promise<void>;
-}
-
-async function startSupervisor(
-  name: string,
-  dir: string,
-  options: UpOptions,
-  startedAt: number,
-): Promise<StartedSupervisor> {
+async function startSupervisor(name: string, dir: string, options: UpOptions, startedAt: number) {
   const isNew = !existsSync(dir);
-  const { logs } = labPaths(dir);
+  const { logs, labFile } = labPaths(dir);
   mkdirSync(logs, { recursive: true, mode: 0o700 });
   const logPath = join(logs, "supervisor.log");
   const log = openSync(logPath, "a", 0o600);
@@ -107,18 +95,10 @@ async function startSupervisor(
   if (line.socket === undefined) {
     const error = line.error ?? lastLine(logPath) ?? "the supervisor ended without a word";
     await ended;
-    if (isNew && readableLab(dir) === undefined) rmSync(dir, { recursive: true, force: true });
+    if (isNew && !existsSync(labFile)) rmSync(dir, { recursive: true, force: true });
     throw new StartError(error);
   }
   return { child, client: new SupervisorClient(line.socket), ended };
-}
-
-function readableLab(dir: string): unknown {
-  try {
-    return readLabFile(dir);
-  } catch {
-    return "of another version";
-  }
 }
 
 async function readReport(from: Readable): Promise<{ socket?: string; error?: string }> {
