@@ -62,11 +62,13 @@ function onMessage(message: unknown, handle: unknown): void {
   done?.(reply, handle);
 }
 
-/** Paused: whoever takes it over reads its first byte. */
-export function connectHere(host: string, port: number): Promise<net.Socket> {
+/** Paused: whoever takes it over reads its first byte. Without `timeoutMs` it waits as long as the kernel does. */
+export function connectHere(host: string, port: number, timeoutMs = 0): Promise<net.Socket> {
   return new Promise((resolve, reject) => {
-    const socket = new net.Socket().pause();
-    socket.once("error", reject).connect({ host, port }, () => resolve(socket.off("error", reject)));
+    const socket = new net.Socket().pause().setTimeout(timeoutMs);
+    const late = () => socket.destroy(new Error(`no connection to ${host}:${port} within ${timeoutMs} ms`));
+    socket.once("timeout", late).once("error", reject);
+    socket.connect({ host, port }, () => resolve(socket.off("timeout", late).off("error", reject).setTimeout(0)));
   });
 }
 

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Endpoints, Nodes } from "../../api/generated/resources.ts";
 import type { createGrpcClient } from "../../client/grpc-client.ts";
+import { peer } from "../../tools/peers.ts";
 import { eventually, TestLab, users } from "../testing/lab.ts";
+
+const kubectl = peer("kubectl");
 
 /** Two apiservers over one store: clients of REST come through the balancer, components know both. */
 describe.each([
@@ -47,6 +50,31 @@ describe.each([
       expect(conditions).toEqual(["True"]);
       await lab.must("start", name);
       await eventually("two endpoints", async () => (await living()) === 2);
+    },
+  );
+
+  test.runIf(kubectl)(
+    "a paused one is out of rotation, what it held open is ended, and kubectl is answered",
+    async () => {
+      const count = async (line: string) => (await lab.must("logs", "balancer")).split(line).length;
+      const balanced = async () => (await count("Out of rotation")) === (await count("In rotation again"));
+      await eventually("both are in rotation", balanced);
+      const [first, second] = [await lab.watch("/api/v1/configmaps"), await lab.watch("/api/v1/configmaps")];
+      const ended = [first, second].map((watch, i) => watch.ended.then(() => i));
+      await lab.must("fault", "pause", "apiserver-1");
+      const paused = await Promise.race(ended);
+      expect(await balanced()).toBe(false);
+      for (let i = 0; i < 4; i++) {
+        const { code, stdout, stderr } = await lab.kubectl(kubectl!, "get", "nodes");
+        expect(code, stderr).toBe(0);
+        expect(stdout).toContain("node-1");
+      }
+      await lab.must("heal");
+      await eventually("it is back", balanced);
+      await lab.must("fault", "pause", "apiserver-2");
+      expect(await Promise.race(ended.filter((_, i) => i !== paused))).toBe(1 - paused);
+      expect((await lab.kubectl(kubectl!, "get", "nodes")).code).toBe(0);
+      await lab.must("heal");
     },
   );
 

@@ -50,7 +50,7 @@ export function processesOf(lab: LabFile, paths: LabPaths, programs: Programs): 
     ...count(lab.members, (i) => member(lab, paths, i)),
     ...relays(lab),
     ...apiserverNames(lab).map((_, i) => apiserver(lab, paths, i + 1)),
-    ...(hasBalancer(lab) ? [balancer(lab)] : []),
+    ...(hasBalancer(lab) ? [balancer(lab, paths)] : []),
     controllerManager(lab, paths),
     scheduler(lab, paths),
     ...count(lab.nodes, (n) => n).flatMap((n) => [
@@ -86,10 +86,11 @@ function relays(lab: LabFile): ProcessSpec[] {
 }
 
 /** Of TCP, as before the apiservers of a real cluster: clients of REST know one address, components all. */
-function balancer(lab: LabFile): ProcessSpec {
+function balancer(lab: LabFile, paths: LabPaths): ProcessSpec {
   const { inside, outside } = addressesOf(lab);
   const to = apiserverNames(lab).map((_, i) => `${inside.apiserver(i + 1)}:${ports.secure}`);
-  const args = [`--route=${outside.balancer}:${ports.secure}=${to.join("|")}`];
+  const checks = ["--check-path=/readyz", `--check-cafile=${join(paths.certs, "ca.crt")}`];
+  const args = [`--route=${outside.balancer}:${ports.secure}=${to.join("|")}`, ...checks];
   const border = lab.mode === "host" ? [] : ["--listen-outside=true"];
   return { name: "balancer", place: "balancer", program: "relay", args: [...args, ...border] };
 }

@@ -139,10 +139,33 @@ export class TestLab {
 
   /** GET of the REST API as administrator: for what our own client has no verb for, such as logs. */
   async rest(path: string): Promise<{ code: number; body: string }> {
+    return read(https.get(...this.#admin(path)));
+  }
+
+  /** A watch of the REST API as administrator, once it is open; `ended` when its connection is. */
+  watch(path: string): Promise<{ ended: Promise<void> }> {
+    return new Promise((resolve, reject) => {
+      const request = https.get(...this.#admin(`${path}?watch=true`), (response) => {
+        resolve({
+          ended: new Promise((resolve) =>
+            response
+              .on("error", () => {})
+              .on("close", resolve)
+              .resume(),
+          ),
+        });
+      });
+      request.on("error", reject);
+    });
+  }
+
+  #admin(path: string): [URL, https.RequestOptions] {
     const [, server] = /server: (\S+)/.exec(readFileSync(join(this.dir, "kubeconfig"), "utf8"))!;
-    const url = new URL(path, server);
     const file = (name: string) => readFileSync(join(this.dir, "certs", name));
-    return read(https.get(url, { agent: false, ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") }));
+    return [
+      new URL(path, server),
+      { agent: false, ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key") },
+    ];
   }
 
   kubectl(kubectl: string, ...args: string[]): Promise<Result> {
