@@ -49,8 +49,12 @@ function load(name: string): { experiment: Experiment; source: Record<string, un
     const experiment = parseExperiment(text, name, faultProblems);
     const { apply } = experiment.workload;
     if (apply !== undefined && apply !== "demo") experiment.workload.apply = resolve(dirname(file), apply);
-    const { store } = experiment.cluster;
-    if (store !== undefined && /^[./]/.test(store)) experiment.cluster.store = resolve(dirname(file), store);
+    const { cluster } = experiment;
+    for (const field of ["store", "storeCafile", "storeCertfile", "storeKeyfile"] as const) {
+      const path = cluster[field]; // beside the YAML, unless it says where else
+      if (path !== undefined && (field !== "store" || /^[./]/.test(path)))
+        cluster[field] = resolve(dirname(file), path);
+    }
     return { experiment, source: parse(text) as Record<string, unknown>, title: basename(file, ".yaml") };
   } catch (error) {
     if (error instanceof ExperimentError) throw new StartError(error.message);

@@ -122,7 +122,8 @@ function storeOf(asked: Parameters<typeof checkedRequest>[0], refuse: (line: str
   if (scheme === undefined || endpoints.length === 0 || wrong)
     refuse(`--store must be kubelab, etcd://HOST:PORT,... or etcds://HOST:PORT,... (TLS), not "${store}"`);
   const files = [storeCafile, storeCertfile, storeKeyfile].map((file) => file && resolve(file));
-  if ((scheme === "etcds") !== (files[0] !== undefined) || (files[1] === undefined) !== (files[2] === undefined))
+  const [ca, cert, key] = files.map((file) => file !== undefined);
+  if ((scheme === "etcds") !== ca || cert !== key || (cert && !ca))
     refuse(
       "--store etcds:// takes --store-cafile, and --store-certfile with --store-keyfile; etcd:// takes none of them",
     );

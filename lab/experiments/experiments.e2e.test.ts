@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { eventually, finish, type Result, TestLab } from "../../deploy/testing/lab.ts";
 import { freePorts } from "../../etcd-raft/server/testing.ts";
+import { createAuthority } from "../../pki/authority.ts";
 import { peer } from "../../tools/peers.ts";
 import type { RunFile } from "./run.ts";
 
@@ -165,18 +166,40 @@ describe("experiments", () => {
       expect(lines(out, "history.jsonl").some((line) => line.includes('"commit"'))).toBe(true);
     });
 
-    test("elsewhere: its API is judged, and who asks for more is told why not", async () => {
-      const at = (port: number) => `http://127.0.0.1:${port}`;
-      const [client, peerUrl] = (await freePorts(2)).map(at) as [string, string];
-      const flags = { "listen-client-urls": client, "advertise-client-urls": client, "listen-peer-urls": peerUrl };
-      const args = Object.entries({ ...flags, "data-dir": join(lab.home, "elsewhere") }).map(([k, v]) => `--${k}=${v}`);
-      const process = spawn(etcd!, args, { ...lab.spawnOptions, stdio: "ignore" });
+    /** `ca.crt`, `one.crt`, `one.key`: of a server and a client both, beside the YAML that names them. */
+    async function writeCerts(): Promise<void> {
+      const authority = await createAuthority("etcd-ca");
+      const usages = ["server", "client"] as const;
+      const { cert, key } = await authority.issue({
+        commonName: "one",
+        ipAddresses: ["127.0.0.1"],
+        usages: [...usages],
+      });
+      const files = { "ca.crt": authority.cert, "one.crt": cert, "one.key": key };
+      for (const [file, text] of Object.entries(files)) writeFileSync(join(lab.home, file), text, { mode: 0o644 });
+    }
+
+    test.each([
+      ["http", {}, {}],
+      [
+        "https",
+        { "client-cert-auth": "true", "trusted-ca-file": "ca.crt", "cert-file": "one.crt", "key-file": "one.key" },
+        { storeCafile: "ca.crt", storeCertfile: "./one.crt", storeKeyfile: "one.key" },
+      ],
+    ])("elsewhere, by %s: its API is judged, and who asks for more is told why not", async (scheme, serve, trust) => {
+      const [port, peerPort] = await freePorts(2);
+      const client = `${scheme}://127.0.0.1:${port}`;
+      const urls = { "listen-client-urls": client, "advertise-client-urls": client };
+      const flags = { ...urls, "listen-peer-urls": `http://127.0.0.1:${peerPort}`, "data-dir": `elsewhere-${scheme}` };
+      const args = Object.entries({ ...flags, ...serve }).map(([k, v]) => `--${k}=${v}`);
+      await writeCerts();
+      const process = spawn(etcd!, args, { ...lab.spawnOptions, cwd: lab.home, stdio: "ignore" });
       try {
-        const store = cluster(client.replace("http", "etcd"), 0);
+        const store = { ...cluster(client.replace("http", "etcd"), 0), ...trust };
         const schedule = [{ at: "1s", fault: "pause", target: "apiserver", for: "500ms" }];
         const api = { creates: 10, updates: 10, lists: 2, watches: 1 };
-        const out = join(lab.home, "elsewhere-run");
-        const file = write("elsewhere", { cluster: store, workload: { api }, schedule });
+        const out = join(lab.home, `${scheme}-run`);
+        const file = write(scheme, { cluster: store, workload: { api }, schedule });
         const result = await run("experiment", "run", file, "--out", out);
         expect(result.code, said(result)).toBe(0);
         expect(lines(out, "calls.jsonl").filter((line) => line.includes('"outcome":"ok"')).length).toBeGreaterThan(20);

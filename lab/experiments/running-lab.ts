@@ -112,9 +112,8 @@ export class RunningLab {
 
 function requireFit({ cluster }: Experiment, status: LabStatus): void {
   const { members, apiservers, nodes, store, preset, mode, snapshotCount } = status;
-  const kept = store === null ? "ours" : "binary" in store ? store.binary : `etcd://${store.endpoints.join(",")}`;
   const sizes = { members: members.length, apiservers: apiservers.length, nodes: nodes.length };
-  const has = { ...sizes, preset, mode, snapshotCount, store: kept };
+  const has = { ...sizes, preset, mode, snapshotCount, ...kept(store) };
   for (const [field, wanted] of Object.entries(cluster)) {
     const there = has[field as keyof typeof has];
     const enough = field === "nodes" || field === "apiservers" ? Number(there) >= Number(wanted) : there === wanted;
@@ -123,11 +122,24 @@ function requireFit({ cluster }: Experiment, status: LabStatus): void {
   }
 }
 
+/** As an experiment's `cluster` would say it. */
+function kept(store: LabStatus["store"]): Record<string, string | undefined> {
+  if (store === null) return { store: "ours" };
+  if ("binary" in store) return { store: store.binary };
+  const { endpoints, caFile: storeCafile, certFile: storeCertfile, keyFile: storeKeyfile } = store;
+  return {
+    store: `${storeCafile ? "etcds" : "etcd"}://${endpoints.join(",")}`,
+    storeCafile,
+    storeCertfile,
+    storeKeyfile,
+  };
+}
+
 const flagsOf = ({ cluster }: Experiment): string[] =>
   Object.entries(cluster).flatMap(([name, value]) => {
     if (name !== "store") return [`--${flagOf(name)}=${value}`];
     const text = String(value);
-    return text === "ours" ? [] : [text.startsWith("etcd:") ? `--store=${text}` : `--store-binary=${text}`];
+    return text === "ours" ? [] : [/^etcds?:/.test(text) ? `--store=${text}` : `--store-binary=${text}`];
   });
 
 /** The same command as this one, as a process of its own: a lab must not hang on whoever experiments with it. */
@@ -158,13 +170,13 @@ export function summed(text: string): Map<string, number> {
   const sums = new Map<string, number>();
   for (const line of text.split("\n")) {
     const [, name, value] = /^(\w+)(?:\{.*\})? (\S+)/.exec(line) ?? [];
-    if (name === undefined || !kept.test(name) || name.endsWith("_bucket")) continue;
+    if (name === undefined || !metricsKept.test(name) || name.endsWith("_bucket")) continue;
     sums.set(name, (sums.get(name) ?? 0) + Number(value));
   }
   return sums;
 }
 
-const kept =
+const metricsKept =
   /^(process_cpu_seconds_total|process_resident_memory_bytes|nodejs_eventloop_lag_p99_seconds|etcd_server_|etcd_disk_|etcd_mvcc_db_|etcd_network_peer_(sent|received)_bytes|apiserver_request_(total|duration_seconds_(sum|count))|apiserver_current_inflight)/;
 
 /** One line: what it ran on. */

@@ -75,9 +75,24 @@ describe("what is wrong is said with file, line and what is allowed", () => {
       "preset: lan",
       "store: etcd",
       [
-        'x.yaml:2: cluster.store must be ours, the path of a program with etcd\'s flags (/..., ./...), or etcd://HOST:PORT,..., not "etcd"',
+        'x.yaml:2: cluster.store must be ours, the path of a program with etcd\'s flags (/..., ./...), or etcd://HOST:PORT,... (etcds:// for TLS), not "etcd"',
       ],
     ],
+    ...(
+      [
+        ["a store over TLS whose authority is not known", "store: etcds://h:1"],
+        ["an authority of a store without TLS", "store: etcd://h:1, storeCafile: ca.crt"],
+        ["a certificate without its key", "store: etcds://h:1, storeCafile: ca.crt, storeCertfile: c.crt"],
+        ["a certificate for our own members", "storeCertfile: c.crt, storeKeyfile: c.key"],
+      ] as const
+    ).map(([name, to]): [string, string, string, string[]] => [
+      name,
+      "preset: lan",
+      to,
+      [
+        "x.yaml:2: cluster must have storeCafile, and may have storeCertfile with storeKeyfile, where store is etcds://..., and only there",
+      ],
+    ]),
     [
       "too many apiservers",
       "preset: lan",

@@ -8,7 +8,7 @@ import { presetNames } from "../../deploy/lab/presets.ts";
  */
 export interface Experiment {
   description: string;
-  /** As `kubelab up` takes them. `store`: `ours`, a program with etcd's flags, or `etcd://HOST:PORT,...`. */
+  /** As `kubelab up` takes them. `store`: `ours`, a program with etcd's flags, or `etcd://HOST:PORT,...`, `etcds://...`. */
   cluster: {
     members?: number;
     apiservers?: number;
@@ -17,6 +17,9 @@ export interface Experiment {
     mode?: string;
     snapshotCount?: number;
     store?: string;
+    storeCafile?: string;
+    storeCertfile?: string;
+    storeKeyfile?: string;
   };
   workload: {
     store?: {
@@ -128,6 +131,9 @@ const experiment: Shape = {
     mode: "word netns host",
     snapshotCount: "integer 1 1000000000",
     store: "store",
+    storeCafile: "text",
+    storeCertfile: "text",
+    storeKeyfile: "text",
   },
   "workload!": {
     store: {
@@ -158,6 +164,14 @@ export function parseExperiment(source: string, file: string, checkFault: (fault
   for (const { message, pos } of document.errors) reader.refuse(pos[0], "", message.split("\n")[0]!);
   if (reader.problems.length > 0) throw new ExperimentError(reader.problems);
   const read = reader.read(document.contents, experiment, "") as Experiment | undefined;
+  const { store, storeCafile, storeCertfile, storeKeyfile } = read?.cluster ?? {};
+  const [ca, cert, key] = [storeCafile, storeCertfile, storeKeyfile].map((file) => file !== undefined);
+  if (String(store).startsWith("etcds:") !== ca || cert !== key || (cert && !ca))
+    reader.refuse(
+      (document.get("cluster", true) as ParsedNode | undefined)?.range[0] ?? 0,
+      "cluster",
+      "must have storeCafile, and may have storeCertfile with storeKeyfile, where store is etcds://..., and only there",
+    );
   const schedule = document.get("schedule", true);
   const list = isSeq(schedule) ? (schedule.items as ParsedNode[]) : [];
   const parsed = list.map((node, i) => reader.step(node, `schedule[${i}]`, checkFault));
@@ -222,9 +236,11 @@ class Reader {
     const refuse = (what: string) => this.refuse(at, path, `must be ${what}, not ${JSON.stringify(value)}`);
     if (kind === "text") return typeof value === "string" ? value : refuse("text");
     if (kind === "store")
-      return /^(ours$|etcd:\/\/[^,]|\.{0,2}\/)/.test(String(value))
+      return /^(ours$|etcds?:\/\/[^,]|\.{0,2}\/)/.test(String(value))
         ? value
-        : refuse("ours, the path of a program with etcd's flags (/..., ./...), or etcd://HOST:PORT,...");
+        : refuse(
+            "ours, the path of a program with etcd's flags (/..., ./...), or etcd://HOST:PORT,... (etcds:// for TLS)",
+          );
     if (kind === "word") return words.includes(String(value)) ? value : refuse(`one of ${words.join(", ")}`);
     if (kind === "duration") {
       try {
