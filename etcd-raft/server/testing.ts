@@ -6,7 +6,7 @@ import https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { systemClock } from "../../base/clock.ts";
+import { sleep, systemClock } from "../../base/clock.ts";
 import { type Logger, silentLogger } from "../../base/logger.ts";
 import { listenHere } from "../../base/outside.ts";
 import { systemRand } from "../../base/rand.ts";
@@ -27,8 +27,36 @@ import { type RunningMember, startMember } from "./start.ts";
  *     await store.close();
  */
 export async function startTestMember(): Promise<{ endpoint: string; close(): Promise<void> }> {
+  const foreign = process.env["KUBELAB_STORE_BINARY"]; // of `npm run swap-matrix`
+  if (foreign) return startForeignMember(foreign);
   const cluster = await startTestCluster(1);
   return { endpoint: cluster.endpoints[0]!, close: () => cluster.close() };
+}
+
+/** A program with etcd's flags in a member's place, as soon as it leads. */
+async function startForeignMember(program: string): Promise<{ endpoint: string; close(): Promise<void> }> {
+  const dir = mkdtempSync(join(tmpdir(), "foreign-member-"));
+  const [endpoint, peerUrl] = (await freePorts(2)).map((port) => `http://127.0.0.1:${port}`) as [string, string];
+  const flags = [`--data-dir=${dir}`, `--listen-client-urls=${endpoint}`, `--advertise-client-urls=${endpoint}`];
+  const peers = [`--listen-peer-urls=${peerUrl}`, `--initial-advertise-peer-urls=${peerUrl}`];
+  const cluster = `--initial-cluster=default=${peerUrl}`;
+  const child = spawn(program, [...flags, ...peers, cluster], { stdio: "ignore" });
+  const gone = once(child, "exit");
+  const leads = () =>
+    fetch(`${endpoint}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    ); // changes no revision
+  while (!(await leads())) {
+    if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
+    await sleep(systemClock, 20);
+  }
+  const close = async () => {
+    child.kill("SIGKILL");
+    await gone;
+    rmSync(dir, { recursive: true, force: true });
+  };
+  return { endpoint, close };
 }
 
 export interface TestCluster {

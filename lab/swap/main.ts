@@ -1,39 +1,53 @@
 /**
- * `npm run swap-matrix`: the same end-to-end tests and the same ready experiments on our members and on three members of
- * Debian's etcd-server under our apiserver. Writes the table of `docs/swap.md`; exits with 1 when a test failed or a run did not pass.
+ * `npm run swap-matrix`: the same end-to-end tests and the same ready experiments on our members and on Debian's
+ * etcd-server under our apiserver: three members of each in labs, one below the tests of the API. Writes the rows of what
+ * was run into the table of `docs/swap.md`, so that it can be made in parts:
+ *
+ *     npm run swap-matrix -- --tests= --experiments=kill-leader,restart-all
+ *
+ * Exits with 1 when a test failed or a run did not pass.
  */
 import { execFile, execFileSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { systemClock } from "../../base/clock.ts";
-import { parseFlags } from "../../base/flags.ts";
+import { list, number, parseFlags, text } from "../../base/flags.ts";
 import { createLogger } from "../../base/logger.ts";
 import { runProcess, StartError } from "../../base/process.ts";
 import { peer } from "../../tools/peers.ts";
 import type { RunFile } from "../experiments/run.ts";
-import { type Cell, inTable, replaceTable } from "./table.ts";
+import { type Cell, mergeRows, replaceTable } from "./table.ts";
 
+const library = "lab/experiments/library";
 const flagSpec = {
-  tests: {
-    type: "strings",
-    default: ["deploy/e2e/cluster.e2e.test.ts", "deploy/e2e/kubectl.e2e.test.ts"] as string[],
-    help: "files of tests",
-  },
-  experiments: {
-    type: "strings",
-    default: [
-      "kill-leader",
-      "rolling-kills",
-      "hanging-leader",
-      "leader-partition",
-      "minority-partition",
-      "restart-all",
-    ] as string[],
-    help: "names of ready experiments",
-  },
-  seed: { type: "number", default: 1, help: "of the experiments" },
-  out: { type: "string", default: "docs/swap.md", help: "the page whose table is written" },
+  tests: list("files of tests that bring up a lab, or an apiserver", [
+    ...["cluster", "kubectl", "apiservers", "failover", "host-mode", "lifecycle"].map(
+      (name) => `deploy/e2e/${name}.e2e.test.ts`,
+    ),
+    "lab/faults/faults.e2e.test.ts",
+    ...["kinds", "kubectl"].map((name) => `api/${name}.e2e.test.ts`),
+    ...["kubectl", "kubectl-commands", "crd/kubectl", "admission/kubectl-admission", "authn/kubectl-auth"].map(
+      (name) => `apiserver/${name}.e2e.test.ts`,
+    ),
+    ...["apply", "clients", "informers", "streams", "slow-watch"].map((name) => `apiserver/${name}.e2e.test.ts`),
+    "controllers/controllers.e2e.test.ts",
+  ]),
+  experiments: list(
+    "names of ready experiments",
+    readdirSync(library).map((file) => basename(file, ".yaml")),
+  ),
+  seed: number("of the experiments", 1),
+  out: text("the page whose table is written", "docs/swap.md"),
 } as const;
 
 runProcess(createLogger("swap-matrix"), async (signal) => {
@@ -51,24 +65,26 @@ runProcess(createLogger("swap-matrix"), async (signal) => {
       { title: `etcd ${version}`, up: ["--store-binary", binary], env: { KUBELAB_STORE_BINARY: binary } },
     ];
     const rows = new Map<string, Cell[]>();
-    const add = (row: string, cell: Cell) => rows.set(row, [...(rows.get(row) ?? []), cell]);
-    for (const { title, up, env } of stores) {
-      for (const file of flags.tests) {
+    const add = (row: string, cell: Cell) => {
+      console.error(`${row}: ${cell.text}`);
+      rows.set(row, [...(rows.get(row) ?? []), cell]);
+    };
+    for (const file of flags.tests)
+      for (const { title, env } of stores) {
         if (signal.aborted) return;
         console.error(`${title}: ${file}`);
         add(`tests: \`${file}\``, await tests(file, env, join(dir, "result.json")));
       }
-      for (const cell of await experiments(flags.experiments, flags.seed, up, join(dir, "home"), title, signal))
-        add(`experiment: ${cell.name}`, cell);
-    }
+    for (const { title, up } of stores)
+      for await (const { name, ...cell } of experiments(flags.experiments, flags.seed, up, join(dir, "home"), title)) {
+        if (signal.aborted) return;
+        add(`experiment: ${name}`, cell);
+      }
     const when = new Date(systemClock.now()).toISOString().slice(0, 10);
-    const table = inTable(
-      stores.map(({ title }) => title),
-      rows,
-    );
     const page = existsSync(flags.out) ? readFileSync(flags.out, "utf8") : "";
-    writeFileSync(flags.out, replaceTable(page, `${table}\n\n${when}, Node ${process.version}, seed ${flags.seed}.`));
-    console.log(table);
+    const titles = stores.map(({ title }) => title);
+    const made = `${when}, Node ${process.version}, seed ${flags.seed}`;
+    writeFileSync(flags.out, replaceTable(page, mergeRows(page, titles, made, rows)));
     if ([...rows.values()].flat().some(({ good }) => !good)) throw new Error("not everything passed: see the table");
   } finally {
     rmSync(dir, { recursive: true, force: true });
@@ -87,53 +103,73 @@ function run(
   });
 }
 
+interface TestReport {
+  numPassedTests: number;
+  testResults: {
+    message: string;
+    assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
+  }[];
+}
+
 async function tests(file: string, env: Record<string, string>, to: string): Promise<Cell> {
   const args = ["vitest", "run", "--project", "e2e", file, "--reporter=json", `--outputFile=${to}`];
-  await run("npx", args, env);
-  const { numPassedTests: passed, numFailedTests: failed } = JSON.parse(readFileSync(to, "utf8")) as Record<
-    string,
-    number
-  >;
+  const { stderr } = await run("npx", args, env);
+  if (!existsSync(to)) throw new Error(`${file}: ${stderr}`);
+  const { numPassedTests: passed, testResults } = JSON.parse(readFileSync(to, "utf8")) as TestReport;
   rmSync(to);
-  return {
-    good: failed === 0 && passed! > 0,
-    text: failed === 0 ? `${passed} passed` : `${passed} passed, ${failed} FAILED`,
-  };
+  const all = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const failed = all.filter(({ status }) => status === "failed");
+  const skipped = all.filter(({ status }) => status === "skipped" || status === "pending");
+  for (const { message } of testResults) if (message) console.error(message);
+  for (const { fullName, failureMessages } of failed)
+    console.error(`FAILED ${fullName}\n${failureMessages.join("\n")}`);
+  const counts = [
+    `${passed} passed`,
+    ...(failed.length > 0 ? [`${failed.length} FAILED`] : []),
+    ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
+  ];
+  return { good: failed.length === 0 && passed > 0, text: counts.join(", ") };
 }
 
 /** All on one lab, one after the other. */
-async function experiments(
+async function* experiments(
   names: readonly string[],
   seed: number,
   up: string[],
   home: string,
   title: string,
-  signal: AbortSignal,
-): Promise<(Cell & { name: string })[]> {
-  const kubelab = async (...args: string[]) => {
-    const { stdout, stderr } = await run(process.execPath, [resolve("dist/kubelab.mjs"), ...args], { HOME: home });
-    if (stdout === "") throw new Error(`kubelab ${args.join(" ")}: ${stderr}`);
-    return stdout;
-  };
-  const cells: (Cell & { name: string })[] = [];
-  if (names.length === 0) return cells;
-  await kubelab("up", "--name", "swap", "--detach", "--nodes", "0", ...up);
+): AsyncGenerator<Cell & { name: string }> {
+  const kubelab = (...args: string[]) => run(process.execPath, [resolve("dist/kubelab.mjs"), ...args], { HOME: home });
+  if (names.length === 0) return;
+  const { stdout, stderr } = await kubelab("up", "--name=swap", "--detach", "--nodes=3", "--apiservers=2", ...up);
+  if (stdout === "") throw new Error(`kubelab up: ${stderr}`);
   try {
     for (const name of names) {
-      if (signal.aborted) return cells;
       console.error(`${title}: experiment ${name}`);
       const out = join(home, `${title.replace(/\W/g, "-")}-${name}`);
-      const run = JSON.parse(
-        await kubelab("experiment", "run", name, "--lab", "swap", "--seed", `${seed}`, "--out", out, "--json"),
-      ) as RunFile;
-      const gaps = run.failovers.map(({ gapMs }) => Math.round(gapMs));
-      const why = run.violations[0] ? ` (${run.violations[0].message})` : "";
-      const text = gaps.length > 0 ? `${run.verdict}${why}; gaps ${gaps.join(", ")} ms` : `${run.verdict}${why}`;
-      cells.push({ name, good: run.verdict === "passed", text });
+      const args = [name, "--lab=swap", `--seed=${seed}`, `--out=${out}`, "--json"];
+      yield { name, ...outcome(await kubelab("experiment", "run", ...args)) };
     }
   } finally {
     await kubelab("down", "--name", "swap");
     rmSync(home, { recursive: true, force: true });
   }
-  return cells;
+}
+
+/** What needs a hook in the member is refused by name where the member is another program: that is as it should be. */
+function outcome({ stdout, stderr }: { stdout: string; stderr: string }): Cell {
+  if (stdout === "") {
+    console.error(stderr);
+    const refused = /is another program .*: it has no hooks/.test(stderr);
+    return { good: refused, text: refused ? "refused: needs a hook in the member" : "could NOT be run" };
+  }
+  const { failovers, violations, verdict, expectations } = JSON.parse(stdout) as RunFile;
+  if (verdict !== "passed") console.error(stderr);
+  const why = [
+    ...violations.slice(0, 1).map(({ message }) => message),
+    ...expectations.filter(({ met }) => !met).map(({ name, value, limit }) => `${name} ${value}, limit ${limit}`),
+  ];
+  const gaps = failovers.map(({ gapMs }) => Math.round(gapMs)).join(", ");
+  const told = `${verdict === "passed" ? verdict : verdict.toUpperCase()}${why.length > 0 ? ` (${why.join("; ")})` : ""}`;
+  return { good: verdict === "passed", text: gaps ? `${told}; gaps ${gaps} ms` : told };
 }

@@ -4,17 +4,41 @@ export interface Cell {
   text: string;
 }
 
-/** Markdown; a row has a cell for each store, in their order. */
-export function inTable(stores: readonly string[], rows: ReadonlyMap<string, readonly Cell[]>): string {
+const [begin, end] = ["<!-- swap-matrix: made by `npm run swap-matrix` -->", "<!-- swap-matrix ends -->"];
+
+/**
+ * Markdown: the rows of the page's table, those in `rows` anew, tests before experiments. A row has a cell for each store,
+ * in their order, and `made`: when and on what it was run. A table of other stores is not gone on with.
+ */
+export function mergeRows(
+  page: string,
+  stores: readonly string[],
+  made: string,
+  rows: ReadonlyMap<string, readonly Cell[]>,
+): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
+  const head = line(["", ...stores, "made"]);
+  const [, ...old] = page.split(begin)[1]?.split(end)[0]?.trim().split(`${head}\n`) ?? [];
+  const lines = new Map(
+    (old[0] ?? "")
+      .split("\n")
+      .slice(1)
+      .map((text) => [text.split(" | ")[0]!.slice(2), text]),
+  );
+  lines.delete("");
+  for (const [row, cells] of rows) {
+    const texts = stores.map((_, i) => (cells[i]?.text ?? "").replaceAll("|", "\\|").replaceAll("\n", " "));
+    lines.set(row, line([row, ...texts, made]));
+  }
+  const isTest = (text: string) => text.startsWith("| tests");
+  const all = [...lines.values()];
   return [
-    line(["", ...stores]),
-    line(["---", ...stores.map(() => "---")]),
-    ...[...rows].map(([row, cells]) => line([row, ...stores.map((_, i) => cells[i]?.text ?? "")])),
+    head,
+    line(["---", ...stores.map(() => "---"), "---"]),
+    ...all.filter(isTest),
+    ...all.filter((text) => !isTest(text)),
   ].join("\n");
 }
-
-const [begin, end] = ["<!-- swap-matrix: made by `npm run swap-matrix` -->", "<!-- swap-matrix ends -->"];
 
 /** The page with this in place of what stood between its marks; a page without them gets both at its end. */
 export function replaceTable(page: string, table: string): string {
