@@ -38,8 +38,14 @@ export interface LabFile {
 export type Store =
   /** Takes etcd's flags and files, so that it and our members go on with each other's folders. Absolute path. */
   | { binary: string }
-  /** `host:port` of each; with files (absolute paths) over TLS. */
-  | { endpoints: string[]; caFile?: string | undefined; certFile?: string | undefined; keyFile?: string | undefined };
+  /** `host:port` of each; with files over TLS. */
+  | ({ endpoints: string[] } & TlsFiles);
+/** Absolute paths. */
+export interface TlsFiles {
+  caFile?: string | undefined;
+  certFile?: string | undefined;
+  keyFile?: string | undefined;
+}
 
 export const formatVersion = 1;
 
@@ -80,30 +86,17 @@ function isWhole(lab: Partial<LabFile>): lab is LabFile {
   );
 }
 
-const fixed = [
-  "members",
-  "apiservers",
-  "mode",
-  "preset",
-  "tlsSans",
-  "controlPlaneEndpoint",
-  "serviceCidr",
-  "podNetworkCidr",
-  "serviceDnsDomain",
-  "snapshotCount",
-  "relay",
-] as const;
+const changeable = ["name", "nodes", "keepRevisions", "store"];
 
 /** What a lab that exists becomes under a new `up`: the same, or a StartError that says what cannot change. */
 export function reconcileLab(lab: LabFile, asked: LabRequest): LabFile {
-  const made = { apiservers: 1, ...lab };
-  for (const key of fixed) {
-    if (asked[key] !== undefined && String(asked[key]) !== String(made[key])) {
-      throw new StartError(
-        `lab ${lab.name} was made with ${key} ${made[key] ?? "not set"}, which is fixed for its life; ` +
-          `it cannot become ${asked[key]}: use another --name`,
-      );
-    }
+  const made: Record<string, unknown> = { apiservers: 1, ...lab };
+  for (const [key, value] of Object.entries(asked)) {
+    if (value === undefined || changeable.includes(key) || String(value) === String(made[key])) continue;
+    throw new StartError(
+      `lab ${lab.name} was made with ${key} ${made[key] ?? "not set"}, which is fixed for its life; ` +
+        `it cannot become ${value}: use another --name`,
+    );
   }
   const { nodes = lab.nodes, keepRevisions } = asked;
   const store = reconcileStore(lab, asked.store);

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { attempt } from "../../base/attempt.ts";
 import { StartError } from "../../base/process.ts";
 import type { Mode } from "./lab-file.ts";
 
@@ -39,22 +40,18 @@ export interface ProbeFailure {
   message: string;
 }
 
-const attempt = "ip link add t0 type veth peer name t1 && ip link add b0 type bridge && nsenter -V && mount -V";
+const trial = "ip link add t0 type veth peer name t1 && ip link add b0 type bridge && nsenter -V && mount -V";
 
 function probe(): Promise<ProbeFailure | undefined> {
   return new Promise((resolve) => {
-    const child = spawn("unshare", [...unshareFlags(), "sh", "-c", attempt], { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn("unshare", [...unshareFlags(), "sh", "-c", trial], { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";
     child.stderr.on("data", (bytes: Buffer) => (said += bytes));
     child.on("error", () => resolve({ missing: "unshare", message: "unshare: not found" }));
     child.on("close", (code) => {
       const missing = /(\w+): (?:command )?not found/.exec(said)?.[1];
-      if (code === 0) resolve(undefined);
-      else
-        resolve({
-          ...(missing && { missing }),
-          message: said.trim().split("\n").at(-1) || `unshare ended with ${code}`,
-        });
+      const message = said.trim().split("\n").at(-1) || `unshare ended with ${code}`;
+      resolve(code === 0 ? undefined : { ...(missing && { missing }), message });
     });
   });
 }
@@ -66,36 +63,32 @@ const packages: Record<string, string> = {
   mount: "mount",
 };
 
-/** Why the attempt failed and what cures it, in the order in which distributions switch it off. */
+/** Switches below /proc/sys that forbid it, and what cures that; in the order in which distributions use them. */
+const switches: [path: string, off: string, reason: string][] = [
+  [
+    "kernel/apparmor_restrict_unprivileged_userns",
+    "1",
+    "AppArmor denies user namespaces to ordinary users: run with sudo, or `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`",
+  ],
+  [
+    "kernel/unprivileged_userns_clone",
+    "0",
+    "user namespaces are off for ordinary users: run with sudo, or `sudo sysctl -w kernel.unprivileged_userns_clone=1`",
+  ],
+  ["user/max_user_namespaces", "0", "user namespaces are off: `sudo sysctl -w user.max_user_namespaces=15000`"],
+];
+
+/** Why the attempt failed and what cures it. */
 export function explain(failure: ProbeFailure, read: (path: string) => string | undefined): string {
   if (failure.missing) {
     return `\`${failure.missing}\` is missing: install the package ${packages[failure.missing] ?? failure.missing}`;
   }
-  if (read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") === "1") {
-    return (
-      "AppArmor denies user namespaces to ordinary users: run with sudo, or " +
-      "`sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`"
-    );
-  }
-  if (read("/proc/sys/kernel/unprivileged_userns_clone") === "0") {
-    return (
-      "user namespaces are off for ordinary users: run with sudo, or " +
-      "`sudo sysctl -w kernel.unprivileged_userns_clone=1`"
-    );
-  }
-  if (read("/proc/sys/user/max_user_namespaces") === "0") {
-    return "user namespaces are off: `sudo sysctl -w user.max_user_namespaces=15000`";
-  }
+  const found = switches.find(([path, off]) => read(`/proc/sys/${path}`) === off);
+  if (found) return found[2];
   return (
     `namespaces are denied (${failure.message}); inside a container, ` +
     "allow them with `--privileged` or a seccomp profile that permits unshare"
   );
 }
 
-function readSwitch(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8").trim();
-  } catch {
-    return undefined;
-  }
-}
+const readSwitch = (path: string) => attempt(() => readFileSync(path, "utf8").trim());

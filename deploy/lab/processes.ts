@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { addressesOf, nodePortRange, ports, relayOffset } from "./addresses.ts";
-import { apiserverNames, hasBalancer, type LabFile } from "./lab-file.ts";
+import { apiserverNames, hasBalancer, type LabFile, type TlsFiles } from "./lab-file.ts";
 import { faultSocket, type LabPaths, runtimeRoot, runtimeSocket } from "./paths.ts";
 import { presets } from "./presets.ts";
 
@@ -76,12 +76,8 @@ function relays(lab: LabFile): ProcessSpec[] {
       const args = ["--listen-outside=true", `--route=${from}:${ports.client}=${to}:${ports.client}`];
       return { name: `etcd-${i}/relay`, place: `etcd-${i}`, program, args };
     });
-  const { endpoints, caFile, certFile, keyFile } = lab.store;
-  const tls = caFile
-    ? [`--cafile=${caFile}`, ...(certFile ? [`--certfile=${certFile}`, `--keyfile=${keyFile}`] : [])]
-    : [];
-  const routes = endpoints.map((endpoint, i) => `--route=${relayed(i)}=${endpoint}`);
-  const args = ["--connect-outside=true", ...routes, ...tls];
+  const routes = lab.store.endpoints.map((endpoint, i) => `--route=${relayed(i)}=${endpoint}`);
+  const args = ["--connect-outside=true", ...routes, ...tlsFlags("--", lab.store)];
   return apiserverNames(lab).map((place) => ({ name: `${place}/store-relay`, place, program, args }));
 }
 
@@ -100,22 +96,23 @@ const relayed = (i: number): string => `127.0.0.1:${ports.client + i}`;
 /** `--etcd-*` of an apiserver. */
 function storeFlags(lab: LabFile, paths: LabPaths): string[] {
   const { inside } = addressesOf(lab);
-  const files = (ca: string, cert?: string, key?: string) => [
-    `--etcd-cafile=${ca}`,
-    ...(cert === undefined ? [] : [`--etcd-certfile=${cert}`, `--etcd-keyfile=${key}`]),
-  ];
   if (!lab.store || "binary" in lab.store) {
     const own = (file: string) => join(paths.certs, file);
     const port = ports.client + (lab.relay ? relayOffset : 0);
     const servers = count(lab.members, (i) => `https://${inside.member(i)}:${port}`).join(",");
-    const [cert, key] = [own("apiserver-etcd-client.crt"), own("apiserver-etcd-client.key")];
-    return [`--etcd-servers=${servers}`, ...files(own("etcd/ca.crt"), cert, key)];
+    const [certFile, keyFile] = [own("apiserver-etcd-client.crt"), own("apiserver-etcd-client.key")];
+    return [`--etcd-servers=${servers}`, ...tlsFlags("--etcd-", { caFile: own("etcd/ca.crt"), certFile, keyFile })];
   }
-  const { endpoints, caFile, certFile, keyFile } = lab.store;
+  const { endpoints, caFile } = lab.store;
   const relay = lab.mode === "netns"; // which speaks TLS towards the store
   const scheme = relay || !caFile ? "http" : "https";
   const servers = endpoints.map((endpoint, i) => `${scheme}://${relay ? relayed(i) : endpoint}`).join(",");
-  return [`--etcd-servers=${servers}`, ...(scheme === "https" ? files(caFile!, certFile, keyFile) : [])];
+  return [`--etcd-servers=${servers}`, ...(relay ? [] : tlsFlags("--etcd-", lab.store))];
+}
+
+function tlsFlags(prefix: string, { caFile, certFile, keyFile }: TlsFiles): string[] {
+  const named = Object.entries({ cafile: caFile, certfile: certFile, keyfile: keyFile });
+  return named.flatMap(([flag, file]) => (file ? [`${prefix}${flag}=${file}`] : []));
 }
 
 function member(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
@@ -202,39 +199,34 @@ function apiserver(lab: LabFile, paths: LabPaths, i: number): ProcessSpec {
 function controllerManager(lab: LabFile, paths: LabPaths): ProcessSpec {
   const { inside, clusterCidr, reservedCidr } = addressesOf(lab);
   const { nodeMonitorPeriodMs, nodeMonitorGraceSeconds } = presets[lab.preset];
-  return {
-    name: "controller-manager",
-    place: "controller-manager",
-    program: "controller-manager",
-    args: [
-      ...identity(lab, paths, "controller-manager"),
-      `--cluster-signing-cert-file=${join(paths.certs, "ca.crt")}`,
-      `--cluster-signing-key-file=${join(paths.certs, "ca.key")}`,
-      `--bind-address=${inside.controllerManager}`,
-      `--secure-port=${ports.controllerManager}`,
-      ...leaderElection(lab),
-      `--cluster-cidr=${clusterCidr}`,
-      "--node-cidr-mask-size=24",
-      `--node-monitor-period=${nodeMonitorPeriodMs}ms`,
-      `--node-monitor-grace-period=${nodeMonitorGraceSeconds}s`,
-      ...(reservedCidr ? [`--reserved-cidrs=${reservedCidr}`] : []),
-    ],
-  };
+  return leading(lab, paths, "controller-manager", inside.controllerManager, ports.controllerManager, [
+    `--cluster-signing-cert-file=${join(paths.certs, "ca.crt")}`,
+    `--cluster-signing-key-file=${join(paths.certs, "ca.key")}`,
+    `--cluster-cidr=${clusterCidr}`,
+    "--node-cidr-mask-size=24",
+    `--node-monitor-period=${nodeMonitorPeriodMs}ms`,
+    `--node-monitor-grace-period=${nodeMonitorGraceSeconds}s`,
+    ...(reservedCidr ? [`--reserved-cidrs=${reservedCidr}`] : []),
+  ]);
 }
 
 function scheduler(lab: LabFile, paths: LabPaths): ProcessSpec {
-  const { inside } = addressesOf(lab);
-  return {
-    name: "scheduler",
-    place: "scheduler",
-    program: "scheduler",
-    args: [
-      ...identity(lab, paths, "scheduler"),
-      `--bind-address=${inside.scheduler}`,
-      `--secure-port=${ports.scheduler}`,
-      ...leaderElection(lab),
-    ],
-  };
+  return leading(lab, paths, "scheduler", addressesOf(lab).inside.scheduler, ports.scheduler, []);
+}
+
+/** One of which one leads, although a lab has but one of each. */
+function leading(lab: LabFile, paths: LabPaths, name: string, ip: string, port: number, more: string[]): ProcessSpec {
+  const { leaseMs, renewDeadlineMs, retryMs } = presets[lab.preset].leaderElection;
+  const args = [
+    ...identity(lab, paths, name),
+    `--bind-address=${ip}`,
+    `--secure-port=${port}`,
+    "--leader-elect=true",
+    `--leader-elect-lease-duration=${leaseMs}ms`,
+    `--leader-elect-renew-deadline=${renewDeadlineMs}ms`,
+    `--leader-elect-retry-period=${retryMs}ms`,
+  ];
+  return { name, place: name, program: name, args: [...args, ...more] };
 }
 
 function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): ProcessSpec {
@@ -300,16 +292,6 @@ function proxy(lab: LabFile, paths: LabPaths, n: number, name: string): ProcessS
       `--mode=${lab.mode}`,
     ],
   };
-}
-
-function leaderElection(lab: LabFile): string[] {
-  const { leaseMs, renewDeadlineMs, retryMs } = presets[lab.preset].leaderElection;
-  return [
-    "--leader-elect=true",
-    `--leader-elect-lease-duration=${leaseMs}ms`,
-    `--leader-elect-renew-deadline=${renewDeadlineMs}ms`,
-    `--leader-elect-retry-period=${retryMs}ms`,
-  ];
 }
 
 /** Where the API is and who is calling: the next apiserver when one is gone. */

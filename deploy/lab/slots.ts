@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import net from "node:net";
 import { join } from "node:path";
+import { attempt } from "../../base/attempt.ts";
 import { listenHere } from "../../base/outside.ts";
 import { StartError } from "../../base/process.ts";
-import { addressesOf, ports, slots } from "./addresses.ts";
+import { addressesOf, outsideCidr, ports, slots } from "./addresses.ts";
 import { readLabFile } from "./lab-file.ts";
 import { labsHome } from "./paths.ts";
 
@@ -39,38 +40,30 @@ export async function lockSlot(
   fixed: number | undefined,
   counts: { members: number },
 ): Promise<{ slot: number; lock: Lock }> {
-  if (fixed !== undefined) {
-    const held = await lock(`slot-${fixed}`);
-    if (held === undefined) {
-      throw new StartError(
-        `the addresses of this lab (127.${100 + fixed}.0.0/24) are in use by another running lab: take that one down, or make a new lab with another --name`,
-      );
-    }
-    try {
-      await tryAddresses(fixed, counts);
-    } catch (error) {
-      held.release();
-      throw new StartError(
-        `${(error as Error).message}: another program has this lab's address; stop it, or make a new lab with another --name`,
-      );
-    }
-    return { slot: fixed, lock: held };
-  }
   const kept = slotsOfStoppedLabs();
-  const candidates = Array.from({ length: slots }, (_, slot) => slot);
-  candidates.sort((a, b) => Number(kept.has(a)) - Number(kept.has(b)) || a - b);
-  for (const slot of candidates) {
+  const inOrder = Array.from({ length: slots }, (_, slot) => slot);
+  inOrder.sort((a, b) => Number(kept.has(a)) - Number(kept.has(b)) || a - b);
+  for (const slot of fixed === undefined ? inOrder : [fixed]) {
     const held = await lock(`slot-${slot}`);
     if (held === undefined) continue;
     try {
       await tryAddresses(slot, counts);
       return { slot, lock: held };
-    } catch {
+    } catch (error) {
       held.release();
+      if (fixed === undefined) continue;
+      const { message } = error as Error;
+      throw new StartError(`${message}: another program has this lab's address; stop it, or ${anotherLab}`);
     }
   }
-  throw new StartError(`all ${slots} lab slots (127.100.0.0 to 127.${99 + slots}.0.0) are in use: take a lab down`);
+  throw new StartError(
+    fixed === undefined
+      ? `all ${slots} lab slots (127.100.0.0 to 127.${99 + slots}.0.0) are in use: take a lab down`
+      : `the addresses of this lab (${outsideCidr(fixed)}) are in use by another running lab: take that one down, or ${anotherLab}`,
+  );
 }
+
+const anotherLab = "make a new lab with another --name";
 
 /** Opens and closes what the lab will listen on from the start. */
 async function tryAddresses(slot: number, { members }: { members: number }): Promise<void> {
@@ -90,10 +83,8 @@ function slotsOfStoppedLabs(): Set<number> {
   if (!existsSync(home)) return new Set();
   const kept = new Set<number>();
   for (const name of readdirSync(home)) {
-    try {
-      const lab = readLabFile(join(home, name));
-      if (lab !== undefined) kept.add(lab.slot);
-    } catch {} // of another version: its `up` will say so
+    const lab = attempt(() => readLabFile(join(home, name))); // of another version: its `up` will say so
+    if (lab !== undefined) kept.add(lab.slot);
   }
   return kept;
 }
@@ -111,10 +102,5 @@ function lock(name: string): Promise<Lock | undefined> {
   });
 }
 
-function dirLock(dir: string): string {
-  return `dir-${createHash("sha256").update(dir).digest("hex").slice(0, 32)}`;
-}
-
-function address(name: string): string {
-  return `\0kubelab-${name}`;
-}
+const dirLock = (dir: string) => `dir-${createHash("sha256").update(dir).digest("hex").slice(0, 32)}`;
+const address = (name: string) => `\0kubelab-${name}`;

@@ -1,8 +1,10 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { attempt } from "../../base/attempt.ts";
 import { StartError } from "../../base/process.ts";
+import { readText } from "../../base/read-text.ts";
 import { addressesOf } from "./addresses.ts";
 import type { LabFile } from "./lab-file.ts";
 import { unshareFlags } from "./mode.ts";
@@ -62,8 +64,7 @@ export async function createNetnsWorld(lab: LabFile): Promise<World> {
     ended: whole.ended,
     end: whole.end,
     async route(podCidr, name) {
-      const command = ["ip", "route", "replace", podCidr, "via", addressOf(name)];
-      const [program, ...args] = [...nsenter(whole, "-n"), ...command];
+      const [program, ...args] = [...nsenter(whole, "-n"), "ip", "route", "replace", podCidr, "via", addressOf(name)];
       await promisify(execFile)(program!, args);
     },
     async endPlace(place) {
@@ -93,12 +94,7 @@ async function boot(command: string[], script: string, depth: number): Promise<M
   await untilReady(child);
   let initPid = child.pid!;
   for (let i = 0; i < depth; i++) initPid = childOf(initPid)!;
-  const end = () => {
-    try {
-      process.kill(initPid, "SIGKILL");
-    } catch {} // gone already
-  };
-  return { initPid, ended, end };
+  return { initPid, ended, end: () => void attempt(() => process.kill(initPid, "SIGKILL")) }; // if it is not gone
 }
 
 function untilReady(child: ChildProcess): Promise<void> {
@@ -118,10 +114,5 @@ function nsenter({ initPid }: Machine, ...namespaces: string[]): string[] {
 
 /** The only child of a waiting `unshare` or `nsenter`; undefined before it has forked, or when it is gone. */
 export function childOf(pid: number): number | undefined {
-  try {
-    const first = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ")[0];
-    return first ? Number(first) : undefined;
-  } catch {
-    return undefined;
-  }
+  return Number(readText(`/proc/${pid}/task/${pid}/children`).split(" ")[0]) || undefined;
 }
