@@ -29,6 +29,9 @@ export interface User {
   uid: number | undefined;
 }
 
+/** Of `npm run swap-matrix`: the program that runs as the members, where a test names none. */
+export const foreignStore = process.env["KUBELAB_STORE_BINARY"];
+
 const root = process.getuid?.() === 0;
 
 /** As root: root and an ordinary user. As an ordinary user: only that one. */
@@ -117,9 +120,8 @@ export class TestLab {
 
   /** On the store that `npm run swap-matrix` asks for, where the test names none. */
   async up(...args: string[]): Promise<string> {
-    const binary = process.env["KUBELAB_STORE_BINARY"];
     const named = args.some((arg) => arg.startsWith("--store"));
-    return this.must("up", "--detach", ...(binary && !named ? ["--store-binary", binary] : []), ...args);
+    return this.must("up", "--detach", ...(foreignStore && !named ? ["--store-binary", foreignStore] : []), ...args);
   }
 
   async status(): Promise<LabStatus> {

@@ -103,6 +103,9 @@ function run(
   });
 }
 
+/** What needs a hook in the member is refused by name where the member is another program: that is as it should be. */
+const noHook = /is another program .*: it has no hooks for this/;
+
 interface TestReport {
   numPassedTests: number;
   testResults: {
@@ -118,7 +121,9 @@ async function tests(file: string, env: Record<string, string>, to: string): Pro
   const { numPassedTests: passed, testResults } = JSON.parse(readFileSync(to, "utf8")) as TestReport;
   rmSync(to);
   const all = testResults.flatMap(({ assertionResults }) => assertionResults);
-  const failed = all.filter(({ status }) => status === "failed");
+  const [refused, failed] = [true, false].map((isRefusal) =>
+    all.filter(({ status, failureMessages: [first = ""] }) => status === "failed" && noHook.test(first) === isRefusal),
+  ) as [typeof all, typeof all];
   const skipped = all.filter(({ status }) => status === "skipped" || status === "pending");
   for (const { message } of testResults) if (message) console.error(message);
   for (const { fullName, failureMessages } of failed)
@@ -126,6 +131,7 @@ async function tests(file: string, env: Record<string, string>, to: string): Pro
   const counts = [
     `${passed} passed`,
     ...(failed.length > 0 ? [`${failed.length} FAILED`] : []),
+    ...(refused.length > 0 ? [`${refused.length} refused`] : []),
     ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
   ];
   return { good: failed.length === 0 && passed > 0, text: counts.join(", ") };
@@ -156,11 +162,10 @@ async function* experiments(
   }
 }
 
-/** What needs a hook in the member is refused by name where the member is another program: that is as it should be. */
 function outcome({ stdout, stderr }: { stdout: string; stderr: string }): Cell {
   if (stdout === "") {
     console.error(stderr);
-    const refused = /is another program .*: it has no hooks/.test(stderr);
+    const refused = noHook.test(stderr);
     return { good: refused, text: refused ? "refused: needs a hook in the member" : "could NOT be run" };
   }
   const { failovers, violations, verdict, expectations } = JSON.parse(stdout) as RunFile;
