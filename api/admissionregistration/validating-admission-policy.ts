@@ -1,38 +1,29 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { column, integer, shown, unset } from "../columns.ts";
 import { validateConditions as validateStatusConditions } from "../conditions.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { ValidatingAdmissionPolicies, ValidatingAdmissionPolicyBindings } from "../generated/resources.ts";
-import { clusterWide, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { clusterWide, column, defineResource, integer, rules, shown, unset } from "../kind.ts";
 import { generationOnly, specAndStatus } from "../strategy.ts";
 import { compileProblems } from "./expressions.ts";
 import { defaultMatch, validateConditions, validateMatch } from "./rules.ts";
 
-export const validatingAdmissionPolicies: Resource<v1.ValidatingAdmissionPolicy> = defineResource(
-  ValidatingAdmissionPolicies,
-  {
-    categories: ["api-extensions"],
-    unconditionalUpdate: false,
-    subresources: ["status"],
-    defaults({ spec }) {
-      spec.failurePolicy ??= "Fail";
-      if (spec.matchConstraints) defaultMatch(spec.matchConstraints);
-    },
-    ...specAndStatus,
-    ...rules(clusterWide, validatePolicy, undefined, validateStatus),
-    columns: shown(
-      column("Validations", ({ spec }) => spec.validations?.length ?? 0, "How many it has.", integer),
-      column(
-        "ParamKind",
-        ({ spec: { paramKind: k } }) => (k ? `${k.apiVersion}/${k.kind}` : unset),
-        "Its parameters'.",
-      ),
-    ),
+export const validatingAdmissionPolicies = defineResource(ValidatingAdmissionPolicies, {
+  categories: ["api-extensions"],
+  unconditionalUpdate: false,
+  subresources: ["status"],
+  defaults({ spec }) {
+    spec.failurePolicy ??= "Fail";
+    if (spec.matchConstraints) defaultMatch(spec.matchConstraints);
   },
-);
+  ...specAndStatus,
+  ...rules(clusterWide, validatePolicy, undefined, validateStatus),
+  columns: shown(
+    column("Validations", ({ spec }) => spec.validations?.length ?? 0, "How many it has.", integer),
+    column("ParamKind", ({ spec: { paramKind: k } }) => (k ? `${k.apiVersion}/${k.kind}` : unset), "Its parameters'."),
+  ),
+});
 
 const reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const maxAnnotations = 20;
@@ -120,22 +111,19 @@ function* validateStatus({ status }: v1.ValidatingAdmissionPolicy): field.Proble
   yield* validateStatusConditions(status?.conditions, "status.conditions");
 }
 
-export const validatingAdmissionPolicyBindings: Resource<v1.ValidatingAdmissionPolicyBinding> = defineResource(
-  ValidatingAdmissionPolicyBindings,
-  {
-    categories: ["api-extensions"],
-    unconditionalUpdate: false,
-    defaults({ spec }) {
-      if (spec.matchResources) defaultMatch(spec.matchResources);
-    },
-    ...generationOnly,
-    ...rules(clusterWide, validateBinding),
-    columns: shown(
-      column("PolicyName", ({ spec }) => spec.policyName ?? "", "The policy it puts into force."),
-      column("ParamRef", ({ spec }) => paramText(spec.paramRef), "What it gives the policy."),
-    ),
+export const validatingAdmissionPolicyBindings = defineResource(ValidatingAdmissionPolicyBindings, {
+  categories: ["api-extensions"],
+  unconditionalUpdate: false,
+  defaults({ spec }) {
+    if (spec.matchResources) defaultMatch(spec.matchResources);
   },
-);
+  ...generationOnly,
+  ...rules(clusterWide, validateBinding),
+  columns: shown(
+    column("PolicyName", ({ spec }) => spec.policyName ?? "", "The policy it puts into force."),
+    column("ParamRef", ({ spec }) => paramText(spec.paramRef), "What it gives the policy."),
+  ),
+});
 
 /** Selectors as Go prints them. */
 function paramText({ name, namespace, selector }: Partial<v1.ParamRef> = {}): string {

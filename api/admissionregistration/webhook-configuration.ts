@@ -1,12 +1,9 @@
 import { each, invalid, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { column, integer, shown } from "../columns.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { MutatingWebhookConfigurations, ValidatingWebhookConfigurations } from "../generated/resources.ts";
-import { clusterWide, rules } from "../metadata.ts";
-import { type Column, defineResource, type Resource } from "../resource.ts";
-import { generationOnly } from "../strategy.ts";
+import { type Column, clusterWide, column, defineResource, generationOnly, integer, rules, shown } from "../kind.ts";
 import { validateConditions, validateRule } from "./rules.ts";
 
 type Webhook = v1.ValidatingWebhook & Pick<v1.MutatingWebhook, "reinvocationPolicy">;
@@ -25,26 +22,20 @@ const shared = {
   columns,
 };
 
-export const mutatingWebhookConfigurations: Resource<v1.MutatingWebhookConfiguration> = defineResource(
-  MutatingWebhookConfigurations,
-  {
-    ...shared,
-    defaults(configuration) {
-      defaultWebhooks(configuration);
-      for (const webhook of configuration.webhooks ?? []) webhook.reinvocationPolicy ??= "Never";
-    },
-    ...rules(clusterWide, validateWebhooks),
+export const mutatingWebhookConfigurations = defineResource(MutatingWebhookConfigurations, {
+  ...shared,
+  defaults(configuration) {
+    defaultWebhooks(configuration);
+    for (const webhook of configuration.webhooks ?? []) webhook.reinvocationPolicy ??= "Never";
   },
-);
+  ...rules(clusterWide, validateWebhooks),
+});
 
-export const validatingWebhookConfigurations: Resource<v1.ValidatingWebhookConfiguration> = defineResource(
-  ValidatingWebhookConfigurations,
-  {
-    ...shared,
-    defaults: defaultWebhooks,
-    ...rules(clusterWide, validateWebhooks),
-  },
-);
+export const validatingWebhookConfigurations = defineResource(ValidatingWebhookConfigurations, {
+  ...shared,
+  defaults: defaultWebhooks,
+  ...rules(clusterWide, validateWebhooks),
+});
 
 function defaultWebhooks({ webhooks = [] }: Configuration): void {
   for (const webhook of webhooks) {

@@ -1,63 +1,58 @@
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { createdColumn, nameColumn } from "../columns.ts";
 import type * as v1 from "../generated/apiextensions-v1.ts";
 import { CustomResourceDefinitions } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { createdColumn, defineResource, nameColumn, validateObjectMeta, validateObjectMetaUpdate } from "../kind.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
 import { definitionName, validateDefinition, validateDefinitionUpdate } from "./validation.ts";
 
 /** What apiserver/crd serves custom resources from; it writes the status, too. */
-export const customResourceDefinitions: Resource<v1.CustomResourceDefinition> = defineResource(
-  CustomResourceDefinitions,
-  {
-    shortNames: ["crd", "crds"],
-    categories: ["api-extensions"],
-    unconditionalUpdate: false,
-    storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
-    subresources: ["status"],
-    defaults({ spec }) {
-      const { names } = spec;
-      spec.versions ??= [];
-      if (names?.kind) {
-        names.singular ||= names.kind.toLowerCase();
-        names.listKind ||= `${names.kind}List`;
-      }
-      spec.conversion ??= { strategy: "None" };
-      const service = spec.conversion.webhook?.clientConfig?.service;
-      if (service) service.port ??= 443;
-    },
-    prepareForCreate(definition) {
-      definition.metadata.generation = 1;
-      definition.status = { acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
-      addStorageVersion(definition);
-    },
-    prepareForUpdate(definition, old) {
-      keepStatus(definition, old);
-      const generation = old.metadata.generation ?? 0;
-      definition.metadata.generation = sameJson(definition.spec, old.spec) ? generation : generation + 1;
-      addStorageVersion(definition);
-    },
-    prepareForStatusUpdate: keepAllButStatus,
-    prepareForDelete(definition, now) {
-      const { metadata } = definition;
-      if (!metadata.finalizers?.includes(cleanupFinalizer))
-        metadata.finalizers = [...(metadata.finalizers ?? []), cleanupFinalizer];
-      setCondition(definition, { ...deletionPending, lastTransitionTime: now });
-    },
-    validate: (definition) => [
-      ...validateObjectMeta(definition.metadata, { namespaced: false, name: definitionName(definition) }),
-      ...validateDefinition(definition, undefined),
-    ],
-    validateUpdate: (definition, old) => [
-      ...validateObjectMetaUpdate(definition.metadata, old.metadata),
-      ...validateDefinition(definition, old),
-      ...validateDefinitionUpdate(definition, old),
-    ],
-    validateStatusUpdate: ({ metadata }, old) => validateObjectMetaUpdate(metadata, old.metadata),
-    columns: [nameColumn, createdColumn],
+export const customResourceDefinitions = defineResource(CustomResourceDefinitions, {
+  shortNames: ["crd", "crds"],
+  categories: ["api-extensions"],
+  unconditionalUpdate: false,
+  storagePrefix: "apiextensions.k8s.io/customresourcedefinitions",
+  subresources: ["status"],
+  defaults({ spec }) {
+    const { names } = spec;
+    spec.versions ??= [];
+    if (names?.kind) {
+      names.singular ||= names.kind.toLowerCase();
+      names.listKind ||= `${names.kind}List`;
+    }
+    spec.conversion ??= { strategy: "None" };
+    const service = spec.conversion.webhook?.clientConfig?.service;
+    if (service) service.port ??= 443;
   },
-);
+  prepareForCreate(definition) {
+    definition.metadata.generation = 1;
+    definition.status = { acceptedNames: { plural: "", kind: "" }, storedVersions: [] };
+    addStorageVersion(definition);
+  },
+  prepareForUpdate(definition, old) {
+    keepStatus(definition, old);
+    const generation = old.metadata.generation ?? 0;
+    definition.metadata.generation = sameJson(definition.spec, old.spec) ? generation : generation + 1;
+    addStorageVersion(definition);
+  },
+  prepareForStatusUpdate: keepAllButStatus,
+  prepareForDelete(definition, now) {
+    const { metadata } = definition;
+    if (!metadata.finalizers?.includes(cleanupFinalizer))
+      metadata.finalizers = [...(metadata.finalizers ?? []), cleanupFinalizer];
+    setCondition(definition, { ...deletionPending, lastTransitionTime: now });
+  },
+  validate: (definition) => [
+    ...validateObjectMeta(definition.metadata, { namespaced: false, name: definitionName(definition) }),
+    ...validateDefinition(definition, undefined),
+  ],
+  validateUpdate: (definition, old) => [
+    ...validateObjectMetaUpdate(definition.metadata, old.metadata),
+    ...validateDefinition(definition, old),
+    ...validateDefinitionUpdate(definition, old),
+  ],
+  validateStatusUpdate: ({ metadata }, old) => validateObjectMetaUpdate(metadata, old.metadata),
+  columns: [nameColumn, createdColumn],
+});
 
 export const cleanupFinalizer = "customresourcecleanup.apiextensions.k8s.io";
 

@@ -1,14 +1,11 @@
 import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, pathSegmentName, portNumber } from "../../apimachinery/names.ts";
-import { column, shown } from "../columns.ts";
 import type { APIService, APIServiceCondition } from "../generated/apiregistration-v1.ts";
 import { APIServices } from "../generated/resources.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
+import { column, defineResource, shown, statusOnly, validateObjectMeta, validateObjectMetaUpdate } from "../kind.ts";
 
 /** A group and version, and who serves it: ourselves, or a Service behind apiserver/aggregation. */
-export const apiServices: Resource<APIService> = defineResource(APIServices, {
+export const apiServices = defineResource(APIServices, {
   categories: ["api-extensions"],
   storagePrefix: "apiregistration.k8s.io/apiservices",
   subresources: ["status"],

@@ -1,10 +1,10 @@
 import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import type { ControllerRevision } from "../generated/apps-v1.ts";
 import { ControllerRevisions } from "../generated/resources.ts";
-import { column, defineResource, immutableField, namespaced, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, immutableField, namespaced, rules, shown } from "../kind.ts";
 
 /** A past template of a StatefulSet or DaemonSet, as its controller keeps it. */
-export const controllerRevisions: Resource<ControllerRevision> = defineResource(ControllerRevisions, {
+export const controllerRevisions = defineResource(ControllerRevisions, {
   defaults(revision) {
     revision.revision ??= 0;
   },

@@ -5,16 +5,14 @@ import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templ
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { DaemonSet, DaemonSetUpdateStrategy } from "../generated/apps-v1.ts";
 import { DaemonSets } from "../generated/resources.ts";
-import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { amountOf, atMost100Percent, defineResource, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { validateCollisions, validateCounts, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 /** Counts changes of the template; apps/v1 carries it as an annotation. */
 const templateGeneration = "deprecated.daemonset.template.generation";
 
-export const daemonSets: Resource<DaemonSet> = defineResource(DaemonSets, {
+export const daemonSets = defineResource(DaemonSets, {
   shortNames: ["ds"],
   categories: ["all"],
   subresources: ["status"],

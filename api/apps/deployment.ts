@@ -4,13 +4,12 @@ import { ageColumn, column, nameColumn, readyColumn, selectorText, templateColum
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
-import { amountOf, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
+import { amountOf, atMost100Percent, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
+import { defineResource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, specAndStatus } from "../strategy.ts";
 import * as templates from "./template-rules.ts";
 
-export const deployments: Resource<Deployment> = defineResource(Deployments, {
+export const deployments = defineResource(Deployments, {
   shortNames: ["deploy"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],

@@ -2,13 +2,10 @@ import { ageColumn, column, integer, nameColumn, selectorText, templateColumns }
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
-import { notNegative } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { defineResource, namespaced, notNegative, rules, scaleSubresource, startingStatus } from "../kind.ts";
 import { templatedScale, validateReplicas, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
-export const replicaSets: Resource<ReplicaSet> = defineResource(ReplicaSets, {
+export const replicaSets = defineResource(ReplicaSets, {
   shortNames: ["rs"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],

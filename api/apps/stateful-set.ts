@@ -1,20 +1,18 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, nameColumn, readyColumn, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import type { StatefulSet } from "../generated/apps-v1.ts";
 import { StatefulSets } from "../generated/resources.ts";
 import { atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
-import { rules } from "../metadata.ts";
-import { defineResource, type Resource, scaleSubresource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { ageColumn, nameColumn, readyColumn, rules, startingStatus, templateColumns } from "../kind.ts";
+import { defineResource, scaleSubresource } from "../resource.ts";
 import { templatedScale, validateCollisions, validateCounts, validateTemplated } from "./template-rules.ts";
 
 /** Its name is in its Pods' hostnames. */
 const named = { namespaced: true, name: dns1123Label };
 
-export const statefulSets: Resource<StatefulSet> = defineResource(StatefulSets, {
+export const statefulSets = defineResource(StatefulSets, {
   shortNames: ["sts"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],

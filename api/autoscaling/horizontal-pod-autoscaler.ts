@@ -1,49 +1,46 @@
 import { validateCounts } from "../apps/template-rules.ts";
 import type * as v1 from "../generated/autoscaling-v2.ts";
 import { AutoscalingV2HorizontalPodAutoscalers } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, shown, statusOnly, unset } from "../kind.ts";
+import { column, defineResource, namespaced, rules, shown, statusOnly, unset } from "../kind.ts";
 import { sources, validateAutoscaler } from "./validation.ts";
 
 /** autoscaling/v2, which is also how they are stored. */
-export const horizontalPodAutoscalers: Resource<v1.HorizontalPodAutoscaler> = defineResource(
-  AutoscalingV2HorizontalPodAutoscalers,
-  {
-    shortNames: ["hpa"],
-    categories: ["all"],
-    subresources: ["status"],
-    defaults({ spec }) {
-      spec.minReplicas ??= 1;
-      if (!spec.metrics?.length)
-        spec.metrics = [
-          { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } },
-        ];
-      if (!spec.behavior) return;
-      spec.behavior.scaleUp = withDefaults(spec.behavior.scaleUp, {
-        stabilizationWindowSeconds: 0,
-        selectPolicy: "Max",
-        policies: [
-          { type: "Pods", value: 4, periodSeconds: 15 },
-          { type: "Percent", value: 100, periodSeconds: 15 },
-        ],
-      });
-      spec.behavior.scaleDown = withDefaults(spec.behavior.scaleDown, {
-        selectPolicy: "Max",
-        policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
-      });
-    },
-    ...statusOnly<v1.HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 })),
-    ...rules(namespaced, validateAutoscaler, undefined, ({ status }) =>
-      validateCounts(status, "currentReplicas desiredReplicas"),
-    ),
-    columns: shown(
-      column("Reference", ({ spec: { scaleTargetRef: r } }) => `${r?.kind ?? ""}/${r?.name ?? ""}`, "What it scales."),
-      column("Targets", targets, "Measured values, and those aimed at."),
-      column("MinPods", ({ spec }) => String(spec.minReplicas ?? unset), "The fewest Pods."),
-      column("MaxPods", ({ spec }) => spec.maxReplicas ?? 0, "The most Pods."),
-      column("Replicas", ({ status }) => status?.currentReplicas ?? 0, "Pods there are."),
-    ),
+export const horizontalPodAutoscalers = defineResource(AutoscalingV2HorizontalPodAutoscalers, {
+  shortNames: ["hpa"],
+  categories: ["all"],
+  subresources: ["status"],
+  defaults({ spec }) {
+    spec.minReplicas ??= 1;
+    if (!spec.metrics?.length)
+      spec.metrics = [
+        { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } },
+      ];
+    if (!spec.behavior) return;
+    spec.behavior.scaleUp = withDefaults(spec.behavior.scaleUp, {
+      stabilizationWindowSeconds: 0,
+      selectPolicy: "Max",
+      policies: [
+        { type: "Pods", value: 4, periodSeconds: 15 },
+        { type: "Percent", value: 100, periodSeconds: 15 },
+      ],
+    });
+    spec.behavior.scaleDown = withDefaults(spec.behavior.scaleDown, {
+      selectPolicy: "Max",
+      policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
+    });
   },
-);
+  ...statusOnly<v1.HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 })),
+  ...rules(namespaced, validateAutoscaler, undefined, ({ status }) =>
+    validateCounts(status, "currentReplicas desiredReplicas"),
+  ),
+  columns: shown(
+    column("Reference", ({ spec: { scaleTargetRef: r } }) => `${r?.kind ?? ""}/${r?.name ?? ""}`, "What it scales."),
+    column("Targets", targets, "Measured values, and those aimed at."),
+    column("MinPods", ({ spec }) => String(spec.minReplicas ?? unset), "The fewest Pods."),
+    column("MaxPods", ({ spec }) => spec.maxReplicas ?? 0, "The most Pods."),
+    column("Replicas", ({ status }) => status?.currentReplicas ?? 0, "Pods there are."),
+  ),
+});
 
 const withDefaults = (given: v1.HPAScalingRules | undefined, defaults: v1.HPAScalingRules): v1.HPAScalingRules => ({
   ...defaults,

@@ -4,7 +4,7 @@ import { age } from "../../apimachinery/time.ts";
 import * as columns from "../columns.ts";
 import type { CronJob } from "../generated/batch-v1.ts";
 import { CronJobs } from "../generated/resources.ts";
-import { defineResource, notNegative, type Resource, rules, specAndStatus } from "../kind.ts";
+import { defineResource, notNegative, rules, specAndStatus } from "../kind.ts";
 import { parseSchedule } from "./cron-schedule.ts";
 import { defaultJobTemplate } from "./job-defaults.ts";
 import { noSelector, validateUnselected } from "./job-validation.ts";
@@ -12,7 +12,7 @@ import { noSelector, validateUnselected } from "./job-validation.ts";
 /** The Jobs' names get 11 characters more. */
 const maxName = 52;
 
-export const cronJobs: Resource<CronJob> = defineResource(CronJobs, {
+export const cronJobs = defineResource(CronJobs, {
   shortNames: ["cj"],
   categories: ["all"],
   subresources: ["status"],

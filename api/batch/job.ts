@@ -6,14 +6,12 @@ import { ageColumn, column, nameColumn, selectorText, templateColumns } from "..
 import type { Job } from "../generated/batch-v1.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { Jobs } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { specAndStatus } from "../strategy.ts";
+import { defineResource, immutableField, namespaced, rules, specAndStatus } from "../kind.ts";
 import { defaultJobSpec, defaultJobTemplate } from "./job-defaults.ts";
 import { jobCondition, validateJobStatus } from "./job-status.ts";
 import { validateJobSpec } from "./job-validation.ts";
 
-export const jobs: Resource<Job> = defineResource(Jobs, {
+export const jobs = defineResource(Jobs, {
   categories: ["all"],
   subresources: ["status"],
   selectable: { "status.successful": "" },

@@ -2,49 +2,43 @@ import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { humanDuration } from "../../apimachinery/time.ts";
 import { requestProblem } from "../../pki/request.ts";
-import { ageColumn, column, nameColumn, orNone } from "../columns.ts";
 import type { CertificateSigningRequest } from "../generated/certificates-v1.ts";
 import { CertificateSigningRequests } from "../generated/resources.ts";
-import { immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { keepStatus } from "../strategy.ts";
+import { ageColumn, column, defineResource, immutableField, keepStatus, nameColumn, orNone, rules } from "../kind.ts";
 import { approval, statusPart } from "./approval.ts";
 
 const minSeconds = 600;
 
 /** Who asks is the server's to write: a client's word for it is dropped. */
-export const certificateSigningRequests: Resource<CertificateSigningRequest> = defineResource(
-  CertificateSigningRequests,
-  {
-    shortNames: ["csr"],
-    subresources: ["approval", "status"],
-    parts: { approval, status: statusPart },
-    selectable: { "spec.signerName": "" },
-    prepareForCreate(request, creator) {
-      request.status = {};
-      for (const key of ["username", "uid", "groups", "extra"] as const) delete request.spec[key];
-      if (creator === undefined) return;
-      const { name, uid, groups, extra = {} } = creator;
-      Object.assign(request.spec, { username: name, groups: [...groups], ...(uid ? { uid } : {}) });
-      if (Object.keys(extra).length > 0) request.spec.extra = structuredClone(extra) as Record<string, string[]>;
-    },
-    prepareForUpdate(request, old) {
-      keepStatus(request, old);
-      request.spec = structuredClone(old.spec);
-    },
-    ...rules({ namespaced: false, name: () => [] }, validateSpec, ({ spec }, old) =>
-      immutableField("spec", spec, old.spec),
-    ),
-    columns: [
-      nameColumn,
-      ageColumn,
-      column("SignerName", ({ spec }) => orNone(spec.signerName), "Who is asked to sign."),
-      column("Requestor", ({ spec }) => spec.username ?? "", "Who asks."),
-      column("RequestedDuration", ({ spec: { expirationSeconds: s } }) => durationText(s), "How long it shall hold."),
-      column("Condition", condition, "What became of it."),
-    ],
+export const certificateSigningRequests = defineResource(CertificateSigningRequests, {
+  shortNames: ["csr"],
+  subresources: ["approval", "status"],
+  parts: { approval, status: statusPart },
+  selectable: { "spec.signerName": "" },
+  prepareForCreate(request, creator) {
+    request.status = {};
+    for (const key of ["username", "uid", "groups", "extra"] as const) delete request.spec[key];
+    if (creator === undefined) return;
+    const { name, uid, groups, extra = {} } = creator;
+    Object.assign(request.spec, { username: name, groups: [...groups], ...(uid ? { uid } : {}) });
+    if (Object.keys(extra).length > 0) request.spec.extra = structuredClone(extra) as Record<string, string[]>;
   },
-);
+  prepareForUpdate(request, old) {
+    keepStatus(request, old);
+    request.spec = structuredClone(old.spec);
+  },
+  ...rules({ namespaced: false, name: () => [] }, validateSpec, ({ spec }, old) =>
+    immutableField("spec", spec, old.spec),
+  ),
+  columns: [
+    nameColumn,
+    ageColumn,
+    column("SignerName", ({ spec }) => orNone(spec.signerName), "Who is asked to sign."),
+    column("Requestor", ({ spec }) => spec.username ?? "", "Who asks."),
+    column("RequestedDuration", ({ spec: { expirationSeconds: s } }) => durationText(s), "How long it shall hold."),
+    column("Condition", condition, "What became of it."),
+  ],
+});
 
 const durationText = (seconds: number | undefined): string =>
   seconds === undefined ? "<none>" : humanDuration(seconds * 1000);

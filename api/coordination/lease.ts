@@ -1,9 +1,9 @@
 import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 import type { Lease } from "../generated/coordination-v1.ts";
 import { Leases } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, shown, without } from "../kind.ts";
+import { column, defineResource, namespaced, rules, shown, without } from "../kind.ts";
 
-export const leases: Resource<Lease> = defineResource(Leases, {
+export const leases = defineResource(Leases, {
   createOnUpdate: true,
   unconditionalUpdate: false,
   ...without(["spec.strategy", "spec.preferredHolder"]), // CoordinatedLeaderElection

@@ -1,6 +1,6 @@
-import type { Binding, ComponentCondition, ComponentStatus } from "../generated/core-v1.ts";
+import type { ComponentCondition, ComponentStatus } from "../generated/core-v1.ts";
 import { ComponentStatuses } from "../generated/resources.ts";
-import { column, defineResource, nameColumn, type Resource } from "../kind.ts";
+import { column, defineResource, nameColumn } from "../kind.ts";
 
 const health: Record<string, string> = { "": "Unknown", True: "Healthy" };
 
@@ -10,7 +10,7 @@ const virtual = { virtual: true, validate: () => [], validateUpdate: () => [] } 
 const healthy = ({ conditions }: ComponentStatus): ComponentCondition | undefined =>
   conditions?.find(({ type }) => type === "Healthy");
 
-export const componentStatuses: Resource<ComponentStatus> = defineResource(ComponentStatuses, {
+export const componentStatuses = defineResource(ComponentStatuses, {
   ...virtual,
   shortNames: ["cs"],
   verbs: ["get", "list"],
@@ -24,7 +24,7 @@ export const componentStatuses: Resource<ComponentStatus> = defineResource(Compo
 });
 
 /** The older way of `pods/binding`: the Pod is named by the Binding. */
-export const bindings: Resource<Binding> = defineResource(
+export const bindings = defineResource(
   { group: "", version: "v1", resource: "bindings", kind: "Binding", namespaced: true },
   { ...virtual, verbs: ["create"], columns: [nameColumn] },
 );

@@ -3,7 +3,7 @@ import { configMapKey } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ConfigMap } from "../generated/core-v1.ts";
 import { ConfigMaps } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, namespaced, rules, shown } from "../kind.ts";
 
 /** Of all values together, for ConfigMaps and Secrets. */
 export const maxDataBytes = 1024 * 1024;
@@ -11,7 +11,7 @@ export const maxDataBytes = 1024 * 1024;
 const count = ({ data, binaryData }: ConfigMap) =>
   Object.keys(data ?? {}).length + Object.keys(binaryData ?? {}).length;
 
-export const configMaps: Resource<ConfigMap> = defineResource(ConfigMaps, {
+export const configMaps = defineResource(ConfigMaps, {
   shortNames: ["cm"],
   ...rules(namespaced, validateData, (map, old) => frozen(map, old, ["data", "binaryData"])),
   columns: shown(column("Data", count, "How many keys it has.")),

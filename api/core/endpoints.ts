@@ -4,9 +4,9 @@ import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
 import { Endpoints } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, namespaced, rules, shown } from "../kind.ts";
 
-export const endpoints = (allowLoopback: boolean): Resource<EndpointsKind> =>
+export const endpoints = (allowLoopback: boolean) =>
   defineResource(Endpoints, {
     shortNames: ["ep"],
     deprecated: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",

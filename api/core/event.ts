@@ -3,13 +3,13 @@ import { qualifiedName } from "../../apimachinery/names.ts";
 import { age, parseTime } from "../../apimachinery/time.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
-import { column, defineResource, nameColumn, namespaced, type Resource, rules, selection, wide } from "../kind.ts";
+import { column, defineResource, nameColumn, namespaced, rules, selection, wide } from "../kind.ts";
 
 const about = "kind namespace name uid apiVersion resourceVersion fieldPath".split(" ");
 const own = [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"];
 const chosen = selection(Object.fromEntries(own.map((name) => [name, ""])), true);
 
-export const events: Resource<Event> = defineResource(Events, {
+export const events = defineResource(Events, {
   shortNames: ["ev"],
   createOnUpdate: true,
   ...chosen,

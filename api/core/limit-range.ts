@@ -3,10 +3,10 @@ import { qualifiedName } from "../../apimachinery/names.ts";
 import { compareQuantities, parseQuantity } from "../../apimachinery/quantity.ts";
 import type { LimitRange, LimitRangeItem } from "../generated/core-v1.ts";
 import { LimitRanges } from "../generated/resources.ts";
-import { createdColumn, defineResource, nameColumn, namespaced, type Resource, rules } from "../kind.ts";
+import { createdColumn, defineResource, nameColumn, namespaced, rules } from "../kind.ts";
 import { isOvercommitAllowed, validateContainerResource, validateResourceName } from "./resource-names.ts";
 
-export const limitRanges: Resource<LimitRange> = defineResource(LimitRanges, {
+export const limitRanges = defineResource(LimitRanges, {
   shortNames: ["limits"],
   createOnUpdate: true,
   defaults({ spec }) {

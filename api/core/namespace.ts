@@ -1,14 +1,11 @@
 import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
-import { column, shown } from "../columns.ts";
 import type { Namespace } from "../generated/core-v1.ts";
 import { Namespaces } from "../generated/resources.ts";
-import { rules, validateFinalizer } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { column, defineResource, keepAllButStatus, keepStatus, rules, shown, validateFinalizer } from "../kind.ts";
 
 /** Namespaces go when `spec.finalizers` is emptied through the subresource `finalize`. */
-export const namespaces: Resource<Namespace> = defineResource(Namespaces, {
+export const namespaces = defineResource(Namespaces, {
   shortNames: ["ns"],
   verbs: ["create", "delete", "get", "list", "patch", "update", "watch"],
   subresources: ["finalize", "status"],

@@ -4,9 +4,7 @@ import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { Node } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
-import { clusterWide, rules } from "../metadata.ts";
-import { defineResource, proxySubresource, type Resource } from "../resource.ts";
-import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { clusterWide, defineResource, keepAllButStatus, keepStatus, proxySubresource, rules } from "../kind.ts";
 import { validateAmount } from "./resource-names.ts";
 
 const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
@@ -15,7 +13,7 @@ const info = (key: "osImage" | "kernelVersion" | "containerRuntimeVersion") => (
 
 const nodeRules = rules(clusterWide, validateNode, onlySome);
 
-export const nodes: Resource<Node> = defineResource(Nodes, {
+export const nodes = defineResource(Nodes, {
   shortNames: ["no"],
   storagePrefix: "minions",
   subresources: [proxySubresource("NodeProxyOptions"), "status"],

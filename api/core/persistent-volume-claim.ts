@@ -6,12 +6,10 @@ import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from "../generated/core-v1.ts";
 import { PersistentVolumeClaims } from "../generated/resources.ts";
-import { immutable, immutableField, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { defineResource, immutable, immutableField, keepAllButStatus, keepStatus, namespaced, rules } from "../kind.ts";
 import * as volumes from "./volume-rules.ts";
 
-export const persistentVolumeClaims: Resource<PersistentVolumeClaim> = defineResource(PersistentVolumeClaims, {
+export const persistentVolumeClaims = defineResource(PersistentVolumeClaims, {
   shortNames: ["pvc"],
   subresources: ["status"],
   defaults(claim) {

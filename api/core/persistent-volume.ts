@@ -1,17 +1,15 @@
 import { posix } from "node:path";
 import { forbidden, notSupported, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
 import { PersistentVolumes } from "../generated/resources.ts";
+import { ageColumn, column, defineResource, nameColumn, phaseColumn, statusOnly, unset, wide } from "../kind.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
 import { validateNodeSelector } from "./pod-rules.ts";
 import * as volumes from "./volume-rules.ts";
 import { validateSources } from "./volume-sources.ts";
 
-export const persistentVolumes: Resource<PersistentVolume> = defineResource(PersistentVolumes, {
+export const persistentVolumes = defineResource(PersistentVolumes, {
   shortNames: ["pv"],
   subresources: ["status"],
   defaults(volume) {

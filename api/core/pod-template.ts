@@ -1,13 +1,11 @@
-import { column, containerColumns, labelsText, nameColumn } from "../columns.ts";
 import type { PodTemplate } from "../generated/core-v1.ts";
 import { PodTemplates } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, containerColumns, defineResource, labelsText, nameColumn, namespaced, rules } from "../kind.ts";
 import { generationOnly } from "../strategy.ts";
 import { defaultTemplate } from "./pod-defaults.ts";
 import { validateTemplate } from "./pod-validation.ts";
 
-export const podTemplates: Resource<PodTemplate> = defineResource(PodTemplates, {
+export const podTemplates = defineResource(PodTemplates, {
   defaults: defaultTemplate,
   ...generationOnly,
   ...rules(namespaced, ({ template }) => validateTemplate(template, "template")),

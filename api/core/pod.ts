@@ -1,8 +1,7 @@
 import { forbidden, invalid } from "../../apimachinery/field-error.ts";
 import type { Pod } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
-import { validateObjectMeta } from "../metadata.ts";
-import { defineResource, proxySubresource, type Resource, type Subresource, selection } from "../resource.ts";
+import { defineResource, proxySubresource, type Subresource, selection, validateObjectMeta } from "../kind.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
@@ -21,7 +20,7 @@ const chosen = selection(
   true,
 );
 
-export const pods: Resource<Pod> = defineResource(Pods, {
+export const pods = defineResource(Pods, {
   shortNames: ["po"],
   categories: ["all"],
   subresources: [

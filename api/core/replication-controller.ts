@@ -4,14 +4,12 @@ import { templatedScale, validateLongRunning, validateReplicas } from "../apps/t
 import { ageColumn, column, integer, labelsText, nameColumn, templateColumns } from "../columns.ts";
 import type { ReplicationController } from "../generated/core-v1.ts";
 import { ReplicationControllers } from "../generated/resources.ts";
-import { notNegative } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource, type ScaleAccess, scaleSubresource } from "../resource.ts";
+import { defineResource, namespaced, notNegative, rules, type ScaleAccess, scaleSubresource } from "../kind.ts";
 import { startingStatus } from "../strategy.ts";
 import { defaultTemplate } from "./pod-defaults.ts";
 import { validateTemplate } from "./pod-validation.ts";
 
-export const replicationControllers: Resource<ReplicationController> = defineResource(ReplicationControllers, {
+export const replicationControllers = defineResource(ReplicationControllers, {
   shortNames: ["rc"],
   categories: ["all"],
   storagePrefix: "controllers",

@@ -2,10 +2,10 @@ import { invalid, type Problems, required } from "../../apimachinery/field-error
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ResourceQuota } from "../generated/core-v1.ts";
 import { ResourceQuotas } from "../generated/resources.ts";
-import { column, defineResource, immutable, namespaced, type Resource, rules, shown, statusOnly } from "../kind.ts";
+import { column, defineResource, immutable, namespaced, rules, shown, statusOnly } from "../kind.ts";
 import { isQuotaResource, validateAmount, validateQuotaResource } from "./resource-names.ts";
 
-export const resourceQuotas: Resource<ResourceQuota> = defineResource(ResourceQuotas, {
+export const resourceQuotas = defineResource(ResourceQuotas, {
   shortNames: ["quota"],
   subresources: ["status"],
   ...statusOnly<ResourceQuota>(() => ({})),

@@ -3,10 +3,10 @@ import { configMapKey } from "../../apimachinery/names.ts";
 import { syntaxError } from "../../apimachinery/schema/json-scan.ts";
 import type { Secret } from "../generated/core-v1.ts";
 import { Secrets } from "../generated/resources.ts";
-import { column, defineResource, immutableField, namespaced, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, immutableField, namespaced, rules, shown } from "../kind.ts";
 import { frozen, maxDataBytes } from "./config-map.ts";
 
-export const secrets: Resource<Secret> = defineResource(Secrets, {
+export const secrets = defineResource(Secrets, {
   selectable: { type: "" },
   defaults(secret) {
     secret.type ||= "Opaque";

@@ -1,8 +1,7 @@
-import type { ServiceAccount } from "../generated/core-v1.ts";
 import { ServiceAccounts } from "../generated/resources.ts";
-import { column, defineResource, namespaced, type Resource, rules, shown } from "../kind.ts";
+import { column, defineResource, namespaced, rules, shown } from "../kind.ts";
 
-export const serviceAccounts: Resource<ServiceAccount> = defineResource(ServiceAccounts, {
+export const serviceAccounts = defineResource(ServiceAccounts, {
   shortNames: ["sa"],
   subresources: [
     { name: "token", kind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" }, verbs: ["create"] },

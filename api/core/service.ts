@@ -1,15 +1,14 @@
 import { ageColumn, column, join, labelsText, nameColumn, orNone, pointsOf, wide } from "../columns.ts";
 import type { Service, ServicePort } from "../generated/core-v1.ts";
 import { Services } from "../generated/resources.ts";
-import { defineResource, proxySubresource, type Resource } from "../resource.ts";
-import { keepAllButStatus, keepStatus } from "../strategy.ts";
+import { defineResource, keepAllButStatus, keepStatus, proxySubresource } from "../kind.ts";
 import * as rules from "./service-validation.ts";
 
 /**
  * Services. Cluster IPs, node ports and IP families are allocated by the registry after `prepareForCreate` and
  * `prepareForUpdate` and before validation.
  */
-export const services: Resource<Service> = defineResource(Services, {
+export const services = defineResource(Services, {
   shortNames: ["svc"],
   categories: ["all"],
   storagePrefix: "services/specs",

@@ -2,12 +2,10 @@ import { isIP } from "node:net";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { column, shown, unset } from "../columns.ts";
 import { endpointAddress, firstThree } from "../core/endpoints.ts";
 import type { EndpointPort, EndpointSlice } from "../generated/discovery-v1.ts";
 import { EndpointSlices } from "../generated/resources.ts";
-import { immutableField, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, immutableField, namespaced, rules, shown, unset } from "../kind.ts";
 import { countGeneration, startGeneration } from "../strategy.ts";
 
 const maxEndpoints = 1000;
@@ -15,7 +13,7 @@ const maxAddresses = 100;
 const maxPorts = 20_000;
 const maxHints = 8;
 
-export const endpointSlices = (allowLoopback: boolean): Resource<EndpointSlice> =>
+export const endpointSlices = (allowLoopback: boolean) =>
   defineResource(EndpointSlices, {
     defaults({ ports = [] }) {
       for (const port of ports) {

@@ -1,12 +1,9 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { FlowSchema, FlowSchemaSpec, PolicyRulesWithSubjects, Subject } from "../generated/flowcontrol-v1.ts";
 import { FlowSchemas } from "../generated/resources.ts";
-import { clusterWide, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { specAndStatus } from "../strategy.ts";
+import { ageColumn, clusterWide, column, defineResource, nameColumn, rules, specAndStatus } from "../kind.ts";
 import { validateConditions } from "./conditions.ts";
 import { mandatorySchemas } from "./mandatory.ts";
 
@@ -15,7 +12,7 @@ const defaultPrecedence = 1000;
 
 const dangling = ({ status }: FlowSchema) => status?.conditions?.find(({ type }) => type === "Dangling")?.status;
 
-export const flowSchemas: Resource<FlowSchema> = defineResource(FlowSchemas, {
+export const flowSchemas = defineResource(FlowSchemas, {
   subresources: ["status"],
   defaults({ spec }) {
     spec.matchingPrecedence ||= defaultPrecedence;

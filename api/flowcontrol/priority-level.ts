@@ -7,7 +7,7 @@ import type {
   PriorityLevelConfigurationSpec,
 } from "../generated/flowcontrol-v1.ts";
 import { PriorityLevelConfigurations } from "../generated/resources.ts";
-import { clusterWide, column, defineResource, type Resource, rules, shown, specAndStatus } from "../kind.ts";
+import { clusterWide, column, defineResource, rules, shown, specAndStatus } from "../kind.ts";
 import { validateConditions } from "./conditions.ts";
 import { mandatoryLevels } from "./mandatory.ts";
 
@@ -15,37 +15,34 @@ const maxQueues = 10_000_000;
 /** What a hash of a flow has to deal a hand with. */
 const maxHashBits = 60;
 
-export const priorityLevelConfigurations: Resource<PriorityLevelConfiguration> = defineResource(
-  PriorityLevelConfigurations,
-  {
-    subresources: ["status"],
-    defaults({ spec: { limited, exempt } }) {
-      if (limited) {
-        limited.nominalConcurrencyShares ??= 30;
-        limited.lendablePercent ??= 0;
-        const queuing = limited.limitResponse?.queuing;
-        if (queuing) {
-          queuing.handSize ||= 8;
-          queuing.queues ||= 64;
-          queuing.queueLengthLimit ||= 50;
-        }
+export const priorityLevelConfigurations = defineResource(PriorityLevelConfigurations, {
+  subresources: ["status"],
+  defaults({ spec: { limited, exempt } }) {
+    if (limited) {
+      limited.nominalConcurrencyShares ??= 30;
+      limited.lendablePercent ??= 0;
+      const queuing = limited.limitResponse?.queuing;
+      if (queuing) {
+        queuing.handSize ||= 8;
+        queuing.queues ||= 64;
+        queuing.queueLengthLimit ||= 50;
       }
-      if (exempt) {
-        exempt.nominalConcurrencyShares ??= 0;
-        exempt.lendablePercent ??= 0;
-      }
-    },
-    ...specAndStatus,
-    ...rules(clusterWide, validateLevel, undefined, validateConditions),
-    columns: shown(
-      column("Type", ({ spec }) => spec.type ?? "", "Exempt or Limited."),
-      column("NominalConcurrencyShares", (level) => shares(level), "Its part of the concurrency."),
-      column("Queues", (level) => queuing(level, "queues"), "How many it has."),
-      column("HandSize", (level) => queuing(level, "handSize"), "Queues that a flow is dealt."),
-      column("QueueLengthLimit", (level) => queuing(level, "queueLengthLimit"), "Requests in one queue."),
-    ),
+    }
+    if (exempt) {
+      exempt.nominalConcurrencyShares ??= 0;
+      exempt.lendablePercent ??= 0;
+    }
   },
-);
+  ...specAndStatus,
+  ...rules(clusterWide, validateLevel, undefined, validateConditions),
+  columns: shown(
+    column("Type", ({ spec }) => spec.type ?? "", "Exempt or Limited."),
+    column("NominalConcurrencyShares", (level) => shares(level), "Its part of the concurrency."),
+    column("Queues", (level) => queuing(level, "queues"), "How many it has."),
+    column("HandSize", (level) => queuing(level, "handSize"), "Queues that a flow is dealt."),
+    column("QueueLengthLimit", (level) => queuing(level, "queueLengthLimit"), "Requests in one queue."),
+  ),
+});
 
 const shares = ({ spec }: PriorityLevelConfiguration) => spec.limited?.nominalConcurrencyShares ?? "<none>";
 

@@ -1,16 +1,13 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label, dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
-import { column, shown } from "../columns.ts";
 import type { TypedLocalObjectReference } from "../generated/core-v1.ts";
-import type { IngressClass, IngressClassParametersReference } from "../generated/networking-v1.ts";
+import type { IngressClassParametersReference } from "../generated/networking-v1.ts";
 import { IngressClasses } from "../generated/resources.ts";
-import { clusterWide, immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { generationOnly } from "../strategy.ts";
+import { clusterWide, column, defineResource, generationOnly, immutableField, rules, shown } from "../kind.ts";
 
 const maxController = 250;
 
-export const ingressClasses: Resource<IngressClass> = defineResource(IngressClasses, {
+export const ingressClasses = defineResource(IngressClasses, {
   defaults({ spec }) {
     if (spec.parameters) spec.parameters.scope ??= "Cluster";
   },

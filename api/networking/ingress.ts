@@ -1,13 +1,10 @@
 import { isIP } from "node:net";
 import { each, invalid, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
-import { column, join, orNone, pointsOf, shown } from "../columns.ts";
 import { validatePoints } from "../core/service-validation.ts";
 import type { HTTPIngressPath, Ingress, IngressBackend } from "../generated/networking-v1.ts";
 import { Ingresses } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { startingStatus } from "../strategy.ts";
+import { column, defineResource, join, namespaced, orNone, pointsOf, rules, shown, startingStatus } from "../kind.ts";
 import { validateReference } from "./ingress-class.ts";
 
 const classAnnotation = "kubernetes.io/ingress.class";
@@ -15,7 +12,7 @@ const ingressRules = rules<Ingress>(namespaced, validateSpec, undefined, ({ stat
   validatePoints(status?.loadBalancer?.ingress ?? [], "status.loadBalancer.ingress"),
 );
 
-export const ingresses: Resource<Ingress> = defineResource(Ingresses, {
+export const ingresses = defineResource(Ingresses, {
   shortNames: ["ing"],
   storagePrefix: "ingress",
   subresources: ["status"],

@@ -2,14 +2,11 @@ import * as field from "../../apimachinery/field-error.ts";
 import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { column, selectorText, shown } from "../columns.ts";
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../generated/networking-v1.ts";
 import { NetworkPolicies } from "../generated/resources.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { generationOnly } from "../strategy.ts";
+import { column, defineResource, generationOnly, namespaced, rules, selectorText, shown } from "../kind.ts";
 
-export const networkPolicies: Resource<NetworkPolicy> = defineResource(NetworkPolicies, {
+export const networkPolicies = defineResource(NetworkPolicies, {
   shortNames: ["netpol"],
   defaults({ spec }) {
     spec.podSelector ??= {};

@@ -2,15 +2,13 @@ import { isIP } from "node:net";
 import { invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
 import { addressOf, cidrText, ipText, parseCidr } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
-import { column, join, nameColumn, shown } from "../columns.ts";
 import type { IPAddress, ServiceCIDR } from "../generated/networking-v1.ts";
 import { IPAddresses, ServiceCIDRs } from "../generated/resources.ts";
-import { clusterWide, immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { clusterWide, column, defineResource, immutableField, join, nameColumn, rules, shown } from "../kind.ts";
 import { statusOnly } from "../strategy.ts";
 
 /** An address in use, named by itself. */
-export const ipAddresses: Resource<IPAddress> = defineResource(IPAddresses, {
+export const ipAddresses = defineResource(IPAddresses, {
   shortNames: ["ip"],
   ...rules(
     { namespaced: false, name: addressProblems },
@@ -55,7 +53,7 @@ function parentText({ spec }: IPAddress): string {
   return [group ? `${resource}.${group}` : resource, namespace, name].filter(Boolean).join("/");
 }
 
-export const serviceCidrs: Resource<ServiceCIDR> = defineResource(ServiceCIDRs, {
+export const serviceCidrs = defineResource(ServiceCIDRs, {
   subresources: ["status"],
   ...statusOnly<ServiceCIDR>(),
   ...rules(clusterWide, validateRanges, ({ spec }, old) => immutableField("spec.cidrs", spec.cidrs, old.spec.cidrs)),

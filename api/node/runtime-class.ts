@@ -4,11 +4,10 @@ import { validateLabels } from "../../apimachinery/selectors.ts";
 import { validateResources } from "../core/container-validation.ts";
 import { validateTolerations } from "../core/pod-validation.ts";
 import type { Toleration } from "../generated/core-v1.ts";
-import type { RuntimeClass } from "../generated/node-v1.ts";
 import { RuntimeClasses } from "../generated/resources.ts";
-import { clusterWide, column, defineResource, immutableField, type Resource, rules, shown } from "../kind.ts";
+import { clusterWide, column, defineResource, immutableField, rules, shown } from "../kind.ts";
 
-export const runtimeClasses: Resource<RuntimeClass> = defineResource(RuntimeClasses, {
+export const runtimeClasses = defineResource(RuntimeClasses, {
   unconditionalUpdate: false,
   ...rules(
     clusterWide,

@@ -1,16 +1,13 @@
 import { invalid, oneOf, type Problems } from "../../apimachinery/field-error.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateCounts } from "../apps/template-rules.ts";
-import { column, integer, shown } from "../columns.ts";
 import { validateConditions } from "../conditions.ts";
 import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
 import { PodDisruptionBudgets } from "../generated/resources.ts";
-import { atMost100Percent, intOrPercent } from "../int-or-percent.ts";
-import { namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { atMost100Percent, column, defineResource, integer, intOrPercent, namespaced, rules, shown } from "../kind.ts";
 import { startingStatus } from "../strategy.ts";
 
-export const podDisruptionBudgets: Resource<PodDisruptionBudget> = defineResource(PodDisruptionBudgets, {
+export const podDisruptionBudgets = defineResource(PodDisruptionBudgets, {
   shortNames: ["pdb"],
   unconditionalUpdate: false,
   subresources: ["status"],

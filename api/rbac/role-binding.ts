@@ -3,7 +3,7 @@ import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ClusterRoleBinding, RoleBinding, RoleRef, Subject } from "../generated/rbac-v1.ts";
 import { ClusterRoleBindings, RoleBindings } from "../generated/resources.ts";
-import { ageColumn, type Column, column, defineResource, nameColumn, type Resource, rules, wide } from "../kind.ts";
+import { ageColumn, type Column, column, defineResource, nameColumn, rules, wide } from "../kind.ts";
 
 type Binding = RoleBinding & ClusterRoleBinding;
 
@@ -44,8 +44,8 @@ const row = (namespaced: boolean) => ({
   columns,
 });
 
-export const roleBindings: Resource<RoleBinding> = defineResource(RoleBindings, row(true));
-export const clusterRoleBindings: Resource<ClusterRoleBinding> = defineResource(ClusterRoleBindings, row(false));
+export const roleBindings = defineResource(RoleBindings, row(true));
+export const clusterRoleBindings = defineResource(ClusterRoleBindings, row(false));
 
 function* validateRoleRef({ apiGroup, kind, name }: RoleRef, namespaced: boolean): field.Problems {
   const kinds = namespaced ? ["Role", "ClusterRole"] : ["ClusterRole"];

@@ -3,16 +3,16 @@ import { pathSegmentName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type { ClusterRole, PolicyRule, Role } from "../generated/rbac-v1.ts";
 import { ClusterRoles, Roles } from "../generated/resources.ts";
-import { createdColumn, defineResource, nameColumn, type Resource, rules } from "../kind.ts";
+import { createdColumn, defineResource, nameColumn, rules } from "../kind.ts";
 
 /** Roles; whether a client may write them (escalation) is the authorizer's question. */
-export const roles: Resource<Role> = defineResource(Roles, {
+export const roles = defineResource(Roles, {
   createOnUpdate: true,
   ...rules({ namespaced: true, name: pathSegmentName }, (role: Role) => validateRules(role.rules, true)),
   columns: [nameColumn, createdColumn],
 });
 
-export const clusterRoles: Resource<ClusterRole> = defineResource(ClusterRoles, {
+export const clusterRoles = defineResource(ClusterRoles, {
   createOnUpdate: true,
   ...rules({ namespaced: false, name: pathSegmentName }, (role: ClusterRole) => [
     ...validateRules(role.rules, false),

@@ -3,10 +3,10 @@ import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import type { DeviceClass, DeviceConfiguration, DeviceSelector } from "../generated/resource-v1.ts";
 import { DeviceClasses } from "../generated/resources.ts";
-import { clusterWide, defineResource, generationOnly, type Resource, rules, shown, without } from "../kind.ts";
+import { clusterWide, defineResource, generationOnly, rules, shown, without } from "../kind.ts";
 import { validateDriverName } from "../storage/csi.ts";
 
-export const deviceClasses: Resource<DeviceClass> = defineResource(DeviceClasses, {
+export const deviceClasses = defineResource(DeviceClasses, {
   ...without(["spec.extendedResourceName"], generationOnly),
   ...rules(clusterWide, function* ({ spec }: DeviceClass) {
     yield* validateSelectors(spec.selectors, "spec.selectors");

@@ -1,8 +1,6 @@
-import { column, shown } from "../columns.ts";
 import type * as v1 from "../generated/resource-v1.ts";
 import { ResourceClaims, ResourceClaimTemplates } from "../generated/resources.ts";
-import { immutableField, namespaced, rules, validateTemplateMeta } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { column, defineResource, immutableField, namespaced, rules, shown, validateTemplateMeta } from "../kind.ts";
 import { drop, statusOnly, without } from "../strategy.ts";
 import { dropTakenDevices, validateStatus } from "./claim-status.ts";
 import { validateDevices } from "./device-requests.ts";
@@ -21,7 +19,7 @@ const gatedOfStatus = [
 const claimStrategy = statusOnly<v1.ResourceClaim>();
 
 /** What a claim asks for is fixed; what it got is its status. */
-export const resourceClaims: Resource<v1.ResourceClaim> = defineResource(ResourceClaims, {
+export const resourceClaims = defineResource(ResourceClaims, {
   subresources: ["status"],
   defaults: ({ spec }) => defaultDevices(spec.devices),
   ...without(gated, claimStrategy),
@@ -39,7 +37,7 @@ export const resourceClaims: Resource<v1.ResourceClaim> = defineResource(Resourc
   columns: shown(column("State", state, "What became of it.")),
 });
 
-export const resourceClaimTemplates: Resource<v1.ResourceClaimTemplate> = defineResource(ResourceClaimTemplates, {
+export const resourceClaimTemplates = defineResource(ResourceClaimTemplates, {
   defaults({ spec }) {
     spec.spec ??= {};
     defaultDevices(spec.spec.devices);

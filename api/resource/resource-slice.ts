@@ -1,11 +1,9 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { cIdentifier, dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
-import { column, shown } from "../columns.ts";
 import { validateNodeSelector } from "../core/pod-rules.ts";
 import type { Device, DeviceAttribute, ResourceSlice, ResourceSliceSpec } from "../generated/resource-v1.ts";
 import { ResourceSlices } from "../generated/resources.ts";
-import { clusterWide, immutableField, immutableFields, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
+import { clusterWide, column, defineResource, immutableField, immutableFields, rules, shown } from "../kind.ts";
 import { validateDriverName } from "../storage/csi.ts";
 import { generationOnly, without } from "../strategy.ts";
 import { validatePoolName } from "./device-class.ts";
@@ -20,7 +18,7 @@ const gated = [
 ];
 
 /** Devices that a driver offers, on one node or many. */
-export const resourceSlices: Resource<ResourceSlice> = defineResource(ResourceSlices, {
+export const resourceSlices = defineResource(ResourceSlices, {
   selectable: { "spec.nodeName": "", "spec.driver": "" },
   unknownField: (name) => `field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: ${name}`,
   ...without(gated, generationOnly),

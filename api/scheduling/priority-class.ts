@@ -1,10 +1,8 @@
 import { forbidden, oneOf, type Problems } from "../../apimachinery/field-error.ts";
-import { ageColumn, boolean, column, integer, nameColumn } from "../columns.ts";
 import { PriorityClasses } from "../generated/resources.ts";
 import type { PriorityClass } from "../generated/scheduling-v1.ts";
+import { ageColumn, boolean, column, defineResource, integer, nameColumn, startGeneration } from "../kind.ts";
 import { clusterWide, immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { startGeneration } from "../strategy.ts";
 
 /** Higher ones are the system's. */
 const highestUserPriority = 1_000_000_000;
@@ -16,7 +14,7 @@ export const systemPriorityClasses = {
   "system-cluster-critical": 2_000_000_000,
 };
 
-export const priorityClasses: Resource<PriorityClass> = defineResource(PriorityClasses, {
+export const priorityClasses = defineResource(PriorityClasses, {
   shortNames: ["pc"],
   defaults(priority) {
     priority.value ??= 0;

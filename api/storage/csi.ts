@@ -2,18 +2,16 @@ import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import { boolean, column, integer, join, nameColumn, shown, unset } from "../columns.ts";
 import { CSIDrivers, CSINodes, CSIStorageCapacities } from "../generated/resources.ts";
-import type { CSIDriver, CSINode, CSINodeDriver, CSIStorageCapacity, TokenRequest } from "../generated/storage-v1.ts";
-import { notNegative } from "../int-or-percent.ts";
+import type { CSIDriver, CSINodeDriver, TokenRequest } from "../generated/storage-v1.ts";
+import { boolean, column, defineResource, integer, join, nameColumn, notNegative, shown, unset } from "../kind.ts";
 import { clusterWide, immutableField, immutableFields, namespaced, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
 import { countGeneration } from "../strategy.ts";
 
 const maxDriverName = 63;
 const maxNodeIdBytes = 256;
 
-export const csiDrivers: Resource<CSIDriver> = defineResource(CSIDrivers, {
+export const csiDrivers = defineResource(CSIDrivers, {
   unconditionalUpdate: false,
   defaults({ spec }) {
     spec.attachRequired ??= true;
@@ -60,7 +58,7 @@ export function* validateDriverName(name: string | undefined, at: string): field
   yield* dns1123Subdomain(name.toLowerCase()).map((p) => field.invalid(at, name, p));
 }
 
-export const csiNodes: Resource<CSINode> = defineResource(CSINodes, {
+export const csiNodes = defineResource(CSINodes, {
   unconditionalUpdate: false,
   defaults({ spec }) {
     spec.drivers ??= [];
@@ -91,7 +89,7 @@ function* validateNodeDriver(driver: CSINodeDriver, at: string): field.Problems 
   }
 }
 
-export const csiStorageCapacities: Resource<CSIStorageCapacity> = defineResource(CSIStorageCapacities, {
+export const csiStorageCapacities = defineResource(CSIStorageCapacities, {
   unconditionalUpdate: false,
   ...rules(
     namespaced,

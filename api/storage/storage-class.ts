@@ -1,12 +1,11 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { ageColumn, column, nameColumn } from "../columns.ts";
 import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from "../generated/core-v1.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
 import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
-import { clusterWide, immutableField, immutableFields, rules } from "../metadata.ts";
-import { type Column, defineResource, type Resource } from "../resource.ts";
+import { ageColumn, clusterWide, column, immutableField, immutableFields, nameColumn, rules } from "../kind.ts";
+import { type Column, defineResource } from "../resource.ts";
 
 /** Which of the classes is the default is an annotation's to say. */
 const className = (...annotations: string[]): Column<StorageClass & VolumeAttributesClass> => ({
@@ -15,7 +14,7 @@ const className = (...annotations: string[]): Column<StorageClass & VolumeAttrib
     metadata.name + (annotations.some((key) => metadata.annotations?.[key] === "true") ? " (default)" : ""),
 });
 
-export const storageClasses: Resource<StorageClass> = defineResource(StorageClasses, {
+export const storageClasses = defineResource(StorageClasses, {
   shortNames: ["sc"],
   defaults(storage) {
     storage.reclaimPolicy ??= "Delete";
@@ -47,7 +46,7 @@ export const storageClasses: Resource<StorageClass> = defineResource(StorageClas
   ],
 });
 
-export const volumeAttributesClasses: Resource<VolumeAttributesClass> = defineResource(VolumeAttributesClasses, {
+export const volumeAttributesClasses = defineResource(VolumeAttributesClasses, {
   shortNames: ["vac"],
   ...rules(
     clusterWide,

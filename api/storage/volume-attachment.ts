@@ -1,18 +1,15 @@
 import { forbidden, type Problems, required, shaped, tooLong } from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
-import { boolean, column, shown } from "../columns.ts";
 import { VolumeAttachments } from "../generated/resources.ts";
 import type { VolumeAttachment } from "../generated/storage-v1.ts";
-import { clusterWide, immutableField, rules } from "../metadata.ts";
-import { defineResource, type Resource } from "../resource.ts";
-import { statusOnly } from "../strategy.ts";
+import { boolean, clusterWide, column, defineResource, immutableField, rules, shown, statusOnly } from "../kind.ts";
 import { validateDriverName } from "./csi.ts";
 
 const attachmentRules = rules<VolumeAttachment>(clusterWide, validateSpec, ({ spec }, old) =>
   immutableField("spec", spec, old.spec),
 );
 
-export const volumeAttachments: Resource<VolumeAttachment> = defineResource(VolumeAttachments, {
+export const volumeAttachments = defineResource(VolumeAttachments, {
   unconditionalUpdate: false,
   subresources: ["status"],
   ...statusOnly<VolumeAttachment>(() => ({ attached: false })),
