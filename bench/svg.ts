@@ -104,10 +104,8 @@ function drawChart({ title, subtitle, unit, series, rows, limits = [] }: Chart, 
         out.push(`<circle cx="${x(value)}" cy="${cy}" r="3" fill="${colour}" fill-opacity="0.45"/>`);
       }
       const { median } = spread(shown);
-      const path = `M${x(median)} ${cy - 6}v12`;
-      out.push(
-        `<path d="${path}" stroke="${colour}" stroke-width="3"><title>${numberText(median)} ${unit}</title></path>`,
-      );
+      const bar = `d="M${x(median)} ${cy - 6}v12" stroke="${colour}" stroke-width="3"`;
+      out.push(`<path ${bar}><title>${numberText(median)} ${unit}</title></path>`);
     }
   }
   for (const value of limits) {
@@ -154,11 +152,8 @@ export function logAxis(values: readonly number[]): { at(value: number): number;
     for (const step of [1, 2, 5]) steps.push(Number((step * 10 ** power).toPrecision(1)));
   }
   const from = steps.findLastIndex((step) => step <= least);
-  const to = Math.max(
-    from + 1,
-    steps.findIndex((step) => step >= greatest),
-  );
-  const inside = steps.slice(from, to + 1);
+  const to = steps.findIndex((step) => step >= greatest);
+  const inside = steps.slice(from, Math.max(from + 1, to) + 1);
   const [low, high] = [Math.log(inside[0]!), Math.log(inside.at(-1)!)];
   const sparse = inside.length > 10 ? inside.filter((step) => `${step}`.replaceAll(/[0.]/g, "") === "1") : inside;
   return { at: (value) => (Math.log(value) - low) / (high - low), ticks: sparse };

@@ -24,11 +24,7 @@ export const peers = {
   },
   nft: { package: "nftables", path: "usr/sbin/nft", closure: true },
   // The browser alone, with everything that it needs and this machine does not have.
-  chromium: {
-    package: "chromium-headless-shell",
-    path: "usr/lib/chromium/chromium-headless-shell",
-    closure: true,
-  },
+  chromium: { package: "chromium-headless-shell", path: "usr/lib/chromium/chromium-headless-shell", closure: true },
 };
 
 /** Fetches what is missing; returns the names that cannot be had, with the reason. */

@@ -29,22 +29,14 @@ export function measuresOf(run: Run): Measure[] {
   const whole = wholeRun(run.file);
   const time = (name: string, values: number[]): Measure => ({ name, better: "lower", values, text: timeText });
   const count = (value: number) => Math.round(value).toLocaleString("en-US");
+  const steps = [...stepsOf(run.file.failovers)].filter(([, values]) => values.length > 0);
   return [
-    ...[...stepsOf(run.file.failovers)]
-      .filter(([, values]) => values.length > 0)
-      .map(([name, values]) => time(`failover: ${name}`, values)),
+    ...steps.map(([name, values]) => time(`failover: ${name}`, values)),
     ...groups.flatMap(({ name, sent }): Measure[] => {
       const { p50, p99, max, perSecond, unanswered } = summarize(sent, whole);
+      const times = Object.entries({ p50, p99, worst: max }).filter(([, ms]) => !Number.isNaN(ms));
       return [
-        ...(
-          [
-            ["p50", p50],
-            ["p99", p99],
-            ["worst", max],
-          ] as const
-        )
-          .filter(([, ms]) => !Number.isNaN(ms))
-          .map(([p, ms]) => time(`${name}: ${p}`, [ms])),
+        ...times.map(([p, ms]) => time(`${name}: ${p}`, [ms])),
         { name: `${name}: answers a second`, better: "higher", values: [perSecond], text: count },
         { name: `${name}: not answered`, better: "lower", values: [unanswered], text: count },
       ];
@@ -86,14 +78,11 @@ export function renderOverview(all: readonly Repetition[]): string {
     const name = { html: `<a href="${escapeXml(link)}">repetition ${file.repetition}</a>` };
     return [name, badge(file.verdict), gaps.length > 0 ? timeText(Math.max(...gaps)) : "-", found.join(", ")];
   });
+  const towards = "Percentiles towards the worse end; the worst leads to the run that had it.";
   return page(`${experiment}: ${all.length} repetitions`, [
     `<header><p class="kicker">kubelab experiment · ${all.length} repetitions · seed ${all[0]!.file.seed}</p><h1>${escapeXml(experiment)} ${verdictOf(all)}</h1><p class="lead">${escapeXml(description)}</p></header>`,
     section("Repetitions", "", table(["", "verdict", "longest without an answer", "not as it should be"], list)),
-    section(
-      "Spread",
-      "Percentiles towards the worse end; the worst leads to the run that had it.",
-      table(["", "values", "p50", "p90", "p99", "worst"], rows),
-    ),
+    section("Spread", towards, table(["", "values", "p50", "p90", "p99", "worst"], rows)),
   ]);
 }
 
@@ -125,15 +114,17 @@ export function renderComparison(a: Side, b: Side): string {
   const sides = [a, b].map(({ name, shown }) => ({ name, scene: sceneOf(shown, frame) }));
   const range = latencyRange(sides.flatMap(({ scene }) => scene.groups));
   const peak = Math.max(...sides.map(({ scene }) => peakOf(scene)));
-  const pair = (draw: (scene: Scene) => string) =>
-    `<div class="pair">${sides.map(({ name, scene }) => `<div><h3>${escapeXml(name)}</h3>${draw(scene)}</div>`).join("")}</div>`;
-  const pictures = [
-    pair((scene) => timeline(scene, "Timeline")),
-    pair((scene) => latencyChart(scene, range)),
-    pair((scene) => throughputChart(scene, peak)),
+  const charts: ((scene: Scene) => string)[] = [
+    (scene) => timeline(scene, "Timeline"),
+    (scene) => latencyChart(scene, range),
+    (scene) => throughputChart(scene, peak),
   ];
+  const pictures = charts.map((draw) => {
+    const pair = sides.map(({ name, scene }) => `<div><h3>${escapeXml(name)}</h3>${draw(scene)}</div>`);
+    return `<div class="pair">${pair.join("")}</div>`;
+  });
   const noise =
-    "Medians; of several values their range and number too, and p, how likely noise does as much (Mann-Whitney U).";
+    "Medians; of several values their range, their number, and p, how likely noise does as much (Mann-Whitney U).";
   const titles = [a, b].map(({ name, repetitions }) => `${escapeXml(name)} ${verdictOf(repetitions)}`);
   const facts = ({ shown: { file } }: Side): string[] => [
     `${file.experiment}, seed ${file.seed}`,

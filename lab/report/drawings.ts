@@ -276,9 +276,8 @@ export function waterfall(failovers: readonly Failover[]): string {
     if (atMs > start) out.push(`<path class="moment" d="M${x(atMs - start)} ${y - 3}v26"/>`);
     out.push(text(x(lengths[i]!) + 8, y + 14, timeText(lengths[i]!), "name"));
   }
-  out.push(
-    ...legend([...names.map((step, i) => [`step-${i % 5}`, `until ${step}`] as const), ["moment", "the fault"]], 220),
-  );
+  const colours = names.map((step, i) => [`step-${i % 5}`, `until ${step}`] as const);
+  out.push(...legend([...colours, ["moment", "the fault"]], 220));
   const desc = shown.map(({ fault }, i) => `${fault}: ${timeText(lengths[i]!)}`).join("; ");
   return figure("The steps of each failover", desc, bottom + 24, out);
 }

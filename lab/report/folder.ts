@@ -13,20 +13,14 @@ export function readRun(dir: string): Run {
   const file = parsed<RunFile>(path, readFileSync(path, "utf8"));
   if (file.formatVersion !== 1)
     throw new StartError(`the run in ${dir} has format version ${file.formatVersion}, this kubelab reads 1`);
-  const lines = <T>(name: string): T[] => {
+  const lines = (name: string): unknown[] => {
     const from = join(dir, `${name}.jsonl`);
     if (!existsSync(from)) return [];
     const all = readFileSync(from, "utf8").split("\n").filter(Boolean);
-    return all.map((line, i) => parsed<T>(`${from}:${i + 1}`, line));
+    return all.map((line, i) => parsed<unknown>(`${from}:${i + 1}`, line));
   };
-  return {
-    file,
-    history: lines("history"),
-    calls: lines("calls"),
-    events: lines("events"),
-    objects: lines("objects"),
-    metrics: lines("metrics"),
-  };
+  const names = ["history", "calls", "events", "objects", "metrics"];
+  return { file, ...Object.fromEntries(names.map((name) => [name, lines(name)])) } as unknown as Run;
 }
 
 function parsed<T>(where: string, text: string): T {

@@ -79,21 +79,16 @@ function changeOf(
   member: boolean,
 ): Pick<Span, "state" | "term"> | undefined {
   // The supervisor looks at nodes now and then; a run has what a watch of the API told, too.
-  if (message === "node Ready" || message === "node NotReady")
-    return { state: message === "node Ready" ? "ready" : "not ready" };
+  if (type === "NodeReady" || message === "node Ready") return { state: "ready" };
+  if (type === "NodeNotReady" || message === "node NotReady") return { state: "not ready" };
   switch (type) {
     case "Spawned":
       return { state: member ? "starting" : "up" };
     case "Exited":
       return { state: "down" };
-    case "NodeReady":
-      return { state: "ready" };
-    case "NodeNotReady":
-      return { state: "not ready" };
     case "Raft": {
       const term = Number(details["term"]);
-      const to =
-        details["kind"] === "Started" ? "follower" : details["kind"] === "RoleChanged" ? details["to"] : undefined;
+      const to = { Started: "follower", RoleChanged: details["to"] }[details["kind"] as "Started"];
       // A pre-candidate only asks whether it would be heard: its term is the old one, and it follows until then.
       if (to !== undefined) return { state: to === "preCandidate" ? "follower" : (to as State), term };
       return last?.term === undefined || last.term === term ? undefined : { state: last.state, term };

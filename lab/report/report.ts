@@ -33,16 +33,13 @@ export function renderReport(run: Run): string {
   const charts = latencyChart(scene, latencyRange(scene.groups)) + throughputChart(scene);
   const hint = "A fault outlines what it hit. Move the pointer: the line is the same moment everywhere.";
   const due = "Latency counts from when a request was due: what waited for a hanging server is in it.";
+  const sampled = "Sampled once a second; a line breaks where a process did not answer.";
   return page(`${file.experiment}: ${file.verdict}`, [
     head(run, scene.groups),
     violations(file.violations),
     section("What happened", hint, timeline(scene, "Timeline of the run") + keys),
     section("Latency and throughput", due, scene.groups.length === 0 ? "<p>No client sent anything.</p>" : charts),
-    section(
-      "What the processes used",
-      "Sampled once a second; a line breaks where a process did not answer.",
-      used(run, scene),
-    ),
+    section("What the processes used", sampled, used(run, scene)),
     section("Failovers", "From the last acknowledgement, or a node's death, on.", failovers(file.failovers)),
     closeUps(scene, file.failovers),
     section("By phase", "Of what was due in the phase, whenever it was answered.", phases(run, scene.groups)),
@@ -89,16 +86,13 @@ function used({ metrics }: Run, scene: Scene): string {
     .join("");
 }
 
-const keys = `<ul class="keys">${[
-  '<i style="background:var(--leader)"></i>leader',
-  '<i style="background:var(--follower)"></i>follower',
-  '<i style="background:var(--candidate)"></i>candidate, asks for votes',
-  "◆ elected",
-  '<i class="hit-key"></i>hit by a fault',
-  '<i class="gap-key"></i>nothing acknowledged',
-]
-  .map((key) => `<li>${key}</li>`)
-  .join("")}</ul>`;
+const keys = `<ul class="keys">
+<li><i style="background:var(--leader)"></i>leader</li>
+<li><i style="background:var(--follower)"></i>follower</li>
+<li><i style="background:var(--candidate)"></i>candidate, asks for votes</li>
+<li>◆ elected</li>
+<li><i class="hit-key"></i>hit by a fault</li>
+<li><i class="gap-key"></i>nothing acknowledged</li></ul>`;
 
 function head({ file }: Run, groups: readonly Group[]): string {
   const sent = groups.flatMap((group) => group.sent);
@@ -130,15 +124,8 @@ function violations(all: readonly Violation[]): string {
       if (line.type !== "operation") return ["", "", "", "", JSON.stringify(line).slice(0, 300), "", ""];
       const { client, member, called, returned = Number.NaN, request, response, error } = line;
       const answer = error?.message ?? JSON.stringify(response ?? null).slice(0, 200);
-      return [
-        client,
-        member,
-        timeText(called),
-        timeText(returned),
-        brief(request).slice(0, 200),
-        outcome(line),
-        answer,
-      ];
+      const times = [called, returned].map(timeText);
+      return [client, member, ...times, brief(request).slice(0, 200), outcome(line), answer];
     });
     const told = table(["client", "member", "called", "returned", "request", "effect", "answer"], rows);
     const words = `<h3>${escapeXml(checker)}</h3><p>${escapeXml(message.slice(0, 2000))}</p>`;
@@ -151,9 +138,7 @@ function violations(all: readonly Violation[]): string {
 function failovers(all: readonly Failover[]): string {
   if (all.length === 0) return "<p>No fault was caused.</p>";
   const rows = all.map(({ fault, mechanism = "", atMs, gapMs, steps }) => {
-    const told = steps.map(
-      ({ name, atMs: at }, i) => `${name}${i > 0 ? ` +${timeText(at - steps[i - 1]!.atMs)}` : ""}`,
-    );
+    const told = steps.map((step, i) => step.name + (i > 0 ? ` +${timeText(step.atMs - steps[i - 1]!.atMs)}` : ""));
     return [fault, mechanism, timeText(atMs), timeText(gapMs), told.join(" → ") || "not felt"];
   });
   const picture = all.some(({ steps }) => steps.length > 1) ? waterfall(all) : "";

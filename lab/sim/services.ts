@@ -47,5 +47,5 @@ function firstOf(handler: Stream, message: object): Promise<object> {
   });
 }
 
-const noContext: CallContext = { metadata: {}, peer: undefined, signal: new AbortController().signal };
+export const noContext: CallContext = { metadata: {}, peer: undefined, signal: new AbortController().signal };
 const progressNotifyMs = 500;

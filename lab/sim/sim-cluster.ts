@@ -8,8 +8,11 @@ import {
 } from "../../etcd-raft/server/cluster.ts";
 import type { Member } from "../../etcd-raft/server/member.ts";
 import { confChange } from "../../etcd-raft/server/membership.ts";
+import { noContext } from "./services.ts";
 import type { SimMember } from "./sim-member.ts";
 import type { World } from "./world.ts";
+
+type MakeMember = (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember;
 
 /** Whose processes run, and the operator who changes that: adds, promotes and removes. */
 export class SimCluster {
@@ -17,19 +20,14 @@ export class SimCluster {
   changes = 0;
   readonly #world: World;
   readonly #rand: Rand;
-  readonly #make: (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember;
+  readonly #make: MakeMember;
   readonly #clusterId: bigint;
   readonly #stopping = new Set<NodeId>();
   /** An id has one life: whoever still takes a removed member for one must not have it begin anew, without its memory. */
   readonly #ever: Set<NodeId>;
   #made: number;
 
-  constructor(
-    count: number,
-    world: World,
-    rand: Rand,
-    make: (cluster: InitialCluster, joins: () => InitialCluster | undefined) => SimMember,
-  ) {
+  constructor(count: number, world: World, rand: Rand, make: MakeMember) {
     this.#world = world;
     this.#rand = rand;
     this.#make = make;
@@ -94,7 +92,6 @@ export class SimCluster {
     if (!who?.life || !who.services || !membership) return;
     const { cluster } = who.services;
     const { voters, learners } = membership.conf;
-    const context = { metadata: {}, peer: undefined, signal: new AbortController().signal };
     const run = (what: string, fn: () => unknown) => {
       this.changes++;
       this.#world.note(`${who.name} is asked to ${what}`);
@@ -102,11 +99,10 @@ export class SimCluster {
     };
     const add = (isLearner: boolean) => {
       const peerURLs = [peerURL(`m${this.#made++}`)];
-      run(`add ${peerURLs} as ${isLearner ? "learner" : "voter"}`, () =>
-        cluster.MemberAdd({ peerURLs, isLearner }, context),
-      );
+      const what = `add ${peerURLs} as ${isLearner ? "learner" : "voter"}`;
+      run(what, () => cluster.MemberAdd({ peerURLs, isLearner }, noContext));
     };
-    const remove = (ID: NodeId) => run(`remove ${ID.toString(16)}`, () => cluster.MemberRemove({ ID }, context));
+    const remove = (ID: NodeId) => run(`remove ${ID.toString(16)}`, () => cluster.MemberRemove({ ID }, noContext));
     const learner = learners[0];
     if (rand.below(3) === 0) {
       const added = Array.from({ length: 1 + rand.below(3) }, () => {
@@ -121,7 +117,7 @@ export class SimCluster {
       run(`replace ${names(gone)} by ${names(added.map(({ id }) => id))}`, () => who.member!.reconfigure(changes));
     } else if (learner !== undefined && rand.below(3) > 0) {
       if (rand.below(5) === 0) remove(learner);
-      else run(`promote ${learner.toString(16)}`, () => cluster.MemberPromote({ ID: learner }, context));
+      else run(`promote ${learner.toString(16)}`, () => cluster.MemberPromote({ ID: learner }, noContext));
     } else if (voters.length < 3 || (voters.length < 5 && rand.below(2) === 0)) {
       add(learner === undefined && rand.below(2) === 0);
     } else {

@@ -222,11 +222,10 @@ export class SimTransport implements PeerTransport {
     const network = this.#network;
     const open = network.open(self, id) && network.open(id, self);
     const answerMs = open ? network.delayMs : 1000;
-    const later = (ms: number, fn: () => void) =>
-      this.#redials.set(
-        id,
-        network.clock.after(ms, () => this.#life.enter(fn)),
-      );
+    const later = (ms: number, fn: () => void) => {
+      const cancel = network.clock.after(ms, () => this.#life.enter(fn));
+      this.#redials.set(id, cancel);
+    };
     later(answerMs, () => {
       const there = open ? network.at(id) : undefined;
       if (there?.refuses(self)) return handlers.onRemoved();

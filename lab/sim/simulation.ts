@@ -146,11 +146,10 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   nemesis.start();
   const failed = () => safety.violations.length > 0;
   const compareLogs = () => {
-    safety.logs(
-      cluster.members.flatMap(({ id, member }) =>
-        member ? [{ member: id, log: entriesOf(member.runner.raft.log) }] : [],
-      ),
+    const logs = cluster.members.map(
+      ({ id, member }) => member && { member: id, log: entriesOf(member.runner.raft.log) },
     );
+    safety.logs(logs.filter((log) => log !== undefined));
   };
   for (let end = 500; end <= durationMs && !failed(); end += 500) {
     await clock.run(end, failed);

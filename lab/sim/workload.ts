@@ -75,18 +75,9 @@ export class Workload {
   #compare(key: string): Compare {
     const seen = this.#seen.get(key);
     const result = (["=", "=", "=", "!=", "<", ">"] as const)[this.#rand.below(6)]!;
-    switch (this.#rand.below(5)) {
-      case 0:
-        return { key, result, target: "version", value: seen?.version ?? 0 };
-      case 1:
-        return { key, result, target: "create", value: seen?.create ?? 0 };
-      case 2:
-        return { key, result, target: "value", value: seen?.value ?? "" };
-      case 3:
-        return { key, result, target: "lease", value: seen?.lease ?? "0" };
-      default:
-        return { key, result, target: "mod", value: seen?.mod ?? 0 };
-    }
+    const absent = { version: 0, create: 0, value: "", lease: "0", mod: 0 };
+    const target = (Object.keys(absent) as Compare["target"][])[this.#rand.below(5)]!;
+    return { key, result, target, value: seen?.[target] ?? absent[target] };
   }
 
   #range(): Request {

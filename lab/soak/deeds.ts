@@ -15,6 +15,8 @@ const suffer =
 const slow = (most: number) => (rand: Rand) => ({ ms: 20 + rand.below(most) });
 const one = (step: Record<string, unknown>) => () => [step];
 
+const flapping = { peer: "follower", onMs: 300, offMs: 200 };
+
 /** What is done in a round. */
 export const deeds = {
   "kill -9 of a member": signal("kill", "random"),
@@ -31,11 +33,7 @@ export const deeds = {
   "leader is not heard": suffer("isolate", "leader", () => ({ direction: "out" })),
   "member is not heard": suffer("isolate", "random", () => ({ direction: "out" })),
   "leader and one follower cut": suffer("partition", "leader", () => ({ peer: "follower" })),
-  "connection of two members that comes and goes": suffer("flap", "leader", () => ({
-    peer: "follower",
-    onMs: 300,
-    offMs: 200,
-  })),
+  "connection of two members that comes and goes": suffer("flap", "leader", () => flapping),
   "slow network of a member": suffer("delay", "random", (rand) => ({ peer: "members", ...slow(200)(rand) })),
   "slow disk of a member": suffer("slow-disk", "random", slow(400)),
   "slow disk of the leader": suffer("slow-disk", "leader", slow(400)),
