@@ -67,15 +67,17 @@ export class Channel {
 
   /** Tries again and again. Throws Unavailable after `timeoutMs`. */
   async ready(timeoutMs: number): Promise<void> {
+    if (this.#live) return;
     const deadline = new AbortController();
     const cancel = systemClock.after(timeoutMs, () => deadline.abort());
     const late = new Promise<undefined>((resolve) =>
       deadline.signal.addEventListener("abort", () => resolve(undefined)),
     );
     try {
-      while (!this.#live && !deadline.signal.aborted) {
+      while (!deadline.signal.aborted) {
         try {
           await Promise.race([this.connect(), late]);
+          break;
         } catch (error) {
           if (this.#closed) throw error;
           await sleep(systemClock, this.#retryAt - systemClock.monotonic(), deadline.signal);
