@@ -15,6 +15,7 @@ import type { Options, Target } from "../request.ts";
 import { expiredContinue } from "../storage/errors.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { inScope, type Scope } from "../watchcache/watcher.ts";
+import type { Narrow } from "../watchcache/watchers.ts";
 import { type Context, keyOf, type Place, prefixOfList, prefixOfResource } from "./context.ts";
 import { parseInteger } from "./decode.ts";
 
@@ -177,6 +178,7 @@ function decodeToken(token: string): { revision: number; start: string } {
 export interface Selection {
   scope: Scope;
   selects: ((object: StoredObject) => boolean) | undefined;
+  narrow: Narrow | undefined;
 }
 
 /** Throws 400 for selectors that do not parse and fields that the kind does not know. */
@@ -197,7 +199,9 @@ export function selection(resource: Resource, target: Target, options: Options):
     const attributes = object.attributes(fieldsOf);
     return matches(labels, attributes.labels) && matchesFields(fields, attributes.fields);
   };
-  return { scope, selects: labels.length + fields.length > 0 ? selects : undefined };
+  const one = fields.find(({ operator }) => operator === "=");
+  const narrow = one && { field: one.field, value: one.value, fieldsOf };
+  return { scope, selects: labels.length + fields.length > 0 ? selects : undefined, narrow };
 }
 
 /** The name that a list or watch is limited to: authorization counts it as the name in the path. */

@@ -23,7 +23,7 @@ import { checkListOptions, parseRevision, selection, wantsInitialEvents } from "
 export async function watch({ context, resource, target }: Place, options: Options): Promise<WatchStart> {
   checkListOptions(options, true);
   const { cache, watchTimes, rand, minRequestTimeoutMs } = context;
-  const { scope, selects } = selection(resource, target, options);
+  const { scope, selects, narrow } = selection(resource, target, options);
   const wanted = options.resourceVersion ?? "";
   const initial = wantsInitialEvents(options);
   const revision = wanted === "" ? 0 : parseRevision(wanted);
@@ -38,7 +38,7 @@ export async function watch({ context, resource, target }: Place, options: Optio
       let watcher: ReturnType<typeof cache.watch>;
       try {
         const from = present ? "now" : revision || cache.revision;
-        watcher = cache.watch(prefixOfResource(resource), { scope, selects, from, sink });
+        watcher = cache.watch(prefixOfResource(resource), { scope, selects, narrow, from, sink });
       } catch (error) {
         if (!(error instanceof StatusError)) throw error;
         sink.send([new Frame("ERROR", { revision: 0, bytes: statusBytes(error) })]);

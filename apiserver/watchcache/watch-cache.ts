@@ -8,6 +8,7 @@ import { registryRoot, type Storage } from "../storage/storage.ts";
 import type { StoredObject } from "../storage/stored-object.ts";
 import { type CacheEvent, ResourceCache } from "./resource-cache.ts";
 import { type Scope, Watcher, type WatchSink } from "./watcher.ts";
+import { type Narrow, Watchers } from "./watchers.ts";
 
 /**
  * The watch cache: what the store holds, as it will be sent.
@@ -87,7 +88,7 @@ export class WatchCache {
   stop(): void {
     this.#stopped = true;
     this.#watch?.cancel();
-    for (const { watchers } of this.#caches.values()) for (const watcher of [...watchers]) watcher.end();
+    for (const { watchers } of this.#caches.values()) for (const watcher of watchers.all()) watcher.end();
   }
 
   /** Waits a little for the first list of the store; throws 429 when it does not come. */
@@ -145,23 +146,21 @@ export class WatchCache {
     options: {
       scope: Scope;
       selects: ((object: StoredObject) => boolean) | undefined;
+      narrow?: Narrow | undefined;
       from: number | "now";
       sink: WatchSink;
     },
   ): Watcher {
     const cache = this.resource(prefix);
     const { watchers } = this.#entry(prefix)!;
-    const { scope, selects, from, sink } = options;
+    const { scope, selects, narrow, from, sink } = options;
     const events = from === "now" ? [] : cache.since(from);
     if (events === undefined) throw tooOldResourceVersion(from as number, cache.oldest);
     const watcher = new Watcher(scope, selects, sink, from === "now" ? 0 : from);
     if (from === "now") watcher.initial(cache.under(scope.prefix));
     for (const event of events) watcher.offer(event);
-    watchers.add(watcher);
-    watcher.onFinished(() => {
-      watchers.delete(watcher);
-      this.#dirty.delete(watcher);
-    });
+    watchers.add(watcher, narrow);
+    watcher.onFinished(() => this.#dirty.delete(watcher));
     watcher.flush();
     return watcher;
   }
@@ -217,7 +216,7 @@ export class WatchCache {
       const event = type === deleteEvent ? entry.cache.delete(key, kv!.modRevision) : this.#put(entry.cache, key, kv!);
       if (event === undefined) continue;
       let wanted = false;
-      for (const watcher of entry.watchers) {
+      for (const watcher of entry.watchers.of(event)) {
         if (!watcher.offer(event)) continue;
         this.#markDirty(watcher);
         wanted = true;
@@ -233,7 +232,7 @@ export class WatchCache {
 
   /** Nothing was there up to now: every list and event has been looked at for such prefixes. */
   #add(prefix: string): Entry {
-    const entry = { cache: new ResourceCache(prefix), watchers: new Set<Watcher>() };
+    const entry = { cache: new ResourceCache(prefix), watchers: new Watchers() };
     entry.cache.replace([], this.#listed);
     this.#caches.set(prefix, entry);
     return entry;
@@ -280,7 +279,7 @@ export class WatchCache {
     this.#options.log.warn({ err: error, revision: this.#revision }, "The watch at the store is lost, listing anew");
     this.#synced = false;
     const status = statusBytes(tooOldResourceVersion(this.#revision, error.compactRevision));
-    for (const { watchers } of this.#caches.values()) for (const watcher of [...watchers]) watcher.end(status);
+    for (const { watchers } of this.#caches.values()) for (const watcher of watchers.all()) watcher.end(status);
     void this.start();
   }
 
@@ -306,7 +305,7 @@ export class WatchCache {
 
 interface Entry {
   cache: ResourceCache;
-  watchers: Set<Watcher>;
+  watchers: Watchers;
 }
 
 const customPrefix = /^\/registry\/[^/]+\.[^/]+\/[^/]+\/$/;
