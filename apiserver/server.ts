@@ -8,8 +8,9 @@ import type { GrpcFront } from "../net/grpc-front.ts";
 import { HealthService, healthHandlers } from "../net/grpc-health.ts";
 import type { TlsMaterial } from "../net/tls.ts";
 import { admissionChain } from "./admission/chain.ts";
-import { clusterOf } from "./admission/cluster.ts";
+import { type Cluster, clusterOf } from "./admission/cluster.ts";
 import { admissionPlugins, type PluginOptions } from "./admission/plugins.ts";
+import { checkPolicies } from "./admission/type-checking.ts";
 import { ApiServicesController } from "./aggregation/controller.ts";
 import { RemoteApis } from "./aggregation/remote-apis.ts";
 import { Audit } from "./audit/audit.ts";
@@ -93,6 +94,7 @@ export class Apiserver {
   readonly #leases: EndpointLeases;
   readonly #apiServices: ApiServicesController;
   readonly #webhooks: Webhooks;
+  readonly #cluster: Cluster;
   #systemObjects = false;
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
@@ -124,6 +126,7 @@ export class Apiserver {
     table.addSource(new Definitions(this.#cache, convert));
     const remotes = new RemoteApis(this.#cache, below, options.proxyClient);
     const cluster = clusterOf(this.#cache, storage, () => table.all);
+    this.#cluster = cluster;
     const { tolerationSeconds } = options;
     const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, webhooks, clock, rand, log });
     const { authenticator, authorizer, rbac, tokens, makers } = security;
@@ -228,6 +231,7 @@ export class Apiserver {
         void this.#leases.run(log, signal);
         void this.#apiServices.run(signal);
         void new DefinitionsController(this.#registry, log).run(signal);
+        void checkPolicies(this.#registry, this.#cluster, log, signal);
         return;
       } catch (err) {
         log.warn({ err }, "Writing the system objects failed, trying again");

@@ -1,7 +1,7 @@
 import { admissionEnvironment } from "../../apimachinery/cel/authorizer.ts";
 import { invalid, type Problems } from "../../apimachinery/field-error.ts";
 
-const environment = admissionEnvironment(() => ({ type: "NoOpinion", reason: "" }));
+export const environment = admissionEnvironment(() => ({ type: "NoOpinion", reason: "" }));
 
 /** Of an expression whose result has to be of one of the types; any will do without. */
 export function* compileProblems(path: string, expression: string, ...types: string[]): Problems {

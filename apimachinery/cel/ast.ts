@@ -15,7 +15,8 @@ export const constant = (id: bigint, type: "bool" | "int64" | "string", value: u
 /** cel.bind(name, init, result): a fold over nothing. */
 function bind(id: bigint, name: string, init: Expr, result: Expr): Expr {
   const loop = { iterVar: "@unused", iterVar2: "", iterRange: list(id), loopCondition: constant(id, "bool", false) };
-  return node(id, "comprehensionExpr", { ...loop, accuVar: name, accuInit: init, loopStep: init, result });
+  const loopStep = node(id, "identExpr", { name }); // never taken; `init` again would double each level of nesting
+  return node(id, "comprehensionExpr", { ...loop, accuVar: name, accuInit: init, loopStep, result });
 }
 
 /** `a.b.c`; undefined for what is no name. */
@@ -90,7 +91,7 @@ export function parsed(source: string): { expr: Expr; offsetOf(expr: Expr): numb
     return made;
   });
   const original = (offset: number) =>
-    edits.reduce((at, { at: from, more }) => (at >= from + more ? at - more : at), offset);
+    edits.reduce((at, { at: from, more }) => (at >= from + more - 1 ? at - more : at), offset);
   try {
     const { expr, sourceInfo } = parse(text);
     const { positions } = sourceInfo as unknown as { positions: Record<string, number> };

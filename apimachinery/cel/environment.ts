@@ -10,9 +10,11 @@ import {
 } from "@bufbuild/cel";
 import { strings } from "@bufbuild/cel/ext";
 import { CompileError, type Expr } from "./ast.ts";
+import { check, type Signature } from "./check.ts";
 import { kubernetesLibrary } from "./library.ts";
 import { lowered } from "./lower.ts";
-import { callCost, funcsOf, type Library } from "./overloads.ts";
+import { callCost, funcsOf, type Library, nativeSignature, signatureOf } from "./overloads.ts";
+import type { Type } from "./types.ts";
 
 export { CompileError };
 
@@ -25,22 +27,50 @@ export { CompileError };
  *     const program = environment.compile("self.replicas <= 5"); // throws CompileError
  *     program.evaluate({ self: jsonToCel({ replicas: 3 }) }, new Budget()); // true; throws an Error
  *
- * Differs: there are no static types, so an operator or field that the types do not have fails when it is evaluated; no
- * cost is estimated when a rule is written. Absent: messages of protobuf.
+ * Differs: an operator or field that the types do not have fails when it is evaluated, unless somebody asked checker()
+ * before; no cost is estimated when a rule is written. Absent: messages of protobuf.
  */
 export class Environment {
   readonly #variables: ReadonlySet<string>;
   readonly #env: ReturnType<typeof celEnv>;
   readonly #results = new Map<string, Set<string>>();
+  readonly #signatures = new Map<string, Signature[]>();
   /** Of the evaluation that runs; evaluating is synchronous. */
   #spend: (cost: number) => void = () => {};
 
   constructor(variables: readonly string[], own: Library = {}) {
     this.#variables = new Set(variables);
     const pay = celFunc("@pay", [CelScalar.INT, CelScalar.BOOL], CelScalar.BOOL, (_price, condition) => condition);
-    const funcs = [...celEnv().funcs, ...strings, ...funcsOf({ ...kubernetesLibrary, ...own }), pay];
+    const [native, library] = [[...celEnv().funcs, ...strings, pay], { ...kubernetesLibrary, ...own }];
+    const funcs = [...native, ...funcsOf(library)];
     this.#env = celEnv({ funcs: funcs.map((func) => this.#paid(func)) });
     for (const { name, result } of funcs) this.#results.set(name, new Set(this.#results.get(name)).add(result.name));
+    for (const one of [...native.map(nativeSignature), ...Object.keys(library).map(signatureOf)])
+      this.#signatures.set(one.name, [...(this.#signatures.get(one.name) ?? []), one]);
+  }
+
+  /**
+   * What is wrong with an expression when its variables, and there are no others, have types, in cel-go's form; the type of
+   * its result. Never throws: an expression that does not compile is a problem, too.
+   */
+  checker(expression: string, names: readonly string[]): (variables: Record<string, Type>) => Checked {
+    const guarded = <T>(run: () => T): T | Checked => {
+      try {
+        return run();
+      } catch (error) {
+        return { type: undefined, text: error instanceof CompileError ? error.message : "" }; // else too deep for the stack
+      }
+    };
+    const tree = guarded(() => lowered(expression, new Set(names), this.#results));
+    if ("text" in tree) return () => tree;
+    return (variables) =>
+      guarded(() => {
+        const { type, problems } = check(tree.expr, variables, this.#signatures, tree.at);
+        const texts = problems
+          .slice(0, 100)
+          .map(({ at, message }) => new CompileError(expression, at, message).message);
+        return { type, text: texts.join("\n") };
+      });
   }
 
   /** Throws CompileError with a text in cel-go's form. */
@@ -104,6 +134,12 @@ export class Environment {
     };
     return paid;
   }
+}
+
+interface Checked {
+  type: Type | undefined;
+  /** Empty when nothing is wrong. */
+  text: string;
 }
 
 export interface Program {

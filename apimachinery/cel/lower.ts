@@ -4,10 +4,20 @@ import { CompileError, call, type Expr, list, marked, markedOperand, node } from
 /**
  * Checks names, and makes of an expression what the evaluator takes: macros expanded, optional selections and entries as
  * calls. `cost` is what evaluating costs beside its calls (cel-go's runtimecost.go): names and fields 1, a list 10, a map
- * 30; each turn of a loop pays for its own. Throws CompileError.
+ * 30; each turn of a loop pays for its own. `at` tells where a node stands. Throws CompileError.
  */
 export function lowered(source: string, variables: ReadonlySet<string>, functions: ReadonlyMap<string, unknown>) {
   const tree = ast.parsed(source);
+  /** Where cel-go points at. */
+  const at = (expr: Expr) => {
+    const offset = tree.offsetOf(expr);
+    const { exprKind: kind } = expr;
+    const isFunction =
+      kind.case === "callExpr"
+        ? /^[a-z]/i.test(kind.value.function)
+        : kind.case === "selectExpr" && kind.value.testOnly;
+    return isFunction ? Math.max(offset, source.indexOf("(", offset)) : offset;
+  };
   const undeclared = (at: number, name: string) =>
     new CompileError(source, at, `undeclared reference to '${name}' (in container '')`);
 
@@ -42,8 +52,7 @@ export function lowered(source: string, variables: ReadonlySet<string>, function
           const optional = name === "_[_]" ? markedOperand(args[0]!) : undefined;
           if (optional) return call(id, "@opt", visit(optional), visit(args[1]));
           const isQualified = target !== undefined && functions.has(`${ast.qualified(target)}.${name}`);
-          const at = Math.max(tree.offsetOf(expr), source.indexOf("(", tree.offsetOf(expr))); // where cel-go points at
-          if (!isQualified && !functions.has(name) && !operators.has(name)) throw undeclared(at, name);
+          if (!isQualified && !functions.has(name) && !operators.has(name)) throw undeclared(at(expr), name);
           const given = args.map((arg) => visit(arg));
           if (name === "_[_]" && isOptional(given[0]!)) return call(id, "@opt", ...given);
           const receiver = target && (isQualified ? target : visit(target));
@@ -84,7 +93,7 @@ export function lowered(source: string, variables: ReadonlySet<string>, function
     };
     return { expr: made(), cost };
   }
-  return lower(tree.expr, variables);
+  return { ...lower(tree.expr, variables), at };
 }
 
 const costs: Record<string, number> = { identExpr: 1, selectExpr: 1, listExpr: 10, structExpr: 30 };

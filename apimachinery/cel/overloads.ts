@@ -1,5 +1,6 @@
 import * as cel from "@bufbuild/cel";
 import { type CelFunc, type CelInput, type CelType, type CelValue, isCelList } from "@bufbuild/cel";
+import type { Signature } from "./check.ts";
 import { tagged, untag } from "./values.ts";
 
 /**
@@ -32,13 +33,10 @@ const nativeOf = (name: string) => native[name] ?? MAP;
 export function funcsOf(library: Library): CelFunc[] {
   const groups = new Map<string, Row[]>();
   for (const [signature, impl] of Object.entries(library)) {
-    const [, receiver, name, list, result] = /^(?:\((\w+)\) )?(\S+?)\((.*)\) (@?\w+)$/.exec(signature)!;
-    const args = [...(receiver ? [receiver] : []), ...(list ? list.split(", ") : [])];
-    const key = `${receiver ? "." : ""}${name}(${args.map(nativeOf).join()})`;
-    groups.set(key, [
-      ...(groups.get(key) ?? []),
-      { name: name!, isMethod: receiver !== undefined, args, result: result!, impl },
-    ]);
+    const declared = signatureOf(signature);
+    const { name, isMethod, args } = declared;
+    const key = `${isMethod ? "." : ""}${name}(${args.map(nativeOf).join()})`;
+    groups.set(key, [...(groups.get(key) ?? []), { ...declared, impl }]);
   }
   return [...groups.values()].map((rows) => {
     const { name, isMethod, args, result } = rows[0]!;
@@ -52,12 +50,21 @@ export function funcsOf(library: Library): CelFunc[] {
   });
 }
 
-interface Row {
-  name: string;
-  isMethod: boolean;
-  args: string[];
-  result: string;
-  impl: Library[string];
+type Row = Signature & { impl: Library[string] };
+
+export function signatureOf(text: string): Signature {
+  const [, receiver, name, list, result] = /^(?:\((\w+)\) )?(\S+?)\((.*)\) (@?\w+)$/.exec(text)!;
+  const args = [...(receiver ? [receiver] : []), ...(list ? list.split(", ") : [])];
+  return { name: name!, isMethod: receiver !== undefined, args, result: result! };
+}
+
+export function nativeSignature({ name, target, arguments: given, result }: CelFunc): Signature {
+  const textOf = (type: CelType) =>
+    String(type)
+      .replace(/\(.*/, "")
+      .replace(/^google\.protobuf\.(.*)/, (_, word: string) => word.toLowerCase());
+  const args = [...(target ? [target] : []), ...given].map(textOf);
+  return { name, isMethod: target !== undefined, args, result: textOf(result) };
 }
 
 function run(rows: readonly Row[], given: readonly CelValue[]): CelInput {

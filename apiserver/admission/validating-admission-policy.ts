@@ -22,8 +22,7 @@ import { matchedVersion, matcherOf } from "./matching.ts";
 
 /**
  * ValidatingAdmissionPolicy (KEP-3488): expressions that an object has to satisfy, bound to where they count and to the
- * parameters that they take. Differs: status has no typeChecking, since there are no
- * static types.
+ * parameters that they take. Their status is type-checking.ts.
  */
 interface Problem {
   policy: string;
