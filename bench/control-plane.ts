@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { createGrpcClient } from "../client/grpc-client.ts";
 import { writeLabCerts } from "../pki/lab-certs.ts";
 import type { Rest } from "./load/job.ts";
+import { Cluster, defaultTimers, ourStore } from "./members.ts";
 import { Child, dropFolder, freePorts, freshFolder, type Usage, until } from "./process.ts";
 
 export type Component = "controller-manager" | "scheduler" | "proxy" | "hollow";
@@ -14,6 +15,32 @@ export type Component = "controller-manager" | "scheduler" | "proxy" | "hollow";
 const serviceCidr = "127.200.0.0/16";
 const clusterCidr = "10.0.0.0/10";
 const proxyFlags = ["--mode=host", "--node-name=bench", "--node-ip=127.0.0.1"];
+
+export interface Planes {
+  plane: ControlPlane;
+  cluster: Cluster;
+  client: ReturnType<ControlPlane["client"]>;
+}
+
+/** One over members of ours, for as long as `work` takes. `profileDir`: for a CPU profile of the apiserver. */
+export async function withControlPlane(
+  { members, signal, profileDir = "" }: { members: number; signal: AbortSignal; profileDir?: string },
+  work: (planes: Planes) => Promise<void>,
+): Promise<void> {
+  const cluster = await Cluster.start(ourStore(defaultTimers), { members, signal });
+  let plane: ControlPlane | undefined;
+  let client: Planes["client"] | undefined;
+  try {
+    plane = await ControlPlane.start(cluster.targets, profileDir);
+    await until("readiness of the apiserver", { limitMs: 30_000, everyMs: 50, signal }, () => plane!.isReady());
+    client = plane.client();
+    await work({ plane, cluster, client });
+  } finally {
+    client?.close();
+    await plane?.stop();
+    await cluster.stop();
+  }
+}
 
 /** One apiserver over TLS before members that speak without, and what else is asked for; a process each, on 127.0.0.1. */
 export class ControlPlane {
@@ -24,20 +51,14 @@ export class ControlPlane {
   readonly #dir: string;
   readonly #children = new Map<Component | "apiserver", Child>();
 
-  static async start(etcd: readonly string[], signal: AbortSignal, profileDir = ""): Promise<ControlPlane> {
+  static async start(etcd: readonly string[], profileDir: string): Promise<ControlPlane> {
     const dir = freshFolder("control-plane");
     const nodes = [{ name: "bench", ipAddresses: ["127.0.0.1"] }];
     await writeLabCerts(dir, { apiserver: { dnsNames: [], ipAddresses: [] }, members: [], nodes });
     const ports = await freePorts(2);
     const plane = new ControlPlane(dir, ports);
-    try {
-      plane.#startApiserver(etcd, ports, profileDir);
-      await until("readiness of the apiserver", { limitMs: 30_000, everyMs: 50, signal }, () => plane.#isReady());
-      return plane;
-    } catch (error) {
-      await plane.stop();
-      throw error;
-    }
+    plane.#startApiserver(etcd, ports, profileDir);
+    return plane;
   }
 
   private constructor(dir: string, [port, grpcPort]: number[]) {
@@ -113,7 +134,7 @@ export class ControlPlane {
     dropFolder(this.#dir);
   }
 
-  async #isReady(): Promise<boolean> {
+  async isReady(): Promise<boolean> {
     this.check();
     const request = https.get(`https://${this.target}/readyz`, { ...this.tls, agent: false });
     const [response] = (await once(request, "response").catch(() => [])) as [IncomingMessage?];

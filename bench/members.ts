@@ -105,15 +105,14 @@ export class Cluster {
 
   startMember(i: number): void {
     const { command, timers } = this.store;
-    const listen = `http://127.0.0.1:${this.#peerPorts[i]}`;
-    const advertised = (n: number) =>
-      `http://127.0.0.1:${this.#peerPorts[this.#relays.length > 0 ? this.targets.length + n : n]}`;
+    const peerUrl = (n: number) => `http://127.0.0.1:${this.#peerPorts[n]}`;
+    const advertised = (n: number) => peerUrl(this.#relays.length > 0 ? this.targets.length + n : n);
     const flags = [
       `--name=m${i}`,
       `--data-dir=${this.dir}/m${i}`,
       `--listen-client-urls=http://${this.targets[i]}`,
       `--advertise-client-urls=http://${this.targets[i]}`,
-      `--listen-peer-urls=${listen}`,
+      `--listen-peer-urls=${peerUrl(i)}`,
       `--initial-advertise-peer-urls=${advertised(i)}`,
       `--initial-cluster=${this.targets.map((_, n) => `m${n}=${advertised(n)}`).join(",")}`,
       "--initial-cluster-token=bench",
@@ -146,9 +145,7 @@ export class Cluster {
     let found = -1;
     await until(`${this.store.name}: a leader`, { limitMs, everyMs: 50, signal: this.#signal }, async () => {
       const asked = this.#clients.map((client) => client.unary(MaintenanceService.Status, {}, { timeoutMs: 1000 }));
-      const states = (await Promise.allSettled(asked)).map((one) =>
-        one.status === "fulfilled" ? one.value : undefined,
-      );
+      const states = await Promise.all(asked.map((one) => one.catch(() => undefined)));
       const named = states[0]?.leader ?? 0n;
       found = states.findIndex((state) => state?.header?.memberId === named);
       for (const child of this.#children) child?.check();

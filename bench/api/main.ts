@@ -5,10 +5,10 @@
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { Namespaces, Pods, ServiceAccounts } from "../../api/generated/resources.ts";
 import { sleep, systemClock } from "../../base/clock.ts";
-import { ControlPlane } from "../control-plane.ts";
+import { withControlPlane } from "../control-plane.ts";
 import { type Arrivals, keyMark, type LoadJob, type LoadResult, stampMark } from "../load/job.ts";
 import { runLoad } from "../load/start.ts";
-import { Cluster, defaultTimers, ourStore } from "../members.ts";
+import { defaultTimers, ourStore } from "../members.ts";
 import { each } from "../preload.ts";
 import { chosen, percentiles, type Run, rate, runBench } from "../results.ts";
 
@@ -56,19 +56,8 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
     `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
     `watchers share ${watchConnections} connections when they are 1,000, else each has its own`,
   );
-  const cluster = await Cluster.start(store, { signal });
   let runs = 0;
-  let apiserver: ControlPlane | undefined;
-  try {
-    apiserver = await ControlPlane.start(cluster.targets, signal, flags.profile);
-    await measureOn(apiserver);
-  } finally {
-    await apiserver?.stop();
-    await cluster.stop();
-  }
-
-  async function measureOn(server: ControlPlane): Promise<void> {
-    const client = server.client();
+  await withControlPlane({ members: 3, signal, profileDir: flags.profile }, async ({ plane: server, client }) => {
     const fresh = server.usage().pssMb;
     for (const namespace of ["bench", "many", ...lists.map((n) => `of-${n}`)]) {
       await client.create(Namespaces, { metadata: { name: namespace }, spec: {} });
@@ -128,7 +117,6 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
       add("memory/fresh", "apiserver after its start (PSS)", "value", fresh);
       add("memory/30000", "apiserver with 30,000 Pods cached (PSS)", "value", server.usage().pssMb);
     }
-    client.close();
 
     async function watchers(n: number, rate: number, id = `watch/${n}`) {
       const streams = Math.min(n, watchConnections);
@@ -143,7 +131,7 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
       const title = `${rate} updates/s to ${n} watchers`;
       return run(id, title, { ...update, watch, connections: 4, arrivals: open(rate) });
     }
-  }
+  });
 
   async function run(id: string, title: string, job: LoadJob): Promise<LoadResult> {
     // Another seed each: the same keys with the same stamps would change nothing.

@@ -4,8 +4,7 @@ import * as all from "../../api/generated/resources.ts";
 import { sleep, systemClock } from "../../base/clock.ts";
 import { createLogger } from "../../base/logger.ts";
 import { Informer } from "../../client/informer.ts";
-import { ControlPlane } from "../control-plane.ts";
-import { Cluster, defaultTimers, ourStore } from "../members.ts";
+import { type Planes, withControlPlane } from "../control-plane.ts";
 import { each } from "../preload.ts";
 import { until } from "../process.ts";
 import type { Scale } from "./main.ts";
@@ -17,10 +16,7 @@ const namespace = "many";
 const log = createLogger("bench");
 
 /** What one curve is measured on. */
-interface Plane {
-  plane: ControlPlane;
-  cluster: Cluster;
-  client: ReturnType<ControlPlane["client"]>;
+interface Plane extends Planes {
   point(n: number, metric: string, unit: string, value: number): void;
   /** Milliseconds until `test` holds. */
   until(what: string, test: () => boolean | Promise<boolean>): Promise<number>;
@@ -28,24 +24,15 @@ interface Plane {
 
 async function withPlane(scale: Scale, work: (on: Plane) => Promise<void>): Promise<void> {
   const { signal } = scale;
-  const cluster = await Cluster.start(ourStore(defaultTimers), { members: 1, signal });
-  let plane: ControlPlane | undefined;
-  let client: Plane["client"] | undefined;
-  const holds: Plane["until"] = (what, test) =>
-    until(what, { limitMs, everyMs: 3, signal }, () => {
-      plane!.check();
-      return test();
-    });
-  try {
-    plane = await ControlPlane.start(cluster.targets, signal);
-    client = plane.client();
-    await client.create(all.Namespaces, { metadata: { name: namespace }, spec: {} });
-    await work({ plane, cluster, client, until: holds, point: (...rest) => scale.point("ours", ...rest) });
-  } finally {
-    client?.close();
-    await plane?.stop();
-    await cluster.stop();
-  }
+  await withControlPlane({ members: 1, signal }, async (planes) => {
+    const holds: Plane["until"] = (what, test) =>
+      until(what, { limitMs, everyMs: 3, signal }, () => {
+        planes.plane.check();
+        return test();
+      });
+    await planes.client.create(all.Namespaces, { metadata: { name: namespace }, spec: {} });
+    await work({ ...planes, until: holds, point: (...rest) => scale.point("ours", ...rest) });
+  });
 }
 
 /** ConfigMaps over the gRPC front; the client is this process. */
