@@ -30,14 +30,11 @@ export function verdict(folders, from, to) {
   return `${fromTop}/ may import only: ${rule.allowed}`;
 }
 
+const relativeImport = /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s*"(\.[^"]+)"|import\(\s*"(\.[^"]+)"\s*\)/g;
+
 function importsOf(file) {
-  const text = readFileSync(file, "utf8");
-  const found = [];
-  for (const match of text.matchAll(
-    /(?:^|\n)\s*(?:import|export)\s[^;]*?from\s*"(\.[^"]+)"|import\(\s*"(\.[^"]+)"\s*\)/g,
-  ))
-    found.push(normalize(join(dirname(file), match[1] ?? match[2])));
-  return found;
+  const found = [...readFileSync(file, "utf8").matchAll(relativeImport)];
+  return found.map(([, from, loaded]) => normalize(join(dirname(file), from ?? loaded)));
 }
 
 function main() {

@@ -98,10 +98,8 @@ class Watcher {
         return this.#condemn(`repeated event: hears twice of ${what}`);
       }
       if (before.some((one) => one.kv.mod > mod)) return this.#condemn(`out of order: hears late of ${what}`);
-      if (
-        due !== undefined &&
-        (due.kv.mod < mod || (due.kv.mod === mod && expected.some((one) => this.#same(event, one))))
-      ) {
+      const later = due?.kv.mod === mod && expected.some((one) => this.#same(event, one));
+      if (due !== undefined && (due.kv.mod < mod || later)) {
         return this.#condemn(`skipped event: does not hear of ${due.type} of ${due.kv.key} at ${due.kv.mod}`);
       }
       return this.#condemn(`wrong event: hears ${brief(event)}, not ${brief(due)}`);

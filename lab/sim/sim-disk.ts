@@ -42,7 +42,6 @@ export class SimDisk {
           }),
         );
       });
-    const none = () => {};
     return {
       list: (dir) =>
         wait(0.05, () => {
@@ -64,11 +63,7 @@ export class SimDisk {
         wait(0.05, () => {
           const { parent, name } = this.#parent(path);
           let node = parent.entries.get(name);
-          if (mode === "create" && node === undefined) {
-            const made = createFile();
-            node = made;
-            change(parent, (entries) => entries.set(name, made));
-          }
+          if (mode === "create") node ??= add(parent, name, createFile());
           if (node?.kind !== "file") throw new Error(`ENOENT: no such file or directory, open '${path}'`);
           if (mode === "create") resize(node, 0);
           return this.#file(node, { life, wait });
@@ -99,7 +94,6 @@ export class SimDisk {
   }
 
   #file(file: SimFile, { life, wait }: View): DiskFile {
-    const none = () => {};
     const room = (size: number) => {
       if (this.full && size > file.size)
         throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
@@ -134,7 +128,7 @@ export class SimDisk {
     if (fails) this.failNextSync = false;
     const copies = sectors.map((sector) => sectorOf(file.bytes, sector).slice());
     const { size } = file;
-    await wait(1, () => {});
+    await wait(1, none);
     if (fails) throw new Error("EIO: i/o error, fdatasync");
     if (this.lies) return;
     for (const [i, sector] of sectors.entries()) {
@@ -157,10 +151,8 @@ export class SimDisk {
     for (const name of path.split("/").filter(Boolean)) {
       let next = dir.entries.get(name);
       if (next === undefined) {
-        const made = createDir();
-        next = made;
         changed.push(dir);
-        change(dir, (entries) => entries.set(name, made));
+        next = add(dir, name, createDir());
       }
       if (next.kind !== "dir") throw new Error(`ENOTDIR: not a directory, '${path}'`);
       dir = next;
@@ -190,6 +182,7 @@ interface View {
   wait<R>(ms: number, work: () => R): Promise<R>;
 }
 
+const none = () => {};
 const sectorBytes = 512;
 
 interface SimFile {
@@ -221,6 +214,11 @@ function createDir(): SimDir {
 function change(dir: SimDir, apply: (entries: Entries) => void): void {
   apply(dir.entries);
   dir.pending.push(apply);
+}
+
+function add(dir: SimDir, name: string, node: SimDir | SimFile): SimDir | SimFile {
+  change(dir, (entries) => entries.set(name, node));
+  return node;
 }
 
 function sectorOf(bytes: Buffer, sector: number): Buffer {

@@ -6,21 +6,27 @@ import protobuf from "protobufjs";
  * From each .proto file a TypeScript module: an interface and a codec a message, a const an enum, and the methods of
  * each service as data. The style of the code is decided here once; see proto/wire.ts for what it leans on.
  */
+export const etcdProtos = readdirSync("proto/etcd").map((file) => `proto/etcd/${file}`);
 const sources = [
-  ...readdirSync("proto/etcd").map((file) => `proto/etcd/${file}`),
+  ...etcdProtos,
   ...readdirSync("proto/cri").map((file) => `proto/cri/${file}`),
   "proto/grpc/health.proto",
   "proto/kubelab/api/v1/api.proto",
 ];
 
-export function generateCodecs(): Map<string, string> {
+export function parseProtos(paths: readonly string[]): { root: protobuf.Root; modules: Module[] } {
   const root = new protobuf.Root();
-  const modules = sources.map((path): Module => {
+  const modules = paths.map((path): Module => {
     const text = readFileSync(path, "utf8");
     const pkg = protobuf.parse(text, root, { keepCase: true }).package!;
     return { file: `${basename(path, ".proto")}.ts`, pkg, proto2: text.includes('syntax = "proto2"') };
   });
   root.resolveAll();
+  return { root, modules };
+}
+
+export function generateCodecs(): Map<string, string> {
+  const { root, modules } = parseProtos(sources);
   const namespaceOf = ({ pkg }: Module) => root.lookup(pkg) as protobuf.Namespace;
   const owner = new Map<string, string>();
   for (const module of modules) collect(namespaceOf(module), (type) => owner.set(type.fullName, module.file));

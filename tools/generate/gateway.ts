@@ -1,19 +1,12 @@
-import { readdirSync, readFileSync } from "node:fs";
 import protobuf from "protobufjs";
-import { camelCase } from "./codec.ts";
+import { camelCase, etcdProtos, parseProtos } from "./codec.ts";
 
 /**
  * The JSON form of etcd's messages, for the gateway (`etcd-raft/gateway/`): one table of fields and enums, and one route
  * for each path that the .proto files give an rpc. Only what those rpcs reach is in it.
  */
 export function generateGateway(): string {
-  const root = new protobuf.Root();
-  const modules = new Map<string, string>();
-  for (const file of readdirSync("proto/etcd")) {
-    const text = readFileSync(`proto/etcd/${file}`, "utf8");
-    modules.set(protobuf.parse(text, root, { keepCase: true }).package!, file.replace(/\.proto$/, ".ts"));
-  }
-  root.resolveAll();
+  const { root, modules } = parseProtos(etcdProtos);
   const messages = new Map<string, string>();
   const enums = new Map<string, string>();
   const nameOf = (type: protobuf.ReflectionObject) => type.fullName.slice(1);
@@ -26,19 +19,19 @@ export function generateGateway(): string {
       if (resolvedType instanceof protobuf.Type) visit(resolvedType);
       if (resolvedType instanceof protobuf.Enum) enums.set(nameOf(resolvedType), JSON.stringify(resolvedType.values));
       const kind = resolvedType instanceof protobuf.Type ? "message" : resolvedType ? "enum" : field.type;
-      const wide = field.getOption("(kubelab.bigint)") === true;
+      const wide = field.getOption("(kubelab.bigint)") === true || undefined;
       const type = resolvedType ? nameOf(resolvedType) : undefined;
-      const row = { name: field.name, key: camelCase(field.name), kind, type };
-      return `    ${JSON.stringify({ ...row, ...(field.repeated && { repeated: true }), ...(wide && { wide }) })},`;
+      const repeated = field.repeated || undefined;
+      return `    ${JSON.stringify({ name: field.name, key: camelCase(field.name), kind, type, repeated, wide })},`;
     });
     messages.set(name, fields.join("\n"));
   };
   const routes: string[] = [];
   const imports = new Map<string, string[]>();
-  for (const [pkg, module] of modules) {
+  for (const { pkg, file } of modules) {
     for (const service of (root.lookup(pkg) as protobuf.Namespace).nestedArray) {
       if (!(service instanceof protobuf.Service)) continue;
-      imports.set(module, [...(imports.get(module) ?? []), `${service.name}Service`]);
+      imports.set(file, [...(imports.get(file) ?? []), `${service.name}Service`]);
       for (const method of service.methodsArray) {
         const [request, response] = [method.resolvedRequestType!, method.resolvedResponseType!];
         visit(request);
