@@ -14,8 +14,8 @@ export function verdict(a: Values, b: Values): { change: number; p: number; verd
   const change = spread(b.values).median / spread(a.values).median - 1;
   const p = mannWhitney(a.values, b.values);
   const clearest = mannWhitney(
-    a.values.map((_, i) => i),
-    b.values.map((_, i) => a.values.length + i),
+    [...a.values.keys()],
+    [...b.values.keys()].map((i) => a.values.length + i),
   );
   if (clearest >= chance) return { change, p, verdict: "too few" };
   if (p >= chance || Math.abs(change) < leastChange) return { change, p, verdict: "noise" };

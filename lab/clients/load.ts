@@ -1,10 +1,9 @@
-import { type Clock, sleep } from "../../base/clock.ts";
-import type { Rand } from "../../base/rand.ts";
+import { sleep } from "../../base/clock.ts";
 import type { GrpcClient } from "../../net/grpc-client.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { messageOf, ofResponse, rpcs } from "../checkers/etcd-messages.ts";
 import type { Operation, Request, Response } from "../checkers/history.ts";
-import type { Recorder } from "../sim/recorder.ts";
+import type { Tools } from "../sim/recorder.ts";
 import { type Role, Workload } from "../sim/workload.ts";
 import { isThere, type StoreMember } from "./members.ts";
 import { openLoop } from "./open-loop.ts";
@@ -26,18 +25,13 @@ export interface LoadClient {
  */
 export class Load {
   readonly #members: readonly StoreMember[];
-  readonly #tools: { recorder: Recorder; rand: Rand; clock: Clock };
+  readonly #tools: Tools;
   readonly #clients: (LoadClient & { workload: Workload })[];
   #running: Promise<unknown> = Promise.resolve();
   readonly #stop = new AbortController();
 
   /** `run`: what values begin with, which must be new in a store that has those of earlier runs. */
-  constructor(
-    members: readonly StoreMember[],
-    tools: { recorder: Recorder; rand: Rand; clock: Clock },
-    clients: readonly LoadClient[],
-    run: string,
-  ) {
+  constructor(members: readonly StoreMember[], tools: Tools, clients: readonly LoadClient[], run: string) {
     this.#members = members;
     this.#tools = tools;
     this.#clients = clients.map((client) => ({

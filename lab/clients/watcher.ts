@@ -1,41 +1,32 @@
-import { type Clock, sleep } from "../../base/clock.ts";
-import type { Rand } from "../../base/rand.ts";
+import { sleep } from "../../base/clock.ts";
 import type { BidiStream } from "../../net/grpc-client.ts";
 import { type WatchRequest, type WatchResponse, WatchService } from "../../proto/generated/etcdserverpb.ts";
-import type { Recorder } from "../sim/recorder.ts";
+import type { Tools } from "../sim/recorder.ts";
 import { type Watched, Watcher } from "../sim/watcher.ts";
 import { isThere, type StoreMember } from "./members.ts";
 
 /** A watcher that goes on at any member when its stream breaks. */
 export class StoreWatcher extends Watcher {
   readonly #members: readonly StoreMember[];
-  readonly #rand: Rand;
-  readonly #clock: Clock;
+  readonly #tools: Tools;
   #stream: BidiStream<WatchRequest, WatchResponse> | undefined;
   #closed = false;
   readonly #done: Promise<void>;
 
-  constructor(
-    name: string,
-    watched: Watched,
-    members: readonly StoreMember[],
-    { recorder, rand, clock }: { recorder: Recorder; rand: Rand; clock: Clock },
-    from: number,
-  ) {
-    super(name, watched, recorder, from);
+  constructor(name: string, watched: Watched, members: readonly StoreMember[], tools: Tools, from: number) {
+    super(name, watched, tools.recorder, from);
     this.#members = members;
-    this.#rand = rand;
-    this.#clock = clock;
+    this.#tools = tools;
     this.#done = this.#run();
   }
 
   /** Resolves with whether it has heard all up to `revision` in time. */
   async comesTo(revision: number, timeoutMs: number): Promise<boolean> {
-    const deadline = this.#clock.monotonic() + timeoutMs;
+    const deadline = this.#tools.clock.monotonic() + timeoutMs;
     while (this.next <= revision) {
-      if (this.#clock.monotonic() > deadline) return false;
+      if (this.#tools.clock.monotonic() > deadline) return false;
       this.#stream?.send({ progressRequest: {} });
-      await sleep(this.#clock, 20);
+      await sleep(this.#tools.clock, 20);
     }
     return true;
   }
@@ -48,9 +39,9 @@ export class StoreWatcher extends Watcher {
 
   async #run(): Promise<void> {
     while (!this.#closed) {
-      const member = this.#members[this.#rand.below(this.#members.length)]!;
+      const member = this.#members[this.#tools.rand.below(this.#members.length)]!;
       if ((await isThere(member, 200)) && !this.#closed) await this.#follow(member);
-      await sleep(this.#clock, 10 + this.#rand.below(50));
+      await sleep(this.#tools.clock, 10 + this.#tools.rand.below(50));
     }
   }
 
