@@ -56,8 +56,8 @@ export class Applier {
     return this.membership.members;
   }
 
-  /** An entry of type 1 or 2. `outcome` as in `apply`. */
-  reconfigure(entry: Entry): ReturnType<Membership["apply"]> {
+  /** An entry of type 1 or 2. */
+  reconfigure(entry: Entry): ConfState {
     this.applied = { index: entry.index, term: entry.term };
     return this.membership.apply(entry);
   }
@@ -171,7 +171,7 @@ export class Applier {
   /** A committed entry at a start, when nobody waits for its answer. */
   replay(entry: Entry, put: PlainPut): void {
     unlessRefused(() => {
-      if (entry.type !== 0) this.reconfigure(entry).outcome();
+      if (entry.type !== 0) this.reconfigure(entry);
       else if (!this.applyPlainPut(entry, put)) this.apply(entry, this.decode(entry));
     });
   }
@@ -185,7 +185,7 @@ export class Applier {
       if (v2) this.#applyV2(v2);
       return;
     }
-    unlessRefused(() => this.membership.apply(entry).outcome());
+    unlessRefused(() => this.membership.apply(entry));
   }
 
   /** An empty one, to read a state into. */

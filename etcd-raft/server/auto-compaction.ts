@@ -32,7 +32,8 @@ export function parseAutoCompaction(mode: string, retention: string): AutoCompac
   return retentionMs > 0 ? { mode, retentionMs } : undefined;
 }
 
-export function autoCompact(how: AutoCompaction, member: Member, clock: Clock, log: Logger): Cancel {
+export function autoCompact(how: AutoCompaction | undefined, member: Member, clock: Clock, log: Logger): Cancel {
+  if (how === undefined) return () => {};
   const { store } = member.applier;
   let last = 0;
   const compact = (revision: number) => {

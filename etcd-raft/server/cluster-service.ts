@@ -79,6 +79,7 @@ export async function promote(member: Member, id: bigint): Promise<void> {
   const matched = { leader: matchOf(member.id) ?? 0, learner: matchOf(id) };
   checkPromote(healthOf(member), member.config.strictReconfigCheck, matched);
   await member.reconfigure(confChange.promote(id));
+  member.config.metrics.promotions.inc();
 }
 
 export const memberList = (member: Member): pb.Member[] => [...member.applier.members.values()].map(memberOf);

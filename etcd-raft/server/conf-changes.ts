@@ -17,19 +17,13 @@ export class ConfChanges {
     this.isLearner = member.applier.members.get(member.id)?.isLearner ?? isLearner;
   }
 
-  /** An entry of type 1 or 2. `outcome` throws what its proposer is to be told; then nothing has changed. */
-  apply(entry: Entry): { id: bigint; outcome: () => ConfState } {
+  /** An entry of type 1 or 2. Throws what its proposer is to be told; then nothing has changed. */
+  apply(entry: Entry): ConfState {
     const { applier } = this.#member;
-    const { id, outcome } = applier.reconfigure(entry);
-    return {
-      id,
-      outcome: () => {
-        const before = applier.membership.removed.size;
-        const conf = outcome();
-        this.#changed(before);
-        return conf;
-      },
-    };
+    const before = applier.membership.removed.size;
+    const conf = applier.reconfigure(entry);
+    this.#changed(before);
+    return conf;
   }
 
   /** Another state has taken the place of ours. */

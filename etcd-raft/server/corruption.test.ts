@@ -4,17 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, test } from "vitest";
 import { recordBytes } from "../mvcc/version.ts";
-import { type Held, whoDiffers } from "./corruption.ts";
+import { type Answer, whoDiffers } from "./corruption.ts";
 import { startTestCluster, type TestCluster, within } from "./testing.ts";
 
 describe("who differs", () => {
-  const at = (id: number, hash: number, revision = 10, compactRevision = 5): Held => ({
-    id: BigInt(id),
+  const at = (id: number, hash: number, revision = 10, compactRevision = 5): Answer => ({
+    header: { memberId: BigInt(id), revision },
     hash,
-    revision,
     compactRevision,
   });
-  const rows: [name: string, all: Held[], members: number, wrong: number[]][] = [
+  const rows: [name: string, all: Answer[], members: number, wrong: number[]][] = [
     ["nobody where all are alike", [at(1, 7), at(2, 7), at(3, 7)], 3, []],
     ["a follower against the others", [at(1, 7), at(2, 8), at(3, 7)], 3, [2]],
     ["the leader against its followers", [at(1, 8), at(2, 7), at(3, 7)], 3, [1]],
@@ -29,9 +28,9 @@ describe("who differs", () => {
     ["nobody where nobody answers", [at(1, 7)], 3, []],
   ];
   test.each(rows)("%s", (_, [leader, ...others], members, wrong) => {
-    const found = whoDiffers(leader!, leader!, others, members);
+    const found = whoDiffers(leader!, { revision: 10, compactRevision: 5 }, others, members);
     assert.deepEqual(
-      found.map(({ member }) => Number(member)),
+      found.map(({ peer }) => Number(peer)),
       wrong,
     );
   });

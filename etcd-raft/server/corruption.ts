@@ -1,12 +1,15 @@
 import type { Cancel } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
-import { HashKVRequest, HashKVResponse } from "../../proto/generated/etcdserverpb.ts";
+import type { TlsSource } from "../../net/tls-source.ts";
+import { HashKVRequest, HashKVResponse, type ResponseHeader } from "../../proto/generated/etcdserverpb.ts";
 import { hashKeys } from "../mvcc/hash.ts";
+import type { MemberRecord } from "../snap/membership.ts";
 import { inSlices } from "../snap/slices.ts";
 import { Alarm } from "./alarms.ts";
 import { idText } from "./cluster.ts";
 import { FrameKind } from "./frames.ts";
 import type { Member } from "./member.ts";
+import { askAt } from "./peer.ts";
 import { repeat } from "./waiters.ts";
 
 /**
@@ -27,13 +30,10 @@ export interface CorruptionChecks {
   compactedMs: number;
 }
 
-/** What a member says of itself: its hash at the revision that was asked for, and how far it was then. */
-export interface Held {
-  id: bigint;
-  hash: number;
-  compactRevision: number;
-  revision: number;
-}
+/** What a member says of itself. The header's revision is how far it was then. */
+export type Answer = Pick<HashKVResponse, "hash" | "compactRevision"> & {
+  header: Pick<ResponseHeader, "memberId" | "revision">;
+};
 
 /**
  * Who is wrong, and why; 0: somebody, but no majority of the `members` says who. `now`: what the leader had applied after the
@@ -41,29 +41,27 @@ export interface Held {
  * Differs: etcd asks for the majority after compactions only; the periodic check takes the leader's word.
  */
 export function whoDiffers(
-  leader: Held,
-  now: Pick<Held, "revision" | "compactRevision">,
-  others: readonly Held[],
+  leader: Answer,
+  now: { revision: number; compactRevision: number },
+  others: readonly Answer[],
   members: number,
-): { member: bigint; reason: string }[] {
+): { peer: bigint; reason: string }[] {
   const found = others
-    .filter(({ revision, compactRevision }) => revision > now.revision || compactRevision > now.compactRevision)
-    .map(({ id, revision, compactRevision }) => ({
-      member: id,
-      reason: `it is at revision ${revision}, compacted at ${compactRevision}, ahead of the leader with ${now.revision} and ${now.compactRevision}`,
-    }));
+    .filter(({ header, compactRevision }) => header.revision > now.revision || compactRevision > now.compactRevision)
+    .map(({ header }) => ({ peer: header.memberId, reason: "it is ahead of the leader" }));
   const comparable = [leader, ...others.filter(({ compactRevision }) => compactRevision === leader.compactRevision)];
   const count = (wanted: number) => comparable.filter(({ hash }) => hash === wanted).length;
   if (count(leader.hash) === comparable.length) return found;
-  const hashes = comparable.map(({ id, hash }) => `${idText(id)} ${hash}`).join(", ");
+  const hashes = comparable.map(({ header, hash }) => `${idText(header.memberId)} ${hash}`).join(", ");
   const reason = `the hashes of the keys, compacted at ${leader.compactRevision}, are ${hashes}`;
   const right = comparable.find(({ hash }) => 2 * count(hash) > members)?.hash;
-  if (right === undefined) return [...found, { member: 0n, reason }];
-  return [...found, ...comparable.filter(({ hash }) => hash !== right).map(({ id }) => ({ member: id, reason }))];
+  if (right === undefined) return [...found, { peer: 0n, reason }];
+  const wrong = comparable.filter(({ hash }) => hash !== right);
+  return [...found, ...wrong.map(({ header }) => ({ peer: header.memberId, reason }))];
 }
 
 /** Maintenance.HashKV of this member, for clients and for the other members. */
-export async function hashKV(member: Member, revision: number): Promise<HashKVResponse> {
+export async function hashKV(member: Member, revision: number): Promise<HashKVResponse & Answer> {
   const { store } = member.applier;
   const { clock, metrics } = member.config;
   const begin = clock.monotonic();
@@ -97,65 +95,55 @@ export function watchCorruption(member: Member, { everyMs, compactedMs }: Corrup
 /** Were all of them compared and found alike? */
 async function compare(member: Member, revision: number): Promise<boolean> {
   const { applier, config, transport } = member;
-  const own = await hashKV(member, revision);
-  const leader = heldBy(member.id, own);
-  const request = HashKVRequest.encode({ revision: own.hashRevision });
-  const others = [...applier.members.keys()].filter((id) => id !== member.id);
-  const ask = (id: bigint) => transport.call(id, FrameKind.hashKV, request, answerMs);
-  const answers = await Promise.all(others.map((id) => answerOf(member, id, ask(id))));
-  const now = await member.linearizable(() => applier.store);
-  const held = answers.flat();
-  const found = whoDiffers(leader, now, held, applier.members.size);
-  for (const { member: memberID, reason } of found) {
-    config.log.error({ member: idText(memberID), reason }, "The members hold different data (alarm CORRUPT)");
-    member.history.server({ kind: "DataDiffers", peer: memberID, reason });
-    await member.write({ alarm: { action: 1, memberID, alarm: Alarm.corrupt } });
-  }
-  const alike =
-    held.length === others.length && held.every((other) => other.compactRevision === leader.compactRevision);
-  return alike && found.length === 0;
-}
-
-/** Before this member serves or hears anybody. `ask` goes to a peer URL. */
-export async function checkAtStart(
-  member: Member,
-  ask: (url: string, kind: FrameKind, request: Uint8Array, timeoutMs: number) => Promise<Buffer>,
-): Promise<void> {
-  if (member.appliedIndex === 0) return; // a fresh one
-  const own = await hashKV(member, 0);
-  const request = HashKVRequest.encode({ revision: own.hashRevision });
-  const others = [...member.applier.members.values()].filter(({ id }) => id !== member.id);
-  const answers = await Promise.all(
-    others.map(({ id, peerURLs }) =>
-      answerOf(member, id, Promise.any(peerURLs.map((url) => ask(url, FrameKind.hashKV, request, answerMs)))),
-    ),
+  const { own, others } = await answersOf(member, revision, ({ id }, request) =>
+    transport.call(id, FrameKind.hashKV, request, answerMs),
   );
-  for (const other of answers.flat())
-    if (other.compactRevision === own.compactRevision && other.hash !== own.hash)
-      throw new StartError(
-        `${idText(member.id)} found data inconsistency with peers: ${idText(other.id)} holds other data`,
-      );
+  const now = await member.linearizable(() => applier.store);
+  const found = whoDiffers(own, now, others, applier.members.size);
+  for (const { peer, reason } of found) {
+    config.log.error({ member: idText(peer), reason }, "The members hold different data (alarm CORRUPT)");
+    member.history.server({ kind: "DataDiffers", peer, reason });
+    await member.write({ alarm: { action: 1, memberID: peer, alarm: Alarm.corrupt } });
+  }
+  const comparable = others.filter(({ compactRevision }) => compactRevision === own.compactRevision);
+  return found.length === 0 && comparable.length === applier.members.size - 1;
 }
 
-const heldBy = (id: bigint, { hash, compactRevision, header }: HashKVResponse): Held => ({
-  id,
-  hash,
-  compactRevision,
-  revision: header!.revision,
-});
+/** Before this member serves or hears anybody. Throws a StartError. `tls`: to dial peers with. */
+export async function checkAtStart(member: Member, tls: TlsSource | undefined): Promise<void> {
+  if (member.appliedIndex === 0) return; // a fresh one
+  const { own, others } = await answersOf(member, 0, ({ peerURLs }, request) =>
+    Promise.any(peerURLs.map((url) => askAt(url, tls, FrameKind.hashKV, request, answerMs))),
+  );
+  const other = others.find(
+    ({ hash, compactRevision }) => compactRevision === own.compactRevision && hash !== own.hash,
+  );
+  if (other === undefined) return;
+  const [self, peer] = [own, other].map(({ header }) => idText(header.memberId));
+  throw new StartError(`${self} found data inconsistency with peers: ${peer} holds other data`);
+}
 
-/** None when there is none that counts. */
-async function answerOf({ config, clusterId }: Member, id: bigint, asked: Promise<Buffer>): Promise<Held[]> {
-  try {
-    const answer = HashKVResponse.decode(await asked);
-    if (answer.header?.clusterId !== clusterId || answer.header.memberId !== id)
+/** `others`: those who answered. */
+async function answersOf(
+  member: Member,
+  revision: number,
+  ask: (peer: MemberRecord, request: Uint8Array) => Promise<Buffer>,
+): Promise<{ own: Answer; others: Answer[] }> {
+  const own = await hashKV(member, revision);
+  const request = HashKVRequest.encode({ revision: own.hashRevision });
+  const peers = [...member.applier.members.values()].filter(({ id }) => id !== member.id);
+  const others = peers.map(async (peer): Promise<Answer[]> => {
+    try {
+      const { header, ...answer } = HashKVResponse.decode(await ask(peer, request));
+      if (header?.clusterId === member.clusterId && header.memberId === peer.id) return [{ ...answer, header }];
       throw new Error("it is another member");
-    return [heldBy(id, answer)];
-  } catch (error) {
-    const { message } = error instanceof AggregateError ? (error.errors[0] as Error) : (error as Error);
-    config.log.warn({ peer: idText(id), reason: message }, "Could not compare this member's data with a peer's");
-    return [];
-  }
+    } catch (error) {
+      const reason = `${(error as AggregateError).errors ?? (error as Error).message}`;
+      member.config.log.warn({ peer: idText(peer.id), reason }, "Could not compare this member's data with a peer's");
+      return [];
+    }
+  });
+  return { own, others: (await Promise.all(others)).flat() };
 }
 
 const answerMs = 60_000;

@@ -30,6 +30,8 @@ export const FrameKind = {
   memberPromote: 9,
   /** call number u32, then an etcdserverpb.HashKVRequest. Without a hello too: from a member that has not started yet. */
   hashKV: 10,
+  /** call number u32; the answer is empty. */
+  ping: 11,
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

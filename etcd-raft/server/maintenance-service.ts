@@ -71,37 +71,26 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
       return { header: undefined };
     });
 
-  const Downgrade: UnaryHandler<pb.DowngradeRequest, pb.DowngradeResponse> = (request, context) =>
+  const Downgrade: UnaryHandler<pb.DowngradeRequest, pb.DowngradeResponse> = ({ action, version: to }, context) =>
     callers.as(context, async (who) => {
       auth.checkAdmin(who);
-      const wanted = request.action === DowngradeAction.cancel ? "" : parseTarget(request.version);
+      const wanted = action === cancel ? "" : parseTarget(to);
       const { downgrade } = await member.linearizable(() => member.applier);
-      switch (request.action) {
-        case DowngradeAction.validate:
-          checkTarget(wanted, downgrade);
-          break;
-        case DowngradeAction.enable:
-          checkTarget(wanted, downgrade);
-          await member.write({ downgradeInfoSet: { enabled: true, ver: wanted } }, who);
-          break;
-        case DowngradeAction.cancel:
-          if (!downgrade.enabled) throw etcdError("noInflightDowngrade");
-          await member.write({ downgradeInfoSet: { enabled: false } }, who);
-          break;
-        default:
-          throw etcdError("unknownMethod");
-      }
+      if (action !== cancel && action !== enable && action !== validate) throw etcdError("unknownMethod");
+      if (action !== cancel) checkTarget(wanted, downgrade);
+      else if (!downgrade.enabled) throw etcdError("noInflightDowngrade");
+      const change = { enabled: action === enable, ver: wanted };
+      if (action !== validate) await member.write({ downgradeInfoSet: change }, who);
       const version = versionOf(member.applier.downgrade).replace(/\.0$/, "");
       return { header: member.header(store.revision), version };
     });
 
   /** All there is: for an administrator only. */
-  const Snapshot: ReturnType<typeof snapshotHandler> = async (request, context, send) => {
-    await callers.as(context, (who) => auth.checkAdmin(who));
-    return snapshotHandler(member)(request, context, send);
-  };
+  const Snapshot: ReturnType<typeof snapshotHandler> = async (request, context, send) =>
+    callers.asAdmin(context, () => snapshotHandler(member)(request, context, send));
 
   return { Status, Hash, HashKV, Alarm, Defragment, Downgrade, MoveLeader, Snapshot };
 }
 
-const DowngradeAction = { validate: 0, enable: 1, cancel: 2 } as const;
+/** `DowngradeRequest.DowngradeAction` */
+const [validate, enable, cancel] = [0, 1, 2];

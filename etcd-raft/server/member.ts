@@ -57,10 +57,10 @@ export class Member {
   readonly clusterId: bigint;
   readonly id: bigint;
   readonly #proposals: Proposals;
-  readonly #reads: Reads;
+  readonly reads: Reads;
   readonly #confChanges: ConfChanges;
   readonly #snapshots: Snapshots;
-  readonly #wal: Wal;
+  readonly wal: Wal;
   readonly #requestTimeoutMs: number;
   readonly #founds: boolean; // a cluster of its own, whose first entry is not applied yet
   readonly #peersUp = new Map<bigint, boolean>();
@@ -86,14 +86,14 @@ export class Member {
     this.applier = applier;
     this.appliedIndex = applier.applied.index;
     this.#founds = entries[0]?.index === 1 && entries[0].type !== 0 && (entries[1]?.type ?? 0) === 0;
-    this.#wal = wal;
+    this.wal = wal;
     this.#requestTimeoutMs = 5000 + 2 * electionMs;
     this.#soft = { role: "follower", leader: none, term: hardState?.term ?? 0 };
     this.#leaderlessSince = clock.monotonic();
     this.#leaders = new Waiters(clock);
     this.#proposals = new Proposals(this, this.#requestTimeoutMs);
     const ask = (context: Uint8Array) => this.runner.input({ type: "ReadIndex", context });
-    this.#reads = new Reads(clock, Math.floor(rand.next() * 2 ** 52), ask);
+    this.reads = new Reads(clock, Math.floor(rand.next() * 2 ** 52), ask);
     this.history = new History({
       clock: config.eventClock ?? clock,
       rand,
@@ -162,6 +162,7 @@ export class Member {
       onCall: async (kind: FrameKind, request) => {
         if (kind === FrameKind.members)
           return MemberListResponse.encode({ header: this.header(0), members: memberList(this) });
+        if (kind === FrameKind.ping) return new Uint8Array(0);
         if (kind === FrameKind.hashKV)
           return HashKVResponse.encode(await hashKV(this, HashKVRequest.decode(request).revision));
         if (kind !== FrameKind.memberPromote) return this.leases.answer(kind, request);
@@ -180,12 +181,12 @@ export class Member {
       send: (messages) => this.#send(messages),
       apply: (entry) => {
         this.#snapshots.count(entry);
-        if (entry.type !== 0) return this.#proposals.applyConfChange(this.#confChanges.apply(entry));
+        if (entry.type !== 0) return this.#proposals.applyConfChange(entry, () => this.#confChanges.apply(entry));
         this.#proposals.apply(entry);
         return undefined;
       },
       install: (snapshot) => ({
-        saved: this.#wal.saveSnapshot({ ...snapshot, confState: snapshot.conf }),
+        saved: this.wal.saveSnapshot({ ...snapshot, confState: snapshot.conf }),
         put: async () => {
           await this.#snapshots.install(snapshot);
           this.#confChanges.replaced();
@@ -198,12 +199,12 @@ export class Member {
         for (const change of confChanges) this.#proposals.hold(change);
         for (const data of proposals) this.#proposals.hold({ type: 0, data });
         if (proposals.length > 0) this.history.burst("ProposalsDropped", proposals.length);
-        if (reads.length > 0) this.#reads.takeBack();
+        if (reads.length > 0) this.reads.takeBack();
       },
       onReadState: (context, index) => {
-        this.#reads.answer(context, index);
-        this.#reads.applied(this.appliedIndex);
-        this.#reads.ask();
+        this.reads.answer(context, index);
+        this.reads.applied(this.appliedIndex);
+        this.reads.ask();
       },
       onFsync: (seconds) => {
         metrics.fsync.observe(seconds);
@@ -232,8 +233,8 @@ export class Member {
       const now = this.config.clock.monotonic();
       this.#proposals.expire(now);
       this.#proposals.again();
-      this.#reads.expire(now, "timeout");
-      this.#reads.ask();
+      this.reads.expire(now, "timeout");
+      this.reads.ask();
       this.leases.expire();
       this.quota.warn();
     });
@@ -252,11 +253,11 @@ export class Member {
     this.#cancelSweep();
     this.#confChanges.close();
     this.#proposals.close();
-    this.#reads.expire(Number.POSITIVE_INFINITY, "stopped");
+    this.reads.expire(Number.POSITIVE_INFINITY, "stopped");
     this.runner.stop();
     this.transport.close();
     await this.#snapshots.close();
-    await this.#wal.close();
+    await this.wal.close();
   }
 
   get isLearner(): boolean {
@@ -319,7 +320,7 @@ export class Member {
   read<R>(read: () => R): Reply<R> {
     const waiting = new Read(read, this.config.clock.monotonic() + this.#requestTimeoutMs);
     if (this.closed) waiting.reject(etcdError("stopped"));
-    else this.#reads.add(waiting);
+    else this.reads.add(waiting);
     return waiting;
   }
 
@@ -341,7 +342,8 @@ export class Member {
   #send(all: Message[]): void {
     for (const message of all) if (message.type === "Snap") void this.#snapshots.send(message);
     const unsent = this.transport.send(all.filter(({ type }) => type !== "Snap"));
-    for (const { type, entries } of unsent) {
+    for (const { type, entries, to } of unsent) {
+      this.config.metrics.peerSendFailures.inc({ To: to.toString(16) });
       if (type === "Prop") for (const entry of entries) this.#proposals.hold(entry);
     }
   }
@@ -350,7 +352,7 @@ export class Member {
     this.appliedIndex = index;
     this.leases.applied(); // before a read that waits for it
     this.hub.publish();
-    this.#reads.applied(index);
+    this.reads.applied(index);
     this.compactor.applied();
     this.#snapshots.applied();
   }
@@ -370,12 +372,12 @@ export class Member {
       const count = this.#proposals.leaderLost();
       if (count > 0) this.history.server({ kind: "ProposalsFailed", count });
     }
-    this.#reads.takeBack();
+    this.reads.takeBack();
     if (leader === none) return;
     if (this.#lastLeader !== leader) metrics.leaderChanges.inc();
     this.#lastLeader = leader;
     this.#proposals.again();
-    this.#reads.ask();
+    this.reads.ask();
   }
 
   #hasten(): void {

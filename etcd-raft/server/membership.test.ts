@@ -6,7 +6,7 @@ import { confOf } from "../raft/conf.ts";
 import { encodeConfChange } from "../raft/testing/encode-conf-change.ts";
 import { type InitialCluster, newMemberId } from "./cluster.ts";
 import { assignIds, joinCluster } from "./join.ts";
-import { confChange, firstEntries, Membership, proposalOf } from "./membership.ts";
+import { confChange, firstEntries, labelOf, Membership, proposalOf } from "./membership.ts";
 
 const member = (id: bigint, isLearner = false) => ({
   id,
@@ -30,7 +30,7 @@ function apply(membership: Membership, change: Parameters<typeof ConfChange.enco
     typeof v === "bigint" ? `${v}` : v,
   );
   try {
-    membership.apply(entry(change)).outcome();
+    membership.apply(entry(change));
     return undefined;
   } catch (error) {
     const after = JSON.stringify([...membership.members.values()], (_, v: unknown) =>
@@ -43,7 +43,7 @@ function apply(membership: Membership, change: Parameters<typeof ConfChange.enco
 
 function three(): Membership {
   const membership = new Membership();
-  for (const first of firstEntries([1n, 2n, 3n].map((id) => member(id)))) membership.apply(first).outcome();
+  for (const first of firstEntries([1n, 2n, 3n].map((id) => member(id)))) membership.apply(first);
   return membership;
 }
 
@@ -70,8 +70,8 @@ test("an id is of the peer URLs and the second: the same addresses make another 
 test("several changes go through a joint configuration: who leaves is a member until that is left", () => {
   const membership = three();
   const joint = { ...proposalOf([confChange.add(member(4n)), confChange.remove(1n)], 77n), term: 1, index: ++index };
-  const { id, outcome } = membership.apply(joint);
-  outcome();
+  const { id } = labelOf(joint);
+  membership.apply(joint);
   assert.equal(id, 77n);
   assert.deepEqual(membership.conf.votersOutgoing, [1n, 2n, 3n]);
   assert.deepEqual(membership.members.get(4n), member(4n));
@@ -80,7 +80,7 @@ test("several changes go through a joint configuration: who leaves is a member u
   const leave = { type: 2, data: new Uint8Array(0), term: 1, index: ++index };
   assert.equal(membership.leaves(1n, joint), false);
   assert.equal(membership.leaves(1n, leave), true);
-  membership.apply(leave).outcome();
+  membership.apply(leave);
   assert.deepEqual(membership.conf, confOf([2n, 3n, 4n]));
   assert.deepEqual([...membership.removed], [1n]);
 });
@@ -134,9 +134,9 @@ describe("a change", () => {
         { type: "Remove", id: 1n },
       ],
     });
-    const conf = membership.apply({ ...change, term: 1, index: 9 }).outcome();
+    const conf = membership.apply({ ...change, term: 1, index: 9 });
     assert.deepEqual(conf.votersOutgoing, [1n, 2n, 3n]);
-    membership.apply({ type: 2, term: 1, index: 10, data: new Uint8Array(0) }).outcome();
+    membership.apply({ type: 2, term: 1, index: 10, data: new Uint8Array(0) });
     assert.deepEqual(membership.conf, confOf([2n, 3n, 4n]));
     assert.deepEqual([...membership.members.keys()].sort(), [2n, 3n, 4n]);
   });

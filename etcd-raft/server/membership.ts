@@ -20,23 +20,20 @@ export class Membership {
   readonly removed = new Set<bigint>();
   conf: ConfState = confOf([]);
 
-  /** Throws the etcd error that the proposer is to get; then nothing has changed. Returns whose entry it was. */
-  apply(entry: Entry): { id: bigint; outcome: () => ConfState } {
+  /** Returns what the entry makes of the configuration; throws the etcd error that the proposer is to get: nothing has changed. */
+  apply(entry: Entry): ConfState {
     const change = decodeConfChange(entry);
-    const { id, contexts } = labelOf(entry);
-    const outcome = (): ConfState => {
-      for (const [i, { type, id: who }] of change.changes.entries()) this.#check(type, who, contexts[i] ?? "");
-      const conf = fitted(this.conf, change);
-      for (const [i, { type, id: who }] of change.changes.entries()) this.#apply(type, who, contexts[i] ?? "");
-      this.conf = conf;
-      const stay = new Set(everybody(conf));
-      for (const [who, member] of this.members) {
-        member.isLearner = !isVoter(conf, who);
-        if (!stay.has(who) && this.members.delete(who)) this.removed.add(who);
-      }
-      return conf;
-    };
-    return { id, outcome };
+    const { contexts } = labelOf(entry);
+    for (const [i, { type, id }] of change.changes.entries()) this.#check(type, id, contexts[i] ?? "");
+    const conf = fitted(this.conf, change);
+    for (const [i, { type, id }] of change.changes.entries()) this.#apply(type, id, contexts[i] ?? "");
+    this.conf = conf;
+    const stay = new Set(everybody(conf));
+    for (const [id, member] of this.members) {
+      member.isLearner = !isVoter(conf, id);
+      if (!stay.has(id) && this.members.delete(id)) this.removed.add(id);
+    }
+    return conf;
   }
 
   /** Is the member out with this entry? */
@@ -123,7 +120,8 @@ export function proposalOf(change: Change | readonly Change[], id: bigint): Prop
   return { type: 2, data: ConfChangeV2.encode({ changes, context: Buffer.from(JSON.stringify([`${id}`, ...texts])) }) };
 }
 
-function labelOf({ type, data }: Entry): { id: bigint; contexts: string[] } {
+/** `id`: of who waits for the entry. */
+export function labelOf({ type, data }: Entry): { id: bigint; contexts: string[] } {
   const { id, context } =
     type === 1 ? RaftConfChange.decode(data) : { id: 0n, context: ConfChangeV2.decode(data).context };
   const text = Buffer.from(context).toString();

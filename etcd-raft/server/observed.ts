@@ -43,7 +43,9 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_server_proposals_pending", "Proposals on their way", () => member.pendingCount],
     ["etcd_server_proposals_committed_total", "The commit index", () => runner.raft.log.committed],
     ["etcd_server_proposals_applied_total", "The applied index", () => runner.raft.log.applied],
+    ["etcd_server_snapshot_apply_in_progress_total", "1 while a received state is taken in", () => runner.installing],
     ["etcd_server_quota_backend_bytes", "The quota on what is held", () => member.quota.bytes],
+    ["etcd_disk_wal_write_bytes_total", "Bytes of records written to the WAL", () => member.wal.writtenBytes],
     ["etcd_mvcc_db_total_size_in_bytes", "Memory held for keys and values", () => heldBytes(store)],
     ["etcd_mvcc_db_total_size_in_use_in_bytes", "Keys and values that can be read", () => liveBytes(store)],
     ["etcd_debugging_mvcc_keys_total", "Keys, deleted ones included until compaction", () => store.index.size],
@@ -65,6 +67,9 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_mvcc_delete_total", "Keys deleted, outside of transactions", () => counts.deletes],
     ["etcd_mvcc_txn_total", "Transactions that may write", () => counts.txns],
     ["etcd_mvcc_range_total", "Ranges, outside of transactions", () => counts.ranges],
+    ["etcd_server_slow_read_indexes_total", "Questions for a read point that were put anew", () => member.reads.slow],
+    ["etcd_server_read_indexes_failed_total", "Reads without a read point", () => member.reads.failed],
+    ["etcd_server_heartbeat_send_failures_total", "A leader's heartbeats that were late", () => runner.lateHeartbeats],
     ["etcd_debugging_mvcc_events_total", "Events given to watchers", () => hub.delivered],
     ["etcd_debugging_lease_granted_total", "Leases granted", () => counts.leasesGranted],
     ["etcd_debugging_lease_revoked_total", "Leases revoked", () => counts.leasesRevoked],
@@ -84,6 +89,11 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
   ];
   for (const [name, help, label, value] of named)
     observe(Gauge, name, help, () => [[{ [label]: value() }, 1]], [label]);
+  const known = (): Rows => {
+    const others = [...applier.members.keys()].filter((id) => id !== member.id);
+    return others.map((id) => [{ Local: idText(member.id), Remote: idText(id) }, 1]);
+  };
+  observe(Gauge, "etcd_network_known_peers", "1 for each other member", known, ["Local", "Remote"]);
   const alarms = (): Rows =>
     applier.alarms.list().map(({ memberID, alarm }) => [{ server_id: idText(memberID), alarm_type: `${alarm}` }, 1]);
   const alarmLabels = ["server_id", "alarm_type"];

@@ -30,10 +30,11 @@ export class Peer {
   }
 
   dial(): void {
-    const { tls: source, clusterId, self, peerURLs, log, handlers } = this.#options;
+    const { tls: source, clusterId, self, peerURLs, log, handlers, traffic } = this.#options;
     const urls = this.member.peerURLs;
     const { socket, up } = dial(urls[this.#attempt % urls.length]!, source);
     this.#socket = socket;
+    traffic.add(socket, this.member.id.toString(16));
     const decoder = new FrameDecoder();
     socket.setNoDelay(true);
     socket.setTimeout(connectMs, () => socket.destroy(new Error("connect timed out")));

@@ -7,7 +7,7 @@ import { type EtcdError, etcdError } from "../errors.ts";
 import type { ConfState } from "../raft/conf.ts";
 import { type Entry, none, type ProposedConfChange } from "../raft/types.ts";
 import type { Member } from "./member.ts";
-import { proposalOf } from "./membership.ts";
+import { labelOf, proposalOf } from "./membership.ts";
 import { Pending, Waiter } from "./pending.ts";
 import { PlainPut } from "./plain-put.ts";
 import { ProposalBytes } from "./proposal-bytes.ts";
@@ -101,8 +101,8 @@ export class Proposals {
   }
 
   /** Returns the configuration that the entry made, if it did. */
-  applyConfChange({ id, outcome }: { id: bigint; outcome: () => ConfState }): ConfState | undefined {
-    return settle(this.#pending.take(id), outcome);
+  applyConfChange(entry: Entry, apply: () => ConfState): ConfState | undefined {
+    return settle(this.#pending.take(labelOf(entry).id), apply);
   }
 
   /** What went to a leader that is gone may or may not be committed: the callers have to look. Returns how many. */

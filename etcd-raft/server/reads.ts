@@ -35,6 +35,9 @@ export class Reads {
   /** Read points known, waiting for the state machine. Ascending index. */
   #waiting: { index: number; reads: Read[] }[] = [];
   #lastContext: number;
+  /** For the metrics: questions that had no answer in time and were put anew; reads that were refused for it. */
+  slow = 0;
+  failed = 0;
 
   /** `seed`: contexts never repeat, not over restarts either: an answer to an earlier life must not count. */
   constructor(clock: Clock, seed: number, askRaft: (context: Uint8Array) => void) {
@@ -53,6 +56,7 @@ export class Reads {
     const now = this.#clock.monotonic();
     if (this.#asked) {
       if (now - this.#asked.askedAt < retryMs) return;
+      this.slow++;
       this.takeBack();
     }
     if (this.#collecting.length === 0) return;
@@ -91,6 +95,7 @@ export class Reads {
       reads.filter((read) => {
         if (read.deadline > now) return true;
         read.reject(etcdError(error));
+        this.failed++;
         return false;
       });
     this.#collecting = keep(this.#collecting);

@@ -34,6 +34,7 @@ function start() {
       saveSnapshot: () => Promise.resolve(),
       release: () => Promise.resolve(),
       close: () => Promise.resolve(),
+      writtenBytes: 0,
     },
     clock: systemClock,
     tickMs: 1000,

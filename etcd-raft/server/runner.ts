@@ -60,6 +60,8 @@ export class Runner {
   #installing = 0;
   #installed: Promise<void> = Promise.resolve(); // the last of them
   #durableCommit: number;
+  /** For the metrics. */
+  lateHeartbeats = 0;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -71,6 +73,7 @@ export class Runner {
     this.#lastTick = clock.monotonic();
     this.#cancelTick = clock.every(tickMs, () => {
       if (this.#sinceTick() > stallTicks * tickMs) this.#stalled = true;
+      if (this.#sinceTick() > 2 * tickMs && this.raft.role === "leader") this.lateHeartbeats++;
       this.#lastTick = clock.monotonic();
       this.#inputs.push({ type: "Tick" });
       this.#turn();
@@ -98,6 +101,11 @@ export class Runner {
   /** To look at, never to change. */
   get raft(): Raft {
     return this.#options.raft;
+  }
+
+  /** Snapshots that are taking the state's place. */
+  get installing(): number {
+    return this.#installing;
   }
 
   /** Committed entries that are not applied yet. */

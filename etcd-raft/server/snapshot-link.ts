@@ -17,9 +17,10 @@ export async function sendState(
   to: Pick<ClusterMember, "id" | "peerURLs">,
   message: Message,
   chunks: Iterable<Buffer>,
-  { clusterId, self, peerURLs, tls: source }: TransportOptions,
+  { clusterId, self, peerURLs, tls: source, traffic }: TransportOptions,
 ): Promise<void> {
   const { socket, up } = dial(to.peerURLs[0]!, source);
+  traffic.add(socket, to.id.toString(16));
   socket.setTimeout(idleMs, () => socket.destroy(new Error("the receiver does not read or answer")));
   const answer = new Promise<void>((resolve, reject) => {
     const decoder = new FrameDecoder();

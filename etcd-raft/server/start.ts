@@ -24,9 +24,9 @@ import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
 import { httpServer } from "./ops.ts";
-import { askAt } from "./peer.ts";
 import { serveClients } from "./serve.ts";
 import { openTls } from "./tls-config.ts";
+import { probePeers } from "./traffic.ts";
 import { type PeerTransportOptions, Transport } from "./transport.ts";
 
 export interface Machine {
@@ -74,13 +74,18 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const all = (flag: `listen-${Listening}-urls`) => Promise.all(flags[flag].map((url) => listen(flag, url)));
     const clients = await all("listen-client-urls");
     const peers = await all("listen-peer-urls");
-    const metrics = await all("listen-metrics-urls");
+    const metricsPages = await all("listen-metrics-urls");
     const clientHttp = await all("listen-client-http-urls");
     const { outside: at } = config;
     const outside = at && (await take("listen-outside", listenOutside(at.host, at.port)));
     const faults = flags["fault-socket"] === undefined ? undefined : new Faults();
     if (faults) faultSocket = await serveFaults(checkedPath(flags["fault-socket"]!), faults);
     const registry = createRegistry();
+    const metrics = createMetrics(registry);
+    const serveCounted = (listener: NetServer, front: { serve(listener: NetServer): void }) => {
+      listener.on("connection", (socket) => metrics.clientTraffic.add(socket, ""));
+      front.serve(listener);
+    };
     const requireClientCertificate = config.peerTLS.requireCertificate;
     let transport: Transport | undefined;
     let nameOf: (id: bigint) => string = () => "";
@@ -110,13 +115,13 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       quotaBytes: flags["quota-backend-bytes"],
       transport: (options) => {
         const real = (to: PeerTransportOptions) => {
-          transport = new Transport({ ...to, tls: peerTLS, requireClientCertificate });
+          transport = new Transport({ ...to, tls: peerTLS, requireClientCertificate, traffic: metrics.peerTraffic });
           return transport;
         };
         const namesOf = (id: bigint) => [idText(id), nameOf(id)];
         return faults ? faultyTransport(options, faults, namesOf, real) : real(options);
       },
-      metrics: createMetrics(registry),
+      metrics,
       ...machine,
       clock: faults ? faultyClock(machine.clock, faults) : machine.clock,
       eventClock: machine.clock,
@@ -129,14 +134,13 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     });
     for (const { begin, secure } of peers) begin((listener) => transport!.serve(listener, secure));
     if (config.corruption.atStart) {
-      const ask: Parameters<typeof checkAtStart>[1] = (url, ...rest) => askAt(url, peerTLS, ...rest);
-      await checkAtStart(member, ask).catch(async (error: Error) => {
+      await checkAtStart(member, peerTLS).catch(async (error: Error) => {
         await member.close();
         throw error;
       });
     }
     const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt, faults });
-    const overHttp = ({ begin, secure }: (typeof metrics)[number], http: HttpServer) => {
+    const overHttp = ({ begin, secure }: (typeof metricsPages)[number], http: HttpServer) => {
       const accept = (socket: Socket) => void http.emit("connection", socket);
       const rules = {
         requestCert: config.clientTLS.requireCertificate,
@@ -145,18 +149,19 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       const take = secure ? tlsAcceptor(clientTLS!, rules, { accept, refused: () => {} }) : accept;
       begin((listener) => listener.on("connection", (socket) => take(socket.on("error", () => socket.destroy()))));
     };
-    for (const listener of metrics) overHttp(listener, httpServer(member, registry));
+    for (const listener of metricsPages) overHttp(listener, httpServer(member, registry));
     for (const listener of clientHttp) overHttp(listener, server.http);
     for (const { begin, secure } of clients) {
-      begin((listener) => (secure ? server.secure! : server.insecure).serve(listener));
+      begin((listener) => serveCounted(listener, secure ? server.secure! : server.insecure));
     }
-    outside?.begin((listener) => (server.secure ?? server.insecure).serve(listener));
+    outside?.begin((listener) => serveCounted(listener, server.secure ?? server.insecure));
     member.start();
-    const stopLooking = watchDisk(member);
-    const stopComparing = watchCorruption(member, config.corruption);
-    const stopCompacting = config.autoCompaction
-      ? autoCompact(config.autoCompaction, member, machine.clock, machine.log)
-      : () => {};
+    const beside = [
+      watchDisk(member),
+      probePeers(member),
+      watchCorruption(member, config.corruption),
+      autoCompact(config.autoCompaction, member, machine.clock, machine.log),
+    ];
     return {
       member,
       removed,
@@ -164,9 +169,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
         url.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
       ),
       async close() {
-        stopCompacting();
-        stopLooking();
-        stopComparing();
+        for (const stop of beside) stop();
         for (const listener of listeners) listener.close();
         await handOver(member);
         // Clients go elsewhere now, not when the last snapshot is written; what they wait for is answered first.

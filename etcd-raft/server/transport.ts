@@ -11,6 +11,7 @@ import { answerFrame, FrameDecoder, FrameKind, helloOf, raftFrame } from "./fram
 import { Peer } from "./peer.ts";
 import { StateReceiver, sendState } from "./snapshot-link.ts";
 import type { Incoming } from "./snapshots.ts";
+import type { Traffic } from "./traffic.ts";
 
 /**
  * Connections between members: one that we dial to each peer for what we send, redialled with back-off, and those that
@@ -63,6 +64,7 @@ export interface PeerTransport {
 export interface TransportOptions extends PeerTransportOptions {
   /** Undefined: plain TCP (http peer URLs). */
   tls: TlsSource | undefined;
+  traffic: Traffic;
   requireClientCertificate: boolean;
 }
 
@@ -195,6 +197,7 @@ export class Transport implements PeerTransport {
         }
         from = hello.from;
         this.#inbound.set(socket, from);
+        this.#options.traffic.add(socket, from.toString(16));
         this.#peers.get(from)!.dialNow();
       } else if (state !== undefined) {
         state.onFrame(kind, payload);

@@ -20,6 +20,8 @@ export interface Wal {
   saveSnapshot(at: SnapshotMark): Promise<void>;
   /** Removes the segments that hold nothing after `index`: a snapshot covers them, and its note is durable. */
   release(index: number): Promise<void>;
+  /** Bytes of records written by this process, for the metrics. */
+  readonly writtenBytes: number;
   /** Writes what is left, syncs and closes. */
   close(): Promise<void>;
 }
@@ -60,6 +62,7 @@ export function startWriter(start: WriterStart): Wal {
   let running: Promise<void> | undefined;
   let durable: Promise<void> = Promise.resolve(); // of the last group that syncs
   let failure: WalError | undefined;
+  let writtenBytes = 0;
 
   function save(hardState: HardState | undefined, entries: readonly Entry[], sync = false): Promise<void> {
     if (failure !== undefined) return Promise.reject(failure);
@@ -135,6 +138,7 @@ export function startWriter(start: WriterStart): Wal {
     if (group.sync) await file.writeThrough(offset, bytes);
     else await file.write(offset, bytes);
     offset += bytes.length;
+    writtenBytes += bytes.length;
     zeroed = Math.max(zeroed, offset);
   }
 
@@ -207,7 +211,15 @@ export function startWriter(start: WriterStart): Wal {
     await next?.then((prepared) => prepared.close()).catch(() => {});
   }
 
-  return { save, saveSnapshot, release, close };
+  return {
+    save,
+    saveSnapshot,
+    release,
+    close,
+    get writtenBytes() {
+      return writtenBytes;
+    },
+  };
 }
 
 function createGroup(): Group {

@@ -177,15 +177,11 @@ export class SimMember {
     const reconfigure = applier.reconfigure.bind(applier);
     applier.reconfigure = (entry) => {
       watch.applies(this, entry);
-      const change = reconfigure(entry);
-      const outcome = () => {
-        try {
-          return change.outcome();
-        } finally {
-          watch.applied(this, entry);
-        }
-      };
-      return { ...change, outcome };
+      try {
+        return reconfigure(entry);
+      } finally {
+        watch.applied(this, entry);
+      }
     };
     const replace = applier.replace.bind(applier);
     applier.replace = (other) => {
