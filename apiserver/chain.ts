@@ -73,6 +73,7 @@ export class Chain {
   ): Promise<T> {
     const audited = this.#begin(attributes, request);
     let release: (() => void) | undefined;
+    await audited?.stored();
     try {
       release = await this.#admit(attributes, request);
       if (checked) await this.check(attributes, request.auditAnnotations);
@@ -82,6 +83,7 @@ export class Chain {
       throw error;
     } finally {
       release?.();
+      await audited?.stored();
     }
   }
 

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
 import type { Clock } from "../base/clock.ts";
-import { boolean, type FlagSpec, type Flags, list, number, optional, text } from "../base/flags.ts";
+import { boolean, duration, type FlagSpec, type Flags, list, number, optional, text } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
+import type { AuditSink } from "./audit/audit.ts";
 import { AuditLog } from "./audit/log.ts";
 import { parsePolicy } from "./audit/policy.ts";
+import { type AuditWebhookOptions, Batches } from "./audit/webhook.ts";
 import type { SecurityOptions } from "./security.ts";
 import { Encryption } from "./storage/encryption.ts";
 import { webhookOf } from "./webhook-client.ts";
@@ -40,6 +42,16 @@ export const securityFlags = {
   "audit-log-maxsize": number("megabytes at which a new file is begun", 100),
   "audit-log-maxage": number("days that old files are kept; 0: for ever", 0),
   "audit-log-maxbackup": number("old files that are kept; 0: all", 0),
+  "audit-log-mode": text("batch or blocking", "blocking"),
+  "audit-webhook-config-file": optional("kubeconfig of a server that takes audit events"),
+  "audit-webhook-mode": text("batch or blocking", "batch"),
+  "audit-webhook-initial-backoff": duration("until it is tried again", 10_000),
+  "audit-webhook-batch-buffer-size": number("events that may wait", 10_000),
+  "audit-webhook-batch-max-size": number("events of a batch", 400),
+  "audit-webhook-batch-max-wait": duration("until a batch goes that is not full", 30_000),
+  "audit-webhook-batch-throttle-enable": boolean("whether batches are throttled", true),
+  "audit-webhook-batch-throttle-qps": number("batches a second on average", 10),
+  "audit-webhook-batch-throttle-burst": number("batches at once", 15),
   "encryption-provider-config": optional("how values are encrypted in the store"),
   "authorization-mode": list("who is asked, in order", ["Node", "RBAC"]),
 } satisfies FlagSpec;
@@ -102,15 +114,54 @@ export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile
 export function auditAndEncryption(flags: Flags<typeof securityFlags>, clock: Clock, log: Logger) {
   const config = flags["encryption-provider-config"];
   const encryption = config === undefined ? undefined : new Encryption(readFileSync(config, "utf8"));
-  const [file, path] = [flags["audit-policy-file"], flags["audit-log-path"]];
-  if (file === undefined || path === undefined) return { encryption, audit: undefined };
+  const file = flags["audit-policy-file"];
+  if (file === undefined) return { encryption, audit: undefined };
+  for (const mode of [flags["audit-log-mode"], flags["audit-webhook-mode"]])
+    if (mode !== "batch" && mode !== "blocking")
+      throw new RangeError(`invalid audit mode ${mode}, allowed modes are "batch,blocking"`);
+  const policy = parsePolicy(readFileSync(file, "utf8"));
+  return { encryption, audit: { policy, log: auditLogOf(flags, clock, log), webhook: auditWebhookOf(flags) } };
+}
+
+function auditLogOf(flags: Flags<typeof securityFlags>, clock: Clock, log: Logger): AuditSink | undefined {
+  const path = flags["audit-log-path"];
+  if (path === undefined) return undefined;
   const options = {
     path,
     maxSizeMegabytes: flags["audit-log-maxsize"],
     maxAgeDays: flags["audit-log-maxage"],
     maxBackups: flags["audit-log-maxbackup"],
   };
-  const auditLog = new AuditLog(options, clock, (err) => log.error({ err }, "Writing the audit log failed"));
-  const audit = { policy: parsePolicy(readFileSync(file, "utf8")), write: (line: string) => auditLog.write(line) };
-  return { encryption, audit };
+  const failed = (err: Error) => log.error({ err }, "Writing the audit log failed");
+  const file = new AuditLog(options, clock, failed);
+  if (flags["audit-log-mode"] !== "batch") return file;
+  const deliver = async (lines: string[]) => file.write(lines.join("\n"));
+  const dropped = () => failed(new Error("the buffer is full"));
+  return new Batches({
+    bufferSize: 10_000,
+    maxSize: 400,
+    maxWaitMs: 0,
+    qps: unthrottled,
+    burst: 1,
+    clock,
+    deliver,
+    dropped,
+  });
+}
+
+const unthrottled = Number.POSITIVE_INFINITY;
+
+function auditWebhookOf(flags: Flags<typeof securityFlags>): AuditWebhookOptions | undefined {
+  const [file, mode] = [flags["audit-webhook-config-file"], flags["audit-webhook-mode"]];
+  if (file === undefined) return undefined;
+  const batch = {
+    bufferSize: flags["audit-webhook-batch-buffer-size"],
+    maxSize: flags["audit-webhook-batch-max-size"],
+    maxWaitMs: flags["audit-webhook-batch-max-wait"],
+    qps: flags["audit-webhook-batch-throttle-enable"] ? flags["audit-webhook-batch-throttle-qps"] : unthrottled,
+    burst: flags["audit-webhook-batch-throttle-burst"],
+  };
+  for (const [name, value] of Object.entries(batch))
+    if (!(value > 0)) throw new RangeError(`invalid audit batch webhook ${name} ${value}, must be a positive number`);
+  return { config: webhookOf(file), mode, initialBackoffMs: flags["audit-webhook-initial-backoff"], batch };
 }

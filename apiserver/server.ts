@@ -13,8 +13,9 @@ import { admissionPlugins, type PluginOptions } from "./admission/plugins.ts";
 import { checkPolicies } from "./admission/type-checking.ts";
 import { ApiServicesController } from "./aggregation/controller.ts";
 import { RemoteApis } from "./aggregation/remote-apis.ts";
-import { Audit } from "./audit/audit.ts";
+import { Audit, type AuditSink } from "./audit/audit.ts";
 import type { Policy as AuditPolicy } from "./audit/policy.ts";
+import { type AuditWebhookOptions, auditWebhook } from "./audit/webhook.ts";
 import { identify } from "./authn/identify.ts";
 import type { Peers } from "./authn/peers.ts";
 import type { Attributes } from "./authz/authorizer.ts";
@@ -69,7 +70,7 @@ export interface ApiserverOptions {
   minRequestTimeoutMs?: number;
   /** Of values in the store. */
   encryption?: Encryption | undefined;
-  audit?: { policy: AuditPolicy; write(line: string): void } | undefined;
+  audit?: { policy: AuditPolicy; log?: AuditSink | undefined; webhook?: AuditWebhookOptions | undefined } | undefined;
   /** Towards the agents. */
   kubelet: TlsMaterial | undefined;
   /** Towards aggregated APIs: the front proxy's certificate. */
@@ -94,6 +95,7 @@ export class Apiserver {
   readonly #leases: EndpointLeases;
   readonly #apiServices: ApiServicesController;
   readonly #webhooks: Webhooks;
+  readonly #sinks: AuditSink[];
   readonly #cluster: Cluster;
   #systemObjects = false;
 
@@ -165,7 +167,11 @@ export class Apiserver {
         : 0;
     };
     const flow = new FlowControl(flowControl, { cache: this.#cache, clock, metrics, count });
-    const audit = options.audit && new Audit({ ...options.audit, clock, rand });
+    const { policy, log: auditLog, webhook } = options.audit ?? {};
+    const post: Webhooks["post"] = (...given) => webhooks.post(...given);
+    const sinks = [auditLog, webhook && auditWebhook(webhook, { clock, log, rand, post })];
+    this.#sinks = sinks.filter((sink) => sink !== undefined);
+    const audit = policy && new Audit({ policy, sinks: this.#sinks, clock, rand });
     this.#chain = new Chain(this.#registry, authorizer, audit, flow);
     const discovery = discoveryOf(table, remotes);
     const check = (name: string, missing: Check["missing"]) => ({ name, live: false, missing });
@@ -243,6 +249,7 @@ export class Apiserver {
   /** Watches end at once; the own endpoint goes as soon as the store lets it. */
   async stop(): Promise<void> {
     this.#cache.stop();
+    await Promise.all(this.#sinks.map((sink) => sink.close()));
     this.#webhooks.close();
     await this.#leases.stop();
   }

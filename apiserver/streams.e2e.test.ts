@@ -41,7 +41,9 @@ beforeAll(async () => {
     const { verb, objectRef = {} } = JSON.parse(line) as { verb: string; objectRef?: { subresource?: string } };
     if (objectRef.subresource) verbs.set(objectRef.subresource, verb);
   };
-  server = await startTestApiserver({ audit: { policy: { rules: [{ level: "Metadata" }] } as never, write } });
+  server = await startTestApiserver({
+    audit: { policy: { rules: [{ level: "Metadata" }] } as never, log: { write, close() {} } },
+  });
   node = await startTestNode(server);
   web.listen(0, "127.0.0.1");
   await once(web, "listening");

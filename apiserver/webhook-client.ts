@@ -74,6 +74,10 @@ export class Webhooks {
 
   /** The answer's JSON. Throws an Error in upstream's words. */
   async call(config: ClientConfig, body: object, timeoutSeconds: number): Promise<unknown> {
+    return JSON.parse(await this.post(config, JSON.stringify(body), timeoutSeconds)) as unknown;
+  }
+
+  async post(config: ClientConfig, body: string, timeoutSeconds: number): Promise<string> {
     const { url: given, service, caBundle, credentials: { cert, key, token } = {} } = config;
     const { cache, clock, below } = this.#from;
     const url = new URL(
@@ -81,7 +85,7 @@ export class Webhooks {
     );
     url.searchParams.set("timeout", `${timeoutSeconds}s`);
     const address = service ? endpointOf(cache, service, below) : { host: url.hostname, port: Number(url.port || 443) };
-    const bytes = Buffer.from(JSON.stringify(body));
+    const bytes = Buffer.from(body);
     const options = {
       ...address,
       method: "POST",
@@ -108,7 +112,7 @@ export class Webhooks {
       });
     };
     const { code, text } = await post();
-    if (code === 200 || code === 201) return JSON.parse(text) as unknown;
+    if (code >= 200 && code < 300) return text;
     throw new Error(`the server responded with the status code ${code}: ${text.slice(0, 200)}`);
   }
 

@@ -21,9 +21,11 @@ const audited: string[] = [];
 
 beforeAll(async () => {
   const policy = {
-    rules: [{ level: "Metadata" as const, verbs: ["create"], omitStages: ["RequestReceived" as const] }],
+    rules: [{ level: "Request" as const, verbs: ["create"], omitStages: ["RequestReceived" as const] }],
   };
-  server = await startTestApiserver({ audit: { policy, write: (line) => audited.push(line) } });
+  server = await startTestApiserver({
+    audit: { policy, log: { write: (line) => void audited.push(line), close() {} } },
+  });
   const { cert, key } = await server.authority.issue({
     commonName: "hook",
     dnsNames: ["hook.default.svc"],
@@ -363,6 +365,11 @@ test("what webhooks did is in the audit log", async () => {
     assert.deepEqual(JSON.parse(annotations[`mutation.${prefix}/round_0_index_${i}`]), {
       ...{ configuration: mutating, webhook: `${i}.${mutating}.example.com`, mutated },
     });
+  assert.deepEqual(JSON.parse(annotations[`patch.${prefix}/round_0_index_0`]), {
+    ...{ configuration: mutating, webhook: `0.${mutating}.example.com` },
+    ...{ patch: [{ op: "add", path: "/data", value: { a: "1" } }], patchType: "JSONPatch" },
+  });
+  assert.equal(annotations[`patch.${prefix}/round_0_index_1`], undefined);
   assert.equal(annotations[`failed-open.mutation.${prefix}/round_0_index_1`], `1.${mutating}.example.com`);
   assert.equal(annotations[`failed-open.validating.${prefix}/round_0_index_1`], `1.${validating}.example.com`);
 });

@@ -88,9 +88,11 @@ class Asker {
       const unseen = seen.has(key) && !sameJson(seen.get(key), attributes.object);
       if (attributes.again && !unseen) continue;
       const position = `round_${attributes.again ? 1 : 0}_index_${i}`;
-      const annotation = `mutation.webhook.admission.k8s.io/${position}`;
-      const note = (mutated: boolean) =>
-        attributes.auditAnnotations.set(annotation, JSON.stringify({ configuration, webhook: hook.name, mutated }));
+      const annotate = (what: string, more: object) => {
+        const value = JSON.stringify({ configuration, webhook: hook.name, ...more });
+        attributes.auditAnnotations.set(`${what}.webhook.admission.k8s.io/${position}`, value);
+      };
+      const note = (mutated: boolean) => annotate("mutation", { mutated });
       const asked = await this.#ask("admit", hook, attributes, cluster, position, () => note(false));
       if (asked && !isEmpty(asked.response.patch)) {
         if (attributes.object === undefined)
@@ -99,6 +101,8 @@ class Asker {
         attributes.object = await this.#patched(hook, attributes, asked.version, asked.response);
         const mutated = !sameJson(before, attributes.object);
         note(mutated);
+        const patch = JSON.parse(Buffer.from(asked.response.patch!, "base64").toString("utf8")) as unknown;
+        annotate("patch", { patch, patchType: "JSONPatch" });
         changed ||= mutated;
       }
       if (asked && hook.reinvocationPolicy === "IfNeeded") seen.set(key, structuredClone(attributes.object));
@@ -107,8 +111,9 @@ class Asker {
   }
 
   async validate(hooks: readonly ValidatingWebhook[], attributes: Attributes, cluster: Cluster): Promise<void> {
+    const relevant = hooks.filter((hook) => matchedVersion(hook, attributes, cluster)); // their index counts only these
     const results = await Promise.allSettled(
-      hooks.map((hook, i) => this.#ask("validating", hook, attributes, cluster, `round_0_index_${i}`)),
+      relevant.map((hook, i) => this.#ask("validating", hook, attributes, cluster, `round_0_index_${i}`)),
     );
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }

@@ -1,12 +1,21 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, describe, test } from "vitest";
+import { json } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, test } from "vitest";
+import { type Clock, systemClock } from "../../base/clock.ts";
+import { parseFlags } from "../../base/flags.ts";
+import { silentLogger } from "../../base/logger.ts";
+import { createAuthority } from "../../pki/authority.ts";
 import { call, configMap, TestWatch } from "../http.testing.ts";
+import { auditAndEncryption, securityFlags } from "../security-flags.ts";
 import { startTestApiserver } from "../testing.ts";
 import { AuditLog } from "./log.ts";
 import { decide, parsePolicy } from "./policy.ts";
+import { Batches } from "./webhook.ts";
 
 const policyOf = (...rules: string[]) =>
   parsePolicy(
@@ -67,7 +76,9 @@ test("what a client does is written in stages, with what it sent and got", async
     "{level: RequestResponse, verbs: [create], resources: [{group: '', resources: [configmaps]}], omitManagedFields: true}",
     "{level: Metadata}",
   );
-  const server = await startTestApiserver({ audit: { policy, write: (line) => lines.push(line) } });
+  const server = await startTestApiserver({
+    audit: { policy, log: { write: (line) => void lines.push(line), close() {} } },
+  });
   // biome-ignore lint/suspicious/noExplicitAny: tests look where they like
   const events = (): any[] => lines.map((line) => JSON.parse(line));
   try {
@@ -122,6 +133,120 @@ test("what a client does is written in stages, with what it sent and got", async
     );
   } finally {
     await server.close();
+  }
+});
+
+describe("the webhook", () => {
+  // biome-ignore lint/suspicious/noExplicitAny: tests look where they like
+  const lists: any[] = [];
+  let answer = () => 200;
+  let arrived = () => {};
+  let receiver: https.Server;
+  let config: { url: string; caBundle: string };
+  beforeAll(async () => {
+    const authority = await createAuthority("test");
+    const identity = await authority.issue({ commonName: "t", ipAddresses: ["127.0.0.1"], usages: ["server"] });
+    receiver = https.createServer(identity, async (request, response) => {
+      lists.push(await json(request));
+      response.writeHead(answer()).end();
+      arrived();
+    });
+    await new Promise<void>((resolve) => receiver.listen(0, "127.0.0.1", resolve));
+    const url = `https://127.0.0.1:${(receiver.address() as AddressInfo).port}/audit`;
+    config = { url, caBundle: Buffer.from(authority.cert).toString("base64") };
+  });
+  afterAll(() => receiver.close());
+  const until = async (count: number) => {
+    while (lists.length < count) await new Promise<void>((resolve) => (arrived = resolve));
+  };
+  const policy = policyOf("{level: Metadata, verbs: [create]}");
+  const batch = { bufferSize: 100, maxSize: 2, maxWaitMs: 3_600_000, qps: 1000, burst: 1000 };
+  const started = async (mode: string, more: object = {}) => {
+    lists.length = 0;
+    answer = () => 200;
+    const webhook = { config, mode, initialBackoffMs: 1, batch: { ...batch, ...more } };
+    const server = await startTestApiserver({ audit: { policy, webhook } });
+    const path = "/api/v1/namespaces/default/configmaps";
+    const create = (name: string) => call(server, path, { method: "POST", body: configMap(name) });
+    return { create, close: () => server.close() };
+  };
+  const namesIn = (list: { items: { requestURI: string; verb: string }[] }) => list.items.map(({ verb }) => verb);
+
+  test("gets batches when they are full, and what is left when the server stops", async () => {
+    const { create, close } = await started("batch");
+    for (const name of ["a", "b", "c"]) assert.equal((await create(name)).code, 201);
+    await until(1);
+    assert.deepEqual([lists[0].kind, lists[0].apiVersion, lists[0].metadata], ["EventList", "audit.k8s.io/v1", {}]);
+    assert.deepEqual(namesIn(lists[0]), ["create", "create"]);
+    assert.equal(lists.length, 1);
+    await close();
+    assert.deepEqual(lists.slice(1).map(namesIn), [["create"]]);
+  });
+
+  test("gets each event before the request is answered when it blocks", async () => {
+    const { create, close } = await started("blocking");
+    assert.equal((await create("a")).code, 201);
+    assert.deepEqual(lists.map(namesIn), [["create"]]);
+    let refusals = 2;
+    answer = () => (refusals-- > 0 ? 500 : 204);
+    assert.equal((await create("b")).code, 201);
+    assert.equal(lists.length, 4, "tried again until it was taken");
+    answer = () => 500;
+    assert.equal((await create("c")).code, 201, "what cannot be told is answered all the same");
+    assert.equal(lists.length, 9, "after five tries");
+    await close();
+  });
+
+  test("gets what waits too long, is throttled, and loses what does not fit", () => {
+    let now = 0;
+    const timers: { at: number; run: () => void }[] = [];
+    const clock = {
+      monotonic: () => now,
+      after(ms: number, run: () => void) {
+        const timer = { at: now + ms, run };
+        timers.push(timer);
+        return () => void (timers.includes(timer) && timers.splice(timers.indexOf(timer), 1));
+      },
+    } as unknown as Clock;
+    const runTo = (time: number) => {
+      for (;;) {
+        const due = timers.filter(({ at }) => at <= time).sort((a, b) => a.at - b.at)[0];
+        if (due === undefined) break;
+        timers.splice(timers.indexOf(due), 1);
+        now = due.at;
+        due.run();
+      }
+      now = time;
+    };
+    const sent: string[] = [];
+    let dropped = 0;
+    const deliver = async (lines: string[]) => void sent.push(`${now}: ${lines.join("")}`);
+    const options = { bufferSize: 5, maxSize: 2, maxWaitMs: 100, qps: 10, burst: 2 };
+    const batches = new Batches({ ...options, clock, deliver, dropped: () => dropped++ });
+    batches.write("a");
+    runTo(99);
+    assert.deepEqual(sent, []);
+    runTo(1000);
+    for (const line of "bcdefghijklm") batches.write(line);
+    runTo(2000);
+    assert.deepEqual(sent, ["100: a", "1000: bc", "1000: de", "1000: fg", "1100: hi", "1200: jk", "1300: l"]);
+    assert.equal(dropped, 1);
+  });
+});
+
+test.each([
+  ["audit-log-mode", "later", /invalid audit mode later, allowed modes are "batch,blocking"/],
+  ["audit-webhook-mode", "later", /invalid audit mode later/],
+  ["audit-webhook-batch-max-size", "0", /invalid audit batch webhook maxSize 0, must be a positive number/],
+])("--%s %s is refused", (name, value, message) => {
+  const dir = mkdtempSync(join(tmpdir(), "audit-flags-"));
+  try {
+    writeFileSync(join(dir, "policy"), "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}");
+    const argv = [`--audit-policy-file=${dir}/policy`, `--audit-webhook-config-file=${dir}/none`, `--${name}=${value}`];
+    const flags = parseFlags(securityFlags, argv);
+    assert.throws(() => auditAndEncryption(flags, systemClock, silentLogger), message);
+  } finally {
+    rmSync(dir, { recursive: true });
   }
 });
 

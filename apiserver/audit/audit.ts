@@ -10,9 +10,16 @@ import type { Attributes } from "../authz/authorizer.ts";
 import { type ApiRequest, type Body, type Caller, pathOf, type User } from "../request.ts";
 import { type Decided, decide, type Policy, type Stage } from "./policy.ts";
 
+/** Where events go. */
+export interface AuditSink {
+  /** A promise is what the request waits for. */
+  write(line: string): Promise<void> | void;
+  close(): Promise<void> | void;
+}
+
 interface AuditOptions {
   policy: Policy;
-  write(line: string): void;
+  sinks: readonly AuditSink[];
   clock: Clock;
   rand: Rand;
 }
@@ -56,6 +63,7 @@ export class AuditedRequest {
   readonly #asked: Asked;
   readonly #id: string;
   readonly #received: string;
+  #pending: (Promise<void> | void)[] = [];
 
   constructor(options: AuditOptions, decided: Decided, asked: Asked) {
     this.#options = options;
@@ -122,6 +130,7 @@ export class AuditedRequest {
     const now = formatMicroTime(this.#options.clock.now());
     const strip = <T>(object: T) => (omitManagedFields ? withoutManagedFields(object) : object);
     const requestObject = level !== "Metadata" && body ? jsonOf(body) : undefined;
+    const noted = [...annotations].filter(([key]) => level !== "Metadata" || !key.startsWith(patchAnnotation));
     const { kind: _k, apiVersion: _a, ...responseStatus } = { metadata: {}, ...status };
     const event = {
       kind: "Event",
@@ -141,11 +150,20 @@ export class AuditedRequest {
       ...(level === "RequestResponse" && response ? { responseObject: strip(response()) } : {}),
       requestReceivedTimestamp: stage === "RequestReceived" ? now : this.#received,
       stageTimestamp: now,
-      ...(annotations.size > 0 ? { annotations: Object.fromEntries(annotations) } : {}),
+      ...(noted.length > 0 ? { annotations: Object.fromEntries(noted) } : {}),
     };
-    this.#options.write(JSON.stringify(event));
+    const line = JSON.stringify(event);
+    this.#pending = this.#options.sinks.map((sink) => sink.write(line));
+  }
+
+  /** Resolves when whoever the request waits for has its last event. */
+  async stored(): Promise<void> {
+    await Promise.all(this.#pending);
   }
 }
+
+/** What a webhook changed is part of the request's body. */
+const patchAnnotation = "patch.webhook.admission.k8s.io/";
 
 function objectRefOf(attributes: Attributes): object {
   if ("path" in attributes) return {};

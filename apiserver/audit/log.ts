@@ -13,8 +13,7 @@ export interface AuditLogOptions {
 }
 
 /**
- * The audit log as a file of lines (`--audit-log-*`), each handed to the system before its request goes on, as upstream's
- * mode `blocking`. What cannot be written is reported by `onError`.
+ * The audit log as a file of lines (`--audit-log-*`), handed to the system before write() returns. What cannot be written is reported by `onError`.
  */
 export class AuditLog {
   readonly #options: AuditLogOptions;

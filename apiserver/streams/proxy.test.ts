@@ -47,7 +47,10 @@ function listen(made: http.Server | https.Server): Promise<number> {
 beforeAll(async () => {
   const write = (line: string) => audited.push(JSON.parse(line));
   server = await startTestApiserver({
-    audit: { policy: { omitStages: ["RequestReceived"], rules: [{ level: "Metadata" }] } as never, write },
+    audit: {
+      policy: { omitStages: ["RequestReceived"], rules: [{ level: "Metadata" }] } as never,
+      log: { write: (line) => void write(line), close() {} },
+    },
   });
   const pair = await server.authority.issue({ commonName: "n1", ipAddresses: ["127.0.0.1"], usages: ["server"] });
   const strangers = await server.authority.issue({ commonName: "x", dnsNames: ["nobody"], usages: ["server"] });
