@@ -27,29 +27,20 @@ const anyCase = `must consist of alphanumeric characters, '-', '_' or '.', and $
 const lowerCase = "must consist of lower case alphanumeric characters";
 const qualifiedRule = regexText(anyCase, qualifiedPart, "MyName", "my.name", "123-abc");
 const label1035Rule = `${lowerCase} or '-', start with an alphabetic character, and end with an alphanumeric character`;
-const labelText = regexText(
-  `a lowercase RFC 1123 label ${lowerCase} or '-', and ${ends}`,
-  ...[label, "my-name", "123-abc"],
-);
+const labelRule = `a lowercase RFC 1123 label ${lowerCase} or '-', and ${ends}`;
+const labelText = regexText(labelRule, label, "my-name", "123-abc");
 const label1035Text = regexText(`a DNS-1035 label ${label1035Rule}`, label1035, "my-name", "abc-123");
 const subdomain = `${label}(\\.${label})*`;
-const subdomainText = regexText(
-  `a lowercase RFC 1123 subdomain ${lowerCase}, '-' or '.', and ${ends}`,
-  ...[subdomain, "example.com"],
-);
-const labelValueText = regexText(
-  `a valid label must be an empty string or ${anyCase.replace("must ", "")}`,
-  ...[`(${qualifiedPart})?`, "MyValue", "my_value", "12345"],
-);
-const configKeyText = regexText(
-  "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
-  ...["[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name"],
-);
+const subdomainRule = `a lowercase RFC 1123 subdomain ${lowerCase}, '-' or '.', and ${ends}`;
+const subdomainText = regexText(subdomainRule, subdomain, "example.com");
+const labelValueRule = `a valid label must be an empty string or ${anyCase.replace("must ", "")}`;
+const labelValueText = regexText(labelValueRule, `(${qualifiedPart})?`, "MyValue", "my_value", "12345");
+const configKeyRule = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'";
+const configKeyText = regexText(configKeyRule, "[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name");
 
-const identifierText = regexText(
-  "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
-  ...["[A-Za-z_][A-Za-z0-9_]*", "my_name", "MY_NAME", "MyName"],
-);
+const identifierRule =
+  "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'";
+const identifierText = regexText(identifierRule, "[A-Za-z_][A-Za-z0-9_]*", "my_name", "MY_NAME", "MyName");
 const reason = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?";
 const reasonText = regexText(
   "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters or '_,:', and must end with an alphanumeric character or '_'",
@@ -83,9 +74,8 @@ export function qualifiedName(value: string): string[] {
     if (prefix === "") problems.push("prefix part must be non-empty");
     else problems.push(...dns1123Subdomain(prefix).map((p) => `prefix part ${p}`));
   } else if (parts.length > 2) {
-    return [
-      `a qualified name ${qualifiedRule} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
-    ];
+    const more = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+    return [`a qualified name ${qualifiedRule} ${more}`];
   }
   if (name === "") problems.push("name part must be non-empty");
   else if (bytes(name) > 63) problems.push(`name part ${atMost(63)}`);

@@ -108,16 +108,25 @@ export function* validateLabelSelector(selector: LabelSelector | undefined, path
   yield* validateLabels(selector.matchLabels, problem.child(path, "matchLabels"));
   for (const [i, { key, operator, values = [] }] of (selector.matchExpressions ?? []).entries()) {
     const at = `${path}.matchExpressions[${i}]`;
-    if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0)
-        yield problem.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
-    } else if (operator === "Exists" || operator === "DoesNotExist") {
-      if (values.length > 0)
-        yield problem.forbidden(`${at}.values`, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    } else yield problem.invalid(`${at}.operator`, operator, "not a valid selector operator");
+    yield* validateOperator(operator, values, at);
     yield* problem.shaped(`${at}.key`, key, qualifiedName);
     for (const [j, value] of values.entries()) yield* problem.shaped(`${at}.values[${j}]`, value, labelValue);
   }
+}
+
+const someValue = "must be specified when `operator` is 'In' or 'NotIn'";
+const noValue = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+const oneValue = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+
+/** An operator, with as many values as it takes; node selectors can compare, too. */
+export function* validateOperator(operator = "", values: string[], at: string, compares = false): Problems {
+  if (operator === "In" || operator === "NotIn") {
+    if (values.length === 0) yield problem.required(`${at}.values`, someValue);
+  } else if (operator === "Exists" || operator === "DoesNotExist") {
+    if (values.length > 0) yield problem.forbidden(`${at}.values`, noValue);
+  } else if (compares && (operator === "Gt" || operator === "Lt")) {
+    if (values.length !== 1) yield problem.required(`${at}.values`, oneValue);
+  } else yield problem.invalid(`${at}.operator`, operator, "not a valid selector operator");
 }
 
 export function* validateLabels(labels: Labels | undefined, path: string): Problems {

@@ -75,24 +75,18 @@ export const alreadyExists = (resource: GroupResource, name: string): StatusErro
   failure(409, "AlreadyExists", `${qualified(resource)} ${quote(name)} already exists`, detailsOf(resource, name));
 
 /** After every generated name was taken: the client may try again. */
-export const generateNameConflict = (resource: GroupResource, name: string, retryAfterSeconds: number): StatusError =>
-  failure(
-    409,
-    "AlreadyExists",
-    `${qualified(resource)} ${quote(name)} already exists, the server was not able to generate a unique name for the object`,
-    { ...detailsOf(resource, name), retryAfterSeconds },
-  );
+export function generateNameConflict(resource: GroupResource, name: string, retryAfterSeconds: number): StatusError {
+  const text = `${qualified(resource)} ${quote(name)} already exists, the server was not able to generate a unique name for the object`;
+  return failure(409, "AlreadyExists", text, { ...detailsOf(resource, name), retryAfterSeconds });
+}
 
 export const staleMessage =
   "the object has been modified; please apply your changes to the latest version and try again";
 
-export const conflict = (resource: GroupResource, name: string, message = staleMessage): StatusError =>
-  failure(
-    409,
-    "Conflict",
-    `Operation cannot be fulfilled on ${qualified(resource)} ${quote(name)}: ${message}`,
-    detailsOf(resource, name),
-  );
+export function conflict(resource: GroupResource, name: string, message = staleMessage): StatusError {
+  const text = `Operation cannot be fulfilled on ${qualified(resource)} ${quote(name)}: ${message}`;
+  return failure(409, "Conflict", text, detailsOf(resource, name));
+}
 
 export function invalid(kind: { group: string; kind: string }, name: string, errors: FieldError[]): StatusError {
   const title = `${kind.group ? `${kind.kind}.${kind.group}` : kind.kind} ${quote(name)} is invalid`;
@@ -121,23 +115,18 @@ export function forbidden(resource: GroupResource, name: string, message: string
   return failure(403, "Forbidden", text, detailsOf(resource, name));
 }
 
-export const methodNotSupported = (resource: GroupResource, verb: string): StatusError =>
-  failure(
-    405,
-    "MethodNotAllowed",
-    `${verb} is not supported on resources of kind ${quote(qualified(resource))}`,
-    detailsOf(resource),
-  );
+export function methodNotSupported(resource: GroupResource, verb: string): StatusError {
+  const text = `${verb} is not supported on resources of kind ${quote(qualified(resource))}`;
+  return failure(405, "MethodNotAllowed", text, detailsOf(resource));
+}
 
 export const notAcceptable = (accepted: string[]): StatusError =>
   failure(406, "NotAcceptable", `only the following media types are accepted: ${accepted.join(", ")}`);
 
-export const unsupportedMediaType = (accepted: string[]): StatusError =>
-  failure(
-    415,
-    "UnsupportedMediaType",
-    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(", ")}`,
-  );
+export function unsupportedMediaType(accepted: string[]): StatusError {
+  const text = "the body of the request was in an unknown format - accepted media types include";
+  return failure(415, "UnsupportedMediaType", `${text}: ${accepted.join(", ")}`);
+}
 
 export const requestEntityTooLarge = (message: string): StatusError =>
   failure(413, "RequestEntityTooLarge", `Request entity too large: ${message}`);

@@ -1,26 +1,21 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
-import type {
-  MatchCondition,
-  MatchResources,
-  NamedRuleWithOperations,
-  RuleWithOperations,
-} from "../generated/admissionregistration-v1.ts";
+import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { compileProblems } from "./expressions.ts";
 
 /** What webhooks and policies share: which requests they see. */
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const scopes = ["*", "Cluster", "Namespaced"];
 
-export function defaultMatch(match: MatchResources): void {
+export function defaultMatch(match: v1.MatchResources): void {
   match.matchPolicy ??= "Equivalent";
   match.namespaceSelector ??= {};
   match.objectSelector ??= {};
   for (const rule of [...(match.resourceRules ?? []), ...(match.excludeResourceRules ?? [])]) rule.scope ??= "*";
 }
 
-export function* validateMatch(match: MatchResources, at: string): field.Problems {
+export function* validateMatch(match: v1.MatchResources, at: string): field.Problems {
   yield* field.oneOf(`${at}.matchPolicy`, match.matchPolicy, ["Equivalent", "Exact"], match.matchPolicy === undefined);
   for (const key of ["namespaceSelector", "objectSelector"] as const)
     if (match[key]) yield* validateLabelSelector(match[key], `${at}.${key}`);
@@ -29,13 +24,13 @@ export function* validateMatch(match: MatchResources, at: string): field.Problem
     yield* field.each(match[key], `${at}.${key}`, validateNamedRule);
 }
 
-function* validateNamedRule(rule: NamedRuleWithOperations, at: string): field.Problems {
+function* validateNamedRule(rule: v1.NamedRuleWithOperations, at: string): field.Problems {
   const shape = (name: string, path: string) => field.shaped(path, name, pathSegmentName);
   yield* field.each(rule.resourceNames, `${at}.resourceNames`, shape, { key: String });
   yield* validateRule(rule, at);
 }
 
-export function* validateRule(rule: RuleWithOperations, at: string): field.Problems {
+export function* validateRule(rule: v1.RuleWithOperations, at: string): field.Problems {
   yield* someOf(rule.operations, `${at}.operations`, "operations");
   yield* field.each(rule.operations, `${at}.operations`, (given, path) => field.oneOf(path, given, operations, false));
   yield* someOf(rule.apiGroups, `${at}.apiGroups`, "API groups");
@@ -70,11 +65,11 @@ function* validateResources(resources: string[], at: string): field.Problems {
   if (resources.includes("*") && last !== "*") yield wrong("*", "resources without subresources");
 }
 
-export function* validateConditions(conditions: MatchCondition[] = [], at: string): field.Problems {
+export function* validateConditions(conditions: v1.MatchCondition[] = [], at: string): field.Problems {
   yield* field.each(conditions, at, validateCondition, { max: 64, key: ({ name }) => name || undefined, at: "name" });
 }
 
-function* validateCondition({ name, expression = "" }: MatchCondition, at: string): field.Problems {
+function* validateCondition({ name, expression = "" }: v1.MatchCondition, at: string): field.Problems {
   if (expression.trim()) yield* compileProblems(`${at}.expression`, expression.trim(), "bool");
   else yield field.required(`${at}.expression`);
   yield* field.requiredName(`${at}.name`, name, qualifiedName);

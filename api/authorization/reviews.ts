@@ -12,14 +12,8 @@ const review = <T extends KubernetesObject>(type: ResourceType<T>): Resource<T> 
     columns: [nameColumn, createdColumn],
   });
 
-export const authenticationReviews: readonly Resource[] = [
-  review(kinds.SelfSubjectReviews),
-  review(kinds.TokenReviews),
-];
-
-export const authorizationReviews: readonly Resource[] = [
-  review(kinds.LocalSubjectAccessReviews),
-  review(kinds.SelfSubjectAccessReviews),
-  review(kinds.SelfSubjectRulesReviews),
-  review(kinds.SubjectAccessReviews),
+export const authenticationReviews = [review(kinds.SelfSubjectReviews), review(kinds.TokenReviews)];
+export const authorizationReviews = [
+  ...[review(kinds.LocalSubjectAccessReviews), review(kinds.SelfSubjectAccessReviews)],
+  ...[review(kinds.SelfSubjectRulesReviews), review(kinds.SubjectAccessReviews)],
 ];

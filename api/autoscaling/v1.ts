@@ -1,10 +1,6 @@
 import { defineFace } from "../face.ts";
 import type { HorizontalPodAutoscaler } from "../generated/autoscaling-v1.ts";
-import type {
-  HorizontalPodAutoscalerBehavior,
-  HorizontalPodAutoscalerCondition,
-  HorizontalPodAutoscaler as V2,
-} from "../generated/autoscaling-v2.ts";
+import type * as v2 from "../generated/autoscaling-v2.ts";
 import { HorizontalPodAutoscalers } from "../generated/resources.ts";
 import type { Resource } from "../resource.ts";
 import { horizontalPodAutoscalers } from "./horizontal-pod-autoscaler.ts";
@@ -29,13 +25,13 @@ export const horizontalPodAutoscalersV1: Resource<HorizontalPodAutoscaler> = def
     const { targetCPUUtilizationPercentage: target, ...others } = spec;
     const metrics = target === undefined ? [] : [cpu("target", target)];
     metrics.push(...list(kept.metrics).map((metric) => convert(metric, "target", true)));
-    const behavior = kept.behavior && (withCase(kept.behavior, "toLowerCase") as HorizontalPodAutoscalerBehavior);
+    const behavior = kept.behavior && (withCase(kept.behavior, "toLowerCase") as v2.HorizontalPodAutoscalerBehavior);
     const stored = {
       ...rest,
       apiVersion: "autoscaling/v2",
       metadata: withAnnotations(metadata, {}),
       spec: { ...others, ...(metrics.length ? { metrics } : {}), ...(behavior ? { behavior } : {}) },
-    } as unknown as V2;
+    } as unknown as v2.HorizontalPodAutoscaler;
     if (status === undefined) return stored;
     const { currentCPUUtilizationPercentage: current, ...numbers } = status;
     const currentMetrics = kept["current-metrics"]
@@ -43,7 +39,7 @@ export const horizontalPodAutoscalersV1: Resource<HorizontalPodAutoscaler> = def
       : current === undefined
         ? []
         : [cpu("current", current)];
-    const conditions = list(kept.conditions) as unknown as HorizontalPodAutoscalerCondition[];
+    const conditions = list(kept.conditions) as unknown as v2.HorizontalPodAutoscalerCondition[];
     stored.status = {
       ...numbers,
       ...(currentMetrics.length ? { currentMetrics: currentMetrics as never } : {}),
@@ -97,17 +93,12 @@ const paths: Record<string, Record<string, string>> = {
   resource: { name: "name", "#AverageUtilization": "#.averageUtilization", "#AverageValue": "#.averageValue" },
   pods: { metricName: "metric.name", selector: "metric.selector", "#AverageValue": "#.averageValue" },
   object: {
-    target: "describedObject",
-    metricName: "metric.name",
-    selector: "metric.selector",
-    "#Value": "#.value",
-    averageValue: "#.averageValue",
+    ...{ target: "describedObject", metricName: "metric.name", selector: "metric.selector" },
+    ...{ "#Value": "#.value", averageValue: "#.averageValue" },
   },
   external: {
-    metricName: "metric.name",
-    metricSelector: "metric.selector",
-    "#Value": "#.value",
-    "#AverageValue": "#.averageValue",
+    ...{ metricName: "metric.name", metricSelector: "metric.selector" },
+    ...{ "#Value": "#.value", "#AverageValue": "#.averageValue" },
   },
 };
 paths["containerResource"] = { ...paths["resource"], container: "container" };

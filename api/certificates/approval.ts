@@ -21,10 +21,7 @@ export const approval: Part<CertificateSigningRequest> = {
 };
 
 export const statusPart: Part<CertificateSigningRequest> = {
-  owns: [
-    ["status", "certificate"],
-    ["status", "conditions"],
-  ],
+  owns: [["status", "certificate"] as const, ["status", "conditions"] as const],
   prepare(request, old, now) {
     keepAllButStatus(request, old);
     request.status ??= {};

@@ -1,152 +1,158 @@
 import * as field from "../../apimachinery/field-error.ts";
-import { configMapKey, dns1123Label, envVarName, portName, portNumber } from "../../apimachinery/names.ts";
+import {
+  configMapKey,
+  dns1123Label,
+  dns1123Subdomain,
+  envVarName,
+  portName,
+  portNumber,
+} from "../../apimachinery/names.ts";
 import { compareQuantities } from "../../apimachinery/quantity.ts";
 import type * as v1 from "../generated/core-v1.ts";
-import { notNegative } from "../int-or-percent.ts";
-import { validateContainerSecurity } from "./pod-rules.ts";
+import { notNegative } from "../kind.ts";
+import { validateContainerSecurity } from "./pod-security.ts";
 import { isOvercommitAllowed, validateAmount, validateContainerResource, validateHugePages } from "./resource-names.ts";
-import { relativePath } from "./volume-sources.ts";
+import { envFields, relativePath, validateFieldRef, validateResourceField } from "./volume-sources.ts";
 
-/** The rules of a Pod's containers: upstream's validateContainers and validateInitContainers. */
-export function* validateContainers(spec: v1.PodSpec, volumes: ReadonlySet<string>, path: string): field.Problems {
+const onlySidecars = "may not be set for init containers without restartPolicy=Always";
+
+/** The rules of a Pod's containers, in upstream's order (validateContainers, validateInitContainers). */
+export function* validateContainers(spec: v1.PodSpec, path: string): field.Problems {
   const names = new Set<string>();
-  if (!spec.containers?.length) yield field.required(`${path}.containers`);
-  for (const [list, containers] of [
-    ["containers", spec.containers ?? []],
-    ["initContainers", spec.initContainers ?? []],
-    ["ephemeralContainers", spec.ephemeralContainers ?? []],
-  ] as const)
-    for (const [i, container] of containers.entries()) {
-      const at = `${path}.${list}[${i}]`;
-      yield* field.uniqueName(`${at}.name`, container.name, dns1123Label, names);
-      yield* validateContainer(container, volumes, at);
-      if (list === "containers") yield* validateMain(container, at);
-      if (list === "initContainers") yield* validateInit(container, at);
-    }
-  yield* validateHostPorts(spec, `${path}.containers`);
-}
-
-function* validateMain(container: v1.Container, at: string): field.Problems {
-  for (const name of ["livenessProbe", "readinessProbe", "startupProbe"] as const)
-    yield* validateProbe(container[name], `${at}.${name}`);
-  for (const name of ["livenessProbe", "startupProbe"] as const) {
-    const { successThreshold = 0 } = container[name] ?? { successThreshold: 1 };
-    if (successThreshold !== 1) yield field.invalid(`${at}.${name}.successThreshold`, successThreshold, "must be 1");
+  function* common(container: v1.Container, at: string): field.Problems {
+    yield* field.requiredName(`${at}.name`, container.name, dns1123Label);
+    yield* validateCommon(container, spec, at);
   }
+  const again = ({ name }: v1.Container, at: string) =>
+    name && names.size === names.add(name).size ? [field.duplicate(`${at}.name`, name)] : [];
+  const { containers = [], initContainers = [] } = spec;
+  if (containers.length === 0) yield field.required(`${path}.containers`);
+  yield* field.each(containers, `${path}.containers`, function* (container, at) {
+    yield* common(container, at);
+    yield* again(container, at);
+    yield* validateRunning(container, spec, at);
+    if (container.restartPolicy) yield field.forbidden(`${at}.restartPolicy`, "may not be set for non-init containers");
+  });
+  yield* validateHostPorts(containers, `${path}.containers`);
+  yield* field.each(initContainers, `${path}.initContainers`, function* (container, at) {
+    yield* common(container, at);
+    const { restartPolicy } = container;
+    if (restartPolicy) yield* field.oneOf(`${at}.restartPolicy`, restartPolicy, ["Always"], false);
+    yield* again(container, at);
+    yield* validateHostPorts([container], `${path}.initContainers`); // one after the other; upstream says [0] of each
+    if (restartPolicy === "Always") return yield* validateRunning(container, spec, at);
+    for (const name of ["lifecycle", ...probes] as const)
+      if (container[name]) yield field.forbidden(`${at}.${name}`, onlySidecars);
+  });
+  yield* field.each(spec.ephemeralContainers, `${path}.ephemeralContainers`, function* (container, at) {
+    yield* common(container, at);
+    yield* again(container, at);
+  });
+  // A template may leave the host's ports to the Pods that are made from it.
+  for (const [i, { ports = [] }] of spec.hostNetwork ? containers.entries() : [])
+    for (const [j, { hostPort = 0, containerPort }] of ports.entries())
+      if (hostPort !== containerPort && (hostPort || path === "spec"))
+        yield field.invalid(`${path}.containers[${i}].ports[${j}].hostPort`, hostPort, mustMatchPort);
 }
 
-function* validateInit(container: v1.Container, at: string): field.Problems {
-  if (container.restartPolicy === "Always") return yield* validateMain(container, at);
-  yield* (["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] as const)
-    .filter((name) => container[name])
-    .map((name) => field.forbidden(`${at}.${name}`, "may not be set for init containers without restartPolicy=Always"));
-}
+const mustMatchPort = "must match `containerPort` when `hostNetwork` is true";
 
-function* validateContainer(container: v1.Container, volumes: ReadonlySet<string>, at: string): field.Problems {
-  const image = container.image ?? "";
-  if (!image) yield field.required(`${at}.image`);
-  else if (image !== image.trim())
-    yield field.invalid(`${at}.image`, image, "must not have leading or trailing whitespace");
-  yield* field.oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
+/** What upstream asks of Pods only: templates had been taken that break it. */
+export const validateImage = ({ image = "" }: v1.Container, at: string): field.FieldError[] =>
+  image === image.trim() ? [] : [field.invalid(`${at}.image`, image, "must not have leading or trailing whitespace")];
+
+function* validateCommon(container: v1.Container, spec: v1.PodSpec, at: string): field.Problems {
+  if (!container.image) yield field.required(`${at}.image`);
   const { terminationMessagePolicy: messages } = container;
-  yield* field.oneOf(`${at}.terminationMessagePolicy`, messages, ["FallbackToLogsOnError", "File"], true);
-  yield* validatePorts(container.ports ?? [], `${at}.ports`);
-  yield* validateEnv(container.env ?? [], `${at}.env`);
-  for (const [i, source] of (container.envFrom ?? []).entries()) {
-    const p = `${at}.envFrom[${i}]`;
-    if (!source.configMapRef && !source.secretRef)
-      yield field.invalid(p, "", "must specify one of: `configMapRef` or `secretRef`");
-    for (const ref of ["configMapRef", "secretRef"] as const)
-      if (source[ref] && !source[ref].name) yield field.required(`${p}.${ref}.name`);
-  }
-  const mounts = new Set<string>();
-  for (const [i, { name, mountPath, subPath }] of (container.volumeMounts ?? []).entries()) {
-    const p = `${at}.volumeMounts[${i}]`;
-    if (!name) yield field.required(`${p}.name`);
-    else if (!volumes.has(name)) yield field.notFound(`${p}.name`, name);
-    if (!mountPath) yield field.required(`${p}.mountPath`);
-    else if (mounts.has(mountPath)) yield field.invalid(`${p}.mountPath`, mountPath, "must be unique");
-    mounts.add(mountPath);
-    yield* relativePath(subPath, `${p}.subPath`);
-  }
-  for (const hook of ["postStart", "preStop"] as const) {
-    const handler = container.lifecycle?.[hook];
-    if (handler) yield* validateHandler(handler, `${at}.lifecycle.${hook}`);
-  }
+  yield* field.oneOf(`${at}.terminationMessagePolicy`, messages, ["File", "FallbackToLogsOnError"], true);
+  yield* validatePorts(container.ports, `${at}.ports`);
+  yield* field.each(container.env, `${at}.env`, validateEnv);
+  yield* field.each(container.envFrom, `${at}.envFrom`, function* ({ prefix, configMapRef, secretRef }, path) {
+    if (prefix) yield* field.shaped(`${path}.prefix`, prefix, envVarName);
+    const given = Object.entries({ configMapRef, secretRef }).filter(([, ref]) => ref);
+    for (const [key, ref] of given) yield* field.requiredName(`${path}.${key}.name`, ref!.name, dns1123Subdomain);
+    // Upstream leaves the index out.
+    if (given.length === 0)
+      yield field.invalid(`${at}.envFrom`, "", "must specify one of: `configMapRef` or `secretRef`");
+    else if (given.length > 1) yield field.invalid(`${at}.envFrom`, "", onlyOne);
+  });
+  yield* validateMounts(container, spec.volumes ?? [], at);
+  yield* field.oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
   yield* validateResources(container.resources, `${at}.resources`);
-  yield* validateContainerSecurity(container, `${at}.securityContext`);
+  yield* validateContainerSecurity(container, spec, `${at}.securityContext`);
 }
 
-function* validatePorts(ports: v1.ContainerPort[], path: string): field.Problems {
+function* validatePorts(ports: v1.ContainerPort[] = [], path: string): field.Problems {
   const names = new Set<string>();
-  for (const [i, { name, containerPort, hostPort, protocol }] of ports.entries()) {
-    const at = `${path}[${i}]`;
-    if (name) {
-      const problems = portName(name);
-      for (const p of problems) yield field.invalid(`${at}.name`, name, p);
-      if (problems.length === 0 && names.has(name)) yield field.duplicate(`${at}.name`, name);
-      names.add(name);
-    }
+  yield* field.each(ports, path, function* ({ name, containerPort, hostPort, protocol }, at) {
+    const problems = name ? portName(name) : [];
+    yield* problems.map((p) => field.invalid(`${at}.name`, name, p));
+    if (name && problems.length === 0 && names.size === names.add(name).size) yield field.duplicate(`${at}.name`, name);
     yield* field.requiredName(`${at}.containerPort`, containerPort, portNumber);
     if (hostPort) yield* field.shaped(`${at}.hostPort`, hostPort, portNumber);
     yield* field.oneOf(`${at}.protocol`, protocol, ["SCTP", "TCP", "UDP"], true);
-  }
+  });
 }
 
-const mustMatchHostPort = "must match `hostPort` when `hostNetwork` is true";
-
-function* validateHostPorts(spec: v1.PodSpec, path: string): field.Problems {
+function* validateHostPorts(containers: v1.Container[], path: string): field.Problems {
   const taken = new Set<string>();
-  for (const [i, { ports = [] }] of (spec.containers ?? []).entries())
-    for (const [j, { hostPort, hostIP = "", protocol, containerPort }] of ports.entries()) {
-      const at = `${path}[${i}].ports[${j}]`;
-      if (spec.hostNetwork && hostPort !== containerPort)
-        yield field.invalid(`${at}.containerPort`, containerPort, mustMatchHostPort);
-      if (!hostPort) continue;
+  for (const [i, { ports = [] }] of containers.entries())
+    for (const [j, { hostPort, hostIP = "", protocol }] of ports.entries()) {
       const key = `${protocol}/${hostIP}/${hostPort}`;
-      if (taken.has(key)) yield field.duplicate(`${at}.hostPort`, key);
-      taken.add(key);
+      if (hostPort && taken.size === taken.add(key).size)
+        yield field.duplicate(`${path}[${i}].ports[${j}].hostPort`, key);
     }
 }
 
+const onlyOne = "may not have more than one field specified at a time";
 const oneSource =
   "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
 
-function* validateEnv(vars: v1.EnvVar[], path: string): field.Problems {
-  for (const [i, { name, value, valueFrom }] of vars.entries()) {
-    const at = `${path}[${i}]`;
-    yield* field.requiredName(`${at}.name`, name, envVarName);
-    if (!valueFrom) continue;
-    const from = `${at}.valueFrom`;
-    const sources = Object.values(valueFrom).filter((s) => s !== undefined).length;
-    if (sources === 0) yield field.invalid(from, "", oneSource);
-    else if (value) yield field.invalid(from, "", "may not be specified when `value` is not empty");
-    if (sources > 1) yield field.invalid(from, "", "may not have more than one field specified at a time");
-    if (valueFrom.fieldRef && !valueFrom.fieldRef.fieldPath) yield field.required(`${from}.fieldRef.fieldPath`);
-    else if (valueFrom.fieldRef && !fieldPath.test(valueFrom.fieldRef.fieldPath))
-      yield field.notSupported(`${from}.fieldRef.fieldPath`, valueFrom.fieldRef.fieldPath, fieldPaths);
-    if (valueFrom.resourceFieldRef && !valueFrom.resourceFieldRef.resource)
-      yield field.required(`${from}.resourceFieldRef.resource`);
-    for (const ref of ["configMapKeyRef", "secretKeyRef"] as const) {
-      const { name: object, key } = valueFrom[ref] ?? { name: "-", key: "-" };
-      if (!object) yield field.required(`${from}.${ref}.name`);
-      yield* field.requiredName(`${from}.${ref}.key`, key, configMapKey);
-    }
+function* validateEnv({ name, value, valueFrom }: v1.EnvVar, at: string): field.Problems {
+  yield* field.requiredName(`${at}.name`, name, envVarName);
+  if (!valueFrom) return;
+  const from = `${at}.valueFrom`;
+  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = valueFrom;
+  if (fieldRef) yield* validateFieldRef(fieldRef, `${from}.fieldRef`, envFields);
+  if (resourceFieldRef) yield* validateResourceField(resourceFieldRef, `${from}.resourceFieldRef`, false);
+  for (const [key, ref] of Object.entries({ configMapKeyRef, secretKeyRef })) {
+    if (!ref) continue;
+    yield* field.shaped(`${from}.${key}.name`, ref.name ?? "", dns1123Subdomain);
+    yield* field.requiredName(`${from}.${key}.key`, ref.key, configMapKey);
   }
+  const count = Object.values(valueFrom).filter((source) => source !== undefined).length;
+  if (count === 0) yield field.invalid(from, "", oneSource);
+  else if (value) yield field.invalid(from, "", "may not be specified when `value` is not empty");
+  else if (count > 1) yield field.invalid(from, "", onlyOne);
 }
 
-const fieldPaths = [
-  ...["metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName"],
-  ...["status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"],
-];
-const fieldPath = new RegExp(
-  `^(${fieldPaths.map((p) => p.replace(".", "\\.")).join("|")}|metadata\\.(labels|annotations)\\['.+'\\])$`,
-);
+/** Upstream leaves the index out of some paths. */
+function* validateMounts(container: v1.Container, volumes: v1.Volume[], at: string): field.Problems {
+  const { volumeMounts: mounts = [], securityContext } = container;
+  const paths = new Set<string>();
+  const all = `${at}.volumeMounts`;
+  yield* field.each(mounts, all, function* ({ name = "", mountPath = "", ...mount }, p) {
+    if (!name) yield field.required(`${p}.name`);
+    if (!volumes.some((volume) => volume.name === name)) yield field.notFound(`${p}.name`, name);
+    if (!mountPath) yield field.required(`${p}.mountPath`);
+    if (paths.size === paths.add(mountPath).size) yield field.invalid(`${p}.mountPath`, mountPath, "must be unique");
+    yield* relativePath(mount.subPath, `${all}.subPath`);
+    if (mount.subPath && mount.subPathExpr)
+      yield field.invalid(`${p}.subPathExpr`, mount.subPathExpr, "subPathExpr and subPath are mutually exclusive");
+    yield* relativePath(mount.subPathExpr, `${all}.subPathExpr`);
+    const { mountPropagation: propagation } = mount;
+    if (propagation !== undefined)
+      yield* field.oneOf(`${all}.mountPropagation`, propagation, ["Bidirectional", "HostToContainer", "None"], false);
+    if (propagation === "Bidirectional" && !securityContext?.privileged) {
+      const text = "Bidirectional mount propagation is available only to privileged containers";
+      yield field.forbidden(`${all}.mountPropagation`, text);
+    }
+  });
+}
 
-export function* validateResources(
-  { limits = {}, requests = {} }: v1.ResourceRequirements = {},
-  path: string,
-): field.Problems {
+type Resources = v1.ResourceRequirements;
+
+export function* validateResources({ limits = {}, requests = {} }: Resources = {}, path: string): field.Problems {
   for (const [kind, amounts] of Object.entries({ limits, requests }))
     for (const [name, quantity] of Object.entries(amounts)) {
       const at = `${path}.${kind}[${name}]`;
@@ -170,32 +176,51 @@ export function* validateResources(
     yield field.forbidden(path, "HugePages require cpu or memory");
 }
 
+const probes = ["livenessProbe", "readinessProbe", "startupProbe"] as const;
+
+/** Of what keeps running: hooks and probes. */
+function* validateRunning(container: v1.Container, spec: v1.PodSpec, at: string): field.Problems {
+  for (const hook of ["postStart", "preStop"] as const) {
+    const handler = container.lifecycle?.[hook];
+    if (handler) yield* validateHandler(handler, spec.terminationGracePeriodSeconds ?? 0, `${at}.lifecycle.${hook}`);
+  }
+  for (const kind of probes) if (container[kind]) yield* validateProbe(container[kind], kind, `${at}.${kind}`);
+}
+
 const probeNumbers = [
   ...(["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] as const),
 ];
 
-function* validateProbe(probe: v1.Probe | undefined, at: string): field.Problems {
-  if (!probe) return;
-  yield* validateHandler(probe, at);
+function* validateProbe(probe: v1.Probe, kind: string, at: string): field.Problems {
+  yield* validateHandler(probe, 0, at);
   for (const name of probeNumbers) yield* notNegative(probe[name], `${at}.${name}`);
-  const grace = probe.terminationGracePeriodSeconds;
-  if (grace !== undefined && grace <= 0)
-    yield field.invalid(`${at}.terminationGracePeriodSeconds`, grace, "must be greater than 0");
+  const { terminationGracePeriodSeconds: grace, successThreshold = 0 } = probe;
+  const path = `${at}.terminationGracePeriodSeconds`;
+  if (grace !== undefined && grace <= 0) yield field.invalid(path, grace, "must be greater than 0");
+  if (kind !== "readinessProbe") {
+    if (successThreshold !== 1) yield field.invalid(`${at}.successThreshold`, successThreshold, "must be 1");
+  } else if (grace !== undefined) yield field.invalid(path, grace, "must not be set for readinessProbes");
 }
 
-function* validateHandler(handler: v1.ProbeHandler & { sleep?: { seconds: number } }, at: string): field.Problems {
-  const kinds = (["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const).filter((k) => handler[k]);
-  if (kinds.length === 0) yield field.required(at, "must specify a handler type");
-  for (const extra of kinds.slice(1))
-    yield field.forbidden(`${at}.${extra}`, "may not specify more than 1 handler type");
-  if (handler.exec && !handler.exec.command?.length) yield field.required(`${at}.exec.command`);
-  if (handler.httpGet) {
-    if (!handler.httpGet.path) yield field.required(`${at}.httpGet.path`);
-    yield* field.oneOf(`${at}.httpGet.scheme`, handler.httpGet.scheme, ["HTTP", "HTTPS"], false);
-    yield* validateTargetPort(handler.httpGet.port, `${at}.httpGet.port`);
+/** Of several the first counts. */
+function* validateHandler(handler: v1.ProbeHandler & v1.LifecycleHandler, grace: number, at: string): field.Problems {
+  const [kind, ...others] = (["exec", "httpGet", "tcpSocket", "grpc", "sleep"] as const).filter((k) => handler[k]);
+  const { exec, httpGet, tcpSocket, grpc, sleep } = handler;
+  if (!kind) return yield field.required(at, "must specify a handler type");
+  if (kind === "exec" && !exec?.command?.length) yield field.required(`${at}.exec.command`);
+  if (kind === "httpGet") {
+    if (!httpGet?.path) yield field.required(`${at}.httpGet.path`);
+    yield* validateTargetPort(httpGet?.port, `${at}.httpGet.port`);
+    yield* field.oneOf(`${at}.httpGet.scheme`, httpGet?.scheme, ["HTTP", "HTTPS"], false);
   }
-  if (handler.tcpSocket) yield* validateTargetPort(handler.tcpSocket.port, `${at}.tcpSocket.port`);
-  if (handler.grpc) yield* field.shaped(`${at}.grpc.port`, handler.grpc.port, portNumber);
+  if (kind === "tcpSocket") yield* validateTargetPort(tcpSocket?.port, `${at}.tcpSocket.port`);
+  if (kind === "grpc") yield* field.shaped(`${at}.grpc.port`, grpc?.port ?? 0, portNumber);
+  const seconds = sleep?.seconds ?? 0;
+  if (kind === "sleep" && (seconds < 0 || seconds > grace)) {
+    const text = `must be non-negative and less than terminationGracePeriodSeconds (${grace})`;
+    yield field.invalid(`${at}.sleep`, seconds, text);
+  }
+  yield* others.map((other) => field.forbidden(`${at}.${other}`, "may not specify more than 1 handler type"));
 }
 
 /** A number, or the name of a container's port. */

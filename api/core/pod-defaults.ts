@@ -9,6 +9,8 @@ export function defaultPod(pod: v1.Pod): void {
     const { limits } = container.resources ?? {};
     if (limits)
       container.resources = { ...container.resources, requests: { ...limits, ...container.resources?.requests } };
+    // Of Pods only: templates get none since v1.28.
+    if (pod.spec.hostNetwork) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
   }
 }
 
@@ -29,8 +31,6 @@ export function defaultPodSpec(spec: v1.PodSpec): void {
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
   const containers = [...(spec.initContainers ?? []), ...spec.containers];
   for (const container of [...containers, ...(spec.ephemeralContainers ?? [])]) defaultContainer(container);
-  if (spec.hostNetwork)
-    for (const { ports } of containers) for (const port of ports ?? []) port.hostPort ||= port.containerPort;
 }
 
 /** Go's template is a struct: it and its spec are there even when nobody wrote them. */

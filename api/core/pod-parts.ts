@@ -37,8 +37,8 @@ export const ephemeralContainers: Part<Pod> = {
 
 /** A debugger has no ports, probes or limits of its own (upstream's allow-list of its fields). */
 const ofOthers = [
-  ...(["ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] as const),
-  "resources" as const,
+  ...(["ports", "resources", "resizePolicy", "restartPolicy"] as const),
+  ...(["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] as const),
 ];
 
 function* validateEphemeral({ spec }: Pod): Problems {
@@ -58,10 +58,7 @@ function* validateEphemeral({ spec }: Pod): Problems {
 }
 
 export const resize: Part<Pod> = {
-  owns: [
-    ["spec", "containers"],
-    ["spec", "initContainers"],
-  ],
+  owns: [["spec", "containers"] as const, ["spec", "initContainers"] as const],
   prepare(pod, old) {
     const { containers, initContainers } = pod.spec;
     const same = sameNames(containers, old.spec.containers) && sameNames(initContainers, old.spec.initContainers);

@@ -1,11 +1,11 @@
 import { isIP } from "node:net";
 import * as field from "../../apimachinery/field-error.ts";
 import { ipText } from "../../apimachinery/ip.ts";
-import { dns1123Label, qualifiedName } from "../../apimachinery/names.ts";
-import { validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
+import { validateLabelSelector, validateOperator } from "../../apimachinery/selectors.ts";
 import type * as v1 from "../generated/core-v1.ts";
 
-/** The rules of what Pods seldom say: affinity, security and DNS. */
+/** The rules of what Pods seldom say: affinity, DNS and spreading. */
 const preferred = "preferredDuringSchedulingIgnoredDuringExecution";
 const demanded = "requiredDuringSchedulingIgnoredDuringExecution";
 
@@ -39,24 +39,20 @@ function* validateWeight(weight = 0, at: string): field.Problems {
   if (weight < 1 || weight > 100) yield field.invalid(`${at}.weight`, weight, "must be in the range 1-100");
 }
 
-const noValues = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+const oneValue = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
 
 function* validateTerm({ matchExpressions = [], matchFields = [] }: v1.NodeSelectorTerm, path: string): field.Problems {
   yield* field.each(matchExpressions, `${path}.matchExpressions`, function* ({ key, operator, values = [] }, at) {
-    if (operator === "In" || operator === "NotIn") {
-      if (values.length === 0)
-        yield field.required(`${at}.values`, "must be specified when `operator` is 'In' or 'NotIn'");
-    } else if (operator === "Exists" || operator === "DoesNotExist") {
-      if (values.length > 0) yield field.forbidden(`${at}.values`, noValues);
-    } else if (operator === "Gt" || operator === "Lt") {
-      if (values.length !== 1)
-        yield field.required(`${at}.values`, "must be specified single value when `operator` is 'Lt' or 'Gt'");
-    } else yield field.invalid(`${at}.operator`, operator ?? "", "not a valid selector operator");
+    yield* validateOperator(operator, values, at, true);
     yield* field.shaped(`${at}.key`, key ?? "", qualifiedName);
   });
-  for (const [i, { key }] of matchFields.entries())
-    if (key !== "metadata.name")
-      yield field.invalid(`${path}.matchFields[${i}].key`, key ?? "", "not a valid field selector key");
+  yield* field.each(matchFields, `${path}.matchFields`, function* ({ key = "", operator = "", values = [] }, at) {
+    if (operator !== "In" && operator !== "NotIn")
+      yield field.invalid(`${at}.operator`, operator, "not a valid selector operator");
+    else if (values.length !== 1) yield field.required(`${at}.values`, oneValue);
+    if (key !== "metadata.name") yield field.invalid(`${at}.key`, key, "not a valid field selector key");
+    else yield* field.each(values, `${at}.values`, (value, p) => field.shaped(p, value, dns1123Subdomain));
+  });
 }
 
 function* validatePodTerm(term: v1.PodAffinityTerm, at: string): field.Problems {
@@ -68,48 +64,48 @@ function* validatePodTerm(term: v1.PodAffinityTerm, at: string): field.Problems 
   else yield field.required(`${at}.topologyKey`, "can not be empty");
 }
 
-const ids = ["runAsUser", "runAsGroup", "fsGroup"] as const;
-const sysctl = /^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$/;
+const oneNameserver = "must provide at least one DNS nameserver when `dnsPolicy` is None";
 
-const sysctlText = `must have at most 253 characters and match regex ${sysctl.source.replace("[./]", "[\\./]")}`;
-
-function* validateIds(context: Partial<Record<(typeof ids)[number], number>>, at: string): field.Problems {
-  for (const id of ids) {
-    const value = context[id] ?? 0;
-    if (value < 0 || value > 2 ** 31 - 1)
-      yield field.invalid(`${at}.${id}`, value, "must be between 0 and 2147483647, inclusive");
-  }
-}
-
-export function* validateSecurity({ securityContext = {} }: v1.PodSpec, path: string): field.Problems {
-  yield* validateIds(securityContext, path);
-  const names = new Set<string>();
-  for (const [i, { name }] of (securityContext.sysctls ?? []).entries()) {
-    const at = `${path}.sysctls[${i}].name`;
-    if (!name) yield field.required(at);
-    else if (name.length > 253 || !sysctl.test(name)) yield field.invalid(at, name, sysctlText);
-    else if (names.has(name)) yield field.duplicate(at, name);
-    names.add(name);
-  }
-}
-
-export function* validateContainerSecurity({ securityContext: context }: v1.Container, at: string): field.Problems {
-  if (!context) return;
-  yield* validateIds(context, at);
-  if (context.allowPrivilegeEscalation !== false) return;
-  const refused = (what: string) =>
-    field.invalid(at, context, `cannot set \`allowPrivilegeEscalation\` to false and ${what}`);
-  if (context.privileged) yield refused("`privileged` to true");
-  if (context.capabilities?.add?.includes("CAP_SYS_ADMIN")) yield refused("`capabilities.Add` CAP_SYS_ADMIN");
-}
-
-export function* validateDns({ dnsConfig = {} }: v1.PodSpec, at: string): field.Problems {
-  const { nameservers = [], searches = [], options = [] } = dnsConfig;
+export function* validateDns({ dnsPolicy, dnsConfig }: v1.PodSpec, at: string): field.Problems {
+  const { nameservers = [], searches = [], options = [] } = dnsConfig ?? {};
+  if (dnsPolicy === "None" && !dnsConfig)
+    return yield field.required(at, "must provide `dnsConfig` when `dnsPolicy` is None");
+  if (dnsPolicy === "None" && nameservers.length === 0) return yield field.required(`${at}.nameservers`, oneNameserver);
   if (nameservers.length > 3)
     yield field.invalid(`${at}.nameservers`, nameservers, "must not have more than 3 nameservers");
   for (const [i, address] of nameservers.entries())
     if (isIP(address) === 0) yield field.invalid(`${at}.nameservers[${i}]`, address, ipText);
   if (searches.length > 32) yield field.invalid(`${at}.searches`, searches, "must not have more than 32 search paths");
+  // Since v1.34 a search may have underscores, and be a single dot.
+  yield* field.each(searches, `${at}.searches`, (search, path) =>
+    search === "."
+      ? []
+      : field.shaped(path, search.replace(/\.$/, ""), (name) => dns1123Subdomain(name.replaceAll("_", "a"))),
+  );
   for (const [i, { name }] of options.entries())
     if (!name) yield field.required(`${at}.options[${i}]`, "must not be empty");
+}
+
+const inclusion = ["Honor", "Ignore"];
+
+export function* validateSpread(list: v1.TopologySpreadConstraint[] = [], path: string): field.Problems {
+  yield* field.each(list, path, function* (constraint, at) {
+    const { maxSkew, topologyKey, whenUnsatisfiable: action, minDomains, labelSelector } = constraint;
+    const notPositive = (key: string, value = 0) =>
+      value > 0 ? [] : [field.invalid(`${at}.${key}`, value, "must be greater than zero")];
+    yield* notPositive("maxSkew", maxSkew);
+    if (!topologyKey) yield field.required(`${at}.topologyKey`, "can not be empty");
+    yield* field.oneOf(`${at}.whenUnsatisfiable`, action, ["DoNotSchedule", "ScheduleAnyway"], false);
+    const later = list.slice(list.indexOf(constraint) + 1);
+    if (later.some((other) => other.topologyKey === topologyKey && other.whenUnsatisfiable === action))
+      yield field.duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, `{${topologyKey}, ${action}}`);
+    if (minDomains !== undefined) yield* notPositive("minDomains", minDomains);
+    if (minDomains !== undefined && action !== "DoNotSchedule") {
+      const text = `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`;
+      yield field.invalid(`${at}.minDomains`, minDomains, text);
+    }
+    for (const key of ["nodeAffinityPolicy", "nodeTaintsPolicy"] as const)
+      if (constraint[key] !== undefined) yield* field.oneOf(`${at}.${key}`, constraint[key], inclusion, false);
+    yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
+  });
 }

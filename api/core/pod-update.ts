@@ -24,11 +24,8 @@ const updateText =
 /** Who mirrors a static Pod says so from the beginning. */
 function* validateAnnotations({ metadata }: Pod, { metadata: old }: Pod): Problems {
   const [now, then] = [metadata.annotations?.[mirror], old.annotations?.[mirror]];
-  if (now !== then)
-    yield forbidden(
-      `metadata.annotations[${mirror}]`,
-      `may not ${then === undefined ? "add" : "remove or update"} mirror pod annotation`,
-    );
+  const what = then === undefined ? "add" : "remove or update";
+  if (now !== then) yield forbidden(`metadata.annotations[${mirror}]`, `may not ${what} mirror pod annotation`);
 }
 
 function* validateSpecUpdate(spec: PodSpec, old: PodSpec): Problems {
@@ -105,12 +102,10 @@ export function* validatePodStatusUpdate(pod: Pod, old: Pod): Problems {
   if (status.nominatedNodeName && status.nominatedNodeName !== old.status?.nominatedNodeName)
     yield* shaped("status.nominatedNodeName", status.nominatedNodeName, dns1123Subdomain);
   const sidecars = new Set(spec.initContainers?.filter(isSidecar).map(({ name }) => name));
-  for (const [key, policy] of [
-    ["containerStatuses", old.spec.restartPolicy],
-    ["initContainerStatuses", old.spec.restartPolicy],
-    ["ephemeralContainerStatuses", "Never"],
-  ] as const)
+  for (const key of ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] as const) {
+    const policy = key === "ephemeralContainerStatuses" ? "Never" : old.spec.restartPolicy;
     yield* validateTransitions(status[key], old.status?.[key], `status.${key}`, policy, sidecars);
+  }
   const claims = new Set<string>();
   for (const [i, { name }] of (status.resourceClaimStatuses ?? []).entries()) {
     const at = `status.resourceClaimStatuses[${i}].name`;
@@ -125,13 +120,9 @@ export function* validatePodStatusUpdate(pod: Pod, old: Pod): Problems {
 }
 
 /** What has ended stays so where nobody starts it again. */
-function* validateTransitions(
-  now: ContainerStatus[] = [],
-  then: ContainerStatus[] = [],
-  at: string,
-  policy: string | undefined,
-  sidecars: ReadonlySet<string>,
-): Problems {
+type Statuses = ContainerStatus[];
+
+function* validateTransitions(now: Statuses = [], then: Statuses = [], at: string, policy = "", sidecars: Set<string>) {
   if (policy === "Always") return;
   for (const [i, { name, state }] of then.entries()) {
     if (!state?.terminated || (state.terminated.exitCode !== 0 && policy === "OnFailure")) continue;

@@ -1,56 +1,50 @@
+import { isIP } from "node:net";
 import * as field from "../../apimachinery/field-error.ts";
-import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
-import { validateLabelSelector, validateLabels } from "../../apimachinery/selectors.ts";
+import { ipText } from "../../apimachinery/ip.ts";
+import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
+import { validateLabels } from "../../apimachinery/selectors.ts";
 import type { PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
 import { validateMetaParts } from "../metadata.ts";
-import { validateContainers } from "./container-validation.ts";
-import { validateAffinity, validateDns, validateSecurity } from "./pod-rules.ts";
+import { validateContainers, validateResources } from "./container-validation.ts";
+import { validateAffinity, validateDns, validateSpread } from "./pod-rules.ts";
+import { validateSecurity } from "./pod-security.ts";
 import { validateSources } from "./volume-sources.ts";
 
-const oneNameserver = "must provide at least one DNS nameserver when `dnsPolicy` is None";
-
-/** The rules of Pod specs, for Pods and templates (k8s.io/kubernetes/pkg/apis/core/validation). */
+/** The rules of Pod specs, for Pods and templates, in upstream's order (ValidatePodSpec). */
 const dnsPolicies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 
 export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
-  const at = (name: string) => `${path}.${name}`;
-  const volumes = new Set((spec.volumes ?? []).map((v) => v.name));
+  const at = (name: keyof PodSpec) => `${path}.${name}`;
+  function* named(shape: (name: string) => string[], ...keys: (keyof PodSpec)[]): field.Problems {
+    for (const key of keys) if (spec[key]) yield* field.shaped(at(key), spec[key] as string, shape);
+  }
   yield* validateVolumes(spec.volumes ?? [], at("volumes"));
-  yield* validateContainers(spec, volumes, path);
+  yield* validateContainers(spec, path);
   yield* field.oneOf(at("restartPolicy"), spec.restartPolicy, ["Always", "OnFailure", "Never"], true);
   yield* field.oneOf(at("dnsPolicy"), spec.dnsPolicy, dnsPolicies, true);
   yield* validateLabels(spec.nodeSelector, at("nodeSelector"));
-  for (const name of ["serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"] as const)
-    if (spec[name]) yield* field.shaped(at(name), spec[name], dns1123Subdomain);
-  for (const name of ["hostname", "subdomain"] as const)
-    if (spec[name]) yield* field.shaped(at(name), spec[name], dns1123Label);
-  if ((spec.terminationGracePeriodSeconds ?? 0) < 0)
-    yield field.invalid(
-      at("terminationGracePeriodSeconds"),
-      spec.terminationGracePeriodSeconds,
-      "must be greater than or equal to 0",
-    );
+  yield* validateSecurity(spec, at("securityContext"));
+  yield* validateAffinity(spec, at("affinity"));
+  yield* validateDns(spec, at("dnsConfig"));
+  for (const [i, { conditionType }] of (spec.readinessGates ?? []).entries())
+    yield* field.shaped(`${at("readinessGates")}[${i}].conditionType`, conditionType ?? "", qualifiedName);
+  const gate = ({ name }: { name: string }, p: string) => field.shaped(p, name, qualifiedName);
+  yield* field.each(spec.schedulingGates, at("schedulingGates"), gate, { key: ({ name }) => name });
+  yield* validateSpread(spec.topologySpreadConstraints, at("topologySpreadConstraints"));
+  yield* named(dns1123Subdomain, "serviceAccountName", "nodeName");
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1))
     yield field.invalid(at("activeDeadlineSeconds"), deadline, "must be between 1 and 2147483647, inclusive");
-  for (const [i, { name }] of (spec.imagePullSecrets ?? []).entries())
-    if (!name) yield field.required(`${at("imagePullSecrets")}[${i}].name`);
+  yield* named(dns1123Label, "hostname", "subdomain");
   yield* validateTolerations(spec.tolerations ?? [], at("tolerations"));
-  for (const [i, alias] of (spec.hostAliases ?? []).entries()) {
-    const p = `${at("hostAliases")}[${i}]`;
-    if (!/^[0-9a-fA-F.:]+$/.test(alias.ip))
-      yield field.invalid(`${p}.ip`, alias.ip, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-    for (const [j, host] of (alias.hostnames ?? []).entries())
-      yield* field.shaped(`${p}.hostnames[${j}]`, host, dns1123Subdomain);
-  }
-  yield* validateAffinity(spec, at("affinity"));
-  yield* validateSecurity(spec, at("securityContext"));
-  yield* validateDns(spec, at("dnsConfig"));
-  yield* validateSpread(spec, at("topologySpreadConstraints"));
-  for (const [i, { name }] of (spec.schedulingGates ?? []).entries())
-    yield* field.shaped(`${at("schedulingGates")}[${i}]`, name, qualifiedName);
-  if (spec.dnsPolicy === "None" && !spec.dnsConfig?.nameservers?.length)
-    yield field.required(at("dnsConfig.nameservers"), oneNameserver);
+  yield* field.each(spec.hostAliases, at("hostAliases"), function* ({ ip, hostnames }, p) {
+    if (isIP(ip) === 0) yield field.invalid(`${p}.ip`, ip, ipText);
+    yield* field.each(hostnames, `${p}.hostnames`, (host, own) => field.shaped(own, host, dns1123Subdomain));
+  });
+  yield* named(dns1123Subdomain, "priorityClassName", "runtimeClassName");
+  const { preemptionPolicy: preemption, overhead: limits } = spec;
+  if (preemption) yield* field.oneOf(at("preemptionPolicy"), preemption, ["PreemptLowerPriority", "Never"], true);
+  if (limits) yield* validateResources({ limits }, at("overhead"));
 }
 
 /** A template: only long-lived Pods where `restartPolicies` says so. */
@@ -77,37 +71,23 @@ function* validateVolumes(volumes: Volume[], path: string): field.Problems {
 }
 
 const onlyExists = 'operator must be Exists when `key` is empty, which means "match all values and all keys"';
+const noValue = "value must be empty when `operator` is 'Exists'";
 const onlyNoExecute = "effect must be 'NoExecute' when `tolerationSeconds` is set";
 
 export function* validateTolerations(tolerations: Toleration[], path: string): field.Problems {
-  for (const [i, { key, operator = "Equal", value, effect, tolerationSeconds }] of tolerations.entries()) {
-    const at = `${path}[${i}]`;
+  yield* field.each(tolerations, path, function* (toleration, at) {
+    const { key, operator = "", value = "", effect, tolerationSeconds } = toleration;
     if (key) yield* field.shaped(`${at}.key`, key, qualifiedName);
     else if (operator !== "Exists") yield field.invalid(`${at}.operator`, operator, onlyExists);
     if (tolerationSeconds !== undefined && effect !== "NoExecute")
       yield field.invalid(`${at}.effect`, effect ?? "", onlyNoExecute);
-    if (operator === "Exists") {
-      if (value) yield field.invalid(`${at}.operator`, value, "value must be empty when `operator` is 'Exists'");
-    } else if (operator !== "Equal") yield field.notSupported(`${at}.operator`, operator, ["Equal", "Exists"]);
+    const problems = labelValue(value).join(";"); // upstream blames the operator
+    if (operator === "Exists" && value) yield field.invalid(`${at}.operator`, toleration, noValue);
+    else if (!["Equal", "", "Exists"].includes(operator))
+      yield field.notSupported(`${at}.operator`, operator, ["Equal", "Exists"]);
+    else if (problems) yield field.invalid(`${at}.operator`, value, problems);
     if (effect && !effects.includes(effect)) yield field.notSupported(`${at}.effect`, effect, effects);
-  }
+  });
 }
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-
-function* validateSpread(spec: PodSpec, path: string): field.Problems {
-  const seen = new Set<string>();
-  for (const [i, constraint] of (spec.topologySpreadConstraints ?? []).entries()) {
-    const { maxSkew, topologyKey, whenUnsatisfiable, minDomains, labelSelector } = constraint;
-    const at = `${path}[${i}]`;
-    const pair = `{${topologyKey}, ${whenUnsatisfiable}}`;
-    if (seen.has(pair)) yield field.duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair);
-    seen.add(pair);
-    yield* validateLabelSelector(labelSelector, `${at}.labelSelector`);
-    if (minDomains !== undefined && minDomains <= 0)
-      yield field.invalid(`${at}.minDomains`, minDomains, "must be greater than zero");
-    if (!(maxSkew > 0)) yield field.invalid(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
-    if (!topologyKey) yield field.required(`${at}.topologyKey`, "can not be empty");
-    yield* field.oneOf(`${at}.whenUnsatisfiable`, whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], false);
-  }
-}

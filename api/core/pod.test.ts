@@ -172,8 +172,136 @@ describe("validation tells every problem, in upstream's words", () => {
         "spec.volumes[1].downwardAPI: Required value: one of fieldRef and resourceFieldRef is required",
         "spec.volumes[2].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
         "spec.volumes[2].projected.path: Required value",
-        'spec.containers[0].volumeMounts[0].subPath: Invalid value: "/x": must be a relative path',
+        'spec.containers[0].volumeMounts.subPath: Invalid value: "/x": must be a relative path',
         'spec.containers[0].securityContext: Invalid value: {"privileged":true,"allowPrivilegeEscalation":false}: cannot set `allowPrivilegeEscalation` to false and `privileged` to true',
+      ],
+    ],
+    [
+      "profiles of seccomp and AppArmor",
+      {
+        securityContext: {
+          seccompProfile: { type: "Localhost" },
+          appArmorProfile: { type: "Unconfined", localhostProfile: "p" },
+          supplementalGroups: [1, -2],
+          fsGroupChangePolicy: "Never",
+        },
+        ...container({
+          securityContext: {
+            seccompProfile: { type: "Localhost", localhostProfile: "../p" },
+            appArmorProfile: { type: "Localhost", localhostProfile: " p" },
+            procMount: "Unmasked",
+          },
+        }),
+      },
+      [
+        'spec.containers[0].securityContext.procMount: Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`',
+        "spec.containers[0].securityContext.seccompProfile.localhostProfile: Invalid value: \"../p\": must not contain '..'",
+        'spec.containers[0].securityContext.appArmorProfile.localhostProfile: Invalid value: " p": must not be padded with whitespace',
+        "spec.securityContext.supplementalGroups[1]: Invalid value: -2: must be between 0 and 2147483647, inclusive",
+        'spec.securityContext.fsGroupChangePolicy: Unsupported value: "Never": supported values: "Always", "OnRootMismatch"',
+        "spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is Localhost",
+        'spec.securityContext.appArmorProfile.localhostProfile: Invalid value: "p": can only be set when AppArmor type is Localhost',
+      ],
+    ],
+    [
+      "what hooks and probes may not say",
+      {
+        terminationGracePeriodSeconds: 5,
+        ...container({
+          restartPolicy: "Always",
+          lifecycle: { preStop: { sleep: { seconds: 6 } }, postStart: { sleep: { seconds: 5 } } },
+          readinessProbe: { httpGet: { port: 0 }, terminationGracePeriodSeconds: 1 },
+        }),
+      },
+      [
+        "spec.containers[0].lifecycle.preStop.sleep: Invalid value: 6: must be non-negative and less than terminationGracePeriodSeconds (5)",
+        "spec.containers[0].readinessProbe.httpGet.port: Invalid value: 0: must be between 1 and 65535, inclusive",
+        "spec.containers[0].readinessProbe.terminationGracePeriodSeconds: Invalid value: 1: must not be set for readinessProbes",
+        "spec.containers[0].restartPolicy: Forbidden: may not be set for non-init containers",
+      ],
+    ],
+    [
+      "sources of variables, and mounts",
+      {
+        volumes: [{ name: "v", emptyDir: {} }],
+        ...container({
+          env: [
+            { name: "A", valueFrom: { fieldRef: { fieldPath: "spec.x" } } },
+            { name: "B", valueFrom: { fieldRef: { fieldPath: "status.phase" } } },
+            { name: "C", valueFrom: { fieldRef: { fieldPath: "metadata.labels['-']" } } },
+            {
+              name: "D",
+              valueFrom: { resourceFieldRef: { resource: "limits.gpu" }, secretKeyRef: { name: "s", key: "k" } },
+            },
+          ],
+          envFrom: [{}, { configMapRef: { name: "" }, secretRef: { name: "s" } }],
+          volumeMounts: [
+            { name: "v", mountPath: "/a", subPath: "b", subPathExpr: "/c", mountPropagation: "Bidirectional" },
+          ],
+        }),
+      },
+      [
+        'spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Invalid value: "spec.x": error converting fieldPath: field label not supported: spec.x',
+        'spec.containers[0].env[1].valueFrom.fieldRef.fieldPath: Unsupported value: "status.phase": supported values: "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"',
+        expect.stringMatching(
+          /^spec.containers\[0\].env\[2\].valueFrom.fieldRef: Invalid value: "-": name part must/,
+        ) as string,
+        expect.stringMatching(
+          /env\[3\].valueFrom.resourceFieldRef.resource: Unsupported value: "limits.gpu"/,
+        ) as string,
+        'spec.containers[0].env[3].valueFrom: Invalid value: "": may not have more than one field specified at a time',
+        'spec.containers[0].envFrom: Invalid value: "": must specify one of: `configMapRef` or `secretRef`',
+        "spec.containers[0].envFrom[1].configMapRef.name: Required value",
+        'spec.containers[0].envFrom: Invalid value: "": may not have more than one field specified at a time',
+        'spec.containers[0].volumeMounts[0].subPathExpr: Invalid value: "/c": subPathExpr and subPath are mutually exclusive',
+        'spec.containers[0].volumeMounts.subPathExpr: Invalid value: "/c": must be a relative path',
+        "spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
+      ],
+    ],
+    [
+      "ports of the host's network, gates, and where Pods are spread",
+      {
+        hostNetwork: true,
+        ...container({ ports: [{ containerPort: 80, hostPort: 81 }] }),
+        schedulingGates: [{ name: "a" }, { name: "a" }],
+        readinessGates: [{ conditionType: "/" }],
+        preemptionPolicy: "Sometimes" as "Never",
+        topologySpreadConstraints: [
+          { maxSkew: 0, topologyKey: "z", whenUnsatisfiable: "ScheduleAnyway", minDomains: 2 },
+          { maxSkew: 1, topologyKey: "z", whenUnsatisfiable: "ScheduleAnyway", nodeTaintsPolicy: "Heed" as "Honor" },
+        ],
+      },
+      [
+        "spec.containers[0].ports[0].hostPort: Invalid value: 81: must match `containerPort` when `hostNetwork` is true",
+        expect.stringMatching(
+          /^spec.readinessGates\[0\].conditionType: Invalid value: "\/": prefix part must be/,
+        ) as string,
+        expect.stringMatching(
+          /^spec.readinessGates\[0\].conditionType: Invalid value: "\/": name part must be/,
+        ) as string,
+        expect.stringMatching(
+          /^spec.readinessGates\[0\].conditionType: Invalid value: "\/": name part must consist/,
+        ) as string,
+        'spec.schedulingGates[1]: Duplicate value: "a"',
+        "spec.topologySpreadConstraints[0].maxSkew: Invalid value: 0: must be greater than zero",
+        'spec.topologySpreadConstraints[0].{topologyKey, whenUnsatisfiable}: Duplicate value: "{z, ScheduleAnyway}"',
+        "spec.topologySpreadConstraints[0].minDomains: Invalid value: 2: can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway",
+        'spec.topologySpreadConstraints[1].nodeTaintsPolicy: Unsupported value: "Heed": supported values: "Honor", "Ignore"',
+        'spec.preemptionPolicy: Unsupported value: "Sometimes": supported values: "PreemptLowerPriority", "Never"',
+      ],
+    ],
+    [
+      "a grace below nothing, and secrets without a name, which upstream only warns of",
+      { terminationGracePeriodSeconds: -1, imagePullSecrets: [{}] as never },
+      [],
+    ],
+    [
+      "searches since v1.34, and no DNS at all",
+      { dnsPolicy: "None", dnsConfig: { nameservers: ["1.1.1.1"], searches: [".", "_a.b.", "A"] } },
+      [
+        expect.stringMatching(
+          /^spec.dnsConfig.searches\[2\]: Invalid value: "A": a lowercase RFC 1123 subdomain/,
+        ) as string,
       ],
     ],
     ["no containers", { containers: [] }, ["spec.containers: Required value"]],
@@ -184,8 +312,8 @@ describe("validation tells every problem, in upstream's words", () => {
         "spec.containers[0].name: Required value",
         "spec.containers[0].image: Required value",
         `spec.containers[1].name: Invalid value: "A": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
-        'spec.containers[1].image: Invalid value: " i": must not have leading or trailing whitespace',
         'spec.containers[3].name: Duplicate value: "x"',
+        'spec.containers[1].image: Invalid value: " i": must not have leading or trailing whitespace',
       ],
     ],
     [
@@ -234,9 +362,9 @@ describe("validation tells every problem, in upstream's words", () => {
       }),
       [
         "spec.containers[0].livenessProbe: Required value: must specify a handler type",
-        "spec.containers[0].readinessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
-        "spec.containers[0].readinessProbe.exec.command: Required value",
         "spec.containers[0].livenessProbe.successThreshold: Invalid value: 2: must be 1",
+        "spec.containers[0].readinessProbe.exec.command: Required value",
+        "spec.containers[0].readinessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type",
       ],
     ],
     [
@@ -298,6 +426,21 @@ describe("validation tells every problem, in upstream's words", () => {
       ],
     ],
   ])("%s", (_, spec, expected) => expect(problems(bare(spec))).toEqual(expected));
+
+  test.each([
+    ["+1", 1],
+    ["007", 1],
+    ["2147483648", 1],
+    ["-2147483648", 0],
+  ])("a cost of deletion that is %s has %d problems", (cost, count) => {
+    const annotations = { "controller.kubernetes.io/pod-deletion-cost": cost };
+    const told = problems(bare({}, { metadata: { ...metadata, annotations } }));
+    expect(told).toEqual(
+      Array(count).fill(
+        `metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "${cost}": must be a 32bit integer`,
+      ),
+    );
+  });
 
   test("metadata's rules are told too", () => {
     const pod = bare({}, { metadata: { name: "P", namespace: "default", labels: { "-": "x" }, finalizers: ["mine"] } });

@@ -1,14 +1,18 @@
-import { forbidden, invalid } from "../../apimachinery/field-error.ts";
+import { each, forbidden, invalid } from "../../apimachinery/field-error.ts";
 import type { Pod } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Subresource, selection, validateObjectMeta } from "../kind.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
+import { validateImage } from "./container-validation.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
 import { qosClass } from "./pod-status.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
 import { validatePodSpec } from "./pod-validation.ts";
+
+/** Which of a ReplicaSet's Pods goes first. */
+const deletionCost = "controller.kubernetes.io/pod-deletion-cost";
 
 const chosen = selection(
   {
@@ -71,11 +75,16 @@ export const pods = defineResource(Pods, {
   *validate(pod) {
     const { metadata, spec } = pod;
     yield* validateObjectMeta(metadata, { namespaced: true });
-    yield* validatePodSpec(spec, "spec");
-    if (metadata.annotations?.[mirror] !== undefined && !spec.nodeName) {
+    const { [mirror]: mirrored, [deletionCost]: cost } = metadata.annotations ?? {};
+    if (mirrored !== undefined && !spec.nodeName) {
       const text = "must set spec.nodeName if mirror pod annotation exists";
-      yield invalid(`metadata.annotations[${mirror}]`, metadata.annotations[mirror], text);
+      yield invalid(`metadata.annotations[${mirror}]`, mirrored, text);
     }
+    if (cost !== undefined && !(/^(0|-?[1-9]\d*)$/.test(cost) && Number(cost) === (Number(cost) | 0)))
+      yield invalid(`metadata.annotations[${deletionCost}]`, cost, "must be a 32bit integer");
+    yield* validatePodSpec(spec, "spec");
+    for (const list of ["containers", "initContainers"] as const)
+      yield* each(spec[list], `spec.${list}`, validateImage);
     if (spec.ephemeralContainers?.length) yield forbidden("spec.ephemeralContainers", "cannot be set on create");
     if (spec.nodeName && spec.schedulingGates?.length)
       yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared");

@@ -85,7 +85,8 @@ const table: [string, Omit<Volume, "name"> | PersistentVolumeSpec, string[], "of
         items: [
           { path: "a", fieldRef: { fieldPath: "status.podIP" } },
           { path: "b", fieldRef: { fieldPath: "metadata.labels['x']" }, resourceFieldRef: { resource: "limits.cpu" } },
-          { path: "c", resourceFieldRef: { resource: "limits.gpu" } },
+          { path: "c", resourceFieldRef: { resource: "limits.cpu" } },
+          { path: "d", resourceFieldRef: { containerName: "c", resource: "limits.gpu" } },
         ],
       },
     },

@@ -1,6 +1,6 @@
 import type { FieldError, Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
-import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
+import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
 import type * as v1 from "../generated/core-v1.ts";
@@ -223,25 +223,44 @@ function* keys(items: readonly v1.KeyToPath[] = [], path: string): Problems {
   });
 }
 
-const fieldPaths = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
-const subscripted = /^metadata\.(annotations|labels)\['.+'\]$/;
+const ofObject = ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+/** What of a Pod a variable may be; a file, `ofObject`. */
+export const envFields = [
+  ...[...ofObject.slice(2), "spec.nodeName", "spec.serviceAccountName"],
+  ...["status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"],
+];
+const known = [...ofObject, ...envFields, "spec.host", "spec.restartPolicy", "spec.schedulerName", "status.phase"];
 const amounts = ["limits.cpu", "limits.ephemeral-storage", "limits.memory"];
 const resourcePaths = [...amounts, ...amounts.map((name) => name.replace("limits", "requests"))];
+
+export function* validateFieldRef({ fieldPath }: v1.ObjectFieldSelector, at: string, fields: string[]): Problems {
+  const from = `${at}.fieldPath`;
+  if (!fieldPath) return yield field.required(from);
+  const [, path = fieldPath, key] = /^(.+)\['(.*)'\]$/.exec(fieldPath) ?? [];
+  const unknown = (why: string) => field.invalid(from, fieldPath, `error converting fieldPath: field label ${why}`);
+  if (key === undefined) {
+    if (!known.includes(path)) yield unknown(`not supported: ${path}`);
+    else if (!fields.includes(path)) yield field.notSupported(from, path, fields);
+  } else if (path === "metadata.annotations") yield* field.shaped(at, key.toLowerCase(), qualifiedName);
+  else if (path === "metadata.labels") yield* field.shaped(at, key, qualifiedName);
+  else yield unknown(`does not support subscript: ${fieldPath}`);
+}
+
+/** Files name the container, too. */
+export function* validateResourceField(ref: v1.ResourceFieldSelector, at: string, inFile: boolean): Problems {
+  if (inFile && !ref.containerName) yield field.required(`${at}.containerName`);
+  else if (!ref.resource) yield field.required(`${at}.resource`);
+  else if (!/^(limits|requests)\.hugepages-/.test(ref.resource))
+    yield* among(`${at}.resource`, ref.resource, resourcePaths);
+}
 
 function* downwardFile({ path, fieldRef, resourceFieldRef, mode }: v1.DownwardAPIVolumeFile, at: string): Problems {
   if (!path) yield field.required(`${at}.path`);
   yield* ownPath(path, `${at}.path`);
   if (fieldRef) {
-    const from = `${at}.fieldRef.fieldPath`;
-    if (!fieldRef.fieldPath) yield field.required(from);
-    else if (!subscripted.test(fieldRef.fieldPath)) yield* among(from, fieldRef.fieldPath, fieldPaths);
+    yield* validateFieldRef(fieldRef, `${at}.fieldRef`, ofObject);
     if (resourceFieldRef) yield field.invalid(at, "resource", bothRefs);
-  } else if (resourceFieldRef) {
-    const { containerName, resource } = resourceFieldRef;
-    if (!containerName) yield field.required(`${at}.resourceFieldRef.containerName`);
-    if (!resource) yield field.required(`${at}.resourceFieldRef.resource`);
-    else if (!/^(limits|requests)\.hugepages-/.test(resource))
-      yield* among(`${at}.resourceFieldRef.resource`, resource, resourcePaths);
-  } else yield field.required(at, "one of fieldRef and resourceFieldRef is required");
+  } else if (resourceFieldRef) yield* validateResourceField(resourceFieldRef, `${at}.resourceFieldRef`, true);
+  else yield field.required(at, "one of fieldRef and resourceFieldRef is required");
   yield* fileMode(`${at}.mode`, mode);
 }

@@ -1,11 +1,6 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import type {
-  LimitedPriorityLevelConfiguration,
-  LimitResponse,
-  PriorityLevelConfiguration,
-  PriorityLevelConfigurationSpec,
-} from "../generated/flowcontrol-v1.ts";
+import type * as v1 from "../generated/flowcontrol-v1.ts";
 import { PriorityLevelConfigurations } from "../generated/resources.ts";
 import { clusterWide, column, defineResource, rules, shown, specAndStatus } from "../kind.ts";
 import { validateConditions } from "./conditions.ts";
@@ -44,12 +39,12 @@ export const priorityLevelConfigurations = defineResource(PriorityLevelConfigura
   ),
 });
 
-const shares = ({ spec }: PriorityLevelConfiguration) => spec.limited?.nominalConcurrencyShares ?? "<none>";
+const shares = ({ spec }: v1.PriorityLevelConfiguration) => spec.limited?.nominalConcurrencyShares ?? "<none>";
 
-const queuing = ({ spec }: PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit") =>
+const queuing = ({ spec }: v1.PriorityLevelConfiguration, key: "queues" | "handSize" | "queueLengthLimit") =>
   spec.limited?.limitResponse?.queuing?.[key] ?? "<none>";
 
-function* validateLevel(level: PriorityLevelConfiguration): field.Problems {
+function* validateLevel(level: v1.PriorityLevelConfiguration): field.Problems {
   const { name } = level.metadata;
   const { spec } = level;
   yield* validateSpec(name, spec);
@@ -61,7 +56,7 @@ function* validateLevel(level: PriorityLevelConfiguration): field.Problems {
   yield* validateConditions(level);
 }
 
-function* validateSpec(name: string, { type, limited, exempt }: PriorityLevelConfigurationSpec): field.Problems {
+function* validateSpec(name: string, { type, limited, exempt }: v1.PriorityLevelConfigurationSpec): field.Problems {
   if ((name === "exempt") !== (type === "Exempt"))
     yield field.invalid("spec.type", type, "type must be 'Exempt' if and only if name is 'exempt'");
   if (type === "Exempt") {
@@ -84,9 +79,9 @@ function* validatePercent({ lendablePercent: value = 0 }: Shares, at: string): f
     yield field.invalid(`${at}.lendablePercent`, value, "must be between 0 and 100, inclusive");
 }
 
-type Shares = Pick<LimitedPriorityLevelConfiguration, "nominalConcurrencyShares" | "lendablePercent">;
+type Shares = Pick<v1.LimitedPriorityLevelConfiguration, "nominalConcurrencyShares" | "lendablePercent">;
 
-function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string): field.Problems {
+function* validateLimited(limited: v1.LimitedPriorityLevelConfiguration, at: string): field.Problems {
   yield* validateShares(limited, at);
   yield* validateResponse(limited.limitResponse ?? {}, `${at}.limitResponse`);
   yield* validatePercent(limited, at);
@@ -95,7 +90,7 @@ function* validateLimited(limited: LimitedPriorityLevelConfiguration, at: string
     yield field.invalid(`${at}.borrowingLimitPercent`, borrowing, "if specified, must be a non-negative integer");
 }
 
-function* validateResponse({ type, queuing }: Partial<LimitResponse>, at: string): field.Problems {
+function* validateResponse({ type, queuing }: Partial<v1.LimitResponse>, at: string): field.Problems {
   if (type === "Reject" && queuing)
     yield field.forbidden(`${at}.queuing`, "must be nil if limited.limitResponse.type is not Limited");
   yield* field.oneOf(`${at}.type`, type, ["Queue", "Reject"], false);

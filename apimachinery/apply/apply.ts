@@ -159,20 +159,10 @@ const identityFrom = ({ manager, operation, apiVersion, subresource }: Identity)
 
 /** What says which object it is, and what only the server writes. */
 const neverTracked = sets.setOfPaths([
-  ["f:apiVersion"],
-  ["f:kind"],
-  ["f:metadata"],
-  ...[
-    "name",
-    "namespace",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-    "clusterName",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-  ].map((name) => ["f:metadata", `f:${name}`]),
+  ...[["f:apiVersion"], ["f:kind"], ["f:metadata"]],
+  ..."name namespace creationTimestamp selfLink uid clusterName generation managedFields resourceVersion"
+    .split(" ")
+    .map((name) => ["f:metadata", `f:${name}`]),
 ]);
 
 const managedFieldsOf = (object: JsonObject | undefined): ManagedFieldsEntry[] | undefined =>

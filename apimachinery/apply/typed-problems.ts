@@ -48,14 +48,9 @@ function leafProblem({ scalar, shape }: Leaf, value: unknown): string[] {
 
 const jsonType = { string: "string", bytes: "string", int32: "number", int64: "number", double: "number" } as const;
 
+const goTypes: Record<string, string> = { string: "string", boolean: "bool" };
 const goType = (value: unknown): string =>
-  typeof value === "string"
-    ? "string"
-    : typeof value === "boolean"
-      ? "bool"
-      : Array.isArray(value)
-        ? "[]interface {}"
-        : "map[string]interface {}";
+  goTypes[typeof value] ?? (Array.isArray(value) ? "[]interface {}" : "map[string]interface {}");
 
 /** As %#v prints the values that stand where a string should. */
 const goSyntax = (value: unknown): string =>

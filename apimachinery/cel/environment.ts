@@ -1,13 +1,5 @@
-import {
-  type CelFunc,
-  type CelInput,
-  CelScalar,
-  type CelValue,
-  celEnv,
-  celFunc,
-  isCelError,
-  plan,
-} from "@bufbuild/cel";
+import type { CelFunc, CelInput, CelValue } from "@bufbuild/cel";
+import { CelScalar, celEnv, celFunc, isCelError, plan } from "@bufbuild/cel";
 import { strings } from "@bufbuild/cel/ext";
 import { CompileError, type Expr } from "./ast.ts";
 import { check, type Signature } from "./check.ts";

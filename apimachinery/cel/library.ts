@@ -1,14 +1,6 @@
 import { isIP, isIPv4 } from "node:net";
-import {
-  type CelInput,
-  type CelList,
-  type CelMap,
-  type CelValue,
-  celEnv,
-  isCelError,
-  parse,
-  plan,
-} from "@bufbuild/cel";
+import type { CelInput, CelList, CelMap, CelValue } from "@bufbuild/cel";
+import { celEnv, isCelError, parse, plan } from "@bufbuild/cel";
 import { addressOf, parseCidr } from "../ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../names.ts";
 import { parseQuantity } from "../quantity.ts";

@@ -1,16 +1,5 @@
-import {
-  type CelInput,
-  type CelList,
-  type CelMap,
-  type CelValue,
-  celEnv,
-  isCelError,
-  isCelList,
-  isCelMap,
-  isCelUint,
-  parse,
-  plan,
-} from "@bufbuild/cel";
+import type { CelInput, CelList, CelMap, CelValue } from "@bufbuild/cel";
+import { celEnv, isCelError, isCelList, isCelMap, isCelUint, parse, plan } from "@bufbuild/cel";
 
 /** What values look like in CEL, and back. JSON's whole numbers are ints there unless a schema says `number`. */
 

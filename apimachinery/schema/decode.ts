@@ -35,6 +35,8 @@ export interface Decoded {
 
 export const mediaTypes = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 
+const noKind = "couldn't get version/kind; json parse error";
+
 export function decodeBody(schema: Schema, body: Uint8Array, options: DecodeOptions): Decoded {
   if (options.mediaType === "application/vnd.kubernetes.protobuf") return decodeProtobufBody(schema, body, options);
   const text = new TextDecoder().decode(body);
@@ -59,9 +61,7 @@ export function decodeBody(schema: Schema, body: Uint8Array, options: DecodeOpti
   if (!isObject(value)) {
     const type =
       'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }';
-    throw unrecognized(
-      `couldn't get version/kind; json parse error: json: cannot unmarshal ${describe(value)} into Go value of type ${type}`,
-    );
+    throw unrecognized(`${noKind}: json: cannot unmarshal ${describe(value)} into Go value of type ${type}`);
   }
   const { message, fail } = options.decode
     ? expectCustom(value, expected)

@@ -54,12 +54,7 @@ const protobuf = "application/vnd.kubernetes.protobuf";
 const bodies = ["application/json", "application/yaml", protobuf];
 
 const query = (name: string, type: string): Json => ({ name, in: "query", schema: { type, uniqueItems: true } });
-const inPath = (name: string): Json => ({
-  name,
-  in: "path",
-  required: true,
-  schema: { type: "string", uniqueItems: true },
-});
+const inPath = (name: string): Json => ({ ...query(name, "string"), in: "path", required: true });
 
 const writeQueries = [query("dryRun", "string"), query("fieldManager", "string"), query("fieldValidation", "string")];
 const listQueries = [

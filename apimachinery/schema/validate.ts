@@ -140,12 +140,9 @@ function validateCombined(value: unknown, schema: JsonSchema, at: string): Field
   return errors;
 }
 
-const typeInvalid = (field: string, badValue: unknown, detail: string): FieldError => ({
-  type: "FieldValueTypeInvalid",
-  field,
-  badValue,
-  detail,
-});
+const typeInvalid = (field: string, badValue: unknown, detail: string): FieldError => {
+  return { ...invalid(field, badValue, detail), type: "FieldValueTypeInvalid" };
+};
 
 const notSupportedAmong = (at: string, value: unknown, values: unknown[]): FieldError => ({
   ...notSupported(at, value, []),
