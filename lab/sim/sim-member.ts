@@ -157,15 +157,18 @@ export class SimMember {
     this.member = member;
     this.services = servicesOf(member);
     plant?.(this);
+    const applying = <R>(entry: Entry, work: () => R): R => {
+      try {
+        return work();
+      } finally {
+        watch.applied(this, entry);
+      }
+    };
     const apply = applier.apply.bind(applier);
     applier.apply = (entry, request) => {
       if (!life.alive) return undefined;
       watch.applies(this, entry);
-      try {
-        return apply(entry, request);
-      } finally {
-        watch.applied(this, entry);
-      }
+      return applying(entry, () => apply(entry, request));
     };
     const applyPlainPut = applier.applyPlainPut.bind(applier);
     applier.applyPlainPut = (entry, put) => {
@@ -177,11 +180,7 @@ export class SimMember {
     const reconfigure = applier.reconfigure.bind(applier);
     applier.reconfigure = (entry) => {
       watch.applies(this, entry);
-      try {
-        return reconfigure(entry);
-      } finally {
-        watch.applied(this, entry);
-      }
+      return applying(entry, () => reconfigure(entry));
     };
     const replace = applier.replace.bind(applier);
     applier.replace = (other) => {
