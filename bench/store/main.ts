@@ -4,7 +4,7 @@
  */
 import { Cluster, commonFlags, defaultTimers, type Store, storesFor } from "../members.ts";
 import { chosen, Recorder, runBench, type Series } from "../results.ts";
-import { type Case, type Context, cases, prepare, workloads } from "./workloads.ts";
+import { type Case, type Context, cases, prepare, workloadOf, workloads } from "./workloads.ts";
 
 const isUsage = ({ id }: Series) => id.startsWith("member/");
 const isPaced = ({ id }: Series) => /^open-|^watch\/(latency|fan-out-paced)$/.test(id);
@@ -37,7 +37,7 @@ runBench({
       `values of ${flags["value-size"]} bytes; puts to 100,000 random keys, single reads of 10,000 random keys that exist`,
     );
     const all = cases();
-    const asked = all.filter(({ workload }) => wanted.includes(workload));
+    const asked = all.filter((one) => wanted.includes(workloadOf(one)));
     // The open loops need to know what each store can take; few rounds have no time to warm the machine as well.
     const probes = wanted.includes("open") ? all.filter(({ id }) => id === "put/1000" || id === "range/1000") : [];
     const planned = rounds > 2 ? [...new Set([...asked, ...probes])] : probes;

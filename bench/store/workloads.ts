@@ -30,22 +30,21 @@ export interface Context {
 }
 
 export interface Case {
+  /** `WORKLOAD/...`, as `--workload` knows it. */
   id: string;
-  /** The word for `--workload`. */
-  workload: Workload;
   title: string;
   /** Undefined when it has to wait for `capacity`. */
   run(context: Context): Promise<Sample[] | undefined>;
 }
 
 export const workloads = ["put", "range", "serializable", "txn", "scan", "watch", "lease", "open"] as const;
-export type Workload = (typeof workloads)[number];
+export const workloadOf = ({ id }: Case): (typeof workloads)[number] => /^\w+/.exec(id)![0] as "put";
 
-export const inFlights = [1, 10, 100, 1000];
+const inFlights = [1, 10, 100, 1000];
 /** As many as a benchmark with 1000 clients over shared connections has. */
 const maxConnections = 16;
 /** There before every run, and what single reads read. */
-export const preloadedKeys = 10_000;
+const preloadedKeys = 10_000;
 const putKeys = 100_000;
 const openLoads = [0.25, 0.5, 0.75];
 const leases = 200;
@@ -55,13 +54,11 @@ const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 
 export function cases(): Case[] {
   return [
-    ...inFlights.map((n): Case => closed("put", `put/${n}`, `put, ${n} in flight`, n, putJob)),
-    ...inFlights.map((n) => closed("range", `range/${n}`, `linearizable read, ${n} in flight`, n, readJob(false))),
-    ...inFlights.map((n) =>
-      closed("serializable", `serializable/${n}`, `serializable read, ${n} in flight`, n, readJob(true)),
-    ),
-    ...[10, 1000].map((n) => closed("txn", `txn/${n}`, `txn (compare, put), ${n} in flight`, n, txnJob)),
-    ...[1000, 10_000].map((n) => closed("scan", `scan/${n}`, `range of ${n} keys, 10 in flight`, 10, scanJob(n))),
+    ...inFlights.map((n): Case => closed(`put/${n}`, `put, ${n} in flight`, n, putJob)),
+    ...inFlights.map((n) => closed(`range/${n}`, `linearizable read, ${n} in flight`, n, readJob(false))),
+    ...inFlights.map((n) => closed(`serializable/${n}`, `serializable read, ${n} in flight`, n, readJob(true))),
+    ...[10, 1000].map((n) => closed(`txn/${n}`, `txn (compare, put), ${n} in flight`, n, txnJob)),
+    ...[1000, 10_000].map((n) => closed(`scan/${n}`, `range of ${n} keys, 10 in flight`, 10, scanJob(n))),
     fanOut,
     watchLatency,
     leaseKeepAlive,
@@ -124,10 +121,9 @@ const scanJob =
     minReplyBytes: keys * valueSize,
   });
 
-function closed(workload: Workload, id: string, title: string, inFlight: number, make: MakeRequest): Case {
+function closed(id: string, title: string, inFlight: number, make: MakeRequest): Case {
   return {
     id,
-    workload,
     title,
     async run(context) {
       const job = { ...make(context, inFlight), arrivals: { type: "closed", inFlight } as const };
@@ -143,14 +139,13 @@ function open(op: "put" | "range", share: number): Case {
   const id = `open-${op}/${share * 100}`;
   return {
     id,
-    workload: "open",
     title: `${op} at ${share * 100} % of the slower one's most`,
     async run(context) {
       if (context.capacity === undefined) return undefined;
       const perSecond = Number((context.capacity[op] * share).toPrecision(2));
       const make = op === "put" ? putJob : readJob(false);
       const arrivals = { type: "open", perSecond } as const;
-      const result = await load(context, { ...make(context, 1000), connections: maxConnections, arrivals });
+      const result = await load(context, { ...make(context, 1000), arrivals });
       const title = `${op}, ${perSecond} due a second`;
       return [
         ...percentiles(id, title, result.latency, ["p50", "p99", "p99.9"]),
@@ -183,7 +178,6 @@ export function watchJob({ cluster, valueSize }: Context, streams: number, watch
 /** 10 streams of 100 watchers over the three members, as etcd's own benchmark has them. */
 const fanOut: Case = {
   id: "watch/fan-out",
-  workload: "watch",
   title: "1 writer, 1000 watchers",
   async run(context) {
     const { id, title } = this;
@@ -200,7 +194,6 @@ const fanOut: Case = {
 
 const watchLatency: Case = {
   id: "watch/latency",
-  workload: "watch",
   title: "from a put to its event, 1 watcher a member, 500 puts due a second",
   async run(context) {
     const request = watchJob(context, 3, 1);
@@ -211,7 +204,6 @@ const watchLatency: Case = {
 
 const leaseKeepAlive: Case = {
   id: "lease/keepalive",
-  workload: "lease",
   title: "lease keepalive on long streams, 100 in flight",
   async run(context) {
     const client = context.cluster.client(context.leader);

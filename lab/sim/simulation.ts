@@ -47,10 +47,8 @@ export function variety(seed: number): SimulationOptions {
 }
 
 export interface SimulationResult {
-  seed: number;
   violations: string[];
   acknowledged: number;
-  applied: number;
   elections: number;
   tornTails: number;
   /** Snapshots that took the place of a follower's state. */
@@ -182,10 +180,8 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   }
   for (const violation of violations) note(violation);
   return {
-    seed,
     violations,
     acknowledged: clients.acknowledged,
-    applied: safety.applied.length,
     ...counts,
     changes: cluster.changes,
     events: watchers.reduce((sum, { events }) => sum + events, 0),
