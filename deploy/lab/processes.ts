@@ -229,69 +229,50 @@ function leading(lab: LabFile, paths: LabPaths, name: string, ip: string, port: 
   return { name, place: name, program: name, args: [...args, ...more] };
 }
 
+/** `name` of `node-1/agent`; in mode host the one proxy has no node's. */
+function onNode(lab: LabFile, n: number, name: string, program: string, more: string[]): ProcessSpec {
+  const place = `node-${n}`;
+  const args = [`--node-name=${place}`, `--node-ip=${addressesOf(lab).inside.node(n)}`, `--mode=${lab.mode}`, ...more];
+  return { name, place, program, args };
+}
+
 function runtime(lab: LabFile, paths: LabPaths, programs: Programs, n: number): ProcessSpec {
-  const { inside } = addressesOf(lab);
-  return {
-    name: `node-${n}/runtime`,
-    place: `node-${n}`,
-    program: "runtime",
-    args: [
-      `--listen=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
-      `--root-dir=${runtimeRoot(paths, `node-${n}`)}`,
-      `--node-name=node-${n}`,
-      `--node-ip=${inside.node(n)}`,
-      `--mode=${lab.mode}`,
-      `--images-file=${programs.imagesFile}`,
-      `--images-dir=${join(programs.dist, "images")}`,
-      `--metrics-address=${inside.node(n)}:${ports.runtimeMetrics}`,
-    ],
-  };
+  return onNode(lab, n, `node-${n}/runtime`, "runtime", [
+    `--listen=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
+    `--root-dir=${runtimeRoot(paths, `node-${n}`)}`,
+    `--images-file=${programs.imagesFile}`,
+    `--images-dir=${join(programs.dist, "images")}`,
+    `--metrics-address=${addressesOf(lab).inside.node(n)}:${ports.runtimeMetrics}`,
+  ]);
 }
 
 function agent(lab: LabFile, paths: LabPaths, n: number): ProcessSpec {
-  const { inside } = addressesOf(lab);
   const { nodeLeaseSeconds, nodeStatusUpdateSeconds } = presets[lab.preset];
-  return {
-    name: `node-${n}/agent`,
-    place: `node-${n}`,
-    program: "node-agent",
-    args: [
-      `--node-name=node-${n}`,
-      `--node-ip=${inside.node(n)}`,
-      ...identity(lab, paths, `nodes/node-${n}`),
-      `--address=${inside.node(n)}`,
-      `--port=${ports.kubelet}`,
-      `--client-ca-file=${join(paths.certs, "ca.crt")}`,
-      `--tls-cert-file=${join(paths.certs, `nodes/node-${n}.crt`)}`,
-      `--tls-private-key-file=${join(paths.certs, `nodes/node-${n}.key`)}`,
-      `--container-runtime-endpoint=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
-      `--root-dir=${join(paths.nodes, `node-${n}`, "agent")}`,
-      `--node-lease-duration=${nodeLeaseSeconds}s`,
-      `--node-status-update-frequency=${nodeStatusUpdateSeconds}s`,
-      `--mode=${lab.mode}`,
-    ],
-  };
+  return onNode(lab, n, `node-${n}/agent`, "node-agent", [
+    ...identity(lab, paths, `nodes/node-${n}`),
+    `--address=${addressesOf(lab).inside.node(n)}`,
+    `--port=${ports.kubelet}`,
+    `--client-ca-file=${join(paths.certs, "ca.crt")}`,
+    `--tls-cert-file=${join(paths.certs, `nodes/node-${n}.crt`)}`,
+    `--tls-private-key-file=${join(paths.certs, `nodes/node-${n}.key`)}`,
+    `--container-runtime-endpoint=unix://${runtimeSocket(lab.slot, `node-${n}`)}`,
+    `--root-dir=${join(paths.nodes, `node-${n}`, "agent")}`,
+    `--node-lease-duration=${nodeLeaseSeconds}s`,
+    `--node-status-update-frequency=${nodeStatusUpdateSeconds}s`,
+  ]);
 }
 
 function proxy(lab: LabFile, paths: LabPaths, n: number, name: string): ProcessSpec {
   const { inside, outside, serviceCidr } = addressesOf(lab);
   const host = lab.mode === "host";
-  return {
-    name,
-    place: `node-${n}`,
-    program: "proxy",
-    args: [
-      `--node-name=node-${n}`,
-      `--node-ip=${inside.node(n)}`,
-      ...identity(lab, paths, `nodes/node-${n}-proxy`),
-      `--bind-address=${inside.node(n)}`,
-      `--healthz-port=${ports.proxyHealth}`,
-      `--service-cluster-ip-range=${serviceCidr}`,
-      `--nodeport-addresses=${host ? count(lab.nodes, inside.node).join(",") : inside.node(n)}`,
-      ...(host ? [] : [`--listen-outside=${outside.node(n)}`]),
-      `--mode=${lab.mode}`,
-    ],
-  };
+  return onNode(lab, n, name, "proxy", [
+    ...identity(lab, paths, `nodes/node-${n}-proxy`),
+    `--bind-address=${inside.node(n)}`,
+    `--healthz-port=${ports.proxyHealth}`,
+    `--service-cluster-ip-range=${serviceCidr}`,
+    `--nodeport-addresses=${host ? count(lab.nodes, inside.node).join(",") : inside.node(n)}`,
+    ...(host ? [] : [`--listen-outside=${outside.node(n)}`]),
+  ]);
 }
 
 /** Where the API is and who is calling: the next apiserver when one is gone. */

@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { attempt } from "../../base/attempt.ts";
-import { StartError } from "../../base/process.ts";
+import { aborted, StartError } from "../../base/process.ts";
 import { readText } from "../../base/read-text.ts";
 import { addressesOf } from "./addresses.ts";
 import type { LabFile } from "./lab-file.ts";
@@ -27,10 +27,8 @@ export interface World {
 }
 
 export const hostWorld = (): World => {
-  let end = () => {};
-  const ended = new Promise<void>((resolve) => {
-    end = resolve;
-  });
+  const over = new AbortController();
+  const [ended, end] = [aborted(over.signal), () => over.abort()];
   return { enter: async () => [], wrapped: false, async endPlace() {}, async route() {}, ended, end };
 };
 

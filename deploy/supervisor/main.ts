@@ -97,16 +97,13 @@ async function serve(
     events,
     log,
   });
-  let gone = () => {};
-  const allGone = new Promise<void>((resolve) => {
-    gone = resolve;
-  });
+  const gone = new AbortController();
   const door = await serveApi(controlSocket(lab.slot), {
     ...{ supervisor, events, registry: createRegistry() },
     notReady: () => (events.has("Up") ? undefined : "the lab is starting"),
     stop: () => {
       stop();
-      return allGone;
+      return aborted(gone.signal);
     },
   });
   report({ socket: controlSocket(lab.slot) });
@@ -125,7 +122,7 @@ async function serve(
   if (failure !== undefined) events.add("Failed", "lab", failure.message); // told when nothing is left
   door.stopListening();
   removeRuntimeDir(lab.slot);
-  gone();
+  gone.abort();
   await door.drained();
   if (failure !== undefined) throw new StartError(failure.message);
 }

@@ -116,13 +116,11 @@ export class ProcessManager {
   async kill(name: string, signal: NodeJS.Signals): Promise<void> {
     const managed = this.#processes.get(name)!;
     if (signal === "SIGCONT") return this.#wake(managed);
-    const ends = !harmless.has(signal);
-    if (ends) {
+    if (!harmless.has(signal)) {
       managed.wanted = false;
       managed.cancelRestart();
     }
     const { child } = managed;
-    if (child === undefined) return;
     const pid = await this.#untilForked(managed);
     if (pid === undefined || managed.child !== child) return;
     const ended = new Promise<void>((resolve) => managed.onEnd.push(resolve));
@@ -141,8 +139,7 @@ export class ProcessManager {
         managed.cancelRestart();
         if (managed.child === undefined) return;
         const ended = new Promise<void>((resolve) => managed.onEnd.push(resolve));
-        const pid = await this.#untilForked(managed);
-        if (pid !== undefined) tryKill(pid, "SIGTERM");
+        tryKill(await this.#untilForked(managed), "SIGTERM");
         await this.#wake(managed);
         const cancel = clock.after(graceMs, () => tryKill(this.#pidOf(managed), "SIGKILL"));
         await ended;

@@ -70,13 +70,13 @@ export class LeaderChanges {
   #lost: string | undefined;
 
   take({ kind, time, message }: Pick<HistoryEvent, "kind" | "time" | "message">): void {
-    if (kind === "Started") this.#lost = "this member was restarted";
-    else if (kind === "LeaderLost") this.#lost = message;
-    else if (kind !== "LeaderFound") return;
     if (kind === "LeaderFound") {
       this.last = { time, message: this.#lost === undefined ? message : `${message}; before: ${this.#lost}` };
       this.#lost = undefined;
-    } else this.last = { time, message: this.#lost! };
+    } else if (kind === "Started" || kind === "LeaderLost") {
+      this.#lost = kind === "Started" ? "this member was restarted" : message;
+      this.last = { time, message: this.#lost };
+    }
   }
 }
 

@@ -1,4 +1,3 @@
-import http from "node:http";
 import { ConfigMaps, Namespaces } from "../../api/generated/resources.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { StatusError } from "../../apimachinery/status.ts";
@@ -6,6 +5,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Client } from "../../client/types.ts";
 import { openLoop } from "../clients/open-loop.ts";
+import { httpGet } from "./http-get.ts";
 import type { Call } from "./run.ts";
 import type { Experiment } from "./schema.ts";
 
@@ -102,7 +102,9 @@ export class ApiLoad {
   #get(service: string, urls: readonly string[], due: number): Promise<void> {
     const url = urls[this.#next++ % urls.length]!;
     return this.#call(`http ${service}`, due, undefined, async (call) => {
-      const { pod } = JSON.parse(await getJson(url)) as { pod?: string };
+      const { pod } = JSON.parse(await httpGet(url, timeoutMs, { headers: { accept: "application/json" } })) as {
+        pod?: string;
+      };
       if (pod) call.answeredBy = pod;
       return undefined;
     });
@@ -134,24 +136,3 @@ export class ApiLoad {
 }
 
 const timeoutMs = 5000;
-
-/** Over a connection of its own: a proxy balances connections. */
-function getJson(url: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const request = http.get(
-      url,
-      { agent: false, timeout: timeoutMs, headers: { accept: "application/json" } },
-      (response) => {
-        let body = "";
-        response.setEncoding("utf8").on("data", (chunk: string) => (body += chunk));
-        response.on("error", reject);
-        response.on("end", () => {
-          if (response.statusCode === 200) resolve(body);
-          else reject(new Error(`answered ${response.statusCode}`));
-        });
-      },
-    );
-    request.on("timeout", () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
-    request.on("error", reject);
-  });
-}

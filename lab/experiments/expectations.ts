@@ -74,20 +74,18 @@ function readyCounts(objects: readonly ObjectEvent[]): number[] {
   const owners = new Map<string, string>(); // of ReplicaSets: their Deployment
   for (const { object } of objects)
     if (object?.kind === "ReplicaSet" && object.owner) owners.set(object.uid, object.owner);
-  const ready = new Map<string, Set<string>>();
-  const counts = new Map<string, number[]>();
+  const workloads = new Map<string, { ready: Set<string>; counts: number[] }>();
   for (const { type, object } of objects) {
     if (object?.kind !== "Pod" || !object.owner) continue;
     const workload = owners.get(object.owner) ?? object.owner;
-    const pods = ready.get(workload) ?? new Set();
-    if (type !== "DELETED" && object.ready && !object.terminating) pods.add(object.uid);
-    else pods.delete(object.uid);
-    ready.set(workload, pods);
-    const known = counts.get(workload);
-    if (known) known.push(pods.size);
-    else counts.set(workload, [pods.size]);
+    const { ready, counts } = workloads.get(workload) ?? { ready: new Set(), counts: [] };
+    if (type !== "DELETED" && object.ready && !object.terminating) ready.add(object.uid);
+    else ready.delete(object.uid);
+    counts.push(ready.size);
+    workloads.set(workload, { ready, counts });
   }
-  return [...counts.values()].sort((a, b) => Math.max(...b) - Math.max(...a))[0] ?? [];
+  const all = [...workloads.values()].map(({ counts }) => counts);
+  return all.sort((a, b) => Math.max(...b) - Math.max(...a))[0] ?? [];
 }
 
 const most = (values: readonly number[]): number | null => (values.length === 0 ? null : Math.max(...values));

@@ -57,11 +57,8 @@ export function crashesOf(events: readonly RunEvent[]): string[] {
   return events.flatMap(({ type, subject, message, atMs }) => {
     const crashed =
       type === "Exited" && /^etcd-\d+$/.test(subject) && /^(exit code [1-9]|SIG(ABRT|SEGV|BUS|ILL))/.test(message);
-    if (
-      !crashed ||
-      faults.some((fault) => fault.fromMs <= atMs && atMs <= fault.toMs + afterwardsMs && hits(fault, subject))
-    )
-      return [];
+    const during = (fault: (typeof faults)[0]) => fault.fromMs <= atMs && atMs <= fault.toMs + afterwardsMs;
+    if (!crashed || faults.some((fault) => during(fault) && hits(fault, subject))) return [];
     return [`${subject} ended by itself at ${(atMs / 1000).toFixed(1)} s: ${message}`];
   });
 }

@@ -1,6 +1,5 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync } from "node:fs";
-import https from "node:https";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
@@ -15,6 +14,7 @@ import type { LabStatus } from "../../deploy/supervisor/status.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { readTls } from "../../net/tls.ts";
 import { type StoreMember, whenHealthy } from "../clients/members.ts";
+import { httpGet } from "./http-get.ts";
 import type { MetricSample } from "./run.ts";
 import type { Experiment } from "./schema.ts";
 
@@ -90,7 +90,7 @@ export class RunningLab {
     ];
     const samples = await Promise.all(
       all.map(async ({ name, url, tls }) => {
-        const text = await get(`${url}/metrics`, tls).catch(() => "");
+        const text = await httpGet(`${url}/metrics`, 900, tls).catch(() => "");
         const atMs = now();
         return [...summed(text)].map(([metric, value]) => ({ atMs, subject: name, name: metric, value }));
       }),
@@ -150,18 +150,6 @@ function kubelab(args: string[]): Promise<void> {
       if (error) reject(new StartError(stderr.trim().replace(/^kubelab: /, "") || error.message));
       else resolve();
     });
-  });
-}
-
-function get(url: string, tls: https.RequestOptions): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const request = https.get(url, { ...tls, agent: false, timeout: 900 }, (response) => {
-      let text = "";
-      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
-      response.on("end", () => resolve(text)).on("error", reject);
-    });
-    request.on("timeout", () => request.destroy(new Error("no answer")));
-    request.on("error", reject);
   });
 }
 

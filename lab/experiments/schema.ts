@@ -215,10 +215,13 @@ class Reader {
     if ("fault" in step) check(step as FaultStep, node, path);
     if ("choices" in step) {
       const { random } = step as RandomStep;
-      const choices = (node as { get?: (key: string, keep: true) => unknown }).get!("choices", true);
-      const nodes = isSeq(choices) ? (choices.items as Node[]) : [];
-      const read = nodes.map((one, i) => this.read(one, choice, `${path}.choices[${i}]`) as Injury);
-      for (const [i, one] of read.entries()) if (one) check(one, nodes[i]!, `${path}.choices[${i}]`);
+      const choices = isMap(node) ? node.get("choices", true) : undefined;
+      const read = (isSeq(choices) ? (choices.items as Node[]) : []).map((node, i) => {
+        const at = `${path}.choices[${i}]`;
+        const one = this.read(node, choice, at) as Injury;
+        if (one) check(one, node, at);
+        return one;
+      });
       step.choices = read;
       if (random.every <= 0 || random.until <= random.from || read.length === 0)
         this.refuse(node.range[0], path, "must have choices, `every` above 0 and `until` after `from`");

@@ -24,7 +24,7 @@ export interface Facts extends Omit<Cast, "rand"> {
 
 /** One thing to do, and how it is undone (desk.ts). Two faults may need the same: it stays until neither does. */
 export type Deed =
-  | { type: "Signal"; process: string; signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT" }
+  | { type: "Signal"; process: string; signal: Signal }
   | { type: "PullPlug"; node: string; processes: string[] }
   | { type: "Restart"; process: string }
   /** A fault in a process of ours, over its fault socket. */
@@ -38,6 +38,8 @@ export type Deed =
   | { type: "Corrupt"; member: string; file: "wal" | "snapshot"; at: number; bits: number }
   | { type: "Wipe"; member: string }
   | { type: "Press"; place: string; what: "cpu" | "memory"; amount: number };
+
+type Signal = "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT";
 
 /** The same deed of two faults is one. */
 export const keyOf = (deed: Deed): string => JSON.stringify(deed);
@@ -62,8 +64,7 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
   });
   const all = targets.flatMap(({ processes }) => processes);
   const who = names.join(", ");
-  const each = (make: (process: string) => Deed) => all.map(make);
-  const signal = (name: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT", undo: string | null, plugs = false) => {
+  const signal = (name: Signal, undo: string | null, plugs = false) => {
     const one = (process: string): Deed => ({ type: "Signal", process, signal: name });
     const deeds = targets.flatMap(({ name: node, node: whole, processes }): Deed[] =>
       plugs && whole ? [{ type: "PullPlug", node, processes }] : processes.map(one),
@@ -72,13 +73,16 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
   };
   const hooks = (fault: Fault, message: string) => {
     if (fault.type !== "clock") needMembers(names, facts);
-    return plan(
-      "fault socket",
-      message,
-      "cleared in the process",
-      each((process) => ({ type: "Hook", process, fault })),
-    );
+    const deeds = all.map((process): Deed => ({ type: "Hook", process, fault }));
+    return plan("fault socket", message, "cleared in the process", deeds);
   };
+  const press = (what: "cpu" | "memory", amount: number, message: string) => {
+    const where = facts.mode === "netns" ? who : `the machine, which in mode host is ${names.join(" and ")}`;
+    const deeds = names.map((place): Deed => ({ type: "Press", place, what, amount }));
+    return plan("children", `${message} on ${where}`, "the processes end", deeds);
+  };
+  const noNode = targets.find(({ node }) => !node);
+  if (request.fault.endsWith("-pressure") && noNode) throw new FaultRefused(`${noNode.name} is not a node`);
   switch (request.fault) {
     case "kill":
       return signal("SIGKILL", "started again", true);
@@ -88,13 +92,10 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
       return signal("SIGSTOP", "SIGCONT");
     case "resume":
       return signal("SIGCONT", null);
-    case "restart":
-      return plan(
-        "signal",
-        `${who} restarted`,
-        null,
-        each((process) => ({ type: "Restart", process })),
-      );
+    case "restart": {
+      const deeds = all.map((process): Deed => ({ type: "Restart", process }));
+      return plan("signal", `${who} restarted`, null, deeds);
+    }
     case "partition":
     case "isolate":
     case "stall":
@@ -126,8 +127,13 @@ export function planFault(request: FaultRequest, facts: Facts, rand: Rand): Plan
       return plan("files", `${done}; this cannot be undone: ${whatHelps}`, null, deeds);
     }
     case "cpu-pressure":
-    case "memory-pressure":
-      return planPressure(request, targets, facts);
+      return press("cpu", request.processes, `${request.processes} processes use a CPU each`);
+    case "memory-pressure": {
+      const [sum, most] = [request.megabytes * names.length, Math.floor((facts.freeMegabytes * 3) / 4)];
+      if (sum > most)
+        throw new FaultRefused(`${sum} MB is more than three quarters of the memory that is free, ${most} MB`);
+      return press("memory", request.megabytes, `${request.megabytes} MB are in use`);
+    }
   }
 }
 
@@ -137,32 +143,6 @@ function needMembers(names: string[], { members }: Facts): void {
   const other = names.find((name) => !members.includes(name));
   if (other !== undefined)
     throw new FaultRefused(`${other} is not a member of the store: it takes no faults of the disk`);
-}
-
-function planPressure(
-  request: FaultRequest & { fault: "cpu-pressure" | "memory-pressure" },
-  targets: Target[],
-  { mode, freeMegabytes }: Facts,
-): Plan {
-  const other = targets.find(({ node }) => !node);
-  if (other) throw new FaultRefused(`${other.name} is not a node`);
-  const names = targets.map(({ name }) => name);
-  const cpu = request.fault === "cpu-pressure";
-  const amount = cpu ? request.processes : request.megabytes;
-  const most = Math.floor((freeMegabytes * 3) / 4);
-  if (!cpu && amount * names.length > most)
-    throw new FaultRefused(
-      `${amount * names.length} MB is more than three quarters of the memory that is free, ${most} MB`,
-    );
-  const where = mode === "netns" ? names.join(", ") : `the machine, which in mode host is ${names.join(" and ")}`;
-  return {
-    targets: names,
-    peers: [],
-    mechanism: "children",
-    message: cpu ? `${amount} processes use a CPU each on ${where}` : `${amount} MB are in use on ${where}`,
-    undo: "the processes end",
-    deeds: names.map((place) => ({ type: "Press", place, what: cpu ? "cpu" : "memory", amount })),
-  };
 }
 
 type LinkRequest = FaultRequest & {
@@ -248,10 +228,10 @@ function deedsOf(request: LinkRequest, ways: [Target, Target][], all: Target[], 
     if (facts.noNftables !== undefined) throw new FaultRefused(facts.noNftables);
     if (shared) throw new FaultRefused(`${shared.name} shares the network of its node: name the node instead`);
     const { percent } = request;
-    return [
-      "nftables",
-      ways.map(([a, b]) => ({ type: "Lose", place: a.name, address: facts.addressOf(b.name), percent })),
-    ];
+    const lose = ([a, b]: [Target, Target]): Deed => {
+      return { type: "Lose", place: a.name, address: facts.addressOf(b.name), percent };
+    };
+    return ["nftables", ways.map(lose)];
   }
   const slow = fault === "delay" || fault === "throttle";
   if (facts.mode === "netns" && !slow && shared === undefined)

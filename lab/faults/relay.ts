@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import net from "node:net";
+import { attempt } from "../../base/attempt.ts";
 import { systemClock } from "../../base/clock.ts";
 import { Faults } from "../../base/faults.ts";
 import { FaultyLink } from "../../net/faulty-link.ts";
@@ -24,10 +26,7 @@ export class Relay {
   /** Throws what `listen` throws. */
   static async start(at: Address, target: Address, diallers: Diallers): Promise<Relay> {
     const relay = new Relay(target, diallers);
-    await new Promise<void>((resolve, reject) => {
-      relay.#server.once("error", reject);
-      relay.#server.listen({ ...at }, resolve);
-    });
+    await once(relay.#server.listen({ ...at }), "listening");
     return relay;
   }
 
@@ -78,33 +77,16 @@ const mostWaiting = 1024 * 1024;
  * Whether the process has the other end of this connection over the loopback. Who dialled is not said in any protocol
  * that all stores speak; /proc/net/tcp has the socket's inode, /proc/PID/fd has its owner.
  */
-export function ownsSocket(
-  pid: number,
-  {
-    localAddress,
-    localPort,
-    remoteAddress,
-    remotePort,
-  }: Pick<net.Socket, `${"local" | "remote"}${"Address" | "Port"}`>,
-): boolean {
-  const [mine, theirs] = [hex(remoteAddress!, remotePort!), hex(localAddress!, localPort!)];
+export function ownsSocket(pid: number, here: Pick<net.Socket, `${"local" | "remote"}${"Address" | "Port"}`>): boolean {
+  const [mine, theirs] = [hex(here.remoteAddress!, here.remotePort!), hex(here.localAddress!, here.localPort!)];
   const row = readFileSync("/proc/net/tcp", "utf8")
     .split("\n")
     .map((line) => line.trim().split(/\s+/))
     .find(([, local, remote]) => local === mine && remote === theirs);
   const inode = row?.[9];
   if (inode === undefined) return false;
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
-      try {
-        return readlinkSync(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`;
-      } catch {
-        return false; // closed meanwhile
-      }
-    });
-  } catch {
-    return false; // the process has ended
-  }
+  const files = attempt(() => readdirSync(`/proc/${pid}/fd`)) ?? []; // the process may have ended, a file be closed meanwhile
+  return files.some((fd) => attempt(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) === `socket:[${inode}]`);
 }
 
 /** As /proc/net/tcp has it: the address in the machine's (little-endian) order. */

@@ -27,7 +27,10 @@ export function targetsOf(text: string, cast: Cast): Target[] {
 
 function one(word: string, { processes, members, nodes, leader, rand }: Cast): Target[] {
   const drawn = (list: readonly string[]) => (list.length === 0 ? [] : [list[rand.below(list.length)]!]);
-  const some = (count: number) => shuffled(members, rand).slice(0, count).sort();
+  const some = (count: number) => {
+    const drawn = members.map((name) => ({ name, at: rand.next() })).sort((a, b) => a.at - b.at);
+    return members.filter((name) => drawn.slice(0, count).some((one) => one.name === name));
+  };
   const quorum = (members.length >> 1) + 1;
   const leading = (): string => {
     if (members.length === 0) throw new FaultRefused("the store runs elsewhere: no member of it is in this lab");
@@ -65,13 +68,3 @@ function one(word: string, { processes, members, nodes, leader, rand }: Cast): T
 
 const isNumbered = (name: string, program: string) =>
   name.startsWith(`${program}-`) && /^\d+$/.test(name.slice(program.length + 1));
-
-/** Fisher and Yates. */
-function shuffled<T>(list: readonly T[], rand: Rand): T[] {
-  const result = [...list];
-  for (let i = result.length - 1; i > 0; i--) {
-    const j = rand.below(i + 1);
-    [result[i], result[j]] = [result[j]!, result[i]!];
-  }
-  return result;
-}
