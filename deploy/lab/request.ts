@@ -44,7 +44,7 @@ export const labFlags = {
 
 type Taken<Takes> = Takes extends "<n>" ? number : Takes extends "" ? boolean : string;
 export type LabFlags = {
-  [Name in keyof typeof labFlags]?: Taken<(typeof labFlags)[Name]["takes"]> | undefined;
+  -readonly [Name in keyof typeof labFlags]?: Taken<(typeof labFlags)[Name]["takes"]> | undefined;
 };
 export const labFlagNames = Object.keys(labFlags) as (keyof LabFlags)[];
 export const flagOf = (name: string): string => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

@@ -123,7 +123,7 @@ function requireFit({ cluster }: Experiment, status: LabStatus): void {
 }
 
 /** As an experiment's `cluster` would say it. */
-function kept(store: LabStatus["store"]): Record<string, string | undefined> {
+function kept(store: LabStatus["store"]): Experiment["cluster"] {
   if (store === null) return { store: "ours" };
   if ("binary" in store) return { store: store.binary };
   const { endpoints, caFile: storeCafile, certFile: storeCertfile, keyFile: storeKeyfile } = store;

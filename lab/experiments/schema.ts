@@ -1,6 +1,7 @@
 import { isMap, isScalar, isSeq, LineCounter, type Node, type ParsedNode, parseDocument } from "yaml";
 import { parseDuration } from "../../base/flags.ts";
 import { presetNames } from "../../deploy/lab/presets.ts";
+import type { LabFlags } from "../../deploy/lab/request.ts";
 
 /**
  * An experiment as its YAML declares it (README.md has the fields). `parseExperiment` says everything that is wrong at
@@ -9,18 +10,7 @@ import { presetNames } from "../../deploy/lab/presets.ts";
 export interface Experiment {
   description: string;
   /** As `kubelab up` takes them. `store`: `ours`, a program with etcd's flags, or `etcd://HOST:PORT,...`, `etcds://...`. */
-  cluster: {
-    members?: number;
-    apiservers?: number;
-    nodes?: number;
-    preset?: string;
-    mode?: string;
-    snapshotCount?: number;
-    store?: string;
-    storeCafile?: string;
-    storeCertfile?: string;
-    storeKeyfile?: string;
-  };
+  cluster: Pick<LabFlags, "members" | "apiservers" | "nodes" | "preset" | "mode" | "snapshotCount" | StoreFlag>;
   workload: {
     store?: {
       writers?: number;
@@ -46,6 +36,8 @@ export interface Experiment {
   seed?: number;
   expect: Partial<Record<ExpectationName, number>>;
 }
+
+type StoreFlag = "store" | "storeCafile" | "storeCertfile" | "storeKeyfile";
 
 export type Step = FaultStep | RandomStep | PatchStep | ReplaceStep | MaintainStep;
 

@@ -72,10 +72,7 @@ export type Mechanism =
   | "files"
   | "children";
 
-export interface HealReport {
-  id: string;
-  kind: FaultKind;
-  targets: string[];
+export interface HealReport extends Pick<FaultReport, "id" | "kind" | "targets"> {
   /** What was undone, or why nothing was. */
   message: string;
 }
@@ -85,10 +82,26 @@ export class FaultRefused extends Error {
   override name = "FaultRefused";
 }
 
-type Field = readonly [min: number, max: number, optional?: true] | { oneOf: readonly string[] } | { text: true };
+interface Field {
+  /** What it must be, for people. */
+  says: string;
+  fits(given: unknown): boolean;
+  required?: true;
+}
 
-const link: Record<string, Field> = { peer: { text: true }, direction: { oneOf: ["in", "out", "both"] } };
-const ms: Field = [1, 3_600_000];
+const within = (min: number, max: number): Field => ({
+  says: `a number from ${min} to ${max}`,
+  fits: (given) => typeof given === "number" && given >= min && given <= max,
+});
+const number = (min: number, max: number): Field => ({ ...within(min, max), required: true });
+const word = (...words: string[]): Field => ({
+  says: words.join(" or "),
+  fits: (given) => words.includes(String(given)),
+});
+const text: Field = { says: "text", fits: (given) => typeof given === "string" && given !== "" };
+
+const link = { peer: text, direction: word("in", "out", "both") };
+const ms = number(1, 3_600_000);
 
 /** One row a kind: what it does, for people, and what it takes beside `target` and `seed`. */
 export const faultKinds: Record<FaultKind, { does: string; fields: Record<string, Field> }> = {
@@ -98,24 +111,21 @@ export const faultKinds: Record<FaultKind, { does: string; fields: Record<string
   resume: { does: "SIGCONT", fields: {} },
   restart: { does: "SIGTERM, and started again", fields: {} },
   partition: { does: "nothing passes between target and peer", fields: link },
-  isolate: { does: "nothing passes between target and all others", fields: { direction: link["direction"]! } },
+  isolate: { does: "nothing passes between target and all others", fields: { direction: link.direction } },
   stall: { does: "connections stay, nothing moves; what was sent arrives after healing", fields: link },
-  delay: { does: "everything arrives later", fields: { ...link, ms, jitterMs: [0, 3_600_000, true] } },
-  throttle: { does: "so many bytes a second pass, one way", fields: { ...link, bytesPerSecond: [1, 1e9] } },
+  delay: { does: "everything arrives later", fields: { ...link, ms, jitterMs: within(0, 3_600_000) } },
+  throttle: { does: "so many bytes a second pass, one way", fields: { ...link, bytesPerSecond: number(1, 1e9) } },
   flap: { does: "a partition that comes (onMs) and goes (offMs)", fields: { ...link, onMs: ms, offMs: ms } },
-  drop: { does: "so many percent of the packets are lost", fields: { ...link, percent: [1, 100] } },
+  drop: { does: "so many percent of the packets are lost", fields: { ...link, percent: number(1, 100) } },
   "slow-disk": { does: "every sync of the member takes so much longer", fields: { ms } },
   "fail-fsync": { does: "every sync of the member fails (EIO): it ends", fields: {} },
   "fill-disk": { does: "the member cannot write more (ENOSPC)", fields: {} },
-  corrupt: {
-    does: "a byte of a stopped member's newest file changes",
-    fields: { file: { oneOf: ["wal", "snapshot"] } },
-  },
+  corrupt: { does: "a byte of a stopped member's newest file changes", fields: { file: word("wal", "snapshot") } },
   wipe: { does: "the data of a stopped member is deleted", fields: {} },
-  jump: { does: "the wall clock of the process is off by so much", fields: { ms: [-3.2e12, 3.2e12] } },
-  skew: { does: "the wall clock of the process runs at this rate", fields: { rate: [0, 100] } },
-  "cpu-pressure": { does: "so many processes on the node use a CPU each", fields: { processes: [1, 64] } },
-  "memory-pressure": { does: "so much memory of the node is in use", fields: { megabytes: [1, 65_536] } },
+  jump: { does: "the wall clock of the process is off by so much", fields: { ms: number(-3.2e12, 3.2e12) } },
+  skew: { does: "the wall clock of the process runs at this rate", fields: { rate: number(0, 100) } },
+  "cpu-pressure": { does: "so many processes on the node use a CPU each", fields: { processes: number(1, 64) } },
+  "memory-pressure": { does: "so much memory of the node is in use", fields: { megabytes: number(1, 65_536) } },
 };
 
 /** Everything wrong with it, each line beginning with a field; empty when it is a FaultRequest. */
@@ -132,29 +142,12 @@ export function faultProblems(value: Record<string, unknown>): string[] {
       const known = ["target", "seed", ...Object.keys(kind.fields)].join(", ");
       problems.push(`${name} is not known for ${fault}; allowed: ${known}`);
     }
-  for (const [name, field] of Object.entries(kind.fields)) {
+  for (const [name, { says, fits, required }] of Object.entries(kind.fields)) {
     const given = rest[name];
-    const wrong = given === undefined ? missing(field) : mismatch(field, given);
-    if (wrong !== undefined) problems.push(`${name} ${wrong}`);
+    if (given === undefined && required) problems.push(`${name} is required: ${says}`);
+    if (given !== undefined && !fits(given)) problems.push(`${name} must be ${says}, not ${show(given)}`);
   }
   return problems;
 }
 
-const isRange = (field: Field): field is readonly [number, number, true?] => Array.isArray(field);
-
-function missing(field: Field): string | undefined {
-  return isRange(field) && !field[2] ? `is required: ${rangeOf(field)}` : undefined;
-}
-
-function mismatch(field: Field, given: unknown): string | undefined {
-  if (isRange(field)) {
-    const fits = typeof given === "number" && given >= field[0] && given <= field[1];
-    return fits ? undefined : `must be ${rangeOf(field)}, not ${show(given)}`;
-  }
-  if ("oneOf" in field)
-    return field.oneOf.includes(String(given)) ? undefined : `must be ${field.oneOf.join(" or ")}, not ${show(given)}`;
-  return typeof given === "string" && given !== "" ? undefined : `must be text, not ${show(given)}`;
-}
-
-const rangeOf = ([min, max]: readonly [number, number, true?]) => `a number from ${min} to ${max}`;
 const show = (value: unknown) => JSON.stringify(value) ?? "nothing";
