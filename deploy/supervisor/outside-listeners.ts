@@ -16,7 +16,8 @@ export function serveOutsideRequests(
     if (message?.type !== "listen" && message?.type !== "connect") return;
     const { type, id, host, port } = message;
     const reply: OutsideReply = { type: "outside", id };
-    if (!allowed(type, host, port)) return send(child, { ...reply, error: `${host} is not an address of this lab` });
+    const refuse = (error: string) => void (child.connected && child.send({ ...reply, error }, () => {}));
+    if (!allowed(type, host, port)) return refuse(`${host} is not an address of this lab`);
     try {
       if (type === "connect") return void child.send(reply, await connectHere(host, port), () => {});
       const server = await listenHere(host, port);
@@ -24,11 +25,7 @@ export function serveOutsideRequests(
       child.send(reply, server, () => server.close());
       onListening(host, port);
     } catch (error) {
-      send(child, { ...reply, error: (error as Error).message });
+      refuse((error as Error).message);
     }
   });
-}
-
-function send(child: ChildProcess, reply: OutsideReply): void {
-  if (child.connected) child.send(reply, () => {});
 }

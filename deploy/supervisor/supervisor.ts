@@ -143,12 +143,8 @@ export class Supervisor {
     const { world, events } = this.#options;
     this.#podCidrs.set(node, cidr);
     if (!nodeNames(this.#options.lab).includes(node)) return; // registered by hand, or of an earlier size of the lab
-    try {
-      await world.route(cidr, node);
-      events.add("Info", node, `Pod range ${cidr}`);
-    } catch (error) {
-      events.add("Info", node, (error as Error).message);
-    }
+    const routed = world.route(cidr, node).then(() => `Pod range ${cidr}`);
+    events.add("Info", node, await routed.catch(({ message }: Error) => message));
   }
 
   #lookWhetherUp(): void {
@@ -244,15 +240,13 @@ export class Supervisor {
     this.#stopped.abort();
     await this.#hands.close();
     if (this.#options.lab.mode === "host") await this.#reviveRuntimes();
+    const members = memberNames(this.#options.lab);
+    const turnOf = (name: string) => (members.includes(name) ? 2 : name.startsWith("apiserver-") ? 1 : 0); // its relay to a store elsewhere, too
     const names = this.#manager.names();
-    const kept = (name: string) => memberNames(this.#options.lab).includes(name);
-    const serves = (name: string) => name.startsWith("apiserver-"); // its relay to a store elsewhere, too
-    await this.#manager.stop(
-      names.filter((name) => !kept(name) && !serves(name)),
-      graceMs,
-    );
-    await this.#manager.stop(names.filter(serves), graceMs);
-    await this.#manager.stop(names.filter(kept), graceMs);
+    for (const turn of [0, 1, 2]) {
+      const now = names.filter((name) => turnOf(name) === turn);
+      await this.#manager.stop(now, graceMs);
+    }
     this.#options.world.end();
     await this.#options.world.ended;
     this.#removeCgroups();

@@ -12,17 +12,8 @@ export interface Experiment {
   /** As `kubelab up` takes them. `store`: `ours`, a program with etcd's flags, or `etcd://HOST:PORT,...`, `etcds://...`. */
   cluster: Pick<LabFlags, "members" | "apiservers" | "nodes" | "preset" | "mode" | "snapshotCount" | StoreFlag>;
   workload: {
-    store?: {
-      writers?: number;
-      readers?: number;
-      transactions?: number;
-      leases?: number;
-      /** Clients that do all of it, and compact the store. */
-      mixed?: number;
-      watchers?: number;
-      /** Requests a second of all clients together, in an open loop. Without it each asks one thing at a time. */
-      rate?: number;
-    };
+    /** `rate`: requests a second of all clients together, in an open loop. Without it each asks one thing at a time. */
+    store?: Partial<Record<(typeof storeClients)[number] | "rate", number>>;
     /** `demo`, or a file of manifests beside the experiment; applied and waited for before the load begins. */
     apply?: string;
     /** Requests a second (ConfigMaps), and how many watches. */
@@ -38,6 +29,9 @@ export interface Experiment {
 }
 
 type StoreFlag = "store" | "storeCafile" | "storeCertfile" | "storeKeyfile";
+
+/** How many of each; `mixed` do all of it, and compact the store. */
+const storeClients = ["writers", "readers", "transactions", "leases", "mixed", "watchers"] as const;
 
 export type Step = FaultStep | RandomStep | PatchStep | ReplaceStep | MaintainStep;
 
@@ -128,15 +122,7 @@ const experiment: Shape = {
     storeKeyfile: "text",
   },
   "workload!": {
-    store: {
-      writers: clients,
-      readers: clients,
-      transactions: clients,
-      leases: clients,
-      mixed: clients,
-      watchers: clients,
-      rate,
-    },
+    store: { ...Object.fromEntries(storeClients.map((name) => [name, clients])), rate },
     apply: "text",
     api: { creates: rate, updates: rate, lists: rate, watches: clients },
     http: { "service!": "text", "rate!": rate },
