@@ -11,6 +11,7 @@ import { aborted, runProcess, StartError } from "../base/process.ts";
 import { EtcdClient } from "../etcd-raft/client/client.ts";
 import { readTls } from "../net/tls.ts";
 import { imagePolicyOf } from "./admission/image-policy.ts";
+import { podSecurityOf } from "./admission/pod-security.ts";
 import { frontsOf } from "./fronts.ts";
 import { auditAndEncryption, securityFlags, securityOptions } from "./security-flags.ts";
 import { Apiserver } from "./server.ts";
@@ -119,6 +120,7 @@ runProcess(log, async (signal) => {
           enable: flags["enable-admission-plugins"],
           disable: flags["disable-admission-plugins"],
           imagePolicy: pluginConfig ? imagePolicyOf(pluginConfig) : undefined,
+          podSecurity: pluginConfig ? podSecurityOf(pluginConfig) : undefined,
         },
         advertise: { address: advertised, port: securePort },
         security: securityOptions(flags, flags["client-ca-file"]),

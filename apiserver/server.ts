@@ -63,7 +63,7 @@ export interface ApiserverOptions {
   serviceClusterIPRange: string;
   serviceNodePortRange: string;
   tolerationSeconds: { notReady: number; unreachable: number };
-  admissionPlugins?: Pick<PluginOptions, "enable" | "disable" | "imagePolicy">;
+  admissionPlugins?: Pick<PluginOptions, "enable" | "disable" | "imagePolicy" | "podSecurity">;
   advertise: { address: string; port: number };
   security?: SecurityOptions;
   flowControl?: FlowControlOptions;

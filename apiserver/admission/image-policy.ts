@@ -1,11 +1,10 @@
-import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Pod } from "../../api/generated/core-v1.ts";
-import { parseYaml } from "../../apimachinery/schema/yaml.ts";
 import { forbidden } from "../../apimachinery/status.ts";
 import { type Clock, sleep } from "../../base/clock.ts";
 import { type ClientConfig, remembering, webhookOf } from "../webhook-client.ts";
 import type { Plugin } from "./chain.ts";
+import { configurationOf } from "./configuration.ts";
 import type { WebhookOptions } from "./webhooks.ts";
 
 /**
@@ -22,17 +21,12 @@ export interface ImagePolicy {
   defaultAllow: boolean;
 }
 
-/**
- * Out of the file of --admission-control-config-file (apiserver.config.k8s.io/v1, AdmissionConfiguration), in which the
- * plug-in's part stands itself or is named by its path. Throws RangeError for what cannot be.
- */
+/** Out of the file of --admission-control-config-file. Throws RangeError for what cannot be. */
 export function imagePolicyOf(file: string): ImagePolicy | undefined {
-  const { plugins = [] } = (parseYaml(readFileSync(file, "utf8")).value ?? {}) as { plugins?: PluginConfig[] };
-  const found = plugins.find((one) => one.name === name);
+  const found = configurationOf<Configuration>(file, name);
   if (found === undefined) return undefined;
-  const path = found.path ? resolve(dirname(file), found.path) : file;
-  const own = found.path ? (parseYaml(readFileSync(path, "utf8")).value as Configuration) : found.configuration;
-  const { kubeConfigFile, allowTTL, denyTTL, retryBackoff, defaultAllow = false } = own?.imagePolicy ?? {};
+  const { path, configuration: own } = found;
+  const { kubeConfigFile, allowTTL, denyTTL, retryBackoff, defaultAllow = false } = own.imagePolicy ?? {};
   if (!kubeConfigFile) throw new RangeError(`${path}: imagePolicy.kubeConfigFile is missing`);
   return {
     webhook: webhookOf(resolve(dirname(path), kubeConfigFile)),
@@ -41,12 +35,6 @@ export function imagePolicyOf(file: string): ImagePolicy | undefined {
     retryMs: duration(retryBackoff, 1, [1, 5 * 60_000], 500),
     defaultAllow,
   };
-}
-
-interface PluginConfig {
-  name: string;
-  path?: string;
-  configuration?: Configuration;
 }
 
 interface Configuration {

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import "reflect-metadata";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 import { describe, test } from "vitest";
 import type { PersistentVolumeClaim, Pod, PodSpec } from "../../api/generated/core-v1.ts";
@@ -24,7 +27,7 @@ import { defaultStorageClass, persistentVolumeClaimResize } from "./default-clas
 import { limitRanger } from "./limit-ranger.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { alwaysPullImages, extendedResourceToleration } from "./off-by-default.ts";
-import { podSecurity } from "./pod-security.ts";
+import { podSecurity, podSecurityOf } from "./pod-security.ts";
 import { violations } from "./pod-security-checks.ts";
 import { priority } from "./priority.ts";
 import { runtimeClass } from "./runtime-class.ts";
@@ -707,7 +710,7 @@ describe("PodSecurity", () => {
     const given = attributes("pods", privileged);
     assert.equal(
       await refusal(
-        podSecurity,
+        podSecurity(),
         given,
         namespace({ [`${key}enforce`]: "baseline", [`${key}enforce-version`]: "v1.30", [`${key}audit`]: "baseline" }),
       ),
@@ -718,14 +721,14 @@ describe("PodSecurity", () => {
       `would violate PodSecurity "baseline:latest": ${why}`,
     );
     const warned = attributes("pods", privileged);
-    assert.equal(await refusal(podSecurity, warned, namespace({ [`${key}warn`]: "baseline" })), undefined);
+    assert.equal(await refusal(podSecurity(), warned, namespace({ [`${key}warn`]: "baseline" })), undefined);
     assert.deepEqual(warned.warnings, [`would violate PodSecurity "baseline:latest": ${why}`]);
   });
 
   test("a template is only warned of", async () => {
     const given = attributes("deployments", { metadata: { name: "x" }, spec: { template: { spec: privileged.spec } } });
     assert.equal(
-      await refusal(podSecurity, given, namespace({ [`${key}enforce`]: "baseline", [`${key}warn`]: "baseline" })),
+      await refusal(podSecurity(), given, namespace({ [`${key}enforce`]: "baseline", [`${key}warn`]: "baseline" })),
       undefined,
     );
     assert.deepEqual(given.warnings, [`would violate PodSecurity "baseline:latest": ${why}`]);
@@ -735,7 +738,7 @@ describe("PodSecurity", () => {
     const labelled = (labels: Record<string, string>) => ({ metadata: { name: "ns", labels } });
     const wrong = attributes("namespaces", labelled({ [`${key}enforce`]: "none" }), { name: "ns" });
     assert.equal(
-      await refusal(podSecurity, wrong, clusterWith()),
+      await refusal(podSecurity(), wrong, clusterWith()),
       'Namespace "ns" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": must be one of privileged, baseline, restricted',
     );
     const stricter = attributes("namespaces", labelled({ [`${key}enforce`]: "baseline" }), {
@@ -747,10 +750,77 @@ describe("PodSecurity", () => {
       Pods,
       { ...privileged, metadata: { name, namespace: "ns" } },
     ]);
-    assert.equal(await refusal(podSecurity, stricter, clusterWith(...pods)), undefined);
+    assert.equal(await refusal(podSecurity(), stricter, clusterWith(...pods)), undefined);
     assert.deepEqual(stricter.warnings, [
       'existing pods in namespace "ns" violate the new PodSecurity enforce level "baseline:latest"',
       "a (and 1 other pod): privileged",
     ]);
+  });
+
+  const config = {
+    apiVersion: "pod-security.admission.config.k8s.io/v1",
+    kind: "PodSecurityConfiguration",
+    defaults: { enforce: "baseline", "enforce-version": "v1.30", warn: "restricted" },
+    exemptions: { usernames: ["admin"], namespaces: ["ns2"], runtimeClasses: ["kata"] },
+  };
+  const configured = (configuration: object) => {
+    const dir = mkdtempSync(join(tmpdir(), "pod-security-"));
+    try {
+      writeFileSync(join(dir, "config.yaml"), JSON.stringify({ plugins: [{ name: "PodSecurity", configuration }] }));
+      return podSecurityOf(join(dir, "config.yaml"));
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  };
+
+  test.each<[string, object, object, Partial<Attributes>, string | undefined]>([
+    ["has defaults for what a Namespace does not say", {}, {}, {}, `violates PodSecurity "baseline:v1.30": ${why}`],
+    ["which it may say otherwise", { [`${key}enforce`]: "privileged" }, {}, {}, undefined],
+    ["exempts users", {}, {}, { user: { name: "admin", groups: [] } }, undefined],
+    ["and Namespaces", {}, {}, { namespace: "ns2" }, undefined],
+    ["and runtime classes", {}, { runtimeClassName: "kata" }, {}, undefined],
+  ])("a file %s", async (_name, labels, spec, more, expected) => {
+    const given = attributes("pods", { ...privileged, spec: { ...privileged.spec, ...spec } }, more);
+    const told = await refusal(podSecurity(configured(config)), given, namespace(labels));
+    assert.equal(told, expected && `pods "x" is forbidden: ${expected}`);
+    const exempt = { user: more.user && "user", namespace: more.namespace && "namespace" };
+    const by = exempt.user ?? exempt.namespace ?? ("runtimeClassName" in spec ? "runtimeClass" : undefined);
+    assert.equal(given.auditAnnotations.get(`${key}exempt`), by);
+    assert.equal(given.warnings.length, expected === undefined && by === undefined ? 1 : 0, "warned by the default");
+  });
+
+  test.each<[string, object, RegExp]>([
+    ["another kind", { ...config, kind: "Pod" }, /no kind "Pod" is registered for version "pod-security/],
+    [
+      "a level that there is not",
+      { ...config, defaults: { audit: "x" } },
+      /: defaults.audit: Invalid value: "x": must be one of privileged, baseline, restricted$/,
+    ],
+    [
+      "nor such a version",
+      { ...config, defaults: { "warn-version": "1" } },
+      /: defaults.warn-version: Invalid value: "1": must be "latest" or "v1.x"$/,
+    ],
+    [
+      "a misspelt field",
+      { ...config, defaults: { enfroce: "x" } },
+      /strict decoding error: unknown field "defaults.enfroce"$/,
+    ],
+    [
+      "a name twice",
+      { ...config, exemptions: { usernames: ["a", "a"] } },
+      /: exemptions.usernames\[1\]: Duplicate value: "a"$/,
+    ],
+    ["no name", { ...config, exemptions: { usernames: [""] } }, /: exemptions.usernames\[0\]: Required value$/],
+    [
+      "what cannot be a Namespace",
+      { ...config, exemptions: { namespaces: ["A"] } },
+      /: exemptions.namespaces\[0\]: Invalid value: "A": a lowercase RFC 1123 label/,
+    ],
+  ])("%s is refused", (_name, configuration, message) => {
+    assert.throws(
+      () => configured(configuration),
+      (error: Error) => error instanceof RangeError && message.test(error.message),
+    );
   });
 });

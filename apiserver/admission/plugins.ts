@@ -12,7 +12,7 @@ import { limitRanger } from "./limit-ranger.ts";
 import { namespaceLifecycle } from "./namespace-lifecycle.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { alwaysPullImages, extendedResourceToleration } from "./off-by-default.ts";
-import { podSecurity } from "./pod-security.ts";
+import { type PodSecurityConfiguration, podSecurity } from "./pod-security.ts";
 import { priority } from "./priority.ts";
 import { resourceQuota } from "./resource-quota.ts";
 import { runtimeClass } from "./runtime-class.ts";
@@ -34,6 +34,7 @@ export interface PluginOptions {
   disable?: readonly string[] | undefined;
   /** Of ImagePolicyWebhook, which is nothing without it. */
   imagePolicy?: ImagePolicy | undefined;
+  podSecurity?: PodSecurityConfiguration | undefined;
 }
 
 /** The plug-ins that are on, in upstream's order. Throws RangeError for a name that there is not. */
@@ -49,7 +50,7 @@ export function admissionPlugins(options: PluginOptions): Plugin[] {
     taintNodesByCondition,
     alwaysPullImages,
     imagePolicyWebhook(options.imagePolicy, { ...options, call: options.callWebhook }),
-    podSecurity,
+    podSecurity(options.podSecurity),
     priority,
     defaultTolerationSeconds(options.tolerationSeconds),
     extendedResourceToleration,

@@ -1,31 +1,96 @@
 import type { Container, Namespace, Pod } from "../../api/generated/core-v1.ts";
 import { Namespaces, Pods } from "../../api/generated/resources.ts";
 import * as field from "../../apimachinery/field-error.ts";
+import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { forbidden, invalid } from "../../apimachinery/status.ts";
 import type { Attributes, Plugin } from "./chain.ts";
 import type { Cluster } from "./cluster.ts";
+import { configurationOf } from "./configuration.ts";
 import { type Level, violations } from "./pod-security-checks.ts";
 
 /**
  * PodSecurity: a Namespace's labels say which level its Pods must keep (enforce), and which violations are warned of or
- * noted in the audit log; templates of Pods are only warned of. Source: KEP-2579, k8s.io/pod-security-admission.
+ * noted in the audit log; templates of Pods are only warned of. A file has the defaults, and who is exempt. Source: KEP-2579, k8s.io/pod-security-admission.
  */
-export const podSecurity: Plugin = {
-  name: "PodSecurity",
-  validate(attributes, cluster) {
-    const { resource, subresource, operation } = attributes;
-    if (operation !== "CREATE" && operation !== "UPDATE") return;
-    const id = `${resource.resource}.${resource.group}`;
-    if (id === "namespaces." && subresource === "") return checkNamespace(attributes, cluster);
-    const isPod = id === "pods.";
-    if (isPod ? ignored.has(subresource) : subresource !== "" || !templates.has(id)) return;
-    const namespace = cluster.get(Namespaces, { name: attributes.namespace });
-    const { policy } = policyOf(namespace?.metadata.labels);
-    const pod = isPod ? (attributes.object as Pod) : templateOf(attributes.object);
-    if (!pod?.spec || (isPod && operation === "UPDATE" && !isSignificant(pod, attributes.oldObject as Pod))) return;
-    evaluate(attributes, policy, pod, isPod);
-  },
-};
+export function podSecurity({ defaults, exemptions }: PodSecurityConfiguration = noConfiguration): Plugin {
+  const { usernames, namespaces, runtimeClasses } = exemptions;
+  return {
+    name: "PodSecurity",
+    validate(attributes, cluster) {
+      const { resource, subresource, operation, namespace, user } = attributes;
+      if (operation !== "CREATE" && operation !== "UPDATE") return;
+      const id = `${resource.resource}.${resource.group}`;
+      const policyBy = (labels: Record<string, string> = {}) => policyOf({ ...defaults, ...labels });
+      if (id === "namespaces." && subresource === "")
+        return checkNamespace(attributes, cluster, policyBy, namespaces.includes(attributes.name));
+      const isPod = id === "pods.";
+      if (isPod ? ignored.has(subresource) : subresource !== "" || !templates.has(id)) return;
+      const exempt = (why: string) => void attributes.auditAnnotations.set(`${label}exempt`, why);
+      if (namespaces.includes(namespace)) return exempt("namespace");
+      if (usernames.includes(user.name)) return exempt("user");
+      const { policy } = policyBy(cluster.get(Namespaces, { name: namespace })?.metadata.labels);
+      const pod = isPod ? (attributes.object as Pod) : templateOf(attributes.object);
+      if (!pod?.spec || (isPod && operation === "UPDATE" && !isSignificant(pod, attributes.oldObject as Pod))) return;
+      if (runtimeClasses.includes(pod.spec.runtimeClassName ?? "")) return exempt("runtimeClass");
+      evaluate(attributes, policy, pod, isPod);
+    },
+  };
+}
+
+export interface PodSecurityConfiguration {
+  /** As the labels that a Namespace would say it with. */
+  defaults: Record<string, string>;
+  exemptions: Record<(typeof exemptionKeys)[number], string[]>;
+}
+
+const exemptionKeys = ["namespaces", "runtimeClasses", "usernames"] as const;
+const noConfiguration = { defaults: {}, exemptions: { namespaces: [], runtimeClasses: [], usernames: [] } };
+
+/**
+ * Out of the file of --admission-control-config-file (pod-security.admission.config.k8s.io, PodSecurityConfiguration).
+ * Throws RangeError for what cannot be; an unknown field is, too.
+ */
+export function podSecurityOf(file: string): PodSecurityConfiguration | undefined {
+  const found = configurationOf<{ apiVersion?: string; kind?: string } & Partial<PodSecurityConfiguration>>(
+    file,
+    "PodSecurity",
+  );
+  if (found === undefined) return undefined;
+  const { apiVersion = "", kind = "", defaults: given = {}, exemptions: exempt = {}, ...unknown } = found.configuration;
+  const refuse = (text: string) => new RangeError(`${found.path}: ${text}`);
+  if (
+    !/^pod-security\.admission\.config\.k8s\.io\/v1(alpha1|beta1)?$/.test(apiVersion) ||
+    kind !== "PodSecurityConfiguration"
+  )
+    throw refuse(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`);
+  const knownModes = modes.flatMap((mode) => [mode, `${mode}-version`]);
+  const strange = [
+    ...Object.keys(unknown),
+    ...Object.keys(given).flatMap((key) => (knownModes.includes(key) ? [] : [`defaults.${key}`])),
+    ...Object.keys(exempt).flatMap((key) => (exemptionKeys.includes(key as never) ? [] : [`exemptions.${key}`])),
+  ];
+  if (strange.length > 0)
+    throw refuse(`strict decoding error: ${strange.map((key) => `unknown field "${key}"`).join(", ")}`);
+  const defaults = Object.fromEntries(Object.entries(given).map(([key, value]) => [label + key, value]));
+  const exemptions = { ...noConfiguration.exemptions, ...exempt };
+  const errors = policyOf(defaults).errors.map((one) => ({
+    ...one,
+    field: one.field.replace(/.*\/(.*)]/, "defaults.$1"),
+  }));
+  for (const [key, shape] of [
+    ["namespaces", dns1123Label],
+    ["runtimeClasses", dns1123Subdomain],
+  ] as const)
+    for (const [i, name] of exemptions[key].entries())
+      errors.push(...field.shaped(`exemptions.${key}[${i}]`, name, shape));
+  for (const key of exemptionKeys)
+    for (const [i, name] of exemptions[key].entries()) {
+      if (exemptions[key].indexOf(name) < i) errors.push(field.duplicate(`exemptions.${key}[${i}]`, name));
+      else if (name === "") errors.push(field.required(`exemptions.${key}[${i}]`));
+    }
+  if (errors.length > 0) throw refuse(field.aggregate(errors.map(field.errorText)));
+  return { defaults, exemptions };
+}
 
 interface Versioned {
   level: Level;
@@ -87,9 +152,14 @@ function evaluate(attributes: Attributes, policy: Record<Mode, Versioned>, pod: 
 }
 
 /** Labels have to be right; a stricter level warns of the Pods that are there and would violate it. */
-function checkNamespace({ operation, object, oldObject, kind, name, warnings }: Attributes, cluster: Cluster): void {
-  const { policy, errors } = policyOf(object!.metadata.labels);
-  const old = operation === "UPDATE" ? policyOf((oldObject as Namespace).metadata.labels) : undefined;
+function checkNamespace(
+  { operation, object, oldObject, kind, name, warnings }: Attributes,
+  cluster: Cluster,
+  policyBy: typeof policyOf,
+  isExempt: boolean,
+): void {
+  const { policy, errors } = policyBy(object!.metadata.labels);
+  const old = operation === "UPDATE" ? policyBy((oldObject as Namespace).metadata.labels) : undefined;
   const known = new Set(old?.errors.map(({ field, badValue }) => `${field}=${String(badValue)}`));
   if (errors.some(({ field, badValue }) => !known.has(`${field}=${String(badValue)}`)))
     throw invalid(kind, name, errors);
@@ -97,6 +167,7 @@ function checkNamespace({ operation, object, oldObject, kind, name, warnings }: 
   if (old === undefined || text(enforce) === text(old.policy.enforce)) return;
   const before = old.policy.enforce;
   if (enforce.minor === before.minor && levels.indexOf(enforce.level) <= levels.indexOf(before.level)) return;
+  if (isExempt) return;
   const byReason = new Map<string, string[]>();
   const pods = enforce.level === "privileged" ? [] : cluster.list(Pods, name);
   for (const pod of pods.slice(0, maxPods)) {
