@@ -34,6 +34,12 @@ const descend = (name: string): Step => {
   const walk: Step = (value) => [...own(value), ...all(value).flatMap(walk)];
   return walk;
 };
+const itemAt = (index: number): Step => {
+  return (value) => (Array.isArray(value) && value.at(index) !== undefined ? [value.at(index)] : []);
+};
+const slice = (from: number, to?: number): Step => {
+  return (value) => (Array.isArray(value) ? value.slice(from, to) : []);
+};
 const plain = (text: string) => text.replace(/\\(.)/g, "$1");
 
 const name = String.raw`((?:\\.|[^.[\]\\'"(){}\s])+)`;
@@ -41,18 +47,8 @@ const tokens: [RegExp, (match: RegExpExecArray) => Step][] = [
   [new RegExp(`^\\.\\.${name}`), ([, key]) => descend(plain(key!))],
   [/^\.?\[\*\]|^\.\*/, () => all],
   [new RegExp(`^\\.${name}`), ([, key]) => field(plain(key!))],
-  [
-    /^\.?\[(-?\d+)\]/,
-    ([, index]) =>
-      (value) =>
-        Array.isArray(value) && value.at(Number(index)) !== undefined ? [value.at(Number(index))] : [],
-  ],
-  [
-    /^\.?\[(-?\d*):(-?\d*)\]/,
-    ([, from, to]) =>
-      (value) =>
-        Array.isArray(value) ? value.slice(from ? Number(from) : 0, to ? Number(to) : undefined) : [],
-  ],
+  [/^\.?\[(-?\d+)\]/, ([, index]) => itemAt(Number(index))],
+  [/^\.?\[(-?\d*):(-?\d*)\]/, ([, from, to]) => slice(Number(from), to ? Number(to) : undefined)],
   [/^\.?\['((?:\\.|[^'\\])*)'\]/, ([, key]) => field(plain(key!))],
   [/^\.?\["((?:\\.|[^"\\])*)"\]/, ([, key]) => field(plain(key!))],
   [

@@ -58,8 +58,12 @@ export function* validateContainers(spec: v1.PodSpec, path: string): field.Probl
 const mustMatchPort = "must match `containerPort` when `hostNetwork` is true";
 
 /** What upstream asks of Pods only: templates had been taken that break it. */
-export const validateImage = ({ image = "" }: v1.Container, at: string): field.FieldError[] =>
-  image === image.trim() ? [] : [field.invalid(`${at}.image`, image, "must not have leading or trailing whitespace")];
+export function* validateImages(spec: v1.PodSpec): field.Problems {
+  const text = "must not have leading or trailing whitespace";
+  for (const list of ["containers", "initContainers"] as const)
+    for (const [i, { image = "" }] of (spec[list] ?? []).entries())
+      if (image !== image.trim()) yield field.invalid(`spec.${list}[${i}].image`, image, text);
+}
 
 function* validateCommon(container: v1.Container, spec: v1.PodSpec, at: string): field.Problems {
   if (!container.image) yield field.required(`${at}.image`);

@@ -5,6 +5,7 @@ import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ContainerStatus, NodeSelectorTerm, Pod, PodSpec } from "../generated/core-v1.ts";
 import { validateObjectMetaUpdate } from "../metadata.ts";
+import { validateImages } from "./container-validation.ts";
 import { mirror } from "./pod-parts.ts";
 import { isSidecar } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
@@ -15,6 +16,7 @@ export function* validatePodUpdate(pod: Pod, old: Pod): Problems {
   yield* validateAnnotations(pod, old);
   if (sameJson(pod.spec, old.spec)) return; // it was judged when it came
   yield* validatePodSpec(pod.spec, "spec");
+  yield* validateImages(pod.spec);
   yield* validateSpecUpdate(pod.spec, old.spec);
 }
 

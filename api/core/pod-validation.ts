@@ -47,7 +47,7 @@ export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
   if (limits) yield* validateResources({ limits }, at("overhead"));
 }
 
-/** A template: only long-lived Pods where `restartPolicies` says so. */
+/** A template: what its owner asks besides, as that its Pods run on, the owner says. */
 export function* validateTemplate(template: PodTemplateSpec | undefined, path: string): field.Problems {
   if (!template?.spec) return yield field.required(path);
   yield* validateMetaParts(template.metadata ?? {}, `${path}.metadata`);

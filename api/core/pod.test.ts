@@ -500,6 +500,13 @@ describe("a Pod's spec is what runs", () => {
       "spec.containers: Forbidden: pod updates may not add or remove containers",
     ],
     [
+      "no image with spaces around it",
+      (pod) => {
+        pod.spec.containers[0]!.image = "other ";
+      },
+      'spec.containers[0].image: Invalid value: "other ": must not have leading or trailing whitespace',
+    ],
+    [
       "not its name",
       (pod) => {
         pod.metadata.name = "q";

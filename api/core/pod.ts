@@ -1,9 +1,9 @@
-import { each, forbidden, invalid } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid } from "../../apimachinery/field-error.ts";
 import type { Pod } from "../generated/core-v1.ts";
 import { Pods } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Subresource, selection, validateObjectMeta } from "../kind.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
-import { validateImage } from "./container-validation.ts";
+import { validateImages } from "./container-validation.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
@@ -83,8 +83,7 @@ export const pods = defineResource(Pods, {
     if (cost !== undefined && !(/^(0|-?[1-9]\d*)$/.test(cost) && Number(cost) === (Number(cost) | 0)))
       yield invalid(`metadata.annotations[${deletionCost}]`, cost, "must be a 32bit integer");
     yield* validatePodSpec(spec, "spec");
-    for (const list of ["containers", "initContainers"] as const)
-      yield* each(spec[list], `spec.${list}`, validateImage);
+    yield* validateImages(spec);
     if (spec.ephemeralContainers?.length) yield forbidden("spec.ephemeralContainers", "cannot be set on create");
     if (spec.nodeName && spec.schedulingGates?.length)
       yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
