@@ -62,12 +62,9 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
   if (schema.not) yield* validateOnly(schema.not, `${at}.not`, false);
   for (const [key, inner] of Object.entries(schema.properties ?? {}))
     yield* validateLevel(inner, `${at}.properties[${key}]`, "for specified object fields");
-  if (isObject(schema.additionalProperties))
-    yield* validateLevel(
-      schema.additionalProperties as JsonSchema,
-      `${at}.additionalProperties`,
-      "for specified object fields",
-    );
+  const more = schema.additionalProperties;
+  if (isObject(more))
+    yield* validateLevel(more as JsonSchema, `${at}.additionalProperties`, "for specified object fields");
   if (Array.isArray(schema.items)) yield forbidden(`${at}.items`, "items must be a schema object and not an array");
   else if (schema.items) yield* validateLevel(schema.items, `${at}.items`, "for specified array items");
   else if (schema.type === "array") yield required(`${at}.items`, "must be specified");

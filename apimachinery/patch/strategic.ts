@@ -36,12 +36,10 @@ class Merger {
       const value = patch[key];
       if (key.startsWith(deletePrefix)) deletePrimitives(original, key.slice(deletePrefix.length), value);
       else if (value === null) delete original[key];
-      else
-        set(
-          original,
-          key,
-          this.#value(Object.hasOwn(original, key) ? original[key] : undefined, value, message?.fields.get(key)),
-        );
+      else {
+        const before = Object.hasOwn(original, key) ? original[key] : undefined;
+        set(original, key, this.#value(before, value, message?.fields.get(key)));
+      }
     }
     return original;
   }
