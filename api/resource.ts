@@ -57,7 +57,7 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   validateUpdate(object: T, old: T): FieldError[];
   validateStatusUpdate(object: T, old: T): FieldError[];
   /** Texts for Warning headers. */
-  warnings(object: T): string[];
+  warnings(object: T, old?: T): string[];
 
   readonly columns: readonly Column<T>[];
   /** For resources with the subresource `scale`. */

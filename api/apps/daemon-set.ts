@@ -3,6 +3,7 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, integer, labelsText, nameColumn, selectorText, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
+import { templateWarnings } from "../core/pod-warnings.ts";
 import type { DaemonSet, DaemonSetUpdateStrategy } from "../generated/apps-v1.ts";
 import { DaemonSets } from "../generated/resources.ts";
 import { amountOf, atMost100Percent, defineResource, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
@@ -13,6 +14,7 @@ import { validateCollisions, validateCounts, validateSelectorUpdate, validateTem
 const templateGeneration = "deprecated.daemonset.template.generation";
 
 export const daemonSets = defineResource(DaemonSets, {
+  warnings: templateWarnings,
   shortNames: ["ds"],
   categories: ["all"],
   subresources: ["status"],

@@ -2,6 +2,7 @@ import { forbidden, invalid, notSupported, type Problems, required } from "../..
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { ageColumn, column, nameColumn, readyColumn, selectorText, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
+import { templateWarnings } from "../core/pod-warnings.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
 import { amountOf, atMost100Percent, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
@@ -10,6 +11,7 @@ import { countGeneration, keepAllButStatus, keepStatus, specAndStatus } from "..
 import * as templates from "./template-rules.ts";
 
 export const deployments = defineResource(Deployments, {
+  warnings: templateWarnings,
   shortNames: ["deploy"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],

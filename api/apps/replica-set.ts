@@ -1,11 +1,13 @@
 import { ageColumn, column, integer, nameColumn, selectorText, templateColumns } from "../columns.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
+import { templateWarnings } from "../core/pod-warnings.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
 import { defineResource, namespaced, notNegative, rules, scaleSubresource, startingStatus } from "../kind.ts";
 import { templatedScale, validateReplicas, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
 export const replicaSets = defineResource(ReplicaSets, {
+  warnings: templateWarnings,
   shortNames: ["rs"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],

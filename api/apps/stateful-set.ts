@@ -2,6 +2,7 @@ import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
+import { templateWarnings } from "../core/pod-warnings.ts";
 import type { StatefulSet } from "../generated/apps-v1.ts";
 import { StatefulSets } from "../generated/resources.ts";
 import { atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
@@ -13,6 +14,7 @@ import { templatedScale, validateCollisions, validateCounts, validateTemplated }
 const named = { namespaced: true, name: dns1123Label };
 
 export const statefulSets = defineResource(StatefulSets, {
+  warnings: templateWarnings,
   shortNames: ["sts"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],

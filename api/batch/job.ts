@@ -3,6 +3,7 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
 import { ageColumn, column, nameColumn, selectorText, templateColumns } from "../columns.ts";
+import { templateWarnings } from "../core/pod-warnings.ts";
 import type { Job } from "../generated/batch-v1.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { Jobs } from "../generated/resources.ts";
@@ -12,6 +13,7 @@ import { jobCondition, validateJobStatus } from "./job-status.ts";
 import { validateJobSpec } from "./job-validation.ts";
 
 export const jobs = defineResource(Jobs, {
+  warnings: templateWarnings,
   categories: ["all"],
   subresources: ["status"],
   selectable: { "status.successful": "" },

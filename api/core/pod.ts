@@ -10,6 +10,7 @@ import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
 import { qosClass } from "./pod-status.ts";
 import { validatePodStatusUpdate, validatePodUpdate } from "./pod-update.ts";
 import { validatePodSpec } from "./pod-validation.ts";
+import { podWarnings } from "./pod-warnings.ts";
 
 /** Which of a ReplicaSet's Pods goes first. */
 const deletionCost = "controller.kubernetes.io/pod-deletion-cost";
@@ -25,6 +26,7 @@ const chosen = selection(
 );
 
 export const pods = defineResource(Pods, {
+  warnings: podWarnings,
   shortNames: ["po"],
   categories: ["all"],
   subresources: [

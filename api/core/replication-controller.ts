@@ -8,8 +8,10 @@ import { defineResource, namespaced, notNegative, rules, type ScaleAccess, scale
 import { startingStatus } from "../strategy.ts";
 import { defaultTemplate } from "./pod-defaults.ts";
 import { validateTemplate } from "./pod-validation.ts";
+import { templateWarnings } from "./pod-warnings.ts";
 
 export const replicationControllers = defineResource(ReplicationControllers, {
+  warnings: templateWarnings,
   shortNames: ["rc"],
   categories: ["all"],
   storagePrefix: "controllers",

@@ -177,7 +177,7 @@ export async function next(
   const errors = [...(part ? part.validate(object, old) : validate(object, old))];
   if (target.subresource === "") errors.push(...(options.served?.face?.validateMore(object, old) ?? []));
   if (errors.length > 0) throw invalid(resource, name, errors);
-  for (const warning of resource.warnings(object))
+  for (const warning of target.subresource === "" ? resource.warnings(object, old) : [])
     if (!options.warnings.includes(warning)) options.warnings.push(warning);
   if (asks) await context.admission.validate(attributes);
   keepTimes(object, old);
