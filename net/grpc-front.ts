@@ -58,6 +58,7 @@ export class GrpcFront {
   readonly #connections = new Map<Socket, ServerConnection>();
   /** Connections that have not said yet what they speak. */
   readonly #silent = new Set<Socket>();
+  #closed = false;
 
   constructor(options: GrpcFrontOptions = {}) {
     this.#options = options;
@@ -111,6 +112,7 @@ export class GrpcFront {
 
   /** Stops accepting, lets running calls end for `graceMs`, then cuts the connections. */
   async close(graceMs = 500): Promise<void> {
+    this.#closed = true;
     this.#stopPinging();
     for (const listener of this.#listeners) listener.close();
     const ended = [...this.#connections].map(
@@ -135,6 +137,7 @@ export class GrpcFront {
 
   /** HTTP/2 or HTTP/1.1: the preface of the former begins "PRI", which is no method of the latter. */
   #listen(socket: Socket, peer: CallContext["peer"]): void {
+    if (this.#closed) return void socket.destroy(); // its handshake was under way
     const { http1 } = this.#options;
     if (http1 === undefined) return this.#attach(socket, peer);
     this.#silent.add(socket);

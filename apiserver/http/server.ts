@@ -53,6 +53,7 @@ export class HttpServer {
   readonly #server: http2.Http2SecureServer;
   readonly #listeners: NetServer[] = [];
   readonly #sockets = new Set<TLSSocket>();
+  #closed = false;
 
   constructor(tls: TlsMaterial, handler: HttpHandler, log: Logger, peers: Peers) {
     const run = (request: HttpRequest, response: HttpResponse, whole: { destroy(): unknown }) =>
@@ -94,6 +95,7 @@ export class HttpServer {
       run(incoming, response, socket);
     });
     this.#server.on("secureConnection", (socket: TLSSocket) => {
+      if (this.#closed) return void socket.destroy(); // its handshake was under way
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
       socket.on("error", () => {}); // the peer's affair; the requests on it see their close
@@ -114,6 +116,7 @@ export class HttpServer {
   }
 
   close(): void {
+    this.#closed = true;
     for (const listener of this.#listeners) listener.close();
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -576,3 +576,23 @@ test("HTTP/2 serves the same, many requests on one connection", async () => {
     session.close();
   }
 });
+
+test("a server that closes takes nobody in whose handshake was under way, over REST and over gRPC", async () => {
+  const closing = await startTestApiserver();
+  const sockets: net.Socket[] = [];
+  try {
+    for (const port of [Number(new URL(closing.url).port), Number(closing.grpcAddress.split(":")[1])]) {
+      const socket = net.connect({ host: "127.0.0.1", port });
+      sockets.push(socket);
+      await new Promise((resolve) => socket.once("connect", resolve));
+    }
+    assert.equal((await call(closing, "/readyz")).text, "ok"); // so both have been accepted
+  } finally {
+    await closing.close();
+  }
+  const ended = sockets.map((socket) => {
+    const secure = tls.connect({ socket, rejectUnauthorized: false, ALPNProtocols: ["h2"] });
+    return new Promise<void>((resolve) => secure.on("error", () => {}).on("close", () => resolve()));
+  });
+  await Promise.all(ended);
+});
