@@ -133,7 +133,7 @@ describe("experiments", () => {
           `${file}:3: duration must be a duration such as 500ms or 4s, not 1\n`,
       });
       expect((await run("experiment", "run", "nothing")).stderr).toMatch(
-        /^kubelab: there is no file nothing, and no ready/,
+        /^kubelab: there is no file or ready experiment nothing/,
       );
       const one = await run("experiment", "run", "minority-partition", "--lab", "nobody");
       expect(one).toMatchObject({ code: 2, stderr: expect.stringMatching(/there is no lab in .*nobody/) as unknown });
