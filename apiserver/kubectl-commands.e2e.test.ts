@@ -75,7 +75,7 @@ describe.each(kubectls)("kubectl %s", (version, binary) => {
       .replace(/:3\d{4}\/TCP|( {2})3\d{4}\/TCP/g, "$1PORT/TCP")
       .replace(/\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}/g, "TIME")
       .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, "UID")
-      .replace(/(resourceVersion"?: )"\d+"/g, '$1"N"')
+      .replace(/(resourceVersion"?: ?)"\d+"/g, '$1"N"')
       .replace(/10\.(9[6-9]|1[01]\d)\.\d+\.\d+/g, "IP")
       .replace(/debugger-\w{5}/g, "debugger-XXXXX")
       .replace(/\/(LIVE|MERGED)-\d+/g, "/$1-N")

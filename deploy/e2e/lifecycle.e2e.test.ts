@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { addressesOf } from "../lab/addresses.ts";
 import type { LabFile } from "../lab/lab-file.ts";
-import { eventually, finish, TestLab, type User, users } from "../testing/lab.ts";
+import { eventually, finish, foreignStore, TestLab, type User, users } from "../testing/lab.ts";
 
 /** How labs come and go, with one member and no nodes: what is left behind, and what is said when it cannot be. */
 const labs: TestLab[] = [];
@@ -114,7 +114,8 @@ describe("processes", () => {
     expect((await lab.status()).components.find(({ name }) => name === "scheduler")).toMatchObject({ state: "Down" });
   });
 
-  test("the port of a dead member refuses at once", async () => {
+  // Another program's member is reached over a relay, which takes every connection and ends it then.
+  test.skipIf(foreignStore)("the port of a dead member refuses at once", async () => {
     const lab = newLab("refuse");
     await lab.up(...small);
     const { hostname, port } = new URL((await lab.status()).members[0]!.clientUrl);
