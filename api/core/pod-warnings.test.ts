@@ -83,6 +83,21 @@ describe("a Pod is warned of", () => {
   });
 });
 
+test("a Pod is warned of when it is made, not at each of its many updates", () => {
+  const given = pod({ terminationGracePeriodSeconds: -1 });
+  assert.deepEqual([podWarnings(given).length, podWarnings(given, given)], [1, []]);
+});
+
+test("a hundred thousand ports and variables are read once, and a hundred problems told", () => {
+  const many = Array.from({ length: 100_000 }, (_, i) => ({ name: `A${i}` }));
+  const unlike = many.map((_, i) => port(80, { hostPort: i + 1 }));
+  assert.deepEqual(
+    podWarnings(pod({ imagePullSecrets: many, containers: [container({ env: many, ports: unlike })] })),
+    [],
+  );
+  assert.equal(podWarnings(ports(...many.map(() => port(80)))).length, 100);
+});
+
 test("a template is warned of when it is new", () => {
   const of = (generation: number) => ({
     metadata: { name: "d", generation },

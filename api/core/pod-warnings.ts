@@ -3,15 +3,24 @@ import type { ContainerPort, Pod, PodTemplateSpec } from "../generated/core-v1.t
 
 /**
  * What is allowed in a Pod, and hardly meant. Source: pkg/api/pod/warnings.go. Absent: what it says of affinity, topology
- * spread, hostAliases, fractions of bytes, annotations for seccomp and AppArmor, projected paths, and of CronJobs.
+ * spread, hostAliases, hostIP without hostPort, fractions of bytes, annotations for seccomp and AppArmor, projected paths,
+ * and of CronJobs; what strategies say of names that are no DNS labels.
  */
-export const podWarnings = (pod: Pod): string[] => [...warnings(pod, "")];
+export const podWarnings = (pod: Pod, old?: Pod): string[] => (old ? [] : shown(warnings(pod, ""))); // updates are many
 
 /** Of a template, unless it is as it was. */
 export function templateWarnings({ metadata, spec: { template } }: Templated, old?: KubernetesObject): string[] {
   const isNew = template !== undefined && old?.metadata.generation !== metadata.generation;
-  return isNew ? [...warnings(template, "spec.template.")] : [];
+  return isNew ? shown(warnings(template, "spec.template.")) : [];
 }
+
+/** What headers have room for, and more. */
+const maxWarnings = 100;
+const shown = (all: Generator<string>): string[] => {
+  const first: string[] = [];
+  for (const one of all) if (first.push(one) === maxWarnings) break;
+  return first;
+};
 
 type Templated = KubernetesObject & { spec: { template?: PodTemplateSpec } };
 
@@ -25,29 +34,35 @@ function* warnings({ metadata, spec = { containers: [] } }: PodTemplateSpec, at:
     for (const key of Object.keys(volume))
       if (old.volumes[key])
         yield `${at}spec.volumes[${i}].${key.replace("eos", "eOS")}: deprecated in ${old.volumes[key]}`;
+  const secrets = new Set<string>();
   for (const [i, { name = "" }] of (spec.imagePullSecrets ?? []).entries())
-    if (spec.imagePullSecrets!.findIndex((one) => one.name === name) < i)
+    if (secrets.size === secrets.add(name).size)
       yield `${at}spec.imagePullSecrets[${i}].name: duplicate name ${JSON.stringify(name)}`;
   const ports: [ContainerPort, string][] = [];
   for (const list of ["initContainers", "containers", "ephemeralContainers"] as const)
     for (const [i, { env = [], ports: own = [] }] of (spec[list] ?? []).entries()) {
       const where = `${at}spec.${list}[${i}]`;
+      const names = new Set<string>();
       for (const [j, { name, value = "", valueFrom }] of env.entries()) {
         const isHiding = valueFrom || value === `$(${name})` || !value.includes(`$(${name})`);
-        if (isHiding && env.findIndex((one) => one.name === name) < j)
+        if (names.size === names.add(name).size && isHiding)
           yield `${where}.env[${j}]: hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`;
       }
-      ports.push(...own.map((port, j): [ContainerPort, string] => [port, `${where}.ports[${j}]`]));
+      for (const [j, port] of own.entries()) ports.push([port, `${where}.ports[${j}]`]);
     }
-  for (const [i, [{ hostIP: ip = "", hostPort = 0, ...port }, here]] of ports.entries())
-    for (const [{ hostIP: otherIp = "", hostPort: otherPort = 0, ...other }, there] of ports.slice(0, i)) {
-      if (other.containerPort !== port.containerPort || other.protocol !== port.protocol) continue;
+  const before = new Map<string, typeof ports>();
+  for (const [port, here] of ports) {
+    const { hostIP: ip = "", hostPort = 0, containerPort, protocol } = port;
+    const others = before.get(`${containerPort}/${protocol}`) ?? [];
+    for (const [{ hostIP: otherIp = "", hostPort: otherPort = 0 }, there] of others) {
       const isSame = ip === otherIp && hostPort === otherPort;
       if (isSame || !hostPort || !otherPort)
         yield `${here}: ${isSame ? "duplicate" : "overlapping"} port definition with ${there}`;
       else if (hostPort === otherPort && !ip !== !otherIp)
         yield `${here}: dangerously ambiguous port definition with ${there}`;
     }
+    if (others.length < maxWarnings) before.set(`${containerPort}/${protocol}`, [...others, [port, here]]);
+  }
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0)
     yield `${at}spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1`;
 }
