@@ -12,8 +12,8 @@ export interface Signature {
 /**
  * The type of an expression, and what is wrong with it whatever the values are: fields that a type does not have, and calls
  * that no function takes. It is told where `at` says. Source: cel-go's checker (checker/checker.go).
- * Differs: what is not certain is not told; where cel-go wants the types of fields with null, of objects as maps or of
- * numbers with each other to be alike, and evaluating does not, nothing is told.
+ * Differs: what is not certain is not told; where cel-go wants fields and null, or objects and maps, to be alike, and
+ * evaluating does not, nothing is told.
  */
 export function check(
   root: Expr,
@@ -45,7 +45,8 @@ export function check(
       case "structExpr": {
         const { entries } = exprKind.value;
         const keys = entries.map(({ keyKind }) => typeOf(keyKind.value as Expr, scope));
-        return container("map", common(entries.map(({ value }) => typeOf(value!, scope))), common(keys));
+        const key = common(keys); // any other is no key; kept, it would double what a type says at each level of nesting
+        return container("map", common(entries.map(({ value }) => typeOf(value!, scope))), isScalar(key) ? key : dyn);
       }
       case "comprehensionExpr": {
         const { iterVar, iterRange, accuVar, accuInit, loopCondition, loopStep, result } = exprKind.value;

@@ -379,6 +379,13 @@ const methods = [
   "?a.hasValue()",
 ];
 
+test("the type of a map in a map in a map is as long as they are many", () => {
+  const maps = Array.from({ length: 60 }, (_, i) => `cel.bind(v${i + 1}, {v${i}: v${i}}, `);
+  const expression = `cel.bind(v0, 1, ${maps.join("")}v60 > 1${")".repeat(61)}`;
+  const [[, warning] = []] = warningsOf({ validations: [{ expression }] }, deployments);
+  assert.match(warning!, /'_>_' applied to '\(map\(dyn, map\(dyn, .*map\(int, int\)+, int\)'/);
+});
+
 test("a policy's status tells of it, once a generation", async () => {
   const server = await startTestApiserver();
   try {
