@@ -100,6 +100,27 @@ test.each<Told>([
     ] as string[],
   ],
   [
+    "expressions over parameters of a policy without",
+    "ValidatingAdmissionPolicy",
+    policy({
+      paramKind: undefined,
+      matchConditions: [{ name: "a", expression: "has(params.a)" }],
+      variables: [{ name: "b", expression: "params.b" }],
+      validations: [{ expression: "params.c", messageExpression: "params.d" }],
+      auditAnnotations: [{ key: "e", valueExpression: "params.e" }],
+    }),
+    [
+      ["matchConditions[0].expression", "has(params.a)", 5],
+      ["variables[0].expression", "params.b", 1],
+      ["validations[0].expression", "params.c", 1],
+      ["validations[0].messageExpression", "params.d", 1],
+      ["auditAnnotations[0].valueExpression", "params.e", 1],
+    ].map(([at, text, column]) => {
+      const place = `\n | ${text}\n | ${".".repeat(Number(column) - 1)}^`;
+      return `spec.${at}: Invalid value: "${text}": compilation failed: ERROR: <input>:1:${column}: undeclared reference to 'params' (in container '')${place}`;
+    }),
+  ],
+  [
     "names of resources twice, and paths",
     "ValidatingAdmissionPolicy",
     policy({ matchConstraints: { resourceRules: [{ ...rule, resourceNames: ["a", "a", "b/c"] }] } }),

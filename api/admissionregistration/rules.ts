@@ -2,7 +2,7 @@ import * as field from "../../apimachinery/field-error.ts";
 import { pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type * as v1 from "../generated/admissionregistration-v1.ts";
-import { compileProblems } from "./expressions.ts";
+import { compileProblems, variablesOf } from "./expressions.ts";
 
 /** What webhooks and policies share: which requests they see. */
 const operations = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
@@ -65,12 +65,17 @@ function* validateResources(resources: string[], at: string): field.Problems {
   if (resources.includes("*") && last !== "*") yield wrong("*", "resources without subresources");
 }
 
-export function* validateConditions(conditions: v1.MatchCondition[] = [], at: string): field.Problems {
-  yield* field.each(conditions, at, validateCondition, { max: 64, key: ({ name }) => name || undefined, at: "name" });
+export function* validateConditions(
+  conditions: v1.MatchCondition[] = [],
+  at: string,
+  names = variablesOf({}),
+): field.Problems {
+  const check = (condition: v1.MatchCondition, path: string) => validateCondition(condition, path, names);
+  yield* field.each(conditions, at, check, { max: 64, key: ({ name }) => name || undefined, at: "name" });
 }
 
-function* validateCondition({ name, expression = "" }: v1.MatchCondition, at: string): field.Problems {
-  if (expression.trim()) yield* compileProblems(`${at}.expression`, expression.trim(), "bool");
+function* validateCondition({ name, expression = "" }: v1.MatchCondition, at: string, names: string[]): field.Problems {
+  if (expression.trim()) yield* compileProblems(`${at}.expression`, expression.trim(), names, "bool");
   else yield field.required(`${at}.expression`);
   yield* field.requiredName(`${at}.name`, name, qualifiedName);
 }

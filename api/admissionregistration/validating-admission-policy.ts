@@ -6,7 +6,7 @@ import type * as v1 from "../generated/admissionregistration-v1.ts";
 import { ValidatingAdmissionPolicies, ValidatingAdmissionPolicyBindings } from "../generated/resources.ts";
 import { clusterWide, column, defineResource, integer, rules, shown, unset } from "../kind.ts";
 import { generationOnly, specAndStatus } from "../strategy.ts";
-import { compileProblems } from "./expressions.ts";
+import { compileProblems, variablesOf } from "./expressions.ts";
 import { defaultMatch, validateConditions, validateMatch } from "./rules.ts";
 
 export const validatingAdmissionPolicies = defineResource(ValidatingAdmissionPolicies, {
@@ -40,17 +40,18 @@ function* validatePolicy({ metadata, spec }: v1.ValidatingAdmissionPolicy): fiel
     yield* validateMatch(matchConstraints, "spec.matchConstraints");
     if (!matchConstraints.resourceRules?.length) yield field.required("spec.matchConstraints.resourceRules");
   }
-  yield* validateConditions(spec.matchConditions, "spec.matchConditions");
-  yield* field.each(spec.variables, "spec.variables", validateVariable);
+  const names = variablesOf(spec);
+  yield* validateConditions(spec.matchConditions, "spec.matchConditions", names);
+  yield* field.each(spec.variables, "spec.variables", (one, at) => validateVariable(one, at, names));
   if (validations.length + auditAnnotations.length === 0)
     for (const key of ["validations", "auditAnnotations"])
       yield field.required(`spec.${key}`, "validations or auditAnnotations must contain at least one item");
-  yield* field.each(validations, "spec.validations", validateValidation);
+  yield* field.each(validations, "spec.validations", (one, at) => validateValidation(one, at, names));
   if (auditAnnotations.length > maxAnnotations) {
     const text = `must not have more than ${maxAnnotations} auditAnnotations`;
     yield field.invalid("spec.auditAnnotations", auditAnnotations, text);
   }
-  const check = (annotation: v1.AuditAnnotation, at: string) => validateAnnotation(annotation, at, metadata.name);
+  const check = (one: v1.AuditAnnotation, at: string) => validateAnnotation(one, at, metadata.name, names);
   yield* field.each(auditAnnotations, "spec.auditAnnotations", check, { key: ({ key }) => key ?? "", at: "key" });
 }
 
@@ -70,18 +71,18 @@ function* validateParamKind({ apiVersion = "", kind = "" }: v1.ParamKind, at: st
   else for (const p of wrong(kind, dns1035Label(kind.toLowerCase()), mixed)) yield { ...p, field: `${at}.kind` };
 }
 
-function* validateVariable({ name, expression }: v1.Variable, at: string): field.Problems {
+function* validateVariable({ name, expression }: v1.Variable, at: string, names: string[]): field.Problems {
   if (!name?.trim()) yield field.required(`${at}.name`, "name is not specified");
   else if (!identifier.test(name)) yield field.invalid(`${at}.name`, name, "name is not a valid CEL identifier");
   if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
-  else yield* compileProblems(`${at}.expression`, expression);
+  else yield* compileProblems(`${at}.expression`, expression, names);
 }
 
-function* validateValidation(validation: v1.Validation, at: string): field.Problems {
+function* validateValidation(validation: v1.Validation, at: string, names: string[]): field.Problems {
   const { expression, reason, message = "", messageExpression = "" } = validation;
   if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
-  else yield* compileProblems(`${at}.expression`, expression, "bool");
-  if (messageExpression.trim()) yield* compileProblems(`${at}.messageExpression`, messageExpression, "string");
+  else yield* compileProblems(`${at}.expression`, expression, names, "bool");
+  if (messageExpression.trim()) yield* compileProblems(`${at}.messageExpression`, messageExpression, names, "string");
   else if (messageExpression)
     yield field.invalid(`${at}.messageExpression`, messageExpression, "must be non-empty if specified");
   if (message && !message.trim())
@@ -91,7 +92,12 @@ function* validateValidation(validation: v1.Validation, at: string): field.Probl
   if (reason !== undefined) yield* field.oneOf(`${at}.reason`, reason, reasons, false);
 }
 
-function* validateAnnotation(annotation: v1.AuditAnnotation, at: string, policy: string): field.Problems {
+function* validateAnnotation(
+  annotation: v1.AuditAnnotation,
+  at: string,
+  policy: string,
+  names: string[],
+): field.Problems {
   const { key = "", valueExpression = "" } = annotation;
   for (const p of qualifiedName(`${policy}/${key}`)) yield field.invalid(`${at}.key`, `${policy}/${key}`, p);
   const path = `${at}.valueExpression`;
@@ -99,7 +105,7 @@ function* validateAnnotation(annotation: v1.AuditAnnotation, at: string, policy:
   if (!expression) yield field.required(path, "valueExpression is not specified");
   else if (expression.length > maxAnnotation)
     yield field.required(path, `must not exceed ${maxAnnotation} bytes in length`);
-  else yield* compileProblems(path, expression, "string", "null");
+  else yield* compileProblems(path, expression, names, "string", "null");
 }
 
 function* validateStatus({ status }: v1.ValidatingAdmissionPolicy): field.Problems {

@@ -65,11 +65,11 @@ export class Environment {
       });
   }
 
-  /** Throws CompileError with a text in cel-go's form. */
-  compile(expression: string): Program {
+  /** Throws CompileError with a text in cel-go's form. `names` are the variables that there are, when not all. */
+  compile(expression: string, names: Iterable<string> = this.#variables): Program {
     if (expression.length > maxExpression)
       throw new CompileError(expression, 0, `expression is longer than ${maxExpression} characters`);
-    const { expr, cost, run } = this.#planned(expression);
+    const { expr, cost, run } = this.#planned(expression, new Set(names));
     return {
       expression,
       type: this.#typeOf(expr),
@@ -93,9 +93,9 @@ export class Environment {
     };
   }
 
-  #planned(expression: string) {
+  #planned(expression: string, variables: ReadonlySet<string>) {
     try {
-      const { expr, cost } = lowered(expression, this.#variables, this.#results);
+      const { expr, cost } = lowered(expression, variables, this.#results);
       return { expr, cost, run: plan(this.#env, expr) };
     } catch (error) {
       if (error instanceof CompileError) throw error;

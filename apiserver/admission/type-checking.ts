@@ -1,4 +1,4 @@
-import { environment } from "../../api/admissionregistration/expressions.ts";
+import { environment, variablesOf } from "../../api/admissionregistration/expressions.ts";
 import { validatingAdmissionPolicies } from "../../api/admissionregistration/validating-admission-policy.ts";
 import type { ExpressionWarning, ValidatingAdmissionPolicy } from "../../api/generated/admissionregistration-v1.ts";
 import { ValidatingAdmissionPolicies } from "../../api/generated/resources.ts";
@@ -59,8 +59,7 @@ export function* typeWarnings({ spec }: ValidatingAdmissionPolicy, cluster: Clus
   const { paramKind, validations = [], variables = [] } = spec;
   const [version, group = ""] = (paramKind?.apiVersion ?? "").split("/").reverse();
   const params = paramKind && cluster.resource({ group, version: version!, kind: paramKind.kind });
-  const named = ["object", "oldObject", "request", "namespaceObject", "variables", "authorizer"];
-  const names = paramKind ? [...named, "params"] : named;
+  const names = variablesOf(spec);
   const checker = (expression: string) => environment.checker(expression, names);
   const kinds = kindsOf(spec.matchConstraints?.resourceRules ?? [], cluster);
   const made = variables.map(({ name, expression }) => [name, checker(expression)] as const);
