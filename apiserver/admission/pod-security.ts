@@ -10,7 +10,8 @@ import { type Level, violations } from "./pod-security-checks.ts";
 
 /**
  * PodSecurity: a Namespace's labels say which level its Pods must keep (enforce), and which violations are warned of or
- * noted in the audit log; templates of Pods are only warned of. A file has the defaults, and who is exempt. Source: KEP-2579, k8s.io/pod-security-admission.
+ * noted in the audit log; templates of Pods are only warned of. A file has the defaults, and who is exempt. Source:
+ * KEP-2579, k8s.io/pod-security-admission.
  */
 export function podSecurity({ defaults, exemptions }: PodSecurityConfiguration = noConfiguration): Plugin {
   const { usernames, namespaces, runtimeClasses } = exemptions;
