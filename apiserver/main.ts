@@ -96,9 +96,10 @@ runProcess(log, async (signal) => {
     if (!signal.aborted) log.info({}, "Ready");
   });
   await Promise.race([aborted(signal), started.then(() => aborted(signal))]);
-  await apiserver.stop();
-  fronts.http.close();
-  await fronts.grpc.close(200);
+  await apiserver.stop(() => {
+    fronts.http.close();
+    return fronts.grpc.close(200);
+  });
   etcd.close();
 
   function createApiserver(): Apiserver {

@@ -246,12 +246,16 @@ export class Apiserver {
     }
   }
 
-  /** Watches end at once; the own endpoint goes as soon as the store lets it. */
-  async stop(): Promise<void> {
+  /**
+   * Watches end at once; the own endpoint goes as soon as the store lets it. Then nobody comes any more (`closeFronts`), and
+   * what was audited until then goes where it shall.
+   */
+  async stop(closeFronts: () => Promise<void>): Promise<void> {
     this.#cache.stop();
+    await this.#leases.stop();
+    await closeFronts();
     await Promise.all(this.#sinks.map((sink) => sink.close()));
     this.#webhooks.close();
-    await this.#leases.stop();
   }
 }
 

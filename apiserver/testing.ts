@@ -166,9 +166,10 @@ export async function startTestApiserver(options: TestApiserverOptions = {}): Pr
     etcdEndpoints,
     async close() {
       stopping.abort();
-      await apiserver.stop();
-      fronts.http.close();
-      await fronts.grpc.close(0);
+      await apiserver.stop(() => {
+        fronts.http.close();
+        return fronts.grpc.close(0);
+      });
       etcd.close();
       await store?.close();
       rmSync(dir, { recursive: true, force: true });

@@ -232,6 +232,15 @@ describe("the webhook", () => {
     assert.deepEqual(sent, ["100: a", "1000: bc", "1000: de", "1000: fg", "1100: hi", "1200: jk", "1300: l"]);
     assert.equal(dropped, 1);
   });
+
+  test("of batches that nobody takes, no more than 250 are kept", () => {
+    let [sent, dropped] = [0, 0];
+    const deliver = () => new Promise<void>(() => void sent++);
+    const options = { ...batch, maxSize: 1, qps: Number.POSITIVE_INFINITY, clock: systemClock, deliver };
+    const batches = new Batches({ ...options, dropped: () => dropped++ });
+    for (let i = 0; i < 300; i++) batches.write("a");
+    assert.deepEqual([sent, dropped], [250, 50]);
+  });
 });
 
 test.each([
@@ -267,6 +276,7 @@ describe("the file", () => {
     const again = new AuditLog(options, clock, assert.fail);
     again.write("last");
     again.close();
+    again.write("too late");
     const files = readdirSync(join(dir, "sub")).sort();
     assert.deepEqual(files, ["audit-2026-01-01T00-00-06.000.log", "audit-2026-01-01T00-00-07.000.log", "audit.log"]);
     assert.match(readFileSync(options.path, "utf8"), /^7x+\nlast\n$/);

@@ -13,7 +13,8 @@ export interface AuditLogOptions {
 }
 
 /**
- * The audit log as a file of lines (`--audit-log-*`), handed to the system before write() returns. What cannot be written is reported by `onError`.
+ * The audit log as a file of lines (`--audit-log-*`), handed to the system before write() returns. What cannot be
+ * written is reported by `onError`, what comes after close() is lost.
  */
 export class AuditLog {
   readonly #options: AuditLogOptions;
@@ -31,6 +32,7 @@ export class AuditLog {
   }
 
   write(line: string): void {
+    if (this.#fd < 0) return;
     const bytes = Buffer.from(`${line}\n`);
     const { path, maxSizeMegabytes } = this.#options;
     try {
@@ -45,6 +47,7 @@ export class AuditLog {
 
   close(): void {
     if (this.#options.path !== "-") closeSync(this.#fd);
+    this.#fd = -1; // whose number another file may get
   }
 
   #open(): number {

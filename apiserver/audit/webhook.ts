@@ -17,6 +17,9 @@ export interface BatchOptions {
 
 type Delivery = { clock: Clock; deliver(lines: string[]): Promise<void>; dropped(): void };
 
+/** Batches that are handed over, or tried again, at once. Differs: upstream has no bound. */
+const maxUnderway = 250;
+
 /** Hands lines over in batches. Source: k8s.io/apiserver/plugin/pkg/audit/buffered. */
 export class Batches {
   readonly #options: BatchOptions & Delivery;
@@ -32,7 +35,8 @@ export class Batches {
 
   write(line: string): void {
     const { bufferSize, maxSize, maxWaitMs, clock, dropped } = this.#options;
-    if (this.#waiting.length >= bufferSize) dropped();
+    const isFull = this.#waiting.length >= bufferSize || this.#underway.size >= maxUnderway;
+    if (isFull) dropped();
     else if (this.#waiting.push(line) === maxSize) this.#go();
     else this.#timer ??= clock.after(maxWaitMs, () => this.#go());
   }
