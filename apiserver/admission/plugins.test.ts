@@ -789,6 +789,14 @@ describe("PodSecurity", () => {
     assert.equal(given.warnings.length, expected === undefined && by === undefined ? 1 : 0, "warned by the default");
   });
 
+  test("a file may leave out what its keys say", () => {
+    const exemptions = { usernames: null, namespaces: ["ns2"] };
+    assert.deepEqual(configured({ ...config, defaults: null, exemptions }), {
+      defaults: {},
+      exemptions: { usernames: [], namespaces: ["ns2"], runtimeClasses: [] },
+    });
+  });
+
   test.each<[string, object, RegExp]>([
     ["another kind", { ...config, kind: "Pod" }, /no kind "Pod" is registered for version "pod-security/],
     [

@@ -57,7 +57,9 @@ export function podSecurityOf(file: string): PodSecurityConfiguration | undefine
     "PodSecurity",
   );
   if (found === undefined) return undefined;
-  const { apiVersion = "", kind = "", defaults: given = {}, exemptions: exempt = {}, ...unknown } = found.configuration;
+  const { apiVersion = "", kind = "", defaults: byMode, exemptions: exempt, ...unknown } = found.configuration;
+  const given = byMode ?? {}; // YAML's nothing is null
+  const free: Partial<PodSecurityConfiguration["exemptions"]> = exempt ?? {};
   const refuse = (text: string) => new RangeError(`${found.path}: ${text}`);
   if (
     !/^pod-security\.admission\.config\.k8s\.io\/v1(alpha1|beta1)?$/.test(apiVersion) ||
@@ -68,12 +70,13 @@ export function podSecurityOf(file: string): PodSecurityConfiguration | undefine
   const strange = [
     ...Object.keys(unknown),
     ...Object.keys(given).flatMap((key) => (knownModes.includes(key) ? [] : [`defaults.${key}`])),
-    ...Object.keys(exempt).flatMap((key) => (exemptionKeys.includes(key as never) ? [] : [`exemptions.${key}`])),
+    ...Object.keys(free).flatMap((key) => (exemptionKeys.includes(key as never) ? [] : [`exemptions.${key}`])),
   ];
   if (strange.length > 0)
     throw refuse(`strict decoding error: ${strange.map((key) => `unknown field "${key}"`).join(", ")}`);
   const defaults = Object.fromEntries(Object.entries(given).map(([key, value]) => [label + key, value]));
-  const exemptions = { ...noConfiguration.exemptions, ...exempt };
+  const { namespaces, runtimeClasses, usernames } = free;
+  const exemptions = { namespaces: namespaces ?? [], runtimeClasses: runtimeClasses ?? [], usernames: usernames ?? [] };
   const errors = policyOf(defaults).errors.map((one) => ({
     ...one,
     field: one.field.replace(/.*\/(.*)]/, "defaults.$1"),
