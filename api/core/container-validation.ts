@@ -19,9 +19,10 @@ const onlySidecars = "may not be set for init containers without restartPolicy=A
 /** The rules of a Pod's containers, in upstream's order (validateContainers, validateInitContainers). */
 export function* validateContainers(spec: v1.PodSpec, path: string): field.Problems {
   const names = new Set<string>();
+  const volumes = new Set(spec.volumes?.map(({ name }) => name));
   function* common(container: v1.Container, at: string): field.Problems {
     yield* field.requiredName(`${at}.name`, container.name, dns1123Label);
-    yield* validateCommon(container, spec, at);
+    yield* validateCommon(container, spec, volumes, at);
   }
   const again = ({ name }: v1.Container, at: string) =>
     name && names.size === names.add(name).size ? [field.duplicate(`${at}.name`, name)] : [];
@@ -65,7 +66,9 @@ export function* validateImages(spec: v1.PodSpec): field.Problems {
       if (image !== image.trim()) yield field.invalid(`spec.${list}[${i}].image`, image, text);
 }
 
-function* validateCommon(container: v1.Container, spec: v1.PodSpec, at: string): field.Problems {
+type Names = ReadonlySet<string>;
+
+function* validateCommon(container: v1.Container, spec: v1.PodSpec, volumes: Names, at: string): field.Problems {
   if (!container.image) yield field.required(`${at}.image`);
   const { terminationMessagePolicy: messages } = container;
   yield* field.oneOf(`${at}.terminationMessagePolicy`, messages, ["File", "FallbackToLogsOnError"], true);
@@ -80,7 +83,7 @@ function* validateCommon(container: v1.Container, spec: v1.PodSpec, at: string):
       yield field.invalid(`${at}.envFrom`, "", "must specify one of: `configMapRef` or `secretRef`");
     else if (given.length > 1) yield field.invalid(`${at}.envFrom`, "", onlyOne);
   });
-  yield* validateMounts(container, spec.volumes ?? [], at);
+  yield* validateMounts(container, volumes, at);
   yield* field.oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
   yield* validateResources(container.resources, `${at}.resources`);
   yield* validateContainerSecurity(container, spec, `${at}.securityContext`);
@@ -131,13 +134,13 @@ function* validateEnv({ name, value, valueFrom }: v1.EnvVar, at: string): field.
 }
 
 /** Upstream leaves the index out of some paths. */
-function* validateMounts(container: v1.Container, volumes: v1.Volume[], at: string): field.Problems {
+function* validateMounts(container: v1.Container, volumes: Names, at: string): field.Problems {
   const { volumeMounts: mounts = [], securityContext } = container;
   const paths = new Set<string>();
   const all = `${at}.volumeMounts`;
   yield* field.each(mounts, all, function* ({ name = "", mountPath = "", ...mount }, p) {
     if (!name) yield field.required(`${p}.name`);
-    if (!volumes.some((volume) => volume.name === name)) yield field.notFound(`${p}.name`, name);
+    if (!volumes.has(name)) yield field.notFound(`${p}.name`, name);
     if (!mountPath) yield field.required(`${p}.mountPath`);
     if (paths.size === paths.add(mountPath).size) yield field.invalid(`${p}.mountPath`, mountPath, "must be unique");
     yield* relativePath(mount.subPath, `${all}.subPath`);
