@@ -127,10 +127,11 @@ function* validateExitCodes(codes: ExitCodes, at: string, names: readonly string
     yield field.invalid(`${at}.containerName`, containerName, ofTemplate);
   if (values.length === 0) yield field.invalid(`${at}.values`, values, "at least one value is required");
   if (values.length > maxExitCodes) yield field.tooMany(`${at}.values`, values.length, maxExitCodes);
+  const seen = new Set<number>();
   for (const [j, code] of values.entries()) {
     if (operator === "In" && code === 0)
       yield field.invalid(`${at}.values[${j}]`, 0, "must not be 0 for the In operator");
-    if (values.indexOf(code) < j) yield field.duplicate(`${at}.values[${j}]`, code);
+    if (seen.size === seen.add(code).size) yield field.duplicate(`${at}.values[${j}]`, code);
   }
   if (values.some((code, j) => j > 0 && values[j - 1]! > code))
     yield field.invalid(`${at}.values`, values, "must be ordered");

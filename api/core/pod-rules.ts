@@ -89,6 +89,8 @@ export function* validateDns({ dnsPolicy, dnsConfig }: v1.PodSpec, at: string): 
 const inclusion = ["Honor", "Ignore"];
 
 export function* validateSpread(list: v1.TopologySpreadConstraint[] = [], path: string): field.Problems {
+  const pairOf = (one: v1.TopologySpreadConstraint) => `{${one.topologyKey}, ${one.whenUnsatisfiable}}`;
+  const last = new Map(list.map((one) => [pairOf(one), one]));
   yield* field.each(list, path, function* (constraint, at) {
     const { maxSkew, topologyKey, whenUnsatisfiable: action, minDomains, labelSelector } = constraint;
     const notPositive = (key: string, value = 0) =>
@@ -96,9 +98,8 @@ export function* validateSpread(list: v1.TopologySpreadConstraint[] = [], path: 
     yield* notPositive("maxSkew", maxSkew);
     if (!topologyKey) yield field.required(`${at}.topologyKey`, "can not be empty");
     yield* field.oneOf(`${at}.whenUnsatisfiable`, action, ["DoNotSchedule", "ScheduleAnyway"], false);
-    const later = list.slice(list.indexOf(constraint) + 1);
-    if (later.some((other) => other.topologyKey === topologyKey && other.whenUnsatisfiable === action))
-      yield field.duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, `{${topologyKey}, ${action}}`);
+    if (last.get(pairOf(constraint)) !== constraint)
+      yield field.duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pairOf(constraint));
     if (minDomains !== undefined) yield* notPositive("minDomains", minDomains);
     if (minDomains !== undefined && action !== "DoNotSchedule") {
       const text = `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${action}`;
