@@ -83,6 +83,22 @@ test("GOAWAY: what the server did not look at is refused, the rest may end, and 
   assert.deepEqual(told.slice(3), ["idle", "end", "a 200 end"]);
 });
 
+test("nothing is written after the end, not even the answer to a ping that came with GOAWAY", async () => {
+  const { connection, told, sent } = connect();
+  const ping = frame(FrameType.ping, 0, 0, Buffer.alloc(8, 1));
+  connection.receive(Buffer.concat([ping, frame(FrameType.goaway, 0, 0, Buffer.alloc(8)), ping]));
+  await flushed();
+  assert.deepEqual(told, ["leaving: GOAWAY 0", "end"]);
+  assert.equal(sent(FrameType.ping, 0).length, 1);
+});
+
+test("a connection whose only request waited and was cancelled is idle", () => {
+  const { connection, told, ask } = connect();
+  connection.receive(settingsFrame({ 3: 0 }));
+  connection.cancel(ask("a"));
+  assert.deepEqual(told, ["ready", "busy", "idle"]);
+});
+
 describe("the end of a stream", () => {
   test("reset by the server: told once", () => {
     const { connection, told, ask } = connect();
@@ -143,13 +159,20 @@ test.each<[string, Buffer, number]>([
   ["an answer that nobody asked for", frame(FrameType.headers, Flag.endHeaders, 9, ok), ErrorCode.protocol],
   ["data of a stream that was never opened", frame(FrameType.data, 0, 9, Buffer.alloc(1)), ErrorCode.protocol],
   ["a pushed stream", frame(FrameType.pushPromise, 0, 1, Buffer.alloc(4)), ErrorCode.protocol],
+  ["more data than the window", dataBeyondWindow(), ErrorCode.flowControl],
   ["a GOAWAY that is too short", frame(FrameType.goaway, 0, 0, Buffer.alloc(4)), ErrorCode.frameSize],
   ["HTTP/1.1", Buffer.from("HTTP/1.1 400 Bad Request\r\n"), ErrorCode.frameSize],
 ])("%s ends the connection, and every call hears of it", async (_, bytes, code) => {
   const { connection, told, ask, written } = connect();
-  ask("a");
+  ask("a").paused = true;
   connection.receive(bytes);
   await flushed();
   assert.equal(written.find(({ type }) => type === FrameType.goaway)!.payload.readUInt32BE(4), code);
-  assert.deepEqual([told[1], told.some((line) => line.startsWith("a undefined: "))], ["end", true]);
+  const [end, leaving, last] = told.filter((line) => !/^a \d/.test(line)).slice(1);
+  assert.equal(end, "end");
+  assert.equal(last, leaving!.replace("leaving", "a undefined"));
 });
+
+function dataBeyondWindow(): Buffer {
+  return Buffer.concat(new Array(257).fill(frame(FrameType.data, 0, 1, Buffer.alloc(16_384))));
+}

@@ -68,10 +68,9 @@ export class ClientConnection extends Http2Connection {
 
   /** We want no more of it. Nothing is told to its events. */
   cancel(stream: Http2Stream): void {
-    if (this.#isOpen(stream)) {
-      this.drop(stream, ErrorCode.cancel);
-      this.#next();
-    } else this.#waiting = this.#waiting.filter((one) => one.stream !== stream);
+    if (this.#isOpen(stream)) this.drop(stream, ErrorCode.cancel);
+    else this.#waiting = this.#waiting.filter((one) => one.stream !== stream);
+    this.#next();
   }
 
   override closed(message?: string): void {
@@ -111,7 +110,7 @@ export class ClientConnection extends Http2Connection {
       this.sendHeaders(stream, headers, bare);
       if (!bare) this.pump(stream);
     }
-    if (this.streams.size > 0) return;
+    if (this.streams.size > 0 || this.#waiting.length > 0) return;
     this.#tell(false);
     if (this.#leaving && !this.failed) this.end();
   }
@@ -163,6 +162,7 @@ export class ClientConnection extends Http2Connection {
   }
 
   protected override onFailed(message: string): void {
+    this.#events.onLeaving(message);
     this.closed(message);
   }
 

@@ -233,8 +233,8 @@ export abstract class Http2Connection {
   protected pump(stream: Http2Stream): void {
     while (stream.queue.length > 0) {
       const head = stream.queue[0]!;
-      const size = Math.min(head.length, this.#sendWindow, stream.sendWindow, this.#maxSendFrame);
-      if (size <= 0 && head.length > 0) {
+      const size = Math.max(0, Math.min(head.length, this.#sendWindow, stream.sendWindow, this.#maxSendFrame));
+      if (size === 0 && head.length > 0) {
         this.#blocked.add(stream);
         return;
       }
@@ -273,8 +273,8 @@ export abstract class Http2Connection {
 
   /** What was sent so far leaves, then nothing more. */
   protected end(): void {
-    this.failed = true; // nothing that still comes counts
     this.#flush();
+    this.failed = true; // nothing that still comes counts
     this.#output.end();
   }
 
@@ -317,6 +317,7 @@ export abstract class Http2Connection {
     if (endStream) this.onReceived(stream);
     else {
       stream.owed += payload.length;
+      if (stream.owed > receiveWindow) throw new ConnectionError(ErrorCode.flowControl, "more data than the window");
       if (!stream.paused) this.#giveBackTo(stream);
     }
     stream.events?.onData(unpad(flags, payload), endStream);
@@ -461,7 +462,9 @@ export abstract class Http2Connection {
 
   readonly #flush = (): void => {
     this.#scheduled = false;
-    if (this.#out.length > 0) this.#output.write(this.#out.take());
+    if (this.#out.length === 0) return;
+    const bytes = this.#out.take();
+    if (!this.failed) this.#output.write(bytes);
   };
 }
 
