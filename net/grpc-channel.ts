@@ -139,7 +139,7 @@ export class Channel {
       };
       const output = {
         write: (bytes: Buffer) => void socket.write(bytes),
-        end: () => void socket.end(),
+        end: () => socket.destroySoon(),
       };
       const http2: ClientConnection = new ClientConnection(output, {
         onReady: () => {
@@ -148,7 +148,10 @@ export class Channel {
           socket.unref();
           resolve(live);
         },
-        onLeaving: (message) => this.#gone(live, message),
+        onLeaving: (message) => {
+          this.#gone(live, message);
+          reject(new Error(message));
+        },
         onBusy,
       });
       const authority = this.#options.serverName ?? address.authority;
@@ -178,7 +181,7 @@ export class Channel {
 
   /**
    * A stopped machine answers nothing, and under heavy load Node was seen to miss that a connection had ended: without pings
-   * both would look alive for minutes. etcd allows one each 5 s; other servers in Go (containerd) one each 5 min.
+   * both would look alive for minutes. etcd allows one each 5 s, and counts those that jitter made come sooner; other servers in Go (containerd) one each 5 min.
    */
   #keepAlive(http2: ClientConnection, socket: net.Socket, name: string): Cancel {
     const everyMs = this.#options.keepaliveMs ?? keepaliveMs;
@@ -236,6 +239,6 @@ const firstBackoffMs = 50;
 const maxBackoffMs = 1000;
 const connectPatienceMs = 10_000;
 const patienceAmongSeveralMs = 2000;
-const keepaliveMs = 5000;
+const keepaliveMs = 5500;
 const keepaliveTimeoutMs = 2000;
 const closedText = "grpc: the client connection is closing";

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import http2 from "node:http2";
 import net, { type AddressInfo } from "node:net";
 import * as grpc from "@grpc/grpc-js";
 import { afterEach, beforeEach, describe, test } from "vitest";
@@ -277,16 +278,53 @@ describe("connections", () => {
     await assert.rejects(ask(client), withCode(Code.Canceled));
   });
 
-  test("what speaks no HTTP/2 is Unavailable, with what it said", async () => {
-    const stranger = net.createServer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+  test("what speaks no HTTP/2 is Unavailable, at once and with the reason", async () => {
+    const stranger = net.createServer(
+      (socket) => void socket.on("error", () => {}).write("HTTP/1.1 400 Bad Request\r\n"),
+    );
     await new Promise<void>((resolve) => stranger.listen(0, "127.0.0.1", resolve));
     try {
-      await assert.rejects(
-        clientOf(`127.0.0.1:${portOf(stranger)}`).unary(KVService.Put, {}),
-        withCode(Code.Unavailable),
-      );
+      await assert.rejects(clientOf(`127.0.0.1:${portOf(stranger)}`).unary(KVService.Put, {}), (error: GrpcError) => {
+        assert.deepEqual([error.code, error.message], [Code.Unavailable, "frame of 4740180 bytes"]);
+        return true;
+      });
     } finally {
       stranger.close();
     }
   });
+
+  test("a request that cannot be encoded fails its call, with a connection and without", async () => {
+    const { port } = await serve(1);
+    const client = clientOf(`127.0.0.1:${port}`);
+    const metadata = { token: null as unknown as string };
+    for (let i = 0; i < 2; i++) {
+      await assert.rejects(client.unary(KVService.Put, {}, { metadata }), withCode(Code.Internal));
+      await ask(client);
+    }
+  });
+});
+
+test.each<[string, http2.OutgoingHttpHeaders, Code, string]>([
+  ["a proxy's 503 with a text", { ":status": 503 }, Code.Unavailable, "HTTP 503"],
+  ["a 404 with a text", { ":status": 404 }, Code.Unimplemented, "HTTP 404"],
+  ["early hints, then trailers only", { "grpc-status": 5, "grpc-message": "no" }, Code.NotFound, "no"],
+])("an answer that is %s", async (_, headers, code, message) => {
+  const server = http2.createServer();
+  server.on("stream", (stream) => {
+    stream.on("error", () => {});
+    stream.additionalHeaders({ ":status": 103 });
+    stream.respond(headers, { endStream: ":status" in headers === false });
+    if (":status" in headers) stream.end("<html>upstream connect error");
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const client = new GrpcClient(`127.0.0.1:${(server.address() as AddressInfo).port}`);
+  try {
+    await assert.rejects(client.unary(KVService.Put, {}), (error: GrpcError) => {
+      assert.deepEqual([error.code, error.message], [code, message]);
+      return true;
+    });
+  } finally {
+    client.close();
+    server.close();
+  }
 });

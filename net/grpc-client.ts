@@ -1,7 +1,7 @@
 import type { Init, Method } from "../proto/wire.ts";
 import { Channel, type ChannelOptions, type Live } from "./grpc-channel.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
-import { framed, framedBytes, MessageReader } from "./grpc-framing.ts";
+import { framed, framedBytes, MessageReader, prefixBytes } from "./grpc-framing.ts";
 import type { Abort, Http2Stream, StreamEvents } from "./http2/connection.ts";
 import { ErrorCode } from "./http2/frames.ts";
 import { encodeHeaders, type Header, headerOf } from "./http2/hpack.ts";
@@ -77,7 +77,12 @@ export class GrpcClient {
   #start<R>(call: Call<R>, options: CallOptions, open: (live: Live, headers: Buffer) => Http2Stream): void {
     call.limit(options);
     const begin = (live: Live) => {
-      if (!call.done) call.began(live, open(live, this.#headersFor(live, call.path, options)));
+      if (call.done) return;
+      try {
+        call.began(live, open(live, this.#headersFor(live, call.path, options)));
+      } catch (cause) {
+        call.fail(new GrpcError(Code.Internal, (cause as Error).message, { cause }));
+      }
     };
     const { live } = this.#channel;
     if (live) begin(live);
@@ -115,7 +120,6 @@ abstract class Call<R> extends MessageReader implements StreamEvents {
   readonly #method: Answering<R>;
   #live: Live | undefined;
   #stream: Http2Stream | undefined;
-  #httpStatus: string | undefined;
   #timer: NodeJS.Timeout | undefined;
   #signal: AbortSignal | undefined;
   #done = false;
@@ -165,8 +169,9 @@ abstract class Call<R> extends MessageReader implements StreamEvents {
   }
 
   onHeaders(headers: readonly Header[], endStream: boolean): void {
-    this.#httpStatus ??= headerOf(headers, ":status");
-    if (endStream) this.#end(this.#outcome(headers));
+    const http = headerOf(headers, ":status") ?? "200"; // trailers have none
+    if (endStream) this.#end(this.#outcome(headers, http));
+    else if (http !== "200" && !http.startsWith("1")) this.#leave(httpError(http));
   }
 
   onData(payload: Buffer, endStream: boolean): void {
@@ -212,13 +217,9 @@ abstract class Call<R> extends MessageReader implements StreamEvents {
     this.settle(error);
   }
 
-  #outcome(trailers: readonly Header[]): GrpcError | undefined {
+  #outcome(trailers: readonly Header[], http = "200"): GrpcError | undefined {
     const status = headerOf(trailers, "grpc-status");
-    if (status === undefined) {
-      const http = this.#httpStatus ?? "no status";
-      const code = http === "200" ? Code.Unknown : (ofHttp[http] ?? Code.Unknown);
-      return new GrpcError(code, http === "200" ? "the answer ended without a status" : `HTTP ${http}`);
-    }
+    if (status === undefined) return httpError(http);
     if (status === "0")
       return this.insideMessage ? new GrpcError(Code.Internal, "the answer ended inside a message") : undefined;
     const known = Number(status) as Code;
@@ -284,7 +285,7 @@ class StreamCall<R> extends Call<R> {
 
   protected onMessage(message: Buffer): void {
     this.#unread.push(Buffer.from(message));
-    this.#unreadBytes += message.length;
+    this.#unreadBytes += prefixBytes + message.length;
     if (this.#unreadBytes > maxUnreadBytes && this.stream) this.stream.paused = true;
     this.#wake?.();
   }
@@ -301,7 +302,7 @@ class StreamCall<R> extends Call<R> {
       for (;;) {
         const message = this.#unread.shift();
         if (message !== undefined) {
-          this.#taken(message.length);
+          this.#taken(prefixBytes + message.length);
           yield this.decode(message);
         } else if (this.#ended === undefined) await new Promise<void>((resolve) => (this.#wake = resolve));
         else if (this.#ended.error === undefined || signal?.aborted) return;
@@ -339,6 +340,14 @@ const ofHttp: Record<string, Code> = {
   503: Code.Unavailable,
   504: Code.Unavailable,
 };
+
+/** Of an answer without gRPC's status. */
+function httpError(http: string): GrpcError {
+  return new GrpcError(
+    ofHttp[http] ?? Code.Unknown,
+    http === "200" ? "the answer ended without a status" : `HTTP ${http}`,
+  );
+}
 
 /** Whole milliseconds: the same text for all calls with the same limit. At most eight digits. */
 function timeoutText(timeoutMs: number): string {
