@@ -1,15 +1,15 @@
 import { type Init, type MessageCodec, Writer } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
-import type { Payload } from "./http2/connection.ts";
+import { bytesOf, type Payload } from "./http2/connection.ts";
 
 /** Messages on a stream ("gRPC over HTTP2", Length-Prefixed-Message): | compressed u8 | length u32 | message |. */
 export const prefixBytes = 5;
 
-/** A message behind its prefix, copied from the writer that it is in. */
+/** A message behind its prefix, copied from where it is. */
 class Framed implements Payload {
-  #message = Writer.create();
+  #message: Payload = noBytes;
 
-  of(message: Writer): this {
+  of(message: Payload): this {
     this.#message = message;
     return this;
   }
@@ -29,7 +29,13 @@ class Framed implements Payload {
   }
 }
 
+const noBytes = Buffer.alloc(0);
 const shared = new Framed();
+
+/** Valid until the next message is framed. */
+export function framedMessage(message: Payload): Payload {
+  return shared.of(message);
+}
 
 /** Valid until the next message is written. */
 export function framed<T>(codec: MessageCodec<T>, message: Init<T>): Payload {
@@ -38,10 +44,7 @@ export function framed<T>(codec: MessageCodec<T>, message: Init<T>): Payload {
 
 /** One that lasts. */
 export function framedBytes<T>(codec: MessageCodec<T>, message: Init<T>): Buffer {
-  const payload = framed(codec, message);
-  const bytes = Buffer.allocUnsafe(payload.length);
-  payload.copy(bytes, 0, 0, payload.length);
-  return bytes;
+  return bytesOf(framed(codec, message));
 }
 
 /** Cuts the octets of a stream into messages. */
@@ -97,8 +100,6 @@ export abstract class MessageReader {
     return at + taken;
   }
 }
-
-const noBytes = Buffer.alloc(0);
 
 function lengthOf(bytes: Buffer, at: number): number {
   if (bytes[at] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");

@@ -1,9 +1,10 @@
 import net from "node:net";
 import tls from "node:tls";
 import { systemClock } from "../../base/clock.ts";
+import { framedMessage } from "../../net/grpc-framing.ts";
 import { ClientConnection } from "../../net/http2/client-connection.ts";
-import type { Abort, Http2Stream, StreamEvents } from "../../net/http2/connection.ts";
-import type { Header } from "../../net/http2/hpack.ts";
+import { type Abort, bytesOf, type Http2Stream, type StreamEvents } from "../../net/http2/connection.ts";
+import { type Header, headerOf } from "../../net/http2/hpack.ts";
 import type { Rest } from "./job.ts";
 import { RequestHeaders } from "./request-headers.ts";
 
@@ -22,7 +23,6 @@ export interface Call {
 
 export const connectionLost = -1;
 
-const grpcPrefixBytes = 5;
 const noBytes = Buffer.alloc(0);
 
 export class LoadConnection {
@@ -30,7 +30,6 @@ export class LoadConnection {
   readonly #http2: ClientConnection;
   readonly #headers: RequestHeaders;
   readonly #rest: boolean;
-  readonly #body: Body;
   #failure = "connection lost";
 
   /** Resolves with the server's first SETTINGS; rejects when there is no connection by then. */
@@ -58,7 +57,6 @@ export class LoadConnection {
     this.#socket = socket;
     this.#headers = new RequestHeaders(authority, rest);
     this.#rest = rest !== undefined;
-    this.#body = new Body(this.#rest ? 0 : grpcPrefixBytes);
     const output = { write: (bytes: Buffer) => void socket.write(bytes), end: () => void socket.end() };
     const onLeaving = (message: string) => this.close(message);
     this.#http2 = new ClientConnection(output, { onReady, onLeaving, onBusy() {} });
@@ -68,11 +66,11 @@ export class LoadConnection {
   }
 
   /** A call with its only message. */
-  unary(path: string, body: Uint8Array, call: Call): void {
+  unary(path: string, body: Buffer, call: Call): void {
     const headers = this.#headers.block(path);
     const events = new Events(call, this.#rest);
     if (body.length === 0 && this.#rest) this.#http2.open(headers, events, true);
-    else this.#http2.request(headers, this.#body.of(body), events);
+    else this.#http2.request(headers, this.#rest ? body : framedMessage(body), events);
   }
 
   /** Begins a call to which messages are sent later. */
@@ -80,11 +78,8 @@ export class LoadConnection {
     return this.#http2.open(this.#headers.block(path), new Events(call, this.#rest));
   }
 
-  message(stream: Http2Stream, body: Uint8Array): void {
-    const payload = this.#body.of(body);
-    const bytes = Buffer.allocUnsafe(payload.length);
-    payload.copy(bytes, 0, 0, payload.length);
-    this.#http2.sendData(stream, bytes);
+  message(stream: Http2Stream, body: Buffer): void {
+    this.#http2.sendData(stream, bytesOf(framedMessage(body)));
   }
 
   /** At once; open calls hear `connectionLost`. */
@@ -107,12 +102,11 @@ class Events implements StreamEvents {
   }
 
   onHeaders(headers: readonly Header[], endStream: boolean): void {
-    const value = (wanted: string) => headers.find(([name]) => name === wanted)?.[1];
-    if (this.#status === undefined && (this.#rest || endStream)) this.#status = value(":status");
+    if (this.#status === undefined && (this.#rest || endStream)) this.#status = headerOf(headers, ":status");
     if (!endStream) return this.#rest ? this.#call.onHeaders?.() : undefined;
-    const code = value("grpc-status");
+    const code = headerOf(headers, "grpc-status");
     if (code === undefined) this.#end(noBytes);
-    else this.#call.onEnd(Number(code), code === "0" ? "" : (value("grpc-message") ?? ""));
+    else this.#call.onEnd(Number(code), code === "0" ? "" : (headerOf(headers, "grpc-message") ?? ""));
   }
 
   onData(payload: Buffer, endStream: boolean): void {
@@ -130,34 +124,5 @@ class Events implements StreamEvents {
     if (!this.#rest) this.#call.onEnd(2, status === undefined ? "no trailers" : `HTTP ${status}`);
     else if (status?.startsWith("2")) this.#call.onEnd(0, "");
     else this.#call.onEnd(Number(status ?? 2), `HTTP ${status} ${body.toString("utf8").slice(0, 300)}`);
-  }
-}
-
-/** A body behind gRPC's prefix or none, copied from where it is. */
-class Body {
-  readonly #prefixBytes: number;
-  #bytes: Uint8Array = noBytes;
-
-  constructor(prefixBytes: number) {
-    this.#prefixBytes = prefixBytes;
-  }
-
-  of(bytes: Uint8Array): this {
-    this.#bytes = bytes;
-    return this;
-  }
-
-  get length(): number {
-    return this.#prefixBytes + this.#bytes.length;
-  }
-
-  copy(into: Buffer, at: number, from: number, to: number): void {
-    const skipped = this.#prefixBytes;
-    if (from === 0 && skipped > 0) {
-      into[at] = 0; // not compressed
-      into.writeUInt32BE(this.#bytes.length, at + 1);
-    }
-    const begin = Math.max(from, skipped);
-    into.set(this.#bytes.subarray(begin - skipped, to - skipped), at + begin - from);
   }
 }

@@ -1,4 +1,11 @@
-import { Http2Connection, type Http2Output, Http2Stream, type Payload, type StreamEvents } from "./connection.ts";
+import {
+  bytesOf,
+  Http2Connection,
+  type Http2Output,
+  Http2Stream,
+  type Payload,
+  type StreamEvents,
+} from "./connection.ts";
 import { ConnectionError, ErrorCode, preface, Setting } from "./frames.ts";
 import type { Header } from "./hpack.ts";
 
@@ -47,9 +54,7 @@ export class ClientConnection extends Http2Connection {
     const stream = this.#stream(events);
     if (this.#begin(stream)) this.sendWhole(stream, headers, payload, "data");
     else {
-      const bytes = Buffer.allocUnsafe(payload.length);
-      payload.copy(bytes, 0, 0, bytes.length);
-      stream.queue.push(bytes);
+      stream.queue.push(bytesOf(payload));
       stream.ending = "data";
       this.#waiting.push({ stream, headers });
     }

@@ -50,6 +50,13 @@ export interface Payload {
   copy(into: Buffer, at: number, from: number, to: number): void;
 }
 
+/** Those that last. */
+export function bytesOf(payload: Payload): Buffer {
+  const bytes = Buffer.allocUnsafe(payload.length);
+  payload.copy(bytes, 0, 0, bytes.length);
+  return bytes;
+}
+
 export class Http2Stream {
   /** A client's stream has none while it waits for a place. */
   id: number;
@@ -190,8 +197,7 @@ export abstract class Http2Connection {
   sendWhole(stream: Http2Stream, headers: Buffer, payload: Payload, ending: Buffer | "data"): void {
     const { length } = payload;
     if (length > this.#sendWindow || length > stream.sendWindow || length === 0) {
-      const bytes = Buffer.allocUnsafe(length);
-      payload.copy(bytes, 0, 0, length);
+      const bytes = bytesOf(payload);
       this.sendHeaders(stream, headers, false);
       this.sendData(stream, bytes);
       this.sendEnd(stream, ending);
