@@ -42,6 +42,7 @@ export class Watchers {
   *of({ type, object, previous }: CacheEvent): Generator<Watcher> {
     yield* this.#wide;
     for (const { field, fieldsOf, byValue } of this.#indexes) {
+      if (byValue.size === 0) continue;
       const valueIn = (one: StoredObject) => one.attributes(fieldsOf).fields[field] ?? "";
       const before = previous && valueIn(previous);
       const after = type === "DELETED" ? before! : valueIn(object);
