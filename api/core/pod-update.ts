@@ -121,9 +121,9 @@ export function* validatePodStatusUpdate(pod: Pod, old: Pod): Problems {
   yield* validateIps(status.hostIPs ?? [], "status.hostIPs");
 }
 
-/** What has ended stays so where nobody starts it again. */
 type Statuses = ContainerStatus[];
 
+/** What has ended stays so where nobody starts it again. */
 function* validateTransitions(now: Statuses = [], then: Statuses = [], at: string, policy = "", sidecars: Set<string>) {
   if (policy === "Always") return;
   for (const [i, { name, state }] of then.entries()) {

@@ -90,9 +90,9 @@ function* validateVerbs(given: string[] | undefined, at: string): field.Problems
     yield field.notSupported(at, given, verbs);
 }
 
-/** A list that is not empty (unless that needs no `none`), whose `*` stands alone, and whose others have a shape. */
 type Shape = (value: string) => string[];
 
+/** A list that is not empty (unless that needs no `none`), whose `*` stands alone, and whose others have a shape. */
 function* someOf(values: string[] = [], at: string, none = "", others = "", shape: Shape = () => []): field.Problems {
   if (values.length === 0 && none) yield field.required(at, none);
   if (!values.includes("*"))
