@@ -74,10 +74,9 @@ export class Channel {
       deadline.signal.addEventListener("abort", () => resolve(undefined)),
     );
     try {
-      while (!deadline.signal.aborted) {
+      while (!this.#live && !deadline.signal.aborted) {
         try {
           await Promise.race([this.connect(), late]);
-          break;
         } catch (error) {
           if (this.#closed) throw error;
           await sleep(systemClock, this.#retryAt - systemClock.monotonic(), deadline.signal);

@@ -9,6 +9,7 @@ import type { Method } from "../proto/wire.ts";
 import { GrpcClient } from "./grpc-client.ts";
 import { Code, type GrpcError } from "./grpc-error.ts";
 import { GrpcFront } from "./grpc-front.ts";
+import { FrameType, frame, settingsFrame } from "./http2/frames.ts";
 
 const withCode = (code: Code) => (error: GrpcError) => error.code === code;
 const portOf = (listener: net.Server) => (listener.address() as AddressInfo).port;
@@ -290,6 +291,22 @@ describe("connections", () => {
       });
     } finally {
       stranger.close();
+    }
+  });
+
+  test("ready goes on when who took us in sends us away at once", async () => {
+    let connections = 0;
+    const goaway = frame(FrameType.goaway, 0, 0, Buffer.alloc(8));
+    const busy = net.createServer((socket) => {
+      socket.on("error", () => {}).resume();
+      socket.write(Buffer.concat(++connections < 3 ? [settingsFrame({}), goaway] : [settingsFrame({})]));
+    });
+    await new Promise<void>((resolve) => busy.listen(0, "127.0.0.1", resolve));
+    try {
+      await clientOf(`127.0.0.1:${portOf(busy)}`).ready(5000);
+      assert.equal(connections, 3);
+    } finally {
+      busy.close();
     }
   });
 
