@@ -146,6 +146,11 @@ describe("against a server of grpc-js", () => {
     await cancelled;
   });
 
+  test("a unary call that is answered by many messages fails, and the server hears of it", async () => {
+    await assert.rejects(client.unary(MaintenanceService.Snapshot, {}), /more than one message in a unary answer/);
+    await cancelled;
+  });
+
   test("a bidirectional stream may be written to before there is a connection", async () => {
     const stream = client.bidi(WatchService.Watch);
     for (let i = 1; i <= 300; i++) stream.send({ createRequest: { startRevision: i } });

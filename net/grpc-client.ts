@@ -241,6 +241,7 @@ class UnaryCall<R> extends Call<R> {
 
   /** Copied: what is kept of an answer must not keep all that came with it. */
   protected onMessage(message: Buffer): void {
+    if (this.#response) throw new GrpcError(Code.Internal, "more than one message in a unary answer");
     this.#response = Buffer.from(message);
   }
 

@@ -14,18 +14,22 @@ const payload = (bytes: Buffer) => ({
 });
 
 /** A connection under test: what it wrote as frames, and what it told. */
-function connect() {
+function connect(firstId = 1) {
   const written: { type: number; flags: number; id: number; payload: Buffer }[] = [];
   const told: string[] = [];
   const splitter = new FrameSplitter(1 << 24, (type, flags, id, bytes) => {
     written.push({ type, flags, id, payload: Buffer.from(bytes) });
   });
   const output = { write: (bytes: Buffer) => splitter.push(bytes), end: () => void told.push("end") };
-  const connection = new ClientConnection(output, {
-    onReady: () => void told.push("ready"),
-    onLeaving: (message) => void told.push(`leaving: ${message}`),
-    onBusy: (busy) => void told.push(busy ? "busy" : "idle"),
-  });
+  const connection = new ClientConnection(
+    output,
+    {
+      onReady: () => void told.push("ready"),
+      onLeaving: (message) => void told.push(`leaving: ${message}`),
+      onBusy: (busy) => void told.push(busy ? "busy" : "idle"),
+    },
+    firstId,
+  );
   const events = (name: string) => ({
     onHeaders: (headers: readonly Header[], end: boolean) =>
       void told.push(`${name} ${headers[0]![1]}${end ? " end" : ""}`),
@@ -97,6 +101,14 @@ test("a connection whose only request waited and was cancelled is idle", () => {
   connection.receive(settingsFrame({ 3: 0 }));
   connection.cancel(ask("a"));
   assert.deepEqual(told, ["ready", "busy", "idle"]);
+});
+
+test("a connection whose stream ids come to their end is left for another, and ends with its last stream", () => {
+  const first = 2 ** 31 - 200_003;
+  const { connection, told, ask } = connect(first);
+  ask("a");
+  connection.receive(frame(FrameType.headers, Flag.endHeaders | Flag.endStream, first, ok));
+  assert.deepEqual(told, ["busy", "leaving: its stream ids are used up", "idle", "end", "a 200 end"]);
 });
 
 describe("the end of a stream", () => {

@@ -26,15 +26,16 @@ export interface ClientEvents {
 export class ClientConnection extends Http2Connection {
   readonly #events: ClientEvents;
   #busy = false;
-  #nextId = 1;
+  #nextId: number;
   #ready = false;
   #leaving = false;
   #maxStreams = Number.POSITIVE_INFINITY;
   #waiting: { stream: Http2Stream; headers: Buffer }[] = [];
 
-  constructor(output: Http2Output, events: ClientEvents) {
+  constructor(output: Http2Output, events: ClientEvents, firstId = 1) {
     super(output, "server");
     this.#events = events;
+    this.#nextId = firstId;
     this.write(preface);
     this.greet({ [Setting.enablePush]: 0 });
   }
@@ -103,6 +104,7 @@ export class ClientConnection extends Http2Connection {
     stream.sendWindow = this.initialSendWindow;
     this.#nextId += 2;
     this.streams.add(stream.id >>> 1, stream);
+    if (this.#nextId === lastIds) this.#leave("its stream ids are used up");
     return true;
   }
 
@@ -118,6 +120,11 @@ export class ClientConnection extends Http2Connection {
     if (this.streams.size > 0 || this.#waiting.length > 0) return;
     this.#tell(false);
     if (this.#leaving && !this.failed) this.end();
+  }
+
+  #leave(message: string): void {
+    this.#leaving = true;
+    this.#events.onLeaving(message);
   }
 
   #tell(busy: boolean): void {
@@ -157,8 +164,7 @@ export class ClientConnection extends Http2Connection {
     if (payload.length < 8) throw new ConnectionError(ErrorCode.frameSize, "GOAWAY takes 8 bytes");
     const last = payload.readUInt32BE(0) & 0x7fffffff;
     const message = `GOAWAY ${payload.readUInt32BE(4)} ${payload.toString("latin1", 8)}`.trim();
-    this.#leaving = true;
-    this.#events.onLeaving(message);
+    this.#leave(message);
     const refused = this.streams.values().filter(({ id }) => id > last);
     for (const stream of refused) this.drop(stream);
     for (const { stream } of this.#waiting.splice(0)) refused.push(stream);
@@ -187,3 +193,6 @@ export class ClientConnection extends Http2Connection {
     this.#next();
   }
 }
+
+/** A stream's id has 31 bits, so a connection ends after a billion calls; the last ones are for those that wait. */
+const lastIds = 2 ** 31 - 200_001;
