@@ -113,7 +113,7 @@ async function compare(member: Member, revision: number): Promise<boolean> {
 export async function checkAtStart(member: Member, tls: TlsSource | undefined): Promise<void> {
   if (member.appliedIndex === 0) return; // a fresh one
   const { own, others } = await answersOf(member, 0, ({ peerURLs }, request) =>
-    Promise.any(peerURLs.map((url) => askAt(url, tls, FrameKind.hashKV, request, answerMs))),
+    Promise.any(peerURLs.map((url) => askAt(url, tls, FrameKind.hashKV, request, atStartMs))),
   );
   const other = others.find(
     ({ hash, compactRevision }) => compactRevision === own.compactRevision && hash !== own.hash,
@@ -147,3 +147,5 @@ async function answersOf(
 }
 
 const answerMs = 60_000;
+/** As etcd: a peer that takes the connection and is silent holds up no start for longer. */
+const atStartMs = 7000;
