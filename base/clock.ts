@@ -18,11 +18,19 @@ export type Cancel = () => void;
 /** `performance.now()` counts from the start of the process, and is cheaper to read than `process.hrtime`. */
 const processStartMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
 
+/** Some 25 days. A timer for longer would go off at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => processStartMs + performance.now(),
   after(ms, fn) {
-    const timer = setTimeout(fn, ms);
+    let timer: NodeJS.Timeout;
+    const wait = (left: number) => {
+      timer =
+        left > longestTimerMs ? setTimeout(() => wait(left - longestTimerMs), longestTimerMs) : setTimeout(fn, left);
+    };
+    wait(ms);
     return () => clearTimeout(timer);
   },
   every(ms, fn) {

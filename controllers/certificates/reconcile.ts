@@ -30,8 +30,7 @@ export function reconcile({ request, now, longest }: State): (Action | RequeueAf
   const { spec, status, metadata } = request;
   const over = endOf(request);
   if (over !== undefined && over < now) return [{ type: "Delete" }];
-  const later: RequeueAfter[] =
-    over === undefined ? [] : [{ type: "RequeueAfter", ms: Math.min(over - now + 1, longestTimerMs) }];
+  const later: RequeueAfter[] = over === undefined ? [] : [{ type: "RequeueAfter", ms: over - now + 1 }];
   const has = (type: string) => status?.conditions?.some((condition) => condition.type === type) ?? false;
   if (status?.certificate || has("Denied") || has("Failed") || metadata.deletionTimestamp) return later;
   const asked = attempt(() => parseRequest(Buffer.from(spec.request, "base64").toString()));
@@ -108,6 +107,5 @@ export function withCondition(
 }
 
 const hourMs = 3_600_000;
-const longestTimerMs = 24 * hourMs;
 /** Twice what certificates are dated back, as upstream. */
 const shortestSeconds = 600;
