@@ -30,6 +30,10 @@ describe("Pod ranges of nodes", () => {
     expect(assign({ a: "10.244.7.0/24" })).toEqual([]);
   });
 
+  test("a range of IPv6 that somebody gave a node is in nobody's way", () => {
+    expect(assign({ a: undefined, b: "fd00:1::/64" })).toEqual(["a 10.244.0.0/24"]);
+  });
+
   test("when none is left, that is said", () => {
     expect(assign({ a: undefined, b: undefined, c: undefined }, { cluster: "10.0.0.0/23" })).toEqual([
       "a 10.0.0.0/24",

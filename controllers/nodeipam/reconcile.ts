@@ -1,5 +1,5 @@
 import type { Node } from "../../api/generated/core-v1.ts";
-import { type Cidr, formatCidr, overlap, parseCidr } from "../../base/cidr.ts";
+import { type Cidr, formatCidr, overlap, readCidr } from "../../base/cidr.ts";
 
 export interface State {
   nodes: Node[];
@@ -13,7 +13,8 @@ export type Action = { type: "AssignCidr"; node: Node; cidr: string } | { type: 
 
 /** Gives each node without a Pod range the lowest free one of the cluster's range, in order of the nodes' names. */
 export function reconcile({ nodes, clusterCidr, nodeCidrMaskSize, reserved }: State): Action[] {
-  const taken = [...reserved, ...nodes.flatMap(({ spec }) => (spec?.podCIDR ? [parseCidr(spec.podCIDR)] : []))];
+  // A range that is no IPv4 one was given by somebody else, and takes nothing of ours.
+  const taken = [...reserved, ...nodes.flatMap(({ spec }) => readCidr(spec?.podCIDR ?? "") ?? [])];
   const size = 2 ** (32 - nodeCidrMaskSize);
   const end = clusterCidr.first + clusterCidr.size;
   let first = clusterCidr.first;
