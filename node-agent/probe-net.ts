@@ -20,12 +20,13 @@ export function httpGet(
   if (port === undefined) return Promise.resolve({ ok: false, message: `invalid port: ${action.port}` });
   const scheme = (action.scheme ?? "HTTP").toLowerCase();
   const host = action.host || podIP;
-  const path = (action.path ?? "/").replace(/^(?!\/)/, "/");
+  // As Go writes a URL: what may not stand in one is escaped.
+  const path = (action.path ?? "/").replace(/^(?!\/)/, "/").replace(/[^\x21-\x7e]/gu, encodeURIComponent);
   const url = `${scheme}://${host}:${port}${path}`;
   const headers: http.OutgoingHttpHeaders = { "user-agent": "kube-probe/1.34", accept: "*/*", connection: "close" };
   for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
   return new Promise((resolve) => {
-    const options = { host, port, path, headers, agent: false, signal: AbortSignal.timeout(timeoutMs) };
+    const options = { host, port, path, headers, agent: false, signal: timeout(timeoutMs) };
     const done = (response: http.IncomingMessage) => {
       response.resume();
       const code = response.statusCode ?? 0;
@@ -57,7 +58,7 @@ export function tcpSocket(
   if (port === undefined) return Promise.resolve({ ok: false, message: `invalid port: ${action.port}` });
   const host = action.host || podIP;
   return new Promise((resolve) => {
-    const socket = net.connect({ host, port, signal: AbortSignal.timeout(timeoutMs) });
+    const socket = net.connect({ host, port, signal: timeout(timeoutMs) });
     socket.once("connect", () => {
       resolve({ ok: true, message: "" });
       socket.destroy();
@@ -67,6 +68,9 @@ export function tcpSocket(
     });
   });
 }
+
+/** Timers know no longer one. */
+const timeout = (ms: number): AbortSignal => AbortSignal.timeout(Math.min(ms, 2 ** 31 - 1));
 
 /** A port by number, or by the name that the container gives it. */
 export function portNumber(port: number | string, { ports = [] }: Container): number | undefined {

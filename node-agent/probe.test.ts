@@ -3,11 +3,14 @@ import http from "node:http";
 import type net from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, test } from "vitest";
+import type { HTTPGetAction } from "../api/generated/core-v1.ts";
 import { listenHere } from "../base/outside.ts";
 import { VirtualClock } from "../client/testing/virtual-clock.ts";
+import type { CriRuntime } from "./cri-runtime.ts";
 import { httpGet, portNumber, tcpSocket } from "./probe-net.ts";
 import { nextTry, observe, type ProbeState } from "./probe-state.ts";
 import { Prober } from "./prober.ts";
+import { runProbe } from "./run-probe.ts";
 import { container, info, podOf, sandbox } from "./testing/pods.ts";
 
 describe("observe", () => {
@@ -183,6 +186,16 @@ describe("over the network", () => {
     assert.equal(ok, false);
     assert.match(message, /context deadline exceeded \(Client.Timeout exceeded while awaiting headers\)$/);
     for (const socket of sockets) socket.destroy();
+  });
+
+  test("no Pod's spec ends the agent: what HTTP does not know is a failure, what URLs do not is escaped", async () => {
+    const port = await serve(200);
+    const run = (httpGet: HTTPGetAction, timeoutSeconds = 5) =>
+      runProbe({} as CriRuntime, { httpGet, timeoutSeconds }, main, info("main"), "127.0.0.1");
+    assert.equal((await run({ port, path: "/a b/ü" })).ok, true);
+    assert.equal((await run({ port, path: "/\ud800" })).ok, false);
+    assert.equal((await run({ port, httpHeaders: [{ name: "x", value: "a\nb" }] })).ok, false);
+    assert.equal((await run({ port }, 2 ** 31 - 1)).ok, true);
   });
 
   test("ports may be named", () => {

@@ -12,17 +12,18 @@ export async function runProbe(
   podIP: string,
 ): Promise<ProbeOutcome> {
   const timeoutSeconds = probe.timeoutSeconds ?? 1;
-  if (probe.httpGet) return httpGet(probe.httpGet, container, podIP, timeoutSeconds * 1000);
-  if (probe.tcpSocket) return tcpSocket(probe.tcpSocket, container, podIP, timeoutSeconds * 1000);
-  if (!probe.exec) return { ok: false, message: "this node agent has no grpc probes" };
+  const command = probe.exec?.command ?? [];
   try {
-    const { code, out } = await runtime.execSync(id, probe.exec.command ?? [], timeoutSeconds);
+    if (probe.httpGet) return await httpGet(probe.httpGet, container, podIP, timeoutSeconds * 1000);
+    if (probe.tcpSocket) return await tcpSocket(probe.tcpSocket, container, podIP, timeoutSeconds * 1000);
+    if (!probe.exec) return { ok: false, message: "this node agent has no grpc probes" };
+    const { code, out } = await runtime.execSync(id, command, timeoutSeconds);
     return { ok: code === 0, message: out };
   } catch (error) {
+    // A header that HTTP does not know, say: a Pod's spec must not end the agent.
     const late = error instanceof GrpcError && error.code === Code.DeadlineExceeded;
-    const command = (probe.exec.command ?? []).join(" ");
     const { message: text } = error as Error;
-    const message = late ? `command timed out: "${command}" timed out after ${timeoutSeconds}s` : text;
+    const message = late ? `command timed out: "${command.join(" ")}" timed out after ${timeoutSeconds}s` : text;
     return { ok: false, message };
   }
 }
