@@ -249,6 +249,24 @@ describe("a Pod", () => {
     await lab.running("web");
   });
 
+  test("that must not run as root does not, with upstream's words", async () => {
+    const securityContext = { runAsNonRoot: true };
+    const main = { name: "main", image: "kubelab/echo:v1" };
+    const pod = await lab.createPod("web", { securityContext, containers: [main] });
+    const told = async () => (await lab.containerStatus("web"))?.state?.waiting;
+    const waiting = await lab.until("it waits", async () => ((await told())?.message ? told() : undefined));
+    const of = `(pod: "web_default(${pod.metadata.uid})", container: main)`;
+    const message = `container has runAsNonRoot and image will run as root ${of}`;
+    assert.deepEqual(waiting, { reason: "CreateContainerConfigError", message });
+    await lab.createPod("zero", { securityContext, containers: [{ ...main, securityContext: { runAsUser: 0 } }] });
+    await lab.until("the other waits", async () => {
+      const { message = "" } = (await lab.containerStatus("zero"))?.state?.waiting ?? {};
+      return message.startsWith("container's runAsUser breaks non-root policy");
+    });
+    await lab.createPod("user", { securityContext: { ...securityContext, runAsUser: 1000 }, containers: [main] });
+    await lab.running("user");
+  });
+
   test("with a missing volume waits as ContainerCreating and tells FailedMount; its files then are mounted", async () => {
     const container = { name: "main", image: "kubelab/echo:v1", volumeMounts: [{ name: "v", mountPath: "/etc/v" }] };
     await lab.createPod("web", {
@@ -262,6 +280,7 @@ describe("a Pod", () => {
     await lab.running("web");
     const [mount] = lab.runtime.container("main")!.config.mounts;
     assert.equal(mount?.containerPath, "/etc/v");
+    assert.equal(mount?.readonly, true); // its files are the agent's
     const file = join(mount!.hostPath, "a");
     assert.equal(readFileSync(file, "utf8"), "1");
     await lab.api.patch(

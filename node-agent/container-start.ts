@@ -1,11 +1,11 @@
-import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Container, Pod, Service } from "../api/generated/core-v1.ts";
 import type { PodSandboxConfig } from "../proto/generated/runtime.v1.ts";
 import type { Init } from "../proto/wire.ts";
-import { containerConfig, mountsOf, podLogDirectory } from "./cri-config.ts";
+import { containerConfig, podLogDirectory } from "./cri-config.ts";
 import type { ContainerInfo, CriRuntime, Sandbox } from "./cri-runtime.ts";
-import { environment, references } from "./env.ts";
+import { ConfigError, environment, references } from "./env.ts";
 import { runHook } from "./hooks.ts";
 import { type imagePuller, StartError, type TellEvent } from "./images.ts";
 import type { PodVolumes, VolumesOptions } from "./pod-volumes.ts";
@@ -61,16 +61,31 @@ export class ContainerStarter {
 
   async #configure(pod: Pod, container: Container, sandbox: Sandbox, restartCount: number) {
     const { client, hostIP, allocatable, volumes, services } = this.#options;
+    await this.#verifyNonRoot(pod, container);
     const [known, objects] = await Promise.all([
       services(),
       fetchReferences(client, pod.metadata.namespace!, references(container)),
     ]);
     const podIPs = pod.spec!.hostNetwork ? [hostIP] : sandbox.ips;
     const env = environment({ pod, container, podIPs, hostIP, allocatable, services: known, ...objects });
-    const mounts = mountsOf(container, volumes.paths(pod), env);
-    for (const { hostPath = "" } of mounts)
-      if ((await stat(hostPath).catch(() => undefined)) === undefined) await mkdir(hostPath, { recursive: true });
-    return containerConfig(pod, container, restartCount, env, mounts);
+    return containerConfig(pod, container, restartCount, env, await volumes.mounts(pod, container, env));
+  }
+
+  /** Throws ConfigError where `runAsNonRoot` is asked for and root is what it would be; texts are upstream's. */
+  async #verifyNonRoot(pod: Pod, container: Container): Promise<void> {
+    const { runAsNonRoot, runAsUser } = { ...pod.spec!.securityContext, ...container.securityContext };
+    if (!runAsNonRoot) return;
+    const { name, namespace, uid } = pod.metadata;
+    const fail = (why: string) =>
+      new ConfigError(`${why} (pod: "${name}_${namespace}(${uid})", container: ${container.name})`);
+    if (runAsUser === 0) throw fail("container's runAsUser breaks non-root policy");
+    if (runAsUser !== undefined) return;
+    const image = await this.#options.runtime.imageStatus(container.image ?? "");
+    if (image?.uid?.value === 0) throw fail("container has runAsNonRoot and image will run as root");
+    if (image?.username && image.uid === undefined)
+      throw fail(
+        `container has runAsNonRoot and image has non-numeric user (${image.username}), cannot verify user is non-root`,
+      );
   }
 
   /** A hook that fails ends the container, which then is restarted by its policy. */

@@ -11,7 +11,7 @@ import {
 } from "../proto/generated/runtime.v1.ts";
 import type { Init } from "../proto/wire.ts";
 import { annotation, label } from "./cri-runtime.ts";
-import { ConfigError, expand } from "./env.ts";
+import { expand } from "./env.ts";
 import { hashOf } from "./pod-actions.ts";
 
 /** Where a Pod's logs are: `ROOT/pods-logs/NAMESPACE_NAME_UID/CONTAINER/N.log`, upstream's layout of /var/log/pods. */
@@ -97,22 +97,6 @@ export function containerConfig(
     tty: container.tty ?? false,
     linux,
   };
-}
-
-/** Mounts of a container's volumes. `paths`: where each volume of the Pod is on this node. */
-export function mountsOf(
-  { volumeMounts = [] }: Container,
-  paths: ReadonlyMap<string, string>,
-  env: ReadonlyMap<string, string>,
-): Init<Mount>[] {
-  return volumeMounts.map(({ name, mountPath, subPath, subPathExpr, readOnly = false }) => {
-    const path = paths.get(name);
-    if (path === undefined) throw new ConfigError(`volume "${name}" of container is not mounted`);
-    const below = subPathExpr === undefined ? (subPath ?? "") : expand(subPathExpr, (key) => env.get(key));
-    if (below.startsWith("/") || below.split("/").includes(".."))
-      throw new ConfigError(`failed to prepare subPath for volumeMount "${name}"`);
-    return { containerPath: mountPath, hostPath: join(path, below), readonly: readOnly };
-  });
 }
 
 function podLabels({ metadata }: Pod): Record<string, string> {

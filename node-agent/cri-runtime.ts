@@ -6,6 +6,7 @@ import {
   type ContainerConfig,
   ContainerState,
   type ContainerStatus,
+  type Image,
   ImageServiceService as Images,
   type PodSandbox,
   type PodSandboxConfig,
@@ -238,17 +239,16 @@ export class CriRuntime {
     }
   }
 
-  async hasImage(image: string): Promise<boolean> {
+  /** Undefined when it is not on the node. */
+  async imageStatus(image: string): Promise<Image | undefined> {
     const request = { image: { image, userSpecifiedImage: image } };
-    return (await this.#grpc.unary(Images.ImageStatus, request, { timeoutMs: 10_000 })).image !== undefined;
+    return (await this.#grpc.unary(Images.ImageStatus, request, { timeoutMs: 10_000 })).image;
   }
 
   /** Resolves with its size in bytes, 0 when unknown. */
   async pullImage(image: string, signal: AbortSignal): Promise<number> {
-    const spec = { image, userSpecifiedImage: image };
-    await this.#grpc.unary(Images.PullImage, { image: spec }, { signal });
-    const status = await this.#grpc.unary(Images.ImageStatus, { image: spec }, { timeoutMs: 10_000 });
-    return status.image?.size ?? 0;
+    await this.#grpc.unary(Images.PullImage, { image: { image, userSpecifiedImage: image } }, { signal });
+    return (await this.imageStatus(image))?.size ?? 0;
   }
 }
 

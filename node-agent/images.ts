@@ -30,7 +30,7 @@ export function imagePuller(runtime: CriRuntime, clock: Clock) {
   return async (podUid: string, container: Container, tell: TellEvent, signal: AbortSignal): Promise<void> => {
     const image = container.image ?? "";
     const policy = container.imagePullPolicy ?? (isLatest(image) ? "Always" : "IfNotPresent");
-    if (policy !== "Always" && (await runtime.hasImage(image))) {
+    if (policy !== "Always" && (await runtime.imageStatus(image)) !== undefined) {
       return tell("Normal", "Pulled", `Container image "${image}" already present on machine`);
     }
     if (policy === "Never") {

@@ -1,12 +1,15 @@
 import { join } from "node:path";
-import type { Pod } from "../api/generated/core-v1.ts";
+import type { Container, Pod, Volume } from "../api/generated/core-v1.ts";
 import type { Parts } from "../client/types.ts";
+import type { Mount } from "../proto/generated/runtime.v1.ts";
+import type { Init } from "../proto/wire.ts";
 import { podDirectory } from "./cri-config.ts";
+import { ConfigError, expand } from "./env.ts";
 import { StartError, type TellEvent } from "./images.ts";
 import { fetchReferences } from "./references.ts";
 import { serviceAccountTokens } from "./service-account-tokens.ts";
 import { volumePlan, volumeReferences } from "./volumes.ts";
-import { makeVolume } from "./volumes-disk.ts";
+import { makeVolume, pathBelow } from "./volumes-disk.ts";
 
 export interface VolumesOptions extends Pick<Parts, "client" | "clock"> {
   rootDir: string;
@@ -51,16 +54,29 @@ export class PodVolumes {
 
   /** Whether what is in them may change while the Pod runs. */
   changes({ spec }: Pod): boolean {
-    return (spec?.volumes ?? []).some((v) => v.configMap ?? v.secret ?? v.downwardAPI ?? v.projected);
+    return (spec?.volumes ?? []).some(isWritten);
   }
 
-  /** Where each volume is. */
-  paths(pod: Pod): Map<string, string> {
-    const { rootDir } = this.#options;
-    const volumes = pod.spec?.volumes ?? [];
-    return new Map(volumes.map(({ name, hostPath }) => [name, hostPath?.path ?? directoryOf(rootDir, pod, name)]));
+  /** What of them a container sees, and where. Throws ConfigError. */
+  mounts(pod: Pod, { name: of, volumeMounts = [] }: Container, env: ReadonlyMap<string, string>) {
+    const mounts = volumeMounts.map(async (mount): Promise<Init<Mount>> => {
+      const { name, mountPath, subPath = "", subPathExpr, readOnly = false } = mount;
+      const volume = pod.spec?.volumes?.find((one) => one.name === name);
+      if (volume === undefined) throw new ConfigError(`volume "${name}" of container is not mounted`);
+      const below = subPathExpr === undefined ? subPath : expand(subPathExpr, (key) => env.get(key));
+      const path = volume.hostPath?.path ?? directoryOf(this.#options.rootDir, pod, name);
+      const hostPath = await pathBelow(path, below).catch((cause) => {
+        throw new ConfigError(`failed to prepare subPath for volumeMount "${name}" of container "${of}"`, { cause });
+      });
+      return { containerPath: mountPath, hostPath, readonly: readOnly || isWritten(volume) };
+    });
+    return Promise.all(mounts);
   }
 }
+
+/** Its files are the agent's, and read-only for containers (as upstream): what they wrote, the agent would follow. */
+const isWritten = ({ configMap, secret, downwardAPI, projected }: Volume): boolean =>
+  (configMap ?? secret ?? downwardAPI ?? projected) !== undefined;
 
 function directoryOf(rootDir: string, { metadata }: Pod, name: string): string {
   return join(podDirectory(rootDir, metadata.uid!), "volumes", name);

@@ -28,6 +28,7 @@ async function writeFiles(directory: string, files: ReadonlyMap<string, VolumeFi
     await fs.chmod(file, mode);
   }
   await fs.mkdir(join(directory, name), { recursive: true });
+  await fs.rm(`${data}_tmp`, { force: true }); // of an agent that was killed right here
   await fs.symlink(name, `${data}_tmp`);
   await fs.rename(`${data}_tmp`, data);
   const tops = new Set([...files.keys()].map((path) => path.split("/")[0]!));
@@ -51,6 +52,25 @@ async function isSame(directory: string, files: ReadonlyMap<string, VolumeFile>)
     if (there === undefined || !there.equals(content)) return false;
   }
   return true;
+}
+
+/**
+ * The path `below` in a volume, made where it is missing. A link that a container has put there may not lead out of it:
+ * the runtime would mount any part of the machine (CVE-2017-1002101). Differs: upstream mounts what it looked at by its
+ * descriptor; here a container of the same Pod could still exchange it right before the mount.
+ */
+export async function pathBelow(volume: string, below: string): Promise<string> {
+  if (below === "") return volume;
+  if (below.startsWith("/") || below.split("/").includes("..")) throw new Error(`${below} is no path in a volume`);
+  const top = await fs.realpath(volume);
+  let path = top;
+  for (const part of below.split("/")) {
+    const next = join(path, part);
+    if ((await fs.lstat(next).catch(() => undefined)) === undefined) await fs.mkdir(next, { recursive: true });
+    path = await fs.realpath(next);
+    if (path !== top && !path.startsWith(`${top}/`)) throw new Error(`${next} leads out of the volume`);
+  }
+  return path;
 }
 
 /** Upstream's HostPathType: the `OrCreate` ones are made, the others must be there. */

@@ -1,12 +1,22 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdtempSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "vitest";
 import type { Volume } from "../api/generated/core-v1.ts";
 import { podOf } from "./testing/pods.ts";
 import { type VolumePlan, volumePlan } from "./volumes.ts";
-import { makeVolume } from "./volumes-disk.ts";
+import { makeVolume, pathBelow } from "./volumes-disk.ts";
 
 const input = {
   pod: podOf(),
@@ -118,6 +128,27 @@ describe("makeVolume", () => {
     assert.equal(readFileSync(join(directory, "c"), "utf8"), "4");
     assert.throws(() => readFileSync(join(directory, "d/b")), { code: "ENOENT" });
     assert.throws(() => statSync(join(directory, first)), { code: "ENOENT" });
+  });
+
+  test("an agent that was killed in the midst of a change makes it again", async () => {
+    symlinkSync("..2026", join(directory, "..data_tmp"));
+    await makeVolume(directory, plan({ a: "1" }), at(1));
+    assert.equal(readFileSync(join(directory, "a"), "utf8"), "1");
+  });
+
+  test("a path below a volume stays in it, whatever links a container has put there", async () => {
+    const volume = join(directory, "v");
+    mkdirSync(join(volume, "inside"), { recursive: true });
+    writeFileSync(join(volume, "file"), "");
+    for (const [name, target] of Object.entries({ out: "/etc", up: "..", back: "inside", gone: "/no/such" }))
+      symlinkSync(target, join(volume, name));
+    assert.equal(await pathBelow(volume, ""), volume);
+    assert.equal(await pathBelow(volume, "new/one"), join(volume, "new/one"));
+    assert.ok(statSync(join(volume, "new/one")).isDirectory());
+    assert.equal(await pathBelow(volume, "file"), join(volume, "file"));
+    assert.equal(await pathBelow(volume, "back/deeper"), join(volume, "inside/deeper"));
+    for (const wrong of ["out", "out/passwd", "up/other", "gone", "../x", "/etc"])
+      await assert.rejects(pathBelow(volume, wrong), wrong);
   });
 
   test("a host path is checked for its type", async () => {

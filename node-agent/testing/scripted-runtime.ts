@@ -249,7 +249,8 @@ export class ScriptedRuntime {
   }
 
   #imageHandlers() {
-    const found = (image: string) => (this.images.has(image) ? { id: image, size: 1000 } : undefined);
+    const found = (image: string) =>
+      this.images.has(image) ? { id: image, size: 1000, uid: { value: 0 } } : undefined;
     return {
       ImageStatus: ({ image }: { image: { image: string } }) => ({ image: found(image.image) }),
       PullImage: ({ image }: { image: { image: string } }) => {
