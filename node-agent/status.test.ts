@@ -87,6 +87,15 @@ const rows: [string, PodStatus, string][] = [
 ];
 
 describe("podStatus", () => {
+  test("a readiness gate that is closed is told as upstream tells it", () => {
+    const readinessGates = ["x/y", "x/z"].map((conditionType) => ({ conditionType }));
+    const pod = podOf({ readinessGates }, { conditions: [{ type: "x/z", status: "Unknown" }] });
+    const ready = status([info("main")], { pod }).conditions!.find(({ type }) => type === "Ready");
+    const first = 'corresponding condition of pod readiness gate "x/y" does not exist.';
+    const second = 'the status of pod readiness gate "x/z" is not "True", but Unknown';
+    assert.equal(ready?.message, `${first}, ${second}`);
+  });
+
   test.each(rows)("%s", (_, actual, expected) => assert.equal(summary(actual), expected));
 
   test("a running container", () => {

@@ -202,8 +202,12 @@ function conditionsOf(
     ...containers.filter(({ ready }) => !ready),
   ].map(({ name }) => name);
   const unreadyText = `containers with unready status: [${unready.join(" ")}]`;
-  const gates = (spec.readinessGates ?? []).map(({ conditionType }) => conditionType);
-  const closed = gates.filter((type) => pod.status?.conditions?.find((c) => c.type === type)?.status !== "True");
+  const closed = (spec.readinessGates ?? []).flatMap(({ conditionType: gate }) => {
+    const found = pod.status?.conditions?.find(({ type }) => type === gate);
+    if (found === undefined) return [`corresponding condition of pod readiness gate "${gate}" does not exist.`];
+    if (found.status === "True") return [];
+    return [`the status of pod readiness gate "${gate}" is not "True", but ${found.status}`];
+  });
   const containersReady = (type: string) =>
     done !== undefined ? no(type, done) : unready.length > 0 ? no(type, "ContainersNotReady", unreadyText) : yes(type);
   const initialized = () =>
@@ -216,12 +220,11 @@ function conditionsOf(
             `containers with incomplete status: [${pending.map(({ name }) => name).join(" ")}]`,
           )
         : yes("Initialized");
-  const gated = `the status of pod readiness gate "${closed[0]}" is not "True", but False`;
   const ready = containersReady("Ready");
   return [
     { type: "PodReadyToStartContainers", status: networked ? "True" : "False" },
     initialized(),
-    ready.status === "True" && closed.length > 0 ? no("Ready", "ReadinessGatesNotReady", gated) : ready,
+    ready.status === "True" && closed.length > 0 ? no("Ready", "ReadinessGatesNotReady", closed.join(", ")) : ready,
     containersReady("ContainersReady"),
     yes("PodScheduled"),
   ];
