@@ -1,5 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
 import { closeSync, existsSync, type FSWatcher, openSync, statSync, watch } from "node:fs";
+import { attempt } from "../../base/attempt.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Logger } from "../../base/logger.ts";
 import { readText } from "../../base/read-text.ts";
@@ -217,7 +218,7 @@ export class Container {
   }
 
   #settle(result: ContainerResult): void {
-    writeJson(`${this.dir}/result.json`, result);
+    attempt(() => writeJson(`${this.dir}/result.json`, result)); // on a full disk the next runtime finds it out anew
     this.result = result;
     const { exitCode, reason, message } = result;
     this.#context.log.info({ containerId: this.id, exitCode, reason, message }, "Container stopped");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
 import { frameLog } from "./log-format.ts";
+import { LogFile } from "./log-pump.ts";
 
 const now = Date.parse("2026-03-04T05:06:07.089Z");
 const stamp = "2026-03-04T05:06:07.089Z stdout";
@@ -43,4 +44,11 @@ test("bytes stay as they are, also in the middle of a character", () => {
     Buffer.concat([framed.subarray(head, head + 1), framed.subarray(2 * head + 2, 2 * head + 3)]),
     bytes.subarray(0, 2),
   );
+});
+
+test("a full disk costs lines of a log, not the runtime", () => {
+  const file = new LogFile("/dev/full");
+  file.write(Buffer.from("lost"));
+  file.reopen();
+  file.close();
 });

@@ -1,6 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync, writeSync } from "node:fs";
 import net from "node:net";
 import { dirname } from "node:path";
+import { attempt } from "../../base/attempt.ts";
 import type { Clock } from "../../base/clock.ts";
 import { frameLog, type Stream } from "./log-format.ts";
 
@@ -15,13 +16,17 @@ export class LogFile {
     this.#fd = openSync(path, "a", 0o640);
   }
 
+  /** What a full disk does not take is lost, as with containerd: one container's log must not end the runtime. */
   write(bytes: Buffer): void {
-    for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+    attempt(() => {
+      for (let done = 0; done < bytes.length; ) done += writeSync(this.#fd, bytes, done);
+    });
   }
 
   reopen(): void {
+    const fd = openSync(this.#path, "a", 0o640);
     closeSync(this.#fd);
-    this.#fd = openSync(this.#path, "a", 0o640);
+    this.#fd = fd;
   }
 
   close(): void {
