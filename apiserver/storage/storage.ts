@@ -2,6 +2,7 @@ import { internalError } from "../../apimachinery/status.ts";
 import { type Clock, sleep, systemClock } from "../../base/clock.ts";
 import { type EtcdClient, keyAfter, prefixEnd, type RequestOpInit } from "../../etcd-raft/client/client.ts";
 import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { Convoys } from "./convoys.ts";
 import type { Transformer } from "./encryption.ts";
 import { isUncertain, storageError } from "./errors.ts";
 import { decodeValue, type StoredObject } from "./stored-object.ts";
@@ -13,6 +14,7 @@ import { decodeValue, type StoredObject } from "./stored-object.ts";
 export class Storage {
   readonly #etcd: Pick<EtcdClient, "range" | "txn">;
   readonly #clock: Clock;
+  readonly #convoys: Convoys;
   readonly #transformerOf: (key: string) => Transformer | undefined;
 
   constructor(
@@ -22,6 +24,7 @@ export class Storage {
   ) {
     this.#etcd = etcd;
     this.#clock = clock;
+    this.#convoys = new Convoys(clock);
     this.#transformerOf = transformerOf;
   }
 
@@ -92,7 +95,9 @@ export class Storage {
     const deadline = this.#clock.monotonic() + settleMs;
     for (let uncertain = false; ; uncertain = true) {
       try {
-        const { succeeded, header, responses } = await this.#etcd.txn(request, { timeoutMs: attemptMs });
+        const { succeeded, header, responses } = await this.#convoys.send(() =>
+          this.#etcd.txn(request, { timeoutMs: attemptMs }),
+        );
         if (succeeded) return { committed: true, revision: header!.revision };
         const kvs = creates
           ? await Promise.all(writes.map(async ({ key }) => (await this.#range({ key, limit: 1 })).kvs[0]))
