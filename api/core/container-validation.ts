@@ -10,8 +10,15 @@ import {
 import { compareQuantities } from "../../apimachinery/quantity.ts";
 import type * as v1 from "../generated/core-v1.ts";
 import { notNegative } from "../kind.ts";
+import { podResources } from "./pod-resources.ts";
 import { validateContainerSecurity } from "./pod-security.ts";
-import { isOvercommitAllowed, validateAmount, validateContainerResource, validateHugePages } from "./resource-names.ts";
+import {
+  isOvercommitAllowed,
+  validateAmount,
+  validateContainerResource,
+  validateHugePages,
+  validatePodResource,
+} from "./resource-names.ts";
 import { envFields, relativePath, validateFieldRef, validateResourceField } from "./volume-sources.ts";
 
 const onlySidecars = "may not be set for init containers without restartPolicy=Always";
@@ -19,7 +26,7 @@ const onlySidecars = "may not be set for init containers without restartPolicy=A
 /** The rules of a Pod's containers, in upstream's order (validateContainers, validateInitContainers). */
 export function* validateContainers(spec: v1.PodSpec, path: string): field.Problems {
   const names = new Set<string>();
-  const volumes = new Set(spec.volumes?.map(({ name }) => name));
+  const volumes = new Map(spec.volumes?.map((volume) => [volume.name, volume]));
   function* common(container: v1.Container, at: string): field.Problems {
     yield* field.requiredName(`${at}.name`, container.name, dns1123Label);
     yield* validateCommon(container, spec, volumes, at);
@@ -49,6 +56,7 @@ export function* validateContainers(spec: v1.PodSpec, path: string): field.Probl
     yield* common(container, at);
     yield* again(container, at);
   });
+  yield* validatePodResources(spec, `${path}.resources`);
   // A template may leave the host's ports to the Pods that are made from it.
   for (const [i, { ports = [] }] of spec.hostNetwork ? containers.entries() : [])
     for (const [j, { hostPort = 0, containerPort }] of ports.entries())
@@ -66,9 +74,9 @@ export function* validateImages(spec: v1.PodSpec): field.Problems {
       if (image !== image.trim()) yield field.invalid(`spec.${list}[${i}].image`, image, text);
 }
 
-type Names = ReadonlySet<string>;
+type Volumes = ReadonlyMap<string, v1.Volume>;
 
-function* validateCommon(container: v1.Container, spec: v1.PodSpec, volumes: Names, at: string): field.Problems {
+function* validateCommon(container: v1.Container, spec: v1.PodSpec, volumes: Volumes, at: string): field.Problems {
   if (!container.image) yield field.required(`${at}.image`);
   const { terminationMessagePolicy: messages } = container;
   yield* field.oneOf(`${at}.terminationMessagePolicy`, messages, ["File", "FallbackToLogsOnError"], true);
@@ -84,8 +92,10 @@ function* validateCommon(container: v1.Container, spec: v1.PodSpec, volumes: Nam
     else if (given.length > 1) yield field.invalid(`${at}.envFrom`, "", onlyOne);
   });
   yield* validateMounts(container, volumes, at);
+  yield* validateDevices(container, volumes, `${at}.volumeDevices`);
   yield* field.oneOf(`${at}.imagePullPolicy`, container.imagePullPolicy, ["Always", "IfNotPresent", "Never"], true);
-  yield* validateResources(container.resources, `${at}.resources`);
+  yield* validateResources(container.resources, `${at}.resources`, spec.resourceClaims);
+  yield* validateResizePolicy(container, spec, `${at}.resizePolicy`);
   yield* validateContainerSecurity(container, spec, `${at}.securityContext`);
 }
 
@@ -134,15 +144,19 @@ function* validateEnv({ name, value, valueFrom }: v1.EnvVar, at: string): field.
 }
 
 /** Upstream leaves the index out of some paths. */
-function* validateMounts(container: v1.Container, volumes: Names, at: string): field.Problems {
-  const { volumeMounts: mounts = [], securityContext } = container;
+function* validateMounts(container: v1.Container, volumes: Volumes, at: string): field.Problems {
+  const { volumeMounts: mounts = [], volumeDevices = [], securityContext } = container;
   const paths = new Set<string>();
+  const devices = new Map(volumeDevices.map(({ name, devicePath }) => [name, devicePath]));
   const all = `${at}.volumeMounts`;
   yield* field.each(mounts, all, function* ({ name = "", mountPath = "", ...mount }, p) {
     if (!name) yield field.required(`${p}.name`);
     if (!volumes.has(name)) yield field.notFound(`${p}.name`, name);
     if (!mountPath) yield field.required(`${p}.mountPath`);
     if (paths.size === paths.add(mountPath).size) yield field.invalid(`${p}.mountPath`, mountPath, "must be unique");
+    if (devices.has(name)) yield field.invalid(`${p}.name`, name, "must not already exist in volumeDevices");
+    if ([...devices.values()].includes(mountPath))
+      yield field.invalid(`${p}.mountPath`, mountPath, "must not already exist as a path in volumeDevices");
     yield* relativePath(mount.subPath, `${all}.subPath`);
     if (mount.subPath && mount.subPathExpr)
       yield field.invalid(`${p}.subPathExpr`, mount.subPathExpr, "subPathExpr and subPath are mutually exclusive");
@@ -157,13 +171,51 @@ function* validateMounts(container: v1.Container, volumes: Names, at: string): f
   });
 }
 
-type Resources = v1.ResourceRequirements;
+const onlyClaims = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
 
-export function* validateResources({ limits = {}, requests = {} }: Resources = {}, path: string): field.Problems {
+/** Block devices are claims, with names and paths that no mount has. */
+function* validateDevices(container: v1.Container, volumes: Volumes, path: string): field.Problems {
+  const [names, paths] = [new Set<string>(), new Set<string>()];
+  const mounts = new Map(container.volumeMounts?.map(({ name, mountPath }) => [name, mountPath]));
+  yield* field.each(container.volumeDevices, path, function* ({ name = "", devicePath = "" }, at) {
+    const wrongName = (text: string) => field.invalid(`${at}.name`, name, text);
+    const wrongPath = (text: string) => field.invalid(`${at}.devicePath`, devicePath, text);
+    const volume = volumes.get(name);
+    if (!name) yield field.required(`${at}.name`);
+    else if (names.size === names.add(name).size) yield wrongName("must be unique");
+    if (!volume) yield field.notFound(`${at}.name`, name);
+    else if (!volume.persistentVolumeClaim && !volume.ephemeral) yield wrongName(onlyClaims);
+    if (!devicePath) yield field.required(`${at}.devicePath`);
+    if (devicePath.split("/").includes("..")) yield wrongPath("can not contain backsteps ('..')");
+    else if (paths.size === paths.add(devicePath).size) yield wrongPath("must be unique");
+    if (mounts.has(name)) yield wrongName("must not already exist in volumeMounts");
+    if ([...mounts.values()].includes(devicePath)) yield wrongPath("must not already exist as a path in volumeMounts");
+  });
+}
+
+/** Upstream leaves the index out of most paths. */
+function* validateResizePolicy({ resizePolicy = [] }: v1.Container, spec: v1.PodSpec, at: string): field.Problems {
+  const names = new Set<string>();
+  for (const [i, { resourceName = "", restartPolicy: policy = "" as string }] of resizePolicy.entries()) {
+    if (names.size === names.add(resourceName).size) yield field.duplicate(`${at}[${i}]`, resourceName);
+    yield* field.oneOf(at, resourceName, ["cpu", "memory"], true);
+    yield* field.oneOf(at, policy, ["NotRequired", "RestartContainer"], true);
+    if (spec.restartPolicy === "Never" && policy !== "NotRequired")
+      yield field.invalid(at, policy, "must be 'NotRequired' when `restartPolicy` is 'Never'");
+  }
+}
+
+/** `all` are the claims of the Pod. */
+export function* validateResources(
+  { limits = {}, requests = {}, claims }: v1.ResourceRequirements = {},
+  path: string,
+  all: readonly v1.PodResourceClaim[] = [],
+  nameRule = validateContainerResource,
+): field.Problems {
   for (const [kind, amounts] of Object.entries({ limits, requests }))
     for (const [name, quantity] of Object.entries(amounts)) {
       const at = `${path}.${kind}[${name}]`;
-      yield* validateContainerResource(name, at);
+      yield* nameRule(name, at);
       yield* validateAmount(name, quantity, at);
       yield* validateHugePages(name, quantity, at);
     }
@@ -181,6 +233,42 @@ export function* validateResources({ limits = {}, requests = {} }: Resources = {
   const names = Object.keys({ ...limits, ...requests });
   if (names.some((name) => name.startsWith("hugepages-")) && !names.includes("cpu") && !names.includes("memory"))
     yield field.forbidden(path, "HugePages require cpu or memory");
+  const seen = new Set<string>(); // a claim as a whole, or some of its requests
+  const known = all.flatMap(({ name }) => name || []).sort();
+  const there = known.length > 0 ? `: ${known.join(", ")}` : " which is empty";
+  yield* field.each(claims, `${path}.claims`, function* ({ name, request }, at) {
+    if (!name) return yield field.required(at);
+    const key = request ? `${name}/${request}` : name;
+    if (request && !seen.has(name)) yield* field.shaped(`${at}.request`, request, dns1123Label);
+    if (seen.has(name)) yield field.duplicate(at, name);
+    else if (seen.has(key)) yield field.duplicate(at, key);
+    else if (!request) for (const one of seen) if (one.startsWith(`${name}/`)) yield field.duplicate(at, name);
+    if (!seen.has(name)) seen.add(key);
+    if (!known.includes(name)) yield field.notFound(at, name, `${oneOfClaims}${there}`);
+  });
+}
+
+const oneOfClaims = "must be one of the names in pod.spec.resourceClaims";
+
+/** What the Pod as a whole asks for and may use (KEP-2837). */
+export function* validatePodResources({ resources, overhead: _, ...spec }: v1.PodSpec, at: string): field.Problems {
+  if (!resources) return;
+  if (spec.os?.name === "windows") return yield field.forbidden(at, "may not be set for a windows pod");
+  if (resources.claims) yield field.forbidden(`${at}.claims`, "claims cannot be set for Resources at pod-level");
+  yield* validateResources(resources, at, [], validatePodResource);
+  const isMore = (amount: string, than: string | undefined): than is string =>
+    than !== undefined && compareQuantities(amount, than) > 0;
+  for (const kind of ["requests", "limits"] as const)
+    for (const [name, sum] of Object.entries(podResources(spec, kind))) {
+      const own = kind === "requests" || name.startsWith("hugepages-") ? resources[kind]?.[name] : undefined;
+      const text = `must be greater than or equal to aggregate container ${kind} of ${sum}`;
+      if (isMore(sum, own)) yield field.invalid(`${at}.${kind}[${name}]`, own, text);
+    }
+  for (const [i, container] of spec.containers.entries())
+    for (const [name, limit] of Object.entries(container.resources?.limits ?? {})) {
+      const [own, path] = [resources.limits?.[name], `${at}.containers[${i}][${name}].limits`];
+      if (isMore(limit, own)) yield field.invalid(path, limit, `must be less than or equal to pod limits of ${own}`);
+    }
 }
 
 const probes = ["livenessProbe", "readinessProbe", "startupProbe"] as const;

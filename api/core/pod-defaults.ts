@@ -1,4 +1,5 @@
 import type * as v1 from "../generated/core-v1.ts";
+import { defaultPodResources } from "./pod-resources.ts";
 
 /** What a Pod gets when it does not say (k8s.io/kubernetes/pkg/apis/core/v1/defaults.go). */
 export function defaultPod(pod: v1.Pod): void {
@@ -12,6 +13,7 @@ export function defaultPod(pod: v1.Pod): void {
     // Of Pods only: templates get none since v1.28.
     if (pod.spec.hostNetwork) for (const port of container.ports ?? []) port.hostPort ||= port.containerPort;
   }
+  defaultPodResources(pod.spec);
 }
 
 /** Shared with templates. */

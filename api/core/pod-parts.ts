@@ -2,7 +2,7 @@ import { each, forbidden, invalid, notFound, type Problems } from "../../apimach
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Container, Pod } from "../generated/core-v1.ts";
 import { countGeneration, keepAll, type Part, validateObjectMetaUpdate } from "../kind.ts";
-import { qosClass } from "./pod-status.ts";
+import { isSidecar, qosClass } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
 
 /** What `pods/ephemeralcontainers` and `pods/resize` write: one part of the spec, and nothing else. */
@@ -61,8 +61,7 @@ export const resize: Part<Pod> = {
   owns: [["spec", "containers"] as const, ["spec", "initContainers"] as const],
   prepare(pod, old) {
     const { containers, initContainers } = pod.spec;
-    const same = sameNames(containers, old.spec.containers) && sameNames(initContainers, old.spec.initContainers);
-    if (!same) return; // validation tells
+    if (!samePlaces(pod, old)) return; // validation tells
     keepAll(pod, old);
     for (const [list, sent] of [
       [pod.spec.containers, containers],
@@ -73,32 +72,48 @@ export const resize: Part<Pod> = {
     countGeneration(pod, old);
   },
   *validate(pod, old) {
-    if (old.metadata.annotations?.[mirror] !== undefined) return yield forbidden("", "static pods cannot be resized");
+    const asks = ({ spec: { resources: own = {} } }: Pod) => Object.keys({ ...own.requests, ...own.limits }).length > 0;
+    const all = (what: string) => forbidden("", `${what} cannot be resized`);
+    if (asks(pod) || asks(old)) return yield all("pods with pod-level resources");
+    if (old.metadata.annotations?.[mirror] !== undefined) return yield all("static pods");
+    if (old.spec.os?.name === "windows") return yield all("windows pods");
     yield* validateObjectMetaUpdate(pod.metadata, old.metadata);
     yield* validatePodSpec(pod.spec, "spec");
-    if (qosClass(pod.spec) !== qosClass(old.spec))
-      yield invalid("spec", old.status?.qosClass ?? "", "Pod QOS Class may not change as a result of resizing");
-    if (!sameJson(unresized(pod), unresized(old))) yield forbidden("spec", "only cpu and memory resources are mutable");
-    for (const list of ["containers", "initContainers"] as const)
-      for (const [i, { resources = {} }] of (old.spec[list] ?? []).entries())
-        for (const kind of ["limits", "requests"] as const) {
-          const now = pod.spec[list]?.[i]?.resources?.[kind] ?? {};
-          if (Object.keys(resources[kind] ?? {}).some((name) => now[name] === undefined))
+    const qos = old.status?.qosClass ?? qosClass(old.spec);
+    if (qosClass(pod.spec) !== qos) yield invalid("spec", qos, "Pod QOS Class may not change as a result of resizing");
+    const running = old.status?.containerStatuses?.find(({ state }) => state?.running);
+    if (running && !running.resources) yield forbidden("spec", "Pod running on node without support for resize");
+    if (!samePlaces(pod, old)) return yield forbidden("spec", "only cpu and memory resources are mutable");
+    for (const list of ["initContainers", "containers"] as const)
+      for (const [i, before] of (old.spec[list] ?? []).entries())
+        for (const kind of list === "containers" || isSidecar(before) ? (["requests", "limits"] as const) : []) {
+          const now = pod.spec[list]![i]!.resources?.[kind] ?? {};
+          if (Object.keys(before.resources?.[kind] ?? {}).some((name) => now[name] === undefined))
             yield forbidden(`spec.${list}[${i}].resources.${kind}`, `resource ${kind} cannot be removed`);
         }
+    for (const list of ["containers", "initContainers"] as const)
+      for (const [i, before] of (old.spec[list] ?? []).entries()) {
+        const isFixed = list === "initContainers" && !isSidecar(before);
+        const rest = isFixed ? (container: Container) => container : unresized;
+        if (sameJson(rest(pod.spec[list]![i]!), rest(before))) continue;
+        const whose = list === "containers" ? "" : " for sidecar containers";
+        const text = `only cpu and memory resources${whose} are mutable`;
+        yield forbidden("spec", isFixed ? "resources for non-sidecar init containers are immutable" : text);
+      }
   },
 };
+
+const samePlaces = ({ spec }: Pod, { spec: old }: Pod): boolean =>
+  sameNames(spec.containers, old.containers) && sameNames(spec.initContainers, old.initContainers);
 
 const sameNames = (a: Container[] = [], b: Container[] = []): boolean =>
   a.length === b.length && a.every(({ name }, i) => name === b[i]!.name);
 
-function unresized({ spec }: Pod): unknown {
+function unresized({ resources, ...container }: Container): unknown {
   const other = (map: Record<string, string> = {}) =>
     Object.fromEntries(Object.entries(map).filter(([name]) => name !== "cpu" && name !== "memory"));
-  const fixed = (list: Container[] = []) =>
-    list.map(({ resources, resizePolicy: _, ...container }) => ({
-      ...container,
-      resources: { ...resources, limits: other(resources?.limits), requests: other(resources?.requests) },
-    }));
-  return { ...spec, containers: fixed(spec.containers), initContainers: fixed(spec.initContainers) };
+  return {
+    ...container,
+    resources: { ...resources, limits: other(resources?.limits), requests: other(resources?.requests) },
+  };
 }

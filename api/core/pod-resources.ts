@@ -1,6 +1,7 @@
 import { addQuantities, compareQuantities } from "../../apimachinery/quantity.ts";
 import type { Container, PodSpec } from "../generated/core-v1.ts";
 import { isSidecar } from "./pod-status.ts";
+import { isOvercommitAllowed, isPodResource } from "./resource-names.ts";
 
 type Amounts = Record<string, string>;
 
@@ -23,6 +24,22 @@ export function podResources(spec: PodSpec, field: "requests" | "limits"): Amoun
   for (const [name, amount] of Object.entries(spec.overhead ?? {}))
     if (field === "requests" || asked[name] !== undefined) asked[name] = addQuantities(asked[name] ?? "0", amount);
   return asked;
+}
+
+/** A Pod that names some of its resources gets the others from its containers and limits (KEP-2837). */
+export function defaultPodResources({ resources, overhead: _, ...spec }: PodSpec): void {
+  if (!resources || Object.keys({ ...resources.limits, ...resources.requests }).length === 0) return;
+  const pages = Object.entries(podResources(spec, "limits")).filter(
+    ([name]) => isPodResource(name) && !isOvercommitAllowed(name) && resources.requests?.[name] === undefined,
+  );
+  const limits = { ...Object.fromEntries(pages), ...resources.limits };
+  if (Object.keys(limits).length === 0) return;
+  const asked = Object.entries(podResources(spec, "requests")).filter(
+    ([name]) => isPodResource(name) && isOvercommitAllowed(name),
+  );
+  const bounded = Object.entries(limits).filter(([name]) => isPodResource(name));
+  const requests = { ...Object.fromEntries([...bounded, ...asked]), ...resources.requests };
+  Object.assign(resources, { limits }, Object.keys(requests).length > 0 && { requests });
 }
 
 function sum(a: Amounts, b: Amounts): Amounts {

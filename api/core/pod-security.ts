@@ -1,5 +1,6 @@
 import * as field from "../../apimachinery/field-error.ts";
 import type * as v1 from "../generated/core-v1.ts";
+import { validateWindowsOptions } from "./pod-windows.ts";
 import { relativePath } from "./volume-sources.ts";
 
 /** How Pods and their containers are confined: users, sysctls, seccomp and AppArmor. */
@@ -50,6 +51,7 @@ export function* validateContainerSecurity(container: v1.Container, spec: v1.Pod
 
 function* validateProfiles(context: v1.SecurityContext | v1.PodSecurityContext, at: string): field.Problems {
   for (const key of ["seccompProfile", "appArmorProfile"] as const) {
+    if (key === "appArmorProfile") yield* validateWindowsOptions(context.windowsOptions ?? {}, `${at}.windowsOptions`);
     if (!context[key]) continue;
     const { type, localhostProfile: name } = context[key];
     const what = key === "seccompProfile" ? "seccomp" : "AppArmor";

@@ -25,10 +25,13 @@ export const isPodActive = (pod: Pod): boolean => !isPodTerminal(pod) && pod.met
 /** An init container that keeps running beside the others. */
 export const isSidecar = (container: Container): boolean => container.restartPolicy === "Always";
 
-/** Guaranteed: every container limits cpu and memory and requests as much. BestEffort: none asks for anything. */
+/**
+ * Guaranteed: every container limits cpu and memory and requests as much. BestEffort: none asks for anything. A Pod that
+ * has resources of its own counts like one container with them.
+ */
 export function qosClass(spec: PodSpec): "Guaranteed" | "Burstable" | "BestEffort" {
-  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
-  const asks = (c: Container) =>
+  const containers = spec.resources ? [spec] : [...spec.containers, ...(spec.initContainers ?? [])];
+  const asks = (c: Pick<Container, "resources">) =>
     [c.resources?.requests, c.resources?.limits].some((list) =>
       ["cpu", "memory"].some((name) => quantityToMilli(list?.[name] ?? "0") > 0),
     );

@@ -6,6 +6,7 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ContainerStatus, NodeSelectorTerm, Pod, PodSpec } from "../generated/core-v1.ts";
 import { validateObjectMetaUpdate } from "../metadata.ts";
 import { validateImages } from "./container-validation.ts";
+import { appArmor, validateProfiles } from "./pod-annotations.ts";
 import { mirror } from "./pod-parts.ts";
 import { isSidecar } from "./pod-status.ts";
 import { validatePodSpec } from "./pod-validation.ts";
@@ -23,11 +24,15 @@ export function* validatePodUpdate(pod: Pod, old: Pod): Problems {
 const updateText =
   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/** Who mirrors a static Pod says so from the beginning. */
-function* validateAnnotations({ metadata }: Pod, { metadata: old }: Pod): Problems {
-  const [now, then] = [metadata.annotations?.[mirror], old.annotations?.[mirror]];
-  const what = then === undefined ? "add" : "remove or update";
-  if (now !== then) yield forbidden(`metadata.annotations[${mirror}]`, `may not ${what} mirror pod annotation`);
+/** Who mirrors a static Pod says so from the beginning, and so does AppArmor. */
+function* validateAnnotations({ metadata, spec }: Pod, { metadata: old }: Pod): Problems {
+  const [now = {}, then = {}] = [metadata.annotations, old.annotations];
+  for (const key of Object.keys({ ...then, ...now })) {
+    const what = key === mirror ? "mirror pod annotation" : key.startsWith(appArmor) ? "AppArmor annotations" : "";
+    if (what && now[key] !== then[key])
+      yield forbidden(`metadata.annotations[${key}]`, `may not ${key in then ? "remove or update" : "add"} ${what}`);
+  }
+  yield* validateProfiles(metadata.annotations, spec, "metadata.annotations");
 }
 
 function* validateSpecUpdate(spec: PodSpec, old: PodSpec): Problems {
@@ -109,11 +114,12 @@ export function* validatePodStatusUpdate(pod: Pod, old: Pod): Problems {
     yield* validateTransitions(status[key], old.status?.[key], `status.${key}`, policy, sidecars);
   }
   const claims = new Set<string>();
-  for (const [i, { name }] of (status.resourceClaimStatuses ?? []).entries()) {
+  for (const [i, { name, resourceClaimName }] of (status.resourceClaimStatuses ?? []).entries()) {
     const at = `status.resourceClaimStatuses[${i}].name`;
     if (!spec.resourceClaims?.some((claim) => claim.name === name))
       yield invalid(at, name, "must match the name of an entry in `spec.resourceClaims`");
     if (claims.size === claims.add(name).size) yield duplicate(at, name);
+    if (resourceClaimName !== undefined) yield* shaped(at, resourceClaimName, dns1123Subdomain);
   }
   yield* validateIps(status.podIPs ?? [], "status.podIPs");
   const [first] = status.hostIPs ?? [];

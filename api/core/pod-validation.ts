@@ -3,11 +3,13 @@ import * as field from "../../apimachinery/field-error.ts";
 import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
-import type { PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
+import type { PodResourceClaim, PodSpec, PodTemplateSpec, Toleration, Volume } from "../generated/core-v1.ts";
 import { validateMetaParts } from "../metadata.ts";
 import { validateContainers, validateResources } from "./container-validation.ts";
+import { validateProfiles } from "./pod-annotations.ts";
 import { validateAffinity, validateDns, validateSpread } from "./pod-rules.ts";
 import { validateSecurity } from "./pod-security.ts";
+import { validateHostProcess, validateOs } from "./pod-windows.ts";
 import { validateSources } from "./volume-sources.ts";
 
 /** The rules of Pod specs, for Pods and templates, in upstream's order (ValidatePodSpec). */
@@ -19,6 +21,7 @@ export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
     for (const key of keys) if (spec[key]) yield* field.shaped(at(key), spec[key] as string, shape);
   }
   yield* validateVolumes(spec.volumes ?? [], at("volumes"));
+  yield* validateClaims(spec.resourceClaims, at("resourceClaims"));
   yield* validateContainers(spec, path);
   yield* field.oneOf(at("restartPolicy"), spec.restartPolicy, ["Always", "OnFailure", "Never"], true);
   yield* field.oneOf(at("dnsPolicy"), spec.dnsPolicy, dnsPolicies, true);
@@ -31,6 +34,9 @@ export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
   const gate = ({ name }: { name: string }, p: string) => field.shaped(p, name, qualifiedName);
   yield* field.each(spec.schedulingGates, at("schedulingGates"), gate, { key: ({ name }) => name });
   yield* validateSpread(spec.topologySpreadConstraints, at("topologySpreadConstraints"));
+  yield* validateHostProcess(spec, path);
+  for (const key of spec.hostUsers === false ? (["hostNetwork", "hostPID", "hostIPC"] as const) : [])
+    if (spec[key]) yield field.forbidden(at(key).replace(/h(?=ost[PI])/, "H"), "when `pod.Spec.HostUsers` is false");
   yield* named(dns1123Subdomain, "serviceAccountName", "nodeName");
   const deadline = spec.activeDeadlineSeconds;
   if (deadline !== undefined && (deadline < 1 || deadline > 2 ** 31 - 1))
@@ -45,12 +51,29 @@ export function* validatePodSpec(spec: PodSpec, path: string): field.Problems {
   const { preemptionPolicy: preemption, overhead: limits } = spec;
   if (preemption) yield* field.oneOf(at("preemptionPolicy"), preemption, ["PreemptLowerPriority", "Never"], true);
   if (limits) yield* validateResources({ limits }, at("overhead"));
+  yield* validateOs(spec, path);
 }
+
+function* validateClaims(claims: PodResourceClaim[] | undefined, path: string): field.Problems {
+  const names = new Set<string>();
+  yield* field.each(claims, path, function* (claim, at) {
+    yield* field.uniqueName(`${at}.name`, claim.name, dns1123Label, names);
+    const given = claimSources.filter((key) => claim[key] !== undefined);
+    if (given.length === 2) yield field.invalid(at, claim, twoSources);
+    if (given.length === 0) yield field.invalid(at, claim, noSource);
+    for (const key of given) yield* field.shaped(`${at}.${key}`, claim[key], dns1123Subdomain);
+  });
+}
+
+const claimSources = ["resourceClaimName", "resourceClaimTemplateName"] as const;
+const twoSources = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+const noSource = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
 
 /** A template: what its owner asks besides, as that its Pods run on, the owner says. */
 export function* validateTemplate(template: PodTemplateSpec | undefined, path: string): field.Problems {
   if (!template?.spec) return yield field.required(path);
   yield* validateMetaParts(template.metadata ?? {}, `${path}.metadata`);
+  yield* validateProfiles(template.metadata?.annotations, template.spec, `${path}.annotations`);
   yield* validatePodSpec(template.spec, `${path}.spec`);
   if (template.spec.ephemeralContainers?.length)
     yield field.forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");

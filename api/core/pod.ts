@@ -4,6 +4,7 @@ import { Pods } from "../generated/resources.ts";
 import { defineResource, proxySubresource, type Subresource, selection, validateObjectMeta } from "../kind.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { validateImages } from "./container-validation.ts";
+import { syncAppArmor, validateProfiles, validateProfilesMatch } from "./pod-annotations.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
@@ -52,6 +53,7 @@ export const pods = defineResource(Pods, {
   defaults: defaultPod,
   prepareForCreate(pod) {
     startGeneration(pod);
+    syncAppArmor(pod);
     pod.status = { phase: "Pending", qosClass: qosClass(pod.spec) };
     if (pod.spec.schedulingGates?.length)
       pod.status.conditions = [
@@ -84,11 +86,13 @@ export const pods = defineResource(Pods, {
     }
     if (cost !== undefined && !(/^(0|-?[1-9]\d*)$/.test(cost) && Number(cost) === (Number(cost) | 0)))
       yield invalid(`metadata.annotations[${deletionCost}]`, cost, "must be a 32bit integer");
+    yield* validateProfiles(metadata.annotations, spec, "metadata.annotations");
     yield* validatePodSpec(spec, "spec");
     yield* validateImages(spec);
     if (spec.ephemeralContainers?.length) yield forbidden("spec.ephemeralContainers", "cannot be set on create");
     if (spec.nodeName && spec.schedulingGates?.length)
       yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
+    yield* validateProfilesMatch(pod);
   },
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,

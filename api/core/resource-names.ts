@@ -1,4 +1,4 @@
-import { invalid, type Problems } from "../../apimachinery/field-error.ts";
+import { invalid, notSupported, type Problems } from "../../apimachinery/field-error.ts";
 import { qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 
@@ -35,6 +35,14 @@ export function* validateContainerResource(name: string, at: string): Problems {
       yield invalid(at, name, "must be a standard resource for containers");
   } else if (!isNative(name) && !isExtended(name))
     yield invalid(at, name, "doesn't follow extended resource name standard");
+}
+
+export const isPodResource = (name: string): boolean => name === "cpu" || name === "memory" || isHugePage(name);
+
+export function* validatePodResource(name: string, at: string): Problems {
+  const problems = [...validateResourceName(name, at)];
+  yield* problems;
+  if (problems.length === 0 && !isPodResource(name)) yield notSupported(at, name, ["cpu", "hugepages-", "memory"]);
 }
 
 export function* validateQuotaResource(name: string, at: string): Problems {
