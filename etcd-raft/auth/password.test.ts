@@ -14,6 +14,13 @@ describe("passwords", () => {
     assert.deepEqual(await Promise.all([pool.compare("secret", hash), pool.compare("Secret", hash)]), [true, false]);
   });
 
+  test("one that bcrypt would cut short is refused, in Go's words", async () => {
+    pool = new PasswordPool(1);
+    await pool.hash("x".repeat(72), 4);
+    const text = "bcrypt: password length exceeds 72 bytes";
+    await assert.rejects(pool.hash("\u00fc".repeat(37), 4), { code: 2, message: text });
+  });
+
   test("this thread has its turns while one is hashed", async () => {
     pool = new PasswordPool(1);
     await pool.hash("warm", 4);

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import bcrypt from "bcryptjs";
 import { type Cancel, type Clock, systemClock } from "../../base/clock.ts";
+import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { etcdError } from "../errors.ts";
 
 /**
@@ -24,6 +25,7 @@ export class PasswordPool {
   }
 
   hash(password: string, cost: number): Promise<string> {
+    if (Buffer.byteLength(password) > maxBytes) return Promise.reject(new GrpcError(Code.Unknown, tooLongText));
     return this.#run({ password, cost }) as Promise<string>;
   }
 
@@ -121,5 +123,8 @@ function servePasswords(): void {
 
 if (isPasswordWorker) servePasswords();
 
+/** bcrypt looks at no more, so a longer one would be cut without a word; Go's refuses it so. */
+const maxBytes = 72;
+const tooLongText = "bcrypt: password length exceeds 72 bytes";
 const maxWaiting = 128;
 const idleMs = 10_000;

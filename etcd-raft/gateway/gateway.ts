@@ -61,6 +61,7 @@ export class Gateway {
     });
     const splitter = new ObjectSplitter((text) => open.onMessage(decode(route, parse(text))));
     await this.#read(request, (chunk) => splitter.push(chunk));
+    splitter.end();
     // A caller with one body has nothing more to ask and waits for answers: a watch goes on until it hangs up.
     if (route.request !== watchRequest) open.onEnd();
   }
@@ -186,5 +187,10 @@ export class ObjectSplitter {
       }
     }
     this.#text += chunk.slice(start);
+  }
+
+  /** What is left is no object: it fails as one. */
+  end(): void {
+    if (this.#text.trim() !== "") this.#onObject(this.#text);
   }
 }

@@ -52,6 +52,16 @@ test("objects of a stream are cut apart however the pieces fall, braces in strin
     const splitter = new ObjectSplitter((object) => objects.push(JSON.parse(object)));
     splitter.push(text.slice(0, at));
     splitter.push(text.slice(at));
+    splitter.end();
     assert.deepEqual(objects, [{ a: '}{"}' }, { b: { c: 1 } }, { d: 2 }]);
   }
 });
+
+test.each(["{", '{"a":1} rest', "no object"])(
+  "a stream that ends within an object, or with something else: %s",
+  (text) => {
+    const splitter = new ObjectSplitter((object) => JSON.parse(object));
+    splitter.push(text);
+    assert.throws(() => splitter.end(), SyntaxError);
+  },
+);

@@ -5,6 +5,7 @@ import { hashKV } from "./hash.ts";
 import type { KeyRange } from "./key-index.ts";
 import { KeyTable } from "./key-table.ts";
 import { isCanonical } from "./key-value.ts";
+import { Slabs } from "./slabs.ts";
 import { headOf, SortedKeys } from "./sorted-keys.ts";
 import { Store, type StoreView } from "./store.ts";
 import { isTombstone, recordBytes, valueBytes, versionAt } from "./version.ts";
@@ -210,4 +211,11 @@ test("a KeyValue in another order, with zeros, of another revision or cut short 
     ["nothing", "", 3, false],
   ];
   for (const [name, bytes, mod, tombstone] of rows) assert.equal(isCanonical(hex(bytes), mod, tombstone), false, name);
+});
+
+test("a slab beyond the last address is an error, and no address of another one", () => {
+  const slabs = new Slabs();
+  slabs.allocate(100);
+  (slabs.table as unknown[]).length = 2 ** 17;
+  assert.throws(() => slabs.allocate(100_000), /another slab/);
 });

@@ -1,10 +1,12 @@
+import { assert } from "../../base/assert.ts";
+
 /**
  * Where versions live: one record after the other in large buffers outside the JavaScript heap. A version costs its bytes
  * and no object, so the garbage collector has nothing to mark however many there are; and no network buffer is kept alive
  * (kept slices cost up to 18 times their size).
  *
  * A record's address is 32 bits: the slab's number and the place in it, in units of 8 bytes. 0 is no address. A record
- * larger than an eighth of a slab has a slab of its own.
+ * larger than a quarter of a slab has a slab of its own.
  *
  * A slab goes when no record of the history is in it. One long-lived record among dead ones would hold all of it, so
  * compaction moves the records out of sparse slabs. Whoever holds the slab itself (a view, a response under way) keeps it,
@@ -70,7 +72,7 @@ export class Slabs {
   }
 
   #withRoom(size: number): number {
-    if (size > slabBytes / 8) return this.#add(size);
+    if (size > slabBytes / 4) return this.#add(size);
     const current = this.#table[this.#current];
     if (current && current.bytes.length - current.used >= size) return this.#current;
     const full = this.#current;
@@ -81,10 +83,11 @@ export class Slabs {
   }
 
   #add(size: number): number {
+    const number = this.#free.pop() ?? this.#table.length;
+    assert(number < 2 ** (32 - unitBits), "addresses have room for another slab");
     const bytes = Buffer.allocUnsafeSlow(size);
     const slab = { bytes, words: new Uint32Array(bytes.buffer), used: 0, live: 0, records: 0 };
     this.capacityBytes += size;
-    const number = this.#free.pop() ?? this.#table.length;
     this.#table[number] = slab;
     return number;
   }
@@ -98,7 +101,7 @@ export class Slabs {
 }
 
 const slabBytes = 256 * 1024;
-/** Units of 8 bytes in a slab: 2^15. The other 17 bits are the slab's number, enough for 32 GB. */
+/** Units of 8 bytes in a slab: 2^15. The other 17 bits are the slab's number: enough for 8 GiB of the worst size, 32 of small ones. */
 export const unitBits = 15;
 const unitMask = (1 << unitBits) - 1;
 

@@ -74,6 +74,12 @@ export function checkURL(flag: string, text: string): string {
 /** Of a URL, as sockets take it: an IPv6 address without its brackets. */
 export const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, "");
 
+/** `URL` leaves out a port that is the scheme's own. */
+export function addressOf(url: string): { host: string; port: number } {
+  const { port, protocol } = new URL(url);
+  return { host: hostOf(url), port: Number(port || (protocol === "https:" ? 443 : 80)) };
+}
+
 /** A member that is added later: the same addresses may have belonged to one that was removed, so the time goes into its id. */
 export function newMemberId(peerURLs: readonly string[], nowMs: number): bigint {
   return idOf(Buffer.from(`${peerURLs.toSorted().join("")}${Math.floor(nowMs / 1000)}`));

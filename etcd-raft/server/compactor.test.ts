@@ -21,7 +21,11 @@ function scheduled(lookMs: number, batch: number, busy: () => boolean) {
       now += lookMs;
       return now;
     },
-    after: (ms: number, fn: () => void) => due.push({ ms, fn }),
+    after(ms: number, fn: () => void) {
+      const one = { ms, fn };
+      due.push(one);
+      return () => void due.splice(due.indexOf(one), 1);
+    },
   };
   const compactStep = store.compactStep.bind(store);
   store.compactStep = (limit) => {
@@ -60,4 +64,12 @@ test("it waits while entries wait to be applied, but not for ever; then it is do
   await finished;
   assert.deepEqual([told, store.compactPending], [true, false]);
   await compactor.finished(); // nothing to wait for
+});
+
+test("a member that stops leaves no pause behind", () => {
+  const { compactor, due } = scheduled(1, 1000, () => false);
+  compactor.applied();
+  assert.equal(due.length, 1);
+  compactor.close();
+  assert.equal(due.length, 0);
 });

@@ -1,4 +1,4 @@
-import type { Clock } from "../../base/clock.ts";
+import type { Cancel, Clock } from "../../base/clock.ts";
 import type { Store } from "../mvcc/store.ts";
 
 /**
@@ -14,6 +14,7 @@ export class Compactor {
   #running = false;
   #waited = 0;
   #waiters: (() => void)[] = [];
+  #cancel: Cancel = () => {};
 
   constructor(store: Store, clock: Clock, batch = 1000, busy: () => boolean = () => false) {
     this.#batch = batch;
@@ -37,11 +38,19 @@ export class Compactor {
     });
   }
 
+  /** What is left is done at the next start. */
+  close(): void {
+    this.#cancel();
+  }
+
+  #pause(): void {
+    this.#cancel = this.#clock.after(pauseMs, () => this.#slice());
+  }
+
   #slice(): void {
     if (this.#busy() && this.#waited < maxWaits) {
       this.#waited++;
-      this.#clock.after(pauseMs, () => this.#slice());
-      return;
+      return this.#pause();
     }
     this.#waited = 0;
     const end = this.#clock.monotonic() + sliceMs;
@@ -51,10 +60,7 @@ export class Compactor {
       more = this.#store.compactStep(Math.min(stepKeys, left));
       left -= stepKeys;
     }
-    if (more) {
-      this.#clock.after(pauseMs, () => this.#slice());
-      return;
-    }
+    if (more) return this.#pause();
     this.#running = false;
     for (const resolve of this.#waiters.splice(0)) resolve();
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import { FlagError } from "../../base/flags.ts";
 import { StartError } from "../../base/process.ts";
-import { initialCluster } from "./cluster.ts";
+import { addressOf, initialCluster } from "./cluster.ts";
 import { parseConfig } from "./config.ts";
 
 const three = "--initial-cluster=a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380";
@@ -336,4 +336,13 @@ describe("flags of etcd 3.5 and 3.6", () => {
     const config = parseConfig([`--watch-progress-notify-interval=${given}`]);
     assert.deepEqual([config.progressNotifyMs, config.warnings.length], [ms, warnings]);
   });
+});
+
+test.each([
+  ["http://[::1]:2380", { host: "::1", port: 2380 }],
+  ["http://127.0.0.1:0", { host: "127.0.0.1", port: 0 }],
+  ["http://10.0.0.1:80", { host: "10.0.0.1", port: 80 }],
+  ["https://etcd.example:443", { host: "etcd.example", port: 443 }],
+])("the address of %s, be its port the scheme's own or not", (url, address) => {
+  assert.deepEqual(addressOf(url), address);
 });

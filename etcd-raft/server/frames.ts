@@ -1,3 +1,4 @@
+import type net from "node:net";
 import { type Message, none } from "../raft/types.ts";
 import { writeMessage } from "../raft/wire.ts";
 
@@ -92,6 +93,24 @@ export function answerFrame(number: number, code: number, body: Uint8Array): Buf
   bytes.writeUInt32BE(number, 5);
   bytes[9] = code;
   return bytes;
+}
+
+/** Hands on the frames that a socket brings. What is none, or not to be understood, ends the connection. */
+export function readFrames(
+  socket: net.Socket,
+  onFrame: (kind: number, payload: Buffer) => void,
+  onBad: (error: unknown) => void = () => {},
+): void {
+  const decoder = new FrameDecoder();
+  socket.on("data", (chunk: Buffer) => {
+    if (socket.destroyed) return;
+    try {
+      decoder.push(chunk, onFrame);
+    } catch (error) {
+      onBad(error);
+      socket.destroy(error as Error);
+    }
+  });
 }
 
 /** Cuts a byte stream into frames. Payloads are views of what came in: copy what is to be kept. */

@@ -3,6 +3,7 @@ import type { BidiHandler, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { checkLeaseKeys, checkSomebody } from "../auth/apply.ts";
 import { Access } from "../auth/auth-store.ts";
+import { etcdError } from "../errors.ts";
 import { keyText } from "../mvcc/version.ts";
 import type { Callers } from "./access.ts";
 import type { Member } from "./member.ts";
@@ -51,7 +52,10 @@ export function leaseHandlers(member: Member, callers: Callers) {
   /** Keeping a lease keeps its keys: for who may write them. */
   const LeaseKeepAlive: BidiHandler<pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse> = (context, call) => {
     let last: Promise<void> = Promise.resolve();
+    let waiting = 0;
     const renew = async ({ ID }: pb.LeaseKeepAliveRequest) => {
+      waiting--;
+      if (context.signal.aborted) return;
       if (auth.enabled) {
         await callers.as(context, (who) => checkLeaseKeys(auth, who, Access.write, lessor.keysOf(ID)));
       }
@@ -65,6 +69,7 @@ export function leaseHandlers(member: Member, callers: Callers) {
     };
     return {
       onMessage(request) {
+        if (++waiting > maxWaiting) return call.end(etcdError("tooManyRequests"));
         last = last.then(() => renew(request)).catch(fail);
       },
       onEnd() {
@@ -83,3 +88,6 @@ export function leaseHandlers(member: Member, callers: Callers) {
 
   return { LeaseGrant, LeaseRevoke, LeaseTimeToLive, LeaseLeases, LeaseKeepAlive };
 }
+
+/** Of one stream. Differs: etcd reads no more of it until the first is answered. */
+const maxWaiting = 10_000;

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { LeaseService } from "../../proto/generated/etcdserverpb.ts";
 import { Code } from "../client/client.ts";
+import { Callers } from "./access.ts";
+import { leaseHandlers } from "./lease-service.ts";
 import { startTestCluster, type TestCluster } from "./testing.ts";
 
 let cluster: TestCluster;
@@ -155,4 +157,37 @@ test("what was noted of a lease counts at the next leader and after a restart; a
     assert.equal(member.applier.lessor.isCheckpointed(60n), false);
   }
   assert.ok((await cluster.client.leaseTimeToLive(60n)).TTL > 800);
+});
+
+describe("a stream of keep-alives", () => {
+  const stream = (i: number) => {
+    const abort = new AbortController();
+    const context = { metadata: {}, peer: undefined, signal: abort.signal };
+    const { LeaseKeepAlive } = leaseHandlers(member(i), new Callers(member(i), { clientCertAuth: false }));
+    const heard: unknown[] = [];
+    const send = Object.assign((response: object) => heard.push(response) > 0, { drained: () => Promise.resolve() });
+    const call = LeaseKeepAlive(context, { send, end: (error) => heard.push(error?.message) });
+    return { ...call, heard, abort };
+  };
+
+  test("more than ten thousand that wait are too many", () => {
+    const { onMessage, heard, abort } = stream(0);
+    for (let i = 0; i < 10_000; i++) onMessage({ ID: 77n });
+    assert.deepEqual(heard, []);
+    onMessage({ ID: 77n });
+    assert.deepEqual(heard, ["etcdserver: too many requests"]);
+    abort.abort();
+  });
+
+  test("of a caller that has gone none is renewed any more", async () => {
+    const leader = await cluster.leader();
+    const { onMessage, onEnd, heard, abort } = stream(leader);
+    const { renewed } = member(leader).leases;
+    await cluster.client.leaseGrant({ ID: 78n, TTL: 600 });
+    for (let i = 0; i < 100; i++) onMessage({ ID: 78n });
+    abort.abort();
+    onEnd();
+    await eventually("its end", () => (heard.at(-1) === undefined && heard.length > 0) || undefined);
+    assert.ok(member(leader).leases.renewed <= renewed + 1);
+  });
 });

@@ -179,7 +179,7 @@ export class Leases {
         if (member.isLeader) return await here();
         if (member.leader !== none) return decode(await member.transport.call(member.leader, kind, request, left()));
       } catch (error) {
-        if (!(error instanceof GrpcError) || left() <= retryMs) throw error;
+        if (!(error instanceof GrpcError) || member.closed || left() <= retryMs) throw error;
         await sleep(member.config.clock, retryMs);
       }
     }

@@ -252,6 +252,7 @@ export class Member {
     this.history.close();
     this.#cancelSweep();
     this.#confChanges.close();
+    this.compactor.close();
     this.#proposals.close();
     this.reads.expire(Number.POSITIVE_INFINITY, "stopped");
     this.runner.stop();

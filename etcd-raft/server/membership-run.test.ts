@@ -315,3 +315,14 @@ describe("a newcomer", () => {
     await until("it serves", () => cluster.members[other]!.member.published);
   });
 });
+
+test("a member whose address cannot even be dialled is one that is down, at once and after a restart", async () => {
+  cluster = await startTestCluster(3, eager);
+  await cluster.leader();
+  const request = { peerURLs: ["https://127.0.0.1:1"], isLearner: true }; // no member has certificates
+  const { member: added } = await clientOf(0).unary(ClusterService.MemberAdd, request, timeout);
+  await cluster.client.put({ key: "a", value: "1" });
+  await cluster.stop(0);
+  await cluster.start(0);
+  await clientOf(0).unary(ClusterService.MemberRemove, { ID: added!.ID }, timeout);
+});

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import net from "node:net";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { startTestCluster, type TestCluster } from "./testing.ts";
 
@@ -161,4 +162,10 @@ test("a member without a leader: alive, not ready, and not healthy unless only i
   assert.equal((await get("/readyz?exclude=linearizable_read"))[0], 200);
   await Promise.all([cluster.start(1), cluster.start(2)]);
   await cluster.leader();
+});
+
+test.each(["//", "//a:b/", "/\\"])("a path that is no URL (%s) is one that is not there", async (path) => {
+  const socket = net.connect(Number(new URL(cluster.endpoints[0]!).port), "127.0.0.1");
+  socket.end(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+  assert.match((await socket.toArray()).join(""), /^HTTP\/1\.1 404 /);
 });

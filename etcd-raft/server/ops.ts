@@ -14,22 +14,23 @@ import { etcdVersion } from "./version.ts";
  * `/debug/raft/events` (`serveEvents`), and on the client port the JSON gateway under `/v3/`.
  */
 export function httpServer(member: Member, registry: Registry, gateway?: Gateway): http.Server {
-  return http.createServer((request, response) => {
-    const url = new URL(request.url ?? "/", "http://member");
+  const server = http.createServer((request, response) => {
+    const [, path = "", query] = /^([^?]*)\??(.*)/s.exec(request.url ?? "/") ?? []; // it may be no URL
+    const search = new URLSearchParams(query);
     for (const [name, value] of anyOrigin) response.setHeader(name, value);
     if (request.method === "OPTIONS") return void response.writeHead(200).end();
-    if (gateway && url.pathname.startsWith("/v3/")) {
+    if (gateway && path.startsWith("/v3/")) {
       void gateway.serve(request, response);
-    } else if (url.pathname === "/debug/raft/events") {
-      serveEvents(member, url.searchParams, response);
-    } else if (url.pathname === "/version") {
+    } else if (path === "/debug/raft/events") {
+      serveEvents(member, search, response);
+    } else if (path === "/version") {
       if (!onlyGet(request, response)) return;
       const version = versionOf(member.applier.downgrade);
       const body = { etcdserver: etcdVersion, etcdcluster: version, storage: version };
       response.writeHead(200, { "content-type": "application/json" });
       response.end(JSON.stringify(body));
     } else {
-      const page = healthPage(member, url.pathname, url.searchParams);
+      const page = healthPage(member, path, search);
       if (page === undefined) void handle({ registry, notReady: () => undefined }, request, response);
       else if (onlyGet(request, response)) {
         void page.then(({ code, body }) => {
@@ -43,6 +44,8 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
       }
     }
   });
+  server.emit("listening"); // it is given its connections: so that it bounds how long each may take, and can close them
+  return server;
 }
 
 /**

@@ -3,8 +3,8 @@ import type { Cancel } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { dialTls, type TlsSource } from "../../net/tls-source.ts";
 import { etcdError } from "../errors.ts";
-import { type ClusterMember, hostOf, idText } from "./cluster.ts";
-import { FrameDecoder, type FrameKind, frame, helloFrame } from "./frames.ts";
+import { addressOf, type ClusterMember, idText } from "./cluster.ts";
+import { type FrameKind, frame, helloFrame, readFrames } from "./frames.ts";
 import type { TransportOptions } from "./transport.ts";
 
 /**
@@ -35,7 +35,6 @@ export class Peer {
     const { socket, up } = dial(urls[this.#attempt % urls.length]!, source);
     this.#socket = socket;
     traffic.add(socket, this.member.id.toString(16));
-    const decoder = new FrameDecoder();
     socket.setNoDelay(true);
     socket.setTimeout(connectMs, () => socket.destroy(new Error("connect timed out")));
     socket.once(up, () => {
@@ -46,7 +45,7 @@ export class Peer {
       log.info({ peer: idText(this.member.id) }, "Connected to peer");
       handlers.onConnected(this.member.id);
     });
-    socket.on("data", (chunk: Buffer) => decoder.push(chunk, (_kind, payload) => this.#onAnswer(payload)));
+    readFrames(socket, (_kind, payload) => this.#onAnswer(payload));
     let reason: Error | undefined;
     socket.on("error", (error) => {
       reason = error;
@@ -140,21 +139,18 @@ export function askAt(
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const { socket, up } = dial(url, source);
-    const decoder = new FrameDecoder();
     const limit = (ms: number) => socket.setTimeout(ms, () => socket.destroy(new Error(`${url} does not answer`)));
     limit(Math.min(timeoutMs, askConnectMs));
     socket.on(up, () => {
       limit(timeoutMs);
       socket.write(frame(kind, new Uint8Array(4), request));
     });
-    socket.on("data", (chunk: Buffer) =>
-      decoder.push(chunk, (_kind, payload) => {
-        const body = Buffer.from(payload.subarray(5));
-        if (payload[4] === Code.OK) resolve(body);
-        else reject(new Error(`${url}: ${body}`));
-        socket.destroy();
-      }),
-    );
+    readFrames(socket, (_kind, payload) => {
+      const body = Buffer.from(payload.subarray(5));
+      if (payload[4] === Code.OK) resolve(body);
+      else reject(new Error(`${url}: ${body}`));
+      socket.destroy();
+    });
     socket.on("error", reject);
     socket.on("close", () => reject(new Error(`${url} closed the connection`)));
   });
@@ -162,10 +158,12 @@ export function askAt(
 
 /** To a peer URL. `up`: the event that says that it stands. */
 export function dial(url: string, source: TlsSource | undefined) {
-  const to = { host: hostOf(url), port: Number(new URL(url).port) };
+  const to = addressOf(url);
   if (!url.startsWith("https:")) return { socket: net.connect(to), up: "connect" };
-  if (source === undefined) throw new Error(`${url}: --peer-cert-file and --peer-key-file are missing`);
-  return { socket: dialTls(source, to), up: "secureConnect" };
+  if (source !== undefined) return { socket: dialTls(source, to), up: "secureConnect" };
+  // One like any that cannot be reached: the URL may be another member's.
+  const missing = new Error(`${url}: --peer-cert-file and --peer-key-file are missing`);
+  return { socket: new net.Socket().destroy(missing), up: "secureConnect" };
 }
 
 const redialMs = 10;

@@ -4,7 +4,7 @@ import { Code } from "../../net/grpc-error.ts";
 import type { Message } from "../raft/types.ts";
 import { encodeMessage } from "../raft/wire.ts";
 import type { ClusterMember } from "./cluster.ts";
-import { answerFrame, FrameDecoder, FrameKind, frameHead, helloFrame } from "./frames.ts";
+import { answerFrame, FrameKind, frameHead, helloFrame, readFrames } from "./frames.ts";
 import { dial } from "./peer.ts";
 import type { Incoming } from "./snapshots.ts";
 import type { TransportOptions } from "./transport.ts";
@@ -18,18 +18,17 @@ export async function sendState(
   message: Message,
   chunks: Iterable<Buffer>,
   { clusterId, self, peerURLs, tls: source, traffic }: TransportOptions,
+  onSocket: (socket: net.Socket) => void,
 ): Promise<void> {
   const { socket, up } = dial(to.peerURLs[0]!, source);
+  onSocket(socket);
   traffic.add(socket, to.id.toString(16));
   socket.setTimeout(idleMs, () => socket.destroy(new Error("the receiver does not read or answer")));
   const answer = new Promise<void>((resolve, reject) => {
-    const decoder = new FrameDecoder();
-    socket.on("data", (chunk: Buffer) =>
-      decoder.push(chunk, (_kind, payload) => {
-        if (payload[4] === Code.OK) resolve();
-        else reject(new Error(payload.subarray(5).toString()));
-      }),
-    );
+    readFrames(socket, (_kind, payload) => {
+      if (payload[4] === Code.OK) resolve();
+      else reject(new Error(payload.subarray(5).toString()));
+    });
     socket.on("error", reject);
     socket.on("close", () => reject(new Error("the connection closed before the answer")));
   });

@@ -7,7 +7,7 @@ import { systemClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import { confOf } from "../raft/conf.ts";
 import { writeDb } from "../snap/db-file.ts";
-import { nodeDisk } from "../wal/disk.ts";
+import { type Disk, nodeDisk } from "../wal/disk.ts";
 import { Applier } from "./applier.ts";
 import { LogMemory } from "./log-memory.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -51,6 +51,73 @@ test("the same state may come twice at once", async () => {
       "0000000000000005.snap.db",
       "sent",
     ]);
+  } finally {
+    rmSync(dataDir, { recursive: true });
+  }
+});
+
+test("a snapshot that had no room is not tried again while a received one is put in place", async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), "snapshots-"));
+  const dir = join(dataDir, "member/snap");
+  mkdirSync(dir, { recursive: true });
+  try {
+    const [applier, later] = [5, 9].map((index) => {
+      const made = new Applier({ minLeaseTTL: 1, clock: systemClock, tokenTtlMs: undefined });
+      made.applied = { index, term: 2 };
+      return made;
+    }) as [Applier, Applier];
+    await writeDb(join(dir, "0000000000000009.snap.db"), later.state(), later.store.view(), nodeDisk, systemClock);
+    let retry: (() => void) | undefined;
+    const clock = {
+      ...systemClock,
+      after(_: number, fn: () => void) {
+        retry = fn;
+        return () => {};
+      },
+    };
+    let room = 0;
+    const opened: string[] = [];
+    let rename = () => {};
+    const renamed = new Promise<void>((resolve) => (rename = resolve));
+    const disk: Disk = {
+      ...nodeDisk,
+      freeBytes: async () => room,
+      async rename(from, to) {
+        await renamed;
+        await nodeDisk.rename(from, to);
+      },
+      open(path, mode) {
+        opened.push(`${mode} ${path.slice(dir.length + 1)}`);
+        return nodeDisk.open(path, mode);
+      },
+    };
+    const memory = new LogMemory(10);
+    const done = async () => {};
+    let full = () => {};
+    const isFull = new Promise<void>((resolve) => (full = resolve));
+    const snapshots = new Snapshots(
+      { dataDir, disk, clock, log: silentLogger, snapshotCount: 0, snapshotCatchupEntries: 10 },
+      { applier, memory, members: [], wal: { save: done, saveSnapshot: done, release: done } } as never,
+      {
+        compact: () => {},
+        transport: undefined as never,
+        onSent: assert.fail,
+        onFull: full,
+        onFatal: assert.fail,
+        onEvent: () => {},
+      },
+    );
+    snapshots.applied();
+    await isFull;
+    while (retry === undefined) await new Promise((resolve) => setImmediate(resolve));
+    room = Number.POSITIVE_INFINITY;
+    const installed = snapshots.install({ index: 9 });
+    await new Promise((resolve) => setImmediate(resolve));
+    retry();
+    rename();
+    await installed;
+    assert.deepEqual(opened, ["existing db"]);
+    assert.equal(applier.applied.index, 9);
   } finally {
     rmSync(dataDir, { recursive: true });
   }

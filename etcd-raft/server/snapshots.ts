@@ -84,16 +84,20 @@ export class Snapshots {
     const { clock, onFull, onFatal } = this.#options;
     if (this.#running || this.#closed) return;
     this.#cancelRetry();
-    this.#running = this.#take()
-      .catch((error: NodeJS.ErrnoException) => {
-        if (this.#closed) return;
-        if (error.code !== "ENOSPC") return onFatal(error);
-        onFull(error);
-        this.#cancelRetry = clock.after(retryMs, () => this.#start());
-      })
-      .then(() => {
-        this.#running = undefined;
-      });
+    this.#alone(this.#take()).catch((error: NodeJS.ErrnoException) => {
+      if (this.#closed) return;
+      if (error.code !== "ENOSPC") return onFatal(error);
+      onFull(error);
+      this.#cancelRetry = clock.after(retryMs, () => this.#start());
+    });
+  }
+
+  #alone(work: Promise<void>): Promise<void> {
+    const over = () => {
+      this.#running = undefined;
+    };
+    this.#running = work.then(over, over);
+    return work;
   }
 
   /**
@@ -199,10 +203,14 @@ export class Snapshots {
   }
 
   /** Raft has taken a received snapshot, and the WAL notes it: the state becomes that one. */
-  async install({ index }: { index: number; term: number }): Promise<void> {
+  async install({ index }: { index: number }): Promise<void> {
+    await this.#running;
+    await this.#alone(this.#replace(index));
+  }
+
+  async #replace(index: number): Promise<void> {
     const { disk, applier, onEvent } = this.#options;
     const dir = this.#dir;
-    await this.#running;
     await useReceived(dir, index, disk);
     applier.replace(await loadState(dir, applier.fresh(), disk));
     this.#begin();

@@ -13,7 +13,7 @@ import { loadJwt } from "../auth/jwt.ts";
 import type { Disk } from "../wal/disk.ts";
 import { faultyDisk } from "../wal/faulty-disk.ts";
 import { autoCompact } from "./auto-compaction.ts";
-import { hostOf, idText } from "./cluster.ts";
+import { addressOf, idText } from "./cluster.ts";
 import type { Config } from "./config.ts";
 import { checkAtStart, watchCorruption } from "./corruption.ts";
 import { watchDisk } from "./disk-space.ts";
@@ -56,7 +56,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     return { listener, begin: held(listener) };
   };
   const listen = async (flag: string, url: string) => {
-    const taken = await take(flag, listenHere(hostOf(url), Number(new URL(url).port)));
+    const { host, port } = addressOf(url);
+    const taken = await take(flag, listenHere(host, port));
     return { ...taken, secure: url.startsWith("https:"), url };
   };
   let onRemoved = () => {};
@@ -149,7 +150,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
       const take = secure ? tlsAcceptor(clientTLS!, rules, { accept, refused: () => {} }) : accept;
       begin((listener) => listener.on("connection", (socket) => take(socket.on("error", () => socket.destroy()))));
     };
-    for (const listener of metricsPages) overHttp(listener, httpServer(member, registry));
+    const pages = httpServer(member, registry);
+    for (const listener of metricsPages) overHttp(listener, pages);
     for (const listener of clientHttp) overHttp(listener, server.http);
     for (const { begin, secure } of clients) {
       begin((listener) => serveCounted(listener, secure ? server.secure! : server.insecure));
@@ -177,7 +179,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
         await Promise.race([served, sleep(machine.clock, answerMs)]);
         await member.close();
         faultSocket?.close();
-        server.http.closeAllConnections();
+        for (const http of [pages, server.http]) http.closeAllConnections();
         await served;
       },
     };
@@ -195,14 +197,14 @@ const answerMs = 50;
  * Addresses are taken before the WAL is touched, so that a taken one leaves nothing behind. Who connects before we serve
  * is kept until then: an event without a listener would lose the connection for good.
  */
-function held(listener: NetServer): (serve: (listener: NetServer) => void) => void {
+export function held(listener: NetServer): (serve: (listener: NetServer) => void) => void {
   const sockets: Socket[] = [];
-  const hold = (socket: Socket) => void sockets.push(socket);
+  const hold = (socket: Socket) => void sockets.push(socket.on("error", () => socket.destroy()));
   listener.on("connection", hold);
   return (serve) => {
     listener.off("connection", hold);
     serve(listener);
-    for (const socket of sockets) listener.emit("connection", socket);
+    for (const socket of sockets) if (!socket.destroyed) listener.emit("connection", socket);
   };
 }
 

@@ -7,7 +7,7 @@ import { etcdError } from "../errors.ts";
 import { type Message, none } from "../raft/types.ts";
 import { decodeMessage } from "../raft/wire.ts";
 import { type ClusterMember, idText } from "./cluster.ts";
-import { answerFrame, FrameDecoder, FrameKind, helloOf, raftFrame } from "./frames.ts";
+import { answerFrame, FrameKind, helloOf, raftFrame, readFrames } from "./frames.ts";
 import { Peer } from "./peer.ts";
 import { StateReceiver, sendState } from "./snapshot-link.ts";
 import type { Incoming } from "./snapshots.ts";
@@ -71,7 +71,8 @@ export interface TransportOptions extends PeerTransportOptions {
 export class Transport implements PeerTransport {
   readonly #options: TransportOptions;
   readonly #peers = new Map<bigint, Peer>();
-  readonly #inbound = new Map<net.Socket, bigint | undefined>(); // from whom, once it has said so
+  /** What others dialled, and with whom, once that is known; also those on which a state leaves. */
+  readonly #sockets = new Map<net.Socket, bigint | undefined>();
   #started = false;
   readonly #listeners: net.Server[] = [];
   #acceptTLS: ((socket: net.Socket) => void) | undefined;
@@ -134,7 +135,7 @@ export class Transport implements PeerTransport {
   sendState(message: Message, chunks: Iterable<Buffer>): Promise<void> {
     const to = this.#peers.get(message.to);
     if (to === undefined) return Promise.reject(new Error("no such peer"));
-    return sendState(to.member, message, chunks, this.#options);
+    return sendState(to.member, message, chunks, this.#options, (socket) => this.#own(socket, message.to));
   }
 
   setPeer(member: Pick<ClusterMember, "id" | "peerURLs">): void {
@@ -150,7 +151,7 @@ export class Transport implements PeerTransport {
   removePeer(id: bigint): void {
     this.#peers.get(id)?.close();
     this.#peers.delete(id);
-    for (const [socket, from] of this.#inbound) if (from === id) socket.destroy();
+    for (const [socket, other] of this.#sockets) if (other === id) socket.destroy();
   }
 
   connectedSince(id: bigint): number | undefined {
@@ -161,16 +162,19 @@ export class Transport implements PeerTransport {
   close(): void {
     for (const listener of this.#listeners) listener.close(); // first: peers redial at once
     for (const peer of this.#peers.values()) peer.close();
-    for (const socket of this.#inbound.keys()) socket.destroy();
+    for (const socket of this.#sockets.keys()) socket.destroy();
+  }
+
+  #own(socket: net.Socket, other: bigint | undefined): void {
+    this.#sockets.set(socket, other);
+    socket.on("close", () => this.#sockets.delete(socket));
   }
 
   #accept(socket: net.Socket): void {
     const { clusterId, self, log, handlers } = this.#options;
-    this.#inbound.set(socket, undefined);
+    this.#own(socket, undefined);
     socket.setNoDelay(true);
-    socket.on("close", () => this.#inbound.delete(socket));
     socket.on("error", () => {});
-    const decoder = new FrameDecoder();
     let from: bigint | undefined;
     let state: StateReceiver | undefined;
     const onFrame = (kind: number, payload: Buffer) => {
@@ -196,7 +200,7 @@ export class Transport implements PeerTransport {
           return;
         }
         from = hello.from;
-        this.#inbound.set(socket, from);
+        this.#sockets.set(socket, from);
         this.#options.traffic.add(socket, from.toString(16));
         this.#peers.get(from)!.dialNow();
       } else if (state !== undefined) {
@@ -214,15 +218,9 @@ export class Transport implements PeerTransport {
         this.#answer(socket, kind as FrameKind, payload, from);
       }
     };
-    socket.on("data", (chunk: Buffer) => {
-      if (socket.destroyed) return;
-      try {
-        decoder.push(chunk, onFrame);
-      } catch (err) {
-        log.warn({ err, from: from && idText(from) }, "Bad bytes from a peer, closing the connection");
-        socket.destroy();
-      }
-    });
+    readFrames(socket, onFrame, (err) =>
+      log.warn({ err, from: from && idText(from) }, "Bad bytes from a peer, closing the connection"),
+    );
   }
 
   #answer(socket: net.Socket, kind: FrameKind, payload: Buffer, from: bigint): void {

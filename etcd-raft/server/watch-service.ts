@@ -2,7 +2,7 @@ import { GrpcError } from "../../net/grpc-error.ts";
 import type { BidiHandler, CallContext } from "../../net/grpc-server.ts";
 import type { WatchRequest, WatchResponse } from "../../proto/generated/etcdserverpb.ts";
 import { Access } from "../auth/auth-store.ts";
-import { codeName } from "../errors.ts";
+import { codeName, etcdError } from "../errors.ts";
 import type { KeyRange } from "../mvcc/key-index.ts";
 import type { Callers } from "./access.ts";
 import type { Member } from "./member.ts";
@@ -14,6 +14,8 @@ export class WatchServer {
   readonly #callers: Callers;
   readonly #progressNotifyMs: number;
   readonly #streams = new Set<WatchStream>();
+  /** What streams do later, in turn. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(member: Member, callers: Callers, progressNotifyMs: number) {
     this.#member = member;
@@ -47,6 +49,14 @@ export class WatchServer {
     }
   }
 
+  /** A few milliseconds a turn: however many ask for what is long ago, heartbeats go between. */
+  #work(): void {
+    const { clock } = this.#member.config;
+    const end = clock.monotonic() + sliceMs;
+    for (let left = this.#waiting.length; left > 0 && clock.monotonic() < end; left--) this.#waiting.shift()!();
+    if (this.#waiting.length > 0) setImmediate(() => this.#work());
+  }
+
   readonly Watch: BidiHandler<WatchRequest, WatchResponse> = (context, call) => {
     const member = this.#member;
     const { clock, rand, maxRequestBytes } = member.config;
@@ -57,7 +67,10 @@ export class WatchServer {
         header: (revision) => member.header(revision),
         maxResponseBytes: maxRequestBytes + 512 * 1024,
         mayRead: (range) => this.#mayRead(context, range),
-        later: (fn) => setImmediate(fn),
+        overflow: () => end(() => call.end(etcdError("tooManyRequests"))),
+        later: (fn) => {
+          if (this.#waiting.push(fn) === 1) setImmediate(() => this.#work());
+        },
       },
       call.send,
     );
@@ -80,3 +93,5 @@ export class WatchServer {
     };
   };
 }
+
+const sliceMs = 5;

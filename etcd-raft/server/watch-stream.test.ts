@@ -14,6 +14,7 @@ class Bench {
   readonly sent: WatchResponse[] = [];
   /** Responses that the reader still takes before the transport says stop. */
   room = Number.POSITIVE_INFINITY;
+  overflows = 0;
   #later: (() => void)[] = [];
   #drained: (() => void) | undefined;
   readonly stream: WatchStream;
@@ -37,6 +38,7 @@ class Bench {
         header,
         maxResponseBytes,
         mayRead: () => this.judge?.(),
+        overflow: () => this.overflows++,
         later: (fn) => this.#later.push(fn),
       },
       send as never,
@@ -62,11 +64,16 @@ class Bench {
     write.end();
   }
 
+  /** What is due now happens, and not what comes of it. */
+  turn(): void {
+    for (const fn of this.#later.splice(0)) fn();
+  }
+
   /** Everything that is due happens. */
   settle(): void {
     for (let turn = 0; this.#later.length > 0; turn++) {
       assert.ok(turn < 10_000, "it never comes to rest");
-      for (const fn of this.#later.splice(0)) fn();
+      this.turn();
     }
   }
 
@@ -442,4 +449,38 @@ test("whatever the reader's pace, each watcher gets every event once, in order, 
     }),
     { numRuns: 200 },
   );
+});
+
+describe("what one caller may cost", () => {
+  test("of thousands of watchers that begin long ago few get a stretch in one turn, and all get theirs", () => {
+    const bench = new Bench();
+    for (let i = 0; i < 3000; i++) bench.write(["other", `${i}`]);
+    let stretches = 0;
+    const catchUp = bench.hub.catchUp.bind(bench.hub);
+    bench.hub.catchUp = (watcher, limit) => {
+      stretches++;
+      return catchUp(watcher, limit);
+    };
+    for (let i = 0; i < 2000; i++) bench.create({ key: k(`k${i}`), startRevision: 1 });
+    bench.turn();
+    assert.equal(stretches, 32);
+    bench.write(["k1999", "v"]);
+    bench.settle();
+    bench.hub.publish();
+    bench.settle();
+    assert.equal(bench.hub.syncedCount, 2000);
+    assert.deepEqual(
+      bench.take().filter((said) => said.includes("=")),
+      ["1999 @3002 +k1999=v"],
+    );
+  });
+
+  test("who asks on and on and reads nothing is told to stop, once it has ten thousand answers to read", () => {
+    const bench = new Bench();
+    bench.room = 0;
+    for (let i = 0; i < 10_000; i++) bench.create(all);
+    assert.equal(bench.overflows, 0);
+    bench.create(all);
+    assert.equal(bench.overflows, 1);
+  });
 });

@@ -25,6 +25,8 @@ export interface WatchContext {
   maxResponseBytes: number;
   /** Why this caller may not watch these keys, if so. Creates wait for the answer, in order. */
   mayRead(range: KeyRange): string | undefined | Promise<string | undefined>;
+  /** The caller is to be told that it asks for too much; the stream ends. */
+  overflow(): void;
   /** Calls `fn` in a later turn of the event loop. */
   later(fn: () => void): void;
 }
@@ -42,6 +44,8 @@ export class WatchStream {
   readonly #context: WatchContext;
   readonly #send: Send<WatchResponse>;
   readonly #watchers = new Map<number, StreamWatcher>();
+  /** Those that are not synced. */
+  readonly #behind = new Set<StreamWatcher>();
   /** Ended by compaction: their ids stay taken until the client cancels them too, as etcd has it. */
   readonly #compactedIds = new Set<number>();
   #nextId = 0;
@@ -123,12 +127,12 @@ export class WatchStream {
       synced: false,
       active: false,
       deliver: (events, revision) => this.#deliver(watcher, events, revision),
-      behind: () => this.#catchUp(),
+      behind: () => this.#catchUp(watcher),
     };
     this.#watchers.set(id, watcher);
     this.#respond({ header: header(hub.revision), watchId: id, created: true });
     if (watcher.next > hub.revision && !this.#blocked) hub.sync(watcher);
-    else this.#catchUp();
+    else this.#catchUp(watcher);
   }
 
   #refuse(cancelReason: string): void {
@@ -143,6 +147,7 @@ export class WatchStream {
   #cancel(id: number): void {
     const watcher = this.#watchers.get(id);
     if (watcher) this.#context.hub.unsync(watcher);
+    if (watcher) this.#behind.delete(watcher);
     if (!this.#watchers.delete(id) && !this.#compactedIds.delete(id)) return;
     this.#respond({ header: this.#context.header(this.#context.hub.revision), watchId: id, canceled: true });
   }
@@ -182,28 +187,39 @@ export class WatchStream {
         this.#catchUp();
       });
     }
-    if (this.#queued === undefined || this.#blocked) return;
+    if (this.#queued === undefined) return;
     this.#queued.responses++;
+    if (this.#blocked) {
+      if (this.#queued.responses > maxUnread) this.#context.overflow(); // it asks on and on, and reads nothing
+      return;
+    }
     for (const event of full.events) this.#queued.bytes += sizeOf(event);
     if (this.#queued.responses < maxQueued && this.#queued.bytes < maxQueuedBytes) return;
     this.#blocked = true;
-    for (const watcher of this.#watchers.values()) this.#context.hub.unsync(watcher);
+    for (const watcher of this.#watchers.values()) {
+      this.#context.hub.unsync(watcher);
+      this.#behind.add(watcher);
+    }
   }
 
-  /** Gives every watcher that is behind a stretch in turn, until all are synced or the reader is full. */
-  #catchUp(): void {
-    if (this.#catchingUp || this.#blocked || this.#closed) return;
+  /** Gives those that are behind a stretch each, a few watchers a turn, until all are synced or the reader is full. */
+  #catchUp(watcher?: StreamWatcher): void {
+    if (watcher) this.#behind.add(watcher);
+    if (this.#catchingUp || this.#behind.size === 0) return;
     this.#catchingUp = true;
     this.#context.later(() => {
       this.#catchingUp = false;
-      for (const watcher of this.#watchers.values()) {
+      let left = Math.min(watchersPerTurn, this.#behind.size);
+      for (const next of this.#behind) {
         if (this.#blocked || this.#closed) return;
-        if (watcher.synced) continue;
-        const state = this.#context.hub.catchUp(watcher, changesPerTurn);
-        if (state === "compacted") this.#compacted(watcher);
-        else if (state === "done" && !this.#blocked) this.#context.hub.sync(watcher);
-        else this.#catchUp();
+        if (left-- === 0) break;
+        this.#behind.delete(next);
+        const state = this.#context.hub.catchUp(next, changesPerTurn);
+        if (state === "compacted") this.#compacted(next);
+        else if (state === "done" && !this.#blocked) this.#context.hub.sync(next);
+        else this.#behind.add(next);
       }
+      this.#catchUp();
     });
   }
 
@@ -221,8 +237,11 @@ export class WatchStream {
 
 const compactedText = "etcdserver: mvcc: required revision has been compacted";
 const changesPerTurn = 1000;
+const watchersPerTurn = 32;
 /** As many responses as etcd buffers for a stream. */
 const maxQueued = 128;
+/** Differs: etcd reads no more requests while it cannot write; answers to those do not pile up there. */
+const maxUnread = 10_000;
 /** Differs: etcd counts responses alone, which may be of 1.5 MiB each. */
 const maxQueuedBytes = 1 << 20;
 
