@@ -48,6 +48,8 @@ export interface Keepalive {
 }
 
 const maxTimerMs = 2 ** 31 - 1;
+/** That a peer has not taken from its connection: until it has, nothing more is put there, and no request is read. */
+const maxUnreadBytes = 4 * 1024 * 1024;
 
 export class GrpcFront {
   readonly #routes = new Map<string, Route>();
@@ -161,7 +163,16 @@ export class GrpcFront {
     const name = peer?.commonName;
     const names = name === undefined ? [] : [name, `${name}@${socket.remoteAddress}`];
     const link = faults && new FaultyLink(faults, names, systemClock);
-    const write = (bytes: Buffer) => void socket.write(bytes);
+    const write = (bytes: Buffer) => {
+      socket.write(bytes);
+      if (socket.writableLength <= maxUnreadBytes || socket.isPaused()) return;
+      socket.pause(); // who does not read is not heard either
+      connection.hold();
+      socket.once("drain", () => {
+        socket.resume();
+        connection.release();
+      });
+    };
     const end = () => void socket.end();
     const output = link
       ? { write: (bytes: Buffer) => link.pass("out", bytes, write), end: () => link.pass("out", undefined, end) }

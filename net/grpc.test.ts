@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import http2 from "node:http2";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect } from "node:net";
 import { afterAll, beforeAll, describe, test } from "vitest";
 import { listenHere } from "../base/outside.ts";
 import { createAuthority } from "../pki/authority.ts";
@@ -9,6 +9,8 @@ import { GrpcClient } from "./grpc-client.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import { GrpcFront } from "./grpc-front.ts";
 import type { CallContext } from "./grpc-server.ts";
+import { Flag, FrameType, frame, preface, Setting, settingsFrame, uint32Frame } from "./http2/frames.ts";
+import { encodeHeaders } from "./http2/hpack.ts";
 import { GrpcJsClient } from "./testing/grpc-js-client.ts";
 import type { TlsMaterial } from "./tls.ts";
 
@@ -259,4 +261,53 @@ test("requests that do not come to their end fill no memory: what is too much is
     session.destroy();
     await front.close(0);
   }
+});
+
+test("who opens every window and does not read fills no memory, and gets all once it reads", async () => {
+  const server = new GrpcFront();
+  const total = 512;
+  let sent = 0;
+  let stuck!: () => void;
+  const isStuck = new Promise<void>((resolve) => {
+    stuck = resolve;
+  });
+  server.addService(MaintenanceService, {
+    Snapshot: async (_request, _context, send) => {
+      for (; sent < total; sent++) {
+        const goesOn = send({ blob: Buffer.alloc(256 * 1024) });
+        await new Promise(setImmediate);
+        if (goesOn) continue;
+        stuck();
+        await send.drained();
+      }
+      stuck();
+    },
+  });
+  const listener = await listenHere("127.0.0.1", 0);
+  server.serve(listener);
+  const socket = connect((listener.address() as AddressInfo).port, "127.0.0.1").pause();
+  const headers = encodeHeaders([
+    [":method", "POST"],
+    [":scheme", "http"],
+    [":path", MaintenanceService.Snapshot.path],
+    ["content-type", "application/grpc"],
+  ]);
+  socket.write(preface);
+  socket.write(settingsFrame({ [Setting.initialWindowSize]: 2 ** 31 - 1 }));
+  socket.write(uint32Frame(FrameType.windowUpdate, 0, 2 ** 31 - 1 - 65_535));
+  socket.write(frame(FrameType.headers, Flag.endHeaders, 1, headers));
+  socket.write(frame(FrameType.data, Flag.endStream, 1, Buffer.alloc(5)));
+  await isStuck;
+  assert.ok(sent < total / 4, `${sent} messages of a quarter of a megabyte`);
+  let received = 0;
+  const all = new Promise<void>((resolve) =>
+    socket.on("data", (chunk: Buffer) => {
+      received += chunk.length;
+      if (received > total * 256 * 1024) resolve();
+    }),
+  );
+  socket.resume();
+  await all;
+  socket.destroy();
+  await server.close(0);
 });

@@ -108,6 +108,8 @@ export abstract class Http2Connection {
   /** HEADERS without END_HEADERS: the block so far. */
   #partial: { streamId: number; endStream: boolean; blocks: Buffer[]; bytes: number } | undefined;
   readonly #blocked = new Set<Http2Stream>();
+  /** The transport takes no more for now: no window counts. */
+  #held = false;
   readonly #out = new OutBuffer();
   #scheduled = false;
   /** Headers or data since the peer's last ping: clients measure the way with pings behind data that they got. */
@@ -196,7 +198,7 @@ export abstract class Http2Connection {
   /** Headers, data and the end, written where they leave from when the windows allow: the way of a unary call. */
   sendWhole(stream: Http2Stream, headers: Buffer, payload: Payload, ending: Buffer | "data"): void {
     const { length } = payload;
-    if (length > this.#sendWindow || length > stream.sendWindow || length === 0) {
+    if (this.#held || length > this.#sendWindow || length > stream.sendWindow || length === 0) {
       const bytes = bytesOf(payload);
       this.sendHeaders(stream, headers, false);
       this.sendData(stream, bytes);
@@ -236,11 +238,21 @@ export abstract class Http2Connection {
     this.#giveBackTo(stream);
   }
 
+  /** Data waits, whatever the windows allow, until the transport is free again: a peer may promise to read, and not do so. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  release(): void {
+    this.#held = false;
+    this.#unblock();
+  }
+
   protected pump(stream: Http2Stream): void {
     while (stream.queue.length > 0) {
       const head = stream.queue[0]!;
       const size = Math.max(0, Math.min(head.length, this.#sendWindow, stream.sendWindow, this.#maxSendFrame));
-      if (size === 0 && head.length > 0) {
+      if (this.#held || (size === 0 && head.length > 0)) {
         this.#blocked.add(stream);
         return;
       }
@@ -398,7 +410,7 @@ export abstract class Http2Connection {
 
   #unblock(): void {
     for (const stream of [...this.#blocked]) {
-      if (this.#sendWindow <= 0) return;
+      if (this.#held || this.#sendWindow <= 0) return;
       this.pump(stream);
     }
   }
