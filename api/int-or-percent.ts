@@ -11,8 +11,18 @@ export function* atMost100Percent(value: number | string | undefined, path: stri
   if (percent !== undefined && Number(percent) > 100) yield invalid(path, value, "must not be greater than 100%");
 }
 
-/** Of 10 and "10%" alike: 10. */
-export const amountOf = (value: number | string | undefined): number => Number.parseInt(String(value ?? 0), 10);
+/** Of 10 and "10%" alike: 10; of what is neither: 0. */
+export const amountOf = (value: number | string | undefined): number =>
+  Number(/^(-?\d+)%?$/.exec(String(value ?? 0))?.[1] ?? 0);
+
+/** A strategy as upstream prints it: its inner types have Go's names in JSON, and leave out none that is `zero`. */
+export const asInGo = ({ type, rollingUpdate }: { type?: string; rollingUpdate?: object }, zero: object) => ({
+  Type: type ?? "",
+  RollingUpdate: rollingUpdate ? capitalized({ ...zero, ...rollingUpdate }) : null,
+});
+
+const capitalized = (object: object): object =>
+  Object.fromEntries(Object.entries(object).map(([key, value]) => [key[0]!.toUpperCase() + key.slice(1), value]));
 
 export function* notNegative(value: number | undefined, path: string): Problems {
   if ((value ?? 0) < 0) yield invalid(path, value, "must be greater than or equal to 0");

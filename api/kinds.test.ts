@@ -11,8 +11,8 @@ describe("every problem is told, with its path", () => {
       "StatefulSet",
       { podManagementPolicy: "Any", replicas: -1 },
       [
-        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
         `spec.podManagementPolicy: Invalid value: "Any": must be 'OrderedReady' or 'Parallel'`,
+        "spec.replicas: Invalid value: -1: must be greater than or equal to 0",
       ],
     ],
     [

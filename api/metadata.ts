@@ -68,7 +68,7 @@ export function* validateFinalizer(name: string, at: string): Problems {
 
 const standardFinalizers = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
 
-function* validateAnnotations(annotations: Record<string, string> = {}, path: string): Problems {
+export function* validateAnnotations(annotations: Record<string, string> = {}, path: string): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(annotations)) {
     for (const p of qualifiedName(key.toLowerCase())) yield field.invalid(path, key, p);

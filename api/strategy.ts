@@ -82,17 +82,22 @@ export const generationOnly = { prepareForCreate: startGeneration, prepareForUpd
 interface Strategy<T> {
   prepareForCreate(object: T): void;
   prepareForUpdate(object: T, old: T): void;
+  prepareForStatusUpdate(object: T, old: T): void;
 }
 
 /** The same, without fields of feature gates that are off in v1.34: what clients send in them is dropped. */
-export const without = <T extends object>(paths: readonly string[], strategy?: Strategy<T>): Strategy<T> => ({
+export const without = <T extends object>(paths: readonly string[], s: Partial<Strategy<T>> = {}): Strategy<T> => ({
   prepareForCreate(object) {
     drop(object, paths);
-    strategy?.prepareForCreate(object);
+    s.prepareForCreate?.(object);
   },
   prepareForUpdate(object, old) {
     drop(object, paths);
-    strategy?.prepareForUpdate(object, old);
+    s.prepareForUpdate?.(object, old);
+  },
+  prepareForStatusUpdate(object, old) {
+    s.prepareForStatusUpdate?.(object, old);
+    drop(object, paths);
   },
 });
 

@@ -113,12 +113,13 @@ export function* each<T>(
 /** Instead of a bad value that is not told (upstream: field.OmitValueType). */
 export const omitted = Symbol("omitted");
 
+/** An absent map or list: Go prints it as a bare null. */
+export const nil = { toJSON: () => null };
+
 /** The message without the field: `Invalid value: "x": must be ...`. Composite values are printed as JSON. */
 export function errorBody(error: FieldError): string {
   const value =
-    withoutValue.test(error.type) || error.badValue === omitted
-      ? ""
-      : `: ${JSON.stringify(error.badValue ?? null).replace(/^null$/, '"null"')}`;
+    withoutValue.test(error.type) || error.badValue === omitted ? "" : `: ${JSON.stringify(error.badValue ?? "null")}`;
   return `${types[error.type]}${value}${error.detail ? `: ${error.detail}` : ""}`;
 }
 

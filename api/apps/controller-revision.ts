@@ -15,9 +15,11 @@ export const controllerRevisions = defineResource(ControllerRevisions, {
   ),
 });
 
-function* validateRevision({ data, revision }: ControllerRevision): Problems {
-  if (data === undefined) yield required("data", "data is mandatory");
+function* validateRevision({ data, revision }: ControllerRevision, old?: ControllerRevision): Problems {
   if (revision < 0) yield invalid("revision", revision, "must be greater than or equal to 0");
+  if (old) return;
+  if (data === undefined || data === null) yield required("data", "data is mandatory");
+  else if (typeof data !== "object" || Array.isArray(data)) yield required("data", "data must be a valid JSON object");
 }
 
 /** `statefulset.apps/web` */

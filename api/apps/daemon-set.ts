@@ -6,7 +6,8 @@ import { defaultTemplate } from "../core/pod-defaults.ts";
 import { templateWarnings } from "../core/pod-warnings.ts";
 import type { DaemonSet, DaemonSetUpdateStrategy } from "../generated/apps-v1.ts";
 import { DaemonSets } from "../generated/resources.ts";
-import { amountOf, atMost100Percent, defineResource, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
+import { amountOf, asInGo, atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
+import { defineResource, namespaced, rules } from "../kind.ts";
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { validateCollisions, validateCounts, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
 
@@ -65,24 +66,23 @@ function count({ metadata }: KubernetesObject, generation: number): void {
   metadata.annotations = { ...metadata.annotations, [templateGeneration]: String(generation) };
 }
 
-function* validateSpec(set: DaemonSet): Problems {
-  const { spec } = set;
-  yield* validateTemplated(set, "DaemonSet");
+function* validateSpec({ spec }: DaemonSet): Problems {
+  yield* validateTemplated(spec, "DaemonSet");
   yield* notNegative(spec.minReadySeconds, "spec.minReadySeconds");
   yield* validateStrategy(spec.updateStrategy ?? {}, "spec.updateStrategy");
   yield* notNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit");
 }
 
-function* validateStrategy({ type, rollingUpdate }: DaemonSetUpdateStrategy, at: string): Problems {
+function* validateStrategy(strategy: DaemonSetUpdateStrategy, at: string): Problems {
+  const { type, rollingUpdate } = strategy;
   if (type === "OnDelete") return;
-  if (type !== "RollingUpdate") return yield notSupported(at, type ?? "", ["RollingUpdate", "OnDelete"]);
+  if (type !== "RollingUpdate")
+    return yield notSupported(at, asInGo(strategy, { maxUnavailable: 0, maxSurge: 0 }), ["RollingUpdate", "OnDelete"]);
   const path = `${at}.rollingUpdate`;
   if (!rollingUpdate) return yield required(path);
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
-  yield* (["maxUnavailable", "maxSurge"] as const).flatMap((key) => [
-    ...intOrPercent(rollingUpdate[key], `${path}.${key}`),
-    ...atMost100Percent(rollingUpdate[key], `${path}.${key}`),
-  ]);
+  for (const rule of [intOrPercent, atMost100Percent])
+    for (const key of ["maxUnavailable", "maxSurge"] as const) yield* rule(rollingUpdate[key], `${path}.${key}`);
   if (amountOf(maxUnavailable) !== 0 && amountOf(maxSurge) !== 0)
     yield invalid(`${path}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero");
   if (amountOf(maxUnavailable) === 0 && amountOf(maxSurge) === 0)

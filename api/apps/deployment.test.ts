@@ -44,13 +44,36 @@ describe("validation", () => {
       { template: { ...template, spec: { ...template.spec, restartPolicy: "Never", activeDeadlineSeconds: 1 } } },
       [
         'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"',
-        "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in Deployment is not Supported",
+        "spec.template.spec.activeDeadlineSeconds: Forbidden: activeDeadlineSeconds in ReplicaSet is not Supported",
       ],
     ],
     [
       "no room to move",
       { strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 0, maxUnavailable: 0 } } },
       ["spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0"],
+    ],
+    [
+      "a selector that says nothing sensible, whose template is not looked at",
+      { selector: { matchExpressions: [{ key: "app", operator: "In" }] }, template: {} as never },
+      [
+        "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+        'spec.selector: Invalid value: {"matchExpressions":[{"key":"app","operator":"In"}]}: invalid label selector',
+      ],
+    ],
+    [
+      "a strategy that is none",
+      { strategy: { type: "Canary" } as never },
+      [
+        'spec.strategy: Unsupported value: {"Type":"Canary","RollingUpdate":null}: supported values: "Recreate", "RollingUpdate"',
+      ],
+    ],
+    [
+      "amounts that are none count as none",
+      { strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 0, maxUnavailable: "some" } } },
+      [
+        expect.stringMatching(/^spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "some": a valid percent/),
+        'spec.strategy.rollingUpdate.maxUnavailable: Invalid value: "some": may not be 0 when `maxSurge` is 0',
+      ] as string[],
     ],
     [
       "Recreate has no parameters",
@@ -70,7 +93,7 @@ describe("validation", () => {
     deployments.defaults(object);
     expect(problems(object)).toEqual([
       "spec.selector: Required value",
-      "spec.template.metadata.labels: Invalid value: {}: `selector` does not match template `labels`",
+      "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
       "spec.template.spec.containers: Required value",
     ]);
   });

@@ -5,7 +5,7 @@ import { defaultTemplate } from "../core/pod-defaults.ts";
 import { templateWarnings } from "../core/pod-warnings.ts";
 import type { Deployment } from "../generated/apps-v1.ts";
 import { Deployments } from "../generated/resources.ts";
-import { amountOf, atMost100Percent, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
+import { amountOf, asInGo, atMost100Percent, intOrPercent, namespaced, notNegative, rules } from "../kind.ts";
 import { defineResource, scaleSubresource } from "../resource.ts";
 import { countGeneration, keepAllButStatus, keepStatus, specAndStatus } from "../strategy.ts";
 import * as templates from "./template-rules.ts";
@@ -36,6 +36,7 @@ export const deployments = defineResource(Deployments, {
   },
   prepareForStatusUpdate(deployment, old) {
     keepAllButStatus(deployment, old);
+    delete deployment.status?.terminatingReplicas; // DeploymentReplicaSetTerminatingReplicas
     if (old.metadata.labels) deployment.metadata.labels = old.metadata.labels;
     else delete deployment.metadata.labels;
   },
@@ -55,9 +56,9 @@ export const deployments = defineResource(Deployments, {
   ],
 });
 
-function* validateSpec(deployment: Deployment): Problems {
-  const { spec } = deployment;
-  yield* templates.validateTemplated(deployment, "Deployment");
+function* validateSpec({ spec }: Deployment): Problems {
+  yield* notNegative(spec.replicas, "spec.replicas");
+  yield* templates.validateTemplated(spec, "ReplicaSet");
   yield* validateStrategy(spec.strategy ?? {}, "spec.strategy");
   for (const key of ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] as const)
     yield* notNegative(spec[key], `spec.${key}`);
@@ -66,13 +67,15 @@ function* validateSpec(deployment: Deployment): Problems {
     yield invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
 }
 
-function* validateStrategy({ type, rollingUpdate }: NonNullable<Deployment["spec"]["strategy"]>, at: string): Problems {
+function* validateStrategy(strategy: NonNullable<Deployment["spec"]["strategy"]>, at: string): Problems {
+  const { type, rollingUpdate } = strategy;
   if (type === "Recreate") {
     if (rollingUpdate)
       yield forbidden(`${at}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'");
     return;
   }
-  if (type !== "RollingUpdate") return yield notSupported(`${at}.type`, type ?? "", ["Recreate", "RollingUpdate"]);
+  if (type !== "RollingUpdate")
+    return yield notSupported(at, asInGo(strategy, { maxUnavailable: 0, maxSurge: 0 }), ["Recreate", "RollingUpdate"]);
   if (!rollingUpdate) return yield required(`${at}.rollingUpdate`, "this should be defaulted and never be nil");
   const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate;
   const path = `${at}.rollingUpdate`;

@@ -3,28 +3,28 @@ import { defaultTemplate } from "../core/pod-defaults.ts";
 import { templateWarnings } from "../core/pod-warnings.ts";
 import type { ReplicaSet } from "../generated/apps-v1.ts";
 import { ReplicaSets } from "../generated/resources.ts";
-import { defineResource, namespaced, notNegative, rules, scaleSubresource, startingStatus } from "../kind.ts";
-import { templatedScale, validateReplicas, validateSelectorUpdate, validateTemplated } from "./template-rules.ts";
+import { defineResource, namespaced, notNegative, rules, scaleSubresource, without } from "../kind.ts";
+import * as templates from "./template-rules.ts";
 
 export const replicaSets = defineResource(ReplicaSets, {
   warnings: templateWarnings,
   shortNames: ["rs"],
   categories: ["all"],
   subresources: [scaleSubresource, "status"],
-  scale: templatedScale,
+  scale: templates.templatedScale,
   defaults({ spec }) {
     spec.replicas ??= 1;
     defaultTemplate(spec);
   },
-  ...startingStatus(() => ({ replicas: 0 })),
+  ...without(["status.terminatingReplicas"], templates.noReplicas),
   ...rules(
     namespaced,
-    function* (set: ReplicaSet) {
-      yield* notNegative(set.spec.minReadySeconds, "spec.minReadySeconds");
-      yield* validateTemplated(set, "ReplicaSet");
+    function* ({ spec }: ReplicaSet) {
+      for (const key of ["replicas", "minReadySeconds"] as const) yield* notNegative(spec[key], `spec.${key}`);
+      yield* templates.validateTemplated(spec, "ReplicaSet");
     },
-    validateSelectorUpdate,
-    ({ status }) => validateReplicas(status),
+    templates.validateSelectorUpdate,
+    ({ status }) => templates.validateReplicas(status),
   ),
   columns: [
     nameColumn,

@@ -1,14 +1,18 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
+import { templateColumns } from "../columns.ts";
+import { validateClaimSpec } from "../core/persistent-volume-claim.ts";
 import { defaultTemplate } from "../core/pod-defaults.ts";
 import { templateWarnings } from "../core/pod-warnings.ts";
 import type { StatefulSet } from "../generated/apps-v1.ts";
+import type { PodTemplateSpec } from "../generated/core-v1.ts";
 import { StatefulSets } from "../generated/resources.ts";
-import { atMost100Percent, intOrPercent, notNegative } from "../int-or-percent.ts";
-import { ageColumn, nameColumn, readyColumn, rules, startingStatus, templateColumns } from "../kind.ts";
-import { defineResource, scaleSubresource } from "../resource.ts";
-import { templatedScale, validateCollisions, validateCounts, validateTemplated } from "./template-rules.ts";
+import { asInGo, notNegative } from "../int-or-percent.ts";
+import { ageColumn, defineResource, nameColumn, readyColumn, rules, scaleSubresource, without } from "../kind.ts";
+import { noReplicas, templatedScale, validateCollisions, validateCounts, validateTemplated } from "./template-rules.ts";
+
+const maxUnavailable = "spec.updateStrategy.rollingUpdate.maxUnavailable"; // MaxUnavailableStatefulSet
 
 /** Its name is in its Pods' hostnames. */
 const named = { namespaced: true, name: dns1123Label };
@@ -44,7 +48,7 @@ export const statefulSets = defineResource(StatefulSets, {
       claim.status.phase ||= "Pending";
     }
   },
-  ...startingStatus(() => ({ replicas: 0 })),
+  ...without([maxUnavailable], noReplicas),
   ...rules(named, validateSpec, onlySomeChange, function* ({ status }, old) {
     const parts = "readyReplicas currentReplicas updatedReplicas availableReplicas";
     yield* validateCounts(status, `replicas ${parts} observedGeneration`, parts, "status.readyReplicas");
@@ -53,9 +57,7 @@ export const statefulSets = defineResource(StatefulSets, {
   columns: [nameColumn, readyColumn<StatefulSet>(), ageColumn, ...templateColumns<StatefulSet>()],
 });
 
-function* validateSpec(set: StatefulSet): field.Problems {
-  const { spec } = set;
-  yield* validateTemplated(set, "StatefulSet");
+function* validateSpec({ spec }: StatefulSet, old?: StatefulSet): field.Problems {
   const policy = spec.podManagementPolicy;
   if (!policy) yield field.required("spec.podManagementPolicy");
   else if (policy !== "OrderedReady" && policy !== "Parallel")
@@ -66,27 +68,39 @@ function* validateSpec(set: StatefulSet): field.Problems {
     if (value !== "Retain" && value !== "Delete")
       yield field.notSupported(`spec.persistentVolumeClaimRetentionPolicy.${key}`, value, ["Retain", "Delete"]);
   }
-  yield* notNegative(spec.minReadySeconds, "spec.minReadySeconds");
+  const claims = spec.volumeClaimTemplates ?? [];
+  // What cannot change is looked at once.
+  if (!old)
+    for (const [i, claim] of claims.entries())
+      yield* validateClaimSpec(claim.spec ?? {}, `spec.volumeClaimTemplates[${i}].spec`);
+  for (const key of ["replicas", "minReadySeconds"] as const) yield* notNegative(spec[key], `spec.${key}`);
   yield* notNegative(spec.ordinals?.start, "spec.ordinals.start");
-  if (spec.serviceName) yield* field.shaped("spec.serviceName", spec.serviceName, dns1123Label);
+  if (!old && spec.serviceName) yield* field.shaped("spec.serviceName", spec.serviceName, dns1123Label);
+  yield* validateTemplated(spec, "StatefulSet", filledTemplate(spec));
 }
+
+/** As the controller fills it: claims become volumes, and names are its own to give. */
+function filledTemplate({ template, volumeClaimTemplates: claims = [] }: StatefulSet["spec"]): PodTemplateSpec {
+  if (!template?.spec) return template;
+  const { hostname: _, subdomain: __, volumes = [], ...spec } = template.spec;
+  const names = claims.map(({ metadata }) => metadata?.name ?? "");
+  const claimed = names.map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+  const all = [...claimed, ...volumes.filter(({ name }) => !names.includes(name))];
+  return { ...template, spec: { ...spec, ...(all.length > 0 ? { volumes: all } : {}) } };
+}
+
+const onlyRolling = "only allowed for updateStrategy 'RollingUpdate'";
 
 function* validateStrategy(strategy: StatefulSet["spec"]["updateStrategy"], at: string): field.Problems {
   const { type, rollingUpdate } = strategy;
+  const printed = asInGo(strategy, { partition: 0, maxUnavailable: null });
   if (!type) return yield field.required(at);
   if (type === "OnDelete") {
-    if (rollingUpdate)
-      yield field.invalid(`${at}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'");
+    if (rollingUpdate) yield field.invalid(`${at}.rollingUpdate`, printed.RollingUpdate, onlyRolling);
     return;
   }
-  if (type !== "RollingUpdate") return yield field.invalid(at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
-  const path = `${at}.rollingUpdate`;
-  yield* notNegative(rollingUpdate?.partition, `${path}.partition`);
-  const most = rollingUpdate?.maxUnavailable;
-  if (most === undefined) return;
-  yield* intOrPercent(most, `${path}.maxUnavailable`);
-  yield* atMost100Percent(most, `${path}.maxUnavailable`);
-  if (Number.parseInt(String(most), 10) === 0) yield field.invalid(`${path}.maxUnavailable`, most, "cannot be 0");
+  if (type !== "RollingUpdate") return yield field.invalid(at, printed, "must be 'RollingUpdate' or 'OnDelete'");
+  yield* notNegative(rollingUpdate?.partition, `${at}.rollingUpdate.partition`);
 }
 
 const mutable = [

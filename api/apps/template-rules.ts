@@ -3,10 +3,12 @@ import * as field from "../../apimachinery/field-error.ts";
 import type { LabelSelector } from "../../apimachinery/generated/meta-v1.ts";
 import type { KubernetesObject, ObjectMeta } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
-import { formatSelector, labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
+import * as selectors from "../../apimachinery/selectors.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { PodTemplateSpec } from "../generated/core-v1.ts";
-import { immutable, notNegative, type ScaleAccess } from "../kind.ts";
+import { immutable, notNegative, type ScaleAccess, startingStatus, validateAnnotations } from "../kind.ts";
+
+export const noReplicas = startingStatus(() => ({ replicas: 0 }));
 
 /** What kinds that keep Pods from a template share. */
 export interface Templated extends KubernetesObject {
@@ -17,24 +19,35 @@ interface Scaled extends Templated {
   status?: { replicas?: number };
 }
 
-/** A selector that selects something, and that the template's labels match. */
-export function* validateTemplated({ spec }: Templated, kind: string): Problems {
-  yield* notNegative(spec.replicas, "spec.replicas");
+/**
+ * A selector that selects something, and that the template's labels match. Upstream has one set of rules, and of words,
+ * for Deployments and ReplicaSets; DaemonSets need no selector, and their template is looked at with a wrong one too.
+ */
+export function* validateTemplated(spec: Templated["spec"], kind: Kind, template = spec.template): Problems {
   const at = "spec.selector";
-  const { selector, template } = spec;
-  const wrong = [...validateLabelSelector(selector, at)];
-  const empty = selector !== undefined && !selector.matchLabels && !selector.matchExpressions;
-  if (selector || kind === "DaemonSet") yield* wrong;
+  const { selector } = spec;
+  const ofDaemons = kind === "DaemonSet";
+  const wrong = [...selectors.validateLabelSelector(selector, at)];
+  const empty = selector && !Object.keys(selector.matchLabels ?? {}).length && !selector.matchExpressions?.length;
+  if (selector || ofDaemons) yield* wrong;
   else yield field.required(at);
-  // Upstream says deployment for ReplicaSets too.
   const word = kind === "ReplicaSet" ? "deployment" : kind.toLowerCase();
-  if (empty) yield field.invalid(at, selector, `empty selector is invalid for ${word}`);
-  const labels = template?.metadata?.labels ?? {};
-  if (template && !empty && wrong.length === 0 && !matches(labelSelector(selector), labels))
-    yield field.invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`");
+  if (empty) yield field.invalid(at, {}, `empty selector is invalid for ${word}`);
+  if (wrong.length > 0 && !ofDaemons)
+    return yield field.invalid(at, selector, kind === "StatefulSet" ? "" : "invalid label selector");
+  const labels = template?.metadata?.labels;
+  if (template && !empty && wrong.length === 0 && !selectors.matches(selectors.labelSelector(selector), labels))
+    yield field.invalid("spec.template.metadata.labels", labels ?? field.nil, mismatch);
   yield* validateTemplate(template, "spec.template");
+  if (kind === "StatefulSet") {
+    yield* selectors.validateLabels(labels, "spec.template.labels"); // upstream says so twice
+    yield* validateAnnotations(template?.metadata?.annotations, "spec.template.annotations");
+  }
   yield* validateLongRunning(template, kind);
 }
+
+type Kind = "DaemonSet" | "ReplicaSet" | "StatefulSet";
+export const mismatch = "`selector` does not match template `labels`";
 
 /** Pods of these kinds run until they are told otherwise. */
 export function* validateLongRunning(template: PodTemplateSpec | undefined, kind: string): Problems {
@@ -79,7 +92,7 @@ export function scaleMetadata({ name, namespace, uid, resourceVersion, creationT
 
 export const templatedScale: ScaleAccess<Scaled> = {
   get({ metadata, spec, status }) {
-    const selector = formatSelector(labelSelector(spec.selector));
+    const selector = selectors.formatSelector(selectors.labelSelector(spec.selector));
     return {
       kind: "Scale",
       apiVersion: "autoscaling/v1",

@@ -1,13 +1,15 @@
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { labelSelector, matches, validateLabelSelector } from "../../apimachinery/selectors.ts";
+import { mismatch } from "../apps/template-rules.ts";
 import { validateTemplate } from "../core/pod-validation.ts";
 import type { JobSpec, PodFailurePolicyRule } from "../generated/batch-v1.ts";
 import { notNegative } from "../int-or-percent.ts";
 
-const maxIndexedParallelism = 100_000;
-const softLimit = 100_000;
-const limitAboveSoft = 10_000;
+/** How many Pods, completions with limits of their own, and failed indexes a Job with indexes may have. */
+const maxIndexed = 100_000;
+/** And of Pods and failed indexes, when it has more completions. */
+const limitAbove = 10_000;
 const counts = [
   ...(["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"] as const),
   ...(["backoffLimitPerIndex", "maxFailedIndexes"] as const),
@@ -17,28 +19,29 @@ const counts = [
 export function* validateJobSpec(spec: JobSpec, at: string): field.Problems {
   yield* validateUnselected(spec, at);
   const { selector, template } = spec;
-  if (!selector) return yield field.required(`${at}.selector`);
+  if (!selector) yield field.required(`${at}.selector`);
   const wrong = [...validateLabelSelector(selector, `${at}.selector`)];
   yield* wrong;
-  const labels = template?.metadata?.labels ?? {};
+  const labels = template?.metadata?.labels;
   if (wrong.length === 0 && !matches(labelSelector(selector), labels))
-    yield field.invalid(`${at}.template.metadata.labels`, labels, "`selector` does not match template `labels`");
+    yield field.invalid(`${at}.template.metadata.labels`, labels ?? field.nil, mismatch);
 }
 
 /** What holds without a selector, as in a CronJob's template. */
 export function* validateUnselected(spec: JobSpec, at: string): field.Problems {
+  const { managedBy, podReplacementPolicy: replacement, podFailurePolicy, successPolicy } = spec;
+  const { completionMode: mode = "NonIndexed", backoffLimitPerIndex, maxFailedIndexes } = spec;
   for (const key of counts) yield* notNegative(spec[key], `${at}.${key}`);
-  yield* validateMode(spec, at);
-  const { managedBy, podReplacementPolicy: replacement, podFailurePolicy } = spec;
-  if (managedBy !== undefined) {
-    const [domain = "", path] = managedBy.split(/\/(.*)/s);
-    if (!path) yield field.invalid(`${at}.managedBy`, managedBy, domainPathText);
-    else yield* field.shaped(`${at}.managedBy`, domain, dns1123Subdomain);
-    if (managedBy.length > 63) yield field.tooLong(`${at}.managedBy`, 63);
-  }
+  if (maxFailedIndexes !== undefined && backoffLimitPerIndex === undefined)
+    yield field.required(`${at}.backoffLimitPerIndex`, "when maxFailedIndexes is specified");
+  if (managedBy !== undefined) yield* validateManager(managedBy, `${at}.managedBy`);
+  yield* field.oneOf(`${at}.completionMode`, mode, ["NonIndexed", "Indexed"], false);
+  if (mode === "Indexed") yield* validateIndexed(spec, at);
+  for (const [key, value] of Object.entries({ backoffLimitPerIndex, maxFailedIndexes }))
+    if (mode === "NonIndexed" && value !== undefined) yield field.invalid(`${at}.${key}`, value, onlyIndexed);
   if (podFailurePolicy) yield* validateFailurePolicy(spec, `${at}.podFailurePolicy`);
-  if (spec.successPolicy && spec.completionMode === "Indexed")
-    yield* validateSuccessPolicy(spec, `${at}.successPolicy`);
+  if (successPolicy && mode === "Indexed") yield* validateSuccessPolicy(spec, `${at}.successPolicy`);
+  else if (successPolicy) yield field.invalid(`${at}.successPolicy`, successPolicy, onlyIndexed);
   if (replacement !== undefined) {
     const allowed = podFailurePolicy ? ["Failed"] : ["Failed", "TerminatingOrFailed"];
     yield* field.oneOf(`${at}.podReplacementPolicy`, replacement, allowed, false);
@@ -52,34 +55,38 @@ export function* validateUnselected(spec: JobSpec, at: string): field.Problems {
     yield field.invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified');
 }
 
+const onlyIndexed = "requires indexed completion mode";
 const domainPathText = 'must be a domain-prefixed path (such as "acme.io/foo")';
+const httpPath = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+const maxManager = 63;
 
-function* validateMode(spec: JobSpec, at: string): field.Problems {
-  const { completionMode: mode, completions, parallelism = 0, backoffLimitPerIndex, maxFailedIndexes } = spec;
-  if (mode !== undefined && mode !== "NonIndexed" && mode !== "Indexed")
-    yield field.notSupported(`${at}.completionMode`, mode, ["Indexed", "NonIndexed"]);
-  if (mode !== "Indexed") {
-    if (backoffLimitPerIndex !== undefined)
-      yield field.invalid(`${at}.backoffLimitPerIndex`, backoffLimitPerIndex, "requires indexed completion mode");
-    if (maxFailedIndexes !== undefined)
-      yield field.invalid(`${at}.maxFailedIndexes`, maxFailedIndexes, "requires indexed completion mode");
-    if (spec.successPolicy)
-      yield field.invalid(`${at}.successPolicy`, spec.successPolicy, "requires indexed completion mode");
-  } else {
-    if (completions === undefined) yield field.required(`${at}.completions`, "when completion mode is Indexed");
-    const above = (key: string, value: number, max: number, when: string) =>
-      value > max ? [field.invalid(`${at}.${key}`, value, `must be less than or equal to ${max} when ${when}`)] : [];
-    yield* above("parallelism", parallelism, maxIndexedParallelism, "completion mode is Indexed");
-    const soft = `completions are above ${softLimit} and used with backoff limit per index`;
-    if (backoffLimitPerIndex !== undefined && (completions ?? 0) > softLimit)
-      for (const [key, value] of Object.entries({ parallelism, maxFailedIndexes: maxFailedIndexes ?? 0 }))
-        yield* above(key, value, limitAboveSoft, soft);
+function* validateManager(manager: string, at: string): field.Problems {
+  const [domain, path] = manager.split(/\/(.*)/s);
+  if (!manager) yield field.required(at);
+  else if (!domain || !path) yield field.invalid(at, manager, domainPathText);
+  else {
+    yield* field.shaped(at, domain, dns1123Subdomain);
+    if (!new RegExp(`^${httpPath}$`).test(path))
+      yield field.invalid(at, path, `Invalid path (regex used for validation is '${httpPath}')`);
   }
-  if (maxFailedIndexes === undefined) return;
-  if (backoffLimitPerIndex === undefined)
-    yield field.required(`${at}.backoffLimitPerIndex`, "when maxFailedIndexes is specified");
-  if (completions !== undefined && maxFailedIndexes > completions)
+  if (manager.length > maxManager) yield field.tooLong(at, maxManager);
+}
+
+function* validateIndexed(spec: JobSpec, at: string): field.Problems {
+  const { completions, parallelism = 0, backoffLimitPerIndex, maxFailedIndexes } = spec;
+  if (completions === undefined) yield field.required(`${at}.completions`, "when completion mode is Indexed");
+  const above = (key: string, value: number, max: number, when = "") =>
+    value > max ? [field.invalid(`${at}.${key}`, value, `must be less than or equal to ${max}${when}`)] : [];
+  yield* above("parallelism", parallelism, maxIndexed, " when completion mode is Indexed");
+  if (completions !== undefined && maxFailedIndexes !== undefined && maxFailedIndexes > completions)
     yield field.invalid(`${at}.maxFailedIndexes`, maxFailedIndexes, "must be less than or equal to completions");
+  yield* above("maxFailedIndexes", maxFailedIndexes ?? 0, maxIndexed);
+  if (backoffLimitPerIndex === undefined || (completions ?? 0) <= maxIndexed) return;
+  if (maxFailedIndexes === undefined)
+    yield field.required(`${at}.maxFailedIndexes`, `must be specified when completions is above ${maxIndexed}`);
+  const soft = ` when completions are above ${maxIndexed} and used with backoff limit per index`;
+  for (const [key, value] of Object.entries({ parallelism, maxFailedIndexes: maxFailedIndexes ?? 0 }))
+    yield* above(key, value, limitAbove, soft);
 }
 
 /** Of rules, and of conditions in one. */
@@ -125,7 +132,8 @@ function* validateExitCodes(codes: ExitCodes, at: string, names: readonly string
   yield* choice(`${at}.operator`, operator, ["In", "NotIn"]);
   if (containerName !== undefined && !names.includes(containerName))
     yield field.invalid(`${at}.containerName`, containerName, ofTemplate);
-  if (values.length === 0) yield field.invalid(`${at}.values`, values, "at least one value is required");
+  if (values.length === 0)
+    yield field.invalid(`${at}.values`, codes.values ?? field.nil, "at least one value is required");
   if (values.length > maxExitCodes) yield field.tooMany(`${at}.values`, values.length, maxExitCodes);
   const seen = new Set<number>();
   for (const [j, code] of values.entries()) {

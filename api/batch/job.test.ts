@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { errorText } from "../../apimachinery/field-error.ts";
-import type { Job, JobSpec, JobStatus } from "../generated/batch-v1.ts";
+import type { CronJob, Job, JobSpec, JobStatus } from "../generated/batch-v1.ts";
+import { cronJobs } from "./cron-job.ts";
 import { jobs } from "./job.ts";
 
 const make = (spec: Partial<JobSpec>): Job => {
@@ -32,8 +33,40 @@ describe("a Job is refused with upstream's words", () => {
       "very many indexes, each with its own limit",
       { completionMode: "Indexed", completions: 200_000, parallelism: 20_000, backoffLimitPerIndex: 1 },
       [
+        "spec.maxFailedIndexes: Required value: must be specified when completions is above 100000",
         "spec.parallelism: Invalid value: 20000: must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index",
       ],
+    ],
+    [
+      "indexes of which more than all fail, without a limit",
+      { ...indexed, maxFailedIndexes: 100_001 },
+      [
+        "spec.backoffLimitPerIndex: Required value: when maxFailedIndexes is specified",
+        "spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to completions",
+        "spec.maxFailedIndexes: Invalid value: 100001: must be less than or equal to 100000",
+      ],
+    ],
+    [
+      "a mode that is none, by a manager of no path",
+      { completionMode: "Some" as never, backoffLimitPerIndex: 1, managedBy: "a.io/ " },
+      [
+        `spec.managedBy: Invalid value: " ": Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')`,
+        'spec.completionMode: Unsupported value: "Some": supported values: "NonIndexed", "Indexed"',
+      ],
+    ],
+    ["a manager of no name", { managedBy: "" }, ["spec.managedBy: Required value"]],
+    [
+      "no selector, where it is the client's to give",
+      { manualSelector: true },
+      [
+        "spec.selector: Required value",
+        "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
+      ],
+    ],
+    [
+      "exit codes that are none",
+      rules({ action: "Ignore", onExitCodes: { operator: "In" } }),
+      [rule(".onExitCodes.values: Invalid value: null: at least one value is required")],
     ],
     [
       "a rule that says nothing",
@@ -101,6 +134,85 @@ describe("a Job is refused with upstream's words", () => {
       [success(`succeededIndexes: Invalid value: "${text}": error parsing succeededIndexes: ${detail}`)],
     ]),
   ])("%s", (_, spec, problems) => expect(jobs.validate(make(spec)).map(errorText)).toEqual(problems));
+});
+
+test("the name of a Job with indexes leaves room for them in those of its Pods", () => {
+  const job = make(indexed);
+  job.metadata.name = "x".repeat(62);
+  for (const key of ["batch.kubernetes.io/job-name", "job-name"])
+    job.spec.template.metadata!.labels![key] = job.metadata.name;
+  expect(jobs.validate(job).map(errorText)).toEqual([
+    `metadata.name: Invalid value: "${job.metadata.name}": will not able to create pod with invalid DNS label: ${job.metadata.name}-4`,
+  ]);
+});
+
+test("a Job without labels of its own has those of its template, with what the template was given", () => {
+  const template = { metadata: { labels: { app: "a" } }, spec: { containers: [], restartPolicy: "Never" as const } };
+  const job = make({ template });
+  expect(job.metadata.labels).toMatchObject({ app: "a", "job-name": "x" });
+  expect(job.metadata.labels).toEqual(job.spec.template.metadata!.labels);
+});
+
+const told = (spec: object, old?: object) => {
+  const [next, before] = [spec, old].map((change) => {
+    const object = {
+      metadata: { name: "x", namespace: "default" },
+      spec: { schedule: "@daily", jobTemplate, ...change },
+    };
+    cronJobs.defaults(object as CronJob);
+    return object as CronJob;
+  });
+  return (old ? cronJobs.validateUpdate(next!, before!) : cronJobs.validate(next!)).map(errorText);
+};
+const jobTemplate = {
+  spec: { template: { spec: { containers: [{ name: "c", image: "i" }], restartPolicy: "Never" } } },
+};
+const useField = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
+
+describe("a CronJob", () => {
+  test.each<[string, object, object | undefined, string[]]>([
+    [
+      "says its zone in the field for it",
+      { schedule: "TZ=UTC @daily", timeZone: "UTC" },
+      undefined,
+      [`spec.schedule: Invalid value: "TZ=UTC @daily": ${useField}`],
+    ],
+    ["that says it in its schedule may go on", { schedule: "TZ=UTC @hourly" }, { schedule: "TZ=UTC @daily" }, []],
+    [
+      "does not say it in both",
+      { schedule: "TZ=UTC @daily", timeZone: "Europe/Berlin" },
+      { schedule: "TZ=UTC @daily" },
+      ['spec.schedule: Invalid value: "TZ=UTC @daily": cannot use both timeZone field and TZ or CRON_TZ in schedule'],
+    ],
+    ...["europe/berlin", "+01:00", "UTC/", "Nowhere/Land"].map((timeZone): [string, object, undefined, string[]] => [
+      `knows no zone ${timeZone}`,
+      { timeZone },
+      undefined,
+      [`spec.timeZone: Invalid value: "${timeZone}": unknown time zone ${timeZone}`],
+    ]),
+    ["may keep a zone that is no more", { timeZone: "Nowhere/Land" }, { timeZone: "Nowhere/Land" }, []],
+    [
+      "is told all in upstream's order",
+      { failedJobsHistoryLimit: -1, concurrencyPolicy: "Some", timeZone: "Local", startingDeadlineSeconds: -1 },
+      undefined,
+      [
+        "spec.startingDeadlineSeconds: Invalid value: -1: must be greater than or equal to 0",
+        'spec.timeZone: Invalid value: "Local": timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones',
+        'spec.concurrencyPolicy: Unsupported value: "Some": supported values: "Allow", "Forbid", "Replace"',
+        "spec.failedJobsHistoryLimit: Invalid value: -1: must be greater than or equal to 0",
+      ],
+    ],
+  ])("%s", (_, spec, old, problems) => expect(told(spec, old)).toEqual(problems));
+
+  test("has a name that leaves room for its Jobs'", () => {
+    const object = make({}) as unknown as CronJob;
+    const name = "x".repeat(53);
+    Object.assign(object, { metadata: { name, namespace: "default" }, spec: { schedule: "@daily", jobTemplate } });
+    cronJobs.defaults(object);
+    expect(cronJobs.validate(object).map(errorText)).toEqual([
+      `metadata.name: Invalid value: "${name}": must be no more than 52 characters`,
+    ]);
+  });
 });
 
 const on = (...types: string[]): Partial<JobStatus> => ({

@@ -1,4 +1,5 @@
 import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
+import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
 import { humanDuration, parseTime } from "../../apimachinery/time.ts";
@@ -28,8 +29,10 @@ export const jobs = defineResource(Jobs, {
   ...specAndStatus,
   prepareForCreate(job) {
     specAndStatus.prepareForCreate(job);
+    const shared = job.metadata.labels === job.spec.template.metadata?.labels;
     generateSelector(job);
-    defaultLabels(job);
+    const { labels } = job.spec.template.metadata ?? {};
+    if (shared && labels) job.metadata.labels = { ...labels };
   },
   ...rules(namespaced, validate, onlySome, validateJobStatus),
   columns: [
@@ -57,23 +60,31 @@ function generateSelector({ metadata, spec }: Job): void {
   spec.selector.matchLabels = { [uidLabels[0]]: uid, ...spec.selector.matchLabels };
 }
 
+/** The template's labels are the Job's own, as one map: what a new Job's template is given, the Job is given, too. */
 function defaultLabels({ metadata, spec }: Job): void {
   const labels = spec.template.metadata?.labels;
-  if (labels && !Object.keys(metadata.labels ?? {}).length) metadata.labels = { ...labels };
+  if (labels && !Object.keys(metadata.labels ?? {}).length) metadata.labels = labels;
 }
 
 function* validate(job: Job): Problems {
   yield* validateGeneratedSelector(job);
   yield* validateJobSpec(job.spec, "spec");
+  const { name } = job.metadata;
+  const { completionMode, completions = 0 } = job.spec;
+  const longest = `${name}-${completions - 1}`;
+  if (completionMode === "Indexed" && completions > 0 && dns1123Label(longest).length > 0)
+    yield invalid("metadata.name", name, `will not able to create pod with invalid DNS label: ${longest}`);
 }
 
 function* validateGeneratedSelector({ metadata, spec }: Job): Problems {
   if (spec.manualSelector || !spec.selector) return;
   if (!metadata.uid) yield required("metadata.uid");
   const labels = spec.template?.metadata?.labels ?? {};
-  const expected: Record<string, string> = {};
-  for (const key of uidLabels) expected[key] = metadata.uid ?? "";
-  for (const key of nameLabels) expected[key] = metadata.name;
+  const own = [metadata.uid ?? "", metadata.name];
+  // The older ones first.
+  const expected = Object.fromEntries(
+    [1, 0].flatMap((age) => [uidLabels, nameLabels].map((keys, i) => [keys[age]!, own[i]!])),
+  );
   for (const [key, value] of Object.entries(expected)) {
     const at = `spec.template.metadata.labels[${key}]`;
     if (labels[key] === undefined) yield required(at, `must be '${value}'`);
@@ -91,9 +102,9 @@ function* validateGeneratedSelector({ metadata, spec }: Job): Problems {
 function* onlySome({ spec }: Job, old: Job): Problems {
   const before = old.spec;
   if (!sameJson(spec.completions, before.completions)) {
-    const elastic = spec.completionMode === "Indexed" && spec.completions !== undefined;
-    if (!elastic) yield* immutableField("spec.completions", spec.completions, before.completions);
-    else if (spec.completions !== spec.parallelism)
+    if (spec.completionMode !== "Indexed")
+      yield* immutableField("spec.completions", spec.completions, before.completions);
+    else if (spec.completions !== undefined && spec.completions !== spec.parallelism)
       yield invalid("spec.completions", spec.completions, "can only be modified in tandem with spec.parallelism");
   }
   const steerable = before.suspend === true && old.status?.startTime === undefined;
