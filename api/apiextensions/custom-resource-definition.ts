@@ -3,7 +3,7 @@ import type * as v1 from "../generated/apiextensions-v1.ts";
 import { CustomResourceDefinitions } from "../generated/resources.ts";
 import { createdColumn, defineResource, nameColumn, validateObjectMeta, validateObjectMetaUpdate } from "../kind.ts";
 import { keepAllButStatus, keepStatus } from "../strategy.ts";
-import { definitionName, validateDefinition, validateDefinitionUpdate } from "./validation.ts";
+import { definitionName, validateDefinition, validateDefinitionUpdate, validateNames } from "./validation.ts";
 
 /** What apiserver/crd serves custom resources from; it writes the status, too. */
 export const customResourceDefinitions = defineResource(CustomResourceDefinitions, {
@@ -50,7 +50,10 @@ export const customResourceDefinitions = defineResource(CustomResourceDefinition
     ...validateDefinition(definition, old),
     ...validateDefinitionUpdate(definition, old),
   ],
-  validateStatusUpdate: ({ metadata }, old) => validateObjectMetaUpdate(metadata, old.metadata),
+  validateStatusUpdate: ({ metadata, status }, old) => [
+    ...validateObjectMetaUpdate(metadata, old.metadata),
+    ...validateNames(status?.acceptedNames ?? {}, "status.acceptedNames"),
+  ],
   columns: [nameColumn, createdColumn],
 });
 

@@ -5,7 +5,9 @@ import { isEmbedded, type JsonSchema, prune } from "../../apimachinery/schema/st
 import { compilePattern, validateValue } from "../../apimachinery/schema/validate.ts";
 
 /** What makes a schema structural and allowed (apiextensions validation; KEP "Vanilla OpenAPI Subset"). */
-export function* validateSchema(schema: JsonSchema, at: string): Problems {
+export function* validateSchema(schema: JsonSchema, at: string, withStatus = false): Problems {
+  if (withStatus && Object.entries(schema).some(([key, value]) => value && !atRoot.includes(goName(key))))
+    yield invalid(at, schema, onlyAtRoot);
   if (schema.nullable) yield forbidden(`${at}.nullable`, "nullable cannot be true at the root");
   if (schema.type && schema.type !== "object") yield invalid(`${at}.type`, schema.type, "must be object at the root");
   for (const key of ["apiVersion", "kind"]) {
@@ -16,6 +18,16 @@ export function* validateSchema(schema: JsonSchema, at: string): Problems {
   if (metadata) yield* validateMetadata(metadata, `${at}.properties[metadata]`);
   yield* validateLevel(schema, at, "at the root");
 }
+
+/** What a schema may say outside of its properties when the status is written apart, by Go's names. */
+const atRoot = [
+  ..."Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength".split(" "),
+  ..."Pattern MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example".split(" "),
+  ...["XPreserveUnknownFields", "XValidations"],
+];
+const goName = (key: string) =>
+  key.replace(/^x-kubernetes/, "x").replace(/(?:^|-)[a-z]/g, (start) => start.slice(-1).toUpperCase());
+const onlyAtRoot = `only [${atRoot.join(" ")}] fields are allowed at the root of the schema if the status subresource is enabled`;
 
 const onlyNames = "must not specify anything other than name and generateName, but metadata is implicitly specified";
 
@@ -37,6 +49,7 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
   const intOrString = schema["x-kubernetes-int-or-string"] === true;
   if (!schema.type && !intOrString && !(preserves && where !== "at the root"))
     yield required(`${at}.type`, `must not be empty ${where}`);
+  if (schema.type && !types.includes(schema.type)) yield notSupported(`${at}.type`, schema.type, types);
   if (schema.type === "null")
     yield forbidden(`${at}.type`, "type cannot be set to null, use nullable as an alternative");
   if (schema.type && intOrString)
@@ -70,16 +83,25 @@ function* validateLevel(schema: JsonSchema, at: string, where: string): Problems
   else if (schema.type === "array") yield required(`${at}.items`, "must be specified");
 }
 
-const reasons = ["FieldValueRequired", "FieldValueForbidden", "FieldValueInvalid", "FieldValueDuplicate"];
+const types = ["array", "boolean", "integer", "number", "object", "string"];
+const reasons = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+const oneLine = "must not contain line breaks";
+const notBlank = "must be non-empty if specified";
 
 function* validateRules(schema: JsonSchema, at: string): Problems {
   yield* each(rulesOf(schema), at, function* (rule, place) {
-    if (!rule.rule?.trim()) yield required(`${place}.rule`);
-    else yield* validateExpression(rule.rule, "bool", `${place}.rule`);
-    if (rule.messageExpression)
-      yield* validateExpression(rule.messageExpression, "string", `${place}.messageExpression`);
-    if (rule.message?.includes("\n"))
-      yield invalid(`${place}.message`, rule.message, "message must not contain line breaks");
+    const { message = "", messageExpression = "", fieldPath = "" } = rule;
+    if (!rule.rule?.trim()) yield required(`${place}.rule`, "rule is not specified");
+    else if (message && !message.trim()) yield invalid(`${place}.message`, message, notBlank);
+    else if (/[\n\r]/.test(message.trim())) yield invalid(`${place}.message`, message, oneLine);
+    else if (/[\n\r]/.test(rule.rule.trim()) && !message)
+      yield required(`${place}.message`, "message must be specified if rule contains line breaks");
+    if (messageExpression && !messageExpression.trim())
+      yield required(`${place}.messageExpression`, `messageExpression ${notBlank}`);
+    if (fieldPath && !fieldPath.trim()) yield invalid(`${place}.fieldPath`, fieldPath, notBlank);
+    if (/[\n\r]/.test(fieldPath)) yield invalid(`${place}.fieldPath`, fieldPath, oneLine);
+    if (rule.rule?.trim()) yield* validateExpression(rule.rule, "bool", `${place}.rule`);
+    if (messageExpression.trim()) yield* validateExpression(messageExpression, "string", `${place}.messageExpression`);
     if (rule.reason && !reasons.includes(rule.reason)) yield notSupported(`${place}.reason`, rule.reason, reasons);
   });
 }
@@ -103,8 +125,8 @@ function* validatePattern(pattern: string, at: string): Problems {
 }
 
 const mustBeMap = "must be map if x-kubernetes-list-map-keys is non-empty";
-const mustHaveKey =
-  "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
+const isKey = "this property is in x-kubernetes-list-map-keys, so it";
+const ofSet = "must be atomic as item of a list with x-kubernetes-list-type=set";
 
 function* validateListAndMap(schema: JsonSchema, at: string): Problems {
   const ofType = function* (type: string, option: string): Problems {
@@ -122,23 +144,49 @@ function* validateListAndMap(schema: JsonSchema, at: string): Problems {
   }
   if (listType !== undefined) {
     yield* ofType("array", "x-kubernetes-list-type");
-    if (!["atomic", "map", "set"].includes(listType))
-      yield notSupported(`${at}.x-kubernetes-list-type`, listType, ["atomic", "map", "set"]);
+    if (!["atomic", "set", "map"].includes(listType))
+      yield notSupported(`${at}.x-kubernetes-list-type`, listType, ["atomic", "set", "map"]);
   }
-  if (keys.length > 0 && listType !== "map") yield invalid(`${at}.x-kubernetes-list-type`, listType ?? null, mustBeMap);
-  if (listType === "map") {
-    const at2 = `${at}.x-kubernetes-list-map-keys`;
-    if (keys.length === 0) yield required(at2, "must not be empty if x-kubernetes-list-type is map");
-    const properties = schema.items?.properties ?? {};
-    for (const key of keys) {
-      const property = properties[key];
-      if (!property) yield invalid(at2, key, "entries must all be names of item properties");
-      else if (property.default === undefined && !schema.items?.required?.includes(key))
-        yield required(`${at}.items.properties[${key}].default`, mustHaveKey);
-    }
-  }
-  if (isObject(schema.additionalProperties) && Object.keys(schema.properties ?? {}).length > 0)
+  const { items } = schema;
+  const inner = items?.type === "array" ? "list" : "map";
+  const kept = items?.[`x-kubernetes-${inner}-type`] ?? (inner === "list" ? "atomic" : undefined);
+  if (listType === "set" && (items?.type === "array" || items?.type === "object") && kept !== "atomic")
+    yield invalid(`${at}.items.x-kubernetes-${inner}-type`, items["x-kubernetes-list-type"] ?? null, ofSet);
+  if (keys.length > 0 && !listType) yield required(`${at}.x-kubernetes-list-type`, mustBeMap);
+  else if (keys.length > 0 && listType !== "map") yield invalid(`${at}.x-kubernetes-list-type`, listType, mustBeMap);
+  if (listType === "map") yield* validateKeys(keys, items, at);
+  if ((listType === "map" || listType === "set") && items?.nullable)
+    yield forbidden(`${at}.items.nullable`, `cannot be nullable when x-kubernetes-list-type is ${listType}`);
+  const more = schema.additionalProperties;
+  if ((more === false || isObject(more)) && Object.keys(schema.properties ?? {}).length > 0)
     yield forbidden(`${at}.additionalProperties`, "additionalProperties and properties are mutual exclusive");
+}
+
+function* validateKeys(keys: string[], items: JsonSchema | undefined, at: string): Problems {
+  const listed = `${at}.x-kubernetes-list-map-keys`;
+  if (keys.length === 0) yield required(listed, "must not be empty if x-kubernetes-list-type is map");
+  if (!items) return yield required(`${at}.items`, "must have a schema if x-kubernetes-list-type is map");
+  if (items.type !== "object")
+    return yield invalid(
+      `${at}.items.type`,
+      items.type ?? "",
+      "must be object if parent array's x-kubernetes-list-type is map",
+    );
+  for (const [i, key] of keys.entries()) {
+    const property = items.properties?.[key];
+    const path = `${at}.items.properties[${key}]`;
+    if (!property) yield invalid(listed, keys, "entries must all be names of item properties");
+    else if (property.type === "array" || property.type === "object")
+      yield invalid(
+        `${path}.type`,
+        items.type,
+        "must be a scalar type if parent array's x-kubernetes-list-type is map",
+      );
+    if (keys.indexOf(key) < i) yield invalid(listed, keys, "must not contain duplicate entries");
+    if (property && property.default === undefined && !items.required?.includes(key))
+      yield required(`${path}.default`, `${isKey} must have a default or be a required property`);
+    if (property?.nullable) yield forbidden(`${path}.nullable`, `${isKey} cannot be nullable`);
+  }
 }
 
 function* validateDefault(schema: JsonSchema, at: string): Problems {
