@@ -1,7 +1,7 @@
 // `npm test`: everything that must hold, on a fresh machine too: dependencies, build, types, lint, layers, all tests.
 // `npm test -- PATH ...` runs only the tests under PATH. The last line is `N passed, N failed, N skipped`.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { relative, resolve } from "node:path";
 import { ensureDependencies, run } from "./setup.mjs";
 
@@ -33,6 +33,7 @@ for (const [name, command] of Object.entries(checks)) {
 
 const report = ".cache/test-report.json";
 const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
+rmSync(report, { force: true }); // never the counts of a run before
 const { status } = spawnSync("npx", ["vitest", "run", ...reporters, ...only], { stdio: "inherit" });
 const counts = summarize(JSON.parse(readFileSync(report, "utf8")));
 const refused = process.env.REQUIRE_PEERS === "1" ? counts.skipped : 0;
