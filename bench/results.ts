@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { systemClock } from "../base/clock.ts";
 import { type FlagSpec, type Flags, parseFlags } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
@@ -126,7 +127,7 @@ export interface Run<S extends FlagSpec> {
   stores: readonly Store[];
   /** Sentences for the report. */
   conditions: string[];
-  /** Of the default size: goes where the repository keeps results; what is shorter or partial does not replace those. */
+  /** With no flag but where to write: goes where the repository keeps results, which nothing shorter or partial replaces. */
   full: boolean;
 }
 
@@ -140,9 +141,12 @@ export interface Bench<S extends FlagSpec> extends Layout {
 /** As every process of ours; Ctrl-C is no error. What was measured is written; with failures the exit code is 1. */
 export function runBench<const S extends FlagSpec>(bench: Bench<S>): void {
   runProcess(createLogger("bench"), async (signal) => {
-    const flags = parseFlags({ ...sharedFlags, ...bench.flags }, process.argv.slice(2)) as Run<S>["flags"];
+    const [flags, usual] = [process.argv.slice(2), []].map((args) =>
+      parseFlags({ ...sharedFlags, ...bench.flags }, args),
+    ) as [Run<S>["flags"], Run<S>["flags"]];
     const recorder = new Recorder();
-    const full = !flags.quick && flags.only === "";
+    const where = { out: "", profile: "" };
+    const full = isDeepStrictEqual({ ...flags, ...where }, { ...usual, ...where });
     const run: Run<S> = { flags, signal, recorder, stores: [], conditions: [], full };
     const machine = describeMachine();
     try {
@@ -163,7 +167,7 @@ export function runBench<const S extends FlagSpec>(bench: Bench<S>): void {
 
 function writeRun<S extends FlagSpec>(bench: Bench<S>, run: Run<S>, machine: Machine, dir: string): void {
   const { series, failures } = run.recorder;
-  if (failures.length > 0) process.exitCode = 1;
+  if (failures.length > 0) process.exitCode ??= 1; // 130: told to end
   if (series.length === 0) return;
   const when = new Date(systemClock.now()).toISOString();
   const { name, tls = "no TLS" } = bench;

@@ -54,7 +54,6 @@ async function measure(bench: Run<typeof flagSpec>): Promise<void> {
   const wanted = (part: (typeof parts)[number]) => asked.includes(part);
   const store = ourStore(defaultTimers);
   bench.stores = [store];
-  bench.full &&= flags.parts.length === 0 && seconds >= 5;
   bench.conditions.push(
     `Pods of 2.6 KB with managed fields; one apiserver, REST over TLS and HTTP/2; three members, fsync on, no TLS to them; load on the same machine; ${seconds} s a line`,
     `watchers share ${watchConnections} connections when they are 1,000, else each has its own`,

@@ -13,14 +13,20 @@ type Values = Pick<Series, "values" | "better">;
 export function verdict(a: Values, b: Values): { change: number; p: number; verdict: Verdict } {
   const change = spread(b.values).median / spread(a.values).median - 1;
   const p = mannWhitney(a.values, b.values);
-  const clearest = mannWhitney(
-    [...a.values.keys()],
-    [...b.values.keys()].map((i) => a.values.length + i),
-  );
-  if (clearest >= chance) return { change, p, verdict: "too few" };
+  if (leastP(a.values.length, b.values.length) >= chance) return { change, p, verdict: "too few" };
   if (p >= chance || Math.abs(change) < leastChange) return { change, p, verdict: "noise" };
   return { change, p, verdict: change > 0 === (b.better === "higher") ? "better" : "worse" };
 }
+
+/** Of values that do not overlap: two of all ways to divide them are as clear. */
+function leastP(a: number, b: number): number {
+  let ways = 1;
+  for (let i = 1; i <= a; i++) ways *= (b + i) / i;
+  return 2 / ways;
+}
+
+export const percentText = (change: number): string =>
+  Number.isFinite(change) ? `${change >= 0 ? "+" : ""}${(change * 100).toFixed(1)} %` : "-";
 
 export function compareResults(a: Results, b: Results): string {
   const lines = [`# ${a.bench}, ${a.when} and ${b.bench}, ${b.when}`, ""];
@@ -38,9 +44,8 @@ export function compareResults(a: Results, b: Results): string {
     if (before === undefined) continue;
     const { change, p, verdict: word } = verdict(before, after);
     const [from, to] = [before, after].map(({ values }) => numberText(spread(values).median));
-    const percent = `${change >= 0 ? "+" : ""}${(change * 100).toFixed(1)} %`;
     rows[word].push(
-      `| ${word} | ${after.store} | ${after.id} ${after.metric} | ${from} | ${to} ${after.unit} | ${percent} | ${p.toFixed(3)} |`,
+      `| ${word} | ${after.store} | ${after.id} ${after.metric} | ${from} | ${to} ${after.unit} | ${percentText(change)} | ${p.toFixed(3)} |`,
     );
   }
   lines.push("", "| | store | what | before | after | change | p |", "|---|---|---|---|---|---|---|");

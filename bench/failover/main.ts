@@ -49,7 +49,6 @@ runBench({
       ...slow.map((store) => ({ ...store, name: "etcd at its defaults", timers: defaultTimers })),
     ];
     run.stores = stores;
-    run.full &&= trials >= 30 && flags.faults.length === 0 && flags.defaults;
     let [acknowledged, refused] = [0, 0];
     /** Ends with the first trial that fails: the members are in an unknown state. */
     const block = async (store: Store, fault: Fault, from: number, until: number) => {

@@ -52,7 +52,6 @@ runBench({
     const { flags, signal, recorder } = run;
     const megabytes = flags.quick ? Math.min(50, flags.megabytes) : flags.megabytes;
     run.stores = storesFor(flags.only, defaultTimers);
-    run.full &&= megabytes >= 1000;
     run.conditions.push(
       `three members, ${megabytes} MB of keys and values, in transactions of 100 puts; PSS and stalls are of the worst member, 3 s after the stage${flags.quick ? " (--quick: a tenth of these times)" : ""}`,
     );

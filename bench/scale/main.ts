@@ -38,7 +38,6 @@ runBench({
   async measure(run) {
     const { flags, signal, recorder } = run;
     const most = flags.quick ? Math.min(1000, flags.most) : flags.most;
-    run.full &&= flags.axes.length === 0 && most >= 50_000 && flags.rounds >= 3;
     run.stores = storesFor(flags.only, defaultTimers);
     if (!run.stores.some(({ name }) => name === "ours")) run.stores = [...run.stores, ourStore(defaultTimers)];
     run.conditions.push(

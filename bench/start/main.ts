@@ -36,7 +36,6 @@ runBench({
     const { flags, recorder, signal } = run;
     const rounds = flags.quick ? 1 : flags.rounds;
     run.stores = [ourStore(presets.lan)];
-    run.full &&= rounds >= 5 && flags.members === 3 && flags.nodes === 2;
     run.conditions.push(`${flags.members} members, ${flags.nodes} nodes, ${rounds} fresh labs, warm page cache`);
     for (let round = rounds > 2 ? 0 : 1; round <= rounds && !signal.aborted; round++)
       await recorder.attempt(signal, `round ${round}`, async () => {

@@ -30,7 +30,6 @@ runBench({
     const [rounds, seconds] = flags.quick ? [2, 0.4] : [flags.rounds, flags.seconds];
     const stores = storesFor(flags.only, defaultTimers);
     run.stores = stores;
-    run.full &&= flags.workload.length === 0 && rounds >= 5;
     run.conditions.push(
       `three members on one machine that carries the load as well, ${rounds} alternating rounds of ${seconds} s, fresh directories, fsync on`,
       `both with ${commonFlags.join(" ")}, GOMAXPROCS ${process.env["GOMAXPROCS"] ?? "default"}`,

@@ -1,10 +1,11 @@
-import { verdict } from "../../bench/compare/compare.ts";
+import { percentText, verdict } from "../../bench/compare/compare.ts";
 import { spread } from "../../bench/stats.ts";
 import { escapeXml } from "../../bench/svg.ts";
 import type { Run } from "../experiments/folder.ts";
+import { summarize } from "../experiments/requests.ts";
 import type { RunFile } from "../experiments/run.ts";
 import { latencyChart, latencyRange, peakOf, type Scene, throughputChart, timeline } from "./drawings.ts";
-import { groupsOf, percentiles, stepsOf, summarize, timeText, wholeRun } from "./measures.ts";
+import { groupsOf, percentiles, stepsOf, timeText, wholeRun } from "./measures.ts";
 import { badge, type Cell, page, section, table } from "./page.ts";
 import { sceneOf } from "./report.ts";
 
@@ -75,12 +76,12 @@ export function renderOverview(all: readonly Repetition[]): string {
     const gaps = measures.find(({ name }) => name === "failover: without an answer")?.values ?? [];
     const unmet = file.expectations.filter(({ met }) => !met).map(({ name }) => name);
     const found = [...unmet, ...(file.violations.length > 0 ? [`${file.violations.length} violations`] : [])];
-    const name = { html: `<a href="${escapeXml(link)}">repetition ${file.repetition}</a>` };
+    const name = { html: `<a href="${escapeXml(link)}">repetition ${escapeXml(`${file.repetition}`)}</a>` };
     return [name, badge(file.verdict), gaps.length > 0 ? timeText(Math.max(...gaps)) : "-", found.join(", ")];
   });
   const towards = "Percentiles towards the worse end; the worst leads to the run that had it.";
   return page(`${experiment}: ${all.length} repetitions`, [
-    `<header><p class="kicker">kubelab experiment · ${all.length} repetitions · seed ${all[0]!.file.seed}</p><h1>${escapeXml(experiment)} ${verdictOf(all)}</h1><p class="lead">${escapeXml(description)}</p></header>`,
+    `<header><p class="kicker">kubelab experiment · ${all.length} repetitions · seed ${escapeXml(`${all[0]!.file.seed}`)}</p><h1>${escapeXml(experiment)} ${verdictOf(all)}</h1><p class="lead">${escapeXml(description)}</p></header>`,
     section("Repetitions", "", table(["", "verdict", "longest without an answer", "not as it should be"], list)),
     section("Spread", towards, table(["", "values", "p50", "p90", "p99", "worst"], rows)),
   ]);
@@ -100,14 +101,13 @@ export function renderComparison(a: Side, b: Side): string {
     const first = before.get(measure.name);
     if (first === undefined) return [];
     const { change, p, verdict: word } = verdict(first, measure);
-    const percent = Number.isFinite(change) ? `${change >= 0 ? "+" : ""}${(change * 100).toFixed(1)} %` : "-";
     const cell = ({ values, text }: Measure) => {
       const { median, min, max } = spread(values);
       return values.length === 1 ? text(median) : `${text(median)} (${text(min)} to ${text(max)}, ${values.length})`;
     };
     const words =
       { "too few": "too few to tell", noise: "within noise" }[word as string] ?? `${word}, p = ${p.toFixed(3)}`;
-    return [[measure.name, cell(first), cell(measure), percent, badge(word.replace(" ", "-"), words)]];
+    return [[measure.name, cell(first), cell(measure), percentText(change), badge(word.replace(" ", "-"), words)]];
   });
   const frames = [a, b].map(({ shown }) => wholeRun(shown.file));
   const frame = { fromMs: Math.min(...frames.map((f) => f.fromMs)), toMs: Math.max(...frames.map((f) => f.toMs)) };
