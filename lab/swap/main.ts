@@ -26,7 +26,7 @@ import { createLogger } from "../../base/logger.ts";
 import { runProcess, StartError } from "../../base/process.ts";
 import { peer } from "../../tools/peers.ts";
 import type { RunFile } from "../experiments/run.ts";
-import { type Cell, mergeRows, replaceTable } from "./table.ts";
+import { type Cell, cellOf, mergeRows, noHook, replaceTable, type TestReport } from "./table.ts";
 
 const library = "lab/experiments/library";
 const flagSpec = {
@@ -103,38 +103,15 @@ function run(
   });
 }
 
-/** What needs a hook in the member is refused by name where the member is another program: that is as it should be. */
-const noHook = /is another program .*: it has no hooks for this/;
-
-interface TestReport {
-  numPassedTests: number;
-  testResults: {
-    message: string;
-    assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
-  }[];
-}
-
 async function tests(file: string, env: Record<string, string>, to: string): Promise<Cell> {
   const args = ["vitest", "run", "--project", "e2e", file, "--reporter=json", `--outputFile=${to}`];
   const { stderr } = await run("npx", args, env);
   if (!existsSync(to)) throw new Error(`${file}: ${stderr}`);
-  const { numPassedTests: passed, testResults } = JSON.parse(readFileSync(to, "utf8")) as TestReport;
+  const report = JSON.parse(readFileSync(to, "utf8")) as TestReport;
   rmSync(to);
-  const all = testResults.flatMap(({ assertionResults }) => assertionResults);
-  const [refused, failed] = [true, false].map((isRefusal) =>
-    all.filter(({ status, failureMessages: [first = ""] }) => status === "failed" && noHook.test(first) === isRefusal),
-  ) as [typeof all, typeof all];
-  const skipped = all.filter(({ status }) => status === "skipped" || status === "pending");
-  for (const { message } of testResults) if (message) console.error(message);
-  for (const { fullName, failureMessages } of failed)
-    console.error(`FAILED ${fullName}\n${failureMessages.join("\n")}`);
-  const counts = [
-    `${passed} passed`,
-    ...(failed.length > 0 ? [`${failed.length} FAILED`] : []),
-    ...(refused.length > 0 ? [`${refused.length} refused`] : []),
-    ...(skipped.length > 0 ? [`${skipped.length} skipped`] : []),
-  ];
-  return { good: failed.length === 0 && passed > 0, text: counts.join(", ") };
+  const { cell, problems } = cellOf(report);
+  for (const problem of problems) console.error(problem);
+  return cell;
 }
 
 /** All on one lab, one after the other. */

@@ -1,10 +1,34 @@
 import assert from "node:assert/strict";
 import { test } from "vitest";
-import { mergeRows, replaceTable } from "./table.ts";
+import { cellOf, mergeRows, replaceTable } from "./table.ts";
 
 const cells = (...texts: string[]) => texts.map((text) => ({ good: true, text }));
 const stores = ["x", "y"];
 const head = "|  | x | y | made |\n| --- | --- | --- | --- |";
+
+test("tests that a hook was needed for are refused, and a file that fails before its tests is no success", () => {
+  const one = (fullName: string, status: string, ...failureMessages: string[]) => ({
+    fullName,
+    status,
+    failureMessages,
+  });
+  const file = (status: string, ...assertionResults: ReturnType<typeof one>[]) => {
+    return { status, message: "", assertionResults };
+  };
+  const refused = one("b", "failed", "Error: etcd-1 is another program (etcd): it has no hooks for this");
+  const cell = (numPassedTests: number, ...testResults: ReturnType<typeof file>[]) =>
+    cellOf({ numPassedTests, testResults }).cell;
+  assert.deepEqual(cell(1, file("failed", one("a", "passed"), refused)), { good: true, text: "1 passed, 1 refused" });
+  const broken = file("failed", one("c", "skipped"));
+  assert.deepEqual(cell(1, file("passed", one("a", "passed")), broken), {
+    good: false,
+    text: "1 passed, 1 FAILED, 1 skipped",
+  });
+  assert.deepEqual(cell(0, file("failed", one("a", "failed", "Error: x"))), {
+    good: false,
+    text: "0 passed, 1 FAILED",
+  });
+});
 
 test("rows have a cell for each store, empty where one was not run", () => {
   const rows = new Map([

@@ -4,6 +4,44 @@ export interface Cell {
   text: string;
 }
 
+/** vitest's. */
+export interface TestReport {
+  numPassedTests: number;
+  testResults: {
+    status: string;
+    message: string;
+    assertionResults: { fullName: string; status: string; failureMessages: string[] }[];
+  }[];
+}
+
+/** What needs a hook in the member is refused by name where the member is another program: that is as it should be. */
+export const noHook = /is another program .*: it has no hooks for this/;
+
+/** A file that failed without a test that did (it could not be loaded, or prepared) has failed, too. */
+export function cellOf({ numPassedTests: passed, testResults }: TestReport): { cell: Cell; problems: string[] } {
+  const all = testResults.flatMap(({ assertionResults }) => assertionResults);
+  const failed = all.filter(({ status }) => status === "failed");
+  const [refused, wrong] = [true, false].map((refusal) =>
+    failed.filter(({ failureMessages: [first = ""] }) => noHook.test(first) === refusal),
+  ) as [typeof all, typeof all];
+  const files = testResults.filter(({ status, assertionResults }) => {
+    return status === "failed" && !assertionResults.some(({ status }) => status === "failed");
+  });
+  const counts = {
+    passed,
+    FAILED: wrong.length + files.length,
+    refused: refused.length,
+    skipped: all.filter(({ status }) => status === "skipped" || status === "pending").length,
+  };
+  const told = Object.entries(counts).filter(([word, count]) => word === "passed" || count > 0);
+  const text = told.map(([word, count]) => `${count} ${word}`).join(", ");
+  const problems = [
+    ...testResults.flatMap(({ message }) => message || []),
+    ...wrong.map(({ fullName, failureMessages }) => `FAILED ${fullName}\n${failureMessages.join("\n")}`),
+  ];
+  return { cell: { good: counts.FAILED === 0 && passed > 0, text }, problems };
+}
+
 const [begin, end] = ["<!-- swap-matrix: made by `npm run swap-matrix` -->", "<!-- swap-matrix ends -->"];
 
 /**
