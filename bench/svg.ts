@@ -163,6 +163,8 @@ export function text(x: number | string, y: number, content: string, classes?: s
   return `<text x="${x}" y="${y}"${classes ? ` class="${classes}"` : ""}>${escapeXml(content)}</text>`;
 }
 
+/** For text and for values of attributes. What XML has no place for at all is shown as lost. */
 export function escapeXml(value: string): string {
-  return value.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+  const known = value.replaceAll(/[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
+  return known.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }

@@ -62,10 +62,11 @@ function load(name: string): { experiment: Experiment; source: Record<string, un
   }
 }
 
-/** Runs all repetitions on one lab. Returns the exit code: 0 passed, 1 failed; throws StartError when it could not be run. */
+/** Runs all repetitions on one lab. Returns the exit code: 0 passed, 1 failed; throws when it could not be run. */
 export async function runExperimentCommand(name: string, options: ExperimentOptions): Promise<number> {
   const { experiment, source, title } = load(name);
   const repetitions = options.repetitions ?? experiment.repetitions;
+  if (repetitions === 0) throw new StartError("no repetition would say nothing: --repetitions takes 1 or more");
   const seed = options.seed ?? experiment.seed ?? systemRand.below(2 ** 32);
   const say = (line: string) => void process.stderr.write(`${line}\n`);
   const abort = new AbortController();

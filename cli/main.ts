@@ -1,14 +1,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import { flagOf, labFlagNames, labFlags } from "../deploy/lab/request.ts";
 import { storeAccess } from "../deploy/lab/store-access.ts";
 import { type FaultRequest, faultKinds } from "../lab/faults/types.ts";
 import type { ExperimentOptions } from "./experiment.ts";
 import { findLab, isRunning, type LabOptions, type LabRef, nameFlag } from "./lab-ref.ts";
-import { SupervisorClient } from "./supervisor-client.ts";
+import { SupervisorClient, takeDown } from "./supervisor-client.ts";
 import type { UpOptions } from "./up.ts";
 
 /**
@@ -50,10 +49,7 @@ command("status", "members, components and nodes of a lab")
 
 command("down", "stop a lab; its data stays").action(async (options: LabOptions) => {
   const ref = await findLab(options);
-  const wasRunning = await isRunning(ref);
-  if (wasRunning) await new SupervisorClient(ref.socket).stop();
-  while (await isRunning(ref)) await sleep(systemClock, 5); // until all is gone, the supervisor, too: `up` may follow at once
-  console.log(`lab ${ref.lab.name} is ${wasRunning ? "down" : "not running"}`);
+  console.log(`lab ${ref.lab.name} is ${(await takeDown(ref)) ? "down" : "not running"}`);
 });
 
 command("logs <process>", "print the log of a process")
@@ -150,8 +146,7 @@ experiment
   .action(async (name: string, options: ExperimentOptions) => {
     const { runExperimentCommand } = await import("./experiment.ts");
     process.exitCode = await runExperimentCommand(name, options).catch((error: unknown) => {
-      if (!(error instanceof StartError)) throw error;
-      console.error(`kubelab: ${error.message}`);
+      console.error(error instanceof StartError ? `kubelab: ${error.message}` : error);
       return 2;
     });
   });

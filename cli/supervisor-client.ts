@@ -1,8 +1,18 @@
 import http from "node:http";
+import { sleep, systemClock } from "../base/clock.ts";
 import { StartError } from "../base/process.ts";
 import type { LabEvent } from "../deploy/supervisor/events.ts";
 import type { LabStatus } from "../deploy/supervisor/status.ts";
 import type { FaultReport, FaultRequest, HealReport } from "../lab/faults/types.ts";
+import { isRunning, type LabRef } from "./lab-ref.ts";
+
+/** False when it did not run. Else all is gone then, the supervisor, too: `up` may follow at once. */
+export async function takeDown(ref: LabRef): Promise<boolean> {
+  if (!(await isRunning(ref))) return false;
+  await new SupervisorClient(ref.socket).stop();
+  while (await isRunning(ref)) await sleep(systemClock, 5);
+  return true;
+}
 
 /** Talks to the supervisor of a lab (deploy/supervisor/api.ts). What it refuses becomes a StartError: one line. */
 export class SupervisorClient {

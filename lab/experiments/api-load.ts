@@ -1,6 +1,7 @@
 import { ConfigMaps, Namespaces } from "../../api/generated/resources.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { StatusError } from "../../apimachinery/status.ts";
+import { attempt } from "../../base/attempt.ts";
 import type { Clock } from "../../base/clock.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Client } from "../../client/types.ts";
@@ -102,9 +103,8 @@ export class ApiLoad {
   #get(service: string, urls: readonly string[], due: number): Promise<void> {
     const url = urls[this.#next++ % urls.length]!;
     return this.#call(`http ${service}`, due, undefined, async (call) => {
-      const { pod } = JSON.parse(await httpGet(url, timeoutMs, { headers: { accept: "application/json" } })) as {
-        pod?: string;
-      };
+      const answer = await httpGet(url, timeoutMs, { headers: { accept: "application/json" } });
+      const { pod } = attempt(() => JSON.parse(answer) as { pod?: string } | null) ?? {}; // ours say which they are
       if (pod) call.answeredBy = pod;
       return undefined;
     });

@@ -44,6 +44,18 @@ test("a leader's death is cut into last ack, death noticed, election and first a
   ]);
 });
 
+test("who noticed while others still acknowledged is no step between the last ack and the first", () => {
+  const faults = [{ name: "partition", targets: ["etcd-1"], atMs: 1000, untilMs: 3000 }];
+  const events = [raft(1100, { kind: "LeaderLost" }), raft(1520, { kind: "RoleChanged", to: "leader" })];
+  const evidence = { ...none, faults, acks: { ...none.acks, store: [990, 1300, 1700] }, events };
+  const steps = failoversOf(evidence)[0]!.steps.map(({ name, atMs }) => [name, atMs]);
+  expect(steps).toEqual([
+    ["last ack", 1300],
+    ["election", 1520],
+    ["first ack", 1700],
+  ]);
+});
+
 test("without an election the longest gap counts, also one that does not end", () => {
   const faults = [{ name: "kill etcd-1", targets: ["etcd-1"], atMs: 1000, untilMs: 3000 }];
   const acks = { ...none.acks, store: [980, 1700, 1710, 5000], api: [1300] };

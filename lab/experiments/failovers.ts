@@ -75,7 +75,9 @@ function gapSteps({ events }: Evidence, gap: Gap, electedMs: number | undefined,
   const steps = [{ name: "last ack", atMs: gap.from }];
   if (electedMs !== undefined) {
     const lost = events.findLast(({ type, atMs, details }) => {
-      return type === "Raft" && details["kind"] === "LeaderLost" && atMs >= faultMs && atMs <= electedMs;
+      return (
+        type === "Raft" && details["kind"] === "LeaderLost" && atMs >= Math.max(faultMs, gap.from) && atMs <= electedMs
+      );
     });
     if (lost) steps.push({ name: "death noticed", atMs: lost.atMs });
     steps.push({ name: "election", atMs: electedMs });

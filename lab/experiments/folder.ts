@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { escapeXml } from "../../bench/svg.ts";
 import type { HistoryLine } from "../checkers/history.ts";
 import type { Call, MetricSample, ObjectEvent, RunEvent, RunFile } from "./run.ts";
 
@@ -34,20 +35,17 @@ export function junit(runs: readonly RunFile[]): string {
   });
   const failures = cases.filter(({ failure }) => failure !== undefined).length;
   const body = cases.map(({ name, failure, seconds }) => {
-    const head = `    <testcase classname="${xml(runs[0]!.experiment)}" name="${xml(name)}" time="${seconds}"`;
+    const head = `    <testcase classname="${escapeXml(runs[0]!.experiment)}" name="${escapeXml(name)}" time="${seconds}"`;
     if (failure === undefined) return `${head}/>`;
-    return `${head}>\n      <failure message="${xml(failure.split("\n")[0]!)}">${xml(failure)}</failure>\n    </testcase>`;
+    return `${head}>\n      <failure message="${escapeXml(failure.split("\n")[0]!)}">${escapeXml(failure)}</failure>\n    </testcase>`;
   });
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites tests="${cases.length}" failures="${failures}">`,
-    `  <testsuite name="${xml(runs[0]!.experiment)}" tests="${cases.length}" failures="${failures}" timestamp="${runs[0]!.startedAt}">`,
+    `  <testsuite name="${escapeXml(runs[0]!.experiment)}" tests="${cases.length}" failures="${failures}" timestamp="${runs[0]!.startedAt}">`,
     ...body,
     "  </testsuite>",
     "</testsuites>",
     "",
   ].join("\n");
 }
-
-const xml = (text: string): string =>
-  text.replace(/[<>&"]/g, (char) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[char]!);

@@ -12,8 +12,8 @@ for (const file of readdirSync(dir))
     const deeds = deedsOf(experiment, 1);
     expect(deeds.length).toBeGreaterThan(0);
     for (const deed of deeds) {
-      const forMs = deed.kind === "fault" ? (deed.forMs ?? 0) : 0;
-      expect(deed.atMs + forMs).toBeLessThanOrEqual(experiment.duration - 2000);
+      const forMs = deed.kind === "fault" ? (deed.for ?? 0) : 0;
+      expect(deed.at + forMs).toBeLessThanOrEqual(experiment.duration - 2000);
     }
     expect(Object.keys(experiment.expect).length).toBeGreaterThan(0);
   });

@@ -5,7 +5,7 @@ import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { ClusterService, KVService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import type { StoreMember } from "../clients/members.ts";
 import type { RunningLab } from "./running-lab.ts";
-import type { MaintainStep, ReplaceStep } from "./schema.ts";
+import type { Step } from "./schema.ts";
 
 /**
  * A member dies with its disk and another comes in its place, as an operator does it: kill, member remove, wipe, member
@@ -13,7 +13,7 @@ import type { MaintainStep, ReplaceStep } from "./schema.ts";
  */
 export async function replaceMember(
   lab: RunningLab,
-  { replace: target, as = "voter" }: Omit<ReplaceStep, "at">,
+  { replace: target, as = "voter" }: Step & { kind: "replace" },
   clock: Clock,
 ): Promise<string> {
   const { supervisor, members } = lab;
@@ -51,7 +51,11 @@ export async function replaceMember(
 }
 
 /** What is done to members that are well, to the leader. Resolves with its name. */
-export function maintain({ members }: RunningLab, what: MaintainStep["maintain"], clock: Clock): Promise<string> {
+export function maintain(
+  { members }: RunningLab,
+  { maintain: what }: Step & { kind: "maintain" },
+  clock: Clock,
+): Promise<string> {
   const options = { timeoutMs: 5000 };
   return insist(members, clock, async ({ name, client }) => {
     const { leader, header } = await client.unary(MaintenanceService.Status, {}, options);

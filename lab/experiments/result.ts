@@ -1,7 +1,9 @@
+import { timeText } from "../report/measures.ts";
 import { faultsOf, hits } from "../report/picture.ts";
-import { expectationsOf, latenciesOf, percentileOf, requestsOf, type Sent } from "./expectations.ts";
+import { expectationsOf } from "./expectations.ts";
 import { type DoneFault, failoversOf } from "./failovers.ts";
 import type { Run } from "./folder.ts";
+import { acksOf, requestsOf, summarize } from "./requests.ts";
 import type { Phase, RunEvent, RunFile, Violation } from "./run.ts";
 import type { Experiment } from "./schema.ts";
 
@@ -18,22 +20,19 @@ export function resultOf(
   seen: Seen,
   expect: Experiment["expect"],
 ): Pick<RunFile, "phases" | "failovers" | "expectations" | "verdict"> {
-  const { history, calls, faults, violations, begun, ended } = seen;
-  const times = (sent: Sent[]) =>
-    sent.flatMap(({ outcome, returned }) => (outcome === "ok" ? [returned!] : [])).sort((a, b) => a - b);
-  const ofCalls = (kind: RegExp) =>
-    times(requestsOf({ history: [], calls: calls.filter((call) => kind.test(call.kind)) }));
+  const { faults, violations, begun, ended } = seen;
+  const sent = requestsOf(seen);
   const acks = {
-    store: times(requestsOf({ history, calls: [] }).filter(({ write }) => write)),
-    api: ofCalls(/^(create|update|delete) /),
-    http: ofCalls(/^http /),
+    store: acksOf(sent, "store writes"),
+    api: acksOf(sent, "API requests"),
+    http: acksOf(sent, "HTTP to Services"),
   };
-  const answers = calls.flatMap(({ answeredBy, returned }) =>
+  const answers = seen.calls.flatMap(({ answeredBy, returned }) =>
     answeredBy ? [{ atMs: returned!, by: answeredBy }] : [],
   );
   answers.sort((a, b) => a.atMs - b.atMs);
   const failovers = failoversOf({ ...seen, acks, answers, endMs: ended });
-  const expectations = expectationsOf(expect, { ...seen, failovers, durationMs: ended - begun });
+  const expectations = expectationsOf(expect, { ...seen, sent, failovers, durationMs: ended - begun });
   const doubt = violations.some(({ message }) => /^linearizability: unknown|^no verdict/.test(message));
   const wrong = violations.length > 0 || expectations.some(({ met }) => !met);
   const verdict = doubt ? "unknown" : wrong ? "failed" : "passed";
@@ -68,9 +67,7 @@ const afterwardsMs = 2000;
 
 /** One line a run, for people. */
 export function summaryOf({ history, calls, file }: Run): string {
-  const sent = requestsOf({ history, calls });
-  const sorted = latenciesOf(sent);
-  const ms = (p: number) => `${percentileOf(sorted, p)?.toFixed(1) ?? "-"} ms`;
-  const counts = `${sent.length} requests, ${sent.length - sorted.length} not answered, ${file.violations.length} violations`;
-  return `${counts}, p50 ${ms(0.5)}, p99 ${ms(0.99)}`;
+  const { requests, unanswered, p50, p99 } = summarize(requestsOf({ history, calls }));
+  const counts = `${requests} requests, ${unanswered} not answered, ${file.violations.length} violations`;
+  return `${counts}, p50 ${timeText(p50)}, p99 ${timeText(p99)}`;
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { cpus, hostname, release, totalmem } from "node:os";
 import { stringify } from "yaml";
 import { type Clock, sleep } from "../../base/clock.ts";
-import { StartError } from "../../base/process.ts";
+import { aborted, StartError } from "../../base/process.ts";
 import { seededRand } from "../../base/rand.ts";
 import { MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
 import { type Base, brief, type HistoryLine } from "../checkers/history.ts";
@@ -24,8 +24,8 @@ import { maintain, replaceMember } from "./operator.ts";
 import { crashesOf, resultOf } from "./result.ts";
 import type { ClockReading, MetricSample, RunEvent, RunFile, Violation } from "./run.ts";
 import { machineOf, type RunningLab } from "./running-lab.ts";
-import { type Deed, deedsOf } from "./schedule.ts";
-import type { Experiment } from "./schema.ts";
+import { deedsOf } from "./schedule.ts";
+import { type Experiment, faultOf, type Injury, type Step } from "./schema.ts";
 import { applyWorkload, httpUrls, patch } from "./workload.ts";
 
 export interface RunOptions {
@@ -67,7 +67,7 @@ class Runner {
   readonly #metrics: MetricSample[] = [];
   readonly #clocks: ClockReading[] = [];
   readonly #faults: DoneFault[] = [];
-  readonly #events: RunEvent[] = [];
+  #events: RunEvent[] = [];
   readonly #violations: Violation[] = [];
   readonly #over = new AbortController();
   #lines: HistoryLine[] = [];
@@ -117,7 +117,8 @@ class Runner {
     const { experiment, lab, say } = this.#options;
     const { workload } = experiment;
     const urls = await httpUrls(lab, experiment);
-    if (workload.apply !== undefined || workload.api || workload.http) await this.#objects.followWorkloads();
+    if (workload.apply !== undefined || workload.api || workload.http)
+      await Promise.race([this.#objects.followWorkloads(), aborted(this.#options.signal)]);
     if (workload.api) {
       await this.#api.makeNamespace();
       this.#objects.followConfigMaps(this.#api.namespace, workload.api.watches ?? 0);
@@ -131,10 +132,9 @@ class Runner {
     try {
       await this.#schedule(begun);
     } finally {
-      await this.#heal();
-      await Promise.all([load.stop(), this.#api.stop()]);
       this.#over.abort();
-      await sampling;
+      await this.#heal().catch((error: Error) => this.#fail(error));
+      await Promise.all([load.stop(), this.#api.stop(), sampling]);
     }
     say(this.problem ? `healed; ${this.problem}` : "healed; waiting until all is well, then judging");
     return { begun, ended: this.#now() };
@@ -186,16 +186,12 @@ class Runner {
     const { experiment, seed, repetition, signal } = this.#options;
     const stop = AbortSignal.any([signal, this.#over.signal]);
     setMaxListeners(0, stop); // each deed waits for its time
-    const fail = (error: Error) => {
-      this.problem ??= error.message;
-      this.#over.abort();
-    };
     const deeds = deedsOf(experiment, seed + repetition - 1);
     const doing = deeds.map(async (deed) => {
-      await sleep(this.#clock, Math.max(0, begun + deed.atMs - this.#now()), stop);
+      await sleep(this.#clock, Math.max(0, begun + deed.at - this.#now()), stop);
       if (!stop.aborted) await this.#do(deed, stop);
     });
-    const all = Promise.all(doing.map((one) => one.catch(fail)));
+    const all = Promise.all(doing.map((one) => one.catch((error: Error) => this.#fail(error))));
     await sleep(this.#clock, experiment.duration / 2, stop);
     this.#readClock("during");
     await sleep(this.#clock, Math.max(0, begun + experiment.duration - this.#now()), stop);
@@ -204,7 +200,12 @@ class Runner {
     if (signal.aborted) this.problem = "interrupted";
   }
 
-  async #do(deed: Deed, stop: AbortSignal): Promise<void> {
+  #fail({ message }: Error): void {
+    this.problem ??= message;
+    this.#over.abort();
+  }
+
+  async #do(deed: Step, stop: AbortSignal): Promise<void> {
     const { lab, say, experiment } = this.#options;
     // What goes with a disk, or is soon cut off logs, is read before. A member that is away now has it later.
     if (deed.kind === "replace" || experiment.cluster.snapshotCount) await this.#log?.read(lab.members).catch(() => {});
@@ -220,11 +221,11 @@ class Runner {
       this.#faults.push(done);
       const member = await (deed.kind === "replace"
         ? replaceMember(lab, deed, this.#clock)
-        : maintain(lab, deed.maintain, this.#clock));
+        : maintain(lab, deed, this.#clock));
       Object.assign(done, { name: `${what} ${member}`, targets: [member], untilMs: this.#now() });
       return say(`${this.#at()}${done.name} done`);
     }
-    const { id, kind, targets, mechanism, message, monotonicMs } = await this.#inject(deed.fault, stop);
+    const { id, kind, targets, mechanism, message, monotonicMs } = await this.#inject(faultOf(deed), stop);
     const done = {
       name: `${kind} ${targets.join(", ")}`,
       targets,
@@ -234,14 +235,14 @@ class Runner {
     };
     this.#faults.push(done);
     say(`${this.#at()}${message}`);
-    if (deed.forMs === undefined) return;
-    await sleep(this.#clock, deed.forMs, stop);
+    if (deed.for === undefined) return;
+    await sleep(this.#clock, deed.for, stop);
     for (const healed of await lab.supervisor.heal(id)) say(`${this.#at()}${healed.message}`);
     done.untilMs = this.#now();
   }
 
   /** What is refused is asked again for a while: right after a fault nobody may lead. */
-  async #inject(fault: Record<string, unknown>, stop: AbortSignal): Promise<FaultReport> {
+  async #inject(fault: Injury, stop: AbortSignal): Promise<FaultReport> {
     const deadline = this.#now() + refusedForMs;
     for (;;) {
       try {
@@ -344,7 +345,7 @@ class Runner {
     const before = new Map<string, RunEvent>();
     for (const event of all)
       if (event.atMs < 0 && event.type === "Raft") before.set(`${event.subject} ${event.details["kind"]}`, event);
-    this.#events.push(...before.values(), ...all.filter(({ atMs }) => atMs >= 0));
+    this.#events = [...this.#events, ...before.values(), ...all.filter(({ atMs }) => atMs >= 0)];
     for (const { atMs, object } of this.#objects.events)
       if (object?.kind === "Node")
         this.#note(object.ready ? "NodeReady" : "NodeNotReady", object.name, object.ready ? "Ready" : "NotReady", atMs);

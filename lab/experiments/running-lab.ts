@@ -1,12 +1,12 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
 import { adminClient } from "../../cli/demo.ts";
 import { findLab, isRunning } from "../../cli/lab-ref.ts";
-import { SupervisorClient } from "../../cli/supervisor-client.ts";
+import { SupervisorClient, takeDown } from "../../cli/supervisor-client.ts";
 import type { Client } from "../../client/types.ts";
 import { labPaths, labsHome } from "../../deploy/lab/paths.ts";
 import { flagOf } from "../../deploy/lab/request.ts";
@@ -33,9 +33,10 @@ export class RunningLab {
     const own = lab === undefined;
     const name = lab ?? `experiment-${process.pid}`;
     const dir = own ? join(labsHome(), name) : undefined;
+    // In this process: another Ctrl-C would end a command, and leave a lab whose folder is gone.
     const remove = async () => {
-      if (dir === undefined) return;
-      await kubelab(["down", "--dir", dir]).catch(() => {});
+      if (dir === undefined || !existsSync(dir)) return;
+      await takeDown(await findLab({ dir }));
       rmSync(dir, { recursive: true, force: true });
     };
     try {
@@ -51,7 +52,7 @@ export class RunningLab {
       if (!own) requireFit(experiment, status);
       return new RunningLab(status, supervisor, remove, clock);
     } catch (error) {
-      await remove();
+      await remove().catch(() => {}); // it may never have been a lab
       throw error;
     }
   }

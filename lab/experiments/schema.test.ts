@@ -27,7 +27,7 @@ test("a whole experiment is read with its durations in milliseconds and defaults
     description: "Kill the leader",
     cluster: { members: 3, nodes: 0, preset: "lan" },
     workload: { store: { writers: 2, rate: 100 } },
-    schedule: [{ at: 1000, fault: "kill", target: "leader", for: 500 }],
+    schedule: [{ kind: "fault", at: 1000, fault: "kill", target: "leader", for: 500 }],
     duration: 3000,
     repetitions: 1,
     expect: { lostWrites: 0, failoverMaxMs: 2000 },
@@ -134,6 +134,18 @@ describe("what is wrong is said with file, line and what is allowed", () => {
       ],
     ],
     [
+      "a schedule that is no list would be none at all",
+      "- { at: 1s, fault: kill, target: leader, for: 500ms }",
+      "{ at: 1s, fault: kill, target: leader }",
+      ["x.yaml:6: schedule must be a list of steps"],
+    ],
+    [
+      "a rate of requests that nobody sends",
+      "writers: 2",
+      "watchers: 2",
+      ["x.yaml:4: workload.store has a rate, and nobody who asks: writers, readers, transactions, leases, mixed"],
+    ],
+    [
       "a random step without times",
       "{ at: 1s, fault: kill, target: leader, for: 500ms }",
       "{ random: { from: 1s }, choices: [{ fault: bite }] }",
@@ -162,8 +174,8 @@ test("random steps are drawn from the seed by weight, within their times", () =>
   const deeds = deedsOf(experiment, 7);
   expect(deedsOf(experiment, 7)).toEqual(deeds);
   expect(deedsOf(experiment, 8)).not.toEqual(deeds);
-  expect(deeds.every(({ atMs }) => atMs >= 1000 && atMs < 20_000)).toBe(true);
-  const ofA = deeds.filter((deed) => deed.kind === "fault" && deed.fault["target"] === "a").length;
+  expect(deeds.every(({ at }) => at >= 1000 && at < 20_000)).toBe(true);
+  const ofA = deeds.filter((deed) => deed.kind === "fault" && deed["target"] === "a").length;
   expect(deeds.length).toBe(190);
   expect(ofA / deeds.length).toBeGreaterThan(0.6);
   expect(ofA / deeds.length).toBeLessThan(0.9);

@@ -21,7 +21,7 @@ export interface Experiment {
     /** Requests a second against the node port of a Service, over all nodes in turn. */
     http?: { service: string; rate: number };
   };
-  schedule: Step[];
+  schedule: (Step | RandomStep)[];
   duration: number;
   repetitions: number;
   seed?: number;
@@ -33,39 +33,32 @@ type StoreFlag = "store" | "storeCafile" | "storeCertfile" | "storeKeyfile";
 /** How many of each; `mixed` do all of it, and compact the store. */
 const storeClients = ["writers", "readers", "transactions", "leases", "mixed", "watchers"] as const;
 
-export type Step = FaultStep | RandomStep | PatchStep | ReplaceStep | MaintainStep;
+/** One thing to do at a time. Whatever else a fault takes stands beside it (lab/faults). `for`: until it is healed, else to the end. */
+export type Step =
+  | ({ kind: "fault"; at: number } & Injury)
+  /** A merge patch of an object, as `kubectl patch` sends it: `deployments/web`. `{{run}}` in it is another text in each run. */
+  | { kind: "patch"; at: number; patch: string; with: Record<string, unknown> }
+  /** Takes a member out of the cluster with its data, and adds a new one, which is promoted once a learner has caught up. */
+  | { kind: "replace"; at: number; replace: string; as?: "voter" | "learner" }
+  /** What an operator does to the leader while all is well. */
+  | { kind: "maintain"; at: number; maintain: "move-leader" | "defragment" | "backup" | "disarm" };
 
-/** Whatever else a fault takes stands beside it (lab/faults). `for`: how long until it is healed; else at the end. */
-export interface FaultStep extends Injury {
-  at: number;
+/** Every so often one of the choices, drawn from the seed by weight. */
+export interface RandomStep {
+  kind: "random";
+  random: { from: number; until: number; every: number };
+  choices: (Injury & { weight?: number })[];
 }
+
 export interface Injury {
   fault: string;
   for?: number;
   [parameter: string]: unknown;
 }
-/** Every so often one of the choices, drawn from the seed by weight. */
-export interface RandomStep {
-  random: { from: number; until: number; every: number };
-  choices: (Injury & { weight?: number })[];
-}
-/** A merge patch of an object, as `kubectl patch` sends it: `deployments/web`. `{{run}}` in it is another text in each run. */
-export interface PatchStep {
-  at: number;
-  patch: string;
-  with: Record<string, unknown>;
-}
-/** Takes a member out of the cluster with its data, and adds a new one in its place. */
-export interface ReplaceStep {
-  at: number;
-  replace: string;
-  /** A learner is promoted once it has caught up. */
-  as?: "voter" | "learner";
-}
-/** What an operator does to the leader while all is well. */
-export interface MaintainStep {
-  at: number;
-  maintain: "move-leader" | "defragment" | "backup" | "disarm";
+
+/** What the supervisor is asked for. */
+export function faultOf({ kind: _, at: __, for: ___, weight: ____, ...fault }: Injury): Injury {
+  return fault as Injury;
 }
 
 /** name -> what is compared with the limit. */
@@ -152,14 +145,22 @@ export function parseExperiment(source: string, file: string, checkFault: (fault
     );
   const schedule = document.get("schedule", true);
   const list = isSeq(schedule) ? (schedule.items as ParsedNode[]) : [];
+  if (schedule && !isSeq(schedule))
+    reader.refuse((schedule as ParsedNode).range[0], "schedule", "must be a list of steps");
   const parsed = list.map((node, i) => reader.step(node, `schedule[${i}]`, checkFault));
-  const last = parsed.map((step) => (step && "at" in step ? step.at : 0));
-  for (const [i, at] of last.entries())
-    if (read?.duration !== undefined && at >= read.duration)
+  for (const [i, step] of parsed.entries())
+    if (read?.duration !== undefined && step && "at" in step && step.at >= read.duration)
       reader.refuse(list[i]!.range[0], `schedule[${i}].at`, "is not before the end of the experiment (`duration`)");
+  const { rate, watchers: _, ...asking } = read?.workload?.store ?? {};
+  if (reader.problems.length === 0 && rate !== undefined && !Object.values(asking).some((count) => count > 0))
+    reader.refuse(
+      (document.getIn(["workload", "store"], true) as ParsedNode).range[0],
+      "workload.store",
+      `has a rate, and nobody who asks: ${storeClients.slice(0, -1).join(", ")}`,
+    );
   if (reader.problems.length > 0 || read === undefined) throw new ExperimentError(reader.problems);
   const { cluster = {}, expect = { lostWrites: 0 }, repetitions = 1 } = read;
-  return { ...read, cluster, repetitions, expect, schedule: parsed as Step[] };
+  return { ...read, cluster, repetitions, expect, schedule: parsed as Experiment["schedule"] };
 }
 
 class Reader {
@@ -179,20 +180,23 @@ class Reader {
   }
 
   /** A step is of the kind whose name it has. */
-  step(node: ParsedNode, path: string, checkFault: (fault: Injury) => string[]): Step | undefined {
-    const kinds = Object.keys(steps).filter((kind) => isMap(node) && node.has(kind));
-    if (kinds.length !== 1)
+  step(
+    node: ParsedNode,
+    path: string,
+    checkFault: (fault: Injury) => string[],
+  ): Experiment["schedule"][number] | undefined {
+    const [kind, another] = Object.keys(steps).filter((kind) => isMap(node) && node.has(kind));
+    if (kind === undefined || another !== undefined)
       return this.refuse(node.range[0], path, `must have one of ${Object.keys(steps).join(", ")}, and only one`);
     const before = this.problems.length;
-    const step = this.read(node, steps[kinds[0]!]!, path) as Step | undefined;
-    if (step === undefined || this.problems.length > before) return undefined;
+    const step = { kind, ...(this.read(node, steps[kind]!, path) as object) } as Experiment["schedule"][number];
+    if (this.problems.length > before) return undefined;
     const check = (fault: Injury, where: Node, at: string) => {
-      const { at: _, for: __, weight: ___, ...rest } = fault as Injury & { at?: number };
-      for (const problem of checkFault(rest as Injury)) this.refuse(where.range![0], at, problem);
+      for (const problem of checkFault(faultOf(fault))) this.refuse(where.range![0], at, problem);
     };
-    if ("fault" in step) check(step as FaultStep, node, path);
-    if ("choices" in step) {
-      const { random } = step as RandomStep;
+    if (step.kind === "fault") check(step, node, path);
+    if (step.kind === "random") {
+      const { random } = step;
       const choices = isMap(node) ? node.get("choices", true) : undefined;
       const read = (isSeq(choices) ? (choices.items as Node[]) : []).map((node, i) => {
         const at = `${path}.choices[${i}]`;

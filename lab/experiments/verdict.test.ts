@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Operation } from "../checkers/history.ts";
 import { expectationsOf, type Outcome } from "./expectations.ts";
 import { junit } from "./folder.ts";
+import { requestsOf } from "./requests.ts";
 import { crashesOf } from "./result.ts";
 import type { Call, ObjectEvent, RunEvent, RunFile } from "./run.ts";
 import { summed } from "./running-lab.ts";
@@ -24,9 +25,9 @@ const ready = (uid: string, owner: string, is: boolean): ObjectEvent => ({
   object: { kind: "Pod", name: uid, uid, owner, ready: is },
 });
 const call: Call = { kind: "http web", client: "h", intended: 0, called: 0, returned: 100, outcome: "failed" };
+const history = [put(0, 10), put(10, 20), put(20, 30), put(30, undefined), put(40, 50, 14), put(50, 1, 5)];
 const outcome: Outcome = {
-  history: [put(0, 10), put(10, 20), put(20, 30), put(30, undefined), put(40, 50, 14), put(50, 1, 5)],
-  calls: [call],
+  sent: requestsOf({ history, calls: [call] }),
   objects: [
     { ...ready("d", "", true), object: { kind: "ReplicaSet", name: "s", uid: "S", owner: "D" } },
     ...[ready("a", "S", true), ready("b", "S", true), ready("c", "R", true), ready("a", "S", false)],
@@ -57,8 +58,8 @@ describe("expectations", () => {
     ["failoverMaxMs", 300, 300, true],
     ["recoveryMaxMs", 800, 900, false],
     ["errorsMax", 2, 3, false],
-    ["p50Ms", 10, 10, true],
-    ["p99Ms", 29, 30, false],
+    ["p50Ms", 15, 15, true],
+    ["p99Ms", 29, 29.7, false],
     ["throughputMin", 2, 2, true],
     ["readyMax", 1, 2, false],
     ["readyMin", 1, 1, true],
@@ -68,7 +69,7 @@ describe("expectations", () => {
       expect(expectationsOf({ [name]: limit }, outcome)).toEqual([{ name, limit, value, met }]));
 
   test("what cannot be had is not met", () => {
-    const nothing = { ...outcome, history: [], calls: [], failovers: [], objects: [] };
+    const nothing = { ...outcome, sent: [], objects: [] };
     for (const name of ["p99Ms", "failoverMaxMs", "readyMin"])
       expect(expectationsOf({ [name]: 1 }, nothing)).toEqual([{ name, limit: 1, value: null, met: false }]);
   });
@@ -80,6 +81,8 @@ test("JUnit has a case an expectation and one for the checkers", () => {
     expectations: [{ name: "p99Ms", limit: 5, value: 7, met: false }],
     violations: [],
   } as unknown as RunFile;
+  const broken = [{ checker: "x", message: "lost \0 write", operations: [] }];
+  expect(junit([{ ...run, violations: broken }])).toContain('<failure message="lost \ufffd write">'); // XML has no NUL
   expect(junit([run])).toBe(`<?xml version="1.0" encoding="UTF-8"?>
 <testsuites tests="2" failures="1">
   <testsuite name="x&lt;y" tests="2" failures="1" timestamp="2026-01-01T00:00:00Z">

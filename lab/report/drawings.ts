@@ -1,7 +1,8 @@
 import { percentile } from "../../bench/stats.ts";
 import { escapeXml, logAxis, text } from "../../bench/svg.ts";
+import { latency } from "../experiments/requests.ts";
 import type { Failover } from "../experiments/run.ts";
-import { type Group, latency, type Series, timeText } from "./measures.ts";
+import { type Group, type Series, timeText } from "./measures.ts";
 import { type FaultSpan, hits, type Lane, type Span } from "./picture.ts";
 
 /**
@@ -93,7 +94,7 @@ function drawLane({ name, spans, elections }: Lane, faults: readonly FaultSpan[]
 
 function bar(name: string, from: number, to: number, y: number, height: number, title: string): string {
   const size = `x="${from}" y="${y}" width="${round(Math.max(1.5, to - from))}" height="${height}" rx="2"`;
-  return `<rect class="${name}" ${size}><title>${escapeXml(title)}</title></rect>`;
+  return `<rect class="${escapeXml(name)}" ${size}><title>${escapeXml(title)}</title></rect>`;
 }
 
 function labelOf({ state, term }: Span, room: number): string {
@@ -212,7 +213,8 @@ export function throughputChart({ groups, faults, frame }: Scene, peak = peakOf(
 export function metricChart({ faults, frame }: Scene, title: string, unit: string, series: readonly Series[]): string {
   const x = scaleOf(frame);
   const [top, bottom] = [30, 120];
-  const peak = Math.max(1e-9, ...series.flatMap(({ points }) => points.map(({ value }) => value)));
+  const values = series.flatMap(({ points }) => points.map(({ value }) => value));
+  const peak = values.reduce((a, b) => Math.max(a, b), 1e-9);
   const out = [...axis(frame, x, top, bottom), ...shades(within(faults, frame), x, top, bottom)];
   for (const value of [peak / 2, peak])
     out.push(level(bottom - (value / peak) * (bottom - top), `${Number(value.toPrecision(2))} ${unit}`));

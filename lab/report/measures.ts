@@ -1,8 +1,7 @@
 import { percentile } from "../../bench/stats.ts";
-import { isWrite } from "../checkers/history.ts";
-import { requestsOf, type Sent } from "../experiments/expectations.ts";
 import type { Run } from "../experiments/folder.ts";
-import type { Failover, Phase } from "../experiments/run.ts";
+import { groups, requestsOf, type Sent } from "../experiments/requests.ts";
+import type { Failover } from "../experiments/run.ts";
 
 /** One kind of requests of a run, in the order in which they were due. */
 export interface Group {
@@ -10,43 +9,11 @@ export interface Group {
   sent: Sent[];
 }
 
-export function groupsOf({ history, calls }: Pick<Run, "history" | "calls">): Group[] {
-  const operations = history.filter((line) => line.type === "operation");
-  const http = (kind: string) => kind.startsWith("http ");
-  const groups = [
-    { name: "store writes", history: operations.filter(({ request }) => isWrite(request)), calls: [] },
-    { name: "store reads", history: operations.filter(({ request }) => !isWrite(request)), calls: [] },
-    { name: "API requests", history: [], calls: calls.filter(({ kind }) => !http(kind)) },
-    { name: "HTTP to Services", history: [], calls: calls.filter(({ kind }) => http(kind)) },
-  ];
+export function groupsOf(run: Pick<Run, "history" | "calls">): Group[] {
+  const all = requestsOf(run);
   return groups
-    .map(({ name, ...lines }) => ({ name, sent: requestsOf(lines).sort((a, b) => a.due - b.due) }))
+    .map((name) => ({ name, sent: all.filter(({ group }) => group === name) }))
     .filter(({ sent }) => sent.length > 0);
-}
-
-export interface Summary {
-  requests: number;
-  unanswered: number;
-  perSecond: number;
-  /** Milliseconds, of what was answered; NaN where nothing was. */
-  p50: number;
-  p90: number;
-  p99: number;
-  max: number;
-}
-
-/** Of the requests that were due in the phase, whenever they were answered. */
-export function summarize(sent: readonly Sent[], { fromMs, toMs }: Pick<Phase, "fromMs" | "toMs">): Summary {
-  const due = sent.filter((one) => one.due >= fromMs && one.due < toMs);
-  const sorted = due.filter(({ outcome }) => outcome === "ok").map(latency);
-  sorted.sort((a, b) => a - b);
-  const at = (p: number) => (sorted.length === 0 ? Number.NaN : percentile(sorted, p));
-  return {
-    requests: due.length,
-    unanswered: due.length - sorted.length,
-    perSecond: toMs > fromMs ? (sorted.length * 1000) / (toMs - fromMs) : Number.NaN,
-    ...{ p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) },
-  };
 }
 
 /** The middle, and what 90 and 99 of 100 stay below. */
@@ -54,8 +21,6 @@ export function percentiles(values: readonly number[]): number[] {
   const sorted = values.toSorted((a, b) => a - b);
   return [0.5, 0.9, 0.99].map((p) => percentile(sorted, p));
 }
-
-export const latency = ({ due, returned }: Sent): number => Math.max(0, (returned ?? due) - due);
 
 /** What one process told of itself. */
 export interface Series {

@@ -25,7 +25,7 @@ export function table(head: readonly string[], rows: readonly (readonly Cell[])[
 }
 
 export const badge = (verdict: string, words = verdict): { html: string } => ({
-  html: `<span class="badge ${verdict}">${escapeXml(words)}</span>`,
+  html: `<span class="badge ${escapeXml(verdict)}">${escapeXml(words)}</span>`,
 });
 
 export const tiles = (all: readonly (readonly [value: string, name: string, bad?: boolean])[]): string =>

@@ -3,10 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { writeRun } from "../experiments/folder.ts";
+import { type Sent, summarize } from "../experiments/requests.ts";
 import type { RunEvent } from "../experiments/run.ts";
 import { binned } from "./drawings.ts";
 import { readRun } from "./folder.ts";
-import { groupsOf, percentiles, seriesOf, summarize, timeText } from "./measures.ts";
+import { groupsOf, percentiles, seriesOf, timeText } from "./measures.ts";
 import { faultsOf, lanesOf } from "./picture.ts";
 import { renderReport } from "./report.ts";
 import { sampleRun } from "./testing.ts";
@@ -103,11 +104,12 @@ test("a kill ends when what it ended runs again; of a node, all that is on it is
 });
 
 test("a phase has what was due in it, whenever it was answered", () => {
-  const sent = [
-    { write: true, due: 1, returned: 3, outcome: "ok" as const },
-    { write: true, due: 5, returned: 205, outcome: "ok" as const },
-    { write: true, due: 9, returned: undefined, outcome: "unknown" as const },
-    { write: true, due: 10, returned: 11, outcome: "ok" as const },
+  const put = { group: "store writes", endsGap: true } as const;
+  const sent: Sent[] = [
+    { ...put, due: 1, returned: 3, outcome: "ok" },
+    { ...put, due: 5, returned: 205, outcome: "ok" },
+    { ...put, due: 9, returned: undefined, outcome: "unknown" },
+    { ...put, due: 10, returned: 11, outcome: "ok" },
   ];
   expect(summarize(sent, { fromMs: 0, toMs: 10 })).toMatchObject({
     requests: 3,
@@ -190,6 +192,9 @@ describe("the page", () => {
       { checker: "linearizability", message: "<script>alert(1)</script>", operations: run.history.slice(0, 2) },
     ];
     run.file.verdict = "failed";
+    const mean = '"><img alt>';
+    run.file.seed = mean as never;
+    run.events = [...run.events, { ...run.events[0]!, atMs: 1, details: { kind: "RoleChanged", to: mean, term: 2 } }];
     const html = renderReport(run);
     expect(html).not.toMatch(/<img|<script>alert|<link|@import|<[^>]*\b(src|href)=|url\(/);
     expect(html).toContain("&lt;script&gt;alert(1)");

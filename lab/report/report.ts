@@ -1,6 +1,7 @@
 import { escapeXml } from "../../bench/svg.ts";
 import { brief, outcome } from "../checkers/history.ts";
 import type { Run } from "../experiments/folder.ts";
+import { summarize } from "../experiments/requests.ts";
 import type { Failover, Violation } from "../experiments/run.ts";
 import {
   type Frame,
@@ -12,17 +13,7 @@ import {
   timeline,
   waterfall,
 } from "./drawings.ts";
-import {
-  type Group,
-  gapOf,
-  groupsOf,
-  percentiles,
-  seriesOf,
-  stepsOf,
-  summarize,
-  timeText,
-  wholeRun,
-} from "./measures.ts";
+import { type Group, gapOf, groupsOf, percentiles, seriesOf, stepsOf, timeText, wholeRun } from "./measures.ts";
 import { badge, type Cell, page, section, table, tiles } from "./page.ts";
 import { faultsOf, lanesOf } from "./picture.ts";
 
@@ -95,15 +86,14 @@ const keys = `<ul class="keys">
 <li><i class="gap-key"></i>nothing acknowledged</li></ul>`;
 
 function head({ file }: Run, groups: readonly Group[]): string {
-  const sent = groups.flatMap((group) => group.sent);
-  const all = summarize(sent, { fromMs: -Infinity, toMs: Infinity });
+  const all = summarize(groups.flatMap(({ sent }) => sent));
   const lengths = file.failovers.map(({ gapMs, steps }) => {
     return Math.max(gapMs, (steps.at(-1)?.atMs ?? 0) - (steps[0]?.atMs ?? 0));
   });
   const unmet = file.expectations.filter(({ met }) => !met).length;
   const bad = file.violations.length;
   const words = { passed: "passed", failed: "failed", unknown: "no verdict" }[file.verdict];
-  return `<header><p class="kicker">kubelab experiment · ${escapeXml(file.startedAt.slice(0, 19).replace("T", " "))} UTC · seed ${file.seed}${file.repetition > 1 ? ` · repetition ${file.repetition}` : ""}</p>
+  return `<header><p class="kicker">kubelab experiment · ${escapeXml(file.startedAt.slice(0, 19).replace("T", " "))} UTC · seed ${escapeXml(`${file.seed}`)}${file.repetition > 1 ? ` · repetition ${file.repetition}` : ""}</p>
 <h1>${escapeXml(file.experiment)} ${badge(file.verdict, words).html}</h1><p class="lead">${escapeXml(file.description)}</p>
 ${tiles([
   [lengths.length > 0 ? timeText(Math.max(...lengths)) : "-", "longest failover"],
