@@ -15,6 +15,8 @@ test("the other nodes' ranges lie behind their addresses, the own one is a black
     node("n2", "10.244.2.0/24", "192.168.77.2"),
     node("no-range-yet", undefined, "192.168.77.3"),
     node("no-address-yet", "10.244.4.0/24"),
+    node("hostile", "10.244.5.0/24", "192.168.77.5\nlink del eth0"),
+    node("other-family", "10.244.6.0/24", "fd00::6"),
   ];
   assert.deepEqual(podRoutes(nodes, "n1"), [
     { range: "10.244.1.0/24" },

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Node } from "../api/generated/core-v1.ts";
 
 /** A route of this node's kernel to a range of Pods; without `via` packets are dropped. */
@@ -16,7 +17,9 @@ export function podRoutes(nodes: readonly Node[], self: string): PodRoute[] {
     const via = status?.addresses?.find(({ type }) => type === "InternalIP")?.address;
     for (const range of spec?.podCIDRs ?? (spec?.podCIDR ? [spec.podCIDR] : [])) {
       if (metadata.name === self) routes.push({ range });
-      else if (via !== undefined && via.includes(":") === range.includes(":")) routes.push({ range, via });
+      // A node tells its address itself: what is none is no word to the others' `ip`.
+      else if (via !== undefined && isIP(via) > 0 && isIP(via) === isIP(range.split("/")[0]!))
+        routes.push({ range, via });
     }
   }
   return routes;
