@@ -287,6 +287,9 @@ describe("All controllers", () => {
     expect(failure.message).toBe(
       "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: wardle.example.com/v1alpha1: stale GroupVersion discovery: wardle.example.com/v1alpha1",
     );
+    api.lists.set("wardle.example.com/v1alpha1", [{ name: "flunders", namespaced: true }] as never); // it says nonsense
+    await cluster.clock.advance(1000);
+    await cluster.settle();
     const verbs = ["delete", "list"];
     api.lists.set("wardle.example.com/v1alpha1", [
       { name: "flunders", kind: "Flunder", namespaced: true, verbs },

@@ -1,6 +1,6 @@
 import { APIServices, CustomResourceDefinitions, Namespaces, Pods } from "../../api/generated/resources.ts";
 import type { KubernetesObject, ResourceType } from "../../apimachinery/object.ts";
-import { ignoring, isConflict, isNotFound, isServiceUnavailable, StatusError } from "../../apimachinery/status.ts";
+import { ignoring, isConflict, isNotFound, StatusError } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import type { ControllerContext } from "../context.ts";
 import { customType, namespacedContents } from "../kinds.ts";
@@ -67,7 +67,7 @@ export function namespaceController(context: ControllerContext): Runner<State, A
           .filter(({ name, namespaced, verbs }) => namespaced && !name.includes("/") && verbs.includes("delete"))
           .map(({ name, kind }) => ({ group, version, resource: name, kind, namespaced: true }));
       } catch (error) {
-        if (!isServiceUnavailable(error)) throw error;
+        if (signal.aborted) throw error; // else whatever it is: what another server says may be anything
         failed.push(`${group}/${version}`);
         return [];
       }
