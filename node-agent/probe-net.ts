@@ -10,14 +10,13 @@ export interface ProbeOutcome {
 }
 
 /** Any answer from 200 to 399 is a success. */
-export function httpGet(
+export async function httpGet(
   action: HTTPGetAction,
   container: Container,
   podIP: string,
   timeoutMs: number,
 ): Promise<ProbeOutcome> {
   const port = portNumber(action.port, container);
-  if (port === undefined) return Promise.resolve({ ok: false, message: `invalid port: ${action.port}` });
   const scheme = (action.scheme ?? "HTTP").toLowerCase();
   const host = action.host || podIP;
   // As Go writes a URL: what may not stand in one is escaped.
@@ -48,14 +47,13 @@ export function httpGet(
 }
 
 /** A connection that comes about is a success. */
-export function tcpSocket(
+export async function tcpSocket(
   action: TCPSocketAction,
   container: Container,
   podIP: string,
   timeoutMs: number,
 ): Promise<ProbeOutcome> {
   const port = portNumber(action.port, container);
-  if (port === undefined) return Promise.resolve({ ok: false, message: `invalid port: ${action.port}` });
   const host = action.host || podIP;
   return new Promise((resolve) => {
     const socket = net.connect({ host, port, signal: timeout(timeoutMs) });
@@ -72,11 +70,12 @@ export function tcpSocket(
 /** Timers know no longer one. */
 const timeout = (ms: number): AbortSignal => AbortSignal.timeout(Math.min(ms, 2 ** 31 - 1));
 
-/** A port by number, or by the name that the container gives it. */
-export function portNumber(port: number | string, { ports = [] }: Container): number | undefined {
+/** A port by number, or by the name that the container gives it. Throws when it is none. */
+export function portNumber(port: number | string, { ports = [] }: Container): number {
   const named = typeof port === "string" ? ports.find(({ name }) => name === port)?.containerPort : undefined;
   const number = named ?? Number(port);
-  return number > 0 && number < 65536 ? number : undefined;
+  if (number > 0 && number < 65536) return number;
+  throw new Error(`invalid port: ${port}`);
 }
 
 function dialError(host: string, port: number, error: NodeJS.ErrnoException): string {

@@ -202,6 +202,6 @@ describe("over the network", () => {
     const ports = [{ name: "web", containerPort: 8080 }];
     assert.equal(portNumber("web", { ...main, ports }), 8080);
     assert.equal(portNumber("8081", { ...main, ports }), 8081);
-    assert.equal(portNumber("nosuch", { ...main, ports }), undefined);
+    assert.throws(() => portNumber("nosuch", { ...main, ports }), { message: "invalid port: nosuch" });
   });
 });
