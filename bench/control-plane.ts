@@ -1,9 +1,7 @@
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import type { IncomingMessage } from "node:http";
-import https from "node:https";
 import { join } from "node:path";
 import { createGrpcClient } from "../client/grpc-client.ts";
+import { httpGet } from "../lab/experiments/http-get.ts";
 import { writeLabCerts } from "../pki/lab-certs.ts";
 import type { Rest } from "./load/job.ts";
 import { Cluster, defaultTimers, ourStore } from "./members.ts";
@@ -134,11 +132,9 @@ export class ControlPlane {
     dropFolder(this.#dir);
   }
 
-  async isReady(): Promise<boolean> {
+  isReady(): Promise<boolean> {
     this.check();
-    const request = https.get(`https://${this.target}/readyz`, { ...this.tls, agent: false });
-    const [response] = (await once(request, "response").catch(() => [])) as [IncomingMessage?];
-    response?.resume();
-    return response?.statusCode === 200;
+    const answer = httpGet(`https://${this.target}/readyz`, 1000, this.tls);
+    return answer.then(Boolean, () => false);
   }
 }

@@ -1,5 +1,4 @@
 import { readFileSync, realpathSync } from "node:fs";
-import http from "node:http";
 import { dirname, join } from "node:path";
 import { parseAllDocuments } from "yaml";
 import type { Service } from "../api/generated/core-v1.ts";
@@ -12,7 +11,8 @@ import { createGrpcClient } from "../client/grpc-client.ts";
 import type { Client } from "../client/types.ts";
 import { labPaths } from "../deploy/lab/paths.ts";
 import type { LabStatus } from "../deploy/supervisor/status.ts";
-import { readTls } from "../net/tls.ts";
+import { httpGet } from "../lab/experiments/http-get.ts";
+import { readTls, type TlsMaterial } from "../net/tls.ts";
 import type { TimelineRow } from "./timeline.ts";
 
 const deadlineMs = 60_000;
@@ -46,13 +46,15 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
   }
 }
 
-type Reached = Pick<LabStatus, "dir" | "apiservers">;
-
-export function adminClient({ dir, apiservers }: Reached): ReturnType<typeof createGrpcClient> {
+export function adminTls({ dir }: Pick<LabStatus, "dir">): TlsMaterial {
   const file = (name: string) => join(labPaths(dir).certs, name);
+  return readTls({ certFile: file("admin.crt"), keyFile: file("admin.key"), caFile: file("ca.crt") });
+}
+
+export function adminClient(lab: Pick<LabStatus, "dir" | "apiservers">): ReturnType<typeof createGrpcClient> {
   return createGrpcClient({
-    servers: apiservers.map(({ grpcUrl }) => new URL(grpcUrl).host),
-    tls: readTls({ certFile: file("admin.crt"), keyFile: file("admin.key"), caFile: file("ca.crt") }),
+    servers: lab.apiservers.map(({ grpcUrl }) => new URL(grpcUrl).host),
+    tls: adminTls(lab),
   });
 }
 
@@ -95,20 +97,9 @@ async function untilOneRuns(client: Client): Promise<void> {
 
 async function untilServed(url: string): Promise<void> {
   const deadline = systemClock.monotonic() + deadlineMs;
-  while (!(await answers(url))) {
+  while ((await httpGet(url, 1000).catch(() => undefined)) === undefined) {
     if (systemClock.monotonic() > deadline)
       throw new StartError(`the demo did not answer at ${url} within ${deadlineMs / 1000} s`);
     await sleep(systemClock, 20);
   }
-}
-
-function answers(url: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const request = http.get(url, { timeout: 1000, agent: false }, (response) => {
-      response.resume();
-      resolve(response.statusCode === 200);
-    });
-    request.on("timeout", () => request.destroy());
-    request.on("error", () => resolve(false));
-  });
 }

@@ -1,12 +1,12 @@
 import type { ReplicaSet } from "../../api/generated/apps-v1.ts";
-import type { Pod } from "../../api/generated/core-v1.ts";
+import type { Pod, PodTemplateSpec } from "../../api/generated/core-v1.ts";
 import { Pods, ReplicaSets } from "../../api/generated/resources.ts";
+import type { KubernetesObject, OwnerReference } from "../../apimachinery/object.ts";
 import { isNotFound, StatusError } from "../../apimachinery/status.ts";
 import { keyOf } from "../../client/store.ts";
 import { all, isNamespaceTerminating, slowStart } from "../batch.ts";
 import type { ControllerContext } from "../context.ts";
 import { adopt, byController, controllerOf, controllerRef, followOwned, release } from "../ownership.ts";
-import { podFrom } from "../pod-template.ts";
 import type { Runner } from "../runner.ts";
 import { type Action, reconcile, type State } from "./reconcile.ts";
 
@@ -107,6 +107,25 @@ export function replicaSetController(context: ControllerContext): Runner<State, 
   replicaSets.on((replicaSet) => queue.add(keyOf(replicaSet)));
   followOwned(pods, replicaSets, (key) => queue.add(key));
   return runner;
+}
+
+/** A new Pod from a controller's template, named by the server. */
+function podFrom(template: PodTemplateSpec, { metadata }: KubernetesObject, owner: OwnerReference): Pod {
+  const { labels, annotations, finalizers } = template.metadata ?? {};
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: {
+      name: "",
+      generateName: `${metadata.name}-`,
+      namespace: metadata.namespace!,
+      ...(labels && { labels }),
+      ...(annotations && { annotations }),
+      ...(finalizers && { finalizers }),
+      ownerReferences: [owner],
+    },
+    spec: template.spec!,
+  };
 }
 
 type Failure = NonNullable<State["failure"]>;

@@ -118,7 +118,7 @@ export class ApiLoad {
     send: (call: Call) => Promise<KubernetesObject | undefined>,
   ): Promise<void> {
     const { clock } = this.#tools;
-    const call: Call = { kind, client: kind, intended, called: clock.monotonic(), outcome: "unknown" };
+    const call: Call = { kind, intended, called: clock.monotonic(), outcome: "unknown" };
     if (object) call.object = object;
     this.calls.push(call);
     try {

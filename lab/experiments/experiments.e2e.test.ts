@@ -119,7 +119,7 @@ describe("experiments", () => {
       expect([verdict, failovers[0]!.fault.split(" ")[0]]).toEqual(["unknown", "pause"]);
       expect(violations.map(({ message }) => message)).toEqual(["no verdict: interrupted"]);
       expect(readFileSync(join(out, "report.html"), "utf8")).toContain("no verdict");
-      expect(lines(out, "history.jsonl").length).toBeGreaterThan(10);
+      expect(lines(out, "history.jsonl").length).toBeGreaterThan(1); // where it began, and what was asked
       expect(JSON.parse((await run("faults", "--name", lab.name, "--json")).stdout)).toEqual([]);
     });
 

@@ -28,7 +28,7 @@ export interface RunFile {
   versions: { kubelab: string; node: string; store: string };
   /** One line: processor, memory, kernel, disk. */
   machine: string;
-  lab: { mode: string; preset: string; members: string[]; processes: string[]; nodes: string[] };
+  lab: { mode: string; preset: string; members: string[]; nodes: string[] };
   clocks: ClockReading[];
   /** Named spans of the schedule: `before`, one a fault, `after`. Percentiles are given for each. */
   phases: Phase[];
@@ -87,7 +87,6 @@ export interface Violation {
 export interface Call {
   /** `create pods`, `list pods`, `http demo`, ... */
   kind: string;
-  client: string;
   /** When it should have been sent (open loop). */
   intended: number;
   called: number;

@@ -375,7 +375,7 @@ class Runner {
         store: `${lab.status.store === null ? "kubelab, as " : ""}etcd ${store}`,
       },
       machine: machineOf(cpus(), totalmem(), release()),
-      lab: { mode, preset, members: names(members), processes: lab.processes(), nodes: names(nodes) },
+      lab: { mode, preset, members: names(members), nodes: names(nodes) },
       clocks: this.#clocks,
       violations: this.#violations,
       ...resultOf({ ...seen, faults, violations: this.#violations, begun, ended }, experiment.expect),

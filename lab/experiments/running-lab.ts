@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
-import { adminClient } from "../../cli/demo.ts";
+import { adminClient, adminTls } from "../../cli/demo.ts";
 import { findLab, isRunning } from "../../cli/lab-ref.ts";
 import { SupervisorClient, takeDown } from "../../cli/supervisor-client.ts";
 import type { Client } from "../../client/types.ts";
@@ -12,7 +12,7 @@ import { labPaths, labsHome } from "../../deploy/lab/paths.ts";
 import { flagOf } from "../../deploy/lab/request.ts";
 import type { LabStatus } from "../../deploy/supervisor/status.ts";
 import { GrpcClient } from "../../net/grpc-client.ts";
-import { readTls } from "../../net/tls.ts";
+import { readTls, type TlsMaterial } from "../../net/tls.ts";
 import { type StoreMember, whenHealthy } from "../clients/members.ts";
 import { httpGet } from "./http-get.ts";
 import type { MetricSample } from "./run.ts";
@@ -27,6 +27,8 @@ export class RunningLab {
   readonly api: Client & { close(): void };
   readonly #remove: () => Promise<void>;
   readonly #clock: Clock;
+  /** Whose metrics are read. */
+  readonly #served: { name: string; url: string; tls: TlsMaterial & { servername: string } }[];
 
   /** Throws StartError when it does not come up, or is not what the experiment asks for. */
   static async start(experiment: Experiment, lab: string | undefined, clock: Clock): Promise<RunningLab> {
@@ -65,6 +67,12 @@ export class RunningLab {
     const { certs, members } = labPaths(status.dir);
     const file = (name: string) => join(certs, "etcd", name);
     const tls = readTls({ certFile: file("client.crt"), keyFile: file("client.key"), caFile: file("ca.crt") });
+    this.#served = [
+      ...status.members.map(({ name, clientUrl: url }) => ({ name, url, tls: { ...tls, servername: name } })),
+      ...status.apiservers.map(({ name, url }) => {
+        return { name, url, tls: { ...adminTls(status), servername: "kubernetes" } };
+      }),
+    ];
     const elsewhere = status.store !== null && "endpoints" in status.store;
     this.members = (elsewhere ? [] : status.members).map(({ name, clientUrl }) => ({
       name,
@@ -80,28 +88,14 @@ export class RunningLab {
 
   /** What members and apiservers say of themselves now; nothing of who does not answer. */
   async metrics(now: () => number): Promise<MetricSample[]> {
-    const { certs } = labPaths(this.status.dir);
-    const file = (...names: string[]) => readFileSync(join(certs, ...names));
-    const etcd = { ca: file("etcd", "ca.crt"), cert: file("etcd", "client.crt"), key: file("etcd", "client.key") };
-    const admin = { ca: file("ca.crt"), cert: file("admin.crt"), key: file("admin.key"), servername: "kubernetes" };
-    const { members, apiservers } = this.status;
-    const all = [
-      ...members.map(({ name, clientUrl }) => ({ name, url: clientUrl, tls: { ...etcd, servername: name } })),
-      ...apiservers.map(({ name, url }) => ({ name, url, tls: admin })),
-    ];
     const samples = await Promise.all(
-      all.map(async ({ name, url, tls }) => {
+      this.#served.map(async ({ name, url, tls }) => {
         const text = await httpGet(`${url}/metrics`, 900, tls).catch(() => "");
         const atMs = now();
         return [...summed(text)].map(([metric, value]) => ({ atMs, subject: name, name: metric, value }));
       }),
     );
     return samples.flat();
-  }
-
-  processes(): string[] {
-    const { members, apiservers, components, nodes } = this.status;
-    return [...members, ...apiservers, ...components, ...nodes.flatMap((node) => node.processes)].map((p) => p.name);
   }
 
   async close(): Promise<void> {

@@ -24,7 +24,7 @@ const ready = (uid: string, owner: string, is: boolean): ObjectEvent => ({
   ...{ atMs: 0, watch: "w", type: "MODIFIED", resourceVersion: 1 },
   object: { kind: "Pod", name: uid, uid, owner, ready: is },
 });
-const call: Call = { kind: "http web", client: "h", intended: 0, called: 0, returned: 100, outcome: "failed" };
+const call: Call = { kind: "http web", intended: 0, called: 0, returned: 100, outcome: "failed" };
 const history = [put(0, 10), put(10, 20), put(20, 30), put(30, undefined), put(40, 50, 14), put(50, 1, 5)];
 const outcome: Outcome = {
   sent: requestsOf({ history, calls: [call] }),

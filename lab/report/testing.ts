@@ -86,7 +86,7 @@ export function sampleRun({ seed = 1, scale = 1, slower = 1, repetition = 1 } = 
       durationMs: endMs,
       versions: { kubelab: "0.1.0", node: "v20.19.0", store: "3.5.0" },
       machine: "lab: 2 x a processor, 8 GB, Linux 6.1",
-      lab: { mode: "netns", preset: "lan", members: ["etcd-1", "etcd-2", "etcd-3"], processes: [], nodes: [] },
+      lab: { mode: "netns", preset: "lan", members: ["etcd-1", "etcd-2", "etcd-3"], nodes: [] },
       clocks: [{ machine: "lab", bootId: "b", when: "before", atMs: 0, offsetMs: 0, errorMs: 0.02 }],
       phases: [
         { name: "before", fromMs: 0, toMs: 3000 },
