@@ -60,6 +60,10 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   warnings(object: T, old?: T): string[];
 
   readonly columns: readonly Column<T>[];
+  /** Of a row of a Table: whether the object is done. */
+  rowConditions?(object: T): readonly object[] | undefined;
+  /** Of the rows of a list, when not by name. */
+  rowOrder?(a: T, b: T): number;
   /** For resources with the subresource `scale`. */
   readonly scale?: ScaleAccess<T>;
   /** For a second version of what is stored as another row. */

@@ -16,6 +16,14 @@ export const podColumns: Column<Pod>[] = [
   column("Readiness Gates", readinessGates, "Conditions that must hold besides its containers'.", wide),
 ];
 
+const done = (reason: string, message: string) => [{ type: "Completed", status: "True", reason, message }];
+const ends: Record<string, object[]> = {
+  Succeeded: done("Succeeded", "The pod has completed successfully."),
+  Failed: done("Failed", "The pod failed."),
+};
+
+export const podRowConditions = (pod: Pod): object[] | undefined => ends[pod.status?.phase ?? ""];
+
 function readinessGates(pod: Pod): string {
   const gates = pod.spec.readinessGates ?? [];
   if (gates.length === 0) return "<none>";

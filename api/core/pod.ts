@@ -5,7 +5,7 @@ import { defineResource, proxySubresource, type Subresource, selection, validate
 import { countGeneration, keepAllButStatus, keepStatus, startGeneration } from "../strategy.ts";
 import { validateImages } from "./container-validation.ts";
 import { syncAppArmor, validateProfiles, validateProfilesMatch } from "./pod-annotations.ts";
-import { podColumns } from "./pod-columns.ts";
+import { podColumns, podRowConditions } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { ephemeralContainers, mirror, resize } from "./pod-parts.ts";
 import { qosClass } from "./pod-status.ts";
@@ -97,6 +97,7 @@ export const pods = defineResource(Pods, {
   validateUpdate: validatePodUpdate,
   validateStatusUpdate: validatePodStatusUpdate,
   columns: podColumns,
+  rowConditions: podRowConditions,
 });
 
 /** What was asked, else the Pod's own; at once when nothing runs or it has ended. Negative means one second. */

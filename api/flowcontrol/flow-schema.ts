@@ -10,6 +10,7 @@ import { mandatorySchemas } from "./mandatory.ts";
 const maxPrecedence = 10_000;
 const defaultPrecedence = 1000;
 
+const precedence = ({ spec }: FlowSchema) => spec.matchingPrecedence ?? defaultPrecedence;
 const dangling = ({ status }: FlowSchema) => status?.conditions?.find(({ type }) => type === "Dangling")?.status;
 
 export const flowSchemas = defineResource(FlowSchemas, {
@@ -27,6 +28,7 @@ export const flowSchemas = defineResource(FlowSchemas, {
     ageColumn,
     column("MissingPL", (schema) => dangling(schema) ?? "?", "Whether its priority level is missing."),
   ],
+  rowOrder: (a, b) => precedence(a) - precedence(b) || (a.metadata.name < b.metadata.name ? -1 : 1),
 });
 
 function* validateSchema(schema: FlowSchema): field.Problems {

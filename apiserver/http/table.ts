@@ -27,10 +27,12 @@ function table(
   include: IncludeObject,
   now: number,
 ): Buffer {
-  const rows = objects.map((sendable) => {
-    const object = parsed(sendable);
+  const all = objects.map(parsed);
+  if (resource.rowOrder) all.sort(resource.rowOrder);
+  const rows = all.map((object) => {
     const cells = resource.columns.map((column) => column.cell(object, now));
-    return { cells, object: include === "Object" ? object : include === "None" ? null : partial(object) };
+    const conditions = resource.rowConditions?.(object);
+    return { cells, conditions, object: include === "Object" ? object : include === "None" ? null : partial(object) };
   });
   const columnDefinitions = resource.columns.map(({ cell: _, ...definition }) => definition);
   return Buffer.from(
