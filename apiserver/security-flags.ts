@@ -6,13 +6,14 @@ import type { AuditSink } from "./audit/audit.ts";
 import { AuditLog } from "./audit/log.ts";
 import { parsePolicy } from "./audit/policy.ts";
 import { type AuditWebhookOptions, Batches } from "./audit/webhook.ts";
-import type { SecurityOptions } from "./security.ts";
+import { authenticationOf, type SecurityOptions } from "./security.ts";
 import { Encryption } from "./storage/encryption.ts";
 import { webhookOf } from "./webhook-client.ts";
 
 /** The flags of authentication, authorization, audit and encryption, and the files that they name. */
 export const securityFlags = {
-  "anonymous-auth": boolean("requests without credentials are system:anonymous", false),
+  "anonymous-auth": { type: "boolean", help: "requests without credentials are system:anonymous", optional: true },
+  "authentication-config": optional("issuers of tokens, and who may be anonymous; instead of --oidc-*"),
   "token-auth-file": optional("CSV of tokens: token,user,uid,groups"),
   "enable-bootstrap-token-auth": boolean("bootstrap tokens are credentials", false),
   "service-account-issuer": list("who issues service-account tokens; the first one signs"),
@@ -92,22 +93,35 @@ export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile
       "client-ca-file": read(clientCaFile),
       ...(frontProxyCa === undefined ? {} : { "requestheader-client-ca-file": frontProxyCa, ...headers }),
     },
-    oidc: given(flags["oidc-issuer-url"], (issuer) => ({
-      issuer,
-      clientId: flags["oidc-client-id"],
-      usernameClaim: flags["oidc-username-claim"],
-      usernamePrefix: flags["oidc-username-prefix"],
-      groupsClaim: flags["oidc-groups-claim"],
-      groupsPrefix: flags["oidc-groups-prefix"],
-      requiredClaims: flags["oidc-required-claim"],
-      signingAlgorithms: flags["oidc-signing-algs"],
-      ca: given(flags["oidc-ca-file"], (file) => readFileSync(file)),
-    })),
     tokenWebhook: given(flags["authentication-token-webhook-config-file"], webhookOf),
+    authenticationConfig: authenticationConfigOf(flags),
+    algorithms: flags["authentication-config"] ? undefined : flags["oidc-signing-algs"],
     authorizationWebhook: given(flags["authorization-webhook-config-file"], webhookOf),
     authorizationModes: flags["authorization-mode"],
     abacPolicy: given(flags["authorization-policy-file"], read),
   };
+}
+
+/** The flags --oidc-* are an entry of --authentication-config, with which they do not go together. */
+function authenticationConfigOf(flags: Flags<typeof securityFlags>): (() => string) | undefined {
+  const [file, url, audience] = [flags["authentication-config"], flags["oidc-issuer-url"], flags["oidc-client-id"]];
+  const isSet = Object.entries<FlagSpec[""]>(securityFlags).some(([name, { default: value = "" }]) => {
+    return name.startsWith("oidc-") && String(flags[name as keyof typeof flags] ?? "") !== String(value);
+  });
+  if (file && isSet) throw new RangeError("authentication-config file and oidc-* flags are mutually exclusive");
+  if (isSet && !(url && audience))
+    throw new RangeError("oidc-issuer-url and oidc-client-id must be specified together when any oidc-* flags are set");
+  if (!isSet) return file === undefined ? undefined : () => readFileSync(file, "utf8");
+  const [ca, claim, groups] = [flags["oidc-ca-file"], flags["oidc-username-claim"], flags["oidc-groups-claim"]];
+  const prefix = flags["oidc-username-prefix"] ?? (claim === "email" ? "" : `${url}#`);
+  const issuer = { url, audiences: [audience], certificateAuthority: ca && readFileSync(ca, "utf8") };
+  const claimMappings = {
+    username: { claim, prefix: prefix === "-" ? "" : prefix },
+    groups: groups && { claim: groups, prefix: flags["oidc-groups-prefix"] },
+  };
+  const required = flags["oidc-required-claim"].map((text) => text.split(/=(.*)/s));
+  const claimValidationRules = required.map(([claim, requiredValue]) => ({ claim, requiredValue }));
+  return () => authenticationOf({ jwt: [{ issuer, claimMappings, claimValidationRules }] });
 }
 
 /** The audit log and encryption at rest, as far as their flags are given. Throws RangeError, and what files throw. */

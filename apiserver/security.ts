@@ -1,9 +1,10 @@
+import { sameJson } from "../apimachinery/same-json.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
 import type { Cluster } from "./admission/cluster.ts";
 import { Authenticator, type RequestHeaderOptions, type TokenAuthenticator } from "./authn/authenticator.ts";
-import { type OidcOptions, oidcTokens } from "./authn/oidc.ts";
+import { oidcTokens } from "./authn/oidc.ts";
 import { authenticationMakers } from "./authn/reviews.ts";
 import { bootstrapTokens, staticTokens } from "./authn/secret-tokens.ts";
 import { type ServiceAccountOptions, ServiceAccountTokens } from "./authn/service-account-tokens.ts";
@@ -15,6 +16,8 @@ import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
 import { nodeAuthorizer } from "./authz/node.ts";
 import { RbacAuthorizer } from "./authz/rbac.ts";
 import { authorizationMakers } from "./authz/reviews.ts";
+import { parseConfiguration, reloaded } from "./configuration-file.ts";
+import type { Configurations } from "./generated/configuration.ts";
 import type { Maker } from "./registry/context.ts";
 import type { WatchCache } from "./watchcache/watch-cache.ts";
 import type { ClientConfig, Webhooks } from "./webhook-client.ts";
@@ -22,7 +25,10 @@ import type { ClientConfig, Webhooks } from "./webhook-client.ts";
 /** Who may come in, and who decides what they may do: the flags of authentication and authorization. */
 export interface SecurityOptions {
   /** Requests without a credential are system:anonymous; otherwise only health is told them. */
-  anonymous?: boolean;
+  anonymous?: boolean | undefined;
+  /** Text of --authentication-config, or what --oidc-* make of it; with `algorithms` when not all are good. */
+  authenticationConfig?: (() => string) | undefined;
+  algorithms?: readonly string[] | undefined;
   serviceAccounts?: ServiceAccountOptions | undefined;
   /** Text of --token-auth-file. */
   staticTokens?: string | undefined;
@@ -30,7 +36,6 @@ export interface SecurityOptions {
   requestHeader?: RequestHeaderOptions | undefined;
   /** Data of the ConfigMap that servers behind the aggregator read. */
   published?: Record<string, string>;
-  oidc?: OidcOptions | undefined;
   /** --authentication-token-webhook-config-file and --authorization-webhook-config-file. */
   tokenWebhook?: ClientConfig | undefined;
   authorizationWebhook?: ClientConfig | undefined;
@@ -42,6 +47,8 @@ export interface SecurityOptions {
 
 export interface Security {
   authenticator: Authenticator;
+  /** Whether requests without a credential may ask there. */
+  anonymous(path: string): boolean;
   authorizer: Authorizer & Required<Authorizer>;
   rbac: RbacAuthorizer;
   tokens: ServiceAccountTokens | undefined;
@@ -57,16 +64,16 @@ export function securityOf(
   const hook = (config: ClientConfig) => {
     return { post: (body: object) => webhooks.call(config, body, webhookSeconds), clock, log };
   };
+  const issuers = issuersOf(options, known);
   const tokens = options.serviceAccounts && new ServiceAccountTokens(options.serviceAccounts, cluster, clock);
   const authenticators: TokenAuthenticator[] = [
     ...(options.staticTokens === undefined ? [] : [staticTokens(options.staticTokens)]),
     ...(tokens ? [tokens] : []),
     ...(options.bootstrapTokens ? [bootstrapTokens(cluster, clock)] : []),
-    ...(options.oidc ? [oidcTokens(options.oidc, { clock, log })] : []),
     ...(options.tokenWebhook ? [webhookTokens(hook(options.tokenWebhook))] : []),
   ];
   const authenticator = new Authenticator({
-    tokens: authenticators,
+    tokens: () => [...authenticators, ...issuers().tokens],
     audiences: tokens?.audiences ?? [],
     requestHeader: options.requestHeader,
   });
@@ -95,8 +102,42 @@ export function securityOf(
   const authorizer = inOrder([superusers, ...chosen]);
   const makers = new Map([...authorizationMakers(authorizer), ...authenticationMakers(authenticator)]);
   if (tokens?.canSign) makers.set("/serviceaccounts/token", tokenRequestMaker(tokens, known));
-  return { authenticator, authorizer, rbac, tokens, makers };
+  return { authenticator, anonymous: (path) => issuers().anonymous(path), authorizer, rbac, tokens, makers };
 }
+
+/** Who issues tokens besides us, and where nobody needs one: what the configuration says now. */
+export function issuersOf(options: SecurityOptions, known: { clock: Clock; log: Logger }) {
+  const { authenticationConfig = () => authenticationOf({}), algorithms = allAlgorithms, serviceAccounts } = options;
+  const ours = serviceAccounts?.issuers ?? [];
+  let first: Configurations["AuthenticationConfiguration"] | undefined;
+  return reloaded(
+    authenticationConfig,
+    (text) => {
+      const config = parseConfiguration(text, "AuthenticationConfiguration");
+      first ??= config;
+      const { jwt, anonymous } = config;
+      if (jwt.some(({ issuer }) => ours.includes(issuer.url)))
+        throw new RangeError(`URL must not overlap with disallowed issuers: [${ours.join(" ")}]`);
+      if (anonymous && options.anonymous !== undefined) throw new RangeError(bothAnonymous);
+      if (!sameJson(anonymous, first.anonymous))
+        throw new RangeError("anonymous: Forbidden: changed from initial configuration file");
+      const { enabled, conditions } = anonymous ?? { enabled: options.anonymous ?? false, conditions: [] };
+      return {
+        tokens: jwt.map((one) => oidcTokens(one, algorithms, known)),
+        anonymous: (path: string) => enabled && (!conditions[0] || conditions.some((one) => one.path === path)),
+      };
+    },
+    known,
+  );
+}
+
+const bothAnonymous =
+  "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file";
+const allAlgorithms = "RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512".split(" ");
+
+/** The text of such a file. */
+export const authenticationOf = (body: object): string =>
+  JSON.stringify({ apiVersion: "apiserver.config.k8s.io/v1", kind: "AuthenticationConfiguration", ...body });
 
 /** Upstream's timeout of both webhooks. */
 const webhookSeconds = 30;

@@ -131,7 +131,7 @@ export class Apiserver {
     this.#cluster = cluster;
     const { tolerationSeconds } = options;
     const security = securityOf(options.security ?? {}, { cluster, cache: this.#cache, webhooks, clock, rand, log });
-    const { authenticator, authorizer, rbac, tokens, makers } = security;
+    const { authenticator, anonymous, authorizer, rbac, tokens, makers } = security;
     const plugins = admissionPlugins({
       tolerationSeconds,
       authorizer,
@@ -191,7 +191,7 @@ export class Apiserver {
         ),
       ],
     });
-    this.#callers = { authenticator, anonymous: options.security?.anonymous ?? false };
+    this.#callers = { authenticator, anonymous };
     this.httpHandler = httpHandler({
       chain: this.#chain,
       ...this.#callers,

@@ -37,12 +37,10 @@ export function* containersOf(spec: v1.PodSpec, path: string): Generator<[v1.Con
     for (const [i, container] of (spec[list] ?? []).entries()) yield [container, `${path}.${list}[${i}]`];
 }
 
-const maxSpec = 64 * 1024;
-
 export function* validateWindowsOptions(given: v1.WindowsSecurityContextOptions, at: string): field.Problems {
   const { gmsaCredentialSpecName: name, gmsaCredentialSpec: spec = "-", runAsUserName: user } = given;
   if (name !== undefined) yield* field.shaped(`${at}.gmsaCredentialSpecName`, name, dns1123Subdomain);
-  const wrong = !spec ? "cannot be an empty string" : spec.length > maxSpec && "size must be under 64 KiB";
+  const wrong = !spec ? "cannot be an empty string" : spec.length > 65_536 && "size must be under 64 KiB";
   if (wrong) yield field.invalid(`${at}.gmsaCredentialSpec`, spec, `gmsaCredentialSpec ${wrong}`);
   if (user !== undefined) yield* field.shaped(`${at}.runAsUserName`, user, userProblems);
 }

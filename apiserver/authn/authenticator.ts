@@ -38,11 +38,11 @@ export interface RequestHeaderOptions {
  */
 export class Authenticator {
   readonly audiences: readonly string[];
-  readonly #tokens: readonly TokenAuthenticator[];
+  readonly #tokens: () => readonly TokenAuthenticator[];
   readonly #requestHeader: RequestHeaderOptions | undefined;
 
   constructor(options: {
-    tokens: readonly TokenAuthenticator[];
+    tokens(): readonly TokenAuthenticator[];
     audiences: readonly string[];
     requestHeader?: RequestHeaderOptions | undefined;
   }) {
@@ -62,7 +62,7 @@ export class Authenticator {
   }
 
   async token(token: string, audiences: readonly string[]): Promise<Authenticated | undefined> {
-    for (const authenticator of this.#tokens) {
+    for (const authenticator of this.#tokens()) {
       const found = await authenticator.authenticate(token, audiences);
       if (found !== undefined) return { ...found, user: withGroup(found.user, "system:authenticated") };
     }

@@ -15,14 +15,14 @@ export interface Credentials {
 
 /** Who a request is from, and whom it acts as (`kubectl --as`). Throws 401. */
 export async function identify(
-  { authenticator, anonymous: allowed }: { authenticator: Authenticator; anonymous: boolean },
+  { authenticator, anonymous: allowed }: { authenticator: Authenticator; anonymous(path: string): boolean },
   { peer, headers: joined, rawHeaders }: Credentials,
   path: string,
 ): Promise<{ user: User; caller: Caller }> {
   const apart = peer.proxy !== undefined || joined["impersonate-group"] !== undefined;
   const headers = apart ? distinct(rawHeaders) : joined;
   const found = await authenticator.authenticate(peer, headers);
-  const user = found ?? (allowed || isAlwaysAllowed(path) ? anonymous : undefined);
+  const user = found ?? (allowed(path) || isAlwaysAllowed(path) ? anonymous : undefined);
   if (user === undefined) throw unauthorized();
   const acting = impersonation(user, headers);
   const sourceIPs = [...valuesOf(headers, "x-forwarded-for"), ...(peer.address ? [peer.address] : [])];

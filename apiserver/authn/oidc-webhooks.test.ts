@@ -11,7 +11,7 @@ import { systemClock } from "../../base/clock.ts";
 import { silentLogger } from "../../base/logger.ts";
 import { createAuthority } from "../../pki/authority.ts";
 import { Webhooks, webhookOf } from "../webhook-client.ts";
-import { type OidcOptions, oidcTokens, userOf } from "./oidc.ts";
+import { type Jwt, oidcTokens, userOf } from "./oidc.ts";
 import { webhookAuthorizer, webhookTokens } from "./webhooks.ts";
 
 /** One server that is an OIDC issuer and both webhooks. */
@@ -22,6 +22,7 @@ let ca: Buffer;
 let keys: Awaited<ReturnType<typeof generateKeyPair>>;
 // biome-ignore lint/suspicious/noExplicitAny: whatever was asked
 const asked: any[] = [];
+const paths: string[] = [];
 const kid = "k1";
 
 beforeAll(async () => {
@@ -30,7 +31,9 @@ beforeAll(async () => {
   keys = await generateKeyPair("RS256");
   const identity = await authority.issue({ commonName: "t", ipAddresses: ["127.0.0.1"], usages: ["server"] });
   server = https.createServer({ ...identity, ca }, async (request, response) => {
+    paths.push(request.url!);
     const answers: Record<string, () => Promise<object>> = {
+      "/elsewhere": async () => ({ issuer: base, jwks_uri: `${base}/keys` }),
       "/.well-known/openid-configuration": async () => ({ issuer: base, jwks_uri: `${base}/keys` }),
       "/keys": async () => ({ keys: [{ ...(await exportJWK(keys.publicKey)), kid, alg: "RS256" }] }),
       "/hook": async () => {
@@ -54,16 +57,23 @@ afterAll(() => {
   rmSync(dir, { recursive: true });
 });
 
-const options = (more: Partial<OidcOptions> = {}): OidcOptions => ({
-  issuer: base,
-  clientId: "lab",
-  usernameClaim: "sub",
-  usernamePrefix: undefined,
-  groupsClaim: "groups",
-  groupsPrefix: "oidc:",
-  requiredClaims: [],
-  signingAlgorithms: ["RS256"],
-  ca,
+const none = { claim: "", expression: "" };
+const options = (mappings: object = {}, more: Partial<Jwt> = {}): Jwt => ({
+  issuer: {
+    url: base,
+    discoveryURL: "",
+    certificateAuthority: ca.toString(),
+    audiences: ["lab", "other"],
+    audienceMatchPolicy: "MatchAny",
+  },
+  claimValidationRules: [],
+  userValidationRules: [],
+  claimMappings: {
+    username: { claim: "sub", prefix: `${base}#`, expression: "" },
+    groups: { claim: "groups", prefix: "oidc:", expression: "" },
+    ...{ uid: none, extra: [] },
+    ...mappings,
+  },
   ...more,
 });
 
@@ -78,9 +88,10 @@ describe("tokens of an OIDC issuer", () => {
       .sign(by);
 
   test("are good when the issuer's key signed them for us, and not too long ago", async () => {
-    const tokens = oidcTokens(options(), { clock: systemClock, log: silentLogger });
+    const tokens = oidcTokens(options(), ["RS256"], { clock: systemClock, log: silentLogger });
     const user = async (text: string) => (await tokens.authenticate(text, []))?.user;
     assert.deepEqual(await user(await token({})), { name: `${base}#jane`, groups: ["oidc:dev"] });
+    assert.deepEqual((await user(await token({}, { audience: "other" })))?.groups, ["oidc:dev"]);
     const other = await generateKeyPair("RS256");
     assert.equal(await user(await token({}, { by: other.privateKey })), undefined);
     assert.equal(await user(await token({}, { audience: "others" })), undefined);
@@ -88,27 +99,87 @@ describe("tokens of an OIDC issuer", () => {
     assert.equal(await user("no.jwt"), undefined);
   });
 
-  test.each<[string, Partial<OidcOptions>, object, string | RegExp]>([
-    ["another claim, no prefix", { usernameClaim: "email", usernamePrefix: "-" }, { email: "j@x" }, "j@x"],
-    ["an address has no prefix by itself", { usernameClaim: "email" }, { email: "j@x", email_verified: true }, "j@x"],
+  test("are looked for where the configuration says", async () => {
+    const issuer = { ...options().issuer, discoveryURL: `${base}/elsewhere` };
+    const tokens = oidcTokens(options({}, { issuer }), ["RS256"], { clock: systemClock, log: silentLogger });
+    assert.equal((await tokens.authenticate(await token({}), []))?.user.name, `${base}#jane`);
+    assert.ok(paths.includes("/elsewhere"));
+  });
+
+  const username = (claim: string, prefix = "") => ({ username: { claim, prefix, expression: "" } });
+  const by = (expression: string) => ({ username: { claim: "", expression } });
+  const rules = (claimValidationRules: object[], userValidationRules: object[] = []) =>
+    ({ claimValidationRules, userValidationRules }) as Partial<Jwt>;
+  const required = (claim: string, requiredValue: string) => ({ claim, requiredValue, expression: "", message: "" });
+  const rule = (expression: string, message = "no") => ({ claim: "", requiredValue: "", expression, message });
+  test.each<[string, object, Partial<Jwt>, object, object | RegExp]>([
+    ["another claim, no prefix", username("email"), {}, { email: "j@x" }, { name: "j@x" }],
     [
       "an address must be verified",
-      { usernameClaim: "email" },
+      username("email"),
+      {},
       { email: "j@x", email_verified: false },
       /email not verified/,
     ],
-    ["an own prefix", { usernamePrefix: "me:" }, { sub: "jane" }, "me:jane"],
-    ["a claim that is not there", { usernameClaim: "name" }, { sub: "jane" }, /no claim name/],
+    ["an own prefix", username("sub", "me:"), {}, { sub: "jane" }, { name: "me:jane" }],
+    [
+      "a claim that is not there",
+      username("name"),
+      {},
+      { sub: "j" },
+      /parse username claims "name": claim not present/,
+    ],
     [
       "a claim that must hold",
-      { usernamePrefix: "-", requiredClaims: ["hd=lab"] },
+      {},
+      rules([required("hd", "lab")]),
       { sub: "j", hd: "x" },
-      /claim hd must be "lab"/,
+      /required claim hd value does not match. Got = x, want = lab/,
     ],
-  ])("%s", (_name, more, claims, expected) => {
-    const find = () => userOf({ ...claims }, options(more)).name;
-    if (typeof expected === "string") assert.equal(find(), expected);
-    else assert.throws(find, expected);
+    ["one that must be there", {}, rules([required("hd", "lab")]), { sub: "j" }, /required claim hd not present/],
+    ["an expression", by("'oidc:' + claims.sub"), {}, { sub: "j" }, { name: "oidc:j" }],
+    [
+      "one that gives no text",
+      by("claims.exp"),
+      {},
+      { exp: 1 },
+      /parse username claims "claims.exp": it must be a string/,
+    ],
+    ["one that fails", by("claims.name"), {}, { sub: "j" }, /no such key: name/],
+    [
+      "groups, uid and more",
+      {
+        ...by("claims.sub"),
+        groups: { claim: "", expression: "claims.roles.split(',') + ['']" },
+        uid: { claim: "id", expression: "" },
+        extra: [
+          { key: "example.org/a", valueExpression: "claims.a" },
+          { key: "example.org/b", valueExpression: "''" },
+        ],
+      },
+      {},
+      { sub: "j", roles: "x,y", id: "7", a: ["1", "2"] },
+      { name: "j", groups: ["x", "y"], uid: "7", extra: { "example.org/a": ["1", "2"] } },
+    ],
+    ["a group alone", by("claims.sub"), {}, { sub: "j", groups: "dev" }, { name: "j", groups: ["oidc:dev"] }],
+    [
+      "a question to the claims",
+      by("claims.sub"),
+      rules([rule("claims.exp - claims.nbf <= 100", "too long")]),
+      { sub: "j", exp: 200, nbf: 1 },
+      /validation expression 'claims.exp - claims.nbf <= 100' failed: too long/,
+    ],
+    [
+      "a question to the user",
+      by("claims.sub"),
+      rules([], [rule("!user.username.startsWith('system:') && size(user.groups) == 0", "reserved")]),
+      { sub: "system:admin" },
+      /failed: reserved/,
+    ],
+  ])("%s", (_name, mappings, more, claims, expected) => {
+    const find = () => userOf({ ...claims }, options(mappings, more));
+    if (expected instanceof RegExp) assert.throws(find, expected);
+    else assert.deepEqual(find(), { groups: [], ...expected });
   });
 });
 

@@ -18,8 +18,8 @@ import { acceptWebSocket, hasOrigin, isWebSocket, protocolsOf } from "./web-sock
 export interface HandlerOptions {
   chain: Chain;
   authenticator: Authenticator;
-  /** Who has no credential is system:anonymous everywhere, not only where health is told. */
-  anonymous: boolean;
+  /** Whether who has no credential is system:anonymous there; where health is told he is. */
+  anonymous(path: string): boolean;
   paths: Paths;
   remotes: RemoteApis;
   clock: Clock;
@@ -67,7 +67,7 @@ const badTexts = { 400: "Bad Request\n", 404: "404 page not found\n", 405: "Meth
 
 async function asker(options: HandlerOptions, request: HttpRequest, response: HttpResponse, info: NotBad) {
   const userAgent = header(request, "user-agent");
-  const path = info.type === "Path" ? info.path : "";
+  const path = info.type === "Path" ? info.path : request.url.split("?", 1)[0]!;
   const { user, caller } = await identify(options, request, path).catch((error: unknown) => {
     const { address } = request.peer;
     const sourceIPs = address ? [address] : [];
