@@ -39,7 +39,7 @@ describe("who counts generations, and what a PUT may do", () => {
   test("a PUT makes what was not there, of", () => {
     const makes = resources().filter((r) => r.createOnUpdate && !r.face);
     expect(makes.map((r) => r.kind).sort()).toEqual(
-      "ClusterRole ClusterRoleBinding Endpoints Event Lease LimitRange Role RoleBinding".split(" "),
+      "ClusterRole ClusterRoleBinding Endpoints Event Lease LimitRange Role RoleBinding Service".split(" "),
     );
   });
   test("a PUT needs a resourceVersion, of", () => {

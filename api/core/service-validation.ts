@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 import * as field from "../../apimachinery/field-error.ts";
-import { cidrText, ipText, parseCidr } from "../../apimachinery/ip.ts";
+import { legacyCidr, legacyIp, plainIp } from "../../apimachinery/ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
@@ -9,54 +9,56 @@ import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { validateTargetPort } from "./container-validation.ts";
 import { endpointAddress } from "./endpoints.ts";
 
-/** Whether a Service has (or is to get) node ports. */
-export const needsNodePorts = ({ type, allocateLoadBalancerNodePorts: balanced }: ServiceSpec): boolean =>
-  type === "NodePort" || (type === "LoadBalancer" && balanced !== false);
+export const hasNodePorts = ({ type }: ServiceSpec): boolean => type === "NodePort" || type === "LoadBalancer";
+const hasClusterIp = ({ type }: ServiceSpec): boolean => type !== "ExternalName";
 
-/** What was allocated stays when a client leaves it out (upstream: patchAllocatedValues). */
+/** What was allocated stays when a client leaves it out (upstream: patchAllocatedValues, normalizeClusterIPs). */
 export function keepAllocated({ spec }: Service, { spec: old }: Service): void {
-  if (spec.type !== "ExternalName" && old.type !== "ExternalName") {
-    const kept = spec.clusterIP || spec.clusterIPs?.length ? [] : (["clusterIP", "clusterIPs"] as const);
-    for (const key of [...kept, "ipFamilies", "ipFamilyPolicy"] as const)
-      if (!spec[key] && old[key]) Object.assign(spec, { [key]: structuredClone(old[key]) });
-  }
-  // Clients that know only clusterIP, or only clusterIPs, move the other along.
+  const both = (needed: (spec: ServiceSpec) => boolean) => needed(spec) && needed(old);
+  if (both(hasClusterIp)) {
+    for (const key of ["clusterIP", "clusterIPs", "ipFamilyPolicy"] as const)
+      if (!spec[key]?.length && old[key]) Object.assign(spec, { [key]: structuredClone(old[key]) });
+    if (spec.clusterIP !== "None" && old.ipFamilies) spec.ipFamilies ??= [...old.ipFamilies];
+  } else if (spec.clusterIP === old.clusterIP && !spec.clusterIPs?.length && old.clusterIPs)
+    spec.clusterIPs = [...old.clusterIPs];
+  // Clients that know only clusterIP move the other along.
   if (spec.clusterIP !== old.clusterIP && sameJson(spec.clusterIPs ?? [], old.clusterIPs ?? [])) {
     if (spec.clusterIP) spec.clusterIPs = [spec.clusterIP];
     else delete spec.clusterIPs;
-  } else if (spec.clusterIP === old.clusterIP && spec.clusterIPs?.[0]) spec.clusterIP = spec.clusterIPs[0];
-  if (needsHealthCheck(spec) && needsHealthCheck(old)) spec.healthCheckNodePort ||= old.healthCheckNodePort!;
-  if (!needsNodePorts(spec) || !needsNodePorts(old)) return;
+  }
+  if (both(needsHealthCheck)) spec.healthCheckNodePort ||= old.healthCheckNodePort!;
+  if (!both(hasNodePorts)) return;
   const before = new Map(old.ports?.map(({ name = "", nodePort }) => [name, nodePort]));
-  const used = new Set(spec.ports?.map(({ nodePort }) => nodePort));
+  const used = nodePortsOf(spec);
   for (const port of spec.ports ?? []) {
     const kept = before.get(port.name ?? "");
     if (!port.nodePort && kept && !used.has(kept)) port.nodePort = kept;
-    used.add(port.nodePort);
   }
 }
 
+const nodePortsOf = ({ ports = [] }: ServiceSpec) => new Set(ports.flatMap(({ nodePort }) => nodePort || []));
+
 /** What went with the type that a Service had goes with it, unless the client changed it (upstream: dropTypeDependentFields). */
-export function dropTypeDependentFields({ spec }: Service, { spec: old }: Service): void {
+export function dropTypeDependentFields({ spec, status }: Service, { spec: old }: Service): void {
   const went = (needed: (spec: ServiceSpec) => unknown) => needed(old) && !needed(spec);
   const drop = (...keys: (keyof ServiceSpec)[]) => {
     if (keys.every((key) => sameJson(spec[key], old[key]))) for (const key of keys) delete spec[key];
   };
-  if (went(({ type }) => type !== "ExternalName")) {
+  if (went(hasClusterIp)) {
     drop("clusterIP", "clusterIPs");
     drop("ipFamilies");
     drop("ipFamilyPolicy");
   }
-  if (went(needsNodePorts)) {
-    const before = new Map(old.ports?.map(({ name = "", nodePort }) => [name, nodePort]));
-    for (const port of spec.ports ?? []) if (before.get(port.name ?? "") === port.nodePort) delete port.nodePort;
-  }
+  const known = nodePortsOf(old);
+  if (went(hasNodePorts) && [...nodePortsOf(spec)].every((port) => known.has(port)))
+    for (const port of spec.ports ?? []) delete port.nodePort;
   if (went(isExternal)) drop("externalTrafficPolicy");
   if (went(needsHealthCheck)) drop("healthCheckNodePort");
   if (went(({ type }) => type === "LoadBalancer")) {
     drop("allocateLoadBalancerNodePorts");
     drop("loadBalancerClass");
   }
+  if (spec.type !== "LoadBalancer" && status) status.loadBalancer = {};
 }
 
 const isExternal = ({ type, externalIPs }: ServiceSpec): boolean =>
@@ -77,12 +79,12 @@ const rangesAnnotation = "service.beta.kubernetes.io/load-balancer-source-ranges
 const onlyExternal = "may only be set for externally-accessible services";
 
 /** In upstream's order (ValidateService). */
-function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field.Problems {
+function* validateSpec({ spec, metadata: { annotations = {} } }: Service, old?: Service): field.Problems {
   const { type, ports = [] } = spec;
   const headless = spec.clusterIP === "None";
   const balances = type === "LoadBalancer";
   const [mode, hints] = ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"] as const;
-  if (annotations[mode] && annotations[hints] && annotations[mode] !== annotations[hints]) {
+  if (annotations[mode] !== (annotations[hints] ?? annotations[mode]) && annotations[mode] !== undefined) {
     const text = `must match annotations[${hints}] when both are specified`;
     yield field.invalid(`metadata.annotations[${mode}]`, annotations[mode], text);
   }
@@ -98,9 +100,10 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field
   yield* validateLabels(spec.selector, "spec.selector");
   yield* validateAffinity(spec);
   yield* validateClusterIps(spec);
-  for (const [i, ip] of (spec.externalIPs ?? []).entries())
-    if (isIP(ip) === 0) yield field.invalid(`spec.externalIPs[${i}]`, ip, ipText);
-    else yield* endpointAddress(ip, `spec.externalIPs[${i}]`, false);
+  yield* field.each(spec.externalIPs, "spec.externalIPs", (ip, at) => {
+    const problems = legacyIp(at, ip, old?.spec.externalIPs);
+    return problems.length ? problems : endpointAddress(ip, at, false);
+  });
   yield* field.oneOf("spec.type", type, ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"], true);
   for (const [i, { nodePort }] of ports.entries())
     if (nodePort && type === "ClusterIP")
@@ -111,30 +114,37 @@ function* validateSpec({ spec, metadata: { annotations = {} } }: Service): field
   const annotated = annotations[rangesAnnotation];
   const at = ranges.length ? "spec.LoadBalancerSourceRanges" : `metadata.annotations[${rangesAnnotation}]`;
   if ((ranges.length || annotated !== undefined) && !balances) yield field.forbidden(at, onlyBalancers);
-  for (const [i, range] of (ranges.length ? ranges : ((annotated?.trim() || undefined)?.split(",") ?? [])).entries())
-    if (!parseCidr(range.trim())) yield field.invalid(ranges.length ? `${at}[${i}]` : at, range.trim(), cidrText);
+  const known = old?.spec.loadBalancerSourceRanges?.map((range) => range.trim());
+  for (const [i, range] of ranges.entries()) yield* legacyCidr(`${at}[${i}]`, range.trim(), known);
+  if (!ranges.length && annotated?.trim() && annotated !== old?.metadata.annotations?.[rangesAnnotation])
+    for (const range of annotated.split(",")) yield* legacyCidr(at, range.trim());
   if (balances && spec.allocateLoadBalancerNodePorts === undefined)
     yield field.required("allocateLoadBalancerNodePorts");
-  for (const key of ["allocateLoadBalancerNodePorts", "loadBalancerClass"] as const)
-    if (spec[key] !== undefined && !balances) yield field.forbidden(`spec.${key}`, onlyBalancers);
-  if (balances && spec.loadBalancerClass !== undefined)
-    yield* field.shaped("spec.loadBalancerClass", spec.loadBalancerClass, qualifiedName);
+  if (spec.allocateLoadBalancerNodePorts !== undefined && !balances)
+    yield field.forbidden("spec.allocateLoadBalancerNodePorts", onlyBalancers);
+  yield* validateClass(spec);
 
   const traffic = spec.externalTrafficPolicy;
   if (isExternal(spec)) yield* field.oneOf("spec.externalTrafficPolicy", traffic, policies, true);
   else if (traffic) yield field.invalid("spec.externalTrafficPolicy", traffic, onlyExternal);
   const health = spec.healthCheckNodePort;
   const healthAt = "spec.healthCheckNodePort";
-  if (needsHealthCheck(spec)) yield* field.requiredName(healthAt, health, portNumber);
+  if (health && needsHealthCheck(spec)) yield* field.shaped(healthAt, health, portNumber);
   else if (health) yield field.invalid(healthAt, health, onlyLocal);
-  if (spec.internalTrafficPolicy || ["ClusterIP", "NodePort", "LoadBalancer"].includes(type ?? ""))
-    yield* field.oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, true);
+  if (spec.internalTrafficPolicy !== undefined)
+    yield* field.oneOf("spec.internalTrafficPolicy", spec.internalTrafficPolicy, policies, false);
   if (spec.trafficDistribution !== undefined)
     yield* field.oneOf("spec.trafficDistribution", spec.trafficDistribution, distributions, false);
 }
 
 const onlyLocal = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
 const distributions = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+
+function* validateClass({ type, loadBalancerClass: name }: ServiceSpec): field.Problems {
+  if (name === undefined) return;
+  if (type === "LoadBalancer") yield* field.shaped("spec.loadBalancerClass", name, qualifiedName);
+  else yield field.forbidden("spec.loadBalancerClass", onlyBalancers);
+}
 
 function* validatePorts(ports: readonly ServicePort[]): field.Problems {
   const names = new Set<string>();
@@ -153,8 +163,13 @@ function* duplicates(ports: readonly ServicePort[]): field.Problems {
   for (const [i, { protocol, nodePort }] of ports.entries())
     if (nodePort && again(`node ${protocol} ${nodePort}`)) yield field.duplicate(`spec.ports[${i}].nodePort`, nodePort);
   for (const [i, { protocol, port }] of ports.entries())
-    if (again(`${protocol} ${port}`)) yield field.duplicate(`spec.ports[${i}]`, { protocol, port });
+    if (again(`${protocol} ${port}`)) yield field.duplicate(`spec.ports[${i}]`, internalPort(protocol, port));
 }
+
+/** As Go prints it, whose internal types have names of their own. */
+const internalPort = (Protocol: string | undefined, Port: number) => {
+  return { Name: "", Protocol, AppProtocol: null, Port, TargetPort: 0, NodePort: 0 };
+};
 
 const clusterIpsOf = ({ clusterIP, clusterIPs }: ServiceSpec): string[] => clusterIPs ?? (clusterIP ? [clusterIP] : []);
 
@@ -175,18 +190,21 @@ export function* validateClusterIps(spec: ServiceSpec): field.Problems {
     yield* field.oneOf("spec.ipFamilyPolicy", policy, ["PreferDualStack", "RequireDualStack", "SingleStack"], false);
   const none = ips[0] === "None";
   if (none && ips.length > 1) yield wrong("'None' must be the first and only value");
-  const bad = ips.flatMap((ip, i) => ((i === 0 && none) || isIP(ip) ? [] : [field.invalid(`${at}[${i}]`, ip, ipText)]));
+  const bad = ips.flatMap((ip, i) => (i === 0 && none ? [] : legacyIp(`${at}[${i}]`, ip)));
   yield* bad;
   if (ips.length > 2) yield wrong("may only hold up to 2 values");
   if (bad.length || none) return;
-  const both = new Set(ips.map((ip) => isIP(ip))).size === 2;
+  const both = new Set(ips.map(familyOf)).size === 2;
   if (ips.length > 1 && !both) yield wrong("may specify no more than one IP for each IP family");
   for (const [i, ip] of ips.entries())
-    if (ipFamilies[i] && ipFamilies[i] !== `IPv${isIP(ip)}`) {
+    if (ipFamilies[i] && ipFamilies[i] !== familyOf(ip)) {
       const text = `expected an ${ipFamilies[i]} value as indicated by \`ipFamilies[${i}]\``;
       yield field.invalid(`${at}[${i}]`, ip, text);
     }
 }
+
+/** Of an address that is one. */
+export const familyOf = (ip: string) => `IPv${isIP(plainIp(ip)!)}`;
 
 function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["spec"]): field.Problems {
   if (!sessionAffinity) return yield field.required("spec.sessionAffinity");
@@ -199,7 +217,7 @@ function* validateAffinity({ sessionAffinity, sessionAffinityConfig }: Service["
     return yield field.notSupported("spec.sessionAffinity", sessionAffinity, ["ClientIP", "None"]);
   const seconds = sessionAffinityConfig?.clientIP?.timeoutSeconds;
   const path = "spec.sessionAffinityConfig.clientIP.timeoutSeconds";
-  if (seconds === undefined) return yield field.required(path);
+  if (seconds === undefined) return yield field.required(path, "when session affinity type is ClientIP");
   if (!(seconds > 0 && seconds <= 86400))
     yield field.invalid(path, seconds, "must be greater than 0 and less than 86400");
 }
@@ -210,20 +228,28 @@ export function* validateServiceStatusUpdate({ metadata, spec, status }: Service
   const points = status?.loadBalancer?.ingress ?? [];
   if (spec.type !== "LoadBalancer" && points.length > 0)
     return yield field.forbidden(at, "may only be used when `spec.type` is 'LoadBalancer'");
-  for (const [i, { ip, ipMode }] of points.entries()) {
-    if (ip && !ipMode) yield field.required(`${at}[${i}].ipMode`, "must be specified when `ip` is set");
-    if (!ip && ipMode) yield field.forbidden(`${at}[${i}].ipMode`, "may not be specified when `ip` is not set");
-    if (ip && ipMode) yield* field.oneOf(`${at}[${i}].ipMode`, ipMode, ["Proxy", "VIP"], false);
-  }
-  yield* validatePoints(points, at);
+  yield* validatePoints(points, old.status?.loadBalancer?.ingress, at, function* ({ ip, ipMode }, own) {
+    if (ip && ipMode === undefined) yield field.required(own, "must be specified when `ip` is set");
+    else if (!ip && ipMode !== undefined) yield field.forbidden(own, "may not be specified when `ip` is not set");
+    else if (ip) yield* field.oneOf(own, ipMode, ["Proxy", "VIP"], false);
+  });
 }
 
 /** Where a balancer is reached. */
-export function* validatePoints(points: readonly { ip?: string; hostname?: string }[], path: string): field.Problems {
-  yield* field.each(points, path, function* ({ ip, hostname }, at) {
-    if (ip && isIP(ip) === 0) yield field.invalid(`${at}.ip`, ip, ipText);
+export function* validatePoints<T extends { ip?: string; hostname?: string }>(
+  points: readonly T[],
+  before: readonly T[] = [],
+  path: string,
+  validateMode: (point: T, at: string) => Iterable<field.FieldError> = () => [],
+): field.Problems {
+  const known = before.flatMap(({ ip }) => ip ?? []);
+  yield* field.each(points, path, function* (point, at) {
+    const { ip, hostname } = point;
+    if (ip) yield* legacyIp(`${at}.ip`, ip, known);
+    yield* validateMode(point, `${at}.ipMode`);
     if (hostname) yield* field.shaped(`${at}.hostname`, hostname, dns1123Subdomain);
-    if (isIP(hostname ?? "")) yield field.invalid(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
+    if (plainIp(hostname ?? ""))
+      yield field.invalid(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
   });
 }
 
@@ -238,15 +264,18 @@ export function* validateServiceUpdate(service: Service, old: Service): field.Pr
   const balanced = spec.type === "LoadBalancer" && before.type === "LoadBalancer";
   if (balanced && spec.loadBalancerClass !== before.loadBalancerClass)
     yield field.invalid("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set");
+  yield* validateClass(spec);
   if (needsHealthCheck(spec) && needsHealthCheck(before) && spec.healthCheckNodePort !== before.healthCheckNodePort)
     yield field.forbidden("spec.healthCheckNodePort", "field is immutable");
-  yield* validateSpec(service);
+  yield* validateSpec(service, old);
 }
 
 function* stays(spec: ServiceSpec, before: ServiceSpec, key: "clusterIPs" | "ipFamilies", one: string): field.Problems {
   const of = (given: ServiceSpec): string[] => (key === "clusterIPs" ? clusterIpsOf(given) : (given.ipFamilies ?? []));
   const [now, then] = [of(spec), of(before)];
-  const refuse = (i: number, detail: string) => field.invalid(`spec.${key}[${i}]`, now, detail);
+  // Upstream tells the addresses when there are more families, or fewer.
+  const told = now.length === then.length ? now : clusterIpsOf(spec);
+  const refuse = (i: number, detail: string) => field.invalid(`spec.${key}[${i}]`, told, detail);
   if (then.length > 0 && now.length === 0) yield refuse(0, `primary ${one} can not be unset`);
   // Upstream says [0] of both families.
   for (const [i, value] of (now.length === then.length ? then : then.slice(0, Math.min(1, now.length))).entries())

@@ -42,7 +42,9 @@ describe("validation", () => {
           { port: 80, name: "b" },
         ],
       },
-      ['spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80}'],
+      [
+        'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}',
+      ],
     ],
     [
       "a port out of range",
@@ -131,11 +133,29 @@ describe("validation", () => {
       ],
     ],
     [
-      "a balancer that is headless and whose health nobody can ask for",
-      { ...http, type: "LoadBalancer", clusterIP: "None", externalTrafficPolicy: "Local" },
+      "a balancer that is headless, and a port for its health that is none",
+      { ...http, type: "LoadBalancer", clusterIP: "None", externalTrafficPolicy: "Local", healthCheckNodePort: -1 },
       [
         "spec.clusterIPs[0]: Invalid value: \"None\": may not be set to 'None' for LoadBalancer services",
-        "spec.healthCheckNodePort: Required value",
+        "spec.healthCheckNodePort: Invalid value: -1: must be between 1 and 65535, inclusive",
+      ],
+    ],
+    [
+      "zeros that lead, and an address of IPv4 in IPv6",
+      {
+        ...http,
+        ...{ type: "LoadBalancer", externalIPs: ["010.1.2.3", "::ffff:127.0.0.1"] },
+        loadBalancerSourceRanges: [" 010.0.0.0/8 "],
+      },
+      [
+        'spec.externalIPs[1]: Invalid value: "::ffff:127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+      ],
+    ],
+    [
+      "affinity for no time at all",
+      { ...http, sessionAffinity: "ClientIP", sessionAffinityConfig: { clientIP: { timeoutSeconds: 0 } } },
+      [
+        "spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: 0: must be greater than 0 and less than 86400",
       ],
     ],
     [
@@ -229,6 +249,42 @@ describe("updates", () => {
       `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": must be set to 'SingleStack' when releasing the secondary ipFamily`,
     ]);
     expect(problems({ ...single, ipFamilyPolicy: "SingleStack" })).toEqual([]);
+  });
+  const balancer: ServiceSpec = {
+    ...{ type: "LoadBalancer", clusterIP: "10.96.0.5", clusterIPs: ["10.96.0.5"], ipFamilies: ["IPv4"] },
+    ...{ ports: [{ port: 80, nodePort: 30001 }], loadBalancerSourceRanges: ["x"] },
+  };
+  const change = (spec: ServiceSpec, before = balancer) => {
+    const [object, old] = [
+      service(spec),
+      { ...service(before), status: { loadBalancer: { ingress: [{ ip: "::1" }] } } },
+    ];
+    services.prepareForUpdate(object, old);
+    return { ...object, problems: services.validateUpdate(object, old).map(errorText) };
+  };
+  test("a balancer that gives no more node ports keeps those it has, and what was wrong before", () => {
+    const { spec, status, problems } = change({ ...balancer, allocateLoadBalancerNodePorts: false });
+    expect([spec.ports?.[0]?.nodePort, status?.loadBalancer?.ingress?.length, problems]).toEqual([30001, 1, []]);
+  });
+  test("who ceases to be a balancer has no points any more, nor node ports unless some are new", () => {
+    const { loadBalancerSourceRanges: _, ...rest } = balancer;
+    const plain = change({ ...rest, type: "ClusterIP" });
+    expect([plain.spec.ports?.[0]?.nodePort, plain.status, plain.problems]).toEqual([
+      undefined,
+      { loadBalancer: {} },
+      [],
+    ]);
+    expect(change({ ...rest, type: "ClusterIP", ports: [{ port: 80, nodePort: 30002 }] }).problems).toEqual([
+      "spec.ports[0].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
+    ]);
+  });
+  test("a client that leaves out clusterIP alone changes nothing; one that says two things is told", () => {
+    const { clusterIP: _, ...rest } = balancer;
+    expect(change(rest).spec).toMatchObject({ clusterIP: "10.96.0.5", clusterIPs: ["10.96.0.5"] });
+    expect(change({ ...balancer, clusterIPs: ["10.96.0.6"] }).problems).toEqual([
+      'spec.clusterIPs[0]: Invalid value: ["10.96.0.6"]: may not change once set',
+      'spec.clusterIPs: Invalid value: ["10.96.0.6"]: first value must match `clusterIP`',
+    ]);
   });
   test("becoming an ExternalName drops the address", () => {
     const { spec, problems } = update({ type: "ExternalName", externalName: "example.com" });

@@ -5,13 +5,14 @@ import { defineResource, keepAllButStatus, keepStatus, proxySubresource } from "
 import * as rules from "./service-validation.ts";
 
 /**
- * Services. Cluster IPs, node ports and IP families are allocated by the registry after `prepareForCreate` and
- * `prepareForUpdate` and before validation.
+ * Services. Cluster IPs, node ports and IP families are allocated by the registry when it writes them, so validation
+ * asks for none.
  */
 export const services = defineResource(Services, {
   shortNames: ["svc"],
   categories: ["all"],
   storagePrefix: "services/specs",
+  createOnUpdate: true,
   subresources: [proxySubresource("ServiceProxyOptions"), "status"],
   selectable: { "spec.clusterIP": "", "spec.type": "" },
   defaults,
@@ -41,7 +42,7 @@ export const services = defineResource(Services, {
 function defaults({ spec, status }: Service): void {
   spec.sessionAffinity ||= "None";
   if (spec.sessionAffinity === "None") delete spec.sessionAffinityConfig;
-  if (spec.sessionAffinity === "ClientIP" && !spec.sessionAffinityConfig?.clientIP?.timeoutSeconds)
+  if (spec.sessionAffinity === "ClientIP" && spec.sessionAffinityConfig?.clientIP?.timeoutSeconds === undefined)
     spec.sessionAffinityConfig = { clientIP: { timeoutSeconds: 10800 } };
   spec.type ||= "ClusterIP";
   for (const port of spec.ports ?? []) {
@@ -51,7 +52,11 @@ function defaults({ spec, status }: Service): void {
   const external = spec.type === "NodePort" || spec.type === "LoadBalancer";
   if (external || (spec.type === "ClusterIP" && spec.externalIPs?.length)) spec.externalTrafficPolicy ||= "Cluster";
   if (external || spec.type === "ClusterIP") spec.internalTrafficPolicy ??= "Cluster";
-  if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
+  // Upstream once stored it for names, and leaves it out when they are read.
+  else if (spec.type === "ExternalName" && /^(Cluster|Local)$/.test(spec.internalTrafficPolicy ?? ""))
+    delete spec.internalTrafficPolicy;
+  if (spec.type !== "LoadBalancer") return;
+  spec.allocateLoadBalancerNodePorts ??= true;
   for (const ingress of status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
 }
 

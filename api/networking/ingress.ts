@@ -1,15 +1,17 @@
-import { isIP } from "node:net";
-import { each, invalid, oneOf, type Problems, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import { each, invalid, nil, oneOf, required, requiredName, shaped } from "../../apimachinery/field-error.ts";
+import { plainIp } from "../../apimachinery/ip.ts";
 import { dns1035Label, dns1123Subdomain, portName, portNumber } from "../../apimachinery/names.ts";
 import { validatePoints } from "../core/service-validation.ts";
-import type { HTTPIngressPath, Ingress, IngressBackend } from "../generated/networking-v1.ts";
+import type { HTTPIngressPath, Ingress, IngressBackend, IngressRule } from "../generated/networking-v1.ts";
 import { Ingresses } from "../generated/resources.ts";
 import { column, defineResource, join, namespaced, orNone, pointsOf, rules, shown, startingStatus } from "../kind.ts";
 import { validateReference } from "./ingress-class.ts";
 
 const classAnnotation = "kubernetes.io/ingress.class";
-const ingressRules = rules<Ingress>(namespaced, validateSpec, undefined, ({ status }) =>
-  validatePoints(status?.loadBalancer?.ingress ?? [], "status.loadBalancer.ingress"),
+const pointsIn = ({ status }: Ingress) => status?.loadBalancer?.ingress ?? [];
+const ingressRules = rules<Ingress>(namespaced, validateSpec, undefined, (ingress, old) =>
+  validatePoints(pointsIn(ingress), pointsIn(old), "status.loadBalancer.ingress"),
 );
 
 export const ingresses = defineResource(Ingresses, {
@@ -44,28 +46,36 @@ function hosts({ spec: { rules: all = [] } }: Ingress): string {
   return (named.map(({ host }) => host).join(",") || "*") + (full ? ` + ${all.length - shownHosts} more...` : "");
 }
 
-function* validateSpec({ spec }: Ingress): Problems {
+/** What secrets and wildcards an older one named may stay wrong. */
+function* validateSpec({ spec }: Ingress, old?: Ingress): Problems {
   const list = spec.rules ?? [];
+  const anySecret = old?.spec.tls?.some(({ secretName }) => secretName && dns1123Subdomain(secretName).length > 0);
+  const isWild = ({ host }: IngressRule) => host?.includes("*");
+  const anyWildcard = old?.spec.rules?.some((rule) => isWild(rule) && !validateRule(rule, "").next().done);
   if (list.length === 0 && !spec.defaultBackend)
-    yield invalid("spec", list, "either `defaultBackend` or `rules` must be specified");
+    yield invalid("spec", spec.rules ?? nil, "either `defaultBackend` or `rules` must be specified");
   if (spec.defaultBackend) yield* validateBackend(spec.defaultBackend, "spec.defaultBackend");
   yield* each(list, "spec.rules", function* (rule, at) {
     yield* validateHost(rule.host, `${at}.host`);
-    if (!rule.http) return;
-    if (!rule.http.paths?.length) yield required(`${at}.http.paths`);
-    for (const [j, path] of (rule.http.paths ?? []).entries()) yield* validatePath(path, `${at}.http.paths[${j}]`);
+    if (!(anyWildcard && isWild(rule))) yield* validateRule(rule, at);
   });
   yield* each(spec.tls, "spec.tls", function* ({ hosts: names = [], secretName }, at) {
     for (const [j, host] of names.entries()) yield* shaped(`${at}.hosts[${j}]`, host, hostProblems);
-    if (secretName) yield* shaped(`${at}.secretName`, secretName, dns1123Subdomain);
+    if (secretName && !anySecret) yield* shaped(`${at}.secretName`, secretName, dns1123Subdomain);
   });
   if (spec.ingressClassName !== undefined)
     yield* shaped("spec.ingressClassName", spec.ingressClassName, dns1123Subdomain);
 }
 
+function* validateRule({ http }: IngressRule, at: string): Problems {
+  if (!http) return;
+  if (!http.paths?.length) yield required(`${at}.http.paths`);
+  yield* each(http.paths, `${at}.http.paths`, validatePath);
+}
+
 function* validateHost(host: string | undefined, at: string): Problems {
   if (!host) return;
-  if (isIP(host)) yield invalid(at, host, "must be a DNS name, not an IP address");
+  if (plainIp(host)) yield invalid(at, host, "must be a DNS name, not an IP address");
   yield* shaped(at, host, hostProblems);
 }
 

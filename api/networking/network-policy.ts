@@ -1,5 +1,5 @@
 import * as field from "../../apimachinery/field-error.ts";
-import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
+import { legacyCidr, plainCidr } from "../../apimachinery/ip.ts";
 import { portName, portNumber } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import type { IPBlock, NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "../generated/networking-v1.ts";
@@ -64,12 +64,12 @@ function* validatePeer({ podSelector, namespaceSelector, ipBlock }: NetworkPolic
 
 function* validateBlock({ cidr, except = [] }: IPBlock, at: string): field.Problems {
   if (!cidr) return yield field.required(`${at}.cidr`);
-  const whole = parseCidr(cidr);
-  if (!whole) return yield field.invalid(`${at}.cidr`, cidr, cidrText);
+  const whole = plainCidr(cidr);
+  if (!whole) return yield* legacyCidr(`${at}.cidr`, cidr);
   yield* except.flatMap((text, i) => {
     const path = `${at}.except[${i}]`;
-    const part = parseCidr(text);
-    if (!part) return [field.invalid(path, text, cidrText)];
+    const part = plainCidr(text);
+    if (!part) return legacyCidr(path, text);
     const shift = BigInt(whole.bits - whole.prefix);
     const inside =
       part.bits === whole.bits && part.prefix > whole.prefix && part.address >> shift === whole.address >> shift;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { errorText } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { make, row, type Told, told } from "../testing.ts";
 
@@ -38,11 +39,25 @@ describe("every problem is told, with its path", () => {
       ],
     ],
     [
+      "nothing at all",
+      "Ingress",
+      { defaultBackend: undefined, rules: undefined },
+      ["spec: Invalid value: null: either `defaultBackend` or `rules` must be specified"],
+    ],
+    [
+      "ranges that begin with zeros, one of them of IPv6",
+      "NetworkPolicy",
+      { ingress: [{ from: [{ ipBlock: { cidr: "010.0.0.0/8", except: ["10.000.1.0/24", "x"] } }] }] },
+      [
+        'spec.ingress[0].from[0].ipBlock.except[1]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+      ],
+    ],
+    [
       "two ranges of one family",
       "ServiceCIDR",
       { cidrs: ["10.0.0.0/8", "11.0.0.0/8"] },
       [
-        'spec.cidrs: Invalid value: {"cidrs":["10.0.0.0/8","11.0.0.0/8"]}: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64',
+        'spec.cidrs: Invalid value: {"CIDRs":["10.0.0.0/8","11.0.0.0/8"]}: may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64',
       ],
     ],
     [
@@ -66,6 +81,52 @@ describe("every problem is told, with its path", () => {
       ],
     ],
   ])("%s", (_, kind, change, expected) => expect(told(kind, change)).toEqual(expected));
+});
+
+describe("a change", () => {
+  const wild = { host: "*.a.b", http: { paths: [] } };
+  const ranges = "spec.cidrs[0]: Invalid value: ";
+  test.each<[string, string, object, object, string[]]>([
+    [
+      "may add a family to a range",
+      "ServiceCIDR",
+      { cidrs: ["10.0.0.0/8"] },
+      { cidrs: ["10.0.0.0/8", "fd00::/112"] },
+      [],
+    ],
+    [
+      "may not add another range of its family",
+      "ServiceCIDR",
+      { cidrs: ["10.0.0.0/8"] },
+      { cidrs: ["10.0.0.0/8", "11.0.0.0/8"] },
+      [expect.stringContaining("may specify no more than one IP for each IP family") as string],
+    ],
+    [
+      "may not move a range",
+      "ServiceCIDR",
+      { cidrs: ["10.0.0.0/8"] },
+      { cidrs: ["11.0.0.0/8"] },
+      [`${ranges}"11.0.0.0/8": field is immutable`],
+    ],
+    [
+      "may not take one away",
+      "ServiceCIDR",
+      { cidrs: ["10.0.0.0/8", "fd00::/112"] },
+      { cidrs: ["10.0.0.0/8"] },
+      ['spec.cidrs: Invalid value: ["10.0.0.0/8"]: field is immutable'],
+    ],
+    ["may leave a wildcard without paths", "Ingress", { rules: [wild] }, { rules: [wild, { host: "c.d" }] }, []],
+    [
+      "may not bring one",
+      "Ingress",
+      { rules: [{ host: "c.d" }] },
+      { rules: [wild] },
+      ["spec.rules[0].http.paths: Required value"],
+    ],
+    ["may leave a secret's wrong name", "Ingress", { tls: [{ secretName: "A" }] }, { tls: [{ secretName: "B" }] }, []],
+  ])("%s", (_, kind, before, after, expected) =>
+    expect(row(kind).validateUpdate(make(kind, after), make(kind, before)).map(errorText)).toEqual(expected),
+  );
 });
 
 describe("an address is written in one way", () => {

@@ -1,17 +1,17 @@
-import { isIP } from "node:net";
-import { invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
-import { addressOf, cidrText, ipText, parseCidr } from "../../apimachinery/ip.ts";
+import { invalid, nil, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { canonicalIp, cidrText, ipProblems, parseCidr } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import type { IPAddress, ServiceCIDR } from "../generated/networking-v1.ts";
 import { IPAddresses, ServiceCIDRs } from "../generated/resources.ts";
 import { clusterWide, column, defineResource, immutableField, join, nameColumn, rules, shown } from "../kind.ts";
+import { validateObjectMetaUpdate } from "../metadata.ts";
 import { statusOnly } from "../strategy.ts";
 
 /** An address in use, named by itself. */
 export const ipAddresses = defineResource(IPAddresses, {
   shortNames: ["ip"],
   ...rules(
-    { namespaced: false, name: addressProblems },
+    { namespaced: false, name: ipProblems },
     ({ spec: { parentRef } }) => {
       if (!parentRef) return [required("spec.parentRef")];
       return (["group", "resource", "name", "namespace"] as const).flatMap((key) => {
@@ -26,26 +26,13 @@ export const ipAddresses = defineResource(IPAddresses, {
   columns: [nameColumn, column("ParentRef", parentText, "Who has it.")],
 });
 
-/** Two writings of one address would be two objects. */
-function addressProblems(name: string): string[] {
-  const plain = name.replace(/(^|\.)0+(?=\d)/g, "$1");
-  if (isIP(plain) === 0 || name.includes("%")) return [ipText];
-  if (plain !== name && isIP(name) === 0) return ["must not have leading 0s"];
-  if (isIP(name) === 4) return [];
-  if (addressOf(name) >> 32n === 0xffffn) return ["must not be an IPv4-mapped IPv6 address"];
-  return canonical(name) === name ? [] : [`must be in canonical form ("${canonical(name)}")`];
-}
-
 /** `10.0.0.7/24`: an address with the prefix of its network. */
 export function interfaceProblems(text: string): string[] {
   const [ip = "", prefix] = text.split("/");
   if (!parseCidr(text)) return [cidrText];
-  const written = `${canonical(ip)}/${Number(prefix)}`;
+  const written = `${canonicalIp(ip)}/${Number(prefix)}`;
   return written === text ? [] : [`must be in canonical form ("${written}")`];
 }
-
-/** RFC 5952. */
-const canonical = (ip: string): string => (isIP(ip) === 4 ? ip : new URL(`http://[${ip}]`).hostname.slice(1, -1));
 
 /** `services/default/kubernetes` */
 function parentText({ spec }: IPAddress): string {
@@ -53,23 +40,36 @@ function parentText({ spec }: IPAddress): string {
   return [group ? `${resource}.${group}` : resource, namespace, name].filter(Boolean).join("/");
 }
 
+const ranges = rules<ServiceCIDR>(clusterWide, validateRanges);
+
+/** A second family may be added to a range, nothing else changes. */
 export const serviceCidrs = defineResource(ServiceCIDRs, {
   subresources: ["status"],
   ...statusOnly<ServiceCIDR>(),
-  ...rules(clusterWide, validateRanges, ({ spec }, old) => immutableField("spec.cidrs", spec.cidrs, old.spec.cidrs)),
+  ...ranges,
+  *validateUpdate({ metadata, spec }, old) {
+    yield* validateObjectMetaUpdate(metadata, old.metadata);
+    const [now = [], before = []] = [spec.cidrs, old.spec.cidrs];
+    const second = before.length === 1 && now.length === 2;
+    if (second || now.length === before.length)
+      yield* before.flatMap((cidr, i) => immutableField(`spec.cidrs[${i}]`, now[i], cidr));
+    else yield* immutableField("spec.cidrs", spec.cidrs ?? nil, before);
+    if (second) yield* validateRanges({ spec });
+  },
   columns: shown(column("CIDRs", ({ spec }) => join(spec.cidrs), "Its ranges.")),
 });
 
 const onePerFamily = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
 
-function* validateRanges({ spec }: ServiceCIDR): Problems {
+function* validateRanges({ spec }: Pick<ServiceCIDR, "spec">): Problems {
   const { cidrs = [] } = spec;
+  const told = { CIDRs: cidrs }; // upstream's internal name
   const at = "spec.cidrs";
   if (cidrs.length === 0) return yield required(at, "at least one CIDR required");
-  if (cidrs.length > 2) return yield invalid(at, spec, "may only hold up to 2 values");
+  if (cidrs.length > 2) return yield invalid(at, told, "may only hold up to 2 values");
   const [first, second] = cidrs.map(parseCidr);
   if (cidrs.length === 2 && !(first && second && first.bits !== second.bits))
-    return yield invalid(at, spec, onePerFamily);
+    return yield invalid(at, told, onePerFamily);
   for (const [i, cidr] of cidrs.entries()) yield* shaped(`${at}[${i}]`, cidr, rangeProblems);
 }
 
@@ -81,6 +81,6 @@ function rangeProblems(cidr: string): string[] {
   if (parsed.bits === 128 && parsed.address >> 32n === 0xffffn) return ["must not have an IPv4-mapped IPv6 address"];
   const beyond = parsed.address & ((1n << BigInt(parsed.bits - parsed.prefix)) - 1n);
   if (beyond !== 0n) return ["must not have bits set beyond the prefix length"];
-  const written = `${canonical(ip)}/${prefix}`;
+  const written = `${canonicalIp(ip)}/${prefix}`;
   return written === cidr ? [] : [`must be in canonical form ("${written}")`];
 }

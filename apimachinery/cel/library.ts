@@ -1,7 +1,7 @@
 import { isIP, isIPv4 } from "node:net";
 import type { CelInput, CelList, CelMap, CelValue } from "@bufbuild/cel";
 import { celEnv, isCelError, parse, plan } from "@bufbuild/cel";
-import { addressOf, parseCidr } from "../ip.ts";
+import { addressOf, canonicalIp, parseCidr } from "../ip.ts";
 import { dns1035Label, dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../names.ts";
 import { parseQuantity } from "../quantity.ts";
 import type { Library } from "./overloads.ts";
@@ -102,7 +102,6 @@ const urls: Library = {
 const strictIp = (text: string) =>
   isIP(text) && !text.includes("%") && !/^::ffff:\d+\./i.test(text) ? text : undefined;
 const ipOf = (text: string) => checked(strictIp(text), `IP Address ${JSON.stringify(text)} ${parseError}`);
-const canonicalIp = (text: string) => (isIPv4(text) ? text : new URL(`http://[${text}]`).hostname.slice(1, -1));
 const cidrOf = (text: string) => checked(parseCidr(text) && text, `network address ${parseError}: ${text}`);
 const inBlock = (block: string, text: string): boolean => {
   const { address, bits, prefix } = parseCidr(block)!;

@@ -75,6 +75,11 @@ describe("a Service gets", () => {
       { type: "LoadBalancer", externalTrafficPolicy: "Local", ports: [port()] },
       { ports: [port(30086)], healthCheckNodePort: 30087 },
     ],
+    [
+      "no node port that it does not ask for, when it says so",
+      { type: "LoadBalancer", allocateLoadBalancerNodePorts: false, ports: [port(), port(30000, 81)] },
+      { ports: [port(), port(30000, 81)] },
+    ],
     ["a node port", { type: "NodePort", ports: [port()] }, { ports: [port(30086)] }],
     ["the node port that it asks for", { type: "NodePort", ports: [port(30000)] }, { ports: [port(30000)] }],
     [
@@ -131,16 +136,62 @@ describe("a Service gets", () => {
       `spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified`,
     ],
     [
-      "a taken port for health",
-      { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 30001 },
-      "spec.healthCheckNodePort: Invalid value: 30001: provided port is already allocated",
+      "two families whose policy nobody gave",
+      { ipFamilies: ["IPv4", "IPv6"] },
+      `spec.ipFamilyPolicy: Invalid value: "SingleStack": must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified`,
+    ],
+    [
+      "an address of a family that the cluster has not",
+      { clusterIP: "fd00::1" },
+      'spec.clusterIPs[0]: Invalid value: ["fd00::1"]: IPv6 is not configured on this cluster',
+    ],
+    [
+      "a node port that another port has",
+      { type: "NodePort", ports: [port(30005, 80), port(30005, 81, "UDP")] },
+      "spec.ports[1].nodePort: Invalid value: 30005: provided port is already allocated",
+    ],
+    [
+      "a taken node port of a balancer that gives none",
+      { type: "LoadBalancer", allocateLoadBalancerNodePorts: false, ports: [port(30001)] },
+      "spec.ports[0].nodePort: Invalid value: 30001: provided port is already allocated",
     ],
   ])("an error for %s", (_name, spec, text) => {
     assert.deepEqual(allocate(undefined, service(spec), state([0], [1])).errors.map(errorText), [text]);
   });
 });
 
+test("a taken port for health is the server's failure", () => {
+  const spec: ServiceSpec = { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 30001 };
+  assert.throws(
+    () => allocate(undefined, service(spec), state([], [1])),
+    /failed to allocate requested HealthCheck NodePort 30001: provided port is already allocated/,
+  );
+});
+
 describe("an update of a Service", () => {
+  const free: ServiceSpec = { clusterIP: "None", clusterIPs: ["None"], ipFamilies: ["IPv4", "IPv6"] };
+  const families = (change: Partial<ServiceSpec>) => {
+    const [previous, wanted] = [
+      { ...free, ipFamilyPolicy: "RequireDualStack" as const },
+      { ...free, ...change },
+    ];
+    const result = allocate(service(previous), service(wanted), state());
+    return result.errors.length ? result.errors.map(errorText) : result.service.spec!.ipFamilies;
+  };
+  test("to one stack leaves the first family; to one family needs that", () => {
+    assert.deepEqual(families({ ipFamilyPolicy: "SingleStack" }), ["IPv4"]);
+    assert.deepEqual(families({ ipFamilyPolicy: "RequireDualStack", ipFamilies: ["IPv4"] }), [
+      `spec.ipFamilyPolicy: Invalid value: "RequireDualStack": must be 'SingleStack' to release the secondary IP family`,
+    ]);
+  });
+  test("gives each new port a node port of its own", () => {
+    const wanted = service({ ...old.spec, ports: [port(30005), port(undefined, 80, "UDP")] });
+    assert.deepEqual(
+      allocate(old, wanted, taken()).service.spec!.ports!.map(({ nodePort }) => nodePort),
+      [30005, 30086],
+    );
+  });
+
   const old = service({ type: "NodePort", clusterIP: "10.96.0.10", clusterIPs: ["10.96.0.10"], ports: [port(30005)] });
   const taken = () => state([9], [5]);
 

@@ -1,6 +1,8 @@
-import { needsHealthCheck, needsNodePorts, validateClusterIps } from "../../../api/core/service-validation.ts";
+import { familyOf, hasNodePorts, needsHealthCheck, validateClusterIps } from "../../../api/core/service-validation.ts";
 import type { Service, ServiceSpec } from "../../../api/generated/core-v1.ts";
 import { type FieldError, invalid } from "../../../apimachinery/field-error.ts";
+import { plainIp } from "../../../apimachinery/ip.ts";
+import { sameJson } from "../../../apimachinery/same-json.ts";
 import { internalError } from "../../../apimachinery/status.ts";
 import type { Bitmap, NumberRange } from "./range.ts";
 
@@ -40,81 +42,98 @@ export function allocate(previous: Service | undefined, wanted: Service | undefi
   if (wanted === undefined) return { service, ips, ports, errors };
 
   errors.push(...validateClusterIps(spec));
-  if (errors.length === 0 && spec.type !== "ExternalName") errors.push(...settleFamilies(spec));
+  if (errors.length === 0 && spec.type !== "ExternalName") errors.push(...settleFamilies(spec, previous?.spec));
   if (errors.length > 0) return { service, ips, ports, errors };
-  if (needsIP(spec)) {
-    const asked = spec.clusterIP ?? spec.clusterIPs?.[0] ?? "";
-    const offset = asked === "" ? next(ips, state.ips, "serviceIP") : state.ips.range.toOffset(asked);
+  const refused = (error?: FieldError): Allocated => ({ service, ips, ports, errors: error ? [error] : [] });
+  // Addresses do not change; validation says so to whoever tries.
+  if (needsIP(spec) && previous && previous.spec?.type !== "ExternalName") ips = ips.with(before.ips, true);
+  else if (needsIP(spec)) {
+    const asked = spec.clusterIP ?? "";
+    const offset = asked === "" ? next(ips, state.ips, "serviceIP") : state.ips.range.toOffset(plainIp(asked)!);
     const refuse = (text: string) =>
-      errors.push(invalid("spec.clusterIPs", [asked], `failed to allocate IP ${asked}: ${text}`));
+      refused(invalid("spec.clusterIPs", [asked], `failed to allocate IP ${asked}: ${text}`));
     if (offset < 0)
-      refuse(`the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${state.ips.range.text}`);
-    else if (ips.has(offset)) refuse("provided IP is already allocated");
-    else {
-      ips = ips.with([offset], true);
-      spec.clusterIP = state.ips.range.toText(offset);
-    }
+      return refuse(
+        `the provided IP (${asked}) is not in the valid range. The range of valid IPs is ${state.ips.range.text}`,
+      );
+    if (ips.has(offset)) return refuse("provided IP is already allocated");
+    ips = ips.with([offset], true);
+    spec.clusterIP = asked || state.ips.range.toText(offset);
   }
   if (spec.type !== "ExternalName") spec.clusterIPs = [spec.clusterIP ?? ""];
 
   const { range } = state.ports;
-  const takePort = (field: string, asked: number, taken = ports.has(range.toOffset(asked))): boolean => {
+  /** Why it cannot be taken. */
+  const takePort = (asked: number): string | undefined => {
     const offset = range.toOffset(asked);
-    const outside = `provided port is not in the valid range. The range of valid ports is ${range.text}`;
-    const problem = offset < 0 ? outside : taken ? "provided port is already allocated" : undefined;
-    if (problem) errors.push(invalid(field, asked, problem));
-    else ports = ports.with([offset], true);
-    return problem === undefined;
+    if (offset < 0) return `provided port is not in the valid range. The range of valid ports is ${range.text}`;
+    if (ports.has(offset)) return "provided port is already allocated";
+    ports = ports.with([offset], true);
+    return undefined;
   };
   const freePort = (): number => {
     const offset = next(ports, state.ports, "nodePort");
     ports = ports.with([offset], true);
     return Number(range.toText(offset));
   };
-  const nodePorts = needsNodePorts(spec) ? (spec.ports ?? []) : [];
-  /** A node port may serve one port in several protocols. */
-  const own = new Map<number, Set<string>>();
-  for (const [i, { protocol = "TCP", nodePort }] of nodePorts.entries()) {
-    if (!nodePort) continue;
-    const shared = own.get(nodePort);
-    if (takePort(`spec.ports[${i}].nodePort`, nodePort, shared?.has(protocol)))
-      own.set(nodePort, (shared ?? new Set()).add(protocol));
-  }
-  for (const port of nodePorts) {
-    if (port.nodePort) continue;
-    const sibling = nodePorts.find((other) => other.nodePort && other.port === port.port);
-    port.nodePort = sibling ? sibling.nodePort! : freePort();
+  const nodePorts = hasNodePorts(spec) ? (spec.ports ?? []) : [];
+  const gives = spec.type === "NodePort" || spec.allocateLoadBalancerNodePorts !== false;
+  /** What this Service has so far: by port when it is new, as one serves all protocols of a port; else by itself. */
+  const own = new Map<number, number>();
+  for (const [i, port] of nodePorts.entries()) {
+    if (!port.nodePort && !gives) continue;
+    const shared = own.get(previous ? (port.nodePort ?? 0) : port.port);
+    const sibling = previous ? undefined : nodePorts.find((one) => one.nodePort && one.port === port.port);
+    const asked = port.nodePort || shared || sibling?.nodePort;
+    const problem = asked && asked !== shared ? takePort(asked) : undefined;
+    if (problem) return refused(invalid(`spec.ports[${i}].nodePort`, asked, problem));
+    port.nodePort = asked || freePort();
+    if (shared === undefined) own.set(previous ? port.nodePort : port.port, port.nodePort);
   }
   if (needsHealthCheck(spec)) {
-    if (spec.healthCheckNodePort) takePort("spec.healthCheckNodePort", spec.healthCheckNodePort);
-    else spec.healthCheckNodePort = freePort();
+    const asked = spec.healthCheckNodePort;
+    const kept = previous?.spec && needsHealthCheck(previous.spec) && previous.spec.healthCheckNodePort;
+    if (kept) ports = ports.with([range.toOffset(kept)].filter(valid), true);
+    const problem = asked && !kept ? takePort(asked) : undefined;
+    if (problem)
+      throw internalError(new Error(`failed to allocate requested HealthCheck NodePort ${asked}: ${problem}`));
+    spec.healthCheckNodePort = asked || freePort();
   }
-  return { service, ips, ports, errors };
+  return refused();
 }
 
 /** The cluster has IPv4 alone, and only what selects nothing and has no address may name both families. */
-function settleFamilies(spec: ServiceSpec): FieldError[] {
-  const { ipFamilies = [], clusterIPs = [] } = spec;
+function settleFamilies(spec: ServiceSpec, old?: ServiceSpec): FieldError[] {
   const free = spec.clusterIP === "None" && Object.keys(spec.selector ?? {}).length === 0;
-  const several = ipFamilies.length > 1 || clusterIPs.length > 1;
-  spec.ipFamilyPolicy ??= several || free ? "RequireDualStack" : "SingleStack";
+  spec.ipFamilyPolicy ??= free ? "RequireDualStack" : "SingleStack";
   const policy = spec.ipFamilyPolicy;
-  const refuse = (detail: string) => invalid("spec.ipFamilyPolicy", policy, detail);
+  const errors: FieldError[] = [];
+  const refuse = (detail: string) => errors.push(invalid("spec.ipFamilyPolicy", policy, detail));
+  const single = policy === "SingleStack";
+  const families = [...(spec.ipFamilies ?? [])];
+  // Who asks for one stack, and leaves the families, means the first of them.
+  if (single && old && sameJson(families, old.ipFamilies)) families.splice(1);
+  if (!single && families.length > 0 && families.length < (old?.ipFamilies?.length ?? 0))
+    refuse("must be 'SingleStack' to release the secondary IP family");
   const demand = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
-  if (policy === "SingleStack" && clusterIPs.length > 1) return [refuse(`${demand} cluster IPs are specified`)];
-  if (policy === "SingleStack" && ipFamilies.length > 1) return [refuse(`${demand} IP families are specified`)];
-  if (ipFamilies.length === 0) spec.ipFamilies = ["IPv4"];
-  if (free) {
-    if (spec.ipFamilies!.length < 2 && policy !== "SingleStack")
-      spec.ipFamilies = [spec.ipFamilies![0]!, spec.ipFamilies![0] === "IPv4" ? "IPv6" : "IPv4"];
-    return [];
+  const ips = (spec.clusterIPs ?? [spec.clusterIP ?? ""]).filter((ip) => ip !== "" && ip !== "None");
+  if (single && ips.length > 1) refuse(`${demand} cluster IPs are specified`);
+  if (single && families.length > 1) refuse(`${demand} IP families are specified`);
+  for (const [i, ip] of ips.entries()) {
+    const family = familyOf(ip);
+    if (i < families.length) continue;
+    if (family === "IPv4") families.push(family);
+    else errors.push(invalid(`spec.clusterIPs[${i}]`, ips, `${family} is not configured on this cluster`));
   }
-  return [
-    ...(policy === "RequireDualStack" ? [refuse("this cluster is not configured for dual-stack services")] : []),
-    ...ipFamilies.flatMap((family, i) =>
-      family === "IPv4" ? [] : [invalid(`spec.ipFamilies[${i}]`, family, "not configured on this cluster")],
-    ),
-  ];
+  if (errors.length > 0) return errors;
+  if (families.length === 0) families.push("IPv4");
+  if (free && families.length < 2 && !single) families.push(families[0] === "IPv6" ? "IPv4" : "IPv6");
+  if (!free && policy === "RequireDualStack") refuse("this cluster is not configured for dual-stack services");
+  if (!free)
+    for (const [i, family] of families.entries())
+      if (family !== "IPv4") errors.push(invalid(`spec.ipFamilies[${i}]`, family, "not configured on this cluster"));
+  spec.ipFamilies = families;
+  return errors;
 }
 
 function next(taken: Bitmap, { range, last }: { range: NumberRange; last: number }, what: string): number {

@@ -40,6 +40,18 @@ test("a wanted address is honoured, refused while it is taken, and free again af
   assert.equal((await create(two, "other", spec)).code, 201);
 });
 
+test("a PUT makes a Service, with what it needs", async () => {
+  const body = {
+    metadata: { name: "put" },
+    spec: { type: "LoadBalancer", externalTrafficPolicy: "Local", ports: [{ port: 80 }] },
+  };
+  const made = await call(one, `${services}/put`, { method: "PUT", body });
+  assert.equal(made.code, 201);
+  assert.ok(made.json.spec.clusterIP && made.json.spec.healthCheckNodePort && made.json.spec.ports[0].nodePort);
+  const again = await call(two, `${services}/put`, { method: "PUT", body });
+  assert.deepEqual([again.code, again.json.spec], [200, made.json.spec]);
+});
+
 test("a range that is used up says so, and nothing is left half made", async () => {
   const spec = { type: "ClusterIP" };
   let last = await create(one, "fill-0", spec);
