@@ -49,7 +49,7 @@ export interface Resource<T extends KubernetesObject = KubernetesObject> extends
   /** Puts back what this endpoint may not change (status), and counts `generation` when the rest changed. */
   prepareForUpdate(object: T, old: T): void;
   /** Puts back everything but what status owns. */
-  prepareForStatusUpdate(object: T, old: T): void;
+  prepareForStatusUpdate(object: T, old: T, now?: string): void;
   /** Called when deletion begins, with the time: what must be done first is a finalizer. */
   prepareForDelete?(object: T, now: string): void;
   /** Every problem, metadata's included. */

@@ -34,7 +34,7 @@ function* validateData({ data = {}, binaryData = {} }: ConfigMap): Problems {
   }
   for (const [key, value] of Object.entries(binaryData)) {
     yield* shaped(`binaryData[${key}]`, key, configMapKey);
-    size += Math.floor((value.length * 3) / 4);
+    size += Buffer.byteLength(value, "base64");
   }
   if (size > maxDataBytes) yield tooLong("", maxDataBytes);
 }

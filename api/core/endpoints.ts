@@ -1,7 +1,8 @@
 import { isIP } from "node:net";
 import { each, invalid, oneOf, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
-import { ipText } from "../../apimachinery/ip.ts";
+import { legacyIp, plainIp } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, portNumber, qualifiedName } from "../../apimachinery/names.ts";
+import { sameJson } from "../../apimachinery/same-json.ts";
 import type { Endpoints as EndpointsKind } from "../generated/core-v1.ts";
 import { Endpoints } from "../generated/resources.ts";
 import { column, defineResource, namespaced, rules, shown } from "../kind.ts";
@@ -15,7 +16,9 @@ export const endpoints = (allowLoopback: boolean) =>
     defaults({ subsets = [] }) {
       for (const { ports = [] } of subsets) for (const port of ports) port.protocol ||= "TCP";
     },
-    ...rules(namespaced, (object) => validateSubsets(object, allowLoopback)),
+    ...rules<EndpointsKind>(namespaced, (object, old) =>
+      old && sameJson(object.subsets, old.subsets) ? [] : validateSubsets(object, allowLoopback),
+    ),
     columns: shown(column("Endpoints", endpointsText, "Addresses and ports behind the Service.")),
   });
 
@@ -26,7 +29,7 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
     for (const [list, entries] of Object.entries({ addresses, notReadyAddresses }))
       for (const [j, { ip, hostname, nodeName }] of entries.entries()) {
         const p = `${at}.${list}[${j}]`;
-        if (isIP(ip) === 0) yield invalid(`${p}.ip`, ip, ipText);
+        yield* legacyIp(`${p}.ip`, ip);
         if (hostname) yield* shaped(`${p}.hostname`, hostname, dns1123Label);
         if (nodeName !== undefined) yield* shaped(`${p}.nodeName`, nodeName, dns1123Subdomain);
         yield* endpointAddress(ip, `${p}.ip`, allowLoopback);
@@ -47,15 +50,16 @@ function* validateSubsets({ subsets = [] }: EndpointsKind, allowLoopback: boolea
  * Differs: loopback addresses pass when `allowLoopback`, for labs whose Pods live on 127.0.0.0/8.
  */
 export function* endpointAddress(ip: string, path: string, allowLoopback: boolean): Problems {
-  if (isIP(ip) === 0) return yield invalid(path, ip, "must be a valid IP address");
+  const plain = plainIp(ip);
+  if (plain === undefined) return yield invalid(path, ip, "must be a valid IP address");
   const special: [RegExp, string][] = [
-    [/^(0\.0\.0\.0|::)$/, `may not be unspecified (${ip})`],
-    [/^(127\.|::1$)/, "may not be in the loopback range (127.0.0.0/8, ::1/128)"],
-    [/^(169\.254\.|fe[89ab])/i, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"],
-    [/^224\.0\.0\.|^ff02:/i, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"],
+    [/^(0\.0\.0\.0|[0:]+)$/, `may not be unspecified (${ip})`],
+    [/^(127\.|[0:]*:0*1$)/, "may not be in the loopback range (127.0.0.0/8, ::1/128)"],
+    [/^(169\.254\.|fe[89ab][0-9a-f]:)/i, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"],
+    [/^(224\.0\.0\.|ff[0-9a-f]2:)/i, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"],
   ];
   yield* special
-    .filter(([range], i) => range.test(ip) && !(i === 1 && allowLoopback))
+    .filter(([range], i) => range.test(plain) && !(i === 1 && allowLoopback))
     .map(([, problem]) => invalid(path, ip, problem));
 }
 

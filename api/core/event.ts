@@ -1,9 +1,9 @@
 import { invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
-import { qualifiedName } from "../../apimachinery/names.ts";
+import { pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
 import { age, parseTime } from "../../apimachinery/time.ts";
 import type { Event } from "../generated/core-v1.ts";
 import { Events } from "../generated/resources.ts";
-import { column, defineResource, nameColumn, namespaced, rules, selection, wide } from "../kind.ts";
+import { column, defineResource, nameColumn, rules, selection, wide } from "../kind.ts";
 
 const about = "kind namespace name uid apiVersion resourceVersion fieldPath".split(" ");
 const own = [...about.map((key) => `involvedObject.${key}`), "reason", "reportingComponent", "source", "type"];
@@ -20,7 +20,8 @@ export const events = defineResource(Events, {
   defaults(event) {
     event.involvedObject ??= {};
   },
-  ...rules(namespaced, validateEvent),
+  // The newer version asks for a name that is a domain's, this one for one that fits into a path.
+  ...rules({ namespaced: true, name: pathSegmentName }, validateEvent),
   columns: [
     column("Last Seen", lastSeen, "When it happened last."),
     column("Type", ({ type }) => type ?? "", "Normal or Warning."),

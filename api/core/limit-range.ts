@@ -12,8 +12,8 @@ export const limitRanges = defineResource(LimitRanges, {
   defaults({ spec }) {
     for (const item of spec.limits ?? []) {
       if (item.type !== "Container") continue;
-      item.default = { ...item.max, ...item.default };
-      item.defaultRequest = { ...item.min, ...item.default, ...item.defaultRequest };
+      if (item.max) item.default = { ...item.max, ...item.default };
+      if (item.min || item.default) item.defaultRequest = { ...item.min, ...item.default, ...item.defaultRequest };
     }
   },
   ...rules(namespaced, ({ spec }: LimitRange) =>

@@ -12,6 +12,8 @@ export const namespaces = defineResource(Namespaces, {
   selectable: { "status.phase": "" },
   defaults(namespace) {
     namespace.spec ??= {};
+    namespace.status ??= {};
+    namespace.status.phase ||= "Active";
     namespace.metadata.labels = {
       ...namespace.metadata.labels,
       "kubernetes.io/metadata.name": namespace.metadata.name,

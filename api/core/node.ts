@@ -1,30 +1,43 @@
 import * as field from "../../apimachinery/field-error.ts";
-import { cidrText, parseCidr } from "../../apimachinery/ip.ts";
+import { legacyCidr, plainCidr } from "../../apimachinery/ip.ts";
 import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
-import type { Node } from "../generated/core-v1.ts";
+import type { Node, Taint } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
-import { clusterWide, defineResource, keepAllButStatus, keepStatus, proxySubresource, rules } from "../kind.ts";
+import { clusterWide, defineResource, drop, keepAllButStatus, keepStatus, proxySubresource, without } from "../kind.ts";
+import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
 import { validateAmount } from "./resource-names.ts";
 
 const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
 const info = (key: "osImage" | "kernelVersion" | "containerRuntimeVersion") => (node: Node) =>
   node.status?.nodeInfo?.[key] || "<unknown>";
 
-const nodeRules = rules(clusterWide, validateNode, onlySome);
+/** Agents took their settings from here once; clients that still say so are not heard. */
+const dynamicConfig = ["spec.configSource", "status.config"];
 
 export const nodes = defineResource(Nodes, {
   shortNames: ["no"],
   storagePrefix: "minions",
   subresources: [proxySubresource("NodeProxyOptions"), "status"],
   selectable: { "spec.unschedulable": "false" },
-  defaults({ status }) {
+  defaults({ spec, status }) {
     if (status?.capacity) status.allocatable ??= { ...status.capacity };
+    // The older of the two names wins.
+    if (spec.podCIDR && spec.podCIDRs?.[0] !== spec.podCIDR) spec.podCIDRs = [spec.podCIDR];
+    if (spec.podCIDRs?.length) spec.podCIDR = spec.podCIDRs[0]!;
   },
-  prepareForUpdate: keepStatus,
-  prepareForStatusUpdate: keepAllButStatus,
-  ...nodeRules,
-  validateStatusUpdate: nodeRules.validateUpdate,
+  ...without<Node>(dynamicConfig, { prepareForCreate() {}, prepareForUpdate: keepStatus }),
+  prepareForStatusUpdate(node, old) {
+    keepAllButStatus(node, old);
+    drop(node, dynamicConfig);
+  },
+  validate: validateNode,
+  // Upstream says of a change once more what it said of the node.
+  *validateUpdate(node, old) {
+    yield* validateNode(node);
+    yield* validateChange(node, old);
+  },
+  validateStatusUpdate: validateChange,
   columns: [
     nameColumn,
     column("Status", status, "Whether it takes Pods."),
@@ -54,22 +67,26 @@ function roles({ metadata }: Node): string {
   return orNone([...found].filter(Boolean).sort().join(","));
 }
 
-function* onlySome(node: Node, old: Node): field.Problems {
+function* validateChange(node: Node, old: Node): field.Problems {
+  yield* validateObjectMetaUpdate(node.metadata, old.metadata);
+  yield* validateAmounts(node);
   const addresses = new Set<string>();
   for (const [i, address] of (node.status?.addresses ?? []).entries())
     if (addresses.size === addresses.add(`${address.type} ${address.address}`).size)
-      yield field.duplicate(`status.addresses[${i}]`, address);
+      yield field.duplicate(`status.addresses[${i}]`, { Type: address.type, Address: address.address });
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
     yield field.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
   if (old.spec.providerID && old.spec.providerID !== node.spec.providerID)
     yield field.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid');
+  yield* validateTaints(node);
+  if ((node.spec.externalID ?? "") !== (old.spec.externalID ?? ""))
+    yield field.forbidden("spec.externalID", "may not be updated");
 }
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-function* validateNode({ spec, status = {} }: Node): field.Problems {
-  const { taints = [] } = spec;
+function* validateTaints({ spec: { taints = [] } }: Node): field.Problems {
   for (const [i, taint] of taints.entries()) {
     const at = `metadata.taints[${i}]`; // upstream's path
     yield* field.shaped(`${at}.key`, taint.key, qualifiedName);
@@ -77,15 +94,28 @@ function* validateNode({ spec, status = {} }: Node): field.Problems {
     if (wrong) yield field.invalid(`${at}.value`, taint.value, wrong);
     yield* field.oneOf(`${at}.effect`, taint.effect, effects, true);
     if (taints.findIndex(({ key, effect }) => key === taint.key && effect === taint.effect) < i)
-      yield { ...field.duplicate(at, taint), detail: "taints must be unique by key and effect pair" };
+      yield { ...field.duplicate(at, internalTaint(taint)), detail: "taints must be unique by key and effect pair" };
   }
+}
+
+/** As Go prints it, whose internal types have names of their own. */
+const internalTaint = ({ key: Key, value: Value = "", effect: Effect, timeAdded }: Taint) => {
+  return { Key, Value, Effect, TimeAdded: timeAdded ?? null };
+};
+
+function* validateAmounts({ status = {} }: Node): field.Problems {
   for (const part of ["capacity", "allocatable"] as const)
     for (const [name, amount] of Object.entries(status[part] ?? {}))
       yield* validateAmount(name, amount, `status.${part}.${name}`);
-  const cidrs = spec.podCIDRs ?? [];
-  const families = cidrs.map((cidr) => parseCidr(cidr)?.bits);
-  for (const [i, cidr] of cidrs.entries())
-    if (families[i] === undefined) yield field.invalid(`spec.podCIDRs[${i}]`, cidr, cidrText);
+}
+
+function* validateNode(node: Node): field.Problems {
+  yield* validateObjectMeta(node.metadata, clusterWide);
+  yield* validateTaints(node);
+  yield* validateAmounts(node);
+  const cidrs = node.spec.podCIDRs ?? [];
+  const families = cidrs.map((cidr) => plainCidr(cidr)?.bits);
+  for (const [i, cidr] of cidrs.entries()) yield* legacyCidr(`spec.podCIDRs[${i}]`, cidr);
   if (new Set(families).size !== cidrs.length)
     yield field.invalid("spec.podCIDRs", cidrs, "may specify no more than one CIDR for each IP family");
 }

@@ -1,12 +1,13 @@
 import * as field from "../../apimachinery/field-error.ts";
-import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
-import { compareQuantities, quantityToNumber } from "../../apimachinery/quantity.ts";
+import { dns1123Label, dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
+import { compareQuantities } from "../../apimachinery/quantity.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from "../generated/core-v1.ts";
 import { PersistentVolumeClaims } from "../generated/resources.ts";
 import { defineResource, immutable, immutableField, keepAllButStatus, keepStatus, namespaced, rules } from "../kind.ts";
+import { isNative } from "./resource-names.ts";
 import * as volumes from "./volume-rules.ts";
 
 export const persistentVolumeClaims = defineResource(PersistentVolumeClaims, {
@@ -21,11 +22,11 @@ export const persistentVolumeClaims = defineResource(PersistentVolumeClaims, {
   prepareForStatusUpdate: keepAllButStatus,
   prepareForCreate(claim) {
     claim.status = { phase: "Pending" };
-    levelSources(claim.spec!);
+    levelSources(claim.spec!, {});
   },
   prepareForUpdate(claim, old) {
     keepStatus(claim, old);
-    levelSources(claim.spec!);
+    levelSources(claim.spec!, old.spec ?? {});
   },
   ...rules(namespaced, ({ spec }) => validateClaimSpec(spec ?? {}, "spec"), onlySome, validateStatus),
   columns: [
@@ -47,8 +48,14 @@ export const persistentVolumeClaims = defineResource(PersistentVolumeClaims, {
 
 const bound = ({ spec }: PersistentVolumeClaim): boolean => Boolean(spec?.volumeName);
 
-/** dataSource is the older name of dataSourceRef: either fills the other, unless it looks into another namespace. */
-function levelSources(spec: PersistentVolumeClaimSpec): void {
+/**
+ * dataSource is the older name of dataSourceRef (KEP-1495): either fills the other, but it knows claims and snapshots
+ * only. A source in another namespace is behind a feature gate that is off.
+ */
+function levelSources(spec: PersistentVolumeClaimSpec, old: PersistentVolumeClaimSpec): void {
+  if (spec.dataSourceRef?.namespace && !old.dataSourceRef) delete spec.dataSourceRef;
+  if (!spec.dataSourceRef && !old.dataSource && !old.dataSourceRef && !isOldSource(spec.dataSource))
+    delete spec.dataSource;
   const { dataSource, dataSourceRef } = spec;
   if (dataSource && !dataSourceRef) spec.dataSourceRef = { ...dataSource };
   else if (dataSourceRef && !dataSource && !dataSourceRef.namespace) {
@@ -56,6 +63,9 @@ function levelSources(spec: PersistentVolumeClaimSpec): void {
     spec.dataSource = { ...(apiGroup === undefined ? {} : { apiGroup }), kind, name };
   }
 }
+
+const isOldSource = ({ apiGroup = "", kind = "" } = {}) =>
+  /^(PersistentVolumeClaim\.|VolumeSnapshot\.snapshot\.storage\.k8s\.io)$/.test(`${kind}.${apiGroup}`);
 
 const onlyClaims = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
 
@@ -84,15 +94,26 @@ export function* validateClaimSpec(spec: PersistentVolumeClaimSpec, at: string):
   yield* volumes.validateClassName(attributes, `${at}.volumeAttributesClassName`);
 }
 
-const validQuantity = "must be a valid resource quantity";
-
 function* validateStatus({ spec, status = {} }: PersistentVolumeClaim): field.Problems {
   if (!spec?.accessModes?.length) yield field.required("Spec.accessModes"); // upstream's path
   for (const [name, amount] of Object.entries(status.capacity ?? {}))
-    if (compareQuantities(amount, "0") < 0)
-      yield field.invalid(`status.capacity[${name}]`, quantityToNumber(amount), validQuantity);
-  for (const [name, what] of Object.entries(status.allocatedResourceStatuses ?? {}))
+    yield* volumes.validateNotNegative(amount, `status.capacity[${name}]`);
+  for (const [name, what] of Object.entries(status.allocatedResourceStatuses ?? {})) {
+    yield* validateGrowing(name, "status.allocatedResourceStatus");
     if (!resizes.includes(what)) yield field.notSupported("status.allocatedResourceStatus", name, resizes);
+  }
+  for (const [name, amount] of Object.entries(status.allocatedResources ?? {})) {
+    const problems = [...validateGrowing(name, "status.allocatedResources")];
+    yield* problems;
+    if (problems.length === 0) yield* volumes.validateNotNegative(amount, `status.allocatedResources[${name}]`);
+  }
+}
+
+/** Of what Kubernetes itself knows, claims have storage alone. */
+function* validateGrowing(name: string, at: string): field.Problems {
+  const problems = qualifiedName(name);
+  yield* problems.map((problem) => field.invalid(at, name, problem));
+  if (problems.length === 0 && isNative(name) && name !== "storage") yield field.notSupported(at, name, ["storage"]);
 }
 
 const resizes = [
@@ -102,7 +123,7 @@ const resizes = [
 
 const fixedSpec =
   "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
-const notEmptied = "update from non-nil value to an empty string is forbidden";
+const applied = "is forbidden when status.currentVolumeAttributesClassName is not nil";
 
 /** A claim is bound once; later only more may be asked for. */
 function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: PersistentVolumeClaim): field.Problems {
@@ -110,27 +131,34 @@ function* onlySome(claim: PersistentVolumeClaim, { metadata, spec: old = {} }: P
   const { resources, ...rest } = spec;
   const { resources: before, ...oldRest } = old;
   const given = claim.metadata.annotations?.[volumes.classAnnotation];
-  if (given !== metadata.annotations?.[volumes.classAnnotation])
+  const named = metadata.annotations?.[volumes.classAnnotation];
+  // A class given to a claim that had none: a new default class, or the one that an annotation named.
+  const isNew =
+    old.storageClassName === undefined && (spec.storageClassName ?? named) === (named ?? spec.storageClassName);
+  if (given !== named && !(isNew && named !== undefined && spec.storageClassName === named && given === undefined))
     yield field.invalid(`metadata.annotations.${volumes.classAnnotation}`, given ?? "", immutable);
   const fixed = (given: PersistentVolumeClaimSpec, whole: PersistentVolumeClaimSpec) => ({
     ...given,
-    ...(status?.phase === "Bound" && spec.volumeAttributesClassName ? { volumeAttributesClassName: undefined } : {}),
+    ...(status?.phase === "Bound" ? { volumeAttributesClassName: undefined } : {}),
     ...(old.volumeName ? {} : { volumeName: undefined }),
-    // A class given to a claim that had none: a new default class.
-    ...(old.storageClassName === undefined ? { storageClassName: undefined } : {}),
+    ...(isNew ? { storageClassName: undefined } : {}),
     resources: status?.phase === "Bound" ? withoutStorage(whole.resources) : whole.resources,
   });
   // Differs: upstream adds Go's diff of the two specs.
   if (!sameJson(fixed(rest, spec), fixed(oldRest, old))) yield field.forbidden("spec", fixedSpec);
   const [now, then] = [resources?.requests?.["storage"], before?.requests?.["storage"]];
-  const has = status?.capacity?.["storage"];
+  const has = status?.capacity?.["storage"] ?? "0";
   if (now !== undefined && then !== undefined && compareQuantities(now, then) < 0)
-    if (has === undefined || compareQuantities(now, has) <= 0)
+    if (compareQuantities(now, has) <= 0)
       yield field.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode); // upstream's path
-  yield* volumes.keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
-  if (old.volumeAttributesClassName && spec.volumeAttributesClassName === "")
-    yield field.forbidden("spec.volumeAttributesClassName", notEmptied);
+  const { volumeAttributesClassName: attributes } = spec;
+  const taken = !attributes && attributes !== old.volumeAttributesClassName;
+  if (taken && status?.currentVolumeAttributesClassName !== undefined)
+    yield field.forbidden(
+      "spec.volumeAttributesClassName",
+      `update to ${attributes === "" ? "empty string" : "nil"} ${applied}`,
+    );
 }
 
 function withoutStorage(resources: PersistentVolumeClaimSpec["resources"]): unknown {

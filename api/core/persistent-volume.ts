@@ -1,10 +1,20 @@
 import { posix } from "node:path";
-import { forbidden, notSupported, oneOf, type Problems, required } from "../../apimachinery/field-error.ts";
+import type { Problems } from "../../apimachinery/field-error.ts";
+import { forbidden, invalid, nil, notSupported, oneOf, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
+import { ageColumn, column, nameColumn, phaseColumn, unset, wide } from "../columns.ts";
 import type { PersistentVolume, PersistentVolumeSpec } from "../generated/core-v1.ts";
 import { PersistentVolumes } from "../generated/resources.ts";
-import { ageColumn, column, defineResource, nameColumn, phaseColumn, statusOnly, unset, wide } from "../kind.ts";
-import { clusterWide, immutableField, rules } from "../metadata.ts";
+import {
+  clusterWide,
+  defineResource,
+  immutable,
+  immutableField,
+  keepAllButStatus,
+  rules,
+  statusOnly,
+} from "../kind.ts";
+import { defaultSource } from "./pod-defaults.ts";
 import { validateNodeSelector } from "./pod-rules.ts";
 import * as volumes from "./volume-rules.ts";
 import { validateSources } from "./volume-sources.ts";
@@ -19,13 +29,21 @@ export const persistentVolumes = defineResource(PersistentVolumes, {
     spec.persistentVolumeReclaimPolicy ||= "Retain";
     spec.volumeMode ??= "Filesystem";
     if (spec.hostPath) spec.hostPath.type ??= "";
-    if (spec.iscsi) spec.iscsi.iscsiInterface ||= "default";
+    defaultSource(spec);
   },
-  // The phase begins with the volume.
+  // The phase begins with the volume, and changes with a time.
   ...statusOnly<PersistentVolume>(({ metadata: { creationTimestamp: since } }) => ({
     phase: "Pending",
     ...(since ? { lastPhaseTransitionTime: since } : {}),
   })),
+  prepareForStatusUpdate(volume, old, now) {
+    keepAllButStatus(volume, old);
+    const { status = {} } = volume;
+    const { phase, lastPhaseTransitionTime: then } = old.status ?? {};
+    if (status.phase === phase && then) status.lastPhaseTransitionTime ??= then;
+    else if (status.phase !== phase && (status.lastPhaseTransitionTime ?? then) === then)
+      status.lastPhaseTransitionTime = now!;
+  },
   ...rules(clusterWide, validateSpec, onlySome),
   columns: [
     nameColumn,
@@ -42,27 +60,27 @@ export const persistentVolumes = defineResource(PersistentVolumes, {
   ],
 });
 
-const common = new Set<string>([
-  ...(["capacity", "accessModes", "claimRef", "persistentVolumeReclaimPolicy", "storageClassName"] as const),
-  ...(["mountOptions", "volumeMode", "nodeAffinity", "volumeAttributesClassName"] as const),
-] satisfies (keyof PersistentVolumeSpec)[]);
+/** In the order in which upstream looks for them: the first is the volume's, the others are too many. */
+const kinds =
+  "hostPath gcePersistentDisk awsElasticBlockStore glusterfs flocker nfs rbd quobyte cephfs iscsi cinder fc flexVolume azureFile vsphereVolume photonPersistentDisk portworxVolume azureDisk scaleIO local storageos csi".split(
+    " ",
+  ) as (keyof PersistentVolumeSpec)[];
 
-const sourceOf = (spec: PersistentVolumeSpec) =>
-  Object.fromEntries(Object.entries(spec).filter(([key, value]) => !common.has(key) && value !== undefined));
+const sourceOf = (spec: PersistentVolumeSpec): Partial<PersistentVolumeSpec> =>
+  Object.fromEntries(kinds.flatMap((kind) => (spec[kind] === undefined ? [] : [[kind, spec[kind]]])));
 
 function* validateSpec({ spec }: PersistentVolume): Problems {
   yield* volumes.validateAccessModes(spec.accessModes, "spec.accessModes", "");
   const { capacity = {} } = spec;
   if (Object.keys(capacity).length === 0) yield required("spec.capacity");
-  else if (!("storage" in capacity) || Object.keys(capacity).length > 1)
-    yield notSupported("spec.capacity", capacity, ["storage"]);
-  for (const [name, quantity] of Object.entries(capacity))
+  if (!("storage" in capacity) || Object.keys(capacity).length > 1)
+    yield notSupported("spec.capacity", spec.capacity ?? nil, ["storage"]);
+  for (const [name, quantity] of Object.entries(capacity)) {
+    yield* volumes.validateNotNegative(quantity, `spec.capacity[${name}]`);
     yield* volumes.validatePositive(quantity, `spec.capacity[${name}]`);
+  }
   const policy = spec.persistentVolumeReclaimPolicy;
   yield* oneOf("spec.persistentVolumeReclaimPolicy", policy, ["Delete", "Recycle", "Retain"], false);
-  const sources = Object.keys(sourceOf(spec));
-  if (sources.length === 0) yield required("spec", "must specify a volume type");
-  for (const extra of sources.slice(1)) yield forbidden(`spec.${extra}`, "may not specify more than 1 volume type");
   yield* validatePlace(spec);
   yield* volumes.validateClassName(spec.storageClassName, "spec.storageClassName");
   yield* volumes.validateVolumeMode(spec.volumeMode, "spec.volumeMode");
@@ -74,14 +92,18 @@ function* validateSpec({ spec }: PersistentVolume): Problems {
 }
 
 function* validatePlace(spec: PersistentVolumeSpec): Problems {
-  const { hostPath, local, nodeAffinity, persistentVolumeReclaimPolicy: policy } = spec;
-  yield* validateSources(sourceOf(spec), "spec", true);
-  if (hostPath && posix.normalize(hostPath.path) === "/" && policy === "Recycle")
-    yield forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
-  if (local && !nodeAffinity) yield required("spec.nodeAffinity", "Local volume requires node affinity");
+  const { hostPath, nodeAffinity, persistentVolumeReclaimPolicy: policy } = spec;
   if (nodeAffinity && !nodeAffinity.required)
     yield required("spec.nodeAffinity.required", "must specify required node constraints");
   else if (nodeAffinity?.required) yield* validateNodeSelector(nodeAffinity.required, "spec.nodeAffinity.required");
+  const [first, ...others] = Object.entries(sourceOf(spec));
+  if (first) yield* validateSources(Object.fromEntries([first]), "spec", true);
+  if (first?.[0] === "local" && !nodeAffinity)
+    yield required("spec.nodeAffinity", "Local volume requires node affinity");
+  yield* others.map(([kind]) => forbidden(`spec.${kind}`, "may not specify more than 1 volume type"));
+  if (!first) yield required("spec", "must specify a volume type");
+  if (hostPath && posix.normalize(hostPath.path) === "/" && policy === "Recycle")
+    yield forbidden("spec.persistentVolumeReclaimPolicy", "may not be 'recycle' for a hostPath mount of '/'");
 }
 
 function* onlySome({ spec }: PersistentVolume, { spec: old }: PersistentVolume): Problems {
@@ -96,6 +118,8 @@ function* onlySome({ spec }: PersistentVolume, { spec: old }: PersistentVolume):
     yield forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation");
   // Upstream's paths.
   yield* immutableField("volumeMode", spec.volumeMode, old.volumeMode);
-  if (old.nodeAffinity) yield* immutableField("nodeAffinity", spec.nodeAffinity, old.nodeAffinity);
-  yield* volumes.keepsAttributes(spec.volumeAttributesClassName, old.volumeAttributesClassName);
+  if (old.nodeAffinity && !sameJson(spec.nodeAffinity, old.nodeAffinity))
+    yield invalid("nodeAffinity", spec.nodeAffinity, `${immutable}, except for updating from beta label to GA`);
+  if (old.volumeAttributesClassName !== undefined && spec.volumeAttributesClassName === undefined)
+    yield forbidden("spec.volumeAttributesClassName", "update from non-nil value to nil is forbidden");
 }

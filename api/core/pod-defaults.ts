@@ -105,6 +105,17 @@ function defaultVolume(volume: v1.Volume): void {
   }
   if (volume.ephemeral?.volumeClaimTemplate) volume.ephemeral.volumeClaimTemplate.spec.volumeMode ??= "Filesystem";
   if (volume.image) volume.image.pullPolicy ||= hasLatestTag(volume.image.reference ?? "") ? "Always" : "IfNotPresent";
+  defaultSource(volume);
+}
+
+/** What the sources of Pods' volumes and of PersistentVolumes have in common. */
+export function defaultSource(
+  volume: Pick<v1.Volume, "azureDisk"> & {
+    iscsi?: { iscsiInterface?: string };
+    rbd?: { pool?: string; user?: string; keyring?: string };
+    scaleIO?: { storageMode?: string; fsType?: string };
+  },
+): void {
   if (volume.iscsi) volume.iscsi.iscsiInterface ||= "default";
   if (volume.rbd) {
     volume.rbd.pool ||= "rbd";

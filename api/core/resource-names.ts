@@ -15,7 +15,7 @@ const ofQuotas = new Set([
 const isHugePage = (name: string) => name.startsWith("hugepages-");
 export const isQuotaResource = (name: string): boolean => ofQuotas.has(name) || /^(requests\.)?hugepages-/.test(name);
 
-const isNative = (name: string) => !name.includes("/") || name.includes("kubernetes.io/");
+export const isNative = (name: string) => !name.includes("/") || name.includes("kubernetes.io/");
 const isExtended = (name: string) =>
   !isNative(name) && !name.startsWith("requests.") && qualifiedName(`requests.${name}`).length === 0;
 /** Of devices and huge pages a container gets what it asks for, no more. */

@@ -1,4 +1,4 @@
-import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, nil, type Problems, required } from "../../apimachinery/field-error.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ResourceQuota } from "../generated/core-v1.ts";
 import { ResourceQuotas } from "../generated/resources.ts";
@@ -15,7 +15,7 @@ export const resourceQuotas = defineResource(ResourceQuotas, {
     ({ spec }, old) =>
       sameJson([...new Set(spec.scopes)].sort(), [...new Set(old.spec.scopes)].sort())
         ? []
-        : [invalid("spec.scopes", spec.scopes ?? [], immutable)],
+        : [invalid("spec.scopes", spec.scopes ?? nil, immutable)],
     ({ status }) => [...validateAmounts(status?.hard, "status.hard"), ...validateAmounts(status?.used, "status.used")],
   ),
   columns: shown(
@@ -54,7 +54,7 @@ function* validateSpec({ spec }: ResourceQuota): Problems {
   for (const { scopeName, operator, values = [] } of expressions) {
     if (!(scopeName in resourcesOf)) yield invalid(`${path}.scopeName`, scopeName, "unsupported scope");
     yield* applied(scopeName, hard).map(() => invalid(path, scopeSelector, "unsupported scope applied to resource"));
-    if (scopeName !== "PriorityClass" && scopeName !== "VolumeAttributesClass" && operator !== "Exists")
+    if (scopeName in resourcesOf && !/Class$/.test(scopeName) && operator !== "Exists")
       yield invalid(`${path}.operator`, operator, onlyExists);
     if (operator === "In" || operator === "NotIn") {
       if (values.length === 0) yield required(`${path}.values`, someValue);

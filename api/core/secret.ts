@@ -36,7 +36,7 @@ function* validateData({ metadata, type = "", data = {} }: Secret): Problems {
   let size = 0;
   for (const [key, value] of Object.entries(data)) {
     yield* shaped(`data[${key}]`, key, configMapKey);
-    size += Math.floor((value.length * 3) / 4);
+    size += Buffer.byteLength(value, "base64");
   }
   if (size > maxDataBytes) yield tooLong("data", maxDataBytes);
   for (const key of needed[type] ?? [])

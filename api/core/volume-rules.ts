@@ -2,7 +2,7 @@ import type { FieldError, Problems } from "../../apimachinery/field-error.ts";
 import * as field from "../../apimachinery/field-error.ts";
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import type { ObjectMeta } from "../../apimachinery/object.ts";
-import { parseQuantity } from "../../apimachinery/quantity.ts";
+import { parseQuantity, quantityToNumber } from "../../apimachinery/quantity.ts";
 
 /** What volumes and claims share. */
 const modes = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
@@ -16,7 +16,7 @@ const short: Record<string, string> = {
 export function* validateAccessModes(given: readonly string[] | undefined, at: string, missing: string): Problems {
   if (!given?.length) return yield field.required(at, missing);
   yield* given.filter((mode) => !modes.includes(mode)).map((mode) => field.notSupported(at, mode, modes));
-  if (given.includes("ReadWriteOncePod") && new Set(given).size > 1)
+  if (given.includes("ReadWriteOncePod") && new Set(given.filter((mode) => modes.includes(mode))).size > 1)
     yield field.forbidden(at, "may not use ReadWriteOncePod with other access modes");
 }
 
@@ -31,12 +31,10 @@ export const validateClassName = (name: string | undefined, at: string): FieldEr
 export const validatePositive = (quantity: string, at: string): FieldError[] =>
   parseQuantity(quantity).nano > 0n ? [] : [field.invalid(at, quantity, "must be greater than zero")];
 
-/** A class of attributes is another's, or none to begin with. */
-export function* keepsAttributes(now: string | undefined, then: string | undefined): Problems {
-  const at = "spec.volumeAttributesClassName";
-  if (then !== undefined && now === undefined)
-    yield field.forbidden(at, "update from non-nil value to nil is forbidden");
-}
+export const validateNotNegative = (quantity: string, at: string): FieldError[] =>
+  parseQuantity(quantity).nano >= 0n
+    ? []
+    : [field.invalid(at, quantityToNumber(quantity), "must be a valid resource quantity")];
 
 /** `RWO,ROX`, in upstream's order. */
 export const accessModesText = (given: readonly string[] = []): string =>

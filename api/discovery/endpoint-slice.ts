@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import * as field from "../../apimachinery/field-error.ts";
+import { ipProblems, ipText, plainIp } from "../../apimachinery/ip.ts";
 import { dns1123Label, dns1123Subdomain, labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { endpointAddress, firstThree } from "../core/endpoints.ts";
@@ -32,7 +33,7 @@ export const endpointSlices = (allowLoopback: boolean) =>
     },
     ...rules<EndpointSlice>(
       namespaced,
-      (slice) => validateSlice(slice, allowLoopback),
+      (slice, old) => validateSlice(slice, allowLoopback, old),
       (slice, old) => immutableField("addressType", slice.addressType, old.addressType),
     ),
     columns: shown(
@@ -51,12 +52,13 @@ function portsText({ ports = [] }: EndpointSlice): string {
   return firstThree(ports.map(({ port, name }) => port ?? name ?? "*")) || unset;
 }
 
-/** Upstream's order; the numbers of ports are not looked at. */
-function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Problems {
+/** Upstream's order; the numbers of ports are not looked at, nor are endpoints that were there before. */
+function* validateSlice(slice: EndpointSlice, allowLoopback: boolean, old?: EndpointSlice): field.Problems {
   const { addressType: family, ports = [], endpoints = [] } = slice;
   yield* field.oneOf("addressType", family, ["FQDN", "IPv4", "IPv6"], true);
   if (ports.length > maxPorts) yield field.tooMany("ports", ports.length, maxPorts);
   else yield* field.each(ports, "ports", validatePort, { key: ({ name = "" }) => name, at: "name" });
+  if (old && sameJson(slice.endpoints, old.endpoints)) return;
   if (endpoints.length > maxEndpoints) return yield field.tooMany("endpoints", endpoints.length, maxEndpoints);
   yield* field.each(endpoints, "endpoints", function* ({ addresses = [], hostname, nodeName, hints = {} }, at) {
     if (addresses.length === 0) yield field.required(`${at}.addresses`, "must contain at least 1 address");
@@ -65,7 +67,12 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Pro
       const p = `${at}.addresses[${j}]`;
       if (family === "FQDN") yield* validateDomain(address, p);
       else {
-        if (`IPv${isIP(address)}` !== family) yield field.invalid(p, address, `must be a valid ${family} address`);
+        const problems = family === "IPv6" ? ipProblems(address) : plainIp(address) ? [] : [ipText];
+        yield* problems.map((problem) => field.invalid(p, address, problem));
+        if (problems.length > 0) continue;
+        // Upstream leaves the index out.
+        if (`IPv${isIP(plainIp(address)!)}` !== family)
+          yield field.invalid(`${at}.addresses`, address, `must be an ${family} address`);
         yield* endpointAddress(address, p, allowLoopback);
       }
     }
@@ -74,8 +81,11 @@ function* validateSlice(slice: EndpointSlice, allowLoopback: boolean): field.Pro
     for (const [key, shape] of Object.entries({ forZones: labelValue, forNodes: dns1123Subdomain })) {
       const list = hints[key as keyof typeof hints] ?? [];
       const check = ({ name }: { name: string }, p: string) => field.shaped(`${p}.name`, name, shape);
-      if (list.length > maxHints) yield field.tooMany(`${at}.hints.${key}`, list.length, maxHints);
-      else yield* field.each(list, `${at}.hints.${key}`, check, { ...{ key: ({ name }) => name, at: "name" } });
+      if (list.length > maxHints) {
+        yield field.tooMany(`${at}.hints.${key}`, list.length, maxHints);
+        break;
+      }
+      yield* field.each(list, `${at}.hints.${key}`, check, { ...{ key: ({ name }) => name, at: "name" } });
     }
   });
 }

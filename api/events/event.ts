@@ -1,4 +1,5 @@
-import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
+import { invalid, type Problems, required, shaped } from "../../apimachinery/field-error.ts";
+import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { events } from "../core/event.ts";
 import { defineFace } from "../face.ts";
 import type { Event as CoreEvent } from "../generated/core-v1.ts";
@@ -41,6 +42,7 @@ export const eventsV1Events: Resource<Event> = defineFace(EventsV1Events, {
 const unset = ["firstTimestamp", "lastTimestamp", "count", "source"] as const;
 
 function* validateNew(event: CoreEvent): Problems {
+  yield* shaped("metadata.name", event.metadata.name, dns1123Subdomain);
   yield* validateSeries(event);
   if (!event.eventTime) yield required("eventTime");
   if (event.type !== "Normal" && event.type !== "Warning")

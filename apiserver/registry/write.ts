@@ -160,7 +160,7 @@ export async function next(
   const prepare = () => {
     resource.defaults(object);
     if (part) part.prepare(object, old, formatTime(context.clock.now()));
-    else if (status) resource.prepareForStatusUpdate(object, old);
+    else if (status) resource.prepareForStatusUpdate(object, old, formatTime(context.clock.now()));
     else resource.prepareForUpdate(object, old);
   };
   prepare();
