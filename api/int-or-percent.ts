@@ -21,7 +21,8 @@ export const asInGo = ({ type, rollingUpdate }: { type?: string; rollingUpdate?:
   RollingUpdate: rollingUpdate ? capitalized({ ...zero, ...rollingUpdate }) : null,
 });
 
-const capitalized = (object: object): object =>
+/** Go's inner types have no names in JSON but their fields' own. */
+export const capitalized = (object: object): object =>
   Object.fromEntries(Object.entries(object).map(([key, value]) => [key[0]!.toUpperCase() + key.slice(1), value]));
 
 export function* notNegative(value: number | undefined, path: string): Problems {

@@ -4,16 +4,14 @@ import { labelValue, qualifiedName } from "../../apimachinery/names.ts";
 import { ageColumn, column, nameColumn, orNone, wide } from "../columns.ts";
 import type { Node, Taint } from "../generated/core-v1.ts";
 import { Nodes } from "../generated/resources.ts";
-import { clusterWide, defineResource, drop, keepAllButStatus, keepStatus, proxySubresource, without } from "../kind.ts";
+import { capitalized, clusterWide, defineResource, keepAllButStatus, keepStatus, proxySubresource } from "../kind.ts";
 import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { without } from "../strategy.ts";
 import { validateAmount } from "./resource-names.ts";
 
 const address = (type: string) => (node: Node) => orNone(node.status?.addresses?.find((a) => a.type === type)?.address);
 const info = (key: "osImage" | "kernelVersion" | "containerRuntimeVersion") => (node: Node) =>
   node.status?.nodeInfo?.[key] || "<unknown>";
-
-/** Agents took their settings from here once; clients that still say so are not heard. */
-const dynamicConfig = ["spec.configSource", "status.config"];
 
 export const nodes = defineResource(Nodes, {
   shortNames: ["no"],
@@ -26,11 +24,11 @@ export const nodes = defineResource(Nodes, {
     if (spec.podCIDR && spec.podCIDRs?.[0] !== spec.podCIDR) spec.podCIDRs = [spec.podCIDR];
     if (spec.podCIDRs?.length) spec.podCIDR = spec.podCIDRs[0]!;
   },
-  ...without<Node>(dynamicConfig, { prepareForCreate() {}, prepareForUpdate: keepStatus }),
-  prepareForStatusUpdate(node, old) {
-    keepAllButStatus(node, old);
-    drop(node, dynamicConfig);
-  },
+  // Agents took their settings from here once; clients that still say so are not heard.
+  ...without<Node>(["spec.configSource", "status.config"], {
+    prepareForUpdate: keepStatus,
+    prepareForStatusUpdate: keepAllButStatus,
+  }),
   validate: validateNode,
   // Upstream says of a change once more what it said of the node.
   *validateUpdate(node, old) {
@@ -73,7 +71,7 @@ function* validateChange(node: Node, old: Node): field.Problems {
   const addresses = new Set<string>();
   for (const [i, address] of (node.status?.addresses ?? []).entries())
     if (addresses.size === addresses.add(`${address.type} ${address.address}`).size)
-      yield field.duplicate(`status.addresses[${i}]`, { Type: address.type, Address: address.address });
+      yield field.duplicate(`status.addresses[${i}]`, capitalized(address));
   const before = old.spec.podCIDRs ?? [];
   if (before.length && before.join() !== (node.spec.podCIDRs ?? []).join())
     yield field.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid');
@@ -93,15 +91,12 @@ function* validateTaints({ spec: { taints = [] } }: Node): field.Problems {
     const wrong = labelValue(taint.value ?? "").join(";");
     if (wrong) yield field.invalid(`${at}.value`, taint.value, wrong);
     yield* field.oneOf(`${at}.effect`, taint.effect, effects, true);
-    if (taints.findIndex(({ key, effect }) => key === taint.key && effect === taint.effect) < i)
-      yield { ...field.duplicate(at, internalTaint(taint)), detail: "taints must be unique by key and effect pair" };
+    const { key, value = "", effect, timeAdded = null } = taint as Taint & { timeAdded?: string | null };
+    const again = field.duplicate(at, capitalized({ key, value, effect, timeAdded }));
+    if (taints.findIndex((other) => key === other.key && effect === other.effect) < i)
+      yield { ...again, detail: "taints must be unique by key and effect pair" };
   }
 }
-
-/** As Go prints it, whose internal types have names of their own. */
-const internalTaint = ({ key: Key, value: Value = "", effect: Effect, timeAdded }: Taint) => {
-  return { Key, Value, Effect, TimeAdded: timeAdded ?? null };
-};
 
 function* validateAmounts({ status = {} }: Node): field.Problems {
   for (const part of ["capacity", "allocatable"] as const)

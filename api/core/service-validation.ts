@@ -5,7 +5,7 @@ import { dns1035Label, dns1123Label, dns1123Subdomain, portNumber, qualifiedName
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { validateLabels } from "../../apimachinery/selectors.ts";
 import type { Service, ServicePort, ServiceSpec } from "../generated/core-v1.ts";
-import { validateObjectMeta, validateObjectMetaUpdate } from "../metadata.ts";
+import { capitalized, validateObjectMeta, validateObjectMetaUpdate } from "../kind.ts";
 import { validateTargetPort } from "./container-validation.ts";
 import { endpointAddress } from "./endpoints.ts";
 
@@ -163,13 +163,11 @@ function* duplicates(ports: readonly ServicePort[]): field.Problems {
   for (const [i, { protocol, nodePort }] of ports.entries())
     if (nodePort && again(`node ${protocol} ${nodePort}`)) yield field.duplicate(`spec.ports[${i}].nodePort`, nodePort);
   for (const [i, { protocol, port }] of ports.entries())
-    if (again(`${protocol} ${port}`)) yield field.duplicate(`spec.ports[${i}]`, internalPort(protocol, port));
+    if (again(`${protocol} ${port}`)) {
+      const told = { name: "", protocol, appProtocol: null, port, targetPort: 0, nodePort: 0 };
+      yield field.duplicate(`spec.ports[${i}]`, capitalized(told));
+    }
 }
-
-/** As Go prints it, whose internal types have names of their own. */
-const internalPort = (Protocol: string | undefined, Port: number) => {
-  return { Name: "", Protocol, AppProtocol: null, Port, TargetPort: 0, NodePort: 0 };
-};
 
 const clusterIpsOf = ({ clusterIP, clusterIPs }: ServiceSpec): string[] => clusterIPs ?? (clusterIP ? [clusterIP] : []);
 
