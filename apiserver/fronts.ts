@@ -1,4 +1,3 @@
-import type { Faults } from "../base/faults.ts";
 import type { Logger } from "../base/logger.ts";
 import { GrpcFront } from "../net/grpc-front.ts";
 import type { TlsMaterial } from "../net/tls.ts";
@@ -15,11 +14,10 @@ export function frontsOf(
   serving: TlsMaterial,
   log: Logger,
   frontProxyCa?: Buffer,
-  faults?: Faults,
 ): { http: HttpServer; grpc: GrpcFront } {
   const tls = frontProxyCa ? { ...serving, ca: Buffer.concat([serving.ca, Buffer.from("\n"), frontProxyCa]) } : serving;
   const peers = new Peers(frontProxyCa);
-  const grpc = new GrpcFront({ tls, clientCertificates: "request", maxMessageBytes, maxUnfinishedBytes, faults });
+  const grpc = new GrpcFront({ tls, clientCertificates: "request", maxMessageBytes, maxUnfinishedBytes });
   apiserver.addTo(grpc, peers);
   return { http: new HttpServer(tls, apiserver.httpHandler, log, peers), grpc };
 }

@@ -69,7 +69,7 @@ runProcess(log, async (signal) => {
   if (flags["etcd-servers"].length === 0)
     throw new StartError("flag --etcd-servers is required: URLs of the store's members");
   const etcdTls = files(flags["etcd-cafile"], flags["etcd-certfile"], flags["etcd-keyfile"]);
-  const etcd = new EtcdClient({ endpoints: flags["etcd-servers"], ...(etcdTls ? { tls: etcdTls } : {}) });
+  const etcd = new EtcdClient({ endpoints: flags["etcd-servers"], ...(etcdTls ? { tls: etcdTls } : {}), faults });
   const host = flags["bind-address"];
   const advertised = flags["advertise-address"] ?? host;
   if (/^127\.|^::1$/.test(advertised) && !flags["allow-loopback-endpoints"])
@@ -81,7 +81,7 @@ runProcess(log, async (signal) => {
   const securePort = (secure.address() as AddressInfo).port;
   const frontProxyCa = flags["requestheader-client-ca-file"];
   const apiserver = createApiserver();
-  const fronts = frontsOf(apiserver, tls, log, frontProxyCa ? readFileSync(frontProxyCa) : undefined, faults);
+  const fronts = frontsOf(apiserver, tls, log, frontProxyCa ? readFileSync(frontProxyCa) : undefined);
   fronts.http.serve(secure);
   const grpc = await listen(flags["grpc-port"]);
   fronts.grpc.serve(grpc);
@@ -139,6 +139,7 @@ runProcess(log, async (signal) => {
           flags["kubelet-client-key"],
         ),
         proxyClient: proxyCert && proxyKey ? { cert: readFileSync(proxyCert), key: readFileSync(proxyKey) } : undefined,
+        faults,
         metrics: createRegistry(),
         log,
         clock,

@@ -1,5 +1,6 @@
 import type { Resource } from "../api/resource.ts";
 import { type Clock, sleep, systemClock } from "../base/clock.ts";
+import type { Faults } from "../base/faults.ts";
 import type { Logger } from "../base/logger.ts";
 import { Counter, Gauge, Histogram, type Registry as Metrics } from "../base/metrics.ts";
 import { type Rand, systemRand } from "../base/rand.ts";
@@ -75,6 +76,8 @@ export interface ApiserverOptions {
   kubelet: TlsMaterial | undefined;
   /** Towards aggregated APIs: the front proxy's certificate. */
   proxyClient?: { cert: Buffer; key: Buffer } | undefined;
+  /** What connections to agents, Pods and webhooks suffer on request, by the address there. */
+  faults?: Faults | undefined;
   metrics: Metrics;
   log: Logger;
   clock?: Clock;
@@ -101,7 +104,7 @@ export class Apiserver {
 
   /** Throws RangeError for a bad address or port range, and for a plug-in that there is not. */
   constructor(options: ApiserverOptions) {
-    const { etcd, resources, log, metrics, advertise, clock = systemClock, rand = systemRand } = options;
+    const { etcd, resources, log, metrics, advertise, faults, clock = systemClock, rand = systemRand } = options;
     this.#options = options;
     this.#clock = clock;
     const storage = new Storage(etcd, clock, options.encryption?.byKey(resources));
@@ -122,11 +125,11 @@ export class Apiserver {
     );
     const table = new ResourceTable(resources);
     const below = (bound: number) => rand.below(bound);
-    const webhooks = new Webhooks({ cache: this.#cache, clock, below });
+    const webhooks = new Webhooks({ cache: this.#cache, clock, below, faults });
     this.#webhooks = webhooks;
     const convert: Converter = (client, review) => webhooks.call(client, review, conversionSeconds);
     table.addSource(new Definitions(this.#cache, convert));
-    const remotes = new RemoteApis(this.#cache, below, options.proxyClient);
+    const remotes = new RemoteApis(this.#cache, below, options.proxyClient, faults);
     const cluster = clusterOf(this.#cache, storage, () => table.all);
     this.#cluster = cluster;
     const { tolerationSeconds } = options;
@@ -153,6 +156,7 @@ export class Apiserver {
       minRequestTimeoutMs: options.minRequestTimeoutMs ?? 1800_000,
       allowLoopbackEndpoints: options.allowLoopbackEndpoints,
       watchTimes: new WatchTimes(clock),
+      faults,
       clock,
       rand,
     };

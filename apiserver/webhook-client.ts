@@ -7,6 +7,8 @@ import type { EndpointSlice } from "../api/generated/discovery-v1.ts";
 import { EndpointSlices, Services } from "../api/generated/resources.ts";
 import { parseYaml } from "../apimachinery/schema/yaml.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Faults } from "../base/faults.ts";
+import { faultyAgent } from "../net/faulty-link.ts";
 import { registryRoot } from "./storage/storage.ts";
 import { exchange } from "./streams/dial.ts";
 import type { WatchCache } from "./watchcache/watch-cache.ts";
@@ -63,13 +65,22 @@ export function* readyEndpoints(
   }
 }
 
+interface WebhookParts {
+  cache: WatchCache;
+  clock: Clock;
+  below: (bound: number) => number;
+  faults?: Faults | undefined;
+}
+
 /** POSTs to webhooks, over connections that are kept for the next call as client-go keeps them. */
 export class Webhooks {
-  readonly #agent = new https.Agent({ keepAlive: true, maxFreeSockets: 25, timeout: 90_000 });
-  readonly #from: { cache: WatchCache; clock: Clock; below: (bound: number) => number };
+  readonly #agent: https.Agent;
+  readonly #from: WebhookParts;
 
-  constructor(from: { cache: WatchCache; clock: Clock; below: (bound: number) => number }) {
+  constructor(from: WebhookParts) {
     this.#from = from;
+    const agent = new https.Agent({ keepAlive: true, maxFreeSockets: 25, timeout: 90_000 });
+    this.#agent = faultyAgent(agent, from.faults);
   }
 
   /** The answer's JSON. Throws an Error in upstream's words. */

@@ -1,4 +1,5 @@
 import net from "node:net";
+import { overlap, readCidr } from "./cidr.ts";
 import { type Clock, systemClock } from "./clock.ts";
 import { listenPrivately } from "./private-socket.ts";
 
@@ -16,7 +17,7 @@ import { listenPrivately } from "./private-socket.ts";
  * A fault stays until it is cleared, whatever happens to the connection that set it, and ends with the process.
  */
 export type Fault =
-  /** Nothing passes, and nobody is told: a cable that is cut. `peer`: a name or id, or `*`. */
+  /** Nothing passes, and nobody is told: a cable that is cut. `peer`: a name, id or address, a range of them, or `*`. */
   | { type: "block"; peer: string; direction: Direction }
   /** Everything passes in order, so much later, and by chance up to `jitterMs` more. */
   | { type: "delay"; peer: string; direction: Direction; ms: number; jitterMs?: number }
@@ -62,7 +63,7 @@ export class Faults {
     for (const fault of this.#set.values()) {
       if (!("peer" in fault)) continue;
       if (fault.direction !== direction && fault.direction !== "both") continue;
-      if (fault.peer !== "*" && !names.includes(fault.peer)) continue;
+      if (fault.peer !== "*" && !names.includes(fault.peer) && !isIn(fault.peer, names)) continue;
       if (fault.type === "block") result.blocked = true;
       else if (fault.type === "stall") result.stalled = true;
       else if (fault.type === "throttle") result.bytesPerSecond = Math.min(result.bytesPerSecond, fault.bytesPerSecond);
@@ -160,6 +161,11 @@ function checkedFault(value: unknown): Fault {
     default:
       throw new Error(`no fault is called ${JSON.stringify(type)}`);
   }
+}
+
+function isIn(range: string, addresses: readonly string[]): boolean {
+  const cidr = readCidr(range);
+  return cidr !== undefined && addresses.map((one) => readCidr(`${one}/32`)).some((one) => one && overlap(one, cidr));
 }
 
 const maxMs = 3_600_000;

@@ -1,5 +1,5 @@
 import os from "node:os";
-import { faultFlags, takeFaults } from "../base/faults.ts";
+import { type Faults, faultFlags, takeFaults } from "../base/faults.ts";
 import { type FlagSpec, type Flags, list, number, parseFlags, text } from "../base/flags.ts";
 import { createLogger } from "../base/logger.ts";
 import { createRegistry } from "../base/metrics.ts";
@@ -19,9 +19,9 @@ export const clientFlags = {
   "key-file": text("key of the client certificate"),
 } as const;
 
-export function connect(flags: Flags<typeof clientFlags>): Client & { close(): void } {
+export function connect(flags: Flags<typeof clientFlags>, faults?: Faults): Client & { close(): void } {
   const tls = readTls({ caFile: flags["ca-file"], certFile: flags["cert-file"], keyFile: flags["key-file"] });
-  return createGrpcClient({ servers: flags.apiserver, tls });
+  return createGrpcClient({ servers: flags.apiserver, tls, faults });
 }
 
 /** What a component of which one leads is made from. */
@@ -53,8 +53,8 @@ export function runLeader<const S extends FlagSpec>(
   runProcess(log, async (signal) => {
     const parsed: unknown = parseFlags({ ...leaderFlags(port), ...own }, process.argv.slice(2));
     const flags = parsed as Flags<S> & Flags<ReturnType<typeof leaderFlags>>;
-    const { clock } = await takeFaults(flags["fault-socket"]);
-    const client = connect(flags);
+    const { clock, faults } = await takeFaults(flags["fault-socket"]);
+    const client = connect(flags, faults);
     const parts = { client, clock, rand: systemRand, log };
     const run = await prepare(flags, parts);
     let missing: string | undefined;

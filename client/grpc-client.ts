@@ -1,5 +1,6 @@
 import type { KubernetesObject, ObjectKey, ResourceType } from "../apimachinery/object.ts";
 import { failure, internalError, type Status, StatusError, serviceUnavailable } from "../apimachinery/status.ts";
+import type { Faults } from "../base/faults.ts";
 import { type ClientTls, GrpcClient } from "../net/grpc-client.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
 import { ApiService } from "../proto/generated/api.ts";
@@ -14,6 +15,8 @@ export interface GrpcApiClientOptions {
   token?: () => string;
   /** The name to look for in the server's certificate; every apiserver's certificate carries `kubernetes`. */
   serverName?: string;
+  /** What its connections suffer on request, by the host of the server. */
+  faults?: Faults | undefined;
 }
 
 const defaultTimeoutMs = 10_000;
@@ -32,13 +35,13 @@ const contentTypes: Record<PatchType, string> = {
  * noticed by keepalive pings within 4 s. Writes are never repeated here: whether a lost one took effect is for the
  * caller to find out.
  */
-export function createGrpcClient({ servers, tls, serverName = "kubernetes", token }: GrpcApiClientOptions): Client & {
-  close(): void;
-} {
+export function createGrpcClient(options: GrpcApiClientOptions): Client & { close(): void } {
+  const { servers, tls, serverName = "kubernetes", token, faults } = options;
   const target = servers.length === 1 ? servers[0]! : `ipv4:${servers.join(",")}`;
   const grpc = new GrpcClient(target, {
     ...(tls && { tls, serverName }),
     keepaliveMs: 2000,
+    faults,
   });
 
   const metadata = () => token && { authorization: `Bearer ${token()}` };

@@ -1,8 +1,14 @@
-import { expect, test } from "vitest";
+import { once } from "node:events";
+import http, { type IncomingMessage } from "node:http";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Fault, Faults } from "../base/faults.ts";
 import { seededRand } from "../base/rand.ts";
 import { VirtualClock } from "../client/testing/virtual-clock.ts";
-import { FaultyLink } from "./faulty-link.ts";
+import { createAuthority } from "../pki/authority.ts";
+import { FaultyLink, faultyAgent } from "./faulty-link.ts";
 
 type Step =
   | { set: Fault }
@@ -83,10 +89,21 @@ test.each(stories)("%s", async (_, steps) => {
     if ("set" in step) faults.set("f", step.set);
     else if ("clear" in step) faults.clear("*");
     else if ("send" in step)
-      one.pass(step.way === "in" ? "in" : "out", Buffer.from(step.send), (bytes) => arrived.push(`${bytes}`));
+      one.pass(step.way === "in" ? "in" : "out", step.send.length, () => arrived.push(step.send));
     else if ("after" in step) await clock.advance(step.after);
     else expect(arrived).toEqual(step.arrived);
   }
+});
+
+test("a connection that is made during a stall is stalled, too", () => {
+  const faults = new Faults();
+  faults.set("f", { type: "stall", peer: "a", direction: "out" });
+  const one = new FaultyLink(faults, ["a"], new VirtualClock());
+  const arrived: string[] = [];
+  one.pass("out", 5, () => arrived.push("hello"));
+  expect(arrived).toEqual([]);
+  faults.clear("f");
+  expect(arrived).toEqual(["hello"]);
 });
 
 test("a connection that is made while one way is blocked is dead both ways, until that is over", () => {
@@ -94,9 +111,77 @@ test("a connection that is made while one way is blocked is dead both ways, unti
   faults.set("f", { type: "block", peer: "a", direction: "in" });
   const one = new FaultyLink(faults, ["a"], clock);
   const arrived: string[] = [];
-  one.pass("out", Buffer.from("hello"), (bytes) => arrived.push(`${bytes}`));
+  one.pass("out", 5, () => arrived.push("hello"));
   faults.set("g", { type: "delay", peer: "a", direction: "out", ms: 0 });
   expect(arrived).toEqual([]);
   faults.clear("f");
   expect(arrived).toEqual(["hello"]);
+});
+
+describe.each(["http", "https"])("what an agent connects over %s", (scheme) => {
+  let server: http.Server;
+  let ca: string | undefined;
+  const large = Buffer.alloc(5_000_000, "x");
+
+  beforeAll(async () => {
+    const echo: http.RequestListener = (request, response) => void request.pipe(response);
+    const authority = scheme === "https" ? await createAuthority("test") : undefined;
+    ca = authority?.cert;
+    const pair = await authority?.issue({ commonName: "s", ipAddresses: ["127.0.0.1"], usages: ["server"] });
+    server = pair ? https.createServer(pair, echo) : http.createServer(echo);
+    await once(server.listen(0, "127.0.0.1"), "listening");
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  async function exchange(agent: http.Agent, body: Buffer): Promise<Buffer> {
+    const { port } = server.address() as AddressInfo;
+    const options = { host: "127.0.0.1", port, method: "POST", agent, ca };
+    const request = (ca ? https : http).request(options);
+    request.end(body);
+    const [answer] = (await once(request, "response")) as [IncomingMessage];
+    return buffer(answer);
+  }
+
+  test.each<[string, Fault]>([
+    ["is cut, though it is another address of the range", { type: "block", peer: "127.0.0.0/8", direction: "both" }],
+    ["says nothing while it is stalled", { type: "stall", peer: "127.0.0.1", direction: "out" }],
+    ["hears nothing while it is stalled", { type: "stall", peer: "127.0.0.1", direction: "in" }],
+  ])("%s, and loses nothing of what is more than waits", async (_, fault) => {
+    const faults = new Faults();
+    const agent = faultyAgent(new (ca ? https : http).Agent({ keepAlive: true }), faults);
+    expect(`${await exchange(agent, Buffer.from("a"))}`).toBe("a");
+    faults.set("f", fault);
+    let answered = false;
+    const waiting = exchange(agent, large).finally(() => (answered = true));
+    // Were it let through, it would have come by the time that another has had as much.
+    const free = faultyAgent(new (ca ? https : http).Agent(), new Faults());
+    expect((await exchange(free, large)).equals(large)).toBe(true);
+    expect(answered).toBe(false);
+    faults.clear("*");
+    expect((await waiting).equals(large)).toBe(true);
+    agent.destroy();
+  });
+
+  test("is late as a whole, not once for each write", async () => {
+    const faults = new Faults();
+    faults.set("f", { type: "delay", peer: "127.0.0.1", direction: "out", ms: 150 });
+    const agent = faultyAgent(new (ca ? https : http).Agent(), faults);
+    const writes = 100;
+    const { port } = server.address() as AddressInfo;
+    const request = (ca ? https : http).request({ host: "127.0.0.1", port, method: "POST", agent, ca });
+    const begin = performance.now();
+    for (let i = 0; i < writes; i++) {
+      request.write("x");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    request.end();
+    const [answer] = (await once(request, "response")) as [IncomingMessage];
+    expect(`${await buffer(answer)}`).toBe("x".repeat(writes));
+    const tookMs = performance.now() - begin;
+    expect(tookMs).toBeGreaterThan(149);
+    expect(tookMs).toBeLessThan(writes * 150);
+  });
 });

@@ -1,4 +1,6 @@
-import type { Cancel, Clock } from "../base/clock.ts";
+import type http from "node:http";
+import type { Duplex } from "node:stream";
+import { type Cancel, type Clock, systemClock } from "../base/clock.ts";
 import type { Faults, LinkState } from "../base/faults.ts";
 import { type Rand, systemRand } from "../base/rand.ts";
 
@@ -74,15 +76,18 @@ export class FaultyLink {
     this.#lanes = { in: new FaultyLane(clock, rand), out: new FaultyLane(clock, rand) };
     this.#stillborn = this.#anyBlocked();
     this.close = faults.onChange(() => this.#update());
-    if (this.#stillborn) this.#update();
+    if (faults.size > 0) this.#update();
   }
 
-  /** `act`s are done in order, each when its bytes would have passed. */
-  pass(way: "in" | "out", bytes: Uint8Array | undefined, act: (bytes: Buffer) => void): void {
-    const lane = this.#lanes[way];
-    if (this.#faults.size === 0 && !lane.busy) return act(bytes as Buffer);
-    const kept = Buffer.from(bytes ?? []); // whoever wrote may use the room again
-    lane.push(this.#faults.link(this.#names, way), kept.length, () => act(kept));
+  /** Nothing has to wait: whoever asks first spares himself `pass`. */
+  isFree(way: "in" | "out"): boolean {
+    return this.#faults.size === 0 && !this.#lanes[way].busy;
+  }
+
+  /** `act`s are done in order, each when so many bytes would have passed. */
+  pass(way: "in" | "out", bytes: number, act: () => void): void {
+    if (this.isFree(way)) act();
+    else this.#lanes[way].push(this.#faults.link(this.#names, way), bytes, act);
   }
 
   /** Bytes that are kept back. */
@@ -102,3 +107,67 @@ export class FaultyLink {
     }
   }
 }
+
+/**
+ * What is written to the socket and read from it passes a link from now on, above TLS where it speaks that. It stays the
+ * socket that it is: where streams meet what carries them (`push`, `_write`, `_final`) is one question more, and the rest
+ * is as ever while no fault is set.
+ */
+export function underFaults<S extends Duplex>(socket: S, faults: Faults | undefined, names: readonly string[]): S {
+  if (faults === undefined) return socket;
+  const link = new FaultyLink(faults, names, systemClock);
+  socket.once("close", link.close);
+  const [push, write, final] = [socket.push.bind(socket), socket._write.bind(socket), socket._final.bind(socket)];
+  const writev = socket._writev!.bind(socket);
+  /** What was kept back and is not written yet; one is written at a time, as streams have it. */
+  let [late, lateBytes, written] = [0, 0, Promise.resolve()];
+  const isFree = () => late === 0 && link.isFree("out");
+  const keepBack = (bytes: number, act: (done: Done) => void, done: Done) => {
+    late++;
+    lateBytes += bytes;
+    const end = (error?: Error | null) => {
+      late--;
+      lateBytes -= bytes;
+      done(error);
+    };
+    link.pass("out", bytes, () => {
+      written = written.then(() => new Promise((resolve) => act((error) => resolve(end(error)))));
+    });
+  };
+  socket.push = (chunk: Buffer | null, encoding) => {
+    if (link.isFree("in")) return push(chunk, encoding);
+    link.pass("in", chunk?.length ?? 0, () => void push(chunk, encoding));
+    return link.waiting("in") < mostWaiting;
+  };
+  socket._write = (chunk: Buffer | string, encoding, done) => {
+    if (isFree()) return write(chunk, encoding, done);
+    const kept = copyOf(chunk, encoding); // whoever is told that it is done may use the room again
+    const isFull = lateBytes >= mostWaiting;
+    const fail = (error?: Error | null) => void (error && socket.destroy(error));
+    keepBack(kept.length, (done) => write(kept, "buffer" as BufferEncoding, done), isFull ? done : fail);
+    if (!isFull) done(); // as a kernel takes what it has room for: then all of it is late, and not one by one
+  };
+  socket._writev = (chunks, done) => {
+    if (isFree()) return writev(chunks, done);
+    const bytes = Buffer.concat(chunks.map(({ chunk, encoding }) => copyOf(chunk, encoding)));
+    socket._write(bytes, "buffer" as BufferEncoding, done);
+  };
+  socket._final = (done) => (isFree() ? final(done) : keepBack(0, final, done));
+  return socket;
+}
+
+type Done = (error?: Error | null) => void;
+
+const copyOf = (chunk: Buffer | string, encoding: BufferEncoding) =>
+  typeof chunk === "string" ? Buffer.from(chunk, encoding) : Buffer.from(chunk);
+
+/** What the agent connects is under faults, by the address of the other side. */
+export function faultyAgent<A extends http.Agent>(agent: A, faults: Faults | undefined): A {
+  const connecting = agent as A & { createConnection(to: { host: string }, done: unknown): Duplex }; // no type has it
+  const connect = connecting.createConnection.bind(agent);
+  if (faults) connecting.createConnection = (to, done) => underFaults(connect(to, done), faults, [to.host]);
+  return agent;
+}
+
+/** Bytes each way, after which whoever sends has to wait. */
+const mostWaiting = 1024 * 1024;

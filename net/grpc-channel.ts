@@ -1,6 +1,8 @@
 import net from "node:net";
 import tls from "node:tls";
 import { type Cancel, sleep, systemClock } from "../base/clock.ts";
+import type { Faults } from "../base/faults.ts";
+import { underFaults } from "./faulty-link.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import { ClientConnection } from "./http2/client-connection.ts";
 import type { TlsMaterial } from "./tls.ts";
@@ -16,6 +18,8 @@ export interface ChannelOptions {
   keepaliveMs?: number | "none";
   /** After one failed attempt the next waits 50 ms, then twice as long each time, up to this: in a lab, peers come back soon. */
   maxBackoffMs?: number;
+  /** What its connections suffer on request, by the host of the server. */
+  faults?: Faults | undefined;
 }
 
 /** A connection that is up. */
@@ -120,7 +124,7 @@ export class Channel {
   #dial(address: Address): Promise<Live> {
     return new Promise((resolve, reject) => {
       const { name } = address;
-      const socket = this.#socket(address);
+      const socket = underFaults(this.#socket(address), this.#options.faults, [address.host ?? ""]);
       this.#sockets.add(socket);
       socket.on("error", reject);
       const patienceMs = this.#addresses.length > 1 ? patienceAmongSeveralMs : connectPatienceMs;

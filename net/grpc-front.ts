@@ -1,8 +1,6 @@
 import type { Server as NetServer, Socket } from "node:net";
 import type tls from "node:tls";
 import { type Cancel, type Clock, sleep, systemClock } from "../base/clock.ts";
-import type { Faults } from "../base/faults.ts";
-import { FaultyLink } from "./faulty-link.ts";
 import { type AnyMethod, Call, type CallCounts, FrontContext, type Route } from "./grpc-call.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
 import type { CallContext, Handlers } from "./grpc-server.ts";
@@ -32,8 +30,6 @@ export interface GrpcFrontOptions {
   maxUnfinishedBytes?: number;
   /** Gets the connections that do not begin as HTTP/2; their first bytes are still to be read. */
   http1?: (socket: Socket) => void;
-  /** What callers suffer on request, by the common name of their certificate, or `NAME@ADDRESS`. */
-  faults?: Faults | undefined;
 }
 
 /** As gRPC servers in Go have it. */
@@ -159,10 +155,7 @@ export class GrpcFront {
   }
 
   #attach(socket: Socket, peer: CallContext["peer"], received?: Buffer): void {
-    const { maxStreams, keepalive, faults } = this.#options;
-    const name = peer?.commonName;
-    const names = name === undefined ? [] : [name, `${name}@${socket.remoteAddress}`];
-    const link = faults && new FaultyLink(faults, names, systemClock);
+    const { maxStreams, keepalive } = this.#options;
     const write = (bytes: Buffer) => {
       socket.write(bytes);
       if (socket.writableLength <= maxUnreadBytes || socket.isPaused()) return;
@@ -173,24 +166,19 @@ export class GrpcFront {
         connection.release();
       });
     };
-    const end = () => void socket.end();
-    const output = link
-      ? { write: (bytes: Buffer) => link.pass("out", bytes, write), end: () => link.pass("out", undefined, end) }
-      : { write, end };
+    const output = { write, end: () => void socket.end() };
     const open = (stream: Http2Stream, headers: readonly Header[], ended: boolean) =>
       this.#open(connection, stream, headers, ended, { socket, peer });
     const pings = keepalive && { minTimeMs: keepalive.minTimeMs, now: () => keepalive.clock.monotonic() };
     const connection: ServerConnection = new ServerConnection(output, open, { maxStreams, pings });
     this.#connections.set(socket, connection);
     const receive = (chunk: Buffer) => connection.receive(chunk);
-    const onData = link ? (chunk: Buffer) => link.pass("in", chunk, receive) : receive;
-    socket.on("data", onData);
+    socket.on("data", receive);
     socket.on("close", () => {
-      link?.close();
       this.#connections.delete(socket);
       connection.closed();
     });
-    if (received !== undefined) onData(received);
+    if (received !== undefined) receive(received);
   }
 
   #open(

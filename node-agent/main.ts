@@ -37,8 +37,8 @@ runProcess(log, async (signal) => {
   );
   const { mode } = flags;
   if (mode !== "netns" && mode !== "host") throw new FlagError(`flag --mode takes netns or host, not "${mode}"`);
-  const { clock } = await takeFaults(flags["fault-socket"]);
-  const client = connect(flags);
+  const { clock, faults } = await takeFaults(flags["fault-socket"]);
+  const client = connect(flags, faults);
   const runtime = new CriRuntime(flags["container-runtime-endpoint"]);
   const rootDir = flags["root-dir"];
   mkdirSync(rootDir, { recursive: true });

@@ -45,8 +45,8 @@ runProcess(log, async (signal) => {
   } as const;
   if (mode === "netns") await ownServiceRange(flags["service-cluster-ip-range"]);
 
-  const { clock } = await takeFaults(flags["fault-socket"]);
-  const client = connect(flags);
+  const { clock, faults } = await takeFaults(flags["fault-socket"]);
+  const client = connect(flags, faults);
   const events = new EventRecorder({ client, component: "kube-proxy", host: flags["node-name"], clock, log });
   const services = new Informer(client, Services, { clock, log });
   const slices = new Informer(client, EndpointSlices, { clock, log });
@@ -65,6 +65,7 @@ runProcess(log, async (signal) => {
       rand: systemRand,
       log,
       metrics: proxyMetrics(registry),
+      faults,
       listenersOf: (route) => listenersOf(route, addresses),
       onListenFailed: (route, message) => tell(route, "Warning", "ListenFailed", message),
       onNote: (route, note) => tell(route, "Normal", "PortMoved", note),

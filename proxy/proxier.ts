@@ -2,6 +2,7 @@ import type { Server } from "node:net";
 import type { Service } from "../api/generated/core-v1.ts";
 import type { EndpointSlice } from "../api/generated/discovery-v1.ts";
 import type { Cancel, Clock } from "../base/clock.ts";
+import type { Faults } from "../base/faults.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
 import type { ProxyMetrics } from "./metrics.ts";
@@ -17,6 +18,8 @@ export interface ProxierOptions {
   rand: Rand;
   log: Logger;
   metrics: ProxyMetrics;
+  /** What connections to endpoints suffer on request, by the address there. */
+  faults?: Faults | undefined;
   /** Where to listen for a route; each may fail and is tried again on its own. */
   listenersOf(route: Route): Listen[];
   /** The Service whose address cannot be had learns of it. Called once until it succeeds. */

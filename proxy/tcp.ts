@@ -1,6 +1,8 @@
 import net from "node:net";
 import type { Clock } from "../base/clock.ts";
+import type { Faults } from "../base/faults.ts";
 import type { Rand } from "../base/rand.ts";
+import { underFaults } from "../net/faulty-link.ts";
 import { Balancer, keyOf } from "./balancer.ts";
 import type { RouteMetrics } from "./metrics.ts";
 import type { Endpoint, Route } from "./routes.ts";
@@ -22,12 +24,15 @@ export class Carrier {
   readonly #balancer: Balancer;
   readonly #clock: Clock;
   readonly #metrics: RouteMetrics;
+  readonly #faults: Faults | undefined;
   #route: Route;
 
-  constructor(route: Route, { clock, rand, metrics }: { clock: Clock; rand: Rand; metrics: RouteMetrics }) {
+  constructor(route: Route, parts: { clock: Clock; rand: Rand; metrics: RouteMetrics; faults?: Faults | undefined }) {
+    const { clock, rand, metrics, faults } = parts;
     this.#balancer = new Balancer(clock, rand);
     this.#clock = clock;
     this.#metrics = metrics;
+    this.#faults = faults;
     this.#route = route;
     this.update(route);
   }
@@ -77,7 +82,7 @@ export class Carrier {
       };
       const cancel = this.#clock.after(timeoutMs, () => done(undefined));
       socket.on("error", () => done(undefined));
-      socket.once("connect", () => done(socket));
+      socket.once("connect", () => done(underFaults(socket, this.#faults, [ip])));
     });
   }
 }

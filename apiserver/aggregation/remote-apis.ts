@@ -5,6 +5,7 @@ import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { failure, type Status, StatusError, serviceUnavailable } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
+import type { Faults } from "../../base/faults.ts";
 import type { Answer } from "../answer.ts";
 import type { RequestInfo } from "../http/request-info.ts";
 import { respondText } from "../http/respond.ts";
@@ -55,6 +56,7 @@ export class RemoteApis {
   readonly #cache: WatchCache;
   readonly #below: (bound: number) => number;
   readonly #identity: { cert: Buffer; key: Buffer } | undefined;
+  readonly #faults: Faults | undefined;
   #seen = -1;
   #all: readonly APIService[] = [];
   #versions: readonly RemoteVersion[] = [];
@@ -64,10 +66,12 @@ export class RemoteApis {
     cache: WatchCache,
     below: (bound: number) => number,
     identity: { cert: Buffer; key: Buffer } | undefined,
+    faults: Faults | undefined,
   ) {
     this.#cache = cache;
     this.#below = below;
     this.#identity = identity;
+    this.#faults = faults;
   }
 
   /** The same array for as long as nothing changes, as `versions` is. */
@@ -122,7 +126,8 @@ export class RemoteApis {
       servername: `${service!.name}.${service!.namespace}.svc`,
       rejectUnauthorized: verify && !insecureSkipTLSVerify,
     };
-    return { ...endpointOf(this.#cache, service!, this.#below), path, prefix: "", tls, headers: remoteUser(user) };
+    const headers = remoteUser(user);
+    return { ...endpointOf(this.#cache, service!, this.#below), path, prefix: "", tls, headers, faults: this.#faults };
   }
 
   /** What came over gRPC, sent on as a request of REST. Throws what the other server says. */

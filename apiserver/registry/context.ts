@@ -2,6 +2,7 @@ import type { Resource } from "../../api/resource.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { notFound } from "../../apimachinery/status.ts";
 import type { Clock } from "../../base/clock.ts";
+import type { Faults } from "../../base/faults.ts";
 import type { Rand } from "../../base/rand.ts";
 import type { Admission } from "../admission/chain.ts";
 import type { ApiRequest, Target } from "../request.ts";
@@ -28,6 +29,8 @@ export interface Context {
   /** Proxied requests may go to the loopback, too. */
   allowLoopbackEndpoints?: boolean | undefined;
   watchTimes: WatchTimes;
+  /** Of what is dialled. */
+  faults?: Faults | undefined;
   clock: Clock;
   rand: Rand;
 }

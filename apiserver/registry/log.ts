@@ -38,7 +38,7 @@ export async function podLog(
   for (const name of passed) if (query.has(name)) parameters.set(name, query.get(name)!);
   const path = `/containerLogs/${target.namespace}/${target.name}/${container}?${parameters}`;
   if (kubelet === undefined) throw internalError(new Error("no kubelet client certificate is configured"));
-  return request({ host, port, path, tls: kubelet.tls }, signal);
+  return request({ host, port, path, tls: kubelet.tls, faults: context.faults }, signal);
 }
 
 /** Upstream's ValidatePodLogOptions. */

@@ -190,6 +190,7 @@ export class Registry {
   /** To the agent of the Pod's node, or to what a proxied request names; admission is asked first, of what nobody has looked at yet. */
   async #connect(at: Place, request: ApiRequest, { kind }: Subresource): Promise<Answer> {
     const { context, target } = at;
+    const { faults } = context;
     const { user, warnings, auditAnnotations } = request;
     const { query = new URLSearchParams(), proxied } = request.options;
     if (target.subresource === "proxy" && proxied === undefined) throw pathNotFound();
@@ -207,11 +208,11 @@ export class Registry {
     const read = async (name: string) => (await get({ ...at, target: { ...target, name } }, {})).parse();
     if (proxied) {
       const address = await proxyAddress(context, target, read, agent);
-      return { type: "Connect", location: { ...address, path: proxied.rest, prefix: proxied.prefix } };
+      return { type: "Connect", location: { ...address, faults, path: proxied.rest, prefix: proxied.prefix } };
     }
     const streams = admitted as unknown as StreamOptions;
     const { nodeName, path } = streamLocation((await read(target.name)) as Pod, streams);
-    return { type: "Connect", location: { ...agent(nodeName), path, streams } };
+    return { type: "Connect", location: { ...agent(nodeName), faults, path, streams } };
   }
 
   async #bind(request: ApiRequest, name: string): Promise<Answer> {

@@ -2,15 +2,22 @@ import http, { type ClientRequest, type IncomingMessage } from "node:http";
 import https from "node:https";
 import type { Readable } from "node:stream";
 import type { Clock } from "../../base/clock.ts";
+import { faultyAgent } from "../../net/faulty-link.ts";
 import type { HttpRequest, HttpResponse } from "../http/server.ts";
 import { protocolsOf } from "../http/web-socket.ts";
 import type { Location } from "./location.ts";
 
 /** A request to where its Location says; silent for as long as it likes once the connection is there. */
-export function dial({ host, port, path, tls }: Location, options: https.RequestOptions): ClientRequest {
+export function dial({ host, port, path, tls, faults }: Location, options: https.RequestOptions): ClientRequest {
   const security = tls === "any" ? { rejectUnauthorized: false } : tls;
-  const target = { host, port, path: path.startsWith("/") ? path : `/${path}`, agent: false as const };
-  const call = (tls ? https : http).request({ ...target, ...security, ...options });
+  const { Agent, request } = tls ? https : http;
+  const target = {
+    host,
+    port,
+    path: path.startsWith("/") ? path : `/${path}`,
+    agent: faultyAgent(new Agent(), faults),
+  };
+  const call = request({ ...target, ...security, ...options });
   call.on("socket", (socket) => {
     socket.setTimeout(dialMs, () => call.destroy(new Error("i/o timeout")));
     socket.once(tls ? "secureConnect" : "connect", () => socket.setTimeout(0));

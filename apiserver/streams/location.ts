@@ -1,6 +1,7 @@
 import type { ConnectionOptions } from "node:tls";
 import type { Pod } from "../../api/generated/core-v1.ts";
 import { badRequest } from "../../apimachinery/status.ts";
+import type { Faults } from "../../base/faults.ts";
 import { isTrue } from "../http/request-info.ts";
 import { chooseContainer } from "../registry/log.ts";
 
@@ -13,6 +14,8 @@ export interface Location extends Address {
   headers?: Readonly<Record<string, string | string[]>>;
   /** Of exec, attach and port-forward. */
   streams?: StreamOptions;
+  /** What the connection suffers on request, by `host`. */
+  faults?: Faults | undefined;
 }
 
 export interface Address {

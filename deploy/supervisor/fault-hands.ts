@@ -10,7 +10,7 @@ import { type Deed, type Facts, keyOf } from "../../lab/faults/plan.ts";
 import { Relay } from "../../lab/faults/relay.ts";
 import { FaultRefused, type FaultReport, type HealReport } from "../../lab/faults/types.ts";
 import { addressesOf, ports, relayOffset } from "../lab/addresses.ts";
-import { apiserverNames, hasBalancer, type LabFile } from "../lab/lab-file.ts";
+import type { LabFile } from "../lab/lab-file.ts";
 import { placesOf } from "../lab/network.ts";
 import { faultSocket, type LabPaths } from "../lab/paths.ts";
 import { isForeign, memberNames, nodeNames } from "../lab/processes.ts";
@@ -71,26 +71,9 @@ export class FaultHands implements Hands {
       placeOf: (process) => places.get(process)!,
       addressOf: (place) => ips.get(place)!,
       podCidrOf,
-      callerOf: (process) => {
-        const place = places.get(process)!;
-        if (apiserverNames(lab).includes(process)) return this.#apiserverTowardsMembers(ips.get(place)!);
-        if (process.endsWith("/agent")) return `system:node:${place}`;
-        if (process.endsWith("/proxy")) return `system:kube-proxy@${ips.get(place)}`;
-        if (process === "balancer" || process.includes("/")) return undefined;
-        return process === "proxy" ? "system:kube-proxy" : `system:kube-${process}`;
-      },
       noNftables: lab.mode === "netns" && about.includes("drop") ? await this.#noNftables() : undefined,
       freeMegabytes: Number(/^MemAvailable:\s+(\d+)/m.exec(readFileSync("/proc/meminfo", "utf8"))![1]) / 1024,
     };
-  }
-
-  /** They share a certificate. In mode host they share the address that they call from, too. */
-  #apiserverTowardsMembers(address: string): string {
-    const { lab } = this.#options;
-    if (!hasBalancer(lab)) return "kube-apiserver-etcd-client";
-    if (lab.mode === "host" && !lab.relay)
-      throw new FaultRefused("members cannot tell several apiservers apart in mode host: use mode netns, or --relay");
-    return `kube-apiserver-etcd-client@${address}`;
   }
 
   async act(deed: Deed): Promise<string | undefined> {

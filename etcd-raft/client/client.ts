@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from "../../base/clock.ts";
+import type { Faults } from "../../base/faults.ts";
 import type { CallOptions, ClientTls } from "../../net/grpc-client.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { Endpoints } from "./endpoints.ts";
@@ -27,6 +28,8 @@ export interface EtcdClientOptions {
   tls?: ClientTls;
   /** The name to look for in the server's certificate, when it is not the host of the endpoint. */
   serverName?: string;
+  /** What its connections suffer on request, by the host of the endpoint. */
+  faults?: Faults | undefined;
   clock?: Clock;
 }
 

@@ -1,4 +1,5 @@
 import { type Clock, sleep } from "../../base/clock.ts";
+import type { Faults } from "../../base/faults.ts";
 import { type CallOptions, type ClientTls, GrpcClient } from "../../net/grpc-client.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { Init, Method } from "../../proto/wire.ts";
@@ -14,7 +15,10 @@ export class Endpoints {
   readonly #clock: Clock;
   #current = 0;
 
-  constructor(endpoints: readonly string[], options: { tls?: ClientTls; serverName?: string; clock: Clock }) {
+  constructor(
+    endpoints: readonly string[],
+    options: { tls?: ClientTls; serverName?: string; faults?: Faults | undefined; clock: Clock },
+  ) {
     if (endpoints.length === 0) throw new Error("etcd client: no endpoints");
     this.#clock = options.clock;
     this.#clients = endpoints.map((endpoint) => {
@@ -23,6 +27,7 @@ export class Endpoints {
       return new GrpcClient(target, {
         ...(secure ? { tls: options.tls! } : {}),
         ...(options.serverName ? { serverName: options.serverName } : {}),
+        faults: options.faults,
       });
     });
   }

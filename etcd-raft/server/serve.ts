@@ -1,7 +1,6 @@
 import type { Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Clock } from "../../base/clock.ts";
-import type { Faults } from "../../base/faults.ts";
 import type { Registry } from "../../base/metrics.ts";
 import { GrpcFront, type Keepalive } from "../../net/grpc-front.ts";
 import { HealthService, healthHandlers } from "../../net/grpc-health.ts";
@@ -48,19 +47,7 @@ export function serveClients(
   member: Member,
   { flags, clientTLS, bcryptCost, progressNotifyMs }: Config,
   /** No `jwt`: simple tokens. */
-  {
-    registry,
-    clock,
-    tls,
-    jwt,
-    faults,
-  }: {
-    registry: Registry;
-    clock: Clock;
-    tls: TlsSource | undefined;
-    jwt: Jwt | undefined;
-    faults: Faults | undefined;
-  },
+  { registry, clock, tls, jwt }: { registry: Registry; clock: Clock; tls: TlsSource | undefined; jwt: Jwt | undefined },
 ): ClientServer {
   const callers = new Callers(member, { clientCertAuth: flags["client-cert-auth"], jwt });
   const passwords = new PasswordPool();
@@ -105,7 +92,7 @@ export function serveClients(
     clock,
   };
   const maxStreams = flags["max-concurrent-streams"];
-  const limits = { maxMessageBytes: maxRequestBytes + 512 * 1024, maxStreams, keepalive, faults };
+  const limits = { maxMessageBytes: maxRequestBytes + 512 * 1024, maxStreams, keepalive };
   const secure = tls && withServices(new GrpcFront({ tls, clientCertificates, onRefused, ...limits, ...http1 }));
   const insecure = withServices(new GrpcFront({ ...limits, ...http1 }));
   observeMember(registry, member, {

@@ -140,7 +140,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
         throw error;
       });
     }
-    const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt, faults });
+    const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt });
     const overHttp = ({ begin, secure }: (typeof metricsPages)[number], http: HttpServer) => {
       const accept = (socket: Socket) => void http.emit("connection", socket);
       const rules = {

@@ -25,7 +25,6 @@ function lab() {
     placeOf: (name) => name,
     addressOf: (place) => place,
     podCidrOf: () => undefined,
-    callerOf: () => undefined,
   };
   const clock = new VirtualClock();
   const desk = new FaultDesk(

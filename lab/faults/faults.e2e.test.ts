@@ -24,8 +24,8 @@ function execPath(program: string): string | undefined {
 
 /** Every fault at small size, on one lab a mode. Nothing here measures time but from below: what is delayed takes longer. */
 describe.each([
-  ["netns", ["--nodes", "1"], users[0]!],
-  ["host", ["--mode", "host", "--nodes", "0"], users.at(-1)!],
+  ["netns", ["--nodes", "2"], users[0]!],
+  ["host", ["--mode", "host", "--nodes", "2"], users.at(-1)!],
   ["relay", ["--mode", "host", "--nodes", "0", "--relay"], users.at(-1)!],
 ] as const)("faults of a lab, %s", (mode, flags, user) => {
   const lab = new TestLab(`faults-${mode}`, user);
@@ -142,6 +142,55 @@ describe.each([
     expect(systemClock.monotonic() - begin).toBeGreaterThan(100);
   });
 
+  const ready = (node: string, wanted: string) =>
+    eventually(`${node} Ready=${wanted}`, async () => {
+      const { conditions } = (await client.get(Nodes, { name: node })).status!;
+      return conditions?.find(({ type }) => type === "Ready")?.status === wanted;
+    });
+  /** What the apiserver asks of the agent's port 10250. */
+  const agentOf = (node: string) => lab.rest(`/api/v1/nodes/${node}/proxy/healthz`);
+
+  once("partition of a node and the apiserver: neither hears the other, until that is healed", async () => {
+    await Promise.all([ready("node-1", "True"), ready("node-2", "True")]);
+    const report = await fault({ fault: "partition", target: "apiserver", peer: "node-1" });
+    expect(report.mechanism).toBe(cutting);
+    let heard = false;
+    const asked = agentOf("node-1").finally(() => (heard = true));
+    asked.catch(() => {}); // it may give up before that is healed
+    expect((await agentOf("node-2")).code).toBe(200);
+    expect(heard).toBe(false);
+    await ready("node-1", "Unknown");
+    await ready("node-2", "True");
+    await supervisor.heal(report.id);
+    await ready("node-1", "True");
+    expect((await agentOf("node-1")).code).toBe(200);
+  });
+
+  once("delay, throttle, stall and flap of what the apiserver asks of one agent", async () => {
+    const took = async (node: string) => {
+      const begin = systemClock.monotonic();
+      expect((await agentOf(node)).code).toBe(200);
+      return systemClock.monotonic() - begin;
+    };
+    const between = { target: "apiserver", peer: "node-1/agent" };
+    await fault({ fault: "delay", ...between, ms: 150 });
+    expect(await took("node-1")).toBeGreaterThan(300); // there and back
+    await supervisor.heal();
+    await fault({ fault: "throttle", ...between, bytesPerSecond: 500, direction: "out" });
+    expect(await took("node-1")).toBeGreaterThan(100); // of which the request has more than 50
+    await supervisor.heal();
+    for (const request of [{ fault: "stall" }, { fault: "flap", onMs: 3_600_000, offMs: 1 }] as const) {
+      const { mechanism } = await fault({ ...request, ...between });
+      expect(mechanism).toBe("socket hooks");
+      let heard: unknown;
+      const asked = agentOf("node-1").then((answer) => (heard = answer));
+      await agentOf("node-2");
+      expect(heard).toBeUndefined();
+      await supervisor.heal();
+      expect(await asked).toMatchObject({ code: 200 });
+    }
+  });
+
   /** Sends 1,000 datagrams from one member to another; how many of them came. */
   async function datagrams(from: string, to: { name: string; address: string }): Promise<number> {
     const receiver = await lab.pidOf(to.name);
@@ -246,19 +295,14 @@ describe.each([
   });
 
   inNetns("pressure on a node ends with heal; a killed node comes back", async () => {
-    const [cpu, memory] = [await fault({ fault: "cpu-pressure", target: "node", processes: 2 }), await memoryOf(40)];
-    expect([cpu.targets, memory.mechanism]).toEqual([["node-1"], "children"]);
+    const [cpu, memory] = [await fault({ fault: "cpu-pressure", target: "node-1", processes: 2 }), await memoryOf(40)];
+    expect([cpu.mechanism, memory.mechanism]).toEqual(["children", "children"]);
     expect(pressing()).toHaveLength(3);
     await fault({ fault: "kill", target: "node-1" });
-    const ready = (status: string) =>
-      eventually(`node Ready=${status}`, async () => {
-        const { conditions } = (await client.get(Nodes, { name: "node-1" })).status!;
-        return conditions?.some((one) => one.type === "Ready" && (one.status === "True") === (status === "True"));
-      });
-    await ready("Unknown");
+    await ready("node-1", "Unknown");
     await supervisor.heal();
     expect(pressing()).toHaveLength(0);
-    await ready("True");
+    await ready("node-1", "True");
   });
   const memoryOf = (megabytes: number): Promise<FaultReport> => {
     return fault({ fault: "memory-pressure", target: "node-1", megabytes });
@@ -274,7 +318,8 @@ describe.each([
     });
 
   inNetns("a delay outlives the death of the process that has it, and ends with heal", async () => {
-    await fault({ fault: "delay", target: "node-1", peer: "apiserver", ms: 30 });
+    const { message } = await fault({ fault: "delay", target: "node-1", peer: "apiserver", ms: 30 });
+    expect(message).toMatch(/; of what Pods ask for themselves only what passes their node's proxy$/);
     const from = await soFar();
     await fault({ fault: "kill", target: "apiserver" });
     await supervisor.start("apiserver-1");

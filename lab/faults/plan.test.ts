@@ -25,7 +25,6 @@ const facts: Facts = {
   placeOf: (process) => process.replace(/\/.*/, ""),
   addressOf: (place) => `ip-of-${place}`,
   podCidrOf: (node) => `pods-of-${node}`,
-  callerOf: (process) => `name-of-${process}`,
   noNftables: "nft is not installed",
   freeMegabytes: 4000,
 };
@@ -112,7 +111,7 @@ describe("by which means", () => {
       { fault: "partition", target: "node-1/agent", peer: "apiserver-1" },
       {},
       "socket hooks",
-      2,
+      4,
     ],
     [
       "in mode host: hooks",
@@ -129,11 +128,11 @@ describe("by which means", () => {
       2,
     ],
     [
-      "a delay of a node: of those processes of it that call the apiserver",
+      "a delay of a node: where its agent calls the apiserver, and is called by it",
       { fault: "delay", target: "node-2", ms: 5 },
       {},
       "socket hooks",
-      2,
+      4,
     ],
     [
       "dropped packets: nftables",
@@ -158,24 +157,52 @@ describe("by which means", () => {
     expect([planned.mechanism, planned.deeds.length]).toEqual([mechanism, deeds]);
   });
 
-  test("what has no hooks goes on, and the report says so", () => {
-    const delay = (peer: string) => plan({ fault: "delay", target: "apiserver", peer, ms: 5 }).message;
+  test("Pods have no hooks, and the report says so", () => {
+    const delay = (peer: string, mode: Facts["mode"] = "netns") =>
+      plan({ fault: "delay", target: "apiserver", peer, ms: 5 }, { mode }).message;
     expect(delay("node-1")).toMatch(
-      /: apiserver-1 <-> node-1; but not what apiservers ask of agents, nor Pods' own requests$/,
+      /: apiserver-1 <-> node-1; of what Pods ask for themselves only what passes their node's proxy$/,
     );
+    expect(delay("node-1", "host")).toMatch(/; of what Pods ask for themselves nothing$/);
     expect(delay("etcd-1")).toMatch(/: apiserver-1 <-> etcd-1$/);
   });
 
-  test("the server of a connection takes the fault, named after its caller", () => {
-    expect(
-      plan({ fault: "throttle", target: "apiserver", peer: "etcd-1", bytesPerSecond: 9, direction: "out" }).deeds,
-    ).toEqual([
-      {
-        type: "Hook",
-        process: "etcd-1",
-        fault: { type: "throttle", peer: "name-of-apiserver-1", direction: "in", bytesPerSecond: 9 },
-      },
-    ]);
+  const links: [string, string, string, string[]][] = [
+    ["an apiserver calls members", "apiserver", "etcd-1", ["apiserver-1 out ip-of-etcd-1"]],
+    ["who leads calls apiservers", "scheduler", "apiserver-1", ["scheduler out ip-of-apiserver-1"]],
+    ["so does a balancer", "apiserver-1", "balancer", ["balancer in ip-of-apiserver-1"]],
+    [
+      "an agent and an apiserver call each other",
+      "node-1/agent",
+      "apiserver",
+      ["node-1/agent out ip-of-apiserver-1", "apiserver-1 in ip-of-node-1"],
+    ],
+    [
+      "a node is its Pods, too, which apiservers and proxies call",
+      "apiserver",
+      "node-1",
+      [
+        "apiserver-1 out pods-of-node-1",
+        "apiserver-1 out ip-of-node-1",
+        "node-1/agent in ip-of-apiserver-1",
+        "node-1/proxy in ip-of-apiserver-1",
+      ],
+    ],
+    [
+      "of two nodes the proxy of one calls the Pods of the other",
+      "node-2",
+      "node-1",
+      ["node-1/proxy in pods-of-node-2"],
+    ],
+  ];
+  test.each(links)("who calls takes the fault, by the address of the other: %s", (_, target, peer, wanted) => {
+    const more = [...processes, "balancer", "node-1/proxy", "node-2/runtime"];
+    const { deeds } = plan({ fault: "stall", target, peer, direction: "out" }, { mode: "host", processes: more });
+    const told = deeds.map((deed) => {
+      if (deed.type !== "Hook" || deed.fault.type !== "stall") throw new Error("not a hook");
+      return `${deed.process} ${deed.fault.direction} ${deed.fault.peer}`;
+    });
+    expect(told).toEqual(wanted);
   });
 
   test("the byte to corrupt follows from the seed", () => {

@@ -15,8 +15,6 @@ export interface Facts extends Omit<Cast, "rand"> {
   addressOf: (place: string) => string;
   /** Range of a node's Pods, once it has one. */
   podCidrOf: (node: string) => string | undefined;
-  /** What the certificate of a process says to whom it calls (`NAME`, or `NAME@ADDRESS` where several share it). */
-  callerOf: (process: string) => string | undefined;
   /** Why packets cannot be dropped in the lab's namespaces; undefined: they can. */
   noNftables: string | undefined;
   freeMegabytes: number;
@@ -169,22 +167,17 @@ function planLink(request: LinkRequest, targets: Target[], facts: Facts, rand: R
     targets: targets.map(({ name }) => name),
     peers: peers.map(({ name }) => name),
     mechanism,
-    message: `${effect(request)}: ${side(targets)} ${arrow} ${side(peers)}${unreached(mechanism, targets, peers)}`,
+    message: `${effect(request)}: ${side(targets)} ${arrow} ${side(peers)}${unreached(mechanism, facts, [...targets, ...peers])}`,
     undo: "everything passes again",
     deeds,
     ...(fault === "flap" ? { period: { onMs: request.onMs, offMs: request.offMs } } : {}),
   };
 }
 
-/** What has no hooks goes on, and the report says so: requests to the agent (logs, exec), and Pods' own. */
-function unreached(mechanism: Mechanism, ...sides: Target[][]): string {
-  const has = (list: Target[], what: (process: string) => boolean) =>
-    list.some(({ processes }) => processes.some(what));
-  const isAgent = (process: string) => process.endsWith("/agent");
-  const concerned = [sides, sides.toReversed()].some(([a, b]) => has(a!, isAgent) && has(b!, isApiserver));
-  return mechanism === "socket hooks" && concerned
-    ? "; but not what apiservers ask of agents, nor Pods' own requests"
-    : "";
+/** Pods have no hooks, and the report says so. */
+function unreached(mechanism: Mechanism, { mode }: Facts, all: Target[]): string {
+  if (mechanism !== "socket hooks" || !all.some(({ node }) => node)) return "";
+  return `; of what Pods ask for themselves ${mode === "host" ? "nothing" : "only what passes their node's proxy"}`;
 }
 
 function effect(request: LinkRequest): string {
@@ -250,27 +243,35 @@ function deedsOf(request: LinkRequest, ways: [Target, Target][], all: Target[], 
   );
   const sides = all.map(({ name }) => name).join(", ");
   if (deeds.length === 0)
-    throw new FaultRefused(
-      `nothing with a socket hook connects ${sides} with one another: Pods, REST (6443) and agents (10250) have none`,
-    );
+    throw new FaultRefused(`nothing with a socket hook connects ${sides} with one another: none of them calls another`);
   return [deeds.some(({ type }) => type === "Relay") ? "relay" : "socket hooks", deeds];
 }
 
-/** Of one way. Between members the sender takes it; of a client and its server, the server. A relay sees who dialled. */
+/** Of one way. Between members the sender takes it, else who has called the other. A relay sees who dialled. */
 function hooksOf(request: LinkRequest, from: string, to: string, facts: Facts): Deed[] {
-  const hook = (process: string, peer: string | undefined, direction: "in" | "out"): Deed[] =>
-    peer === undefined ? [] : [{ type: "Hook", process, fault: faultOf(request, peer, direction) }];
   const isMember = (name: string) => facts.members.includes(name);
-  const serves = (server: string, client: string) =>
-    isMember(server) ? isApiserver(client) || isMember(client) : isApiserver(server) && !isMember(client);
+  const hook = (process: string, direction: "in" | "out") => (peer: string) => {
+    return { type: "Hook", process, fault: faultOf(request, peer, direction) } as const;
+  };
   const relay = (member: string, peer: string, direction: "in" | "out"): Deed[] =>
     isMember(member) ? [{ type: "Relay", member, fault: faultOf(request, peer, direction) }] : [];
-  if (facts.relayed && (isMember(from) || isMember(to)) && (serves(to, from) || serves(from, to)))
+  if (facts.relayed && [from, to].every((name) => isMember(name) || isApiserver(name)))
     return [...relay(to, from, "in"), ...relay(from, to, "out")];
-  if (isMember(from) && isMember(to)) return hook(from, to, "out");
-  if (serves(to, from)) return hook(to, facts.callerOf(from), "in");
-  if (serves(from, to)) return hook(from, facts.callerOf(to), "out");
-  return [];
+  if (isMember(from) && isMember(to)) return [hook(from, "out")(to)];
+  return [...called(from, to, facts).map(hook(from, "out")), ...called(to, from, facts).map(hook(to, "in"))];
+}
+
+/** Where `caller` calls `other`: an address, of Pods a range. Those of a node are its runtime's. */
+function called(caller: string, other: string, { members, placeOf, addressOf, podCidrOf }: Facts): string[] {
+  const [program, node] = [other.replace(/.*\//, ""), placeOf(other)];
+  const calls = members.includes(other)
+    ? isApiserver(caller)
+    : isApiserver(other)
+      ? /^(scheduler|controller-manager|balancer|.*\/agent|(.*\/)?proxy)$/.test(caller)
+      : program === "agent" && isApiserver(caller);
+  if (calls) return [addressOf(node)];
+  const callsPods = program === "runtime" && (isApiserver(caller) || /(^|\/)proxy$/.test(caller));
+  return callsPods ? [podCidrOf(node) ?? []].flat() : [];
 }
 
 const isApiserver = (name: string) => /^apiserver-\d+$/.test(name);

@@ -2,9 +2,8 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import net from "node:net";
 import { attempt } from "../../base/attempt.ts";
-import { systemClock } from "../../base/clock.ts";
 import { Faults } from "../../base/faults.ts";
-import { FaultyLink } from "../../net/faulty-link.ts";
+import { underFaults } from "../../net/faulty-link.ts";
 
 type Address = { host: string; port: number };
 
@@ -45,33 +44,22 @@ export class Relay {
   #accept(inbound: net.Socket): void {
     const names = [...this.#diallers()].filter(([, pid]) => ownsSocket(pid, inbound)).map(([name]) => name);
     const outbound = net.connect({ ...this.#target, ...options });
-    const link = new FaultyLink(this.faults, names, systemClock);
-    for (const [way, from, to] of [
-      ["in", inbound, outbound],
-      ["out", outbound, inbound],
+    for (const [from, to] of [
+      [underFaults(inbound, this.faults, names), outbound],
+      [outbound, inbound],
     ] as const) {
       this.#sockets.add(from);
-      from.on("data", (chunk) => {
-        link.pass(way, chunk, (bytes) => {
-          if (to.write(bytes) && link.waiting(way) < mostWaiting) from.resume();
-        });
-        if (to.writableNeedDrain || link.waiting(way) >= mostWaiting) from.pause();
-      });
-      to.on("drain", () => link.waiting(way) < mostWaiting && from.resume());
-      from.on("end", () => link.pass(way, undefined, () => to.end()));
+      from.pipe(to);
       from.on("error", () => {});
       from.on("close", () => {
         this.#sockets.delete(from);
-        link.close();
         to.destroy();
       });
     }
-    inbound.resume();
   }
 }
 
 const options = { noDelay: true, allowHalfOpen: true };
-const mostWaiting = 1024 * 1024;
 
 /**
  * Whether the process has the other end of this connection over the loopback. Who dialled is not said in any protocol
