@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Endpoints, Nodes } from "../../api/generated/resources.ts";
 import type { createGrpcClient } from "../../client/grpc-client.ts";
 import { peer } from "../../tools/peers.ts";
-import { eventually, foreignStore, TestLab, users } from "../testing/lab.ts";
+import { eventually, TestLab, users } from "../testing/lab.ts";
 
 const kubectl = peer("kubectl");
 
@@ -78,10 +78,37 @@ describe.each([
     },
   );
 
-  test("one of the two alone is cut off from the members, where they can tell them apart", async () => {
-    const cut = await lab.kubelab("fault", "delay", "apiserver-2", "members", "ms=5");
-    if (mode === "netns") expect(cut.stdout + cut.stderr).toContain(foreignStore ? "it has no hooks" : "socket hooks");
-    else expect(cut.stderr).toContain("members cannot tell several apiservers apart in mode host");
+  const cutting = { netns: "namespaces", host: "socket hooks" }[mode];
+  const outOfRotation = (name: string) =>
+    eventually(`${name} is out of rotation`, async () => {
+      const lines = (await lab.must("logs", "balancer")).split("\n").filter((line) => line.includes(" rotation"));
+      const last = lines.filter((line) => line.includes(`${addresses[mode]}.22${name.at(-1)}:`)).at(-1);
+      return last?.includes("Out of rotation");
+    });
+  const addresses = { netns: "192.168.77", host: "127.100.0" };
+
+  test("one of the two alone is cut off from the members: the other answers", async () => {
+    expect(await lab.must("fault", "delay", "apiserver-2", "members", "ms=5")).toContain("socket hooks");
+    expect(await lab.must("fault", "partition", "apiserver-2", "members")).toContain(cutting);
+    await outOfRotation("apiserver-2");
+    for (let i = 0; i < 4; i++) expect((await lab.rest("/api/v1/nodes")).code).toBe(200);
+    await lab.must("heal");
+    await eventually("two endpoints", async () => (await living()) === 2);
+  });
+
+  test("one is cut off from the balancer: what connects meanwhile is led to the other at once", async () => {
+    expect(await lab.must("fault", "partition", "balancer", "apiserver-1")).toContain(cutting);
+    for (let i = 0; i < 4; i++) expect((await lab.rest("/api/v1/nodes")).code).toBe(200);
+    await outOfRotation("apiserver-1");
+    await lab.must("heal");
+    expect(await lab.must("fault", "delay", "balancer", "apiserver", "ms=100")).toContain("socket hooks");
+  });
+
+  test("one is paused: what connects before that is noticed is answered by the other", async () => {
+    await lab.must("heal");
+    await eventually("two endpoints", async () => (await living()) === 2);
+    await lab.must("fault", "pause", "apiserver-2");
+    for (let i = 0; i < 4; i++) expect((await lab.rest("/api/v1/nodes")).code).toBe(200);
     await lab.must("heal");
   });
 });
