@@ -22,7 +22,12 @@ export function demoFiles(): string[] {
 }
 
 /** Applies deploy/demo, waits until it answers, and adds both to the timeline. Where it is reached from this machine. */
-export async function applyDemo(status: LabStatus, startedAt: number, timeline: TimelineRow[]): Promise<string[]> {
+export async function applyDemo(
+  status: LabStatus,
+  startedAt: number,
+  timeline: TimelineRow[],
+  signal: AbortSignal,
+): Promise<string[]> {
   const note = (text: string) => timeline.push({ atMs: systemClock.now() - startedAt, text });
   const client = adminClient(status);
   try {
@@ -36,9 +41,9 @@ export async function applyDemo(status: LabStatus, startedAt: number, timeline: 
     note("applied deploy/demo");
     const urls = status.nodes.map(({ address }) => `http://${address}:${port}`);
     if (urls[0] === undefined) return urls; // without nodes nothing can run
-    await untilOneRuns(client);
+    await untilOneRuns(client, signal);
     note("the first Pod runs");
-    await untilServed(urls[0]);
+    await untilServed(urls[0], signal);
     note(`the demo serves at ${urls[0]}`);
     return urls;
   } finally {
@@ -84,21 +89,21 @@ function typeOf({ apiVersion, kind }: KubernetesObject): ResourceType<Kubernetes
 }
 
 /** Follows the Pods of the namespace until one has the phase Running. */
-async function untilOneRuns(client: Client): Promise<void> {
+async function untilOneRuns(client: Client, told: AbortSignal): Promise<void> {
   const { items, resourceVersion } = await client.list(resources.Pods, { namespace: "default" });
   const runs = (pod: (typeof items)[number]) => pod.status?.phase === "Running";
   if (items.some(runs)) return;
-  const signal = AbortSignal.timeout(deadlineMs);
+  const signal = AbortSignal.any([told, AbortSignal.timeout(deadlineMs)]);
   for await (const events of client.watch(resources.Pods, { namespace: "default", resourceVersion, signal })) {
     if (events.some((event) => event.type === "MODIFIED" && runs(event.object))) return;
   }
   throw new StartError(`no Pod of the demo ran within ${deadlineMs / 1000} s`);
 }
 
-async function untilServed(url: string): Promise<void> {
+async function untilServed(url: string, signal: AbortSignal): Promise<void> {
   const deadline = systemClock.monotonic() + deadlineMs;
   while ((await httpGet(url, 1000).catch(() => undefined)) === undefined) {
-    if (systemClock.monotonic() > deadline)
+    if (signal.aborted || systemClock.monotonic() > deadline)
       throw new StartError(`the demo did not answer at ${url} within ${deadlineMs / 1000} s`);
     await sleep(systemClock, 20);
   }

@@ -34,20 +34,20 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
     return;
   }
   let supervisor: Awaited<ReturnType<typeof startSupervisor>> | undefined;
-  let interrupted = false;
+  const interrupted = new AbortController();
   const interrupt = () => {
-    interrupted = true;
+    interrupted.abort();
     void supervisor?.client.stop().catch(() => {});
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {
     supervisor = await startSupervisor(name, dir, options, startedAt);
-    if (interrupted) interrupt();
-    const events = await awaitUp(supervisor.client, () => interrupted);
+    if (interrupted.signal.aborted) interrupt();
+    const events = await awaitUp(supervisor.client, interrupted.signal);
     if (events === undefined) return;
     const status = await supervisor.client.status();
     const rows = timelineOf(events);
-    const [demo] = options.demo ? await applyDemo(status, startedAt, rows) : [];
+    const [demo] = options.demo ? await applyDemo(status, startedAt, rows, interrupted.signal) : [];
     console.log(report({ status, rows, demo, options }));
     if (options.detach) return;
     console.log(`\nCtrl-C stops everything${options.rm ? " and removes the lab's folder" : ""}.`);
@@ -57,14 +57,14 @@ export async function up(options: UpOptions, startedAt: number): Promise<void> {
     if (exitCode !== 0)
       throw new StartError(`the supervisor ended with ${signalCode ?? exitCode}: see ${dir}/logs/supervisor.log`);
   } catch (error) {
-    if (interrupted) return;
+    if (interrupted.signal.aborted) return;
     await supervisor?.client.stop().catch(() => {});
     throw error;
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-    if (options.detach && !interrupted) supervisor?.child.unref();
+    if (options.detach && !interrupted.signal.aborted) supervisor?.child.unref();
     else await supervisor?.ended;
-    if (interrupted) console.log(`lab ${name} is down`);
+    if (interrupted.signal.aborted) console.log(`lab ${name} is down`);
   }
 }
 
@@ -111,14 +111,14 @@ async function readReport(from: Readable): Promise<{ socket?: string; error?: st
 }
 
 /** The events up to `Up`; undefined when the lab was told to stop before. */
-async function awaitUp(client: SupervisorClient, interrupted: () => boolean): Promise<LabEvent[] | undefined> {
+async function awaitUp(client: SupervisorClient, interrupted: AbortSignal): Promise<LabEvent[] | undefined> {
   const events: LabEvent[] = [];
   for await (const event of client.events()) {
     events.push(event);
     if (event.type === "Up") return events;
     if (event.type === "Failed") throw new StartError(event.message);
   }
-  if (interrupted()) return undefined;
+  if (interrupted.aborted) return undefined;
   throw new StartError("the lab went down before it was up");
 }
 
