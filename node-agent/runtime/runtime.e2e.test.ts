@@ -172,7 +172,10 @@ for (const [place, title] of Object.entries(places) as [Place, string][]) {
         command: ["sh", "-c", 'echo "$1|$A.|$IMAGE_TAG|$HOSTNAME|$(pwd)"; echo oops >&2; printf tail', "sh"],
         args: ["it's $HOME"],
         image: { image: "docker.io/library/busybox:1.36" },
-        envs: [{ key: "A", value: Buffer.from("a b\n'c'") }],
+        envs: [
+          { key: "A", value: Buffer.from("a b\n'c'") },
+          { key: "-u", value: Buffer.from("a name that env(1) would take for a flag") },
+        ],
         workingDir: isolated ? "/some/where" : "",
       });
       assert.equal((await node.exited(id)).exitCode, 0);

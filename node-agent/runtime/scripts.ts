@@ -69,10 +69,10 @@ export function setupScript(container: ContainerScripts): string {
     ...joins,
     ...(container.oomScoreAdj === 0 ? [] : [`echo ${container.oomScoreAdj} > /proc/self/oom_score_adj || :`]),
     ...(pausePid === undefined ? [] : pivot),
-    `mkdir -p ${quote(workingDir)} && cd ${quote(workingDir)}`,
+    `mkdir -p -- ${quote(workingDir)} && cd -- ${quote(workingDir)}`,
     ...find(argv[0]!, env),
     "echo ok >&2",
-    `exec ${privileges === undefined ? "" : `setpriv ${privileges.map(quote).join(" ")} `}env -i ${variables} "$found" ${argv.slice(1).map(quote).join(" ")} 2>&4 4>&-`,
+    `exec ${privileges === undefined ? "" : `setpriv ${privileges.map(quote).join(" ")} `}env -i -- ${variables} "$found" ${argv.slice(1).map(quote).join(" ")} 2>&4 4>&-`,
   ].join("\n")}\n`;
 }
 
