@@ -1,7 +1,5 @@
-import { watch } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
-import { basename, dirname } from "node:path";
-import type { Clock } from "../base/clock.ts";
+import { type Clock, sleep } from "../base/clock.ts";
 
 /**
  * Reads a container's log in CRI's format and gives back what the container wrote. One line of the file is
@@ -53,7 +51,6 @@ async function* lines(
   { follow = false, timestamps = false, tailLines, sinceMs }: LogOptions,
   { signal, isRunning, clock }: LogSource,
 ): AsyncGenerator<Buffer> {
-  const changes = follow ? new Changes(path, signal, clock) : undefined;
   let file: FileHandle | undefined;
   let continues = false; // the last line was a part
   try {
@@ -79,7 +76,7 @@ async function* lines(
         if (out.length > 0) yield Buffer.concat(out);
         continue;
       }
-      if (changes === undefined || signal.aborted) return;
+      if (!follow || signal.aborted) return;
       const next = await rotated(path, file);
       if (next !== undefined) {
         await file.close();
@@ -87,11 +84,10 @@ async function* lines(
         position = 0;
         rest = Buffer.alloc(0);
       } else if (running) {
-        await changes.next();
+        await sleep(clock, pollMs, signal);
       } else return;
     }
   } finally {
-    changes?.close();
     await file?.close();
   }
 }
@@ -144,42 +140,5 @@ async function rotated(path: string, file: FileHandle): Promise<FileHandle | und
   return open(path).catch(() => undefined);
 }
 
-/** The container's end is no change of its file: how late it is noticed when it wrote nothing at the end. */
-const longestWaitMs = 250;
-
-/** Tells that something happened to a file, or may have. */
-class Changes {
-  readonly #watcher: ReturnType<typeof watch>;
-  #changed = true; // between open and watch, something may have
-  #wake = () => {};
-  readonly #clock: Clock;
-
-  constructor(path: string, signal: AbortSignal, clock: Clock) {
-    this.#clock = clock;
-    const tell = () => {
-      this.#changed = true;
-      this.#wake();
-    };
-    this.#watcher = watch(dirname(path), (_, name) => {
-      if (name === null || name === basename(path)) tell();
-    });
-    this.#watcher.on("error", tell);
-    signal.addEventListener("abort", tell, { once: true });
-  }
-
-  async next(): Promise<void> {
-    if (!this.#changed) {
-      let cancel = () => {};
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        cancel = this.#clock.after(longestWaitMs, resolve);
-      });
-      cancel();
-    }
-    this.#changed = false;
-  }
-
-  close(): void {
-    this.#watcher.close();
-  }
-}
+/** How late what comes is noticed while a log is followed. */
+const pollMs = 50;
