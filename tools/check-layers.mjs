@@ -1,5 +1,5 @@
-// check-layers: reads the table of folders in ARCHITECTURE.md and reports every import that it does not allow.
-// `--graph` prints the imports between folders as Graphviz instead. Tests may import upwards; nobody else.
+// check-layers: reads the table of folders in ARCHITECTURE.md and reports every import that it does not allow. Tests may
+// import upwards; nobody else.
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
@@ -42,20 +42,16 @@ function main() {
   const listed = ["ls-files", "--cached", "--others", "--exclude-standard", "*.ts", "*.tsx"];
   const files = execFileSync("git", listed, { encoding: "utf8" }).split("\n").filter(Boolean);
   const product = files.filter((file) => file.includes("/") && !/^(tools|docs)\//.test(file) && !isTest(file));
-  const edges = new Set();
   const wrong = [];
   for (const file of product) {
     for (const target of importsOf(file)) {
       const why = isTest(target) ? "only tests import test helpers" : verdict(folders, file, target);
       if (why !== undefined) wrong.push(`${file} imports ${target}: ${why}`);
-      if (file.split("/")[0] !== target.split("/")[0])
-        edges.add(`  "${file.split("/")[0]}" -> "${target.split("/")[0]}";`);
     }
   }
-  if (process.argv.includes("--graph")) console.log(["digraph kubelab {", ...[...edges].sort(), "}"].join("\n"));
   for (const line of wrong) console.error(line);
   if (wrong.length > 0) process.exitCode = 1;
-  else if (!process.argv.includes("--graph")) console.log(`layers: ${product.length} files, every import points down`);
+  else console.log(`layers: ${product.length} files, every import points down`);
 }
 
 function isTest(file) {

@@ -35,12 +35,15 @@ export async function whenHealthy(
     if (clock.monotonic() > deadline) return missing.join("; ");
     await sleep(clock, 50);
   }
-  if (members[0] === undefined) return undefined;
-  const { client } = members[0];
-  const { alarms } = await client.unary(MaintenanceService.Alarm, {}, { timeoutMs: 10_000 });
-  for (const raised of alarms)
-    await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, { timeoutMs: 10_000 });
+  if (members[0]) await disarm(members[0]);
   return undefined;
+}
+
+/** Takes back every alarm. */
+export async function disarm({ client }: StoreMember): Promise<void> {
+  const options = { timeoutMs: 10_000 };
+  const { alarms } = await client.unary(MaintenanceService.Alarm, {}, options);
+  for (const raised of alarms) await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, options);
 }
 
 const problemOf = ({ name, client }: StoreMember): Promise<string | undefined> =>

@@ -3,7 +3,7 @@ import { sleep } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { ClusterService, KVService, MaintenanceService } from "../../proto/generated/etcdserverpb.ts";
-import type { StoreMember } from "../clients/members.ts";
+import { disarm, type StoreMember } from "../clients/members.ts";
 import type { RunningLab } from "./running-lab.ts";
 import type { Step } from "./schema.ts";
 
@@ -57,15 +57,13 @@ export function maintain(
   clock: Clock,
 ): Promise<string> {
   const options = { timeoutMs: 5000 };
-  return insist(members, clock, async ({ name, client }) => {
+  return insist(members, clock, async (member) => {
+    const { name, client } = member;
     const { leader, header } = await client.unary(MaintenanceService.Status, {}, options);
     if (leader !== header!.memberId) throw new GrpcError(Code.FailedPrecondition, `${name} does not lead`);
     if (what === "defragment") await client.unary(MaintenanceService.Defragment, {}, options);
     if (what === "backup") for await (const _ of client.serverStream(MaintenanceService.Snapshot, {}, options));
-    if (what === "disarm") {
-      const { alarms } = await client.unary(MaintenanceService.Alarm, {}, options);
-      for (const raised of alarms) await client.unary(MaintenanceService.Alarm, { ...raised, action: 2 }, options);
-    }
+    if (what === "disarm") await disarm(member);
     if (what === "move-leader") {
       const all = (await client.unary(ClusterService.MemberList, {}, options)).members;
       const targetID = all.find(({ ID }) => ID !== leader)!.ID;
