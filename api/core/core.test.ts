@@ -58,6 +58,17 @@ describe("every problem is told, in upstream's order", () => {
       ['spec.scopeSelector.matchExpressions.scopeName: Invalid value: "X": unsupported scope'],
     ],
     [
+      "a scope that says nothing of a resource",
+      "ResourceQuota",
+      {
+        hard: { services: "1" },
+        scopeSelector: { matchExpressions: [{ scopeName: "BestEffort", operator: "Exists" }] },
+      },
+      [
+        'spec.scopeSelector.matchExpressions: Invalid value: {"MatchExpressions":[{"ScopeName":"BestEffort","Operator":"Exists","Values":null}]}: unsupported scope applied to resource',
+      ],
+    ],
+    [
       "addresses that IPv6 writes in another way",
       "EndpointSlice",
       { addressType: "IPv6", endpoints: [{ addresses: ["2001:DB8::1", "fe80::1", "::ffff:1.2.3.4"] }] },

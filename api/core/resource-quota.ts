@@ -2,7 +2,7 @@ import { invalid, nil, type Problems, required } from "../../apimachinery/field-
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ResourceQuota } from "../generated/core-v1.ts";
 import { ResourceQuotas } from "../generated/resources.ts";
-import { column, defineResource, immutable, namespaced, rules, shown, statusOnly } from "../kind.ts";
+import { capitalized, column, defineResource, immutable, namespaced, rules, shown, statusOnly } from "../kind.ts";
 import { isQuotaResource, validateAmount, validateQuotaResource } from "./resource-names.ts";
 
 export const resourceQuotas = defineResource(ResourceQuotas, {
@@ -51,9 +51,10 @@ function* validateSpec({ spec }: ResourceQuota): Problems {
   yield* conflicts(scopes, scopes, at);
   const path = "spec.scopeSelector.matchExpressions"; // upstream leaves the index out
   const expressions = scopeSelector?.matchExpressions ?? [];
+  const told = { MatchExpressions: expressions.map((one) => capitalized({ ...one, values: one.values ?? null })) };
   for (const { scopeName, operator, values = [] } of expressions) {
     if (!(scopeName in resourcesOf)) yield invalid(`${path}.scopeName`, scopeName, "unsupported scope");
-    yield* applied(scopeName, hard).map(() => invalid(path, scopeSelector, "unsupported scope applied to resource"));
+    yield* applied(scopeName, hard).map(() => invalid(path, told, "unsupported scope applied to resource"));
     if (scopeName in resourcesOf && !/Class$/.test(scopeName) && operator !== "Exists")
       yield invalid(`${path}.operator`, operator, onlyExists);
     if (operator === "In" || operator === "NotIn") {

@@ -115,6 +115,15 @@ describe("a change", () => {
       { cidrs: ["10.0.0.0/8"] },
       ['spec.cidrs: Invalid value: ["10.0.0.0/8"]: field is immutable'],
     ],
+    [
+      "may not give an address to another",
+      "IPAddress",
+      { parentRef: { resource: "services", namespace: "n", name: "a" } },
+      { parentRef: { resource: "services", namespace: "n", name: "b" } },
+      [
+        'spec.parentRef: Invalid value: {"Group":"","Resource":"services","Namespace":"n","Name":"b"}: field is immutable',
+      ],
+    ],
     ["may leave a wildcard without paths", "Ingress", { rules: [wild] }, { rules: [wild, { host: "c.d" }] }, []],
     [
       "may not bring one",

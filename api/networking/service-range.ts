@@ -3,8 +3,8 @@ import { canonicalIp, cidrText, ipProblems, parseCidr } from "../../apimachinery
 import { dns1123Subdomain, pathSegmentName } from "../../apimachinery/names.ts";
 import type { IPAddress, ServiceCIDR } from "../generated/networking-v1.ts";
 import { IPAddresses, ServiceCIDRs } from "../generated/resources.ts";
-import { clusterWide, column, defineResource, immutableField, join, nameColumn, rules, shown } from "../kind.ts";
-import { validateObjectMetaUpdate } from "../metadata.ts";
+import { capitalized, clusterWide, column, defineResource, immutableField, join, nameColumn, shown } from "../kind.ts";
+import { rules, validateObjectMetaUpdate } from "../metadata.ts";
 import { statusOnly } from "../strategy.ts";
 
 /** An address in use, named by itself. */
@@ -21,10 +21,13 @@ export const ipAddresses = defineResource(IPAddresses, {
         return [...shaped(at, value, key === "group" ? dns1123Subdomain : pathSegmentName)];
       });
     },
-    ({ spec }, old) => immutableField("spec.parentRef", spec.parentRef, old.spec.parentRef),
+    ({ spec }, old) => immutableField("spec.parentRef", inGo(spec), inGo(old.spec)),
   ),
   columns: [nameColumn, column("ParentRef", parentText, "Who has it.")],
 });
+
+const inGo = ({ parentRef }: IPAddress["spec"]) =>
+  parentRef && capitalized({ ...{ group: "", resource: "", namespace: "", name: "" }, ...parentRef });
 
 /** `10.0.0.7/24`: an address with the prefix of its network. */
 export function interfaceProblems(text: string): string[] {

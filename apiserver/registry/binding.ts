@@ -1,5 +1,5 @@
 import type { Binding, Pod } from "../../api/generated/core-v1.ts";
-import { forbidden, required } from "../../apimachinery/field-error.ts";
+import { notSupported, required } from "../../apimachinery/field-error.ts";
 import { conflict, invalid } from "../../apimachinery/status.ts";
 import { formatTime } from "../../apimachinery/time.ts";
 import { admit, attributesOf } from "./admit.ts";
@@ -7,16 +7,15 @@ import type { Place } from "./context.ts";
 import { modify } from "./modify.ts";
 import type { WriteOptions } from "./write.ts";
 
-/** POST pods/binding: the scheduler's decision. A Pod is bound once. */
+/** POST pods/binding: the scheduler's decision, made once. Differs: of a wrong Binding upstream answers 500. */
 export async function bind(at: Place, binding: Binding, options: WriteOptions): Promise<void> {
   const { context, resource, target } = at;
   const { kind, name: node } = binding.target ?? {};
   const errors = [];
-  if (kind !== undefined && kind !== "" && kind !== "Node" && kind !== "Minion")
-    errors.push(forbidden("target.kind", "must be one of: Node"));
+  if (kind && kind !== "Node") errors.push(notSupported("target.kind", kind, ["Node", "<empty>"]));
   if (!node) errors.push(required("target.name"));
   if (errors.length > 0) throw invalid({ group: "", kind: "Binding" }, target.name, errors);
-  const { uid, resourceVersion } = binding.metadata;
+  const { uid, resourceVersion, annotations } = binding.metadata;
   const gvk = { group: "", version: "v1", kind: "Binding" };
   const asked = { resource, target: { ...target, subresource: "binding" } };
   await admit(context, attributesOf("CREATE", asked, [binding, undefined], options, gvk));
@@ -30,7 +29,9 @@ export async function bind(at: Place, binding: Binding, options: WriteOptions): 
       throw refuse(`pod ${target.name} is being deleted, cannot be assigned to a host`);
     if (pod.spec?.nodeName)
       throw refuse(`pod ${target.name} is already assigned to node ${JSON.stringify(pod.spec.nodeName)}`);
+    if (pod.spec?.schedulingGates?.length) throw refuse(`pod ${target.name} has non-empty .spec.schedulingGates`);
     pod.spec = { ...pod.spec!, nodeName: node! };
+    if (annotations) pod.metadata.annotations = { ...pod.metadata.annotations, ...annotations };
     const scheduled = {
       type: "PodScheduled",
       status: "True" as const,

@@ -2,7 +2,9 @@ import type { Scale } from "../../api/generated/autoscaling-v1.ts";
 import type { Binding, Namespace, Pod } from "../../api/generated/core-v1.ts";
 import type { Eviction } from "../../api/generated/policy-v1.ts";
 import { PodDisruptionBudgets, Pods } from "../../api/generated/resources.ts";
+import { validateFinalizer } from "../../api/metadata.ts";
 import type { Resource, Subresource } from "../../api/resource.ts";
+import { each } from "../../apimachinery/field-error.ts";
 import type { KubernetesObject } from "../../apimachinery/object.ts";
 import { internalError, invalid, methodNotSupported, pathNotFound } from "../../apimachinery/status.ts";
 import { type Answer, type Sendable, sendable } from "../answer.ts";
@@ -256,6 +258,8 @@ export class Registry {
     const { metadata, spec } = decodeObject(resource, request) as Namespace;
     matchName(target, { metadata });
     const finalizers = spec?.finalizers ?? [];
+    const problems = [...each(finalizers, "spec.finalizers", validateFinalizer)];
+    if (problems.length > 0) throw invalid(resource, target.name, problems);
     const write = writeOptions(request);
     const whole = { ...at, target: { ...target, subresource: "" } };
     const { stored } = await modify(at, write.dryRun, async (old) => {

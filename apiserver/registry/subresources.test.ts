@@ -218,11 +218,36 @@ describe("parts of a Pod", () => {
 
   test("a Binding binds at its own resource, too", async () => {
     await call(server, pods, post(pod("bound")));
-    const binding = { metadata: { name: "bound" }, target: { kind: "Node", name: "n1" } };
+    const annotations = { "a.io/chosen-by": "b" };
+    const binding = { metadata: { name: "bound", annotations }, target: { kind: "Node", name: "n1" } };
     const answer = await call(server, "/api/v1/namespaces/default/bindings", post(binding));
     assert.deepEqual([answer.code, answer.json.status], [201, "Success"]);
-    assert.equal((await call(server, `${pods}/bound`)).json.spec.nodeName, "n1");
+    const { spec, metadata } = (await call(server, `${pods}/bound`)).json;
+    assert.deepEqual([spec.nodeName, metadata.annotations], ["n1", annotations]);
     assert.equal((await call(server, "/api/v1/namespaces/default/bindings")).code, 405);
+  });
+
+  test("a Binding to nothing, and of a Pod that is not to be scheduled, is refused", async () => {
+    const gated = pod("gated");
+    await call(server, pods, post({ ...gated, spec: { ...gated.spec, schedulingGates: [{ name: "a.io/gate" }] } }));
+    const bound = async (target: object) =>
+      (await call(server, `${pods}/gated/binding`, post({ metadata: { name: "gated" }, target }))).json.message;
+    assert.match(await bound({ name: "n1" }), /pod gated has non-empty .spec.schedulingGates/);
+    assert.match(
+      await bound({ kind: "Pod" }),
+      /target.kind: Unsupported value: "Pod": supported values: "Node", "<empty>", target.name: Required value/,
+    );
+  });
+
+  test("what finalizes a Namespace has a name", async () => {
+    const path = "/api/v1/namespaces/default/finalize";
+    const body = { metadata: { name: "default" }, spec: { finalizers: ["kubernetes", "mine"] } };
+    const { code, json } = await call(server, path, { method: "PUT", body });
+    assert.equal(code, 422);
+    assert.match(
+      json.message,
+      /spec.finalizers\[1\]: Invalid value: "mine": name is neither a standard finalizer name/,
+    );
   });
 });
 
