@@ -1,7 +1,7 @@
 import type { Socket } from "node:net";
 import type { Method } from "../proto/wire.ts";
 import { Code, GrpcError } from "./grpc-error.ts";
-import { framed, framedBytes, prefixBytes } from "./grpc-framing.ts";
+import { framed, framedBytes, MessageReader } from "./grpc-framing.ts";
 import type { BidiHandler, CallContext, Send, StreamHandler, UnaryHandler } from "./grpc-server.ts";
 import type { Http2Stream } from "./http2/connection.ts";
 import { encodeHeaders, type Header, headerOf } from "./http2/hpack.ts";
@@ -39,16 +39,13 @@ const okTrailers = encodeHeaders([["grpc-status", "0"]]);
 const highWaterMark = 1024 * 1024;
 
 /** One call: frames in, messages to the handler, its answer out. */
-export class Call {
+export class Call extends MessageReader {
   readonly #connection: ServerConnection;
   readonly #stream: Http2Stream;
   readonly #context: FrontContext;
-  readonly #maxMessageBytes: number;
   readonly #maxUnfinishedBytes: number;
   #route: Route | undefined;
   #bidi: ReturnType<BidiHandler<unknown, unknown>> | undefined;
-  /** Of an unfinished message; a copy, since chunks are reused. */
-  #rest: Buffer | undefined;
   #request: Buffer | undefined;
   /** Its part of the connection's `held`. */
   #held = 0;
@@ -57,10 +54,10 @@ export class Call {
   #deadline: NodeJS.Timeout | undefined;
 
   constructor(connection: ServerConnection, stream: Http2Stream, context: FrontContext, limits: CallLimits) {
+    super(limits.maxMessageBytes ?? 2.5 * 1024 * 1024);
     this.#connection = connection;
     this.#stream = stream;
     this.#context = context;
-    this.#maxMessageBytes = limits.maxMessageBytes ?? 2.5 * 1024 * 1024;
     this.#maxUnfinishedBytes = limits.maxUnfinishedBytes ?? Number.POSITIVE_INFINITY;
   }
 
@@ -90,35 +87,16 @@ export class Call {
   onData(payload: Buffer, endStream: boolean): void {
     if (this.#done) return;
     try {
-      this.#messages(payload);
-      if (!endStream || this.#done) return;
-      if (this.#rest !== undefined) throw new GrpcError(Code.Internal, "request ended inside a message");
+      this.read(payload);
+      if (this.#done) return;
+      this.#hold(this.unfinishedBytes + (this.#request?.length ?? 0));
+      if (!endStream) return;
+      if (this.insideMessage) throw new GrpcError(Code.Internal, "request ended inside a message");
       if (this.#bidi !== undefined) this.#bidi.onEnd();
       else this.#invoke();
     } catch (error) {
       this.reject(error);
     }
-  }
-
-  /** Cuts out length-prefixed messages: | compressed u8 | length u32 | message |. */
-  #messages(payload: Buffer): void {
-    const buffer = this.#rest === undefined ? payload : Buffer.concat([this.#rest, payload]);
-    this.#rest = undefined;
-    let at = 0;
-    while (buffer.length - at >= prefixBytes) {
-      const length = buffer.readUInt32BE(at + 1);
-      if (buffer[at] !== 0) throw new GrpcError(Code.Unimplemented, "compressed messages are not supported");
-      if (length > this.#maxMessageBytes) {
-        const text = `grpc: received message larger than max (${length} vs. ${this.#maxMessageBytes})`;
-        throw new GrpcError(Code.ResourceExhausted, text);
-      }
-      const end = at + prefixBytes + length;
-      if (buffer.length < end) break;
-      this.#message(buffer.subarray(at + prefixBytes, end));
-      at = end;
-    }
-    if (at < buffer.length) this.#rest = Buffer.from(buffer.subarray(at));
-    this.#hold((this.#rest?.length ?? 0) + (this.#request?.length ?? 0));
   }
 
   /** Many requests that never end are no way to fill the memory. */
@@ -130,7 +108,8 @@ export class Call {
     this.#held = bytes;
   }
 
-  #message(bytes: Buffer): void {
+  protected onMessage(bytes: Buffer): void {
+    if (this.#done) return; // by a message before it
     if (this.#route) this.#route.counts.received++;
     if (this.#bidi !== undefined) return this.#bidi.onMessage(this.#route!.method.request.decode(bytes));
     if (this.#request !== undefined) throw new GrpcError(Code.Internal, "more than one message in a unary request");
@@ -214,7 +193,6 @@ export class Call {
     handled?.set(code, (handled.get(code) ?? 0) + 1);
     this.#done = true;
     this.#request = undefined;
-    this.#rest = undefined;
     this.#hold(0);
     clearTimeout(this.#deadline);
   }

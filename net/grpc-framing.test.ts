@@ -13,6 +13,10 @@ class Reader extends MessageReader {
     return this.insideMessage;
   }
 
+  get held(): number {
+    return this.unfinishedBytes;
+  }
+
   protected onMessage(message: Buffer): void {
     this.got.push(message.toString());
   }
@@ -40,6 +44,20 @@ describe("messages", () => {
     const stream = streamOf(["abc"]);
     for (let length = 1; length < stream.length; length++)
       assert.deepEqual([new Reader().push(stream.subarray(0, length)), length], [true, length]);
+  });
+
+  test("that are announced large get room as they come", () => {
+    const reader = new Reader();
+    reader.push(Buffer.from([0, 0x7f, 0xff, 0xff, 0xff, 1]));
+    assert.ok(reader.held < 100_000);
+    for (let i = 0; i < 1000; i++) reader.push(Buffer.alloc(1000));
+    assert.ok(reader.held >= 1_000_001 && reader.held < 3_000_000, `${reader.held} bytes`);
+  });
+
+  test("that are longer than allowed are refused when that is announced", () => {
+    const refused = ({ code, message }: GrpcError) =>
+      code === Code.ResourceExhausted && message === "grpc: received message larger than max (11 vs. 10)";
+    assert.throws(() => new Reader(10).push(Buffer.from([0, 0, 0, 0, 11])), refused);
   });
 
   test("that are compressed are refused", () => {
