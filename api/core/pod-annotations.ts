@@ -61,8 +61,7 @@ export function syncAppArmor({ metadata, spec }: v1.Pod): void {
   for (const [container] of spec.os?.name === "windows" ? [] : containersOf(spec, "")) {
     const profile = profileOf(metadata.annotations?.[appArmor + container.name] ?? "");
     const name = profile?.localhostProfile;
-    if (!profile || container.securityContext?.appArmorProfile || name?.trim() === "" || name !== name?.trim())
-      continue;
+    if (!profile || container.securityContext?.appArmorProfile || /^$|^\s|\s$/.test(name ?? "-")) continue;
     if (profile.type !== type || name !== localhostProfile)
       container.securityContext = { ...container.securityContext, appArmorProfile: profile };
   }

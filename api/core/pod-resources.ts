@@ -29,16 +29,13 @@ export function podResources(spec: PodSpec, field: "requests" | "limits"): Amoun
 /** A Pod that names some of its resources gets the others from its containers and limits (KEP-2837). */
 export function defaultPodResources({ resources, overhead: _, ...spec }: PodSpec): void {
   if (!resources || Object.keys({ ...resources.limits, ...resources.requests }).length === 0) return;
-  const pages = Object.entries(podResources(spec, "limits")).filter(
-    ([name]) => isPodResource(name) && !isOvercommitAllowed(name) && resources.requests?.[name] === undefined,
-  );
-  const limits = { ...Object.fromEntries(pages), ...resources.limits };
+  const ofPod = (amounts: Amounts) => Object.entries(amounts).filter(([name]) => isPodResource(name));
+  const pages = ofPod(podResources(spec, "limits")).filter(([name]) => !isOvercommitAllowed(name));
+  const unasked = pages.filter(([name]) => resources.requests?.[name] === undefined);
+  const limits = { ...Object.fromEntries(unasked), ...resources.limits };
   if (Object.keys(limits).length === 0) return;
-  const asked = Object.entries(podResources(spec, "requests")).filter(
-    ([name]) => isPodResource(name) && isOvercommitAllowed(name),
-  );
-  const bounded = Object.entries(limits).filter(([name]) => isPodResource(name));
-  const requests = { ...Object.fromEntries([...bounded, ...asked]), ...resources.requests };
+  const asked = ofPod(podResources(spec, "requests")).filter(([name]) => isOvercommitAllowed(name));
+  const requests = { ...Object.fromEntries([...ofPod(limits), ...asked]), ...resources.requests };
   Object.assign(resources, { limits }, Object.keys(requests).length > 0 && { requests });
 }
 
