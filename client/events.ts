@@ -41,12 +41,8 @@ export class EventRecorder {
     const { name, namespace, uid, resourceVersion } = object.metadata;
     const about = { namespace, uid, resourceVersion, fieldPath };
     const known = Object.fromEntries(Object.entries(about).filter(([, value]) => value !== undefined));
-    const event = this.#make(
-      { apiVersion: apiVersionOf(kind), kind: kind.kind, name, ...known },
-      type,
-      reason,
-      message,
-    );
+    const involved = { apiVersion: apiVersionOf(kind), kind: kind.kind, name, ...known };
+    const event = this.#make(involved, type, reason, message);
     this.#queue.push(() => this.#write(event));
     if (!this.#running) void this.#drain();
   }

@@ -3,7 +3,7 @@ import { failure, internalError, type Status, StatusError, serviceUnavailable } 
 import type { Faults } from "../base/faults.ts";
 import { type ClientTls, GrpcClient } from "../net/grpc-client.ts";
 import { Code, GrpcError } from "../net/grpc-error.ts";
-import { ApiService } from "../proto/generated/api.ts";
+import { ApiService, type WatchEvent as WireEvent } from "../proto/generated/api.ts";
 import type { Init, Method } from "../proto/wire.ts";
 import type { CallOptions, Client, ListOptions, PatchType, WatchEvent, WatchOptions } from "./types.ts";
 
@@ -11,8 +11,7 @@ export interface GrpcApiClientOptions {
   /** `host:port` each. With several, all are IPv4 addresses; one is used, the next ones when it cannot be reached. */
   servers: readonly string[];
   tls?: ClientTls;
-  /** Bearer token, asked for at each call: those of service accounts are renewed. */
-  token?: () => string;
+  token?: () => string; // bearer token, asked for at each call: those of service accounts are renewed
   /** The name to look for in the server's certificate; every apiserver's certificate carries `kubernetes`. */
   serverName?: string;
   /** What its connections suffer on request, by the host of the server. */
@@ -38,11 +37,7 @@ const contentTypes: Record<PatchType, string> = {
 export function createGrpcClient(options: GrpcApiClientOptions): Client & { close(): void } {
   const { servers, tls, serverName = "kubernetes", token, faults } = options;
   const target = servers.length === 1 ? servers[0]! : `ipv4:${servers.join(",")}`;
-  const grpc = new GrpcClient(target, {
-    ...(tls && { tls, serverName }),
-    keepaliveMs: 2000,
-    faults,
-  });
+  const grpc = new GrpcClient(target, { ...(tls && { tls, serverName }), keepaliveMs: 2000, faults });
 
   const metadata = () => token && { authorization: `Bearer ${token()}` };
 
@@ -121,21 +116,12 @@ function targetOf(
   return { group, version, resource, namespace: namespace ?? "", name: name ?? "" };
 }
 
-function toBytes(value: unknown): Uint8Array {
-  return Buffer.from(JSON.stringify(value));
-}
+const toBytes = (value: unknown): Uint8Array => Buffer.from(JSON.stringify(value));
 
-function parse<T>(bytes: Uint8Array): T {
-  return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8")) as T;
-}
+const parse = <T>(bytes: Uint8Array): T =>
+  JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8")) as T;
 
-function decodeEvent<T extends KubernetesObject>({
-  type,
-  object,
-}: {
-  type: string;
-  object: Uint8Array;
-}): WatchEvent<T> {
+function decodeEvent<T extends KubernetesObject>({ type, object }: WireEvent): WatchEvent<T> {
   switch (type) {
     case "ADDED":
     case "MODIFIED":

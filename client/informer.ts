@@ -167,6 +167,5 @@ export class Informer<T extends KubernetesObject> {
   }
 }
 
-function isNewer(a: KubernetesObject, b: KubernetesObject): boolean {
-  return Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion);
-}
+const isNewer = (a: KubernetesObject, b: KubernetesObject): boolean =>
+  Number(a.metadata.resourceVersion) > Number(b.metadata.resourceVersion);

@@ -10,11 +10,9 @@ import { Backoff } from "./backoff.ts";
 import type { Parts } from "./types.ts";
 
 export interface LeaderElectionOptions extends Parts {
-  /** The Lease that all candidates contend for, such as kube-system/kube-scheduler. */
-  namespace: string;
+  namespace: string; // the Lease that all candidates contend for, such as kube-system/kube-scheduler
   name: string;
-  /** Unique among the candidates: upstream takes the host name, `_`, and a UUID. */
-  identity: string;
+  identity: string; // unique among the candidates: upstream takes the host name, `_`, and a UUID
   /** How long others wait after the holder's last renewal that they saw before they take over. */
   leaseDurationMs?: number;
   /** A holder that has not managed to renew for this long stops leading. Less than the duration. */

@@ -2,9 +2,8 @@ import type { KubernetesObject } from "../apimachinery/object.ts";
 import { memo } from "../base/memo.ts";
 
 /** `namespace/name`, or `name` for cluster-scoped objects: how stores and workqueues name an object. */
-export function keyOf({ metadata }: KubernetesObject): string {
-  return metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
-}
+export const keyOf = ({ metadata }: KubernetesObject): string =>
+  metadata.namespace ? `${metadata.namespace}/${metadata.name}` : metadata.name;
 
 /** What readers of an informer see. The objects are shared: never change one. */
 export interface ReadStore<T extends KubernetesObject> {

@@ -8,16 +8,14 @@ import type { Logger } from "../base/logger.ts";
  */
 export interface CallOptions {
   signal?: AbortSignal | undefined;
-  /** Milliseconds; 10 s without it. */
-  timeoutMs?: number | undefined;
+  timeoutMs?: number | undefined; // milliseconds; 10 s without it
 }
 
 export interface ListOptions extends CallOptions {
   namespace?: string | undefined;
   labelSelector?: string | undefined;
   fieldSelector?: string | undefined;
-  /** Unset: linearizable. "0": whatever the apiserver's cache holds. */
-  resourceVersion?: string;
+  resourceVersion?: string; // unset: linearizable. "0": whatever the apiserver's cache holds.
 }
 
 export interface ListResult<T> {

@@ -15,8 +15,7 @@ export class Workqueue {
   readonly #maxDelayMs: number;
   readonly #queue = new Set<string>();
   readonly #processing = new Set<string>();
-  /** Added while processing: queued again by `done`. */
-  readonly #again = new Set<string>();
+  readonly #again = new Set<string>(); // added while processing: queued again by `done`
   readonly #failures = new Map<string, number>();
   readonly #delayed = new Map<string, { at: number; cancel: Cancel }>();
   readonly #waiters: ((key: string | undefined) => void)[] = [];

@@ -24,12 +24,10 @@ export type HistoryLine = Base | Operation | WatchLine | Commit | MemberHash;
 /** What was there before a history that does not begin with an empty store: its first line, if any. */
 export interface Base {
   type: "base";
-  /** The last entry of the log that is in it. */
-  index: number;
+  index: number; // the last entry of the log that is in it
   revision: number;
   compacted: number;
-  /** Of others' keys without values. */
-  kvs: KeyValue[];
+  kvs: KeyValue[]; // of others' keys without values
   leases: string[];
 }
 
@@ -37,18 +35,13 @@ export interface Base {
 export interface Operation {
   type: "operation";
   client: string;
-  /** Whom it was asked of. */
-  member: string;
+  member: string; // whom it was asked of
   called: number;
-  /** When it should have been sent, where that was fixed beforehand (open loop). */
-  intended?: number;
-  /** Absent: it never ended for the client. */
-  returned?: number;
+  intended?: number; // when it should have been sent, where that was fixed beforehand (open loop)
+  returned?: number; // absent: it never ended for the client
   request: Request;
-  /** How it ended well. */
-  response?: Response;
-  /** How it ended else: gRPC code and text. See `outcome`. */
-  error?: { code: number; message: string };
+  response?: Response; // how it ended well
+  error?: { code: number; message: string }; // how it ended else: gRPC code and text. See `outcome`.
 }
 
 /**
@@ -70,8 +63,7 @@ export type Request =
   | { op: "compact"; revision: number }
   | { op: "grant"; id: string; ttl: number }
   | { op: "revoke"; id: string }
-  /** Renews a lease (LeaseKeepAlive); does not go through the log. */
-  | { op: "keepalive"; id: string };
+  | { op: "keepalive"; id: string }; // renews a lease (LeaseKeepAlive); does not go through the log
 
 export interface RangeRequest {
   op: "range";
@@ -89,8 +81,7 @@ export interface Compare {
   end?: string;
   result: "=" | ">" | "<" | "!=";
   target: "version" | "create" | "mod" | "value" | "lease";
-  /** Text for `value` and `lease`. */
-  value: number | string;
+  value: number | string; // text for `value` and `lease`
 }
 
 /** `revision`: of the header; absent in the responses within a transaction. */
@@ -102,8 +93,7 @@ export type Response =
   | { op: "compact"; revision: number }
   | { op: "grant"; revision: number; id: string; ttl: number }
   | { op: "revoke"; revision: number }
-  /** 0: there is no such lease any more. */
-  | { op: "keepalive"; revision: number; ttl: number };
+  | { op: "keepalive"; revision: number; ttl: number }; // 0: there is no such lease any more
 
 export interface KeyValue {
   key: string;
@@ -124,8 +114,7 @@ export type WatchLine = { type: "watch"; watch: string; member: string; at: numb
   | { event: "created"; revision: number }
   /** One response. `fragment`: the next response goes on with it. */
   | { event: "events"; revision: number; events: WatchEvent[]; fragment?: boolean }
-  /** It has everything up to `revision`. */
-  | { event: "progress"; revision: number }
+  | { event: "progress"; revision: number } // it has everything up to `revision`
   /** `compacted`: because what it needs is gone; what is left begins there. */
   | { event: "canceled"; compacted?: number; reason?: string }
   | { event: "closed" }
@@ -143,10 +132,8 @@ export interface Commit {
   type: "commit";
   index: number;
   term: number;
-  /** When it was known to be committed, if that was seen. */
-  at?: number;
-  /** Absent: nothing that changes keys or leases (raft's own, or the members' book-keeping). */
-  request?: Request;
+  at?: number; // when it was known to be committed, if that was seen
+  request?: Request; // absent: nothing that changes keys or leases (raft's own, or the members' book-keeping)
 }
 
 /** What a member's state hashes to at a point that can be compared: "index 40", "revision 12 compacted 3". */

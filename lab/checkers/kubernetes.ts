@@ -57,11 +57,9 @@ function* checkBindings(objects: readonly ObjectEvent[]): Iterable<string> {
 
 interface Workload {
   name: string;
-  /** What was asked for, and since when. */
-  asked: { atMs: number; most: number; least: number }[];
+  asked: { atMs: number; most: number; least: number }[]; // what was asked for, and since when
   pods: Map<string, SeenObject>;
-  /** When a Pod was last found not ready, or gone without being told to go. */
-  hurtMs: number;
+  hurtMs: number; // when a Pod was last found not ready, or gone without being told to go
 }
 
 /**

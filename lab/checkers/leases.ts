@@ -6,10 +6,7 @@ import type { HistoryLine } from "./history.ts";
  * `overlapMs`: so long may a leader that has been replaced take itself for one, and renew a lease that the new one counts
  * from its own election (in etcd too: renewing asks nobody).
  */
-export function* checkLeases(
-  history: readonly HistoryLine[],
-  { fastestClock = 1, overlapMs = 0 } = {},
-): Iterable<string> {
+export function* checkLeases(history: readonly HistoryLine[], { fastestClock = 1, overlapMs = 0 } = {}) {
   const operations = history.filter((line) => line.type === "operation");
   for (const line of history) {
     if (line.type !== "commit" || line.request?.op !== "revoke" || line.at === undefined) continue;
@@ -20,9 +17,8 @@ export function* checkLeases(
       if (response?.op !== "grant" && response?.op !== "keepalive") continue;
       if (returned === undefined || returned >= line.at || response.ttl <= 0) continue;
       const lived = line.at - called;
-      if (lived < (response.ttl * 1000) / fastestClock - overlapMs) {
+      if (lived < (response.ttl * 1000) / fastestClock - overlapMs)
         yield `short lease: ${id} ends ${lived.toFixed()} ms after a ${request.op} that gave it ${response.ttl} s`;
-      }
     }
   }
 }

@@ -19,10 +19,8 @@ export interface RegisterOperation {
    * at some time after its call, or never. */
   called: number;
   returned: number | undefined;
-  /** The store's after it, as its answer or the log tells: a hint at its place. */
-  revision?: number | undefined;
-  /** It made that revision; a deletion of nothing does not. */
-  changed?: boolean;
+  revision?: number | undefined; // the store's after it, as its answer or the log tells: a hint at its place
+  changed?: boolean; // it made that revision; a deletion of nothing does not
 }
 
 export type Verdict = { verdict: "ok" } | { verdict: "violation" | "unknown"; key: string; message: string };

@@ -7,12 +7,10 @@ import type { Base, Compare, KeyValue, RangeRequest, Request, Response, WatchEve
 export class Model {
   revision = 1;
   compacted = 0;
-  /** What happened at each revision, in order. */
-  readonly events: WatchEvent[][] = [[], []];
+  readonly events: WatchEvent[][] = [[], []]; // what happened at each revision, in order
   /** Every state of each key, oldest first; without `kv`: deleted. */
   readonly #versions = new Map<string, { mod: number; kv: KeyValue | undefined }[]>();
-  /** The keys that hang on each lease. */
-  readonly #leases = new Map<string, Set<string>>();
+  readonly #leases = new Map<string, Set<string>>(); // the keys that hang on each lease
 
   constructor(base?: Base) {
     if (base === undefined) return;

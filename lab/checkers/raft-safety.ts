@@ -26,9 +26,8 @@ export class RaftSafety {
    */
   leads(member: bigint, term: number, log: readonly LogEntry[], start = 0): void {
     const other = this.#leaders.get(term);
-    if (other !== undefined && other !== member) {
+    if (other !== undefined && other !== member)
       this.violations.push(`election safety: ${other} and ${member} both lead term ${term}`);
-    }
     this.#leaders.set(term, member);
     const missing = this.#applied.find((entry, i) => {
       return i >= start && this.#committedBy[i]! < term && !same(entry, log[i - start]);
@@ -45,9 +44,8 @@ export class RaftSafety {
   /** State machine safety: every member applies the same entry at each index, each once and in order. `term`: its own. */
   applies(member: bigint, entry: LogEntry, term: number): void {
     const before = this.#position.get(member) ?? 0;
-    if (entry.index !== before + 1) {
+    if (entry.index !== before + 1)
       this.violations.push(`apply order: ${member} applies ${name(entry)} after index ${before}`);
-    }
     this.#position.set(member, entry.index);
     const known = this.#applied[entry.index - 1];
     if (known === undefined) {
@@ -89,6 +87,4 @@ function same(a: LogEntry, b: LogEntry | undefined): boolean {
   return a.data === b.data || a.data.every((byte, i) => byte === b.data[i]);
 }
 
-function name({ index, term }: LogEntry): string {
-  return `${index} of term ${term}`;
-}
+const name = ({ index, term }: LogEntry): string => `${index} of term ${term}`;

@@ -1,16 +1,6 @@
-import {
-  type Base,
-  brief,
-  type Commit,
-  canonical,
-  type HistoryLine,
-  isWrite,
-  type Operation,
-  outcome,
-  type Request,
-  type Response,
-  sameMeaning,
-} from "./history.ts";
+import { memo } from "../../base/memo.ts";
+import type { Base, Commit, HistoryLine, Operation, Request, Response } from "./history.ts";
+import { brief, canonical, isWrite, outcome, sameMeaning } from "./history.ts";
 import { Model } from "./model.ts";
 
 /**
@@ -26,12 +16,9 @@ import { Model } from "./model.ts";
  */
 export interface Truth {
   model: Model;
-  /** The revision that the history begins after: nothing is known of earlier ones. */
-  begin: number;
-  /** What was compacted when each revision began. */
-  compactedAt: number[];
-  /** When each revision was seen to be committed, if it was. */
-  at: (number | undefined)[];
+  begin: number; // the revision that the history begins after: nothing is known of earlier ones
+  compactedAt: number[]; // what was compacted when each revision began
+  at: (number | undefined)[]; // when each revision was seen to be committed, if it was
   entries: {
     index: number;
     request: Request;
@@ -60,20 +47,14 @@ export function replayLog(commits: readonly Commit[], base?: Base): Truth {
   return truth;
 }
 
-export function checkReplay(
-  history: readonly HistoryLine[],
-  truth: Truth,
-  own: (key: string) => boolean = () => true,
-): string[] {
+export function checkReplay(history: readonly HistoryLine[], truth: Truth, own: (key: string) => boolean = () => true) {
   const operations = history.filter((line) => line.type === "operation");
   return [...checkWrites(operations, truth, own), ...checkReads(operations, truth), ...checkRealTime(history)];
 }
 
 function* checkWrites(operations: readonly Operation[], truth: Truth, own: (key: string) => boolean): Iterable<string> {
-  const attempts = group(
-    operations.filter(({ request }) => isWrite(request)),
-    ({ request }) => canonical(request),
-  );
+  const writes = operations.filter(({ request }) => isWrite(request));
+  const attempts = group(writes, ({ request }) => canonical(request));
   const entries = group(truth.entries, ({ request }) => canonical(request));
   for (const [key, found] of entries) {
     const asked = attempts.get(key) ?? [];
@@ -107,9 +88,8 @@ function* checkReads(operations: readonly Operation[], { model, compactedAt, beg
     if (isWrite(request) || request.op === "keepalive") continue;
     const asked = request.op === "range" ? (request.revision ?? 0) : 0;
     if ((asked > 0 && asked < begin) || (response?.revision ?? begin) < begin) continue; // nobody knows
-    if (error?.message.includes("compacted") && asked >= model.compacted) {
+    if (error?.message.includes("compacted") && asked >= model.compacted)
       yield `wrong read: ${brief(request)} was refused as compacted, but never was`;
-    }
     if (response === undefined) continue;
     const revision = response.revision!;
     if (revision > model.revision) {
@@ -118,9 +98,8 @@ function* checkReads(operations: readonly Operation[], { model, compactedAt, beg
       yield `wrong read: ${brief(request)} was answered at revision ${revision}, when that was compacted`;
     } else {
       const expected = model.read(request, revision);
-      if (!sameMeaning(response, expected)) {
+      if (!sameMeaning(response, expected))
         yield `wrong read: ${brief(request)} was answered ${brief(response)}, not ${brief(expected)}`;
-      }
     }
   }
 }
@@ -154,9 +133,8 @@ function* checkRealTime(history: readonly HistoryLine[]): Iterable<string> {
     if (request.op === "keepalive" || (request.op === "range" && request.serializable)) continue;
     if (request.op === "txn" && !isWrite(request) && isSerializable(request)) continue;
     const later = isWrite(request) && didChange(response!) ? 1 : 0;
-    if (revision < floor.seen + later) {
+    if (revision < floor.seen + later)
       yield `stale answer: ${brief(request)} reports revision ${revision}, after ${floor.by} had seen ${floor.seen}`;
-    }
   }
 }
 
@@ -180,11 +158,6 @@ function sameAnswer(a: Response, b: Response): boolean {
 
 export function group<T>(all: readonly T[], keyOf: (one: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
-  for (const one of all) {
-    const key = keyOf(one);
-    const known = groups.get(key);
-    if (known) known.push(one);
-    else groups.set(key, [one]);
-  }
+  for (const one of all) memo<string, T[]>(groups, keyOf(one), () => []).push(one);
   return groups;
 }

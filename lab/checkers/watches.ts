@@ -29,8 +29,7 @@ class Watcher {
   readonly #truth: Truth;
   #open: Extract<WatchLine, { event: "open" }> | undefined;
   #created = false;
-  /** The first revision it has not heard all of; undefined: it begins anew, wherever. */
-  #next: number | undefined;
+  #next: number | undefined; // the first revision it has not heard all of; undefined: it begins anew, wherever
   #fragments: WatchEvent[] = [];
 
   constructor(name: string, truth: Truth) {
@@ -41,9 +40,8 @@ class Watcher {
   take(line: WatchLine): void {
     switch (line.event) {
       case "open":
-        if (this.#next !== undefined && line.from !== this.#next) {
+        if (this.#next !== undefined && line.from !== this.#next)
           this.#condemn(`resumes at ${line.from} and not at ${this.#next}`);
-        }
         if (line.from > 0) this.#next = line.from;
         this.#open = line;
         this.#created = false;
@@ -65,9 +63,8 @@ class Watcher {
         if (this.#next !== undefined) this.#next = Math.max(this.#next, line.revision + 1);
         break;
       case "canceled":
-        if (line.compacted !== undefined && this.#next !== undefined && this.#next >= line.compacted) {
+        if (line.compacted !== undefined && this.#next !== undefined && this.#next >= line.compacted)
           this.#condemn(`is cancelled at ${this.#next} for a compaction at ${line.compacted}`);
-        }
         this.#open = undefined;
         this.#next = undefined;
         break;
@@ -94,19 +91,16 @@ class Watcher {
       const due = expected[i];
       if (due !== undefined && this.#same(event, due)) continue;
       const before = events.slice(0, i);
-      if (mod < next || before.some((one) => one.kv.mod === mod && one.kv.key === key && one.type === event.type)) {
+      if (mod < next || before.some((one) => one.kv.mod === mod && one.kv.key === key && one.type === event.type))
         return this.#condemn(`repeated event: hears twice of ${what}`);
-      }
       if (before.some((one) => one.kv.mod > mod)) return this.#condemn(`out of order: hears late of ${what}`);
       const later = due?.kv.mod === mod && expected.some((one) => this.#same(event, one));
-      if (due !== undefined && (due.kv.mod < mod || later)) {
+      if (due !== undefined && (due.kv.mod < mod || later))
         return this.#condemn(`skipped event: does not hear of ${due.type} of ${due.kv.key} at ${due.kv.mod}`);
-      }
       return this.#condemn(`wrong event: hears ${brief(event)}, not ${brief(due)}`);
     }
-    if (events.length < expected.length) {
+    if (events.length < expected.length)
       this.#condemn(`split revision: does not hear at once of ${expected.length - events.length} events at ${last}`);
-    }
   }
 
   #nothingUntil(revision: number, and: string): void {

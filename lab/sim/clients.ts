@@ -33,21 +33,16 @@ export class Clients {
 
   /** One request; resolves with the answer, or with nothing when it is not known how it ended. */
   ask(client: string, member: SimMember, request: Request): Promise<Response | undefined> {
-    const operation: Operation = {
-      type: "operation",
-      client,
-      member: member.name,
-      called: this.#world.recorder.now(),
-      request,
-    };
-    this.#world.recorder.add(operation);
+    const { recorder } = this.#world;
+    const operation: Operation = { type: "operation", client, member: member.name, called: recorder.now(), request };
+    recorder.add(operation);
     return new Promise((resolve) => {
       let open = true;
       const end = (how?: Pick<Operation, "response" | "error">) => {
         if (!open) return;
         open = false;
         cancel();
-        if (how) Object.assign(operation, { returned: this.#world.recorder.now(), ...how });
+        if (how) Object.assign(operation, { returned: recorder.now(), ...how });
         if (how?.response) this.acknowledged++;
         resolve(operation.response);
       };

@@ -11,11 +11,7 @@ runProcess(createLogger("sim"), async (signal) => {
       seeds: { type: "number", default: 100, help: "how many seeds to run" },
       seed: { type: "number", default: 1, help: "the first seed" },
       duration: { type: "duration", default: 15_000, help: "virtual time in which things break" },
-      history: {
-        type: "string",
-        default: "",
-        help: "where to write the history of the failing run, one JSON object a line",
-      },
+      history: { type: "string", default: "", help: "where to write the history of a failing run, as lines of JSON" },
       trace: { type: "boolean", default: false, help: "print what happens" },
     },
     process.argv.slice(2),

@@ -10,8 +10,7 @@ export class Nemesis {
   readonly #world: World;
   readonly #rand: Rand;
   readonly #crashesOnly: boolean;
-  /** To change its members; undefined: they stay. */
-  readonly #cluster: SimCluster | undefined;
+  readonly #cluster: SimCluster | undefined; // to change its members; undefined: they stay
   #stopped = false;
 
   constructor(world: World, rand: Rand, crashesOnly: boolean, cluster: SimCluster | undefined) {
@@ -53,71 +52,66 @@ export class Nemesis {
     const rand = this.#rand;
     const { network, clock, note, members } = this.#world;
     const [one, two] = this.#two();
-    switch (rand.below(this.#crashesOnly ? 4 : 15)) {
-      case 0:
-      case 1:
-        this.#crash(one);
-        break;
-      case 2:
+    const faults: (() => void)[] = [
+      () => this.#crash(one),
+      () => this.#crash(one),
+      () => {
         for (const member of members()) this.#crash(member);
-        break;
-      case 3:
+      },
+      () => {
         this.#crash(one);
         this.#crash(two);
-        break;
-      case 4:
+      },
+      () => {
         note(`${one.name} is cut off`);
-        for (const other of members()) {
-          network.cut.add(link(one.id, other.id)).add(link(other.id, one.id));
-        }
-        break;
-      case 5:
+        for (const other of members()) network.cut.add(link(one.id, other.id)).add(link(other.id, one.id));
+      },
+      () => {
         note(`${one.name} is not heard by ${two.name}`);
         network.cut.add(link(one.id, two.id));
-        break;
-      case 6:
+      },
+      () => {
         note(`${one.name} hears nobody`);
         for (const other of members()) network.cut.add(link(other.id, one.id));
-        break;
-      case 7:
+      },
+      () => {
         network.loss = rand.next() * 0.4;
         network.duplication = rand.next() * 0.4;
         network.delayMs = 1 + rand.next() * 60;
         note(`the network loses ${(network.loss * 100).toFixed()} %`);
-        break;
-      case 8:
+      },
+      () => {
         one.disk.slowness = 1 + rand.below(200);
         note(`the disk of ${one.name} is ${one.disk.slowness} times slower`);
-        break;
-      case 9:
+      },
+      () => {
         note(`the disk of ${one.name} fails a sync`);
         one.disk.failNextSync = true;
-        break;
-      case 10:
+      },
+      () => {
         note(`${one.name} stalls`);
         one.stall(true);
         clock.after(rand.below(2000), () => one.stall(false));
-        break;
-      case 11:
+      },
+      () => {
         note(`${one.name} hands over to ${two.name}`);
         one.life?.run(() => one.member?.transferTo(two.id)).catch(() => {});
-        break;
-      case 12:
+      },
+      () => {
         one.offset = Math.round((rand.next() - 0.5) * 20_000);
         note(`the wall clock of ${one.name} jumps, it is ${one.offset} ms off`);
-        break;
-      case 13:
+      },
+      () => {
         note(`the connection of ${one.name} and ${two.name} breaks`);
         network.break(one.id, two.id);
-        break;
-      case 14:
+      },
+      () => {
         note(`the disk of ${one.name} is full`);
         one.disk.full = true;
-        clock.after(rand.below(3000), () => {
-          one.disk.full = false;
-        });
-        break;
-    }
+        clock.after(rand.below(3000), () => Object.assign(one.disk, { full: false }));
+      },
+    ];
+    faults[rand.below(this.#crashesOnly ? 4 : faults.length)]!();
     if (rand.below(3) === 0) this.#cluster?.change();
     if (rand.below(3) === 0) {
       network.cut.clear();

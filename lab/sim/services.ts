@@ -1,9 +1,9 @@
-import { Callers } from "../../etcd-raft/server/access.ts";
+import { callersOf } from "../../etcd-raft/server/access.ts";
 import { clusterHandlers } from "../../etcd-raft/server/cluster-service.ts";
 import { kvHandlers } from "../../etcd-raft/server/kv-service.ts";
 import { leaseHandlers } from "../../etcd-raft/server/lease-service.ts";
 import type { Member } from "../../etcd-raft/server/member.ts";
-import { WatchServer } from "../../etcd-raft/server/watch-service.ts";
+import { watchServer } from "../../etcd-raft/server/watch-service.ts";
 import type { BidiHandler, CallContext, UnaryHandler } from "../../net/grpc-server.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import { messageOf, ofResponse, rpcs } from "../checkers/etcd-messages.ts";
@@ -17,9 +17,9 @@ export interface Services {
 }
 
 export function servicesOf(member: Member): Services {
-  const callers = new Callers(member, { clientCertAuth: false });
+  const callers = callersOf(member, { clientCertAuth: false });
   const handlers = { ...kvHandlers(member, callers), ...leaseHandlers(member, callers) } as Record<string, unknown>;
-  const watch = new WatchServer(member, callers, progressNotifyMs);
+  const watch = watchServer(member, callers, progressNotifyMs);
   return {
     async call(request) {
       const { kind, path, request: asked, response } = rpcs[request.op];

@@ -1,11 +1,7 @@
 import type { Rand } from "../../base/rand.ts";
 import type { NodeId } from "../../etcd-raft/raft/types.ts";
-import {
-  type ClusterMember,
-  type InitialCluster,
-  initialCluster,
-  newMemberId,
-} from "../../etcd-raft/server/cluster.ts";
+import type { ClusterMember, InitialCluster } from "../../etcd-raft/server/cluster.ts";
+import { initialCluster, newMemberId } from "../../etcd-raft/server/cluster.ts";
 import type { Member } from "../../etcd-raft/server/member.ts";
 import { confChange } from "../../etcd-raft/server/membership.ts";
 import { noContext } from "./services.ts";

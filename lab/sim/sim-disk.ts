@@ -13,10 +13,8 @@ export class SimDisk {
   readonly #root = createDir();
   slowness = 1; // factor on the time of every operation
   failNextSync = false;
-  /** No byte more: writes that need room fail. */
-  full = false;
-  /** A planted fault for the tests of the checkers: syncs that do nothing. */
-  lies = false;
+  full = false; // no byte more: writes that need room fail
+  lies = false; // a planted fault for the tests of the checkers: syncs that do nothing
 
   constructor(clock: Clock, rand: Rand) {
     this.#clock = clock;
@@ -162,9 +160,8 @@ export class SimDisk {
 
   #find(path: string): SimDir | SimFile | undefined {
     let node: SimDir | SimFile | undefined = this.#root;
-    for (const name of path.split("/").filter(Boolean)) {
+    for (const name of path.split("/").filter(Boolean))
       node = node?.kind === "dir" ? node.entries.get(name) : undefined;
-    }
     return node;
   }
 
@@ -207,9 +204,7 @@ function createFile(): SimFile {
   return { kind: "file", bytes: Buffer.alloc(0), size: 0, durable: Buffer.alloc(0), durableSize: 0, dirty: new Set() };
 }
 
-function createDir(): SimDir {
-  return { kind: "dir", entries: new Map(), durable: new Map(), pending: [] };
-}
+const createDir = (): SimDir => ({ kind: "dir", entries: new Map(), durable: new Map(), pending: [] });
 
 function change(dir: SimDir, apply: (entries: Entries) => void): void {
   apply(dir.entries);
@@ -221,9 +216,8 @@ function add(dir: SimDir, name: string, node: SimDir | SimFile): SimDir | SimFil
   return node;
 }
 
-function sectorOf(bytes: Buffer, sector: number): Buffer {
-  return bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
-}
+const sectorOf = (bytes: Buffer, sector: number): Buffer =>
+  bytes.subarray(sector * sectorBytes, (sector + 1) * sectorBytes);
 
 /** Both images reach `size`, in whole sectors. */
 function reserve(file: SimFile, size: number): void {

@@ -15,32 +15,26 @@ import type { SimNetwork } from "./sim-network.ts";
 
 export interface SimMemberOptions {
   cluster: InitialCluster;
-  /** Of a member that is added to a running cluster: who is in it. */
-  joins(): InitialCluster | undefined;
+  joins(): InitialCluster | undefined; // of a member that is added to a running cluster: who is in it
   clock: Clock;
   rand: Rand;
   disk: SimDisk;
   network: SimNetwork;
   metrics: ServerMetrics;
-  /** Its monotonic clock goes so many times as slow. */
-  clockRate: number;
-  /** PreVote and CheckQuorum. */
-  preVote: boolean;
+  clockRate: number; // its monotonic clock goes so many times as slow
+  preVote: boolean; // PreVote and CheckQuorum
   /** Breaks it when it has just read its data: for the tests of the checkers. */
   plant: ((who: SimMember) => void) | undefined;
   watch: {
     logs(who: string, message: string, fields: Record<string, unknown>): void;
     /** It serves again, with everything up to `index` in its state. */
     restarts(who: SimMember, index: number): void;
-    /** A received snapshot takes the place of its state. */
-    installs(who: SimMember, index: number): void;
+    installs(who: SimMember, index: number): void; // a received snapshot takes the place of its state
     leads(who: SimMember, term: number): void;
     applies(who: SimMember, entry: Entry): void;
     applied(who: SimMember, entry: Entry): void;
-    /** It has heard that it is in the cluster no more. */
-    removed(who: SimMember): void;
-    /** It met an error that the program does not survive. */
-    dies(who: SimMember, error: Error): void;
+    removed(who: SimMember): void; // it has heard that it is in the cluster no more
+    dies(who: SimMember, error: Error): void; // it met an error that the program does not survive
   };
 }
 
@@ -53,12 +47,10 @@ export class SimMember {
   readonly name: string;
   readonly disk: SimDisk;
   readonly clockRate: number;
-  /** Undefined while it is down or still reads its data. */
-  member: Member | undefined;
+  member: Member | undefined; // undefined while it is down or still reads its data
   services: Services | undefined;
   life: Life | undefined;
-  /** Of its wall clock, in milliseconds. */
-  offset = 0;
+  offset = 0; // of its wall clock, in milliseconds
   readonly #options: SimMemberOptions;
 
   constructor(options: SimMemberOptions) {

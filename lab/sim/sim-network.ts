@@ -24,8 +24,7 @@ export class SimNetwork {
   duplication = 0;
   delayMs = 1; // on average
   straggling = 0.005;
-  /** Called as a message leaves. */
-  onSend: (message: Message) => void = () => {};
+  onSend: (message: Message) => void = () => {}; // called as a message leaves
 
   constructor(clock: Clock, rand: Rand) {
     this.clock = clock;
@@ -63,9 +62,8 @@ export class SimNetwork {
   message(message: Message): void {
     const bytes = encodeMessage(message);
     const copies = message.type !== "Prop" && this.#rand.next() < this.duplication ? 2 : 1;
-    for (let i = 0; i < copies; i++) {
+    for (let i = 0; i < copies; i++)
       this.hop(message.from, message.to, () => this.at(message.to)?.receive(decodeMessage(bytes)));
-    }
     this.onSend(message);
   }
 
@@ -239,6 +237,4 @@ export class SimTransport implements PeerTransport {
   }
 }
 
-export function link(from: NodeId, to: NodeId): string {
-  return `${from}->${to}`;
-}
+export const link = (from: NodeId, to: NodeId): string => `${from}->${to}`;

@@ -5,7 +5,6 @@ import type { Entry } from "../../etcd-raft/raft/types.ts";
 import { createMetrics } from "../../etcd-raft/server/metrics.ts";
 import { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { entryReader } from "../checkers/etcd-messages.ts";
-import type { HistoryLine } from "../checkers/history.ts";
 import { judge } from "../checkers/judge.ts";
 import { RaftSafety } from "../checkers/raft-safety.ts";
 import { Clients } from "./clients.ts";
@@ -22,17 +21,12 @@ import { SimWatcher } from "./watchers.ts";
 export interface SimulationOptions {
   seed: number;
   members?: number;
-  /** How long, in virtual milliseconds, things break. */
-  durationMs?: number;
-  /** PreVote and CheckQuorum; without them there are many more elections. */
-  preVote?: boolean;
+  durationMs?: number; // how long, in virtual milliseconds, things break
+  preVote?: boolean; // PreVote and CheckQuorum; without them there are many more elections
   plant?: SimMemberOptions["plant"];
-  /** Only crashes with quick restarts, close together. */
-  crashesOnly?: boolean;
-  /** Members are added, promoted, removed and replaced meanwhile. */
-  reconfigure?: boolean;
-  /** Called with each noteworthy event, in order. */
-  trace?: (line: string) => void;
+  crashesOnly?: boolean; // only crashes with quick restarts, close together
+  reconfigure?: boolean; // members are added, promoted, removed and replaced meanwhile
+  trace?: (line: string) => void; // called with each noteworthy event, in order
 }
 
 /** What `npm run sim` varies with the seed. */
@@ -46,24 +40,11 @@ export function variety(seed: number): SimulationOptions {
   };
 }
 
-export interface SimulationResult {
-  violations: string[];
-  acknowledged: number;
-  elections: number;
-  tornTails: number;
-  /** Snapshots that took the place of a follower's state. */
-  installed: number;
-  events: number;
-  /** Changes of members that were asked for. */
-  changes: number;
-  history: HistoryLine[];
-}
-
 /**
  * One run: members, clients, watchers and a nemesis in virtual time; everything random comes from the seed. At the end all
  * is mended, the cluster must take a write and come to rest, and every watcher must hear of it; then the checkers judge.
  */
-export async function simulate(options: SimulationOptions): Promise<SimulationResult> {
+export async function simulate(options: SimulationOptions) {
   const { seed, members: count = 3, durationMs = 15_000, preVote = true, plant } = options;
   const { crashesOnly = false, reconfigure = false } = options;
   const rand = seededRand(seed);
@@ -75,6 +56,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
   const network = new SimNetwork(clock, part());
   const metrics = createMetrics(new Registry());
   const firstApplied: number[] = []; // when, by index
+  /** `installed`: snapshots that took the place of a follower's state. */
   const counts = { elections: 0, tornTails: 0, installed: 0 };
   const hash = (who: SimMember, index: number) =>
     index > 0 && recorder.add({ type: "hash", member: who.name, point: `index ${index}`, hash: who.hash() });
@@ -183,7 +165,7 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     violations,
     acknowledged: clients.acknowledged,
     ...counts,
-    changes: cluster.changes,
+    changes: cluster.changes, // of members, that were asked for
     events: watchers.reduce((sum, { events }) => sum + events, 0),
     history: recorder.lines,
   };

@@ -61,6 +61,4 @@ interface Due {
   fn: (() => void) | undefined;
 }
 
-function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

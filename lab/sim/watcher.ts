@@ -14,11 +14,9 @@ export interface Watched {
 /** What one watcher has heard, over one stream after the other, and its lines of the history. */
 export abstract class Watcher {
   readonly name: string;
-  /** The first revision that it has not heard all of; 0: from now on. */
-  next: number;
+  next: number; // the first revision that it has not heard all of; 0: from now on
   events = 0;
-  /** When it first heard of each revision. */
-  readonly heard = new Map<number, number>();
+  readonly heard = new Map<number, number>(); // when it first heard of each revision
   readonly #watched: Watched;
   readonly #recorder: Recorder;
   #member = "";
@@ -41,15 +39,18 @@ export abstract class Watcher {
   }
 
   /** Returns whether the stream is of no more use. */
-  protected take({ header, canceled, created, compactRevision, cancelReason, ...response }: WatchResponse): boolean {
+  protected take({
+    header,
+    canceled,
+    created,
+    compactRevision,
+    cancelReason: reason,
+    ...response
+  }: WatchResponse): boolean {
     const { revision } = header!;
     if (canceled) {
       this.next = compactRevision;
-      this.note({
-        event: "canceled",
-        ...(compactRevision > 0 && { compacted: compactRevision }),
-        reason: cancelReason,
-      });
+      this.note({ event: "canceled", ...(compactRevision > 0 && { compacted: compactRevision }), reason });
     } else if (created) {
       this.note({ event: "created", revision });
       this.next ||= revision + 1;

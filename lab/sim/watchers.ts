@@ -92,5 +92,4 @@ export class SimWatcher extends Watcher {
   }
 }
 
-/** Responses on their way, beyond which the transport asks the server to wait. */
-const maxUnread = 3;
+const maxUnread = 3; // responses on their way, beyond which the transport asks the server to wait

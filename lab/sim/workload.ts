@@ -106,9 +106,8 @@ export class Workload {
     const rand = this.#rand;
     const id = this.#leases.at(-1 - rand.below(2));
     const dice = rand.below(10);
-    if (id === undefined || dice === 0) {
+    if (id === undefined || dice === 0)
       return { op: "grant", id: `${1 + rand.below(2 ** 31)}${this.#counter++}`, ttl: 1 + rand.below(4) };
-    }
     if (dice === 1) return { op: "revoke", id };
     if (dice < 6) return { op: "keepalive", id };
     return { op: "put", key: this.#key(), value: this.#value(), lease: id };

@@ -8,7 +8,6 @@ export interface World {
   clock: VirtualClock;
   recorder: Recorder;
   network: SimNetwork;
-  /** Those whose processes are to run, now. */
-  members(): readonly SimMember[];
+  members(): readonly SimMember[]; // those whose processes are to run, now
   note(event: string): void;
 }

@@ -12,18 +12,14 @@ import { type DeedName, experimentOf, roundMs, shuffledDeeds } from "./deeds.ts"
 
 export interface SoakOptions {
   rounds: number;
-  /** On the same data, judged at their end together. */
-  roundsPerRun: number;
+  roundsPerRun: number; // on the same data, judged at their end together
   members: number;
   clients: number;
-  /** No run begins after so long. */
-  maxMs: number;
-  /** Each run has its YAML and its folder in it. They are removed when all was well, unless `keep`. */
-  dir: string;
+  maxMs: number; // no run begins after so long
+  dir: string; // each run has its YAML and its folder in it. They are removed when all was well, unless `keep`.
   keep?: boolean;
   only?: readonly DeedName[] | undefined;
-  /** Of what is done, and when; each run's experiment has its own seed, from it. */
-  seed: number;
+  seed: number; // of what is done, and when; each run's experiment has its own seed, from it
   clock: Clock;
   signal: AbortSignal;
 }
@@ -32,8 +28,7 @@ export interface SoakResult {
   /** `gapMs`: the longest time without an acknowledged write from the deed until the next. */
   rounds: { deed: DeedName; gapMs: number }[];
   operations: Record<string, { ok: number; failed: number; unknown: number }>;
-  /** Why members lost their leader, as they told it. */
-  losses: Record<string, number>;
+  losses: Record<string, number>; // why members lost their leader, as they told it
   snapshotsInstalled: number;
   violations: string[];
 }
