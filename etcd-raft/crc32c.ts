@@ -21,8 +21,7 @@ export function crc32c(crc: number, bytes: Uint8Array, length = bytes.length): n
   return ~c >>> 0;
 }
 
-/** Table k at 256 * k: the effect of a byte that is followed by k more. */
-const tables = new Int32Array(8 * 256);
+const tables = new Int32Array(8 * 256); // table k at 256 * k: the effect of a byte that is followed by k more
 for (let n = 0; n < 256; n++) {
   let c = n;
   for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0x82f63b78 ^ (c >>> 1) : c >>> 1;

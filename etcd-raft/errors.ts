@@ -72,6 +72,10 @@ export function etcdError(name: EtcdError): GrpcError {
   return new GrpcError(code, `etcdserver: ${text}`);
 }
 
+export function raise(name: EtcdError): never {
+  throw etcdError(name);
+}
+
 /** `InvalidArgument`, ... */
 export const codeName = (code: Code): string =>
   Object.entries(Code).find(([, value]) => value === code)?.[0] ?? "Unknown";

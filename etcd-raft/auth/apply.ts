@@ -1,6 +1,6 @@
 import type { InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
-import { Access, type AuthStore, type Identity } from "./auth-store.ts";
+import { Access, type AccessKind, type AuthStore, type Identity } from "./auth-store.ts";
 import type { Tokens } from "./tokens.ts";
 
 /** May `who` do this, by what holds now that it is applied? Throws what its caller gets. `keysOf`: what hangs on a lease. */
@@ -11,9 +11,7 @@ export function checkRequest(
   keysOf: (lease: bigint) => string[],
 ): void {
   const { put, txn, deleteRange, leaseRevoke } = request;
-  const checkLease = (lease: bigint) => {
-    for (const key of keysOf(lease)) auth.check(who, Access.write, { key, end: undefined });
-  };
+  const checkLease = (lease: bigint) => auth.checkKeys(who, Access.write, keysOf(lease));
   if (put) {
     auth.checkPut(who, put);
     checkLease(put.lease);
@@ -49,13 +47,7 @@ const requests = {
 const kinds = Object.keys(requests) as (keyof typeof requests)[];
 
 /** Undefined: not a request of Auth. */
-export function applyAuth(
-  auth: AuthStore,
-  tokens: Tokens,
-  q: InternalRaftRequest,
-  index: number,
-  now: number,
-): object | undefined {
+export function applyAuth(auth: AuthStore, tokens: Tokens, q: InternalRaftRequest, index: number, now: number) {
   if (q.authenticate) {
     auth.passwordOf(q.authenticate.name); // throws if it was taken away meanwhile
     if (!q.authenticate.simpleToken) return {}; // who asked makes a JWT
@@ -77,9 +69,9 @@ export function checkSomebody(auth: AuthStore, who: Identity | undefined): void 
 export function checkLeaseKeys(
   auth: AuthStore,
   who: Identity | undefined,
-  access: typeof Access.read | typeof Access.write,
+  access: AccessKind,
   keys: readonly string[],
 ): void {
   checkSomebody(auth, who);
-  if (auth.enabled) for (const key of keys) auth.check(who, access, { key, end: undefined });
+  auth.checkKeys(who, access, keys);
 }

@@ -2,10 +2,11 @@ import { Code, GrpcError } from "../../net/grpc-error.ts";
 import { Permission, Role, User } from "../../proto/generated/authpb.ts";
 import type * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
-import { etcdError } from "../errors.ts";
+import { etcdError, raise } from "../errors.ts";
 import type { KeyRange } from "../mvcc/key-index.ts";
 import { keyRangeOf } from "../mvcc/range.ts";
-import { Access, isValidRange, Permissions } from "./permissions.ts";
+import type { State } from "../snap/state.ts";
+import { Access, type AccessKind, isValidRange, Permissions } from "./permissions.ts";
 
 /**
  * Users, roles and what they may do: replicated state, changed by entries of the log alone, the same on every member.
@@ -20,15 +21,13 @@ export class AuthStore {
   readonly #users = new Map<string, User>();
   readonly #roles = new Map<string, Role>();
   #permissions = new Map<string, Permissions>();
-  /** Tokens of this user count no more; without a name: nobody's. */
-  onInvalid: (user?: string) => void = () => {};
+  onInvalid: (user?: string) => void = () => {}; // tokens of this user count no more; without a name: nobody's
 
   // Changes. Each throws the GrpcError that its caller gets.
 
   enable(): void {
     if (this.enabled) return;
-    const root = this.#users.get(rootUser);
-    if (root === undefined) throw etcdError("rootUserNotExist");
+    const root = this.#users.get(rootUser) ?? raise("rootUserNotExist");
     if (!root.roles.includes(rootRole)) throw etcdError("rootRoleNotExist");
     this.enabled = true;
   }
@@ -143,19 +142,17 @@ export class AuthStore {
   /** The bcrypt hash to compare with. Throws as a wrong password would. */
   passwordOf(name: string): Uint8Array {
     if (!this.enabled) throw etcdError("authNotEnabled");
-    const user = this.#users.get(name);
-    if (user === undefined) throw etcdError("authFailed");
+    const user = this.#users.get(name) ?? raise("authFailed");
     if (user.options?.noPassword) throw new GrpcError(Code.Unknown, noPasswordText); // etcd has no code for it either
     return user.password;
   }
 
   /** Throws unless `who` may do this to every key of `range`. */
-  check(who: Identity | undefined, access: typeof Access.read | typeof Access.write, range: KeyRange): void {
+  check(who: Identity | undefined, access: AccessKind, range: KeyRange): void {
     if (!this.enabled) return;
     if (who === undefined || who.revision === 0) throw etcdError("userEmpty");
     if (who.revision < this.revision) throw etcdError("authOldRevision");
-    const user = this.#users.get(who.username);
-    if (user === undefined) throw etcdError("permissionDenied");
+    const user = this.#users.get(who.username) ?? raise("permissionDenied");
     if (user.roles.includes(rootRole)) return;
     let permissions = this.#permissions.get(who.username);
     if (permissions === undefined) {
@@ -166,7 +163,10 @@ export class AuthStore {
     if (!permissions.allow(access, range)) throw etcdError("permissionDenied");
   }
 
-  /** Throws unless `who` has the role root. */
+  checkKeys(who: Identity | undefined, access: AccessKind, keys: readonly string[]): void {
+    for (const key of keys) this.check(who, access, { key, end: undefined });
+  }
+
   checkAdmin(who: Pick<Identity, "username"> | undefined): void {
     if (!this.enabled) return;
     if (!who?.username) throw etcdError("userEmpty");
@@ -177,10 +177,8 @@ export class AuthStore {
     if (this.enabled) this.check(who, Access.read, keyRangeOf(request));
   }
 
-  checkPut(who: Identity | undefined, request: pb.PutRequest): void {
-    const range: KeyRange = keyRangeOf({ key: request.key, rangeEnd: nothing });
-    this.check(who, Access.write, range);
-    if (request.prevKv) this.check(who, Access.read, range);
+  checkPut(who: Identity | undefined, { key, prevKv }: pb.PutRequest): void {
+    this.checkDeleteRange(who, { key, rangeEnd: nothing, prevKv });
   }
 
   checkDeleteRange(who: Identity | undefined, request: pb.DeleteRangeRequest): void {
@@ -204,7 +202,7 @@ export class AuthStore {
   }
 
   /** As etcd's state file has it: the buckets `auth`, `authUsers` and `authRoles`. */
-  rows(): Record<"auth" | "authUsers" | "authRoles", Row[]> {
+  rows(): State["auth"] {
     const revision = Buffer.alloc(8);
     revision.writeBigUInt64BE(BigInt(this.revision));
     return {
@@ -217,7 +215,7 @@ export class AuthStore {
     };
   }
 
-  restore(rows: Record<"auth" | "authUsers" | "authRoles", readonly Row[]>): void {
+  restore(rows: State["auth"]): void {
     const auth = new Map(rows.auth.map(([key, value]) => [Buffer.from(key).toString(), Buffer.from(value)]));
     this.enabled = auth.get("authEnabled")?.[0] === 1;
     this.revision = Number(auth.get("authRevision")?.readBigUInt64BE(0) ?? 1n);
@@ -234,19 +232,15 @@ export class AuthStore {
   }
 
   #user(name: string): User {
-    const user = this.#users.get(name);
-    if (user === undefined) throw etcdError("userNotFound");
-    return user;
+    return this.#users.get(name) ?? raise("userNotFound");
   }
 
   #role(name: string): Role {
-    const role = this.#roles.get(name);
-    if (role === undefined) throw etcdError("roleNotFound");
-    return role;
+    return this.#roles.get(name) ?? raise("roleNotFound");
   }
 }
 
-export { Access };
+export { Access, type AccessKind };
 
 /** Who asks, and by which revision of the store that was found out. */
 export interface Identity {
@@ -254,14 +248,11 @@ export interface Identity {
   revision: number;
 }
 
-type Row = readonly [Uint8Array, Uint8Array];
-
 const noPasswordText = "auth: authentication failed, password was given for no password user";
 const rootUser = "root";
 const rootRole = "root";
 const nothing = new Uint8Array(0);
 const everything: Permission = { permType: Access.readWrite, key: nothing, rangeEnd: Buffer.from([0]) };
 
-function isSame(a: Pick<Permission, "key" | "rangeEnd">, b: Pick<Permission, "key" | "rangeEnd">): boolean {
-  return Buffer.compare(a.key, b.key) === 0 && Buffer.compare(a.rangeEnd, b.rangeEnd) === 0;
-}
+const isSame = (a: Pick<Permission, "key" | "rangeEnd">, b: Pick<Permission, "key" | "rangeEnd">): boolean =>
+  Buffer.compare(a.key, b.key) === 0 && Buffer.compare(a.rangeEnd, b.rangeEnd) === 0;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { CallContext } from "../../net/grpc-server.ts";
 import { RangeRequest, TxnRequest } from "../../proto/generated/etcdserverpb.ts";
-import { Callers } from "../server/access.ts";
+import { type Callers, callersOf } from "../server/access.ts";
 import { authHandlers } from "../server/auth-service.ts";
 import { kvHandlers } from "../server/kv-service.ts";
 import { startTestCluster } from "../server/testing.ts";
@@ -25,7 +25,7 @@ test("a password that is changed while it is compared does not let its owner in"
         return hash === "first";
       },
     } as unknown as PasswordPool;
-    const callers = new Callers(member, { clientCertAuth: false });
+    const callers = callersOf(member, { clientCertAuth: false });
     const { Authenticate } = authHandlers(member, callers, { bcryptCost: 4, passwords });
     const context = { metadata: {}, peer: undefined, signal: new AbortController().signal } as CallContext;
     await assert.rejects(

@@ -37,9 +37,8 @@ export function parseJwtOptions(text: string, duration: (text: string) => number
     options.set(name, part.slice(at + 1));
   }
   const method = options.get("sign-method") ?? "";
-  if (!jwtMethods.includes(method)) {
+  if (!jwtMethods.includes(method))
     throw refused(`auth: invalid auth signature method: sign-method=${method} is none of ${jwtMethods.join(", ")}`);
-  }
   const [pubKey, privKey] = [options.get("pub-key") || undefined, options.get("priv-key") || undefined];
   if (pubKey === undefined && privKey === undefined) throw refused("missing key data: priv-key or pub-key is needed");
   if (method.startsWith("HS") && privKey === undefined) throw refused(`missing key data: ${method} needs priv-key`);
@@ -59,66 +58,49 @@ export function loadJwt(options: JwtOptions, read: (file: string) => Buffer): Jw
       throw refused(`${file}: ${(error as Error).message}`, error);
     }
   };
-  if (method.startsWith("HS")) return new Jwt(method, use(privKey!, crypto.createSecretKey), undefined, options.ttlMs);
+  if (method.startsWith("HS")) return jwtOf(method, use(privKey!, crypto.createSecretKey), undefined, options.ttlMs);
   const sign = privKey === undefined ? undefined : use(privKey, crypto.createPrivateKey);
   const verify = pubKey === undefined ? crypto.createPublicKey(sign!) : use(pubKey, crypto.createPublicKey);
-  if (sign !== undefined && !crypto.createPublicKey(sign).equals(verify)) {
+  if (sign !== undefined && !crypto.createPublicKey(sign).equals(verify))
     throw refused(`public and private keys don't match: ${pubKey} and ${privKey}`);
-  }
   const kind = keyKind(verify);
   if (kind !== kindOf(method))
     throw refused(`${pubKey ?? privKey} holds a key of ${kind}, which is none for ${method}`);
-  return new Jwt(method, verify, sign, options.ttlMs);
+  return jwtOf(method, verify, sign, options.ttlMs);
 }
 
-export class Jwt {
-  readonly #method: JwtMethod;
-  readonly #verifyKey: crypto.KeyObject;
-  readonly #signKey: crypto.KeyObject | undefined;
-  readonly #ttlMs: number;
+export type Jwt = ReturnType<typeof jwtOf>;
+
+function jwtOf(method: JwtMethod, verifyKey: crypto.KeyObject, signKey: crypto.KeyObject | undefined, ttlMs: number) {
+  interface Known {
+    identity: Identity;
+    notBefore: number;
+    expiry: number;
+  }
   /** Tokens whose signature was right: a signature is dear, and a client sends its token with each request. */
-  readonly #known = new Map<string, { identity: Identity; notBefore: number; expiry: number }>();
+  const all = new Map<string, Known>();
 
-  constructor(method: JwtMethod, verifyKey: crypto.KeyObject, signKey: crypto.KeyObject | undefined, ttlMs: number) {
-    this.#method = method;
-    this.#verifyKey = verifyKey;
-    this.#signKey = signKey;
-    this.#ttlMs = ttlMs;
-  }
+  const hmac = (text: string): Buffer =>
+    crypto
+      .createHmac(`sha${method.slice(2)}`, verifyKey)
+      .update(text)
+      .digest();
 
-  get canSign(): boolean {
-    return this.#signKey !== undefined || this.#method.startsWith("HS");
-  }
-
-  async sign({ username, revision }: Identity, now: number): Promise<string> {
-    const claims = { exp: Math.floor((now + this.#ttlMs) / 1000), revision, username };
-    const text = `${encode({ alg: this.#method, typ: "JWT" })}.${encode(claims)}`;
-    if (this.#signKey === undefined) return `${text}.${this.#hmac(text).toString("base64url")}`;
-    const { hash, ...padding } = algorithm(this.#method, "sign");
-    const signature = await sign(hash, Buffer.from(text), { key: this.#signKey, ...padding });
-    return `${text}.${signature.toString("base64url")}`;
-  }
-
-  /** Who a token is of; undefined when it is not of this key and method, or not of this time. `now`: wall time. */
-  identityOf(token: string, now: number): Identity | undefined {
-    let known = this.#known.get(token);
-    if (known === undefined) {
-      known = this.#read(token);
-      if (known === undefined) return undefined;
-      if (this.#known.size >= maxKnown) this.#known.delete(this.#known.keys().next().value!);
-      this.#known.set(token, known);
+  function isSigned(text: string, signature: Buffer): boolean {
+    if (verifyKey.type === "secret") {
+      const right = hmac(text);
+      return right.length === signature.length && crypto.timingSafeEqual(right, signature);
     }
-    if (now >= known.notBefore && now < known.expiry) return known.identity;
-    this.#known.delete(token);
-    return undefined;
+    const { hash, ...padding } = algorithm(method, "verify");
+    return crypto.verify(hash, Buffer.from(text), { key: verifyKey, ...padding }, signature);
   }
 
-  #read(token: string): { identity: Identity; notBefore: number; expiry: number } | undefined {
+  function read(token: string): Known | undefined {
     const [head, body, signature, more] = token.split(".");
     if (!head || !body || !signature || more !== undefined) return undefined;
     // The method is ours, never the token's to choose ("alg": "none" and its kin).
-    if (decode(head)?.["alg"] !== this.#method) return undefined;
-    if (!this.#isSigned(`${head}.${body}`, Buffer.from(signature, "base64url"))) return undefined;
+    if (decode(head)?.["alg"] !== method) return undefined;
+    if (!isSigned(`${head}.${body}`, Buffer.from(signature, "base64url"))) return undefined;
     const { username, revision, exp, nbf } = decode(body) ?? {};
     if (typeof username !== "string" || !Number.isSafeInteger(revision)) return undefined;
     const seconds = (claim: unknown, absent: number) => (typeof claim === "number" ? claim * 1000 : absent);
@@ -129,21 +111,29 @@ export class Jwt {
     };
   }
 
-  #isSigned(text: string, signature: Buffer): boolean {
-    if (this.#verifyKey.type === "secret") {
-      const right = this.#hmac(text);
-      return right.length === signature.length && crypto.timingSafeEqual(right, signature);
-    }
-    const { hash, ...padding } = algorithm(this.#method, "verify");
-    return crypto.verify(hash, Buffer.from(text), { key: this.#verifyKey, ...padding }, signature);
-  }
+  return {
+    canSign: signKey !== undefined || method.startsWith("HS"),
 
-  #hmac(text: string): Buffer {
-    return crypto
-      .createHmac(`sha${this.#method.slice(2)}`, this.#verifyKey)
-      .update(text)
-      .digest();
-  }
+    async sign({ username, revision }: Identity, now: number): Promise<string> {
+      const claims = { exp: Math.floor((now + ttlMs) / 1000), revision, username };
+      const text = `${encode({ alg: method, typ: "JWT" })}.${encode(claims)}`;
+      if (signKey === undefined) return `${text}.${hmac(text).toString("base64url")}`;
+      const { hash, ...padding } = algorithm(method, "sign");
+      const signature = await sign(hash, Buffer.from(text), { key: signKey, ...padding });
+      return `${text}.${signature.toString("base64url")}`;
+    },
+
+    /** Who a token is of; undefined when it is not of this key and method, or not of this time. `now`: wall time. */
+    identityOf(token: string, now: number): Identity | undefined {
+      const known = all.get(token) ?? read(token);
+      if (known === undefined) return undefined;
+      all.delete(token);
+      if (now < known.notBefore || now >= known.expiry) return undefined;
+      if (all.size >= maxKnown) all.delete(all.keys().next().value!);
+      all.set(token, known);
+      return known.identity;
+    },
+  };
 }
 
 const sign = promisify(crypto.sign) as (hash: string | null, data: Buffer, key: object) => Promise<Buffer>;
@@ -154,15 +144,12 @@ function algorithm(
 ): { hash: string | null } & Partial<crypto.SigningOptions> {
   const hash = `sha${method.slice(2)}`;
   const { RSA_PKCS1_PSS_PADDING, RSA_PSS_SALTLEN_DIGEST, RSA_PSS_SALTLEN_AUTO } = crypto.constants;
+  const saltLength = use === "sign" ? RSA_PSS_SALTLEN_DIGEST : RSA_PSS_SALTLEN_AUTO;
   switch (method.slice(0, 2)) {
     case "RS":
       return { hash };
     case "PS": // the salt is as long as the hash (RFC 7518, 3.5); other signers take as much as fits
-      return {
-        hash,
-        padding: RSA_PKCS1_PSS_PADDING,
-        saltLength: use === "sign" ? RSA_PSS_SALTLEN_DIGEST : RSA_PSS_SALTLEN_AUTO,
-      };
+      return { hash, padding: RSA_PKCS1_PSS_PADDING, saltLength };
     case "ES":
       return { hash, dsaEncoding: "ieee-p1363" };
     default:

@@ -123,8 +123,7 @@ function servePasswords(): void {
 
 if (isPasswordWorker) servePasswords();
 
-/** bcrypt looks at no more, so a longer one would be cut without a word; Go's refuses it so. */
-const maxBytes = 72;
+const maxBytes = 72; // bcrypt looks at no more, so a longer one would be cut without a word; Go's refuses it so
 const tooLongText = "bcrypt: password length exceeds 72 bytes";
 const maxWaiting = 128;
 const idleMs = 10_000;

@@ -6,6 +6,8 @@ import { keyText } from "../mvcc/version.ts";
 /** `authpb.Permission.Type` */
 export const Access = { read: 0, write: 1, readWrite: 2 } as const;
 
+export type AccessKind = typeof Access.read | typeof Access.write;
+
 /** Keys from `from` up to but without `to` (null: no end). */
 interface Interval {
   from: string;
@@ -26,7 +28,7 @@ export class Permissions {
     this.#write = of(Access.read);
   }
 
-  allow(access: typeof Access.read | typeof Access.write, range: KeyRange): boolean {
+  allow(access: AccessKind, range: KeyRange): boolean {
     const { from, to } = interval(range);
     return (access === Access.read ? this.#read : this.#write).some(
       (have) => have.from <= from && (have.to === null || (to !== null && to <= have.to)),
@@ -46,7 +48,6 @@ const intervalOf = (permission: Permission): Interval => interval(keyRangeOf(per
 
 const interval = ({ key, end }: KeyRange): Interval => ({ from: key, to: end === undefined ? `${key}\0` : end });
 
-/** Sorted, with what touches joined. */
 function merged(intervals: Interval[]): Interval[] {
   const result: Interval[] = [];
   for (const { from, to } of intervals.toSorted((a, b) => (a.from < b.from ? -1 : 1))) {

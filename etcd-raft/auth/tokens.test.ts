@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "vitest";
 import { seededRand } from "../../base/rand.ts";
 import type { CallContext } from "../../net/grpc-server.ts";
-import { Callers } from "../server/access.ts";
+import { callersOf } from "../server/access.ts";
 import type { Member } from "../server/member.ts";
 import { Tokens, tokenIndex } from "./tokens.ts";
 
@@ -43,7 +43,7 @@ describe("a caller with a token that another member gave out", () => {
       },
     } as unknown as Member;
     const context = { metadata: { token: "abc.10" } } as unknown as CallContext;
-    return new Callers(member, { clientCertAuth: false }).as(context, (who) => who);
+    return callersOf(member, { clientCertAuth: false }).as(context, (who) => who);
   };
 
   test("waits until its entry has been applied here", async () => {
@@ -59,8 +59,8 @@ test.each([
   [true, "ann"],
   [false, undefined],
 ])("with --client-cert-auth=%s a certificate's common name is the user: %s", (clientCertAuth, user) => {
-  const member = { applier: { auth: { enabled: true, revision: 7 } } } as unknown as Member;
+  const member = { applier: { auth: { enabled: true, revision: 7 } }, config: {} } as unknown as Member;
   const context = { metadata: {}, peer: { commonName: "ann" } } as unknown as CallContext;
-  const who = new Callers(member, { clientCertAuth }).as(context, (found) => found);
+  const who = callersOf(member, { clientCertAuth }).as(context, (found) => found);
   assert.equal((who as { username: string } | undefined)?.username, user);
 });

@@ -30,7 +30,6 @@ export class Tokens {
     return found.user;
   }
 
-  /** Of one user, or of all. */
   invalidate(user?: string): void {
     for (const [token, { user: owner }] of this.#tokens)
       if (user === undefined || owner === user) this.#tokens.delete(token);

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { DiskFile } from "../wal/disk.ts";
 import { pageFlag, readMeta, readPageHeader, writeMeta } from "./format.ts";
 import { arrayCursor, type Bucket, planBolt, sizeOf } from "./plan.ts";
-import { type BoltBucket, openBolt } from "./reader.ts";
+import { type Bolt, openBolt } from "./reader.ts";
 import { writeBolt } from "./writer.ts";
 
 type Rows = [Buffer, Buffer][];
@@ -35,7 +35,7 @@ function write(buckets: Record<string, Rows>, pageSize?: number): Buffer {
   return bytes;
 }
 
-async function rowsOf(bucket: BoltBucket | undefined): Promise<Rows> {
+async function rowsOf(bucket: Bolt | undefined): Promise<Rows> {
   const all: Rows = [];
   for await (const rows of bucket!.rows())
     for (const { key, value } of rows) all.push([Buffer.from(key), Buffer.from(value)]);
@@ -65,7 +65,7 @@ test("whatever is written is read back, in order, and every page belongs to exac
         const file = write(buckets, pageSize);
         const db = await openBolt(inMemory(file), "db");
         assert.equal(db.meta.pageSize, pageSize);
-        const names = (await rowsOf(db.root)).map(([key]) => key.toString());
+        const names = (await rowsOf(db)).map(([key]) => key.toString());
         assert.deepEqual(new Set(names), new Set(Object.keys(buckets)));
         for (const [n, expected] of Object.entries(buckets)) {
           assert.deepEqual(await rowsOf(await db.bucket(n)), expected);

@@ -8,8 +8,7 @@ import { bucketBytes, elementBytes, isBucketFlag, pageHeaderBytes } from "./form
  */
 export interface Bucket {
   name: string;
-  /** The same rows every time, in ascending order of their keys. */
-  rows(): RowCursor;
+  rows(): RowCursor; // the same rows every time, in ascending order of their keys
 }
 
 /** Stands before the first row until `next` was called; false after the last. */
@@ -25,16 +24,13 @@ export interface Plan {
   pageSize: number;
   freelist: number;
   pageCount: number;
-  /** The buckets' in order of their names, the root's last. */
-  trees: Tree[];
+  trees: Tree[]; // the buckets' in order of their names, the root's last
 }
 
 export interface Tree {
   rows: () => RowCursor;
-  /** The flag of its leaves' elements. */
-  flag: number;
-  /** Leaves first, each next one points to the one before; the last is a single page, the root. */
-  levels: Level[];
+  flag: number; // the flag of its leaves' elements
+  levels: Level[]; // leaves first, each next one points to the one before; the last is a single page, the root
 }
 
 /** Consecutive pages of one kind: rows in each, file pages it takes, and its first key. */

@@ -1,22 +1,11 @@
 import type { DiskFile } from "../wal/disk.ts";
-import {
-  bucketBytes,
-  elementBytes,
-  isBucketFlag,
-  type Meta,
-  type PageHeader,
-  pageFlag,
-  pageHeaderBytes,
-  readMeta,
-  readPageHeader,
-} from "./format.ts";
+import * as format from "./format.ts";
 
 /** The file is no bbolt database, or a damaged one. The message names the file, and the page where it can. */
 export class BoltError extends Error {
   override name = "BoltError";
 }
 
-/** All that is needed of a file. */
 export type BoltFile = Pick<DiskFile, "size" | "read">;
 
 export interface Row {
@@ -37,25 +26,11 @@ export async function openBolt(file: BoltFile, path: string): Promise<Bolt> {
   const meta = metas.reduce((a, b) => (a.txid >= b.txid ? a : b));
   if (meta.pageCount * meta.pageSize > size)
     throw new BoltError(`${path} is cut short: ${size} bytes, but its meta says ${meta.pageCount * meta.pageSize}`);
-  return new Bolt(file, path, meta);
+  return new Bolt(new Pages(file, path, meta), meta.root, undefined);
 }
 
+/** A bucket of the file. `openBolt` gives the root, whose rows are the other buckets. */
 export class Bolt {
-  readonly meta: Meta;
-  /** Its rows are the buckets. */
-  readonly root: BoltBucket;
-
-  constructor(file: BoltFile, path: string, meta: Meta) {
-    this.meta = meta;
-    this.root = new BoltBucket(new Pages(file, path, meta), meta.root, undefined);
-  }
-
-  bucket(name: string): Promise<BoltBucket | undefined> {
-    return this.root.bucket(name);
-  }
-}
-
-export class BoltBucket {
   readonly #pages: Pages;
   readonly #root: number;
   readonly #inline: Buffer | undefined;
@@ -66,17 +41,27 @@ export class BoltBucket {
     this.#inline = inline;
   }
 
-  /** All rows in ascending order of their keys, one page's at a time. */
+  get meta(): format.Meta {
+    return this.#pages.meta;
+  }
+
+  /** All rows in ascending order of their keys, one page's at a time. No page comes twice (a loop in the tree would never end). */
   async *rows(): AsyncGenerator<Row[]> {
     const pages = this.#pages;
-    const check = new OrderCheck(pages);
-    if (this.#inline) yield check.ordered(0, pages.leaf(0, this.#inline));
+    if (this.#inline) yield pages.leaf(0, this.#inline, undefined);
+    const seen = new Set<number>();
+    let last: Buffer | undefined; // key of the page before: a copy
     const left = this.#inline ? [] : [this.#root]; // next one last
     for (let id = left.pop(); id !== undefined; id = left.pop()) {
-      check.once(id);
+      if (seen.has(id)) throw pages.damaged(id, "it is used twice");
+      seen.add(id);
       const page = pages.present(id) ?? (await pages.read(id));
-      if (readPageHeader(page).flags === pageFlag.leaf) yield check.ordered(id, pages.leaf(id, page));
-      else left.push(...pages.branch(id, page).reverse());
+      if (format.readPageHeader(page).flags === format.pageFlag.branch) left.push(...pages.branch(id, page).reverse());
+      else {
+        const rows = pages.leaf(id, page, last);
+        if (rows.length > 0) last = Buffer.from(rows.at(-1)!.key);
+        yield rows;
+      }
     }
   }
 
@@ -88,58 +73,31 @@ export class BoltBucket {
     return undefined;
   }
 
-  async bucket(name: string): Promise<BoltBucket | undefined> {
+  async bucket(name: string): Promise<Bolt | undefined> {
     const row = await this.get(Buffer.from(name));
     if (row === undefined) return undefined;
+    const { bucketBytes } = format;
     if (!row.isBucket || row.value.length < bucketBytes) throw this.#pages.damaged(this.#root, `${name} is no bucket`);
     const root = Number(row.value.readBigUInt64LE(0));
-    return new BoltBucket(this.#pages, root, root === 0 ? row.value.subarray(bucketBytes) : undefined);
-  }
-}
-
-/** No page twice (or a loop in the tree would never end), and keys that only rise. */
-class OrderCheck {
-  readonly #pages: Pages;
-  readonly #seen = new Set<number>();
-  /** Of the page before: a copy. */
-  #last: Buffer | undefined;
-
-  constructor(pages: Pages) {
-    this.#pages = pages;
-  }
-
-  once(id: number): void {
-    if (this.#seen.has(id)) throw this.#pages.damaged(id, "it is used twice");
-    this.#seen.add(id);
-  }
-
-  ordered(id: number, rows: Row[]): Row[] {
-    let last = this.#last;
-    for (const { key } of rows) {
-      if (last && Buffer.compare(last, key) >= 0) throw this.#pages.damaged(id, "its keys are out of order");
-      last = key;
-    }
-    this.#last = last && Buffer.from(last);
-    return rows;
+    return new Bolt(this.#pages, root, root === 0 ? row.value.subarray(bucketBytes) : undefined);
   }
 }
 
 class Pages {
   readonly #file: BoltFile;
   readonly #path: string;
-  readonly #meta: Meta;
-  /** Least recently used first. */
-  readonly #blocks = new Map<number, Buffer>();
+  readonly meta: format.Meta;
+  readonly #blocks = new Map<number, Buffer>(); // least recently used first
 
-  constructor(file: BoltFile, path: string, meta: Meta) {
+  constructor(file: BoltFile, path: string, meta: format.Meta) {
     this.#file = file;
     this.#path = path;
-    this.#meta = meta;
+    this.meta = meta;
   }
 
   /** As `read`, if all of it lies in a block that is there. */
   present(id: number): Buffer | undefined {
-    const { pageSize, pageCount } = this.#meta;
+    const { pageSize, pageCount } = this.meta;
     if (id < 2 || id >= pageCount) return undefined;
     const bytes = (length: number) => {
       const at = (id * pageSize) % blockBytes;
@@ -153,33 +111,38 @@ class Pages {
 
   /** A branch or leaf page with those that belong to it. */
   async read(id: number): Promise<Buffer> {
-    const { pageSize, pageCount } = this.#meta;
+    const { pageSize, pageCount } = this.meta;
     if (id < 2 || id >= pageCount) throw this.damaged(id, `there are ${pageCount} pages`);
     const first = await this.#bytes(id * pageSize, pageSize);
     const { overflow } = this.#checked(id, first);
     return overflow === 0 ? first : this.#bytes(id * pageSize, (1 + overflow) * pageSize);
   }
 
-  #checked(id: number, first: Buffer): PageHeader {
-    const { pageCount } = this.#meta;
-    const header = readPageHeader(first);
+  #checked(id: number, first: Buffer): format.PageHeader {
+    const { pageCount } = this.meta;
+    const header = format.readPageHeader(first);
     if (header.id !== id) throw this.damaged(id, `it says it is page ${header.id}`);
-    if (header.flags !== pageFlag.leaf && header.flags !== pageFlag.branch)
+    if (header.flags !== format.pageFlag.leaf && header.flags !== format.pageFlag.branch)
       throw this.damaged(id, `neither branch nor leaf, flags are ${header.flags}`);
     if (id + header.overflow >= pageCount) throw this.damaged(id, `${header.overflow} more pages belong to it`);
     return header;
   }
 
-  leaf(id: number, page: Buffer): Row[] {
+  /** `last`: the key before, since keys only rise. */
+  leaf(id: number, page: Buffer, last: Buffer | undefined): Row[] {
     const rows: Row[] = [];
     const { count } = this.#header(id, page);
-    for (let i = 0, at = pageHeaderBytes; i < count; i++, at += elementBytes) {
+    let before = last;
+    for (let i = 0, at = format.pageHeaderBytes; i < count; i++, at += format.elementBytes) {
       const start = at + page.readUInt32LE(at + 4);
       const keyEnd = start + page.readUInt32LE(at + 8);
       const end = keyEnd + page.readUInt32LE(at + 12);
       if (end > page.length) throw this.damaged(id, `element ${i} ends beyond it`);
-      const isBucket = (page.readUInt32LE(at) & isBucketFlag) !== 0;
-      rows.push({ key: page.subarray(start, keyEnd), value: page.subarray(keyEnd, end), isBucket });
+      const isBucket = (page.readUInt32LE(at) & format.isBucketFlag) !== 0;
+      const key = page.subarray(start, keyEnd);
+      if (before && Buffer.compare(before, key) >= 0) throw this.damaged(id, "its keys are out of order");
+      before = key;
+      rows.push({ key, value: page.subarray(keyEnd, end), isBucket });
     }
     return rows;
   }
@@ -188,7 +151,7 @@ class Pages {
     const { count } = this.#header(id, page);
     if (count === 0) throw this.damaged(id, "a branch without children");
     return Array.from({ length: count }, (_, i) =>
-      Number(page.readBigUInt64LE(pageHeaderBytes + i * elementBytes + 8)),
+      Number(page.readBigUInt64LE(format.pageHeaderBytes + i * format.elementBytes + 8)),
     );
   }
 
@@ -196,10 +159,10 @@ class Pages {
     return new BoltError(`${this.#path} is damaged at page ${id}: ${problem}`);
   }
 
-  #header(id: number, page: Buffer): PageHeader {
-    if (page.length < pageHeaderBytes) throw this.damaged(id, "an inline bucket without a page");
-    const header = readPageHeader(page);
-    if (pageHeaderBytes + header.count * elementBytes > page.length)
+  #header(id: number, page: Buffer): format.PageHeader {
+    if (page.length < format.pageHeaderBytes) throw this.damaged(id, "an inline bucket without a page");
+    const header = format.readPageHeader(page);
+    if (format.pageHeaderBytes + header.count * format.elementBytes > page.length)
       throw this.damaged(id, `${header.count} elements do not fit`);
     return header;
   }
@@ -230,10 +193,10 @@ class Pages {
 }
 
 /** The second meta stands where the page size says, which the first may no longer tell. */
-async function readMetas(file: BoltFile): Promise<Meta[]> {
+async function readMetas(file: BoltFile): Promise<format.Meta[]> {
   const at = async (position: number) => {
     const bytes = await file.read(position, 4096);
-    return readMeta(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    return format.readMeta(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
   };
   const first = await at(0);
   for (let pageSize = first?.pageSize ?? 512; pageSize <= (first?.pageSize ?? 1 << 16); pageSize *= 2) {

@@ -28,55 +28,53 @@ export function* writeBolt(plan: Plan): Generator<Buffer> {
 
 function* writeLeaves({ rows, flag, levels }: Tree, pageSize: number, out: Chunks): Generator<Buffer> {
   const cursor: RowCursor = rows();
-  const level = levels[0]!;
-  let id = level.firstPage;
-  for (const [i, count] of level.rows.entries()) {
-    const pages = level.pages[i]!;
-    const full = out.reserve(pages * pageSize);
-    if (full) yield full;
-    const { buffer, at } = out.next(pages * pageSize);
-    writePageHeader(buffer, at, { id, flags: pageFlag.leaf, count, overflow: pages - 1 });
-    const end = at + pages * pageSize;
-    let data = at + pageHeaderBytes + count * elementBytes;
-    for (let element = at + pageHeaderBytes; element < at + pageHeaderBytes + count * elementBytes; ) {
-      assert(cursor.next(), "the second pass has the rows of the first");
-      const { keyBytes, valueBytes } = cursor;
-      assert(data + keyBytes + valueBytes <= end, "the rows of the second pass have the sizes of the first");
-      buffer.writeUInt32LE(flag, element);
-      buffer.writeUInt32LE(data - element, element + 4);
-      buffer.writeUInt32LE(keyBytes, element + 8);
-      buffer.writeUInt32LE(valueBytes, element + 12);
-      cursor.copyKey(buffer, data);
-      cursor.copyValue(buffer, data + keyBytes);
-      data += keyBytes + valueBytes;
-      element += elementBytes;
-    }
-    id += pages;
-  }
+  yield* writePages(levels[0]!, pageFlag.leaf, pageSize, out, (buffer, element, data, end) => {
+    assert(cursor.next(), "the second pass has the rows of the first");
+    const { keyBytes, valueBytes } = cursor;
+    assert(data + keyBytes + valueBytes <= end, "the rows of the second pass have the sizes of the first");
+    buffer.writeUInt32LE(flag, element);
+    buffer.writeUInt32LE(data - element, element + 4);
+    buffer.writeUInt32LE(keyBytes, element + 8);
+    buffer.writeUInt32LE(valueBytes, element + 12);
+    cursor.copyKey(buffer, data);
+    cursor.copyValue(buffer, data + keyBytes);
+    return keyBytes + valueBytes;
+  });
   assert(!cursor.next(), "the second pass has the rows of the first");
 }
 
 function* writeBranches(level: Level, children: Level, pageSize: number, out: Chunks): Generator<Buffer> {
-  let id = level.firstPage;
   let child = 0;
   let childId = children.firstPage;
-  for (const [i, count] of level.rows.entries()) {
-    const pages = level.pages[i]!;
-    const full = out.reserve(pages * pageSize);
+  yield* writePages(level, pageFlag.branch, pageSize, out, (buffer, element, data) => {
+    const key = children.keys.at(child);
+    buffer.writeUInt32LE(data - element, element);
+    buffer.writeUInt32LE(key.length, element + 4);
+    buffer.writeBigUInt64LE(BigInt(childId), element + 8);
+    childId += children.pages[child++]!;
+    return key.copy(buffer, data);
+  });
+}
+
+/** `write`: an element, and its bytes at `data`, where the page goes on to `end`; it returns how many. */
+function* writePages(
+  { firstPage, rows, pages }: Level,
+  flags: number,
+  pageSize: number,
+  out: Chunks,
+  write: (buffer: Buffer, element: number, data: number, end: number) => number,
+): Generator<Buffer> {
+  let id = firstPage;
+  for (const [i, count] of rows.entries()) {
+    const bytes = pages[i]! * pageSize;
+    const full = out.reserve(bytes);
     if (full) yield full;
-    const { buffer, at } = out.next(pages * pageSize);
-    writePageHeader(buffer, at, { id, flags: pageFlag.branch, count, overflow: pages - 1 });
-    let data = at + pageHeaderBytes + count * elementBytes;
-    for (let row = 0; row < count; row++) {
-      const element = at + pageHeaderBytes + row * elementBytes;
-      const key = children.keys.at(child);
-      buffer.writeUInt32LE(data - element, element);
-      buffer.writeUInt32LE(key.length, element + 4);
-      buffer.writeBigUInt64LE(BigInt(childId), element + 8);
-      data += key.copy(buffer, data);
-      childId += children.pages[child++]!;
-    }
-    id += pages;
+    const { buffer, at } = out.next(bytes);
+    writePageHeader(buffer, at, { id, flags, count, overflow: pages[i]! - 1 });
+    const first = at + pageHeaderBytes;
+    let data = first + count * elementBytes;
+    for (let row = 0; row < count; row++) data += write(buffer, first + row * elementBytes, data, at + bytes);
+    id += pages[i]!;
   }
 }
 

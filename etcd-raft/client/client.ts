@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "../../base/clock.ts";
 import type { Faults } from "../../base/faults.ts";
 import type { CallOptions, ClientTls } from "../../net/grpc-client.ts";
 import * as pb from "../../proto/generated/etcdserverpb.ts";
+import type { Method } from "../../proto/wire.ts";
 import { Endpoints } from "./endpoints.ts";
 import { inBytes } from "./keys.ts";
 import type { DeleteRangeInit, PutInit, RangeInit, TxnInit, Watch, WatchHandlers, WatchInit } from "./types.ts";
@@ -22,14 +23,9 @@ export * from "./types.ts";
  *     etcd.watch({ key: "a", startRevision: header!.revision }, { onEvents: console.log, onClosed: console.error });
  */
 export interface EtcdClientOptions {
-  /** `http://host:port` or `https://host:port`. */
-  endpoints: readonly string[];
-  /** Needed for https. */
-  tls?: ClientTls;
-  /** The name to look for in the server's certificate, when it is not the host of the endpoint. */
-  serverName?: string;
-  /** What its connections suffer on request, by the host of the endpoint. */
-  faults?: Faults | undefined;
+  endpoints: readonly string[]; // `http://host:port` or `https://host:port`
+  tls?: ClientTls; // needed for https
+  faults?: Faults | undefined; // what its connections suffer on request, by the host of the endpoint
   clock?: Clock;
 }
 
@@ -42,25 +38,15 @@ export class EtcdClient {
     this.#watcher = new Watcher(this.#endpoints, clock);
   }
 
-  range(request: RangeInit, options: CallOptions = {}): Promise<pb.RangeResponse> {
-    return this.#endpoints.call(pb.KVService.Range, inBytes(request), true, options);
-  }
-
-  put(request: PutInit, options: CallOptions = {}): Promise<pb.PutResponse> {
-    return this.#endpoints.call(pb.KVService.Put, inBytes(request), false, options);
-  }
-
-  deleteRange(request: DeleteRangeInit, options: CallOptions = {}): Promise<pb.DeleteRangeResponse> {
-    return this.#endpoints.call(pb.KVService.DeleteRange, inBytes(request), false, options);
-  }
-
-  txn(request: TxnInit, options: CallOptions = {}): Promise<pb.TxnResponse> {
-    return this.#endpoints.call(pb.KVService.Txn, inBytes(request), false, options);
-  }
-
-  compact(request: Partial<pb.CompactionRequest>, options: CallOptions = {}): Promise<pb.CompactionResponse> {
-    return this.#endpoints.call(pb.KVService.Compact, request, false, options);
-  }
+  readonly range = this.#call<RangeInit, pb.RangeResponse>(pb.KVService.Range, true);
+  readonly put = this.#call<PutInit, pb.PutResponse>(pb.KVService.Put, false);
+  readonly deleteRange = this.#call<DeleteRangeInit, pb.DeleteRangeResponse>(pb.KVService.DeleteRange, false);
+  readonly txn = this.#call<TxnInit, pb.TxnResponse>(pb.KVService.Txn, false);
+  readonly compact = this.#call<Partial<pb.CompactionRequest>, pb.CompactionResponse>(pb.KVService.Compact, false);
+  readonly leaseGrant = this.#call<Partial<pb.LeaseGrantRequest>, pb.LeaseGrantResponse>(
+    pb.LeaseService.LeaseGrant,
+    false,
+  );
 
   /** Goes on over broken streams and dead members until cancelled or `onClosed`. */
   watch(request: WatchInit, handlers: WatchHandlers): Watch {
@@ -70,10 +56,6 @@ export class EtcdClient {
   /** Asks the server to tell all watches how far they are (`onProgress`). It may stay silent: ask again after a while. */
   requestProgress(): void {
     this.#watcher.requestProgress();
-  }
-
-  leaseGrant(request: Partial<pb.LeaseGrantRequest>, options: CallOptions = {}): Promise<pb.LeaseGrantResponse> {
-    return this.#endpoints.call(pb.LeaseService.LeaseGrant, request, false, options);
   }
 
   leaseRevoke(id: bigint, options: CallOptions = {}): Promise<pb.LeaseRevokeResponse> {
@@ -104,6 +86,12 @@ export class EtcdClient {
 
   hashKV(revision = 0, options: CallOptions = {}): Promise<pb.HashKVResponse> {
     return this.#endpoints.call(pb.MaintenanceService.HashKV, { revision }, true, options);
+  }
+
+  /** `repeatable`: doing it twice is as good as once. */
+  #call<Q extends object, R>(method: Method<object, R>, repeatable: boolean) {
+    return (request: Q, options: CallOptions = {}): Promise<R> =>
+      this.#endpoints.call(method, inBytes<object>(request), repeatable, options);
   }
 
   close(): void {

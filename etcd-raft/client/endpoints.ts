@@ -15,20 +15,13 @@ export class Endpoints {
   readonly #clock: Clock;
   #current = 0;
 
-  constructor(
-    endpoints: readonly string[],
-    options: { tls?: ClientTls; serverName?: string; faults?: Faults | undefined; clock: Clock },
-  ) {
+  constructor(endpoints: readonly string[], options: { tls?: ClientTls; faults?: Faults | undefined; clock: Clock }) {
     if (endpoints.length === 0) throw new Error("etcd client: no endpoints");
     this.#clock = options.clock;
     this.#clients = endpoints.map((endpoint) => {
       const { target, secure } = parseEndpoint(endpoint);
       if (secure && !options.tls) throw new Error(`etcd client: ${endpoint} needs certificates`);
-      return new GrpcClient(target, {
-        ...(secure ? { tls: options.tls! } : {}),
-        ...(options.serverName ? { serverName: options.serverName } : {}),
-        faults: options.faults,
-      });
+      return new GrpcClient(target, { ...(secure && { tls: options.tls! }), faults: options.faults });
     });
   }
 

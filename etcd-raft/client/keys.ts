@@ -18,9 +18,7 @@ export function prefixEnd(prefix: Bytes): Uint8Array {
 }
 
 /** The smallest key after `key`. */
-export function keyAfter(key: Bytes): Uint8Array {
-  return Buffer.concat([toBytes(key), Buffer.from([0])]);
-}
+export const keyAfter = (key: Bytes): Uint8Array => Buffer.concat([toBytes(key), Buffer.from([0])]);
 
 /** A request as etcd's message: all text in these is keys and values, and goes as bytes. */
 export function inBytes<T>(request: object): Init<T> {

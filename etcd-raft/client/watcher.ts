@@ -1,11 +1,6 @@
 import { type Clock, sleep } from "../../base/clock.ts";
 import type { BidiStream } from "../../net/grpc-client.ts";
-import {
-  type WatchCreateRequest,
-  type WatchRequest,
-  type WatchResponse,
-  WatchService,
-} from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Event } from "../../proto/generated/mvccpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import { defaultTimeoutMs, type Endpoints, retryMs } from "./endpoints.ts";
@@ -23,7 +18,7 @@ export class Watcher {
   readonly #clock: Clock;
   readonly #watches = new Map<number, ActiveWatch>();
   #lastId = 0;
-  #stream: BidiStream<WatchRequest, WatchResponse> | undefined;
+  #stream: BidiStream<pb.WatchRequest, pb.WatchResponse> | undefined;
   #running = false;
   #closed = false;
 
@@ -35,7 +30,7 @@ export class Watcher {
   watch(init: WatchInit, handlers: WatchHandlers): Watch {
     const id = ++this.#lastId;
     const watch: ActiveWatch = {
-      request: { ...inBytes<WatchCreateRequest>(init), watchId: id },
+      request: { ...inBytes<pb.WatchCreateRequest>(init), watchId: id },
       handlers,
       next: init.startRevision ?? 0,
       created: false,
@@ -73,7 +68,7 @@ export class Watcher {
         const { client, failed } = await this.#endpoints.connected(defaultTimeoutMs);
         if (this.#closed) break;
         try {
-          await this.#follow(client.bidi(WatchService.Watch, { metadata: { hasleader: "true" } }));
+          await this.#follow(client.bidi(pb.WatchService.Watch, { metadata: { hasleader: "true" } }));
         } finally {
           failed();
         }
@@ -86,7 +81,7 @@ export class Watcher {
     this.#running = false;
   }
 
-  async #follow(stream: BidiStream<WatchRequest, WatchResponse>): Promise<void> {
+  async #follow(stream: BidiStream<pb.WatchRequest, pb.WatchResponse>): Promise<void> {
     this.#stream = stream;
     for (const watch of this.#watches.values()) this.#create(watch);
     for await (const response of stream) this.#onResponse(response);
@@ -98,7 +93,7 @@ export class Watcher {
     this.#stream!.send({ createRequest: { ...watch.request, startRevision: watch.next, fragment: true } });
   }
 
-  #onResponse(response: WatchResponse): void {
+  #onResponse(response: pb.WatchResponse): void {
     const revision = response.header?.revision ?? 0;
     if (response.watchId === -1) {
       for (const watch of this.#watches.values()) onProgress(watch, revision);
@@ -134,13 +129,11 @@ export class Watcher {
 }
 
 interface ActiveWatch {
-  request: Init<WatchCreateRequest>;
+  request: Init<pb.WatchCreateRequest>;
   handlers: WatchHandlers;
   next: number;
-  /** The server has confirmed it on the present stream. */
-  created: boolean;
-  /** Events of a response that comes in fragments. */
-  pieces: Event[];
+  created: boolean; // the server has confirmed it on the present stream
+  pieces: Event[]; // events of a response that comes in fragments
 }
 
 function onProgress(watch: ActiveWatch, revision: number): void {

@@ -1,13 +1,7 @@
 import type { CallContext } from "../../net/grpc-server.ts";
-import {
-  DeleteRangeRequest,
-  RangeRequest,
-  type ResponseHeader,
-  TxnRequest,
-  type TxnResponse,
-} from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Event, KeyValue } from "../../proto/generated/mvccpb.ts";
-import type { Init } from "../../proto/wire.ts";
+import type { Init, MessageCodec } from "../../proto/wire.ts";
 import { prefixEnd } from "../client/keys.ts";
 import type { KeyRange } from "../mvcc/key-index.ts";
 import { keyText } from "../mvcc/version.ts";
@@ -24,11 +18,9 @@ import type { Watcher } from "../server/watch-hub.ts";
  */
 export interface Place {
   key: Uint8Array;
-  /** Create revision of the key: the fencing token; grows with each owner. */
-  revision: number;
-  header: ResponseHeader;
-  /** Of the key when it was there before. */
-  value: Uint8Array | undefined;
+  revision: number; // create revision of the key: the fencing token; grows with each owner
+  header: pb.ResponseHeader;
+  value: Uint8Array | undefined; // of the key when it was there before
 }
 
 export class Queue {
@@ -80,13 +72,12 @@ export class Queue {
     return { kv: kvs[0], header: header! };
   }
 
-  async remove(key: Uint8Array, context: CallContext): Promise<ResponseHeader> {
-    const request = DeleteRangeRequest.decode(DeleteRangeRequest.encode({ key }));
-    return (await this.#kv.DeleteRange(request, context)).header!;
+  async remove(key: Uint8Array, context: CallContext): Promise<pb.ResponseHeader> {
+    return (await this.#kv.DeleteRange(whole(pb.DeleteRangeRequest, { key }), context)).header!;
   }
 
-  async txn(request: Init<TxnRequest>, context: CallContext): Promise<TxnResponse> {
-    return (await this.#kv.Txn(TxnRequest.decode(TxnRequest.encode(request)), context)) as TxnResponse;
+  async txn(request: Init<pb.TxnRequest>, context: CallContext): Promise<pb.TxnResponse> {
+    return (await this.#kv.Txn(whole(pb.TxnRequest, request), context)) as pb.TxnResponse;
   }
 
   /** Calls `fn` for each change under `name` from `revision` on, in order; returns the way to end that. */
@@ -106,8 +97,8 @@ export class Queue {
     return () => hub.unsync(watcher);
   }
 
-  async #range(request: Init<RangeRequest>, context: CallContext) {
-    return await this.#kv.Range(RangeRequest.decode(RangeRequest.encode(request)), context);
+  async #range(request: Init<pb.RangeRequest>, context: CallContext) {
+    return await this.#kv.Range(whole(pb.RangeRequest, request), context);
   }
 
   /** Resolves when the key, as it was created then, is no more, or `signal` aborts. */
@@ -138,6 +129,9 @@ function prefix(name: Uint8Array) {
   return { key, rangeEnd: prefixEnd(key) };
 }
 
-const createTarget = 1;
+/** With every field set, as a handler expects it. */
+export const whole = <T>({ decode, encode }: MessageCodec<T>, part: Init<T>): T => decode(encode(part));
+
+const createTarget = pb.Compare_CompareTarget.CREATE;
 const newest = { limit: 1, sortTarget: 2, sortOrder: 2 };
 const oldest = { sortTarget: 2, sortOrder: 1 };

@@ -1,3 +1,4 @@
+import { aborted } from "../../base/process.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
 import type { CallContext, Handlers } from "../../net/grpc-server.ts";
 import { LeaseGrantRequest } from "../../proto/generated/etcdserverpb.ts";
@@ -7,17 +8,19 @@ import type { LockService } from "../../proto/generated/v3lockpb.ts";
 import type { kvHandlers } from "../server/kv-service.ts";
 import type { leaseHandlers } from "../server/lease-service.ts";
 import type { Member } from "../server/member.ts";
-import { Queue } from "./queue.ts";
+import { Queue, whole } from "./queue.ts";
+
+export interface Parts {
+  member: Member;
+  kv: ReturnType<typeof kvHandlers>;
+  leases: ReturnType<typeof leaseHandlers>;
+}
 
 /**
  * v3lock and v3election: etcd's lock and election recipes, done by the server for callers that do not want to. Holding a
  * lock is no proof after its lease ended: writers fence with the key's create revision (a Txn that compares it).
  */
-export function lockHandlers(
-  member: Member,
-  kv: ReturnType<typeof kvHandlers>,
-  leases: ReturnType<typeof leaseHandlers>,
-): Handlers<typeof LockService> {
+export function lockHandlers({ member, kv, leases }: Parts): Handlers<typeof LockService> {
   const queue = new Queue(member, kv);
   return {
     async Lock({ name, lease }, context) {
@@ -34,11 +37,7 @@ export function lockHandlers(
   };
 }
 
-export function electionHandlers(
-  member: Member,
-  kv: ReturnType<typeof kvHandlers>,
-  leases: ReturnType<typeof leaseHandlers>,
-): Handlers<typeof ElectionService> {
+export function electionHandlers({ member, kv, leases }: Parts): Handlers<typeof ElectionService> {
   const queue = new Queue(member, kv);
 
   const proclaim = async (
@@ -95,20 +94,16 @@ export function electionHandlers(
         if (oldest && oldest.modRevision !== leader?.modRevision) tell(oldest, changed.modRevision);
         leader = oldest;
       });
-      await new Promise<void>((resolve) => {
-        if (context.signal.aborted) resolve();
-        else context.signal.addEventListener("abort", () => resolve(), { once: true });
-      });
+      await aborted(context.signal);
       stop();
     },
   };
 }
 
 /** Without one: a lease of a minute, which nobody keeps alive. */
-async function leaseOr(lease: bigint, leases: ReturnType<typeof leaseHandlers>, context: CallContext): Promise<bigint> {
+async function leaseOr(lease: bigint, leases: Parts["leases"], context: CallContext): Promise<bigint> {
   if (lease !== 0n) return lease;
-  const request = LeaseGrantRequest.decode(LeaseGrantRequest.encode({ TTL: 60 }));
-  return (await leases.LeaseGrant(request, context)).ID!;
+  return (await leases.LeaseGrant(whole(LeaseGrantRequest, { TTL: 60 }), context)).ID;
 }
 
 function given(leader: LeaderKey | undefined): LeaderKey {

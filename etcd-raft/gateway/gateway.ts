@@ -12,35 +12,29 @@ import { JsonError, messageFromJson, messageToJson } from "./json.ts";
  *
  * `Authorization` carries the token. A client certificate is no identity here, as in etcd.
  */
-export class Gateway {
-  /** By the path of the gRPC method; those without a handler are Unimplemented. */
-  readonly #handlers: ReadonlyMap<string, unknown>;
-  readonly #maxBodyBytes: number;
+export type Gateway = ReturnType<typeof jsonGateway>;
 
-  constructor(handlers: ReadonlyMap<string, unknown>, maxBodyBytes: number) {
-    this.#handlers = handlers;
-    this.#maxBodyBytes = maxBodyBytes;
-  }
-
-  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** `handlers`: by the path of the gRPC method; those that are not there are Unimplemented. */
+export function jsonGateway(handlers: ReadonlyMap<string, unknown>, maxBodyBytes: number) {
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? "").split("?")[0]!;
     const route = routes[path];
     try {
       if (route === undefined) throw new GrpcError(Code.NotFound, "Not Found");
       if (request.method !== "POST") throw new GrpcError(Code.Unimplemented, "Method Not Allowed");
-      const handler = this.#handlers.get(route.method.path);
+      const handler = handlers.get(route.method.path);
       if (handler === undefined) throw new GrpcError(Code.Unimplemented, `unknown method ${route.method.path}`);
       const call = { route, request, response, context: contextOf(request, response) };
-      if (route.method.kind === "bidi") await this.#bidi(handler as AnyBidi, call);
-      else await this.#call(handler, call);
+      if (route.method.kind === "bidi") await bidi(handler as AnyBidi, call);
+      else await unaryOrStream(handler, call);
     } catch (error) {
       fail(response, error);
     }
   }
 
-  async #call(handler: unknown, { route, request, response, context }: Call): Promise<void> {
+  async function unaryOrStream(handler: unknown, { route, request, response, context }: Call): Promise<void> {
     let body = "";
-    await this.#read(request, (chunk) => {
+    await read(request, (chunk) => {
       body += chunk;
     });
     const message = decode(route, body === "" ? {} : parse(body));
@@ -54,28 +48,30 @@ export class Gateway {
     response.end(JSON.stringify(messageToJson(route.response, answer as Record<string, unknown>)));
   }
 
-  async #bidi(handler: AnyBidi, { route, request, response, context }: Call): Promise<void> {
+  async function bidi(handler: AnyBidi, { route, request, response, context }: Call): Promise<void> {
     const open = handler(context, {
       send: sender(route, response),
       end: (error) => (error === undefined ? response.end() : fail(response, error)),
     });
     const splitter = new ObjectSplitter((text) => open.onMessage(decode(route, parse(text))));
-    await this.#read(request, (chunk) => splitter.push(chunk));
+    await read(request, (chunk) => splitter.push(chunk));
     splitter.end();
     // A caller with one body has nothing more to ask and waits for answers: a watch goes on until it hangs up.
     if (route.request !== watchRequest) open.onEnd();
   }
 
   /** Texts of the body as they come, characters whole. */
-  async #read(request: IncomingMessage, onText: (text: string) => void): Promise<void> {
+  async function read(request: IncomingMessage, onText: (text: string) => void): Promise<void> {
     let size = 0;
     request.setEncoding("utf8");
     for await (const chunk of request) {
       size += (chunk as string).length;
-      if (size > this.#maxBodyBytes) throw new GrpcError(Code.ResourceExhausted, "http: request body too large");
+      if (size > maxBodyBytes) throw new GrpcError(Code.ResourceExhausted, "http: request body too large");
       onText(chunk as string);
     }
   }
+
+  return { serve };
 }
 
 interface Call {

@@ -13,8 +13,7 @@ export class Lessor {
   #primary = false;
   /** No lease ends before. A bound, so that nobody walks over all of them to find that none has ended. */
   #endsFrom = never;
-  /** No checkpoint is due before. */
-  #checkpointFrom = never;
+  #checkpointFrom = never; // no checkpoint is due before
 
   /** `minTTL`: a leader that was elected meanwhile must have the time to hear a keep-alive. */
   constructor(minTTL: number) {
@@ -25,7 +24,6 @@ export class Lessor {
     return this.#leases.has(id);
   }
 
-  /** Returns the TTL that was granted. */
   grant(id: bigint, ttl: number, now: number): number {
     if (id === 0n) throw etcdError("leaseNotFound");
     if (ttl > maxTTL) throw etcdError("leaseTTLTooLarge");
@@ -84,7 +82,6 @@ export class Lessor {
     if (lease) lease.remainingTTL = remainingTTL;
   }
 
-  /** What hangs on it, sorted. */
   keysOf(id: bigint): string[] {
     return [...(this.#leases.get(id)?.keys ?? [])].sort();
   }
@@ -121,9 +118,8 @@ export class Lessor {
     this.#primary = true;
     this.#endsFrom = never;
     this.#checkpointFrom = never;
-    for (const lease of this.#leases.values()) {
+    for (const lease of this.#leases.values())
       this.#extend(lease, now, (lease.remainingTTL || lease.ttl) * 1000 + extendMs);
-    }
   }
 
   demote(): void {
@@ -170,8 +166,7 @@ export const minTTLFor = (electionTimeoutMs: number): number => Math.ceil((1.5 *
 interface Lease {
   id: bigint;
   ttl: number;
-  /** Replicated, in seconds; 0: not noted, all of `ttl`. */
-  remainingTTL: number;
+  remainingTTL: number; // Replicated, in seconds; 0: not noted, all of `ttl`
   keys: Set<string>;
   expiry: number;
   checkpointAt: number;

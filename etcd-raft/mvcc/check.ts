@@ -1,41 +1,35 @@
-import type {
-  DeleteRangeRequest,
-  PutRequest,
-  RangeRequest,
-  RequestOp,
-  TxnRequest,
-} from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { contains, type KeyRange } from "./key-index.ts";
-import { keyRangeOf, SortOrder, SortTarget } from "./range.ts";
+import { keyRangeOf } from "./range.ts";
 import { keyText } from "./version.ts";
 
 /** What a request must satisfy before it goes anywhere: throws the first failure, in etcd's order. */
-export function checkRange(request: RangeRequest): void {
+export function checkRange(request: pb.RangeRequest): void {
   if (request.key.length === 0) throw etcdError("keyNotProvided");
-  if (!known(SortOrder, request.sortOrder) || !known(SortTarget, request.sortTarget)) {
+  const { sortOrder, sortTarget } = request;
+  if (!known(pb.RangeRequest_SortOrder, sortOrder) || !known(pb.RangeRequest_SortTarget, sortTarget))
     throw etcdError("invalidSortOption");
-  }
 }
 
-export function checkPut(request: PutRequest): void {
+export function checkPut(request: pb.PutRequest): void {
   if (request.key.length === 0) throw etcdError("keyNotProvided");
   if (request.ignoreValue && request.value.length > 0) throw etcdError("valueProvided");
   if (request.ignoreLease && request.lease !== 0n) throw etcdError("leaseProvided");
 }
 
-export function checkDeleteRange(request: DeleteRangeRequest): void {
+export function checkDeleteRange(request: pb.DeleteRangeRequest): void {
   if (request.key.length === 0) throw etcdError("keyNotProvided");
 }
 
-export function checkTxn(request: TxnRequest, maxOps: number): void {
+export function checkTxn(request: pb.TxnRequest, maxOps: number): void {
   checkOps(request, maxOps);
   writesOf(request.success);
   writesOf(request.failure);
 }
 
 /** A nested transaction may use what the outer one leaves of `maxOps`. */
-function checkOps({ compare, success, failure }: TxnRequest, maxOps: number): void {
+function checkOps({ compare, success, failure }: pb.TxnRequest, maxOps: number): void {
   const ops = Math.max(compare.length, success.length, failure.length);
   if (ops > maxOps) throw etcdError("tooManyOps");
   for (const { key } of compare) if (key.length === 0) throw etcdError("keyNotProvided");
@@ -60,7 +54,7 @@ interface Writes {
  *
  * Differs: etcd takes a deletion "from key on" (range_end "\0") for an empty interval here and lets it overlap a put.
  */
-function writesOf(ops: RequestOp[]): Writes {
+function writesOf(ops: pb.RequestOp[]): Writes {
   const puts = new Set<string>();
   const deletes: Writes["deletes"] = [];
   const add = (key: string) => {

@@ -32,13 +32,10 @@ export class Compaction {
   readonly #history: History;
   readonly #squeezed: () => void;
   #phase: "mark" | "squeeze" | "sweep" = "mark";
-  /** Next to mark. */
-  #main: number;
+  #main: number; // next to mark
   #sub = 0;
-  /** Next to squeeze. */
-  #chunk = 0;
-  /** To be swept, and how far the last of them is. */
-  #sparse: number[] = [];
+  #chunk = 0; // next to squeeze
+  #sparse: number[] = []; // to be swept, and how far the last of them is
   #offset = 0;
 
   /** `from`: everything before this revision is marked. `squeezed`: what is superseded at `revision` is gone. */

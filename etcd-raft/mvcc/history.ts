@@ -11,7 +11,6 @@ export class History {
   count = 0;
   chunks: Chunk[] = [];
   readonly #table: SlabTable;
-  /** Views so far. */
   #views = 0;
 
   constructor(table: SlabTable) {
@@ -93,13 +92,11 @@ export class History {
 }
 
 export interface Chunk {
-  /** Not above that of its first version, above those of the chunk before. */
-  readonly main: number;
+  readonly main: number; // not above that of its first version, above those of the chunk before
   readonly sub: number;
   readonly addresses: Uint32Array;
   count: number;
-  /** How many of them compaction has marked and not yet taken out. */
-  dead: number;
+  dead: number; // how many of them compaction has marked and not yet taken out
   readonly views: number;
 }
 

@@ -85,7 +85,6 @@ export class KeyIndex {
     if (!isEmpty(range)) this.#sorted.forEach(...this.#places(range), (id) => fn(this.newest(id)));
   }
 
-  /** Keys that are not deleted now. */
   countAlive(range: KeyRange): number {
     if (range.end === undefined) {
       const id = this.find(range.key);
@@ -127,9 +126,8 @@ function headOfRecord(table: SlabTable, address: Address, at: number): number {
   return head >>> 0;
 }
 
-function isKey(table: SlabTable, address: Address, key: string): boolean {
-  return keyLengthOf(table, address) === key.length && compareKey(table, address, key) === 0;
-}
+const isKey = (table: SlabTable, address: Address, key: string): boolean =>
+  keyLengthOf(table, address) === key.length && compareKey(table, address, key) === 0;
 
 const pageBits = 14;
 const pageSize = 1 << pageBits;

@@ -117,8 +117,7 @@ export function isCanonical(bytes: Uint8Array, mod: number, tombstone: boolean):
 }
 
 const keyOnly = 1 << 1;
-/** create, mod, version */
-const needed = (1 << 2) | (1 << 3) | (1 << 4);
+const needed = (1 << 2) | (1 << 3) | (1 << 4); // create, mod, version
 
 export function varintBytes(value: number): number {
   let bytes = 1;
@@ -132,5 +131,4 @@ function bigVarintBytes(value: bigint): number {
   return bytes;
 }
 
-/** Up to here a loop beats the call out of JavaScript. */
-const shortKey = 48;
+const shortKey = 48; // up to here a loop beats the call out of JavaScript

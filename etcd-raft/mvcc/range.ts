@@ -1,5 +1,12 @@
-import type { RangeRequest, RangeResponse } from "../../proto/generated/etcdserverpb.ts";
+import {
+  type RangeRequest,
+  type RangeResponse,
+  type ResponseHeader,
+  RangeRequest_SortOrder as SortOrder,
+  RangeRequest_SortTarget as SortTarget,
+} from "../../proto/generated/etcdserverpb.ts";
 import type { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { empty } from "../../proto/wire.ts";
 import type { KeyRange } from "./key-index.ts";
 import type { Store } from "./store.ts";
 import { keyText, keyValueOf, storedAt, type Version, valueBytes, versionAt } from "./version.ts";
@@ -10,6 +17,9 @@ export function keyRangeOf({ key, rangeEnd }: { key: Uint8Array; rangeEnd: Uint8
 }
 
 export const endText = (end: Uint8Array): string | null => (end.length === 1 && end[0] === 0 ? null : keyText(end));
+
+/** The server adds the rest. */
+export const headerOf = (revision: number): ResponseHeader => ({ clusterId: 0n, memberId: 0n, revision, raftTerm: 0 });
 
 /**
  * KV.Range on the present state. `headerRevision`: what the store's revision is to the asker (inside a write transaction
@@ -26,7 +36,7 @@ export function range(store: Store, request: RangeRequest, headerRevision: numbe
   const enough = limit > 0 && !needsAll(request) ? limit + 1 : Number.POSITIVE_INFINITY;
   const keys = keyRangeOf(request);
   const most = request.countOnly ? 0 : enough;
-  const header = { clusterId: 0n, memberId: 0n, revision: headerRevision, raftTerm: 0 };
+  const header = headerOf(headerRevision);
   if (isPlain(request)) {
     const { rows: kvs, count } = store.select(keys, revision, most, storedAt);
     return { header, more: cut(kvs, limit), kvs, count };
@@ -46,16 +56,11 @@ function cut(rows: unknown[], limit: number): boolean {
 }
 
 /** By key, whole: what is stored is the answer. */
-function isPlain(q: RangeRequest): boolean {
-  return !needsAll(q) && q.sortTarget === SortTarget.key && !q.keysOnly;
-}
-
-export const SortOrder = { none: 0, ascend: 1, descend: 2 } as const;
-export const SortTarget = { key: 0, version: 1, create: 2, mod: 3, value: 4 } as const;
+const isPlain = (q: RangeRequest): boolean => !needsAll(q) && q.sortTarget === SortTarget.KEY && !q.keysOnly;
 
 function needsAll(q: RangeRequest): boolean {
   return (
-    q.sortOrder !== SortOrder.none ||
+    q.sortOrder !== SortOrder.NONE ||
     q.minModRevision !== 0 ||
     q.maxModRevision !== 0 ||
     q.minCreateRevision !== 0 ||
@@ -64,31 +69,24 @@ function needsAll(q: RangeRequest): boolean {
 }
 
 function passes({ main, create }: Version, q: RangeRequest): boolean {
-  return (
-    (q.minModRevision === 0 || main >= q.minModRevision) &&
-    (q.maxModRevision === 0 || main <= q.maxModRevision) &&
-    (q.minCreateRevision === 0 || create >= q.minCreateRevision) &&
-    (q.maxCreateRevision === 0 || create <= q.maxCreateRevision)
-  );
+  const within = (revision: number, min: number, max: number) =>
+    (min === 0 || revision >= min) && (max === 0 || revision <= max);
+  return within(main, q.minModRevision, q.maxModRevision) && within(create, q.minCreateRevision, q.maxCreateRevision);
 }
 
 /** Versions come in key order. Equal ones keep it. */
 function sort(versions: Version[], { sortOrder, sortTarget }: RangeRequest): void {
-  if (sortTarget === SortTarget.key && sortOrder !== SortOrder.descend) return;
+  if (sortTarget === SortTarget.KEY && sortOrder !== SortOrder.DESCEND) return;
   const compare = comparators[sortTarget]!;
-  versions.sort(sortOrder === SortOrder.descend ? (a, b) => compare(b, a) : compare);
+  versions.sort(sortOrder === SortOrder.DESCEND ? (a, b) => compare(b, a) : compare);
 }
 
 const comparators: Record<number, (a: Version, b: Version) => number> = {
-  [SortTarget.key]: (a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0),
-  [SortTarget.version]: (a, b) => a.version - b.version,
-  [SortTarget.create]: (a, b) => a.create - b.create,
-  [SortTarget.mod]: (a, b) => a.main - b.main,
-  [SortTarget.value]: (a, b) => Buffer.compare(valueBytes(a), valueBytes(b)),
+  [SortTarget.KEY]: (a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0),
+  [SortTarget.VERSION]: (a, b) => a.version - b.version,
+  [SortTarget.CREATE]: (a, b) => a.create - b.create,
+  [SortTarget.MOD]: (a, b) => a.main - b.main,
+  [SortTarget.VALUE]: (a, b) => Buffer.compare(valueBytes(a), valueBytes(b)),
 };
 
-const noValue = new Uint8Array(0);
-
-function withoutValue(version: Version): KeyValue {
-  return { ...keyValueOf(version), value: noValue };
-}
+const withoutValue = (version: Version): KeyValue => ({ ...keyValueOf(version), value: empty });

@@ -42,7 +42,6 @@ export function setKeyId(table: SlabTable, address: Address, id: number): void {
   slabOf(table, address).words[wordOf(address) + keyWord] = id;
 }
 
-/** Of the KeyValue. */
 export const lengthOf = (table: SlabTable, address: Address): number =>
   slabOf(table, address).words[wordOf(address) + lengthWord]! & lengthMask;
 

@@ -14,25 +14,19 @@ import { assert } from "../../base/assert.ts";
  */
 export interface Slab {
   readonly bytes: Buffer;
-  /** The same memory. */
   readonly words: Uint32Array;
   used: number;
-  /** Bytes of records that are still wanted. */
-  live: number;
-  /** Records that the history lists, wanted or not. */
-  records: number;
+  live: number; // bytes of records that are still wanted
+  records: number; // records that the history lists, wanted or not
 }
 
 export type Address = number;
 export type SlabTable = readonly (Slab | undefined)[];
 
 export class Slabs {
-  /** Of all records that are still wanted. */
-  liveBytes = 0;
-  /** Of all slabs. */
-  capacityBytes = 0;
-  /** Numbers of those that are mostly garbage. */
-  readonly sparse = new Set<number>();
+  liveBytes = 0; // of all records that are still wanted
+  capacityBytes = 0; // of all slabs
+  readonly sparse = new Set<number>(); // numbers of those that are mostly garbage
   readonly #table: (Slab | undefined)[] = [undefined];
   readonly #free: number[] = [];
   #current = 0;

@@ -8,8 +8,7 @@
  * counted without walking it.
  */
 export interface KeyOrder {
-  /** Of the key with this id to `key`: negative, 0 or positive. */
-  compare(id: number, key: string): number;
+  compare(id: number, key: string): number; // of the key with this id to `key`: negative, 0 or positive
   keyOf(id: number): string;
   /** Four bytes of its key from `at` on, zeros past its end, the first most significant. */
   headOf(id: number, at: number): number;
@@ -19,10 +18,8 @@ export interface KeyOrder {
 interface Leaf {
   low: string;
   ids: Uint32Array;
-  /** Of each key, the bytes after `prefix`. */
-  heads: Uint32Array;
-  /** All keys of the leaf begin with it; empty in an empty leaf. */
-  prefix: string;
+  heads: Uint32Array; // of each key, the bytes after `prefix`
+  prefix: string; // all keys of the leaf begin with it; empty in an empty leaf
   count: number;
   alive: number;
 }
@@ -97,7 +94,6 @@ export class SortedKeys {
     }
   }
 
-  /** How many between two places are alive. */
   countAlive(from: Place, to: Place): number {
     let alive = this.#aliveBefore(to) - this.#aliveBefore(from);
     for (let l = from.leaf; l < to.leaf; l++) alive += this.#leaves[l]!.alive;

@@ -6,7 +6,7 @@ import { KeyIndex, type KeyRange } from "./key-index.ts";
 import { isTombstoneAt, mainOf, previousOf } from "./record.ts";
 import { type Address, Slabs } from "./slabs.ts";
 import { type ReadRow, Version } from "./version.ts";
-import { StoreView } from "./view.ts";
+import { type StoreView, viewOf } from "./view.ts";
 import { restoreRecord, Write } from "./write.ts";
 
 export type { StoreView } from "./view.ts";
@@ -35,10 +35,8 @@ export class Store {
   #history: History;
   #finishedCompact = -1;
   #compaction: Compaction | undefined;
-  /** Everything before this revision is marked by earlier compactions. */
-  #markedTo = 0;
-  /** The same one again and again. */
-  #write: Write;
+  #markedTo = 0; // everything before this revision is marked by earlier compactions
+  #write: Write; // the same one again and again
 
   /** `seed`: see KeyTable. */
   constructor(leases: KeyLeases = noLeases, seed = 0) {
@@ -49,7 +47,6 @@ export class Store {
     this.#write = new Write(this, this.#history, leases);
   }
 
-  /** A compaction is scheduled and not finished: see `compactStep`. */
   get compactPending(): boolean {
     return this.#compaction !== undefined;
   }
@@ -135,7 +132,7 @@ export class Store {
     const { revision, compactRevision: scheduledCompact } = this;
     const { count } = this.#history;
     const head = { revision, scheduledCompact, finishedCompact: this.#finishedCompact, count };
-    return new StoreView(head, this.#history.view(), this.slabs.table.slice());
+    return viewOf(head, this.#history.view(), this.slabs.table.slice());
   }
 
   /** Fills this store, which is empty, with the versions of a view, in order. `finishedCompact` is that view's. */
@@ -197,16 +194,14 @@ export class Store {
 
 export interface Restore {
   add(row: RestoredRow): void;
-  /** Goes on with the scheduled compaction if it was not finished. */
-  end(scheduledCompact: number): void;
+  end(scheduledCompact: number): void; // goes on with the scheduled compaction if it was not finished
 }
 
 export interface RestoredRow {
   main: number;
   sub: number;
   isTombstone: boolean;
-  /** mvccpb.KeyValue as `isCanonical` wants it; of a tombstone the key only. */
-  record: Uint8Array;
+  record: Uint8Array; // mvccpb.KeyValue as `isCanonical` wants it; of a tombstone the key only
 }
 
 /** What the lessor needs to know of keys. */

@@ -10,15 +10,11 @@ import type { Address, SlabTable } from "./slabs.ts";
  * Keys are strings of one character a byte (latin1): V8 keeps them compact and compares them in byte order.
  */
 export class Version {
-  /** The revision that made it, and its place among the changes of that revision. */
-  readonly main: number;
+  readonly main: number; // the revision that made it, and its place among the changes of that revision
   readonly sub: number;
-  /** First put since the key was last absent. */
-  readonly create: number = 0;
-  /** Puts since then; 0 marks a tombstone. */
-  readonly version: number = 0;
-  /** mvccpb.KeyValue (of a tombstone the key only) in `bytes`. */
-  readonly bytes: Buffer;
+  readonly create: number = 0; // first put since the key was last absent
+  readonly version: number = 0; // puts since then; 0 marks a tombstone
+  readonly bytes: Buffer; // mvccpb.KeyValue (of a tombstone the key only) in `bytes`
   readonly at: number;
   readonly length: number;
   readonly #keyAt: number;

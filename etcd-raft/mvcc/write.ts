@@ -1,7 +1,7 @@
 import { assert } from "../../base/assert.ts";
 import type { History } from "./history.ts";
 import type { KeyRange } from "./key-index.ts";
-import { type Fields, keyFieldBytes, keyValueBytes, writeKey, writeRest } from "./key-value.ts";
+import { keyFieldBytes, keyValueBytes, writeKey, writeRest } from "./key-value.ts";
 import { allocateRecord, bodyOf, isTombstoneAt, setKeyId, setPrevious, slabOf } from "./record.ts";
 import type { Address } from "./slabs.ts";
 import type { KeyLeases, RestoredRow, Store } from "./store.ts";
@@ -12,7 +12,6 @@ export class Write {
   readonly #store: Store;
   readonly #history: History;
   readonly #leases: KeyLeases;
-  /** Changes so far. */
   #count = 0;
   open = false;
 
@@ -42,12 +41,7 @@ export class Write {
     const before = previous === 0 ? undefined : new Version(slabs.table, previous);
     const alive = before !== undefined && !isTombstone(before);
     const main = revision + 1;
-    const fields: Fields = {
-      create: alive ? before.create : main,
-      mod: main,
-      version: alive ? before.version + 1 : 1,
-      lease,
-    };
+    const fields = { create: alive ? before.create : main, mod: main, version: alive ? before.version + 1 : 1, lease };
     const length = keyValueBytes(key.length, fields, value.length);
     const address = allocateRecord(slabs, length, { main, sub: this.#count, previous, tombstone: false });
     const { bytes } = slabOf(slabs.table, address);

@@ -10,7 +10,7 @@ import { type Raft, send, sendAfterPersist } from "./state.ts";
 import { type Input, type Message, none } from "./types.ts";
 
 /** Carried by vote requests of a leadership transfer: voters skip their leader lease. etcd's word. */
-const campaignTransfer = "CampaignTransfer";
+const campaignTransfer = Buffer.from("CampaignTransfer");
 
 /** Candidates and pre-candidates count votes until someone leads. */
 export function stepCandidate(raft: Raft, input: Input): void {
@@ -20,17 +20,10 @@ export function stepCandidate(raft: Raft, input: Input): void {
       if (raft.electionElapsed >= raft.electionTimeout)
         campaign(raft, raft.config.preVote ? "preElection" : "election");
       break;
-    case "Propose":
-      raft.ready.dropped.proposals.push(...input.data);
-      break;
-    case "ProposeConfChange":
-      raft.ready.dropped.confChanges.push(input.change);
-      break;
-    case "ReadIndex":
-      raft.ready.dropped.reads.push(input.context);
-      break;
     case "Message":
       return onMessage(raft, input.message);
+    default:
+      return stepFollower(raft, input); // as one without a leader
   }
 }
 
@@ -75,7 +68,7 @@ export function campaign(raft: Raft, kind: Campaign): void {
     if (id === raft.id || !isVoter(raft.conf, id)) continue;
     if (kind === "preElection") send(raft, "PreVote", id, { ...claim, term: raft.term + 1 });
     else if (kind === "election") sendAfterPersist(raft, "Vote", id, claim);
-    else sendAfterPersist(raft, "Vote", id, { ...claim, context: new TextEncoder().encode(campaignTransfer) });
+    else sendAfterPersist(raft, "Vote", id, { ...claim, context: campaignTransfer });
     // Our own vote counts at once: no grant can come back before the request left, and it leaves after our disk has it.
   }
 }
@@ -143,7 +136,6 @@ export function onVote(raft: Raft, m: Message): void {
   }
 }
 
-/** The request of `m`, granted or refused. */
 export function noteVote(raft: Raft, m: Message, refused: Refusal | undefined): void {
   const request = { pre: m.type === "PreVote", peer: m.from, forTerm: m.term };
   if (refused) note(raft, { kind: "VoteRefused", ...request, ...refused });
@@ -159,7 +151,7 @@ function refusal(raft: Raft, m: Message, free: boolean): Refusal {
 
 /** While a leader is heard, others' candidacies are not: a member that was cut off cannot depose it (§6, thesis §4.2.3). */
 export function holdsLease(raft: Raft, m: Message): boolean {
-  const transfer = new TextDecoder().decode(m.context) === campaignTransfer;
+  const transfer = campaignTransfer.equals(m.context);
   const heard = raft.leader !== none && raft.electionElapsed < raft.config.electionTicks;
   return raft.config.checkQuorum && heard && !transfer;
 }

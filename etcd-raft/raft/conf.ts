@@ -16,8 +16,7 @@ export interface ConfState {
   learners: NodeId[];
   votersOutgoing: NodeId[];
   learnersNext: NodeId[];
-  /** The leader proposes to leave the joint configuration by itself. */
-  autoLeave: boolean;
+  autoLeave: boolean; // the leader proposes to leave the joint configuration by itself
 }
 
 export interface ConfChange {
@@ -31,44 +30,44 @@ export interface ConfChange {
 export class ConfChangeError extends Error {}
 
 /** A configuration with nobody else. */
-export function confOf(voters: readonly NodeId[], learners: readonly NodeId[] = []): ConfState {
-  return {
-    voters: sorted(voters),
-    learners: sorted(learners),
-    votersOutgoing: [],
-    learnersNext: [],
-    autoLeave: false,
-  };
+export function confOf(voters: Iterable<NodeId>, learners: Iterable<NodeId> = []): ConfState {
+  const alone = { votersOutgoing: [], learnersNext: [], autoLeave: false };
+  return { voters: sorted(voters), learners: sorted(learners), ...alone };
 }
 
-export function isJoint(conf: ConfState): boolean {
-  return conf.votersOutgoing.length > 0;
-}
+export const isJoint = (conf: ConfState): boolean => conf.votersOutgoing.length > 0;
 
 /** The groups of which a majority each decides. */
-export function groupsOf({ voters, votersOutgoing }: ConfState): NodeId[][] {
-  return votersOutgoing.length > 0 ? [voters, votersOutgoing] : [voters];
-}
+export const groupsOf = ({ voters, votersOutgoing }: ConfState): NodeId[][] =>
+  votersOutgoing.length > 0 ? [voters, votersOutgoing] : [voters];
 
 /** May it elect and lead? In a joint configuration the leaving ones still do. */
-export function isVoter(conf: ConfState, id: NodeId): boolean {
-  return conf.voters.includes(id) || conf.votersOutgoing.includes(id);
-}
+export const isVoter = (conf: ConfState, id: NodeId): boolean =>
+  conf.voters.includes(id) || conf.votersOutgoing.includes(id);
 
 /** Everybody who is replicated to. */
-export function everybody({ voters, learners, votersOutgoing }: ConfState): NodeId[] {
-  return sorted(new Set([...voters, ...votersOutgoing, ...learners]));
-}
+export const everybody = ({ voters, learners, votersOutgoing }: ConfState): NodeId[] =>
+  sorted(new Set([...voters, ...votersOutgoing, ...learners]));
 
 /** Throws ConfChangeError, with the same outcome on every member. */
 export function changed(conf: ConfState, { transition, changes }: ConfChange): ConfState {
   if (changes.length === 0 && transition === "auto") return leave(conf);
   const joint = transition !== "auto" || changes.length > 1;
   if (isJoint(conf)) throw new ConfChangeError("a joint configuration is left before the next change");
-  const next = new Draft(joint ? { ...conf, votersOutgoing: conf.voters } : conf);
-  for (const { type, id } of changes) if (id !== none) next.apply(type, id);
-  if (next.voters.size === 0) throw new ConfChangeError("somebody has to vote");
-  return next.state(joint && transition !== "explicit");
+  const votersOutgoing = joint ? conf.voters : [];
+  const voters = new Set(conf.voters);
+  const learners = new Set(conf.learners);
+  const learnersNext = new Set(conf.learnersNext);
+  for (const { type, id } of changes) {
+    if (id === none || type === "Update" || (type === "AddLearner" && learners.has(id))) continue;
+    for (const ids of [voters, learners, learnersNext]) ids.delete(id);
+    if (type === "AddVoter") voters.add(id);
+    // It still votes in the outgoing group, so it cannot be a learner yet.
+    else if (type === "AddLearner") (votersOutgoing.includes(id) ? learnersNext : learners).add(id);
+  }
+  if (voters.size === 0) throw new ConfChangeError("somebody has to vote");
+  const autoLeave = joint && transition !== "explicit";
+  return { ...confOf(voters, learners), votersOutgoing, learnersNext: sorted(learnersNext), autoLeave };
 }
 
 function leave(conf: ConfState): ConfState {
@@ -76,40 +75,4 @@ function leave(conf: ConfState): ConfState {
   return confOf(conf.voters, [...conf.learners, ...conf.learnersNext]);
 }
 
-class Draft {
-  readonly voters: Set<NodeId>;
-  readonly #learners: Set<NodeId>;
-  readonly #outgoing: Set<NodeId>;
-  readonly #learnersNext: Set<NodeId>;
-
-  constructor({ voters, learners, votersOutgoing, learnersNext }: ConfState) {
-    this.voters = new Set(voters);
-    this.#learners = new Set(learners);
-    this.#outgoing = new Set(votersOutgoing);
-    this.#learnersNext = new Set(learnersNext);
-  }
-
-  apply(type: ConfChange["changes"][number]["type"], id: NodeId): void {
-    if (type === "Update" || (type === "AddLearner" && this.#learners.has(id))) return;
-    this.voters.delete(id);
-    this.#learners.delete(id);
-    this.#learnersNext.delete(id);
-    if (type === "AddVoter") this.voters.add(id);
-    // It still votes in the outgoing group, so it cannot be a learner yet.
-    else if (type === "AddLearner") (this.#outgoing.has(id) ? this.#learnersNext : this.#learners).add(id);
-  }
-
-  state(autoLeave: boolean): ConfState {
-    return {
-      voters: sorted(this.voters),
-      learners: sorted(this.#learners),
-      votersOutgoing: sorted(this.#outgoing),
-      learnersNext: sorted(this.#learnersNext),
-      autoLeave,
-    };
-  }
-}
-
-function sorted(ids: Iterable<NodeId>): NodeId[] {
-  return [...ids].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-}
+const sorted = (ids: Iterable<NodeId>): NodeId[] => [...ids].sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));

@@ -8,8 +8,7 @@ import type { NodeId, Role } from "./types.ts";
  * heartbeat makes none.
  */
 export type RaftEvent = {
-  /** Of this member after the event; `index`: its last entry. */
-  term: number;
+  term: number; // of this member after the event; `index`: its last entry
   index: number;
 } & (
   | { kind: "RoleChanged"; from: Role; to: Role }
@@ -63,6 +62,4 @@ export function noteLeaderLost(raft: Raft, because: LeaderLoss, other: NodeId = 
   if (raft.leader !== 0n) note(raft, { kind: "LeaderLost", peer: raft.leader, because, other });
 }
 
-export function ourPosition(raft: Raft): Position {
-  return { term: lastTerm(raft.log), index: lastIndex(raft.log) };
-}
+export const ourPosition = (raft: Raft): Position => ({ term: lastTerm(raft.log), index: lastIndex(raft.log) });

@@ -119,6 +119,4 @@ function forward(raft: Raft, entries: Entry[]): void {
   send(raft, "Prop", raft.leader, { term: 0, entries });
 }
 
-function toEntry(data: Uint8Array): Entry {
-  return { term: 0, index: 0, data, type: 0 };
-}
+const toEntry = (data: Uint8Array): Entry => ({ term: 0, index: 0, data, type: 0 });

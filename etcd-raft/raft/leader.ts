@@ -1,16 +1,7 @@
 import { isVoter } from "./conf.ts";
 import { note, noteLeaderLost } from "./events.ts";
-import { append, entriesFrom, lastIndex, lastNotAbove, termAt } from "./log.ts";
-import {
-  acknowledged,
-  becomeProbe,
-  becomeSnapshot,
-  isFull,
-  type Progress,
-  rejected,
-  sent,
-  snapshotSent,
-} from "./progress.ts";
+import { entriesFrom, lastIndex, lastNotAbove, termAt } from "./log.ts";
+import { acknowledged, become, isFull, type Progress, rejected, sent, snapshotSent } from "./progress.ts";
 import { committedIndex, isQuorum } from "./quorum.ts";
 import { askRead, currentContext, onReadConfirmed } from "./read-index.ts";
 import { handOver, leaveJoint, takesConfChange, toldCommit } from "./reconfigure.ts";
@@ -85,10 +76,7 @@ export function lead(raft: Raft): void {
 export function propose(raft: Raft, data: Uint8Array[], type = 0): void {
   const { log, term } = raft;
   const first = lastIndex(log) + 1;
-  append(
-    log,
-    data.map((bytes, i): Entry => ({ term, index: first + i, data: bytes, type })),
-  );
+  for (const [i, bytes] of data.entries()) log.tail.push({ term, index: first + i, data: bytes, type });
   broadcastAppends(raft);
 }
 
@@ -102,9 +90,7 @@ export function broadcastCommit(raft: Raft): void {
   for (const p of raft.progress.values()) tellCommit(raft, p);
 }
 
-function takesProposals(raft: Raft): boolean {
-  return raft.voter && raft.transferee === none;
-}
+const takesProposals = (raft: Raft): boolean => raft.voter && raft.transferee === none;
 
 function proposeConfChange(raft: Raft, change: ProposedConfChange): boolean {
   if (!takesProposals(raft) || !takesConfChange(raft, change)) return false;
@@ -116,12 +102,8 @@ function proposeConfChange(raft: Raft, change: ProposedConfChange): boolean {
 /** Forwarded by a follower. What is not taken is lost: its proposer runs into its deadline, as with etcd. */
 function onProp(raft: Raft, entries: Entry[], from: Progress): void {
   if (!takesProposals(raft)) return;
-  const normal = entries.filter(({ type }) => type === 0);
-  if (normal.length > 0)
-    propose(
-      raft,
-      normal.map(({ data }) => data),
-    );
+  const normal = entries.flatMap(({ type, data }) => (type === 0 ? [data] : []));
+  if (normal.length > 0) propose(raft, normal);
   if (normal.length < entries.length) for (const entry of entries) if (entry.type !== 0) proposeConfChange(raft, entry);
   from.awaits = lastIndex(raft.log);
 }
@@ -207,7 +189,7 @@ function onReadIndex(raft: Raft, from: NodeId, context: Uint8Array): void {
 
 function onUnreachable(raft: Raft, id: NodeId): void {
   const p = raft.progress.get(id);
-  if (p?.state === "replicate" && id !== raft.id) becomeProbe(p); // what was in flight is lost, most likely
+  if (p?.state === "replicate" && id !== raft.id) become(p, "probe"); // what was in flight is lost, most likely
 }
 
 /** Stops taking proposals, brings the target up to date, then tells it to campaign at once (thesis §3.10). */
@@ -263,5 +245,5 @@ function sendSnapshot(raft: Raft, p: Progress): void {
   const logTerm = termAt(log, log.applied);
   if (!p.recentActive || logTerm === undefined) return; // undefined: our own state is still being put in place
   send(raft, "Snap", p.id, { index: log.applied, logTerm, conf: raft.conf });
-  becomeSnapshot(p);
+  become(p, "snapshot");
 }

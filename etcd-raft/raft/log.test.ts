@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
-  append,
   compact,
   createLog,
   entriesFrom,
@@ -38,7 +37,7 @@ test("packed or not, a log reads as the list of its entries", () => {
         const last = lastIndex(log);
         if (what === "append") {
           const more = Array.from({ length: by }, (_, i) => entry(last + 1 + i, term));
-          append(log, more);
+          log.tail.push(...more);
           list.push(...more);
         } else if (what === "merge") {
           term++;

@@ -37,13 +37,9 @@ export function createLog(start: Log["start"], entries: Entry[], committed: numb
   return { ...log, handedOut: last, persisted: last };
 }
 
-export function lastIndex(log: Log): number {
-  return log.tailFrom + log.tail.length - 1;
-}
+export const lastIndex = (log: Log): number => log.tailFrom + log.tail.length - 1;
 
-export function lastTerm(log: Log): number {
-  return termAt(log, lastIndex(log))!;
-}
+export const lastTerm = (log: Log): number => termAt(log, lastIndex(log))!;
 
 /** Undefined past the end, and before the start. */
 export function termAt(log: Log, index: number): number | undefined {
@@ -63,13 +59,10 @@ export function slice(log: Log, from: number, to: number): Entry[] {
 }
 
 /** All of them, for whoever looks at a log from outside. */
-export function entriesOf(log: Log): Entry[] {
-  return slice(log, log.start.index + 1, lastIndex(log));
-}
+export const entriesOf = (log: Log): Entry[] => slice(log, log.start.index + 1, lastIndex(log));
 
-function entryAt(log: Log, index: number): Entry {
-  return index < log.tailFrom ? packOf(log, index).entryAt(index) : log.tail[index - log.tailFrom]!;
-}
+const entryAt = (log: Log, index: number): Entry =>
+  index < log.tailFrom ? packOf(log, index).entryAt(index) : log.tail[index - log.tailFrom]!;
 
 function packOf({ packed }: Log, index: number): PackedEntries {
   let [low, high] = [0, packed.length - 1];
@@ -112,25 +105,13 @@ export function compact(log: Log, index: number): void {
 
 /** The log becomes that of a snapshot: everything up to it is committed and durable, nothing follows. */
 export function replace(log: Log, start: Log["start"]): void {
-  log.start = start;
-  log.packed = [];
-  log.tail = [];
-  log.tailFrom = start.index + 1;
-  log.committed = start.index;
-  log.delivered = start.index;
-  log.handedOut = start.index;
-  log.persisted = start.index;
+  const { applied } = log;
+  Object.assign(log, createLog(start, [], start.index, start.index), { applied });
 }
 
 /** Does a candidate with this last entry have all that we have? (§5.4.1) */
-export function isUpToDate(log: Log, index: number, term: number): boolean {
-  return term > lastTerm(log) || (term === lastTerm(log) && index >= lastIndex(log));
-}
-
-/** Adds entries of our own (leader) at the end. */
-export function append(log: Log, entries: Entry[]): void {
-  for (const entry of entries) log.tail.push(entry);
-}
+export const isUpToDate = (log: Log, index: number, term: number): boolean =>
+  term > lastTerm(log) || (term === lastTerm(log) && index >= lastIndex(log));
 
 /**
  * AppendEntries at the receiver, once the entry before `entries` has matched: entries we hold stay, the first that

@@ -9,8 +9,7 @@ export class PackedEntries {
   readonly first: number;
   readonly count: number;
   readonly #buffers: ArrayBufferLike[] = [];
-  /** Of each entry: which buffer, offset, length. */
-  readonly #places: Uint32Array;
+  readonly #places: Uint32Array; // of each entry: which buffer, offset, length
   readonly #terms: Float64Array;
   readonly #types: Uint8Array;
 

@@ -43,42 +43,24 @@ export function createProgress(id: NodeId, nextIndex: number): Progress {
   };
 }
 
-export function becomeProbe(p: Progress): void {
-  p.state = "probe";
-  p.nextIndex = p.matchIndex + 1;
-  p.paused = false;
-  forgetInflight(p);
-}
-
-function forgetInflight(p: Progress): void {
+export function become(p: Progress, state: Progress["state"]): void {
+  p.state = state;
+  p.paused = state === "snapshot";
+  if (!p.paused) p.nextIndex = p.matchIndex + 1;
   p.inflight = [];
   p.inflightBytes = 0;
-}
-
-export function becomeSnapshot(p: Progress): void {
-  p.state = "snapshot";
-  p.paused = true;
-  forgetInflight(p);
 }
 
 /** It holds the state up to `index` (undefined: it does not); the log goes on from there, after its next sign of life. */
 export function snapshotSent(p: Progress, index: number | undefined): void {
   if (p.state !== "snapshot") return; // its acknowledgement was faster
-  becomeProbe(p);
+  become(p, "probe");
   p.nextIndex = Math.max(p.nextIndex, (index ?? 0) + 1);
   p.paused = true;
 }
 
-function becomeReplicate(p: Progress): void {
-  p.state = "replicate";
-  p.nextIndex = p.matchIndex + 1;
-  p.paused = false;
-  forgetInflight(p);
-}
-
-export function isFull(p: Progress, { maxInflightMessages, maxInflightBytes }: Window): boolean {
-  return p.state === "replicate" && (p.inflight.length >= maxInflightMessages || p.inflightBytes >= maxInflightBytes);
-}
+export const isFull = (p: Progress, { maxInflightMessages, maxInflightBytes }: Window): boolean =>
+  p.state === "replicate" && (p.inflight.length >= maxInflightMessages || p.inflightBytes >= maxInflightBytes);
 
 /** An append with these entries is on its way. */
 export function sent(p: Progress, entries: readonly Entry[], window: Window): void {
@@ -105,7 +87,7 @@ export function acknowledged(p: Progress, index: number, start: number): boolean
   p.nextIndex = Math.max(p.nextIndex, index + 1);
   if (p.state === "snapshot" && index < start) return news; // an old answer: what follows is compacted all the same
   p.paused = false;
-  if (p.state !== "replicate") becomeReplicate(p);
+  if (p.state !== "replicate") become(p, "replicate");
   let answered = 0;
   for (; answered < p.inflight.length && p.inflight[answered]!.last <= index; answered++)
     p.inflightBytes -= p.inflight[answered]!.bytes;
@@ -120,7 +102,7 @@ export function acknowledged(p: Progress, index: number, start: number): boolean
 export function rejected(p: Progress, index: number, hint: number): boolean {
   if (p.state === "replicate") {
     if (index <= p.matchIndex) return false;
-    becomeProbe(p);
+    become(p, "probe");
     return true;
   }
   if (p.state === "snapshot" || p.nextIndex - 1 !== index) return false;

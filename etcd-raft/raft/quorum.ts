@@ -6,9 +6,7 @@ import type { NodeId } from "./types.ts";
  */
 
 /** How many of `voters` decide: any two such sets share a member, and on that rests every proof of the paper. */
-export function quorum(voters: number): number {
-  return (voters >> 1) + 1;
-}
+export const quorum = (voters: number): number => (voters >> 1) + 1;
 
 /** The highest index that a quorum of each group holds, from one match index a voter. Sorts the groups in place. */
 export function committedIndex(groups: readonly number[][]): number {

@@ -8,7 +8,7 @@ import { createReads } from "./read-index.ts";
 import { onConfChange } from "./reconfigure.ts";
 import { becomeFollower } from "./roles.ts";
 import { createReady, type Raft, type RaftConfig, send, setConf } from "./state.ts";
-import { type Input, type Message, none, type Ready } from "./types.ts";
+import { type Input, type Message, none, type Ready, type Role } from "./types.ts";
 
 export type { Raft, RaftConfig } from "./state.ts";
 
@@ -30,10 +30,10 @@ export function step(raft: Raft, input: Input): Ready {
   } else if (input.type === "Compact") {
     compact(raft.log, input.index);
   }
-  if (input.type !== "Message") dispatch(raft, input);
+  if (input.type !== "Message") steps[raft.role](raft, input);
   else if (levelTerm(raft, input.message)) {
     if (input.message.type === "Vote" || input.message.type === "PreVote") onVote(raft, input.message);
-    else dispatch(raft, input);
+    else steps[raft.role](raft, input);
   }
   return takeReady(raft);
 }
@@ -72,17 +72,12 @@ export function createRaft(config: RaftConfig): Raft {
   return raft;
 }
 
-function dispatch(raft: Raft, input: Input): void {
-  switch (raft.role) {
-    case "follower":
-      return stepFollower(raft, input);
-    case "preCandidate":
-    case "candidate":
-      return stepCandidate(raft, input);
-    case "leader":
-      return stepLeader(raft, input);
-  }
-}
+const steps: Record<Role, (raft: Raft, input: Input) => void> = {
+  follower: stepFollower,
+  preCandidate: stepCandidate,
+  candidate: stepCandidate,
+  leader: stepLeader,
+};
 
 /** A message of a later term ends our own; one of an earlier term is answered at most (§5.1). False: handled. */
 function levelTerm(raft: Raft, m: Message): boolean {
@@ -148,5 +143,4 @@ function takeReady(raft: Raft): Ready {
   return ready;
 }
 
-/** Enough to be rare, few enough that they are young when they go. */
-const packEntries = 512;
+const packEntries = 512; // enough to be rare, few enough that they are young when they go

@@ -26,9 +26,7 @@ interface Round extends Asked {
   answered: Set<NodeId>;
 }
 
-export function createReads(): Reads {
-  return { waiting: [], rounds: [], counter: 0 };
-}
+export const createReads = (): Reads => ({ waiting: [], rounds: [], counter: 0 });
 
 /** Takes a read on the leader. Returns whether a round of heartbeats with `currentContext` must go out. */
 export function askRead(raft: Raft, asked: Asked, ownTermCommitted: boolean): boolean {
@@ -61,7 +59,9 @@ export function onReadConfirmed(raft: Raft, from: NodeId, context: Uint8Array): 
 /** What heartbeats carry while reads are open: regular ones repeat it, which mends lost ones. */
 export function currentContext(raft: Raft): Uint8Array {
   const last = raft.reads.rounds.at(-1);
-  return last === undefined ? new Uint8Array(0) : encodeCounter(last.counter);
+  const bytes = new Uint8Array(last ? 8 : 0);
+  if (last) new DataView(bytes.buffer).setBigUint64(0, BigInt(last.counter));
+  return bytes;
 }
 
 /** The leadership ends: own reads are given back, those of others run into their deadline there. */
@@ -77,13 +77,5 @@ function answer(raft: Raft, { from, context }: Asked, index: number): void {
   else send(raft, "ReadIndexResp", from, { index, context });
 }
 
-function encodeCounter(counter: number): Uint8Array {
-  const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(counter));
-  return bytes;
-}
-
-function decodeCounter(bytes: Uint8Array): number {
-  if (bytes.length !== 8) return 0;
-  return Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0));
-}
+const decodeCounter = (bytes: Uint8Array): number =>
+  bytes.length === 8 ? Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0)) : 0;

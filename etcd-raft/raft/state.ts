@@ -7,19 +7,15 @@ import type { Entry, HardState, Message, NodeId, Ready, Role } from "./types.ts"
 
 export interface RaftConfig {
   id: NodeId;
-  /** Who takes part, as of `applied`. */
-  conf: ConfState;
+  conf: ConfState; // who takes part, as of `applied`
   electionTicks: number;
   heartbeatTicks: number;
   rand: Rand;
-  /** From the WAL; undefined at the first start. */
-  hardState: HardState | undefined;
+  hardState: HardState | undefined; // from the WAL; undefined at the first start
   /** The entry after which the log goes on: what a snapshot covers is not there. Default: the beginning. */
   start?: { index: number; term: number };
-  /** From the WAL: the log after `start`. */
-  entries: Entry[];
-  /** What the state machine holds already; delivery goes on after it. */
-  applied: number;
+  entries: Entry[]; // from the WAL: the log after `start`
+  applied: number; // what the state machine holds already; delivery goes on after it
   preVote: boolean;
   checkQuorum: boolean;
   maxSizePerMessage: number; // bytes of entry data in one App

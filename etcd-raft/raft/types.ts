@@ -13,10 +13,8 @@ export type Role = "follower" | "preCandidate" | "candidate" | "leader";
 export interface Entry {
   term: number;
   index: number;
-  /** Empty in the entry by which a new leader commits what came before it (§5.4.2). */
-  data: Uint8Array;
-  /** `raftpb.EntryType`: 0 normal, 1 ConfChange, 2 ConfChangeV2. */
-  type: number;
+  data: Uint8Array; // empty in the entry by which a new leader commits what came before it (§5.4.2)
+  type: number; // `raftpb.EntryType`: 0 normal, 1 ConfChange, 2 ConfChangeV2
 }
 
 /** Durable before any message leaves that depends on it (Figure 2, "Persistent state"). `commit` may lag. */
@@ -26,22 +24,11 @@ export interface HardState {
   commit: number;
 }
 
+type Asks = "App" | "Vote" | "PreVote" | "Heartbeat" | "ReadIndex"; // what is answered
+
 /** In-memory shape of raftpb.Message: the kinds that members exchange. */
 export interface Message {
-  type:
-    | "App"
-    | "AppResp"
-    | "Snap"
-    | "Vote"
-    | "VoteResp"
-    | "PreVote"
-    | "PreVoteResp"
-    | "Heartbeat"
-    | "HeartbeatResp"
-    | "TimeoutNow"
-    | "Prop"
-    | "ReadIndex"
-    | "ReadIndexResp";
+  type: Asks | `${Asks}Resp` | "Snap" | "TimeoutNow" | "Prop";
   from: NodeId;
   to: NodeId;
   term: number;
@@ -49,15 +36,13 @@ export interface Message {
   index: number;
   logTerm: number;
   entries: Entry[];
-  /** VoteResp, PreVoteResp: with the term of that entry in `logTerm`. */
-  commit: number;
+  commit: number; // VoteResp, PreVoteResp: with the term of that entry in `logTerm`
   reject: boolean;
   /** AppResp with reject: the last index that may agree; `logTerm` is its term at the follower. */
   rejectHint: number;
   /** ReadIndex: the asker's opaque id, never used twice, not over restarts either (an answer may come that late). Heartbeats that confirm reads: the leader's counter. */
   context: Uint8Array;
-  /** Snap: who takes part, as of its index. */
-  conf: ConfState | undefined;
+  conf: ConfState | undefined; // Snap: who takes part, as of its index
 }
 
 export type Input =
@@ -73,16 +58,14 @@ export type Input =
   | { type: "Persisted"; index: number; term: number }
   /** The caller has applied entries up to `index`; `conf`: the configuration that the last of them made. */
   | { type: "Applied"; index: number; conf?: ConfState | undefined }
-  /** The transport lost the connection to this member and cannot redial it. */
-  | { type: "Unreachable"; id: NodeId }
+  | { type: "Unreachable"; id: NodeId } // the transport lost the connection to this member and cannot redial it
   /** What came of sending a Snap: the member holds the state up to `index`, or (undefined) it failed. */
   | { type: "SnapshotSent"; id: NodeId; index: number | undefined }
   /** A durable snapshot covers the entries up to `index`, which is applied; they may be forgotten. */
   | { type: "Compact"; index: number }
   /** A moment has passed since `Ready.commitNews` named `index`: whoever does not know yet that it is committed is told now. */
   | { type: "TellCommit"; index: number }
-  /** Only to a voter; others are no targets, and nothing happens. */
-  | { type: "TransferLeader"; to: NodeId };
+  | { type: "TransferLeader"; to: NodeId }; // only to a voter; others are no targets, and nothing happens
 
 export type ProposedConfChange = Pick<Entry, "type" | "data">;
 
@@ -117,8 +100,6 @@ export interface Ready {
    * taken either while one is pending, or the present one is joint (or, to leave it, is not).
    */
   dropped: { proposals: Uint8Array[]; confChanges: ProposedConfChange[]; reads: Uint8Array[] };
-  /** Set when role, term or leader changed. */
-  softState: { role: Role; leader: NodeId; term: number } | undefined;
-  /** What was decided in this step and why, in order; undefined in most steps. */
-  events: RaftEvent[] | undefined;
+  softState: { role: Role; leader: NodeId; term: number } | undefined; // set when role, term or leader changed
+  events: RaftEvent[] | undefined; // what was decided in this step and why, in order; undefined in most steps
 }

@@ -15,9 +15,7 @@ const numbers = Object.fromEntries(
 const types = new Map(Object.entries(numbers).map(([type, number]) => [number, type as Message["type"]]));
 
 /** One raftpb.Message, as it stands in a frame between members. */
-export function encodeMessage(message: Message): Uint8Array {
-  return writeMessage(message).finish();
-}
+export const encodeMessage = (message: Message): Uint8Array => writeMessage(message).finish();
 
 /** In the shared writer, until that is used again. */
 export function writeMessage(message: Message): Writer {

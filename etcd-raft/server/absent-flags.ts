@@ -88,9 +88,8 @@ export function checkFeatureGates(gates: readonly string[]): void {
     const [name, value] = gate.split("=") as [string, string | undefined];
     const known = featureGates[name];
     if (known === undefined) throw new StartError(`--feature-gates: unrecognized feature gate: ${name}`);
-    if (value !== "true" && value !== "false") {
+    if (value !== "true" && value !== "false")
       throw new StartError(`--feature-gates: ${name} is true or false, not "${value ?? ""}"`);
-    }
     if (value === "true" && known !== "") throw new StartError(`--feature-gates: ${name} is not built here: ${known}`);
   }
 }

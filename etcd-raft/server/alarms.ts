@@ -1,3 +1,4 @@
+import { memo } from "../../base/memo.ts";
 import type { AlarmMember, AlarmRequest, InternalRaftRequest } from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { costOfTxn } from "./quota.ts";
@@ -11,10 +12,7 @@ export class Alarms {
 
   activate(memberID: bigint, alarm: number): AlarmMember[] {
     if (alarm === Alarm.none || alarmNames[alarm] === undefined) return []; // Differs: the latter ends etcd
-    const key = `${memberID} ${alarm}`;
-    const raised = this.#all.get(key) ?? { memberID, alarm };
-    this.#all.set(key, raised);
-    return [raised];
+    return [memo(this.#all, `${memberID} ${alarm}`, () => ({ memberID, alarm }))];
   }
 
   deactivate(memberID: bigint, alarm: number): AlarmMember[] {
@@ -59,8 +57,7 @@ export function checkReads(alarms: Alarms): void {
 /** What the alarms forbid to apply: with no space everything that adds, with a corrupt member everything of KV and Lease. */
 export function checkAlarms(alarms: Alarms, request: InternalRaftRequest): void {
   const { put, txn, deleteRange, compaction, leaseGrant, leaseRevoke } = request;
-  if (alarms.has(Alarm.corrupt) && (put || txn || deleteRange || compaction || leaseGrant || leaseRevoke)) {
+  if (alarms.has(Alarm.corrupt) && (put || txn || deleteRange || compaction || leaseGrant || leaseRevoke))
     throw etcdError("corrupt");
-  }
   if (alarms.has(Alarm.noSpace) && (put || leaseGrant || (txn && costOfTxn(txn) > 0))) throw etcdError("noSpace");
 }

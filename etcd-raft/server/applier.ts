@@ -6,6 +6,7 @@ import { applyAuth, checkRequest } from "../auth/apply.ts";
 import { AuthStore } from "../auth/auth-store.ts";
 import { Tokens } from "../auth/tokens.ts";
 import { Lessor } from "../lease/lessor.ts";
+import { headerOf } from "../mvcc/range.ts";
 import { Store } from "../mvcc/store.ts";
 import { deleteRange, put, txn } from "../mvcc/txn.ts";
 import { keyTextIn } from "../mvcc/version.ts";
@@ -22,8 +23,7 @@ import type { PlainPut } from "./plain-put.ts";
 export interface ApplierOptions {
   minLeaseTTL: number;
   clock: Clock;
-  /** How long a simple token lives after its last use. */
-  tokenTtlMs: number | undefined;
+  tokenTtlMs: number | undefined; // how long a simple token lives after its last use
 }
 
 /**
@@ -34,8 +34,7 @@ export class Applier {
   readonly lessor: Lessor;
   readonly store: Store;
   readonly membership = new Membership();
-  /** The last entry that is in the state. */
-  applied = { index: 0, term: 0 };
+  applied = { index: 0, term: 0 }; // the last entry that is in the state
   readonly alarms = new Alarms();
   downgrade = noDowngrade;
   /** For the metrics: of this process. */
@@ -188,7 +187,6 @@ export class Applier {
     unlessRefused(() => this.membership.apply(entry));
   }
 
-  /** An empty one, to read a state into. */
   fresh(): Applier {
     return new Applier(this.#options);
   }
@@ -233,7 +231,7 @@ export class Applier {
   }
 
   #header() {
-    return { clusterId: 0n, memberId: 0n, revision: this.store.revision, raftTerm: 0 };
+    return headerOf(this.store.revision);
   }
 }
 

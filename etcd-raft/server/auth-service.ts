@@ -22,14 +22,12 @@ export function authHandlers(
     return { ...response, header: member.header(member.applier.store.revision) };
   };
 
-  const hashed = async (password: string): Promise<string> =>
-    Buffer.from(await passwords.hash(password, bcryptCost)).toString("base64");
+  /** Made first: it takes long, and a password must not come into the log. */
+  const hashOf = async ({ password, hashedPassword }: pb.AuthUserChangePasswordRequest): Promise<string> =>
+    hashedPassword || Buffer.from(await passwords.hash(password, bcryptCost)).toString("base64");
 
-  /** The hash is made first: it takes long, and a password must not come into the log. */
   const UserAdd: UnaryHandler<pb.AuthUserAddRequest, pb.AuthUserAddResponse> = async (request, context) => {
-    const hashedPassword = request.options?.noPassword
-      ? ""
-      : request.hashedPassword || (await hashed(request.password));
+    const hashedPassword = request.options?.noPassword ? "" : await hashOf(request);
     return propose(context, { authUserAdd: { ...request, password: "", hashedPassword } }) as Promise<never>;
   };
 
@@ -37,8 +35,7 @@ export function authHandlers(
     request,
     context,
   ) => {
-    const hashedPassword = request.hashedPassword || (await hashed(request.password));
-    const change = { name: request.name, password: "", hashedPassword };
+    const change = { name: request.name, password: "", hashedPassword: await hashOf(request) };
     return propose(context, { authUserChangePassword: change }) as Promise<never>;
   };
 

@@ -18,9 +18,8 @@ export type AutoCompaction = { mode: "periodic"; retentionMs: number } | { mode:
 /** Undefined: off. A plain number of a periodic retention is hours, as in etcd. */
 export function parseAutoCompaction(mode: string, retention: string): AutoCompaction | undefined {
   const number = /^\d+$/.test(retention) ? Number(retention) : undefined;
-  if (mode !== "periodic" && mode !== "revision") {
+  if (mode !== "periodic" && mode !== "revision")
     throw new StartError(`flag --auto-compaction-mode is periodic or revision, not "${mode}"`);
-  }
   if (retention === "" || number === 0) return undefined;
   if (mode === "revision") {
     if (number === undefined) throw badRetention(retention, "a number of revisions");

@@ -49,13 +49,9 @@ export function clusterHandlers(member: Member, callers: Callers) {
     callers.asAdmin(context, async () => {
       if (member.isLeader) await promote(member, ID);
       else {
+        const request = pb.MemberPromoteRequest.encode({ ID });
         await member.waitForLeader(callTimeoutMs);
-        await member.transport.call(
-          member.leader,
-          FrameKind.memberPromote,
-          pb.MemberPromoteRequest.encode({ ID }),
-          callTimeoutMs,
-        );
+        await member.transport.call(member.leader, FrameKind.memberPromote, request, callTimeoutMs);
         await member.linearizable(() => undefined); // until it is applied here, too
       }
       return answer();
@@ -84,13 +80,7 @@ export async function promote(member: Member, id: bigint): Promise<void> {
 
 export const memberList = (member: Member): pb.Member[] => [...member.applier.members.values()].map(memberOf);
 
-const memberOf = ({ id, name, peerURLs, clientURLs, isLearner }: MemberRecord): pb.Member => ({
-  ID: id,
-  name,
-  peerURLs,
-  clientURLs,
-  isLearner,
-});
+const memberOf = ({ id, ...rest }: MemberRecord): pb.Member => ({ ID: id, ...rest });
 
 function healthOf({ id, applier, transport, config }: Member): Health {
   const now = config.clock.monotonic();

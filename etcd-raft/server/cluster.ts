@@ -4,7 +4,6 @@ import type { MemberRecord } from "../snap/membership.ts";
 
 export { idText } from "../snap/membership.ts";
 
-/** One member as the cluster knows it. */
 export type ClusterMember = MemberRecord;
 
 export interface InitialCluster {
@@ -29,9 +28,8 @@ export function initialCluster(options: {
     urls.set(name, [...(urls.get(name) ?? []), checkURL("initial-cluster", url)]);
   }
   const all = [...urls.values()].flat();
-  if (new Set(all).size !== all.length) {
+  if (new Set(all).size !== all.length)
     throw new StartError(`--initial-cluster: duplicate urls in ${options.initialCluster}`);
-  }
   const own = urls.get(options.name);
   if (own === undefined) {
     throw new StartError(
@@ -58,16 +56,13 @@ export function initialCluster(options: {
 }
 
 /** One that etcd accepts: a scheme, a host, a port, and nothing else. */
-export function isPeerURL(text: string): boolean {
-  return /^https?:\/\/[^/?#\s]+:\d+\/?$/.test(text) && URL.canParse(text);
-}
+export const isPeerURL = (text: string): boolean => /^https?:\/\/[^/?#\s]+:\d+\/?$/.test(text) && URL.canParse(text);
 
 /** `host:port` of an http or https URL; throws a StartError that names the flag. */
 export function checkURL(flag: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol) || !/:\d+\/?$/.test(text)) {
+  if (url === undefined || !["http:", "https:"].includes(url.protocol) || !/:\d+\/?$/.test(text))
     throw new StartError(`flag --${flag}: "${text}" is not a URL such as https://127.0.0.1:2380`);
-  }
   return text.replace(/\/$/, "");
 }
 
@@ -81,9 +76,8 @@ export function addressOf(url: string): { host: string; port: number } {
 }
 
 /** A member that is added later: the same addresses may have belonged to one that was removed, so the time goes into its id. */
-export function newMemberId(peerURLs: readonly string[], nowMs: number): bigint {
-  return idOf(Buffer.from(`${peerURLs.toSorted().join("")}${Math.floor(nowMs / 1000)}`));
-}
+export const newMemberId = (peerURLs: readonly string[], nowMs: number): bigint =>
+  idOf(Buffer.from(`${peerURLs.toSorted().join("")}${Math.floor(nowMs / 1000)}`));
 
 function split(part: string): [string, string] {
   const at = part.indexOf("=");
@@ -91,6 +85,4 @@ function split(part: string): [string, string] {
   return [part.slice(0, at), part.slice(at + 1)];
 }
 
-function idOf(bytes: Buffer): bigint {
-  return createHash("sha1").update(bytes).digest().readBigUInt64BE(0);
-}
+const idOf = (bytes: Buffer): bigint => createHash("sha1").update(bytes).digest().readBigUInt64BE(0);

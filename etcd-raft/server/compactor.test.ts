@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "vitest";
 import type { Clock } from "../../base/clock.ts";
 import { Store } from "../mvcc/store.ts";
-import { Compactor } from "./compactor.ts";
+import { createCompactor } from "./compactor.ts";
 
 /** A store with a compaction to do, and a clock that goes on by `lookMs` with each look at it. */
 function scheduled(lookMs: number, batch: number, busy: () => boolean) {
@@ -32,7 +32,7 @@ function scheduled(lookMs: number, batch: number, busy: () => boolean) {
     steps.push(limit);
     return compactStep(limit);
   };
-  const compactor = new Compactor(store, clock as unknown as Clock, batch, busy);
+  const compactor = createCompactor(store, clock as unknown as Clock, batch, busy);
   return { store, compactor, due, steps };
 }
 

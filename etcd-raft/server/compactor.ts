@@ -6,68 +6,49 @@ import type { Store } from "../mvcc/store.ts";
  * ends after `sliceMs`, and waits while entries wait to be applied; but not for ever: under a load that never ends it still
  * comes forward.
  */
-export class Compactor {
-  readonly #store: Store;
-  readonly #clock: Clock;
-  readonly #batch: number;
-  readonly #busy: () => boolean;
-  #running = false;
-  #waited = 0;
-  #waiters: (() => void)[] = [];
-  #cancel: Cancel = () => {};
+export function createCompactor(store: Store, clock: Clock, batch: number, busy: () => boolean) {
+  let running = false;
+  let waited = 0;
+  let cancel: Cancel = () => {};
+  const waiters: (() => void)[] = [];
 
-  constructor(store: Store, clock: Clock, batch = 1000, busy: () => boolean = () => false) {
-    this.#batch = batch;
-    this.#store = store;
-    this.#clock = clock;
-    this.#busy = busy;
+  function pause(): void {
+    cancel = clock.after(pauseMs, slice);
   }
 
-  /** The state machine moved on: there may be something to do. */
-  applied(): void {
-    if (this.#running || !this.#store.compactPending) return;
-    this.#running = true;
-    this.#slice();
-  }
-
-  /** Resolves when what was scheduled has given its memory back. */
-  finished(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#running) this.#waiters.push(resolve);
-      else resolve();
-    });
-  }
-
-  /** What is left is done at the next start. */
-  close(): void {
-    this.#cancel();
-  }
-
-  #pause(): void {
-    this.#cancel = this.#clock.after(pauseMs, () => this.#slice());
-  }
-
-  #slice(): void {
-    if (this.#busy() && this.#waited < maxWaits) {
-      this.#waited++;
-      return this.#pause();
+  function slice(): void {
+    if (busy() && waited < maxWaits) {
+      waited++;
+      return pause();
     }
-    this.#waited = 0;
-    const end = this.#clock.monotonic() + sliceMs;
-    let left = this.#batch;
+    waited = 0;
+    const end = clock.monotonic() + sliceMs;
+    let left = batch;
     let more = true;
-    while (more && left > 0 && this.#clock.monotonic() < end) {
-      more = this.#store.compactStep(Math.min(stepKeys, left));
+    while (more && left > 0 && clock.monotonic() < end) {
+      more = store.compactStep(Math.min(stepKeys, left));
       left -= stepKeys;
     }
-    if (more) return this.#pause();
-    this.#running = false;
-    for (const resolve of this.#waiters.splice(0)) resolve();
+    if (more) return pause();
+    running = false;
+    for (const resolve of waiters.splice(0)) resolve();
   }
+
+  return {
+    /** The state machine moved on: there may be something to do. */
+    applied(): void {
+      if (running || !store.compactPending) return;
+      running = true;
+      slice();
+    },
+    /** Resolves when what was scheduled has given its memory back. */
+    finished: (): Promise<void> => (running ? new Promise((resolve) => waiters.push(resolve)) : Promise.resolve()),
+    /** What is left is done at the next start. */
+    close: () => cancel(),
+  };
 }
 
 const pauseMs = 10;
 const sliceMs = 3;
-/** Between two looks at the clock. */
-const stepKeys = 100;
+const stepKeys = 100; // between two looks at the clock
 const maxWaits = 20;

@@ -9,8 +9,7 @@ export class ConfChanges {
   readonly #member: Member;
   #timers: Cancel[] = [];
   #removed = false;
-  /** Known at once, since it is asked for at every request. */
-  isLearner: boolean;
+  isLearner: boolean; // known at once, since it is asked for at every request
 
   constructor(member: Member, isLearner: boolean) {
     this.#member = member;
@@ -26,7 +25,6 @@ export class ConfChanges {
     return conf;
   }
 
-  /** Another state has taken the place of ours. */
   replaced(): void {
     this.#changed(0);
   }

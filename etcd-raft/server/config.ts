@@ -1,10 +1,9 @@
 import { isIP } from "node:net";
+import type { FlagSpec, Flags } from "../../base/flags.ts";
 import {
   boolean,
   duration,
   FlagError,
-  type FlagSpec,
-  type Flags,
   list,
   number,
   optional,
@@ -12,17 +11,16 @@ import {
   parseFlags,
   text,
 } from "../../base/flags.ts";
-import type { LogLevel, LogOptions } from "../../base/logger.ts";
+import type { LogLevel } from "../../base/logger.ts";
 import { StartError } from "../../base/process.ts";
-import { type JwtOptions, parseJwtOptions } from "../auth/jwt.ts";
+import { parseJwtOptions } from "../auth/jwt.ts";
 import { absentFlagSpec, checkAbsent, checkFeatureGates } from "./absent-flags.ts";
-import { type AutoCompaction, parseAutoCompaction } from "./auto-compaction.ts";
-import { checkURL, hostOf, type InitialCluster, initialCluster } from "./cluster.ts";
+import { parseAutoCompaction } from "./auto-compaction.ts";
+import { checkURL, hostOf, initialCluster } from "./cluster.ts";
 import type { CorruptionChecks } from "./corruption.ts";
 import { flagsFromEnv } from "./env-flags.ts";
-import { type SideConfig, sideConfig, tlsFlagSpec } from "./tls-config.ts";
+import { sideConfig, tlsFlagSpec } from "./tls-config.ts";
 
-/** etcd's levels, and what they are here. */
 const levels: Record<string, LogLevel> = {
   debug: "debug",
   info: "info",
@@ -86,32 +84,11 @@ export const flagSpec = {
   "log-level": text(Object.keys(levels).join(", "), "info"),
 } as const satisfies FlagSpec;
 
-export interface Config {
-  flags: Flags<typeof flagSpec>;
-  dataDir: string;
-  peerURLs: string[];
-  /** Who is in the cluster, by the flags: counts only where there is no data. Throws StartError. */
-  cluster(): InitialCluster;
-  advertiseClientURLs: string[];
-  outside: { host: string; port: number } | undefined;
-  autoCompaction: AutoCompaction | undefined;
-  corruption: CorruptionChecks;
-  /** Undefined: simple tokens. */
-  jwt: (JwtOptions & { unknown: string[] }) | undefined;
-  clientTLS: SideConfig;
-  peerTLS: SideConfig;
-  /** What is odd, but no reason not to start. */
-  warnings: string[];
-  bcryptCost: number;
-  progressNotifyMs: number;
-  log: LogOptions;
-  /** `ETCD_*` variables that are no flag's. */
-  unrecognized: string[];
-}
+export type Config = ReturnType<typeof parseConfig>;
 
 /** Throws FlagError or StartError: one line that names the flag. */
-export function parseConfig(argv: readonly string[], env: Record<string, string | undefined> = {}): Config {
-  const warnings: string[] = [];
+export function parseConfig(argv: readonly string[], env: Record<string, string | undefined> = {}) {
+  const warnings: string[] = []; // what is odd, but no reason not to start
   const given = argv.map((arg) => asOurs(arg, warnings));
   const fromEnv = flagsFromEnv(allFlags, given, env);
   const all: Record<string, unknown> = parseFlags(allFlags, [...fromEnv.argv, ...given]);
@@ -137,23 +114,21 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
       `--election-timeout[${election}ms] should be at least as 5 times as --heartbeat-interval[${heartbeat}ms]`,
     );
   }
-  if (election > 50_000) {
+  if (election > 50_000)
     throw new StartError(`--election-timeout[${election}ms] is too long, and should be set less than 50000ms`);
-  }
-  if (!(flags["log-level"] in levels)) {
+  if (!(flags["log-level"] in levels))
     throw new StartError(`flag --log-level is one of ${Object.keys(levels).join(", ")}, not "${flags["log-level"]}"`);
-  }
   oneOf(flags, "initial-cluster-state", ["new", "existing"]);
   oneOf(flags, "logger", ["zap"]);
   oneOf(flags, "log-format", ["json", "console"]);
-  if (flags["log-outputs"].some((output) => output.startsWith("systemd/"))) {
+  if (flags["log-outputs"].some((output) => output.startsWith("systemd/")))
     throw new StartError("flag --log-outputs: systemd/journal is not built here: systemd reads stderr by itself");
-  }
   const secureMetrics = [...flags["listen-metrics-urls"], ...flags["listen-client-http-urls"]].filter(isSecure);
   return {
     flags,
     dataDir: flags["data-dir"] ?? `${flags.name}.etcd`,
     peerURLs,
+    /** Who is in the cluster, by the flags: counts only where there is no data. Throws StartError. */
     cluster: () =>
       initialCluster({
         name: flags.name,
@@ -168,7 +143,7 @@ export function parseConfig(argv: readonly string[], env: Record<string, string 
     jwt: parseAuthToken(flags["auth-token"]),
     clientTLS: sideConfig(flags, "", [...flags["listen-client-urls"], ...secureMetrics], warnings),
     peerTLS: sideConfig(flags, "peer-", [...flags["listen-peer-urls"], ...peerURLs], warnings),
-    unrecognized: fromEnv.unrecognized,
+    unrecognized: fromEnv.unrecognized, // `ETCD_*` variables that are no flag's
     warnings,
     bcryptCost: bcryptCost(flags["bcrypt-cost"], warnings),
     progressNotifyMs: progressNotify(flags["watch-progress-notify-interval"], warnings),
@@ -241,7 +216,8 @@ function progressNotify(given: number, warnings: string[]): number {
 
 const isSecure = (url: string) => url.startsWith("https:");
 
-function parseAuthToken(text: string): Config["jwt"] {
+/** Undefined: simple tokens. */
+function parseAuthToken(text: string): ReturnType<typeof parseJwtOptions> | undefined {
   const kind = text.split(",")[0];
   if (kind === "simple") return undefined; // etcd reads no options of it either
   if (kind === "jwt") return parseJwtOptions(text, (duration) => parseDuration("auth-token", duration));

@@ -25,8 +25,7 @@ import { repeat } from "./waiters.ts";
  */
 export interface CorruptionChecks {
   atStart: boolean;
-  /** 0: never. */
-  everyMs: number;
+  everyMs: number; // 0: never
   compactedMs: number;
 }
 
@@ -70,7 +69,6 @@ export async function hashKV(member: Member, revision: number): Promise<HashKVRe
   return { header: member.header(store.revision), hash, compactRevision, hashRevision };
 }
 
-/** The checks while the member runs. */
 export function watchCorruption(member: Member, { everyMs, compactedMs }: CorruptionChecks): Cancel {
   const { clock, log } = member.config;
   const { store } = member.applier;
@@ -147,5 +145,4 @@ async function answersOf(
 }
 
 const answerMs = 60_000;
-/** As etcd: a peer that takes the connection and is silent holds up no start for longer. */
-const atStartMs = 7000;
+const atStartMs = 7000; // as etcd: a peer that takes the connection and is silent holds up no start for longer

@@ -39,5 +39,4 @@ export async function diskIsFull(member: Member, details: Record<string, unknown
 }
 
 const lookMs = 1000;
-/** Two segments. */
-const reserveBytes = 128 << 20;
+const reserveBytes = 128 << 20; // two segments

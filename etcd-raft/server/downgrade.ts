@@ -8,8 +8,7 @@ import { clusterVersion } from "./version.ts";
  */
 export interface Downgrade {
   enabled: boolean;
-  /** `3.5.0`; empty when not enabled. */
-  targetVersion: string;
+  targetVersion: string; // `3.5.0`; empty when not enabled
 }
 
 export const noDowngrade: Downgrade = { enabled: false, targetVersion: "" };

@@ -2,9 +2,8 @@ import type { LeaderLoss, Position, RaftEvent } from "../raft/events.ts";
 import type { MemberEvent } from "./history.ts";
 
 /** An event as a sentence about the member whose it is. */
-export function inWords(event: MemberEvent, nameOf: NameOf): string {
-  return (words[event.kind] as (event: MemberEvent, nameOf: NameOf) => string)(event, nameOf);
-}
+export const inWords = (event: MemberEvent, nameOf: NameOf): string =>
+  (words[event.kind] as (event: MemberEvent, nameOf: NameOf) => string)(event, nameOf);
 
 type NameOf = (id: bigint) => string;
 type Kind = MemberEvent["kind"];

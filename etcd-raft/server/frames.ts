@@ -11,28 +11,21 @@ import { writeMessage } from "../raft/wire.ts";
  * A to B travel on the connection that A made.
  */
 export const FrameKind = {
-  /** cluster id u64, from u64, to u64; then the dialler's peer URLs, with commas between. */
-  hello: 0,
-  /** One raftpb.Message. */
-  raft: 1,
-  /** call number u32, then an etcdserverpb.LeaseTimeToLiveRequest. */
-  leaseTimeToLive: 2,
-  /** call number u32, then an etcdserverpb.LeaseKeepAliveRequest. */
-  leaseKeepAlive: 3,
-  /** call number u32, gRPC code u8; then the response, or the text of the error. */
-  answer: 4,
+  hello: 0, // cluster id u64, from u64, to u64; then the dialler's peer URLs, with commas between
+  raft: 1, // one raftpb.Message
+  leaseTimeToLive: 2, // call number u32, then an etcdserverpb.LeaseTimeToLiveRequest
+  leaseKeepAlive: 3, // call number u32, then an etcdserverpb.LeaseKeepAliveRequest
+  answer: 4, // call number u32, gRPC code u8; then the response, or the text of the error
   /** On a connection of its own: a Snap as raftpb.Message, then chunks of the state file, then its SHA-256. */
   snapshot: 5,
   snapshotChunk: 6,
   snapshotEnd: 7,
   /** call number u32. Without a hello: who does not know yet who it is asks for the members, an etcdserverpb.MemberListResponse. */
   members: 8,
-  /** call number u32, then an etcdserverpb.MemberPromoteRequest. */
-  memberPromote: 9,
+  memberPromote: 9, // call number u32, then an etcdserverpb.MemberPromoteRequest
   /** call number u32, then an etcdserverpb.HashKVRequest. Without a hello too: from a member that has not started yet. */
   hashKV: 10,
-  /** call number u32; the answer is empty. */
-  ping: 11,
+  ping: 11, // call number u32; the answer is empty
 } as const;
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind];
 

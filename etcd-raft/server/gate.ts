@@ -28,9 +28,8 @@ function gated(member: Member, { path, kind }: AnyMethod, handler: AnyHandler): 
   const forLearners = path === "/etcdserverpb.Maintenance/Status" || path === "/etcdserverpb.Maintenance/Snapshot";
   const range = path === "/etcdserverpb.KV/Range";
   const check = (context: CallContext, request?: unknown) => {
-    if (member.isLearner && !forLearners && !(range && (request as RangeRequest).serializable)) {
+    if (member.isLearner && !forLearners && !(range && (request as RangeRequest).serializable))
       throw etcdError("learnerNotSupported");
-    }
     if (member.leader === none && wantsLeader(context)) throw etcdError("noLeader");
   };
   if (kind === "bidi") return guarded(member, check, handler as BidiHandler<unknown, unknown>) as AnyHandler;

@@ -20,8 +20,7 @@ type Check = (member: Member) => undefined | string | Promise<string | undefined
 
 const checks: Record<string, Check> = {
   data_corruption: ({ applier: { alarms } }) => (alarms.has(Alarm.corrupt) ? "alarm activated: CORRUPT" : undefined),
-  /** This page was answered, so a read of this member's own state would be. */
-  serializable_read: () => undefined,
+  serializable_read: () => undefined, // this page was answered, so a read of this member's own state would be
   linearizable_read: (member) => {
     if (!member.published) return "range error: not yet published to the cluster";
     // Differs: etcd waits for a leader until its request timeout.

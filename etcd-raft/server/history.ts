@@ -8,23 +8,18 @@ import { inWords } from "./event-words.ts";
  * ids, terms, indexes, counts and durations, never a key or a value, and go with the process.
  */
 export interface HistoryEvent {
-  /** 1, 2, 3, ... in one life: a number that is missing was forgotten. */
-  seq: number;
-  /** RFC 3339; the wall clock may jump. */
-  time: string;
+  seq: number; // 1, 2, 3, ... in one life: a number that is missing was forgotten
+  time: string; // RFC 3339; the wall clock may jump
   /** Milliseconds of a clock that does not: CLOCK_MONOTONIC, the same for all processes of a machine. */
   monotonicMs: number;
-  /** Drawn anew at each start of the process. */
-  life: string;
+  life: string; // drawn anew at each start of the process
   member: string;
   id: string;
   term: number;
   index: number;
   kind: MemberEvent["kind"];
-  /** The same in words, with the members' names. */
-  message: string;
-  /** Whatever else the kind has; ids in hexadecimal. */
-  details: Record<string, unknown>;
+  message: string; // the same in words, with the members' names
+  details: Record<string, unknown>; // whatever else the kind has; ids in hexadecimal
 }
 
 export type MemberEvent = RaftEvent | (ServerEvent & { term: number; index: number });
@@ -36,12 +31,10 @@ export type ServerEvent =
   | { kind: "PeerConnected"; peer: bigint }
   | { kind: "PeerLost"; peer: bigint; reason: string }
   | { kind: "ConfChanged"; voters: bigint[]; learners: bigint[] }
-  /** Raft took none: they wait here for a leader. */
-  | { kind: "ProposalsDropped"; count: number }
+  | { kind: "ProposalsDropped"; count: number } // raft took none: they wait here for a leader
   /** They were with a leader that is lost; whether they committed is not known. */
   | { kind: "ProposalsFailed"; count: number }
-  /** `seconds`: of the slowest of `count`. */
-  | { kind: "SlowFsync"; count: number; seconds: number }
+  | { kind: "SlowFsync"; count: number; seconds: number } // `seconds`: of the slowest of `count`
   | { kind: "SlowApply"; count: number; seconds: number }
   | { kind: "SnapshotBegun"; at: number }
   | { kind: "SnapshotSaved"; at: number; bytes: number; seconds: number }
@@ -51,8 +44,7 @@ export type ServerEvent =
   | { kind: "SnapshotReceiving"; peer: bigint; at: number }
   | { kind: "SnapshotReceived"; peer: bigint; at: number; bytes: number }
   | { kind: "SnapshotInstalled"; at: number }
-  /** `peer` 0: nobody knows whose is wrong. */
-  | { kind: "DataDiffers"; peer: bigint; reason: string }
+  | { kind: "DataDiffers"; peer: bigint; reason: string } // `peer` 0: nobody knows whose is wrong
   | { kind: "FaultsChanged"; faults: string[] };
 
 export interface HistoryOptions {
@@ -61,10 +53,8 @@ export interface HistoryOptions {
   id: bigint;
   name: string;
   nameOf(id: bigint): string;
-  /** Of raft, now. */
-  position(): { term: number; index: number };
-  /** How many are kept. */
-  keep?: number;
+  position(): { term: number; index: number }; // of raft, now
+  keep?: number; // how many are kept
 }
 
 export class History {
@@ -86,7 +76,6 @@ export class History {
     return this.#last;
   }
 
-  /** Those after `seq` that are still kept. */
   since(seq: number): HistoryEvent[] {
     return this.#events.filter((event) => event.seq > seq);
   }

@@ -9,10 +9,7 @@ import { askAt } from "./peer.ts";
  * `--initial-cluster-state=existing`: a member that was added to a running cluster asks the others who is in it, and finds
  * its own id by its peer URLs. Throws a StartError of one line, in etcd's words where it has some.
  */
-export async function joinCluster(
-  local: InitialCluster,
-  ask: (url: string) => Promise<Running>,
-): Promise<InitialCluster> {
+export async function joinCluster(local: InitialCluster, ask: (url: string) => Promise<Running>) {
   const urls = local.members.filter(({ name }) => name !== local.self.name).flatMap(({ peerURLs }) => peerURLs);
   let problem = "could not retrieve cluster information from the given URLs";
   let found = false;
@@ -59,13 +56,7 @@ export const askMembers = async (url: string, source: TlsSource | undefined): Pr
 
 const runningOf = ({ header, members }: MemberListResponse): Running => ({
   clusterId: header?.clusterId ?? 0n,
-  members: members.map(({ ID: id, name, peerURLs, clientURLs, isLearner }) => ({
-    id,
-    name,
-    peerURLs,
-    clientURLs,
-    isLearner,
-  })),
+  members: members.map(({ ID: id, ...rest }) => ({ id, ...rest })),
 });
 
 const timeoutMs = 5000;

@@ -29,12 +29,9 @@ export function leaseHandlers(member: Member, callers: Callers) {
       return member.write<pb.LeaseRevokeResponse>({ leaseRevoke: request }, who);
     });
 
-  const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (
-    request,
-    context,
-  ) => {
+  const LeaseTimeToLive: UnaryHandler<pb.LeaseTimeToLiveRequest, pb.LeaseTimeToLiveResponse> = async (q, context) => {
     await callers.as(context, (who) => checkSomebody(auth, who));
-    const response = await member.leases.timeToLive(request);
+    const response = await member.leases.timeToLive(q);
     const keys = response.keys.map(keyText);
     await callers.as(context, (who) => checkLeaseKeys(auth, who, Access.read, keys));
     return { ...response, header: member.header(store.revision) };
@@ -56,9 +53,7 @@ export function leaseHandlers(member: Member, callers: Callers) {
     const renew = async ({ ID }: pb.LeaseKeepAliveRequest) => {
       waiting--;
       if (context.signal.aborted) return;
-      if (auth.enabled) {
-        await callers.as(context, (who) => checkLeaseKeys(auth, who, Access.write, lessor.keysOf(ID)));
-      }
+      if (auth.enabled) await callers.as(context, (who) => checkLeaseKeys(auth, who, Access.write, lessor.keysOf(ID)));
       // The header first: its revision may not lie behind a revocation that comes after the renewal.
       const header = member.header(store.revision);
       call.send({ header, ID, TTL: await member.leases.renew(ID) });
@@ -89,5 +84,4 @@ export function leaseHandlers(member: Member, callers: Callers) {
   return { LeaseGrant, LeaseRevoke, LeaseTimeToLive, LeaseLeases, LeaseKeepAlive };
 }
 
-/** Of one stream. Differs: etcd reads no more of it until the first is answered. */
-const maxWaiting = 10_000;
+const maxWaiting = 10_000; // of one stream. Differs: etcd reads no more of it until the first is answered.

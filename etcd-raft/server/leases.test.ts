@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, test } from "vitest";
 import { GrpcClient } from "../../net/grpc-client.ts";
 import { LeaseService } from "../../proto/generated/etcdserverpb.ts";
 import { Code } from "../client/client.ts";
-import { Callers } from "./access.ts";
+import { callersOf } from "./access.ts";
 import { leaseHandlers } from "./lease-service.ts";
 import { startTestCluster, type TestCluster } from "./testing.ts";
 
@@ -163,7 +163,7 @@ describe("a stream of keep-alives", () => {
   const stream = (i: number) => {
     const abort = new AbortController();
     const context = { metadata: {}, peer: undefined, signal: abort.signal };
-    const { LeaseKeepAlive } = leaseHandlers(member(i), new Callers(member(i), { clientCertAuth: false }));
+    const { LeaseKeepAlive } = leaseHandlers(member(i), callersOf(member(i), { clientCertAuth: false }));
     const heard: unknown[] = [];
     const send = Object.assign((response: object) => heard.push(response) > 0, { drained: () => Promise.resolve() });
     const call = LeaseKeepAlive(context, { send, end: (error) => heard.push(error?.message) });

@@ -1,11 +1,6 @@
 import { sleep } from "../../base/clock.ts";
 import { Code, GrpcError } from "../../net/grpc-error.ts";
-import {
-  LeaseKeepAliveRequest,
-  LeaseKeepAliveResponse,
-  LeaseTimeToLiveRequest,
-  LeaseTimeToLiveResponse,
-} from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { none } from "../raft/types.ts";
 import { FrameKind } from "./frames.ts";
@@ -19,15 +14,12 @@ import { Waiters } from "./waiters.ts";
 export class Leases {
   readonly #member: Member;
   readonly #revoking = new Set<bigint>();
-  /** For the metrics. */
-  renewed = 0;
+  renewed = 0; // for the metrics
   expired = 0;
-  /** How many may be revoked now: grows with the time. */
-  #budget = maxBurst;
+  #budget = maxBurst; // how many may be revoked now: grows with the time
   #budgetAt = 0;
   #keepsTime = false;
-  /** Keep-alives that came too late: answered once the lease is gone. */
-  readonly #late: Waiters;
+  readonly #late: Waiters; // keep-alives that came too late: answered once the lease is gone
 
   constructor(member: Member) {
     this.#member = member;
@@ -36,27 +28,28 @@ export class Leases {
 
   /** The new TTL, 0 when there is no such lease (any more). Throws Unavailable when the leader cannot be asked. */
   renew(id: bigint): Promise<number> {
-    const request = LeaseKeepAliveRequest.encode({ ID: id });
-    const ttlOf = (answer: Buffer) => LeaseKeepAliveResponse.decode(answer).TTL;
+    const request = pb.LeaseKeepAliveRequest.encode({ ID: id });
+    const ttlOf = (answer: Buffer) => pb.LeaseKeepAliveResponse.decode(answer).TTL;
     return this.#atLeader(() => this.#renewHere(id), FrameKind.leaseKeepAlive, request, ttlOf);
   }
 
-  timeToLive(request: LeaseTimeToLiveRequest): Promise<LeaseTimeToLiveResponse> {
-    const bytes = LeaseTimeToLiveRequest.encode(request);
+  timeToLive(request: pb.LeaseTimeToLiveRequest): Promise<pb.LeaseTimeToLiveResponse> {
+    const bytes = pb.LeaseTimeToLiveRequest.encode(request);
     const here = () => this.#timeToLiveHere(request);
-    return this.#atLeader(here, FrameKind.leaseTimeToLive, bytes, (answer) => LeaseTimeToLiveResponse.decode(answer));
+    return this.#atLeader(here, FrameKind.leaseTimeToLive, bytes, (answer) =>
+      pb.LeaseTimeToLiveResponse.decode(answer),
+    );
   }
 
   /** Another member asks us as the leader. */
   async answer(kind: FrameKind, request: Buffer): Promise<Uint8Array> {
     if (!this.#member.isLeader) throw etcdError("leaderChanged");
     if (kind === FrameKind.leaseKeepAlive) {
-      const { ID } = LeaseKeepAliveRequest.decode(request);
-      return LeaseKeepAliveResponse.encode({ ID, TTL: await this.#renewHere(ID) });
+      const { ID } = pb.LeaseKeepAliveRequest.decode(request);
+      return pb.LeaseKeepAliveResponse.encode({ ID, TTL: await this.#renewHere(ID) });
     }
-    if (kind === FrameKind.leaseTimeToLive) {
-      return LeaseTimeToLiveResponse.encode(await this.#timeToLiveHere(LeaseTimeToLiveRequest.decode(request)));
-    }
+    if (kind === FrameKind.leaseTimeToLive)
+      return pb.LeaseTimeToLiveResponse.encode(await this.#timeToLiveHere(pb.LeaseTimeToLiveRequest.decode(request)));
     throw new GrpcError(Code.Unimplemented, `peer call of kind ${kind}`);
   }
 
@@ -114,7 +107,6 @@ export class Leases {
     this.#late.wake();
   }
 
-  /** This member leads no more. */
   demote(): void {
     this.#keepsTime = false;
     this.#member.applier.lessor.demote();
@@ -127,9 +119,8 @@ export class Leases {
       await this.#stillLeading();
       runner.confirmed();
     }
-    if (applier.lessor.isCheckpointed(id) && applier.lessor.timeToLive(id, config.clock.monotonic())) {
+    if (applier.lessor.isCheckpointed(id) && applier.lessor.timeToLive(id, config.clock.monotonic()))
       await this.#member.write({ leaseCheckpoint: { checkpoints: [{ ID: id, remainingTTL: 0 }] } });
-    }
     let ttl = applier.lessor.renew(id, config.clock.monotonic());
     if (ttl === "missing") {
       // Perhaps its grant is committed and not applied here yet.
@@ -145,7 +136,7 @@ export class Leases {
     return 0;
   }
 
-  async #timeToLiveHere({ ID, keys }: LeaseTimeToLiveRequest): Promise<LeaseTimeToLiveResponse> {
+  async #timeToLiveHere({ ID, keys }: pb.LeaseTimeToLiveRequest): Promise<pb.LeaseTimeToLiveResponse> {
     const { config, applier } = this.#member;
     await this.#stillLeading();
     const lease = applier.lessor.timeToLive(ID, config.clock.monotonic());
@@ -164,12 +155,7 @@ export class Leases {
   }
 
   /** Here if we lead, else there; again while leaders change, within the time etcd gives it. */
-  async #atLeader<R>(
-    here: () => Promise<R>,
-    kind: FrameKind,
-    request: Uint8Array,
-    decode: (answer: Buffer) => R,
-  ): Promise<R> {
+  async #atLeader<R>(here: () => Promise<R>, kind: FrameKind, request: Uint8Array, decode: (answer: Buffer) => R) {
     const member = this.#member;
     const deadline = member.config.clock.monotonic() + callTimeoutMs;
     const left = () => deadline - member.config.clock.monotonic();
@@ -186,11 +172,9 @@ export class Leases {
   }
 }
 
-/** As etcd: so many at once, and so many a second, in bursts of half a second. */
-const maxRevoking = 16;
+const maxRevoking = 16; // as etcd: so many at once, and so many a second, in bursts of half a second
 const revocationsPerSecond = 1000;
 const maxBurst = revocationsPerSecond / 2;
-/** In one entry. */
-const maxCheckpoints = 1000;
+const maxCheckpoints = 1000; // in one entry
 const callTimeoutMs = 5000;
 const retryMs = 50;

@@ -10,8 +10,7 @@ export class LogMemory {
   readonly #catchUp: number;
   /** Entries, and the bytes of all entries up to them, now and then. */
   readonly #marks: { index: number; bytes: number }[] = [];
-  /** Of this process: of all entries that were added. */
-  count = 0;
+  count = 0; // of this process: of all entries that were added
   #bytes = 0;
   #index = 0;
   #marked = 0;
@@ -24,7 +23,6 @@ export class LogMemory {
     return this.#bytes;
   }
 
-  /** The next entry was applied. */
   add(index: number, bytes: number): void {
     this.count++;
     this.#index = index;
@@ -50,7 +48,6 @@ export class LogMemory {
   }
 }
 
-/** What a packed entry costs beside its data. */
-const entryBytes = 16;
+const entryBytes = 16; // what a packed entry costs beside its data
 const markBytes = 2 << 20;
 const minBytes = 32 << 20;

@@ -1,5 +1,5 @@
 import type { UnaryHandler } from "../../net/grpc-server.ts";
-import type * as pb from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import { etcdError } from "../errors.ts";
 import { none } from "../raft/types.ts";
 import { hashBuckets } from "../snap/hash.ts";
@@ -21,18 +21,14 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
 
   /** Answered without a leader, too. */
   const Status: UnaryHandler<pb.StatusRequest, pb.StatusResponse> = (_request, context) =>
-    callers.asAdmin(context, status);
-
-  const status = (): pb.StatusResponse => {
-    const { log, term } = member.runner.raft;
-    return {
+    callers.asAdmin(context, () => ({
       header: member.header(store.revision),
       version: etcdVersion,
       dbSize: heldBytes(store),
       leader: member.leader,
-      raftIndex: log.committed,
-      raftTerm: term,
-      raftAppliedIndex: log.applied,
+      raftIndex: member.runner.raft.log.committed,
+      raftTerm: member.runner.raft.term,
+      raftAppliedIndex: member.runner.raft.log.applied,
       errors: [
         ...(member.leader === none ? ["etcdserver: no leader"] : []),
         ...alarms.list().map(({ memberID, alarm }) => `memberID:${memberID} alarm:${alarmNames[alarm]} `),
@@ -42,8 +38,7 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
       storageVersion: versionOf(member.applier.downgrade),
       dbSizeQuota: member.quota.bytes,
       downgradeInfo: member.applier.downgrade,
-    };
-  };
+    }));
 
   const HashKV: UnaryHandler<pb.HashKVRequest, pb.HashKVResponse> = ({ revision }, context) =>
     callers.asAdmin(context, () => hashKV(member, revision));
@@ -92,5 +87,4 @@ export function maintenanceHandlers(member: Member, callers: Callers) {
   return { Status, Hash, HashKV, Alarm, Defragment, Downgrade, MoveLeader, Snapshot };
 }
 
-/** `DowngradeRequest.DowngradeAction` */
-const [validate, enable, cancel] = [0, 1, 2];
+const { VALIDATE: validate, ENABLE: enable, CANCEL: cancel } = pb.DowngradeRequest_DowngradeAction;

@@ -13,18 +13,15 @@ import type { PeerTransport, PeerTransportOptions } from "./transport.ts";
 /** What a member is given (`start.ts`, the simulator). */
 export interface MemberConfig {
   dataDir: string;
-  /** `--wal-dir`; undefined: inside the data directory. */
-  walDir?: string | undefined;
+  walDir?: string | undefined; // `--wal-dir`; undefined: inside the data directory
   name: string;
-  /** Where the others reach this member. */
-  peerURLs: readonly string[];
+  peerURLs: readonly string[]; // where the others reach this member
   /**
    * Asked only when there is no data yet: the members of a new cluster, or (`joins`) of a running one that this member was
    * added to. Throws StartError.
    */
   bootstrap(): Promise<InitialCluster & { joins: boolean }>;
-  /** What the others are told to reach our clients' port at. */
-  advertiseClientURLs: string[];
+  advertiseClientURLs: string[]; // what the others are told to reach our clients' port at
   heartbeatMs: number;
   electionMs: number;
   maxRequestBytes: number;
@@ -32,44 +29,33 @@ export interface MemberConfig {
   snapshotCount: number;
   snapshotCatchupEntries: number;
   preVote: boolean;
-  /** A fresh member does not wait a whole election timeout. */
-  hasten: boolean;
-  /** Revisions in one step of a compaction. */
-  compactionBatch: number;
+  hasten: boolean; // a fresh member does not wait a whole election timeout
+  compactionBatch: number; // revisions in one step of a compaction
   quotaBytes: number;
-  /** No change of members that could cost the majority. */
-  strictReconfigCheck: boolean;
-  /** How long a simple token lives after its last use; undefined is etcd's default. */
-  tokenTtlMs?: number;
-  /** WAL segments are cut once they are longer; etcd's 64 MB unless said otherwise. */
-  segmentBytes?: number;
+  strictReconfigCheck: boolean; // no change of members that could cost the majority
+  tokenTtlMs?: number; // how long a simple token lives after its last use; undefined is etcd's default
+  segmentBytes?: number; // WAL segments are cut once they are longer; etcd's 64 MB unless said otherwise
   transport(options: PeerTransportOptions): PeerTransport;
   clock: Clock;
-  /** When events happened, also while `clock` is made to lie. */
-  eventClock?: Clock;
+  eventClock?: Clock; // when events happened, also while `clock` is made to lie
   rand: Rand;
   disk: Disk;
   log: Logger;
   metrics: ServerMetrics;
-  /** The member cannot go on: its disk failed. */
-  onFatal(error: Error): void;
-  /** The member was removed from the cluster: it must end, and not come back. */
-  onRemoved(): void;
+  onFatal(error: Error): void; // the member cannot go on: its disk failed
+  onRemoved(): void; // the member was removed from the cluster: it must end, and not come back
 }
 
 /** What is on disk, read. */
 export interface MemberData {
   clusterId: bigint;
   id: bigint;
-  /** Those it knows of before it has applied anything. */
-  members: readonly ClusterMember[];
+  members: readonly ClusterMember[]; // those it knows of before it has applied anything
   wal: Wal;
   applier: Applier;
-  /** The log goes on after it. */
-  start: { index: number; term: number };
+  start: { index: number; term: number }; // the log goes on after it
   entries: Entry[];
-  /** Counts what was applied of it. */
-  memory: LogMemory;
+  memory: LogMemory; // counts what was applied of it
   hardState: OpenedWal["hardState"];
 }
 

@@ -1,13 +1,6 @@
 import type { Cancel } from "../../base/clock.ts";
 import type { Reply } from "../../net/reply.ts";
-import {
-  HashKVRequest,
-  HashKVResponse,
-  type InternalRaftRequest,
-  MemberListResponse,
-  MemberPromoteRequest,
-  type ResponseHeader,
-} from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Init } from "../../proto/wire.ts";
 import type { Identity } from "../auth/auth-store.ts";
 import { etcdError } from "../errors.ts";
@@ -19,7 +12,7 @@ import { Alarm } from "./alarms.ts";
 import type { Applier } from "./applier.ts";
 import { idText } from "./cluster.ts";
 import { memberList, promote } from "./cluster-service.ts";
-import { Compactor } from "./compactor.ts";
+import { createCompactor } from "./compactor.ts";
 import { ConfChanges } from "./conf-changes.ts";
 import { hashKV } from "./corruption.ts";
 import { diskIsFull } from "./disk-space.ts";
@@ -48,11 +41,10 @@ export class Member {
   readonly applier: Applier;
   readonly hub: WatchHub;
   readonly leases: Leases;
-  readonly compactor: Compactor;
+  readonly compactor: ReturnType<typeof createCompactor>;
   readonly quota: Quota;
   readonly runner: Runner;
   readonly transport: PeerTransport;
-  /** What happened lately, and why. */
   readonly history: History;
   readonly clusterId: bigint;
   readonly id: bigint;
@@ -65,16 +57,13 @@ export class Member {
   readonly #founds: boolean; // a cluster of its own, whose first entry is not applied yet
   readonly #peersUp = new Map<bigint, boolean>();
   #cancelSweep: Cancel = () => {};
-  /** The last entry that the state machine has taken in. */
-  appliedIndex: number;
+  appliedIndex: number; // the last entry that the state machine has taken in
   #soft: SoftState;
   #leaderlessSince: number;
-  /** Who waits for another leader. */
-  readonly #leaders: Waiters;
+  readonly #leaders: Waiters; // who waits for another leader
   #lastLeader = none;
   #hastened = false;
   closed = false;
-  /** In service. */
   published = false;
 
   constructor(config: MemberConfig, data: MemberData) {
@@ -106,7 +95,7 @@ export class Member {
     this.hub = new WatchHub(applier.store);
     this.leases = new Leases(this);
     this.quota = new Quota(applier.store, config.quotaBytes, log);
-    this.compactor = new Compactor(applier.store, clock, config.compactionBatch, () => this.runner.backlog > 0);
+    this.compactor = createCompactor(applier.store, clock, config.compactionBatch, () => this.runner.backlog > 0);
     const { peerURLs } = config;
     const peers = members.filter(({ id }) => id !== self);
     const handlers = this.#ofPeers();
@@ -140,7 +129,6 @@ export class Member {
     this.runner = new Runner({ raft, wal, clock, tickMs: heartbeatMs, ...this.#ofRaft() });
   }
 
-  /** What peers say and ask. */
   #ofPeers(): TransportHandlers {
     return {
       onMessage: (message) => this.runner.input({ type: "Message", message }),
@@ -161,12 +149,12 @@ export class Member {
       }),
       onCall: async (kind: FrameKind, request) => {
         if (kind === FrameKind.members)
-          return MemberListResponse.encode({ header: this.header(0), members: memberList(this) });
+          return pb.MemberListResponse.encode({ header: this.header(0), members: memberList(this) });
         if (kind === FrameKind.ping) return new Uint8Array(0);
         if (kind === FrameKind.hashKV)
-          return HashKVResponse.encode(await hashKV(this, HashKVRequest.decode(request).revision));
+          return pb.HashKVResponse.encode(await hashKV(this, pb.HashKVRequest.decode(request).revision));
         if (kind !== FrameKind.memberPromote) return this.leases.answer(kind, request);
-        await promote(this, MemberPromoteRequest.decode(request).ID);
+        await promote(this, pb.MemberPromoteRequest.decode(request).ID);
         return new Uint8Array(0);
       },
       isRemoved: (id) => this.applier.membership.removed.has(id),
@@ -174,7 +162,6 @@ export class Member {
     };
   }
 
-  /** What raft asks for. */
   #ofRaft(): Omit<RunnerOptions, "raft" | "wal" | "clock" | "tickMs"> {
     const { metrics } = this.config;
     return {
@@ -243,7 +230,6 @@ export class Member {
     });
   }
 
-  /** Hands over a lead, ends what is running, and closes the log. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.history.server({ kind: "Stopping" });
@@ -288,7 +274,7 @@ export class Member {
   }
 
   /** Revision 0: without one. */
-  header(revision: number): ResponseHeader {
+  header(revision: number): pb.ResponseHeader {
     return { clusterId: this.clusterId, memberId: this.id, revision, raftTerm: this.term };
   }
 
@@ -304,11 +290,11 @@ export class Member {
   }
 
   /** Through raft; the reply is the response, once this member has applied it, or an error of etcd's. */
-  submit<R>(request: Init<InternalRaftRequest>, who?: Identity): Reply<R> {
+  submit<R>(request: Init<pb.InternalRaftRequest>, who?: Identity): Reply<R> {
     return this.#proposals.submit<R>(request, who);
   }
 
-  write<R>(request: Init<InternalRaftRequest>, who?: Identity): Promise<R> {
+  write<R>(request: Init<pb.InternalRaftRequest>, who?: Identity): Promise<R> {
     return this.submit<R>(request, who).promise();
   }
 

@@ -36,7 +36,6 @@ export class Membership {
     return conf;
   }
 
-  /** Is the member out with this entry? */
   leaves(id: bigint, entry: Entry): boolean {
     try {
       return this.members.has(id) && !everybody(changed(this.conf, decodeConfChange(entry))).includes(id);
@@ -131,18 +130,11 @@ export function labelOf({ type, data }: Entry): { id: bigint; contexts: string[]
 }
 
 /** The entries with which every member of a new cluster begins its log, all alike. etcd's, byte for byte. */
-export function firstEntries(members: readonly MemberRecord[]): Entry[] {
-  return members.map((member, i) => ({
-    term: 1,
-    index: i + 1,
-    type: 1,
-    data: RaftConfChange.encode(confChange.add(member)),
-  }));
-}
+export const firstEntries = (members: readonly MemberRecord[]): Entry[] =>
+  members.map((member, i) => ({ term: 1, index: i + 1, ...proposalOf(confChange.add(member), 0n) }));
 
-function isPromotion(context: string): boolean {
-  return context !== "" && (JSON.parse(context) as { isPromote?: boolean } | null)?.isPromote === true;
-}
+const isPromotion = (context: string): boolean =>
+  context !== "" && (JSON.parse(context) as { isPromote?: boolean } | null)?.isPromote === true;
 
 function fitted(conf: ConfState, change: ConfChange): ConfState {
   try {
@@ -153,7 +145,6 @@ function fitted(conf: ConfState, change: ConfChange): ConfState {
   }
 }
 
-/** raftpb.ConfChangeType */
-const changeType = { add: 0, remove: 1, update: 2, addLearner: 3 } as const;
+const changeType = { add: 0, remove: 1, update: 2, addLearner: 3 } as const; // raftpb.ConfChangeType
 const maxLearners = 1;
 const nothing = new Uint8Array(0);

@@ -22,11 +22,7 @@ export function createMetrics(registry: Registry) {
     healthSuccess: counter("etcd_server_health_success", "Health pages that found nothing wrong"),
     healthFailures: counter("etcd_server_health_failures", "Health pages that found something wrong"),
     activePeers: gauge("etcd_network_active_peers", "1 for a peer that is connected", "Local", "Remote"),
-    disconnectedPeers: counter(
-      "etcd_network_disconnected_peers_total",
-      "Connections to a peer that were lost and not made again at once",
-      ...["Local", "Remote"],
-    ),
+    disconnectedPeers: counter("etcd_network_disconnected_peers_total", "Connections lost", "Local", "Remote"),
     peerSendFailures: counter("etcd_network_peer_sent_failures_total", "Messages that could not leave", "To"),
     roundTrips: histogram(0.0001, "etcd_network_peer_round_trip_time_seconds", "To a peer and back", "To"),
     peerTraffic: new Traffic(
@@ -45,11 +41,7 @@ export function createMetrics(registry: Registry) {
     snapshotSendSeconds: histogram(0.1, `${snapshots}_send_total_duration_seconds`, "Of those that arrived", "To"),
     snapshotReceives: counter(`${snapshots}_receive_success`, "States received from a leader", "From"),
     hashKV: histogram(0.01, "etcd_mvcc_hash_rev_duration_seconds", "HashKV, in slices between requests"),
-    snapshotSeconds: histogram(
-      0.001,
-      "etcd_debugging_snap_save_total_duration_seconds",
-      "From the beginning of a snapshot until the log before it is gone",
-    ),
+    snapshotSeconds: histogram(0.001, "etcd_debugging_snap_save_total_duration_seconds", "Of a whole snapshot"),
   };
 }
 

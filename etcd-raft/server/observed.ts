@@ -36,7 +36,8 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     };
     const made: Gauge | Counter = new Kind({ name, help, labelNames, registers: [registry], collect });
   };
-  const gauges: [name: string, help: string, value: () => number][] = [
+  const behind = () => observed.watchers() - hub.syncedCount;
+  const gauges: Row[] = [
     ["etcd_server_has_leader", "1 if a leader is known", () => (member.leader === 0n ? 0 : 1)],
     ["etcd_server_is_leader", "1 if this member leads", () => (member.isLeader ? 1 : 0)],
     ["etcd_server_is_learner", "1 if this member has no vote yet", () => (member.isLearner ? 1 : 0)],
@@ -53,16 +54,11 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_debugging_mvcc_compact_revision", "The last compacted revision", () => store.compactRevision],
     ["etcd_debugging_mvcc_watch_stream_total", "Watch streams", observed.watchStreams],
     ["etcd_debugging_mvcc_watcher_total", "Watchers", observed.watchers],
-    [
-      "etcd_debugging_mvcc_slow_watcher_total",
-      "Watchers that are behind, or wait for a slow reader",
-      () => Math.max(0, observed.watchers() - hub.syncedCount),
-    ],
+    ["etcd_debugging_mvcc_slow_watcher_total", "Watchers that are behind", () => Math.max(0, behind())],
     ["etcd_debugging_mvcc_total_put_size_in_bytes", "Bytes of keys and values put", () => counts.putBytes],
     ["etcd_debugging_auth_revision", "The revision of the auth store", () => auth.revision],
   ];
-  for (const [name, help, value] of gauges) observe(Gauge, name, help, () => [[{}, value()]]);
-  const totals: [name: string, help: string, value: () => number][] = [
+  const totals: Row[] = [
     ["etcd_mvcc_put_total", "Puts, outside of transactions", () => counts.puts],
     ["etcd_mvcc_delete_total", "Keys deleted, outside of transactions", () => counts.deletes],
     ["etcd_mvcc_txn_total", "Transactions that may write", () => counts.txns],
@@ -76,16 +72,12 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
     ["etcd_debugging_lease_renewed_total", "Renewals by this member as the leader", () => leases.renewed],
     ["etcd_debugging_server_lease_expired_total", "Leases that this member as the leader ended", () => leases.expired],
   ];
+  for (const [name, help, value] of gauges) observe(Gauge, name, help, () => [[{}, value()]]);
   for (const [name, help, value] of totals) observe(Counter, name, help, () => [[{}, value()]]);
   const named: [name: string, help: string, label: string, value: () => string][] = [
     ["etcd_server_version", "The etcd that this member stands in for", "server_version", () => etcdVersion],
     ["etcd_server_id", "The member's id", "server_id", () => idText(member.id)],
-    [
-      "etcd_cluster_version",
-      "The cluster's version",
-      "cluster_version",
-      () => versionOf(applier.downgrade).slice(0, -2),
-    ],
+    ["etcd_cluster_version", "The cluster's", "cluster_version", () => versionOf(applier.downgrade).slice(0, -2)],
   ];
   for (const [name, help, label, value] of named)
     observe(Gauge, name, help, () => [[{ [label]: value() }, 1]], [label]);
@@ -114,6 +106,7 @@ export function observeMember(registry: Registry, member: Member, observed: Obse
   observe(Counter, "grpc_server_handled_total", "Calls ended, by their code", handled, [...callLabels, "grpc_code"]);
 }
 
+type Row = [name: string, help: string, value: () => number];
 type Rows = Iterable<readonly [labels: Record<string, string>, value: number]>;
 
 const callLabels = ["grpc_method", "grpc_service", "grpc_type"];

@@ -35,10 +35,7 @@ export function httpServer(member: Member, registry: Registry, gateway?: Gateway
       else if (onlyGet(request, response)) {
         void page.then(({ code, body }) => {
           member.config.metrics[code === 200 ? "healthSuccess" : "healthFailures"].inc();
-          response.writeHead(code, {
-            "content-type": "text/plain; charset=utf-8",
-            "x-content-type-options": "nosniff",
-          });
+          response.writeHead(code, { ...plainText, "x-content-type-options": "nosniff" });
           response.end(body);
         });
       }
@@ -82,6 +79,7 @@ function serveEvents(member: Member, query: URLSearchParams, response: http.Serv
   response.on("close", history.follow(tell));
 }
 
+const plainText = { "content-type": "text/plain; charset=utf-8" };
 const maxUnreadBytes = 1 << 20;
 
 /** Of etcd's default `--cors=*`. */
@@ -93,7 +91,7 @@ const anyOrigin = new Map([
 
 function onlyGet({ method }: http.IncomingMessage, response: http.ServerResponse): boolean {
   if (method === "GET") return true;
-  response.writeHead(405, { allow: "GET", "content-type": "text/plain; charset=utf-8" });
+  response.writeHead(405, { allow: "GET", ...plainText });
   response.end("Method Not Allowed\n");
   return false;
 }

@@ -17,8 +17,7 @@ export class Peer {
   #socket: net.Socket | undefined;
   #cancelRedial: Cancel = () => {};
   #attempt = 0;
-  /** When the connection was made. */
-  since = 0;
+  since = 0; // when the connection was made
   #closed = false;
   #lastCall = 0;
   readonly #calls = new Map<number, { resolve(bytes: Buffer): void; reject(error: GrpcError): void }>();
@@ -137,22 +136,26 @@ export function askAt(
   request: Uint8Array,
   timeoutMs: number,
 ): Promise<Buffer> {
+  const { socket, up } = dial(url, source);
+  const limit = (ms: number) => socket.setTimeout(ms, () => socket.destroy(new Error(`${url} does not answer`)));
+  limit(Math.min(timeoutMs, askConnectMs));
+  socket.on(up, () => {
+    limit(timeoutMs);
+    socket.write(frame(kind, new Uint8Array(4), request));
+  });
+  return answerOn(socket, url).finally(() => socket.destroy());
+}
+
+/** The first answer that comes on a connection; rejects with what it refuses, or when there is none. */
+export function answerOn(socket: net.Socket, from: string): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const { socket, up } = dial(url, source);
-    const limit = (ms: number) => socket.setTimeout(ms, () => socket.destroy(new Error(`${url} does not answer`)));
-    limit(Math.min(timeoutMs, askConnectMs));
-    socket.on(up, () => {
-      limit(timeoutMs);
-      socket.write(frame(kind, new Uint8Array(4), request));
-    });
     readFrames(socket, (_kind, payload) => {
       const body = Buffer.from(payload.subarray(5));
       if (payload[4] === Code.OK) resolve(body);
-      else reject(new Error(`${url}: ${body}`));
-      socket.destroy();
+      else reject(new Error(`${from}: ${body}`));
     });
     socket.on("error", reject);
-    socket.on("close", () => reject(new Error(`${url} closed the connection`)));
+    socket.on("close", () => reject(new Error(`${from} closed the connection`)));
   });
 }
 
@@ -170,7 +173,6 @@ const redialMs = 10;
 const maxRedialMs = 500;
 const connectMs = 1000;
 const askConnectMs = 5000;
-/** A connection that ends sooner was refused. */
-const stableMs = 500;
+const stableMs = 500; // A connection that ends sooner was refused
 /** Beyond this a peer is too slow to be worth more: raft will probe it when it is back. */
 const maxQueuedBytes = 64 * 1024 * 1024;

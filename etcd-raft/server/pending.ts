@@ -5,8 +5,7 @@ import { Reply } from "../../net/reply.ts";
 export class Waiter extends Reply<unknown> {
   readonly deadline: number;
   idHigh = 0;
-  /** What was proposed: to propose again when raft has not taken it. */
-  readonly data: Uint8Array;
+  readonly data: Uint8Array; // what was proposed: to propose again when raft has not taken it
 
   constructor(deadline: number, data: Uint8Array) {
     super();
@@ -16,10 +15,8 @@ export class Waiter extends Reply<unknown> {
 }
 
 export class Pending {
-  /** By the low half of the id. */
-  readonly #waiters = new RingMap<Waiter>(256);
-  /** The id that was given out last, 32 bits each. */
-  readonly #last = new DataView(new ArrayBuffer(8));
+  readonly #waiters = new RingMap<Waiter>(256); // by the low half of the id
+  readonly #last = new DataView(new ArrayBuffer(8)); // the id that was given out last, 32 bits each
 
   /** Ids are unique over members and restarts: 16 bits of the member, 40 of the start time, counting on from there. */
   constructor(memberId: bigint, nowMs: number) {

@@ -8,8 +8,7 @@ import type { MessageCodec } from "../../proto/wire.ts";
  *     header (100) { ID (1) } | put (4) { key (1), value (2) }
  */
 export class PlainPut {
-  /** Of the request's id, 32 bits each. */
-  idHigh = 0;
+  idHigh = 0; // of the request's id, 32 bits each
   idLow = 0;
   keyAt = 0;
   keyEnd = 0;
@@ -85,8 +84,7 @@ export class PlainPut {
 /** A client's plain put as it came: it goes into the log as it is. */
 export class ReceivedPut implements PutRequest {
   readonly encoded: Uint8Array;
-  /** Of key and value. */
-  readonly bytes: number;
+  readonly bytes: number; // of key and value
   readonly #keyAt: number;
   readonly #keyEnd: number;
   readonly #valueAt: number;

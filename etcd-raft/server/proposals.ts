@@ -107,10 +107,8 @@ export class Proposals {
 
   /** What went to a leader that is gone may or may not be committed: the callers have to look. Returns how many. */
   leaderLost(): number {
-    return this.#fail(
-      this.#pending.takeAll(({ data }) => this.#held.has(data)),
-      "timeoutLeaderFailure",
-    );
+    const lost = this.#pending.takeAll(({ data }) => this.#held.has(data));
+    return this.#fail(lost, "timeoutLeaderFailure");
   }
 
   expire(now: number): void {
@@ -148,5 +146,4 @@ function settle<R>(waiter: Waiter | undefined, outcome: () => R): R | undefined 
   }
 }
 
-/** etcd refuses when the state machine is as many entries behind what is committed. */
-const maxBacklog = 5000;
+const maxBacklog = 5000; // etcd refuses when the state machine is as many entries behind what is committed

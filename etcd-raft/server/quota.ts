@@ -11,8 +11,7 @@ import { ReceivedPut } from "./plain-put.ts";
  * compaction and deletion make room by themselves, nothing has to be defragmented. And it warns on the way.
  */
 export class Quota {
-  /** 0: no quota. */
-  readonly bytes: number;
+  readonly bytes: number; // 0: no quota
   readonly #store: Store;
   readonly #log: Logger;
   #warned = 0;
@@ -65,7 +64,6 @@ export function costOfTxn({ success, failure }: TxnRequest): number {
   return Math.max(cost(success), cost(failure));
 }
 
-/** Hash table, sorted leaves and history of one key with one version, measured. */
-const keyOverheadBytes = 32;
+const keyOverheadBytes = 32; // hash table, sorted leaves and history of one key with one version, measured
 const defaultBytes = 2 * 1024 ** 3;
 const marks = [0.7, 0.85, 0.95];

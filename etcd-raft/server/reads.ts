@@ -82,7 +82,6 @@ export class Reads {
     this.#waiting.push({ index, reads: asked.reads });
   }
 
-  /** Runs what may run with everything up to `index` applied. */
   applied(index: number): void {
     while (this.#waiting.length > 0 && this.#waiting[0]!.index <= index) {
       for (const read of this.#waiting.shift()!.reads) read.run();

@@ -109,11 +109,7 @@ async function write(
 }
 
 /** What a snapshot holds. Everything in it is read, so that a damaged one is refused here and not by a running member. */
-async function readSnapshot(
-  path: string,
-  { check }: { check: boolean },
-  clock: Clock,
-): Promise<{ state: State; store: Store }> {
+async function readSnapshot(path: string, { check }: { check: boolean }, clock: Clock) {
   return withSnapshot(path, check, async (db) => {
     const state = await readState(db);
     const lessor = new Lessor(0);
@@ -150,7 +146,7 @@ export async function snapshotStatus(argv: readonly string[]): Promise<string> {
 
 async function statusOf(db: Bolt) {
   const status = { hash: 0, revision: 0, totalKey: 0, totalSize: db.meta.pageCount * db.meta.pageSize };
-  for await (const buckets of db.root.rows()) {
+  for await (const buckets of db.rows()) {
     for (const name of buckets.map(({ key }) => Buffer.from(key))) {
       status.hash = crc32c(status.hash, name);
       const bucket = await db.bucket(name.toString());

@@ -21,25 +21,19 @@ export interface RunnerOptions {
   send(messages: Message[]): void;
   /** In order, each entry once. Returns the configuration that the entry made, if it is a change of it. */
   apply(entry: Entry): ConfState | undefined;
-  /** After a run of `apply`: the store is at rest until the next turn. */
-  applied(index: number): void;
+  applied(index: number): void; // after a run of `apply`: the store is at rest until the next turn
   /**
    * A received snapshot takes the place of the state. `saved`: its note in the WAL, begun at once. `put`: makes it the state,
    * called when that is durable and the one before is in place.
    */
   install(snapshot: NonNullable<Ready["snapshot"]>): { saved: Promise<void>; put(): Promise<void> };
   onSoftState(state: NonNullable<Ready["softState"]>): void;
-  /** What raft would not take (`Ready.dropped`). */
-  onDropped(dropped: Ready["dropped"]): void;
-  /** This context's read point is `index`. */
-  onReadState(context: Uint8Array, index: number): void;
+  onDropped(dropped: Ready["dropped"]): void; // what raft would not take (`Ready.dropped`)
+  onReadState(context: Uint8Array, index: number): void; // this context's read point is `index`
   onFsync(seconds: number): void;
-  /** One run of `apply` and `applied` took so long, whatever it was. */
-  onApplied?(seconds: number): void;
-  /** What raft decided and why. */
-  onEvents?(events: RaftEvent[]): void;
-  /** The disk failed, or an invariant is broken: the member must end. */
-  onFatal(error: Error): void;
+  onApplied?(seconds: number): void; // one run of `apply` and `applied` took so long, whatever it was
+  onEvents?(events: RaftEvent[]): void; // what raft decided and why
+  onFatal(error: Error): void; // the disk failed, or an invariant is broken: the member must end
 }
 
 export class Runner {
@@ -60,8 +54,7 @@ export class Runner {
   #installing = 0;
   #installed: Promise<void> = Promise.resolve(); // the last of them
   #durableCommit: number;
-  /** For the metrics. */
-  lateHeartbeats = 0;
+  lateHeartbeats = 0; // for the metrics
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -248,9 +241,7 @@ export class Runner {
   /** What others wait for leaves before our own disk gets to work: the way to them is longer. */
   #act(out: Batch): void {
     if (out.messages.length > 0) this.#options.send(out.messages);
-    if (out.hardState || out.entries.length > 0 || out.afterPersist.length > 0) {
-      this.#save(out);
-    }
+    if (out.hardState || out.entries.length > 0 || out.afterPersist.length > 0) this.#save(out);
     out.clear();
   }
 

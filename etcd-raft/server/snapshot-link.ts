@@ -3,9 +3,10 @@ import type net from "node:net";
 import { Code } from "../../net/grpc-error.ts";
 import type { Message } from "../raft/types.ts";
 import { encodeMessage } from "../raft/wire.ts";
+import { turn } from "../snap/slices.ts";
 import type { ClusterMember } from "./cluster.ts";
-import { answerFrame, FrameKind, frameHead, helloFrame, readFrames } from "./frames.ts";
-import { dial } from "./peer.ts";
+import { answerFrame, FrameKind, frameHead, helloFrame } from "./frames.ts";
+import { answerOn, dial } from "./peer.ts";
 import type { Incoming } from "./snapshots.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -24,21 +25,14 @@ export async function sendState(
   onSocket(socket);
   traffic.add(socket, to.id.toString(16));
   socket.setTimeout(idleMs, () => socket.destroy(new Error("the receiver does not read or answer")));
-  const answer = new Promise<void>((resolve, reject) => {
-    readFrames(socket, (_kind, payload) => {
-      if (payload[4] === Code.OK) resolve();
-      else reject(new Error(payload.subarray(5).toString()));
-    });
-    socket.on("error", reject);
-    socket.on("close", () => reject(new Error("the connection closed before the answer")));
-  });
+  const answer = answerOn(socket, to.peerURLs[0]!);
   answer.catch(() => {}); // awaited at the end
   try {
     await Promise.race([new Promise((resolve) => socket.once(up, resolve)), answer]);
     const send = async (kind: FrameKind, payload: Uint8Array) => {
       socket.write(frameHead(kind, payload.length));
       if (!socket.write(payload)) await Promise.race([new Promise((resolve) => socket.once("drain", resolve)), answer]);
-      else await Promise.race([new Promise((resolve) => setImmediate(resolve)), answer]);
+      else await Promise.race([turn(), answer]);
     };
     socket.write(helloFrame({ clusterId, from: self, to: to.id, peerURLs: [...peerURLs] }));
     await send(FrameKind.snapshot, encodeMessage(message));

@@ -1,10 +1,11 @@
 import { assert } from "../../base/assert.ts";
 import type { Cancel } from "../../base/clock.ts";
 import { StartError } from "../../base/process.ts";
+import { hex16, parsePair } from "../file-names.ts";
 import type { Entry, Message } from "../raft/types.ts";
 import { planDb, withDb, writeDb } from "../snap/db-file.ts";
 import { readKeys } from "../snap/key-rows.ts";
-import { decodeSnap, encodeSnap, parseSnapName, type SnapFile, snapName } from "../snap/snap-file.ts";
+import { decodeSnap, encodeSnap, type SnapFile, snapName } from "../snap/snap-file.ts";
 import { readState, type State } from "../snap/state.ts";
 import { type Disk, writeWhole } from "../wal/disk.ts";
 import type { Applier } from "./applier.ts";
@@ -29,8 +30,7 @@ import type { PeerTransport } from "./transport.ts";
  * those that `db` holds already are not applied again.
  */
 export interface SnapshotsActions {
-  /** Raft may forget entries up to `index`. */
-  compact(index: number): void;
+  compact(index: number): void; // Raft may forget entries up to `index`
   transport: Pick<PeerTransport, "sendState">;
   /** The follower holds the state up to `index`; undefined: it does not. */
   onSent(id: bigint, index: number | undefined): void;
@@ -44,15 +44,12 @@ type Config = Pick<MemberConfig, "dataDir" | "disk" | "clock" | "log" | "snapsho
 
 export class Snapshots {
   readonly #options: Config & MemberData & SnapshotsActions;
-  /** `<data>/member/snap` */
-  readonly #dir: string;
-  /** The log's entries and bytes at the last snapshot. */
-  #at: { count: number; bytes: number };
+  readonly #dir: string; // `<data>/member/snap`
+  #at: { count: number; bytes: number }; // the log's entries and bytes at the last snapshot
   #lastSize: number;
   #closed = false;
   #received = 0;
-  /** One thing at a time happens to `db`. */
-  #running: Promise<void> | undefined;
+  #running: Promise<void> | undefined; // one thing at a time happens to `db`
   #cancelRetry: Cancel = () => {};
 
   constructor(config: Config, data: MemberData, actions: SnapshotsActions) {
@@ -64,7 +61,6 @@ export class Snapshots {
     this.#lastSize = data.applier.store.slabs.liveBytes; // or so: a start does not write it all again
   }
 
-  /** An entry was applied. */
   count({ index, data }: Entry): void {
     this.#options.memory.add(index, data.length);
   }
@@ -112,7 +108,7 @@ export class Snapshots {
     const dir = this.#dir;
     try {
       const names = (await disk.list(dir)) ?? [];
-      if (applier.applied.index > 0 && !names.some((name) => parseSnapName(name))) await this.#take();
+      if (applier.applied.index > 0 && !names.some((name) => parsePair(name, "snap"))) await this.#take();
     } catch (error) {
       log.warn({ reason: (error as Error).message }, "Stopped without a first snapshot");
     }
@@ -221,8 +217,7 @@ export class Snapshots {
 
 export interface Incoming {
   write(chunk: Uint8Array): Promise<void>;
-  /** All is there: resolves when it is durable and fit to use. */
-  end(): Promise<void>;
+  end(): Promise<void>; // all is there: resolves when it is durable and fit to use
   abort(): Promise<void>;
 }
 
@@ -292,16 +287,15 @@ export async function writeSnap(dir: string, state: State, disk: Disk, part = ".
 /** What came before the snapshot at `index`. */
 async function removeOld(dir: string, index: number, disk: Disk): Promise<void> {
   for (const name of (await disk.list(dir)) ?? []) {
-    const received = /^([0-9a-f]{16})\.snap\.db$/.exec(name);
-    const at = received ? Number.parseInt(received[1]!, 16) : parseSnapName(name)?.index;
-    if (at !== undefined && at < index) await disk.remove(`${dir}/${name}`);
+    const received = /^([0-9a-f]{16})\.snap\.db$/.exec(name)?.[1];
+    const at = received ? Number.parseInt(received, 16) : (parsePair(name, "snap")?.[1] ?? index);
+    if (at < index) await disk.remove(`${dir}/${name}`);
   }
 }
 
-const receivedName = (index: number): string => `${index.toString(16).padStart(16, "0")}.snap.db`;
+const receivedName = (index: number): string => `${hex16(index)}.snap.db`;
 /** Of data that cannot be used. */
 export const wayOut = "restore a backup, or move the data directory away and bring this member back as a new one";
 const retryMs = 5000;
 const manyBytes = 64_000_000;
-/** A start has to apply those after the snapshot. */
-const manyEntries = 2_000_000;
+const manyEntries = 2_000_000; // A start has to apply those after the snapshot

@@ -20,7 +20,6 @@ import { watchDisk } from "./disk-space.ts";
 import { faultyTransport } from "./faulty-transport.ts";
 import { handOver } from "./in-service.ts";
 import { askMembers, joinCluster } from "./join.ts";
-import type { Member } from "./member.ts";
 import { createMetrics } from "./metrics.ts";
 import { openMember } from "./open-member.ts";
 import { httpServer } from "./ops.ts";
@@ -37,17 +36,10 @@ export interface Machine {
   onFatal(error: Error): void;
 }
 
-export interface RunningMember {
-  member: Member;
-  /** Where clients are served, with the ports that were given for 0. */
-  clientURLs: string[];
-  /** Resolves if the member is removed from its cluster: it is to be closed, and not to be started again. */
-  removed: Promise<void>;
-  close(): Promise<void>;
-}
+export type RunningMember = Awaited<ReturnType<typeof startMember>>;
 
 /** A whole member: listeners, WAL, raft, services. Nothing stays open if it throws. */
-export async function startMember(config: Config, machine: Machine): Promise<RunningMember> {
+export async function startMember(config: Config, machine: Machine) {
   const { flags } = config;
   const listeners: NetServer[] = [];
   const take = async (flag: string, listening: Promise<NetServer>) => {
@@ -143,19 +135,16 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     const server = serveClients(member, config, { registry, clock: machine.clock, tls: clientTLS, jwt });
     const overHttp = ({ begin, secure }: (typeof metricsPages)[number], http: HttpServer) => {
       const accept = (socket: Socket) => void http.emit("connection", socket);
-      const rules = {
-        requestCert: config.clientTLS.requireCertificate,
-        rejectUnauthorized: config.clientTLS.requireCertificate,
-      };
+      const { requireCertificate } = config.clientTLS;
+      const rules = { requestCert: requireCertificate, rejectUnauthorized: requireCertificate };
       const take = secure ? tlsAcceptor(clientTLS!, rules, { accept, refused: () => {} }) : accept;
       begin((listener) => listener.on("connection", (socket) => take(socket.on("error", () => socket.destroy()))));
     };
     const pages = httpServer(member, registry);
     for (const listener of metricsPages) overHttp(listener, pages);
     for (const listener of clientHttp) overHttp(listener, server.http);
-    for (const { begin, secure } of clients) {
+    for (const { begin, secure } of clients)
       begin((listener) => serveCounted(listener, secure ? server.secure! : server.insecure));
-    }
     outside?.begin((listener) => serveCounted(listener, server.secure ?? server.insecure));
     member.start();
     const beside = [
@@ -166,7 +155,8 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
     ];
     return {
       member,
-      removed,
+      removed, // resolves if the member is removed from its cluster: it is to be closed, and not to be started again
+      /** Where clients are served, with the ports that were given for 0. */
       clientURLs: clients.map(({ listener, url }) =>
         url.replace(/:\d+$/, `:${(listener.address() as AddressInfo).port}`),
       ),
@@ -190,8 +180,7 @@ export async function startMember(config: Config, machine: Machine): Promise<Run
   }
 }
 
-/** Less than the connections are left for: who still waits is told that the member stops. */
-const answerMs = 50;
+const answerMs = 50; // less than the connections are left for: who still waits is told that the member stops
 
 /**
  * Addresses are taken before the WAL is touched, so that a taken one leaves nothing behind. Who connects before we serve

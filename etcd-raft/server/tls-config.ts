@@ -32,15 +32,12 @@ export const tlsFlagSpec = {
 type TlsFlags = Flags<typeof tlsFlagSpec>;
 
 export interface SideConfig {
-  /** Undefined: plain text, or certificates of our own making. */
-  files: WatchedTlsFiles | undefined;
+  files: WatchedTlsFiles | undefined; // undefined: plain text, or certificates of our own making
   auto: boolean;
-  /** The other side must show a certificate of the authority. */
-  requireCertificate: boolean;
+  requireCertificate: boolean; // the other side must show a certificate of the authority
   rules: TlsRules;
   validityYears: number;
-  /** https is spoken here; these are the hosts of the URLs. */
-  hosts: string[];
+  hosts: string[]; // https is spoken here; these are the hosts of the URLs
 }
 
 /** Throws a StartError of one line. `warnings` get what etcd warns of, too. */
@@ -48,9 +45,8 @@ export function sideConfig(flags: TlsFlags, side: "" | "peer-", urls: string[], 
   const [cert, key, ca] = [flags[`${side}cert-file`], flags[`${side}key-file`], flags[`${side}trusted-ca-file`]];
   const crl = flags[side === "" ? "client-crl-file" : "peer-crl-file"];
   const secure = urls.filter((url) => url.startsWith("https:"));
-  if ((cert === undefined) !== (key === undefined)) {
+  if ((cert === undefined) !== (key === undefined))
     throw new StartError(`--${side}cert-file and --${side}key-file must both be present`);
-  }
   const given = flags[side === "" ? "auto-tls" : "peer-auto-tls"];
   if (given && cert !== undefined) warnings.push(`--${side}auto-tls is ignored: certificates are given`);
   const auto = given && cert === undefined;
@@ -59,13 +55,11 @@ export function sideConfig(flags: TlsFlags, side: "" | "peer-", urls: string[], 
       `cannot listen on TLS for ${secure[0]}: --${side}key-file and --${side}cert-file are not presented`,
     );
   }
-  for (const url of urls.filter((url) => cert !== undefined && !secure.includes(url))) {
+  for (const url of urls.filter((url) => cert !== undefined && !secure.includes(url)))
     warnings.push(`${url}: the scheme is HTTP while key and cert files are present; ignoring key and cert files`);
-  }
   const wanted = flags[`${side}client-cert-auth`];
-  if (wanted && ca === undefined && !auto) {
+  if (wanted && ca === undefined && !auto)
     throw new StartError(`--${side}client-cert-auth needs --${side}trusted-ca-file`);
-  }
   const allowedCNs = side === "" ? [] : flags["peer-cert-allowed-cn"];
   const allowedHostnames = flags[side === "" ? "client-cert-allowed-hostname" : "peer-cert-allowed-hostname"];
   if (allowedCNs.length > 0 && allowedHostnames.length > 0) {
@@ -87,18 +81,15 @@ function versions(flags: TlsFlags): TlsRules {
   const versionOf = (flag: "tls-min-version" | "tls-max-version"): SecureVersion | undefined => {
     const text = flags[flag];
     if (text === "") return undefined;
-    if (text !== "TLS1.2" && text !== "TLS1.3") {
+    if (text !== "TLS1.2" && text !== "TLS1.3")
       throw new StartError(`--${flag}: unexpected TLS version "${text}", must be one of: TLS1.2, TLS1.3`);
-    }
     return text === "TLS1.2" ? "TLSv1.2" : "TLSv1.3";
   };
   const [minVersion, maxVersion] = [versionOf("tls-min-version"), versionOf("tls-max-version")];
-  if (minVersion === "TLSv1.3" && maxVersion === "TLSv1.2") {
+  if (minVersion === "TLSv1.3" && maxVersion === "TLSv1.2")
     throw new StartError("--tls-min-version (TLS1.3) is greater than --tls-max-version (TLS1.2)");
-  }
-  if (minVersion === "TLSv1.3" && flags["cipher-suites"].length > 0) {
+  if (minVersion === "TLSv1.3" && flags["cipher-suites"].length > 0)
     throw new StartError("--cipher-suites cannot be configured when only TLS1.3 is enabled");
-  }
   const ciphers = flags["cipher-suites"].map(opensslName);
   // As in Go, the suites of TLS 1.3 are not to choose: they stay on.
   return { minVersion, maxVersion, ciphers: ciphers.length > 0 ? [...ciphers, ...suites13].join(":") : undefined };
@@ -113,9 +104,8 @@ function opensslName(suite: string): string {
     .replace(/AES_(\d+)(_CBC)?/, "AES$1")
     .replace(/(CHACHA20_POLY1305)_SHA256$/, "$1")
     .replaceAll("_", "-");
-  if (!tls.getCiphers().includes(name.toLowerCase())) {
+  if (!tls.getCiphers().includes(name.toLowerCase()))
     throw new StartError(`--cipher-suites: unexpected TLS cipher suite "${suite}"`);
-  }
   return name;
 }
 

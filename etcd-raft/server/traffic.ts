@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { Cancel } from "../../base/clock.ts";
+import { memo } from "../../base/memo.ts";
 import { Counter, type Registry } from "../../base/metrics.ts";
 import { FrameKind } from "./frames.ts";
 import type { Member } from "./member.ts";
@@ -27,8 +28,7 @@ export class Traffic {
   }
 
   add(socket: Socket, who: string): void {
-    const total = this.#with.get(who) ?? { open: new Set(), bytesWritten: 0, bytesRead: 0 };
-    this.#with.set(who, total);
+    const total = memo(this.#with, who, () => ({ open: new Set(), bytesWritten: 0, bytesRead: 0 }));
     total.open.add(socket);
     socket.once("close", () => {
       total.open.delete(socket);
@@ -54,5 +54,4 @@ export function probePeers({ id: self, applier, transport, config }: Member): Ca
   });
 }
 
-/** As etcd. */
-const probeMs = 4000;
+const probeMs = 4000; // as etcd

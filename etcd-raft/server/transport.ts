@@ -28,15 +28,13 @@ export interface TransportHandlers {
   onCall(kind: FrameKind, request: Buffer, from: bigint): Promise<Uint8Array>;
   /** Was this member removed from the cluster? Such one is told so, and gets nothing else. */
   isRemoved(id: bigint): boolean;
-  /** Another member says that we were. */
-  onRemoved(): void;
+  onRemoved(): void; // another member says that we were
 }
 
 export interface PeerTransportOptions {
   clusterId: bigint;
   self: bigint;
-  /** Where the others reach us: told to those who do not know us yet. */
-  peerURLs: readonly string[];
+  peerURLs: readonly string[]; // where the others reach us: told to those who do not know us yet
   peers: ClusterMember[];
   clock: Clock;
   log: Logger;
@@ -52,18 +50,14 @@ export interface PeerTransport {
   call(to: bigint, kind: FrameKind, request: Uint8Array, timeoutMs: number): Promise<Buffer>;
   /** Sends a follower the state; rejects when it did not take it. */
   sendState(message: Message, chunks: Iterable<Buffer>): Promise<void>;
-  /** A new peer, or new addresses of one. */
-  setPeer(member: Pick<ClusterMember, "id" | "peerURLs">): void;
-  /** What it still sends is not heard any more. */
-  removePeer(id: bigint): void;
-  /** By the monotonic clock; undefined while it is not. */
-  connectedSince(id: bigint): number | undefined;
+  setPeer(member: Pick<ClusterMember, "id" | "peerURLs">): void; // A new peer, or new addresses of one
+  removePeer(id: bigint): void; // what it still sends is not heard any more
+  connectedSince(id: bigint): number | undefined; // by the monotonic clock; undefined while it is not
   close(): void;
 }
 
 export interface TransportOptions extends PeerTransportOptions {
-  /** Undefined: plain TCP (http peer URLs). */
-  tls: TlsSource | undefined;
+  tls: TlsSource | undefined; // undefined: plain TCP (http peer URLs)
   traffic: Traffic;
   requireClientCertificate: boolean;
 }
@@ -87,7 +81,6 @@ export class Transport implements PeerTransport {
     for (const peer of this.#peers.values()) peer.dial();
   }
 
-  /** Serves peers that dial this listening socket. */
   serve(listener: net.Server, secure: boolean): void {
     this.#listeners.push(listener);
     if (!secure) {
@@ -246,5 +239,4 @@ function sameAppend(a: Message, b: Message): boolean {
   return length === b.entries.length && length > 0 && a.entries[length - 1] === b.entries[length - 1];
 }
 
-/** etcd's text. */
-const removedText = "the member has been permanently removed from the cluster";
+const removedText = "the member has been permanently removed from the cluster"; // etcd's text

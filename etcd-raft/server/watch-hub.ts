@@ -1,3 +1,5 @@
+import { memo } from "../../base/memo.ts";
+import { WatchCreateRequest_FilterType as Filter } from "../../proto/generated/etcdserverpb.ts";
 import type { Event } from "../../proto/generated/mvccpb.ts";
 import { contains, type KeyRange } from "../mvcc/key-index.ts";
 import type { Store } from "../mvcc/store.ts";
@@ -17,20 +19,16 @@ export interface Watcher {
   readonly filters: readonly number[];
   next: number;
   synced: boolean;
-  /** `revision`: everything up to it is now delivered. */
-  deliver(events: Event[], revision: number): void;
-  /** It was synced and is not any more: it has to be caught up. */
-  behind(): void;
+  deliver(events: Event[], revision: number): void; // `revision`: everything up to it is now delivered
+  behind(): void; // it was synced and is not any more: it has to be caught up
 }
 
 export class WatchHub {
   readonly #store: Store;
   readonly #byKey = new Map<string, Set<Watcher>>();
   readonly #ranges = new Set<Watcher>();
-  /** Everything up to here was published. */
-  revision: number;
-  /** Events given to watchers so far. */
-  delivered = 0;
+  revision: number; // everything up to here was published
+  delivered = 0; // events given to watchers so far
 
   constructor(store: Store) {
     this.#store = store;
@@ -50,9 +48,7 @@ export class WatchHub {
       this.#ranges.add(watcher);
       return;
     }
-    const set = this.#byKey.get(watcher.range.key);
-    if (set) set.add(watcher);
-    else this.#byKey.set(watcher.range.key, new Set([watcher]));
+    memo(this.#byKey, watcher.range.key, () => new Set()).add(watcher);
   }
 
   /** It hears no more: cancelled, or too slow to take what comes. */
@@ -106,9 +102,7 @@ export class WatchHub {
     }
   }
 
-  /**
-   * Delivers the next stretch of the log, at most about `limit` changes of it. "compacted": what it needs is gone.
-   */
+  /** Delivers the next stretch of the log, at most about `limit` changes of it. "compacted": what it needs is gone. */
   catchUp(watcher: Watcher, limit: number): "more" | "done" | "compacted" {
     if (watcher.next < this.#store.compactRevision) return "compacted";
     if (watcher.next > this.revision) return "done";
@@ -126,13 +120,10 @@ export class WatchHub {
   }
 }
 
-/** `WatchCreateRequest.FilterType` */
-const [noPut, noDelete] = [0, 1];
 const none: readonly Watcher[] = [];
 
-function filtered({ filters }: Watcher, version: Version): boolean {
-  return filters.length > 0 && filters.includes(isTombstone(version) ? noDelete! : noPut!);
-}
+const filtered = ({ filters }: Watcher, version: Version): boolean =>
+  filters.length > 0 && filters.includes(isTombstone(version) ? Filter.NODELETE : Filter.NOPUT);
 
 /** One change as an event, made once for all watchers that want it alike. */
 function eventsOf(version: Version, compactRevision: number): (prevKv: boolean) => Event {

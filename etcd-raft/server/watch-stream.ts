@@ -1,10 +1,5 @@
 import type { Send } from "../../net/grpc-server.ts";
-import {
-  type ResponseHeader,
-  type WatchCreateRequest,
-  type WatchRequest,
-  WatchResponse,
-} from "../../proto/generated/etcdserverpb.ts";
+import * as pb from "../../proto/generated/etcdserverpb.ts";
 import type { Event } from "../../proto/generated/mvccpb.ts";
 import type { KeyRange } from "../mvcc/key-index.ts";
 import { endText } from "../mvcc/range.ts";
@@ -20,15 +15,12 @@ import type { Watcher, WatchHub } from "./watch-hub.ts";
 export interface WatchContext {
   store: Store;
   hub: WatchHub;
-  header(revision: number): ResponseHeader;
-  /** Responses beyond this are split for watchers that allow it. */
-  maxResponseBytes: number;
+  header(revision: number): pb.ResponseHeader;
+  maxResponseBytes: number; // responses beyond this are split for watchers that allow it
   /** Why this caller may not watch these keys, if so. Creates wait for the answer, in order. */
   mayRead(range: KeyRange): string | undefined | Promise<string | undefined>;
-  /** The caller is to be told that it asks for too much; the stream ends. */
-  overflow(): void;
-  /** Calls `fn` in a later turn of the event loop. */
-  later(fn: () => void): void;
+  overflow(): void; // the caller is to be told that it asks for too much; the stream ends
+  later(fn: () => void): void; // calls `fn` in a later turn of the event loop
 }
 
 interface StreamWatcher extends Watcher {
@@ -36,16 +28,14 @@ interface StreamWatcher extends Watcher {
   readonly progressNotify: boolean;
   /** As the client asked; 0 is from now on. Before that revision it hears nothing, not even of progress. */
   readonly start: number;
-  /** Events went out since the last progress notification. */
-  active: boolean;
+  active: boolean; // events went out since the last progress notification
 }
 
 export class WatchStream {
   readonly #context: WatchContext;
-  readonly #send: Send<WatchResponse>;
+  readonly #send: Send<pb.WatchResponse>;
   readonly #watchers = new Map<number, StreamWatcher>();
-  /** Those that are not synced. */
-  readonly #behind = new Set<StreamWatcher>();
+  readonly #behind = new Set<StreamWatcher>(); // those that are not synced
   /** Ended by compaction: their ids stay taken until the client cancels them too, as etcd has it. */
   readonly #compactedIds = new Set<number>();
   #nextId = 0;
@@ -54,10 +44,9 @@ export class WatchStream {
   #blocked = false;
   #closed = false;
   #catchingUp = false;
-  /** A create waits for word of its caller, and what comes after it too. */
-  #judging: Promise<void> | undefined;
+  #judging: Promise<void> | undefined; // A create waits for word of its caller, and what comes after it too
 
-  constructor(context: WatchContext, send: Send<WatchResponse>) {
+  constructor(context: WatchContext, send: Send<pb.WatchResponse>) {
     this.#context = context;
     this.#send = send;
   }
@@ -66,7 +55,7 @@ export class WatchStream {
     return this.#watchers.size;
   }
 
-  onMessage({ createRequest, cancelRequest, progressRequest }: WatchRequest): void {
+  onMessage({ createRequest, cancelRequest, progressRequest }: pb.WatchRequest): void {
     if (this.#closed) return;
     if (this.#judging) void this.#judging.then(() => this.onMessage({ createRequest, cancelRequest, progressRequest }));
     else if (createRequest) this.#create(createRequest);
@@ -78,9 +67,8 @@ export class WatchStream {
   notifyProgress(): void {
     for (const watcher of this.#watchers.values()) {
       const { hub } = this.#context;
-      if (watcher.progressNotify && watcher.synced && !watcher.active && watcher.start <= hub.revision) {
+      if (watcher.progressNotify && watcher.synced && !watcher.active && watcher.start <= hub.revision)
         this.#respond({ header: this.#context.header(hub.revision), watchId: watcher.id });
-      }
       watcher.active = false;
     }
   }
@@ -91,7 +79,7 @@ export class WatchStream {
     this.#watchers.clear();
   }
 
-  #create(request: WatchCreateRequest): void {
+  #create(request: pb.WatchCreateRequest): void {
     const key = request.key.length === 0 ? "\0" : keyText(request.key);
     const end = request.rangeEnd.length === 0 ? undefined : endText(request.rangeEnd);
     if (typeof end === "string" && end <= key) return this.#refuse("mvcc: watcher range is empty");
@@ -107,7 +95,7 @@ export class WatchStream {
     this.#open(request, { key, end });
   }
 
-  #open(request: WatchCreateRequest, range: KeyRange): void {
+  #open(request: pb.WatchCreateRequest, range: KeyRange): void {
     const { hub, header } = this.#context;
     if (request.startRevision < 0) return this.#refuse(compactedText);
     let id = request.watchId;
@@ -171,12 +159,11 @@ export class WatchStream {
       return;
     }
     const pieces = split(events, this.#context.maxResponseBytes);
-    for (const [i, piece] of pieces.entries()) {
+    for (const [i, piece] of pieces.entries())
       this.#respond({ ...response, events: piece, fragment: i < pieces.length - 1 });
-    }
   }
 
-  #respond(response: Partial<WatchResponse>): void {
+  #respond(response: Partial<pb.WatchResponse>): void {
     if (this.#closed) return;
     const full = { ...emptyResponse, ...response };
     if (!this.#send(full) && this.#queued === undefined) {
@@ -238,14 +225,12 @@ export class WatchStream {
 const compactedText = "etcdserver: mvcc: required revision has been compacted";
 const changesPerTurn = 1000;
 const watchersPerTurn = 32;
-/** As many responses as etcd buffers for a stream. */
-const maxQueued = 128;
+const maxQueued = 128; // as many responses as etcd buffers for a stream
 /** Differs: etcd reads no more requests while it cannot write; answers to those do not pile up there. */
 const maxUnread = 10_000;
-/** Differs: etcd counts responses alone, which may be of 1.5 MiB each. */
-const maxQueuedBytes = 1 << 20;
+const maxQueuedBytes = 1 << 20; // Differs: etcd counts responses alone, which may be of 1.5 MiB each
 
-const emptyResponse: WatchResponse = WatchResponse.decode(new Uint8Array(0));
+const emptyResponse: pb.WatchResponse = pb.WatchResponse.decode(new Uint8Array(0));
 
 function split(events: Event[], maxBytes: number): Event[][] {
   const pieces: Event[][] = [];

@@ -8,16 +8,11 @@ import { inSlices } from "./slices.ts";
 import { type State, stateBuckets } from "./state.ts";
 
 /** The state file as it will be: its size, and its bytes from first to last. Requests go on while it is made. */
-export async function planDb(
-  state: State,
-  view: StoreView,
-  clock: Clock,
-): Promise<{ size: number; chunks(): Generator<Buffer> }> {
+export async function planDb(state: State, view: StoreView, clock: Clock) {
   const plan = await inSlices(planBolt(stateBuckets(state, view)), clock);
   return { size: sizeOf(plan), chunks: () => writeBolt(plan) };
 }
 
-/** Returns its size. */
 export async function writeDb(path: string, state: State, view: StoreView, disk: Disk, clock: Clock): Promise<number> {
   const { size, chunks } = await planDb(state, view, clock);
   await writeWhole(path, disk, async (file) => {
@@ -34,7 +29,6 @@ export async function writeDb(path: string, state: State, view: StoreView, disk:
   return size;
 }
 
-/** Opens the file for as long as `use` runs. */
 export async function withDb<R>(path: string, disk: Disk, use: (db: Bolt) => Promise<R>): Promise<R> {
   const file = await disk.open(path, "existing");
   try {

@@ -18,13 +18,10 @@ export interface Membership {
 export const idText = (id: bigint): string => id.toString(16);
 
 /** Bucket `members`. JSON numbers hold no 64-bit id, so the text is put together by hand. */
-export function memberJSON(member: MemberRecord): string {
-  return `{"id":${member.id},${JSON.stringify({ ...raftAttributes(member), ...attributes(member) }).slice(1)}`;
-}
+export const memberJSON = (member: MemberRecord): string =>
+  `{"id":${member.id},${JSON.stringify({ ...raftAttributes(member), ...attributes(member) }).slice(1)}`;
 
-export function memberFromJSON(id: bigint, text: string): MemberRecord {
-  return { id, ...parseAttributes(text) };
-}
+export const memberFromJSON = (id: bigint, text: string): MemberRecord => ({ id, ...parseAttributes(text) });
 
 const parseAttributes = (text: string): Omit<MemberRecord, "id"> => {
   const parsed = JSON.parse(text) as Partial<Omit<MemberRecord, "id">> | null;

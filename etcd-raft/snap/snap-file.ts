@@ -1,6 +1,7 @@
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import * as snappb from "../../proto/generated/snappb.ts";
 import { crc32c } from "../crc32c.ts";
+import { hex16 } from "../file-names.ts";
 import { type Membership, parseV2Store, v2Store } from "./membership.ts";
 
 /**
@@ -13,15 +14,8 @@ export interface SnapFile extends Membership {
   confState: raftpb.ConfState;
 }
 
-export function snapName({ term, index }: { term: number; index: number }): string {
-  const hex = (n: number) => n.toString(16).padStart(16, "0");
-  return `${hex(term)}-${hex(index)}.snap`;
-}
-
-export function parseSnapName(name: string): { term: number; index: number } | undefined {
-  const match = /^([0-9a-f]{16})-([0-9a-f]{16})\.snap$/.exec(name);
-  return match ? { term: Number.parseInt(match[1]!, 16), index: Number.parseInt(match[2]!, 16) } : undefined;
-}
+export const snapName = ({ term, index }: { term: number; index: number }): string =>
+  `${hex16(term)}-${hex16(index)}.snap`;
 
 export function encodeSnap(snap: SnapFile): Uint8Array {
   const { index, term, confState } = snap;

@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { afterAll, describe, test } from "vitest";
 import { systemClock } from "../../base/clock.ts";
 import { KeyValue } from "../../proto/generated/mvccpb.ts";
+import { parsePair } from "../file-names.ts";
 import { Lessor } from "../lease/lessor.ts";
 import { hashKV } from "../mvcc/hash.ts";
 import { Store } from "../mvcc/store.ts";
@@ -14,7 +15,7 @@ import { nodeDisk } from "../wal/disk.ts";
 import { withDb, writeDb } from "./db-file.ts";
 import { keyRows, readKeys } from "./key-rows.ts";
 import { confStateJSON, type MemberRecord, memberFromJSON, memberJSON, parseConfState } from "./membership.ts";
-import { decodeSnap, encodeSnap, parseSnapName, snapName } from "./snap-file.ts";
+import { decodeSnap, encodeSnap, snapName } from "./snap-file.ts";
 import { noAuth, readState, type State } from "./state.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "snap-"));
@@ -174,8 +175,8 @@ describe("the .snap file", () => {
 
   test("is named after term and index", () => {
     assert.equal(snapName(snap), "0000000000000002-0000000000000007.snap");
-    assert.deepEqual(parseSnapName(snapName(snap)), { term: 2, index: 7 });
-    assert.equal(parseSnapName("0000000000000007.snap.db"), undefined);
+    assert.deepEqual(parsePair(snapName(snap), "snap"), [2, 7]);
+    assert.equal(parsePair("0000000000000007.snap.db", "snap"), undefined);
   });
 
   test("any flipped bit that matters is noticed", () => {
@@ -212,7 +213,7 @@ test("no state but the empty one: all buckets are there", async () => {
   await writeDb(`${dir}/db`, empty, new Store().view(), nodeDisk, systemClock);
   await withDb(`${dir}/db`, nodeDisk, async (db) => {
     const names: string[] = [];
-    for await (const page of db.root.rows()) names.push(...page.map(({ key }) => key.toString()));
+    for await (const page of db.rows()) names.push(...page.map(({ key }) => key.toString()));
     assert.deepEqual(names, "alarm auth authRoles authUsers cluster key lease members members_removed meta".split(" "));
     const store = new Store();
     await readKeys(db, store, await readState(db));

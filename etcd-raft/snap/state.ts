@@ -21,27 +21,21 @@ import { confStateJSON, idText, type MemberRecord, memberFromJSON, memberJSON, p
  *     auth, authUsers, authRoles
  */
 export interface State {
-  /** Index and term of the last applied entry. 3.4 keeps no term here: 0. */
-  consistentIndex: number;
+  consistentIndex: number; // index and term of the last applied entry. 3.4 keeps no term here: 0.
   term: number;
-  /** Undefined in a file of 3.4, which has it in the `.snap` alone. */
-  confState: ConfState | undefined;
-  /** Of 3.5 and before not to be relied on: what counts there is in the `.snap`. */
-  members: MemberRecord[];
+  confState: ConfState | undefined; // undefined in a file of 3.4, which has it in the `.snap` alone
+  members: MemberRecord[]; // of 3.5 and before not to be relied on: what counts there is in the `.snap`
   removedMembers: bigint[];
   clusterVersion: string;
-  /** The version that a downgrade under way leads to, else empty. */
-  downgradeTarget: string;
+  downgradeTarget: string; // the version that a downgrade under way leads to, else empty
   leases: { id: bigint; ttl: number; remainingTTL: number }[];
   alarms: AlarmMember[];
-  /** As they stand: key and value. */
-  auth: Record<(typeof authBuckets)[number], Row[]>;
+  auth: Record<(typeof authBuckets)[number], Row[]>; // as they stand: key and value
 }
 
 type Row = readonly [Uint8Array, Uint8Array];
 const authBuckets = ["auth", "authUsers", "authRoles"] as const;
-/** Which etcd made the layout. */
-const storageVersion = "3.6.0";
+const storageVersion = "3.6.0"; // which etcd made the layout
 
 export const noAuth = (): State["auth"] => ({ auth: [], authUsers: [], authRoles: [] });
 
@@ -92,36 +86,30 @@ function clusterRows({ clusterVersion, downgradeTarget }: State): Row[] {
 
 /** All but the keys (`readKeys`). Buckets that are not there count as empty. Throws BoltError. */
 export async function readState(db: Bolt): Promise<State & Pick<StoreView, "scheduledCompact" | "finishedCompact">> {
-  const meta = new Map((await rowsOf(db, "meta")).map(([key, value]) => [key.toString(), value]));
+  const named = async (name: string) =>
+    new Map((await rowsOf(db, name)).map(([key, value]) => [key.toString(), value]));
+  const meta = await named("meta");
+  const cluster = await named("cluster");
   const confState = meta.get("confState");
-  const state = {
+  const auth = noAuth();
+  for (const name of authBuckets) auth[name] = await rowsOf(db, name);
+  return {
     consistentIndex: number(meta, "consistent_index", 8, 0),
     term: number(meta, "term", 8, 0),
     scheduledCompact: number(meta, "scheduledCompactRev", 17, -1),
     finishedCompact: number(meta, "finishedCompactRev", 17, -1),
     confState: confState && parseConfState(confState.toString()),
-    members: [] as State["members"],
-    removedMembers: [] as State["removedMembers"],
-    clusterVersion: "",
-    downgradeTarget: "",
-    leases: [] as State["leases"],
-    alarms: [] as State["alarms"],
-    auth: noAuth(),
+    members: (await rowsOf(db, "members")).map(([key, value]) => memberFromJSON(idFrom(key), value.toString())),
+    removedMembers: (await rowsOf(db, "members_removed")).map(([key]) => idFrom(key)),
+    clusterVersion: cluster.get("clusterVersion")?.toString() ?? "",
+    downgradeTarget: parseDowngrade(cluster.get("downgrade")?.toString() ?? "null"),
+    leases: (await rowsOf(db, "lease")).map(([, value]) => {
+      const { ID: id, TTL: ttl, remainingTTL } = Lease.decode(value);
+      return { id, ttl, remainingTTL };
+    }),
+    alarms: (await rowsOf(db, "alarm")).map(([key]) => AlarmMember.decode(key)),
+    auth,
   };
-  for (const [, value] of await rowsOf(db, "lease")) {
-    const { ID, TTL, remainingTTL } = Lease.decode(value);
-    state.leases.push({ id: ID, ttl: TTL, remainingTTL });
-  }
-  for (const [key] of await rowsOf(db, "alarm")) state.alarms.push(AlarmMember.decode(key));
-  for (const [key, value] of await rowsOf(db, "members"))
-    state.members.push(memberFromJSON(idFrom(key), value.toString()));
-  for (const [key] of await rowsOf(db, "members_removed")) state.removedMembers.push(idFrom(key));
-  for (const [key, value] of await rowsOf(db, "cluster")) {
-    if (key.toString() === "clusterVersion") state.clusterVersion = value.toString();
-    if (key.toString() === "downgrade") state.downgradeTarget = parseDowngrade(value.toString());
-  }
-  for (const name of authBuckets) state.auth[name] = await rowsOf(db, name);
-  return state;
 }
 
 function parseDowngrade(json: string): string {

@@ -6,17 +6,14 @@ import { dirname, resolve } from "node:path";
 export interface Disk {
   /** Names in a directory, sorted; undefined when there is no such directory. */
   list(dir: string): Promise<string[] | undefined>;
-  /** With its parents; their names are durable when it resolves. */
-  makeDir(dir: string): Promise<void>;
+  makeDir(dir: string): Promise<void>; // with its parents; their names are durable when it resolves
   /** A file, or a directory with all that is in it; no error if it is not there. */
   remove(path: string): Promise<void>;
   /** Opens for reading and writing; `create` makes it, or empties it if it is there. */
   open(path: string, mode: "existing" | "create"): Promise<DiskFile>;
   rename(from: string, to: string): Promise<void>;
-  /** Makes the names in a directory durable. */
-  syncDir(dir: string): Promise<void>;
-  /** Bytes that are left where a directory is. */
-  freeBytes?(dir: string): Promise<number>;
+  syncDir(dir: string): Promise<void>; // makes the names in a directory durable
+  freeBytes?(dir: string): Promise<number>; // bytes that are left where a directory is
 }
 
 export interface DiskFile {
@@ -33,10 +30,8 @@ export interface DiskFile {
    * to allocate, that costs a journal commit of the file system; bytes that the file holds already (zeros) cost least.
    */
   writeThrough(position: number, bytes: Uint8Array): Promise<void>;
-  /** fdatasync: resolves when what was written before is durable. */
-  sync(): Promise<void>;
-  /** Cuts, or extends with zeros. */
-  truncate(size: number): Promise<void>;
+  sync(): Promise<void>; // fdatasync: resolves when what was written before is durable
+  truncate(size: number): Promise<void>; // cuts, or extends with zeros
   close(): Promise<void>;
 }
 
@@ -97,9 +92,8 @@ export const nodeDisk: Disk = {
 };
 
 /** A file that is only looked at, and may be somebody else's. */
-export async function openReadOnly(path: string): Promise<Pick<DiskFile, "size" | "read" | "close">> {
-  return openFile(await fs.open(path, "r"));
-}
+export const openReadOnly = async (path: string): Promise<Pick<DiskFile, "size" | "read" | "close">> =>
+  openFile(await fs.open(path, "r"));
 
 function openFile(handle: fs.FileHandle): DiskFile {
   let through: Promise<fs.FileHandle | undefined> | undefined;
@@ -133,9 +127,8 @@ function openFile(handle: fs.FileHandle): DiskFile {
 }
 
 /** The same file (its name may have changed), opened so that a write returns when it is durable. Undefined: not on this system. */
-async function openThrough(handle: fs.FileHandle): Promise<fs.FileHandle | undefined> {
-  return fs.open(`/proc/self/fd/${handle.fd}`, constants.O_WRONLY | constants.O_DSYNC).catch(() => undefined);
-}
+const openThrough = async (handle: fs.FileHandle): Promise<fs.FileHandle | undefined> =>
+  fs.open(`/proc/self/fd/${handle.fd}`, constants.O_WRONLY | constants.O_DSYNC).catch(() => undefined);
 
 // By callbacks: the promises of node:fs cost a third of a small synced write.
 function writeAll(fd: number, position: number, bytes: Uint8Array): Promise<void> {
@@ -150,6 +143,5 @@ function writeAll(fd: number, position: number, bytes: Uint8Array): Promise<void
   });
 }
 
-function sync(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())));
-}
+const sync = (fd: number): Promise<void> =>
+  new Promise((resolve, reject) => fdatasync(fd, (error) => (error ? reject(error) : resolve())));

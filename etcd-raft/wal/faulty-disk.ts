@@ -54,6 +54,5 @@ function faultyFile(file: DiskFile, sizeAtStart: number, faults: Faults, synced:
   };
 }
 
-function failure(code: string, text: string): Error {
-  return Object.assign(new Error(`${code}: ${text} (a fault that was asked for)`), { code });
-}
+const failure = (code: string, text: string): Error =>
+  Object.assign(new Error(`${code}: ${text} (a fault that was asked for)`), { code });

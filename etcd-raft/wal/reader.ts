@@ -1,8 +1,9 @@
 import { Metadata } from "../../proto/generated/etcdserverpb.ts";
 import * as raftpb from "../../proto/generated/raftpb.ts";
 import * as walpb from "../../proto/generated/walpb.ts";
-import { Reader } from "../../proto/wire.ts";
+import { empty, Reader } from "../../proto/wire.ts";
 import { crc32c } from "../crc32c.ts";
+import { parsePair } from "../file-names.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import { frameHeaderBytes, maxRecordHeaderBytes, readFrameHeader, recordType, type WalMetadata } from "./records.ts";
@@ -18,31 +19,30 @@ export interface WalContents {
   /** The last ones, which the log does not say of that they are committed: another leader may replace them. */
   entries: Entry[];
   last: Position;
-  /** Where the log ended before each segment. */
-  heads: Position[];
+  heads: Position[]; // where the log ended before each segment
   snapshots: Position[];
-  /** Where the next record goes. */
-  tail: { name: string; offset: number; crc: number };
-  /** A record at the tail that a crash cut short: nobody was told that it was durable. */
-  torn: boolean;
+  tail: { name: string; offset: number; crc: number }; // where the next record goes
+  torn: boolean; // A record at the tail that a crash cut short: nobody was told that it was durable
 }
 
 type Position = { index: number; term: number };
 
-const nothing = new Uint8Array(0);
 const origin: Position = { index: 0, term: 0 };
 const chunkBytes = 1 << 20;
 const sectorBytes = 512;
 
-export function segmentName(sequence: number, firstIndex: number): string {
-  const hex = (n: number) => n.toString(16).padStart(16, "0");
-  return `${hex(sequence)}-${hex(firstIndex)}.wal`;
+interface Segment {
+  name: string;
+  sequence: number;
+  firstIndex: number;
 }
 
-export function parseSegmentName(name: string): { sequence: number; firstIndex: number } | undefined {
-  const match = /^([0-9a-f]{16})-([0-9a-f]{16})\.wal$/.exec(name);
-  if (match === null) return undefined;
-  return { sequence: Number.parseInt(match[1]!, 16), firstIndex: Number.parseInt(match[2]!, 16) };
+/** Those in a directory, oldest first. */
+export async function segmentsIn(dir: string, disk: Disk): Promise<Segment[]> {
+  return ((await disk.list(dir)) ?? []).flatMap((name) => {
+    const pair = parsePair(name, "wal");
+    return pair ? [{ name, sequence: pair[0], firstIndex: pair[1] }] : [];
+  });
 }
 
 /**
@@ -57,7 +57,7 @@ export async function readWal(
   committed?: (entries: Entry[]) => void,
   from?: { segment: number; before: Position },
 ): Promise<WalContents> {
-  const names = await segmentNames(dir, disk);
+  const segments = await wholeRun(dir, disk);
   const contents: Reading = {
     metadata: { nodeId: 0n, clusterId: 0n },
     hasMetadata: false,
@@ -74,41 +74,39 @@ export async function readWal(
     tail: { name: "", offset: 0, crc: 0 },
     torn: false,
   };
-  for (const [i, name] of names.entries()) {
+  for (const [i, { name }] of segments.entries()) {
     if (i < (from?.segment ?? 0)) continue;
     contents.heads.push(contents.last);
     contents.tail = { name, offset: 0, crc: contents.tail.crc };
     const file = await disk.open(`${dir}/${name}`, "existing");
     try {
-      await readSegment(file, `${dir}/${name}`, i === names.length - 1, contents);
+      await readSegment(file, `${dir}/${name}`, i === segments.length - 1, contents);
     } finally {
       await file.close();
     }
   }
-  if (!contents.hasMetadata) throw corrupt(`${dir}/${names[0]}`, 0, "no metadata record");
+  if (!contents.hasMetadata) throw corrupt(`${dir}/${segments[0]!.name}`, 0, "no metadata record");
   return contents;
 }
 
-async function segmentNames(dir: string, disk: Disk): Promise<string[]> {
-  const names = ((await disk.list(dir)) ?? []).filter((name) => parseSegmentName(name) !== undefined);
-  if (names.length === 0) throw new WalError(`wal: file not found in ${dir}`);
-  for (let i = 1; i < names.length; i++) {
-    if (parseSegmentName(names[i]!)!.sequence !== parseSegmentName(names[i - 1]!)!.sequence + 1)
-      throw corrupt(`${dir}/${names[i]}`, 0, `a segment is missing between it and ${names[i - 1]}`);
+async function wholeRun(dir: string, disk: Disk): Promise<Segment[]> {
+  const segments = await segmentsIn(dir, disk);
+  if (segments.length === 0) throw new WalError(`wal: file not found in ${dir}`);
+  for (const [i, { name, sequence }] of segments.entries()) {
+    const before = segments[i - 1];
+    if (before && sequence !== before.sequence + 1)
+      throw corrupt(`${dir}/${name}`, 0, `a segment is missing between it and ${before.name}`);
   }
-  return names;
+  return segments;
 }
 
 interface Reading extends WalContents {
   hasMetadata: boolean;
   committed: ((entries: Entry[]) => void) | undefined;
-  /** To be read into again and again. */
-  chunk: Buffer | undefined;
+  chunk: Buffer | undefined; // to be read into again and again
   checked: boolean;
-  /** Where the log ended before what is read. */
-  before: Position;
-  /** After the committed ones; 0: any entry may come. */
-  next: number;
+  before: Position; // where the log ended before what is read
+  next: number; // after the committed ones; 0: any entry may come
 }
 
 async function readSegment(file: DiskFile, path: string, isLast: boolean, into: Reading): Promise<void> {
@@ -137,7 +135,7 @@ async function readSegment(file: DiskFile, path: string, isLast: boolean, into: 
 
   while (tail.offset < size) {
     if (chunk.length - position < frameHeaderBytes && !(await have(frameHeaderBytes)))
-      return endShort("a frame's length", nothing, 0);
+      return endShort("a frame's length", empty, 0);
     const header = readFrameHeader(chunk, position);
     if (header === undefined) return;
     const { recordBytes, padding } = header;
@@ -187,17 +185,15 @@ function addRecord(bytes: Uint8Array, path: string, into: Reading): string | und
       addMetadata(record.data, path, into);
       break;
     case recordType.entry:
-      addEntry(entryOf(record.data, into), path, into);
+      addEntry(raftpb.Entry.decode(record.data), path, into);
       break;
     case recordType.state:
       into.hardState = raftpb.HardState.decode(record.data);
       settle(into.hardState.commit, into);
       break;
-    case recordType.snapshot: {
-      const { index, term } = walpb.Snapshot.decode(record.data);
-      addSnapshot({ index, term }, into);
+    case recordType.snapshot:
+      addSnapshot(walpb.Snapshot.decode(record.data), into);
       break;
-    }
     default:
       throw corrupt(path, tail.offset, `unexpected record type ${record.type}`);
   }
@@ -213,11 +209,6 @@ function addMetadata(data: Uint8Array, path: string, into: Reading): void {
   into.hasMetadata = true;
 }
 
-function entryOf(data: Uint8Array, { committed }: Reading): Entry {
-  const entry = raftpb.Entry.decode(data);
-  return committed ? entry : { ...entry, data: nothing };
-}
-
 /**
  * An entry takes the place of the one with its index and of all after it. It may come before the first that is left here: the
  * segments with what it continues were released, since a snapshot later in the log covers them.
@@ -231,7 +222,7 @@ function addEntry(entry: Entry, path: string, into: Reading): void {
   if (at > entries.length)
     throw corrupt(path, into.tail.offset, `entry ${entry.index} does not follow entry ${first + entries.length - 1}`);
   entries.length = at;
-  entries.push(entry);
+  entries.push(into.committed ? entry : { ...entry, data: empty });
   into.last = { index: entry.index, term: entry.term };
 }
 
@@ -246,7 +237,8 @@ function settle(commit: number, into: Reading): void {
 }
 
 /** A snapshot that came from the leader takes the place of the entries so far; one of our own is of what they made. */
-function addSnapshot(at: Position, into: Reading): void {
+function addSnapshot({ index, term }: Position, into: Reading): void {
+  const at = { index, term };
   into.snapshots.push(at);
   const { entries, next, before } = into;
   const first = entries[0]?.index ?? next;
@@ -279,7 +271,7 @@ function parseRecord(bytes: Uint8Array): { type: number; crc: number; data: Uint
     const type = reader.uint32();
     if (reader.uint32() !== 0x10) return undefined;
     const crc = reader.uint32();
-    if (reader.pos === bytes.length || bytes[reader.pos] !== 0x1a) return { type, crc, data: nothing, end: reader.pos };
+    if (reader.pos === bytes.length || bytes[reader.pos] !== 0x1a) return { type, crc, data: empty, end: reader.pos };
     reader.uint32();
     const dataBytes = reader.uint32();
     const end = reader.pos + dataBytes;

@@ -1,7 +1,8 @@
 import { dirname } from "node:path";
+import { hex16 } from "../file-names.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk } from "./disk.ts";
-import { parseSegmentName, readWal, segmentName } from "./reader.ts";
+import { readWal, segmentsIn } from "./reader.ts";
 import { RecordWriter, type WalMetadata } from "./records.ts";
 import { segmentBytes, startWriter, type Wal } from "./writer.ts";
 
@@ -31,13 +32,10 @@ export interface OpenedWal {
   replay(index: number, committed: (entries: Entry[]) => void): Promise<Entry[]>;
   lastIndex: number;
   snapshots: { index: number; term: number }[];
-  /** The torn record that was cut off, if there was one. */
-  repaired: { file: string; offset: number } | undefined;
+  repaired: { file: string; offset: number } | undefined; // the torn record that was cut off, if there was one
 }
 
-export async function walExists(dir: string, disk: Disk): Promise<boolean> {
-  return ((await disk.list(dir)) ?? []).some((name) => parseSegmentName(name) !== undefined);
-}
+export const walExists = async (dir: string, disk: Disk): Promise<boolean> => (await segmentsIn(dir, disk)).length > 0;
 
 /**
  * Makes the directory `dir` (`<data>/member/wal`) whole or not at all. `limit` is for tests of the cut, `first` what a new
@@ -60,7 +58,7 @@ export async function createWal(
   for (const entry of first?.entries ?? []) records.entry(entry);
   if (first) records.hardState(first.hardState);
   const head = records.take();
-  const name = segmentName(0, 0);
+  const name = `${hex16(0)}-${hex16(0)}.wal`;
   const file = await disk.open(`${temporary}/${name}`, "create");
   await file.truncate(limit);
   await file.write(0, head);
@@ -69,16 +67,8 @@ export async function createWal(
   await disk.rename(temporary, dir);
   await disk.syncDir(dirname(dir));
   const tail = { name, offset: head.length, crc: records.crc };
-  return startWriter({
-    dir,
-    disk,
-    metadata,
-    file,
-    tail,
-    hardState: first?.hardState,
-    lastIndex: first?.entries.length ?? 0,
-    segmentBytes: limit,
-  });
+  const state = { hardState: first?.hardState, lastIndex: first?.entries.length ?? 0 };
+  return startWriter({ dir, disk, metadata, file, tail, ...state, segmentBytes: limit });
 }
 
 /** Reads and checks everything, mends a torn tail, and goes on at the end. Throws a WalError when there is no WAL or it is corrupt. */
@@ -96,10 +86,7 @@ export async function openWal(dir: string, disk: Disk, limit = segmentBytes): Pr
   const repaired = torn ? { file: path, offset: tail.offset } : undefined;
   const replay = async (index: number, committed: (entries: Entry[]) => void) => {
     // Where the log ended at or before it: what comes after is not in the segments before.
-    const segment = Math.max(
-      0,
-      heads.findLastIndex((head) => head.index <= index),
-    );
+    const segment = heads.findLastIndex((head, i) => i === 0 || head.index <= index);
     return (await readWal(dir, disk, committed, { segment, before: heads[segment]! })).entries;
   };
   return { wal, metadata, hardState, lastIndex, replay, snapshots, repaired };

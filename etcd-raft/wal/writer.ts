@@ -1,6 +1,7 @@
+import { hex16, parsePair } from "../file-names.ts";
 import type { Entry, HardState } from "../raft/types.ts";
 import type { Disk, DiskFile } from "./disk.ts";
-import { parseSegmentName, segmentName, WalError } from "./reader.ts";
+import { segmentsIn, WalError } from "./reader.ts";
 import { RecordWriter, type SnapshotMark, type WalMetadata } from "./records.ts";
 
 /** Segments are cut once they are longer than this, as etcd does. */
@@ -20,10 +21,8 @@ export interface Wal {
   saveSnapshot(at: SnapshotMark): Promise<void>;
   /** Removes the segments that hold nothing after `index`: a snapshot covers them, and its note is durable. */
   release(index: number): Promise<void>;
-  /** Bytes of records written by this process, for the metrics. */
-  readonly writtenBytes: number;
-  /** Writes what is left, syncs and closes. */
-  close(): Promise<void>;
+  readonly writtenBytes: number; // bytes of records written by this process, for the metrics
+  close(): Promise<void>; // writes what is left, syncs and closes
 }
 
 /** The saves that share one write and one sync: all that came while the one before was running. */
@@ -50,7 +49,7 @@ export function startWriter(start: WriterStart): Wal {
   const { dir, disk, metadata } = start;
   const records = new RecordWriter(start.tail.crc);
   let file = start.file;
-  let { sequence } = parseSegmentName(start.tail.name)!;
+  let [sequence] = parsePair(start.tail.name, "wal")!;
   let offset = start.tail.offset;
   let zeroed = offset; // the disk has zeros from `offset` to here
   let zeroing: Promise<void> | undefined; // a slice of zeros from `zeroed` on is being written and synced
@@ -86,10 +85,10 @@ export function startWriter(start: WriterStart): Wal {
   }
 
   async function release(index: number): Promise<void> {
-    const names = ((await disk.list(dir)) ?? []).filter((name) => parseSegmentName(name) !== undefined);
-    const needed = names.findLastIndex((name) => parseSegmentName(name)!.firstIndex <= index);
+    const segments = await segmentsIn(dir, disk);
+    const needed = segments.findLastIndex(({ firstIndex }) => firstIndex <= index);
     if (needed <= 0) return;
-    for (const name of names.slice(0, needed)) await disk.remove(`${dir}/${name}`); // oldest first: never a gap
+    for (const { name } of segments.slice(0, needed)) await disk.remove(`${dir}/${name}`); // oldest first: never a gap
     await disk.syncDir(dir);
   }
 
@@ -135,8 +134,7 @@ export function startWriter(start: WriterStart): Wal {
     }
     const bytes = records.take();
     if (offset + bytes.length > zeroed) await zeroing; // never under a slice of zeros
-    if (group.sync) await file.writeThrough(offset, bytes);
-    else await file.write(offset, bytes);
+    await (group.sync ? file.writeThrough(offset, bytes) : file.write(offset, bytes));
     offset += bytes.length;
     writtenBytes += bytes.length;
     zeroed = Math.max(zeroed, offset);
@@ -190,7 +188,7 @@ export function startWriter(start: WriterStart): Wal {
     await fresh.write(0, head);
     await fresh.sync();
     sequence++;
-    await disk.rename(path, `${dir}/${segmentName(sequence, lastIndex + 1)}`);
+    await disk.rename(path, `${dir}/${hex16(sequence)}-${hex16(lastIndex + 1)}.wal`);
     await disk.syncDir(dir);
     await file.close();
     file = fresh;
