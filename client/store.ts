@@ -59,10 +59,7 @@ export class Store<T extends KubernetesObject> implements ReadStore<T> {
   }
 }
 
-interface Index<T> {
-  valuesOf: (object: T) => readonly string[];
-  keys: Map<string, Set<string>>;
-}
+type Index<T> = { valuesOf: (object: T) => readonly string[]; keys: Map<string, Set<string>> };
 
 function insert<T>(index: Index<T>, key: string, object: T): void {
   for (const value of index.valuesOf(object)) memo(index.keys, value, () => new Set()).add(key);

@@ -18,10 +18,7 @@ export interface ListOptions extends CallOptions {
   resourceVersion?: string; // unset: linearizable. "0": whatever the apiserver's cache holds.
 }
 
-export interface ListResult<T> {
-  resourceVersion: string;
-  items: T[];
-}
+export type ListResult<T> = { resourceVersion: string; items: T[] };
 
 export interface WatchOptions extends Omit<ListOptions, "timeoutMs"> {
   resourceVersion: string;
@@ -73,8 +70,4 @@ export interface Client {
 }
 
 /** What most of what uses the API is made from. */
-export interface Parts {
-  client: Client;
-  clock: Clock;
-  log: Logger;
-}
+export type Parts = { client: Client; clock: Clock; log: Logger };

@@ -243,10 +243,7 @@ export class AuthStore {
 export { Access, type AccessKind };
 
 /** Who asks, and by which revision of the store that was found out. */
-export interface Identity {
-  username: string;
-  revision: number;
-}
+export type Identity = { username: string; revision: number };
 
 const noPasswordText = "auth: authentication failed, password was given for no password user";
 const rootUser = "root";

@@ -95,11 +95,7 @@ export class PasswordPool {
 }
 
 type Task = { password: string; cost: number } | { password: string; hash: string };
-interface Job {
-  task: Task;
-  resolve(result: unknown): void;
-  reject(error: Error): void;
-}
+type Job = { task: Task; resolve(result: unknown): void; reject(error: Error): void };
 
 const mark = "etcd-raft password worker";
 

@@ -9,10 +9,7 @@ export const Access = { read: 0, write: 1, readWrite: 2 } as const;
 export type AccessKind = typeof Access.read | typeof Access.write;
 
 /** Keys from `from` up to but without `to` (null: no end). */
-interface Interval {
-  from: string;
-  to: string | null;
-}
+type Interval = { from: string; to: string | null };
 
 /**
  * What a user may do: the union of the permissions of its roles. A range is permitted when the union covers all of it,

@@ -26,12 +26,7 @@ export interface Meta {
   txid: number;
 }
 
-export interface PageHeader {
-  id: number;
-  flags: number;
-  count: number;
-  overflow: number;
-}
+export type PageHeader = { id: number; flags: number; count: number; overflow: number };
 
 export function writePageHeader(into: Buffer, at: number, { id, flags, count, overflow }: PageHeader): void {
   into.writeBigUInt64LE(BigInt(id), at);

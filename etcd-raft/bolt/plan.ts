@@ -34,12 +34,7 @@ export interface Tree {
 }
 
 /** Consecutive pages of one kind: rows in each, file pages it takes, and its first key. */
-export interface Level {
-  firstPage: number;
-  rows: number[];
-  pages: number[];
-  keys: Keys;
-}
+export type Level = { firstPage: number; rows: number[]; pages: number[]; keys: Keys };
 
 /** Yields after every few rows, so that the caller may pause; returns the plan. Bucket names are unique, not empty. */
 export function* planBolt(buckets: readonly Bucket[], pageSize = 4096): Generator<void, Plan> {

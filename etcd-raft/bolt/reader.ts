@@ -8,11 +8,7 @@ export class BoltError extends Error {
 
 export type BoltFile = Pick<DiskFile, "size" | "read">;
 
-export interface Row {
-  key: Buffer;
-  value: Buffer;
-  isBucket: boolean;
-}
+export type Row = { key: Buffer; value: Buffer; isBucket: boolean };
 
 /**
  * Reads a bbolt file at rest, ours or a real one: nothing of it is trusted, and what it yields is in order. Free pages

@@ -10,11 +10,7 @@ export type PutInit = Request<pb.PutRequest, "value">;
 export type DeleteRangeInit = Request<pb.DeleteRangeRequest, "rangeEnd">;
 export type CompareInit = Request<pb.Compare, "rangeEnd" | "value">;
 
-export interface TxnInit {
-  compare?: CompareInit[];
-  success?: RequestOpInit[];
-  failure?: RequestOpInit[];
-}
+export type TxnInit = { compare?: CompareInit[]; success?: RequestOpInit[]; failure?: RequestOpInit[] };
 
 export interface RequestOpInit {
   requestRange?: RangeInit;

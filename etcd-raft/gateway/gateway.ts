@@ -74,12 +74,7 @@ export function jsonGateway(handlers: ReadonlyMap<string, unknown>, maxBodyBytes
   return { serve };
 }
 
-interface Call {
-  route: JsonRoute;
-  request: IncomingMessage;
-  response: ServerResponse;
-  context: CallContext;
-}
+type Call = { route: JsonRoute; request: IncomingMessage; response: ServerResponse; context: CallContext };
 
 type AnyBidi = BidiHandler<unknown, object>;
 const watchRequest = "etcdserverpb.WatchRequest";

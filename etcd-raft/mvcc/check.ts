@@ -42,10 +42,7 @@ function checkOps({ compare, success, failure }: pb.TxnRequest, maxOps: number):
   }
 }
 
-interface Writes {
-  puts: Set<string>;
-  deletes: KeyRange[];
-}
+type Writes = { puts: Set<string>; deletes: KeyRange[] };
 
 /**
  * The keys that a branch may put and the ranges it may delete, nested ones included. No key is put twice or put and

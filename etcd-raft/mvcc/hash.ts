@@ -4,11 +4,7 @@ import type { Store } from "./store.ts";
 import { isTombstone, recordBytes, type Version } from "./version.ts";
 
 /** `revision`: up to which; `compactRevision`: what the members that compare must have in common. */
-export interface KeysHash {
-  hash: number;
-  revision: number;
-  compactRevision: number;
-}
+export type KeysHash = { hash: number; revision: number; compactRevision: number };
 
 /**
  * Maintenance.HashKV: CRC-32C over the name of etcd's bucket and then, in revision order, key and value of every entry

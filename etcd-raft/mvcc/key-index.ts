@@ -4,10 +4,7 @@ import type { Address, SlabTable } from "./slabs.ts";
 import { type Place, SortedKeys } from "./sorted-keys.ts";
 
 /** [key, end): `end` undefined is the single key, `null` every key from `key` on. */
-export interface KeyRange {
-  key: string;
-  end: string | null | undefined;
-}
+export type KeyRange = { key: string; end: string | null | undefined };
 
 /**
  * All keys that have a version. A key has an id (above 0) for as long as it is here, and the id leads to its newest record;

@@ -58,10 +58,7 @@ export class KeyTable {
 }
 
 /** Pairs of hash and id; id 0 is an empty slot. A power of two, at most three quarters full. */
-interface Part {
-  slots: Uint32Array;
-  count: number;
-}
+type Part = { slots: Uint32Array; count: number };
 
 function resize(part: Part, length: number): void {
   const { slots } = part;

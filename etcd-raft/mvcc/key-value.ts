@@ -8,12 +8,7 @@ import { putVarint } from "../varint.ts";
  */
 export const tag = { key: 0x0a, create: 0x10, mod: 0x18, version: 0x20, value: 0x2a, lease: 0x30 } as const;
 
-export interface Fields {
-  create: number;
-  mod: number;
-  version: number;
-  lease: bigint;
-}
+export type Fields = { create: number; mod: number; version: number; lease: bigint };
 
 export const keyFieldBytes = (keyLength: number): number =>
   keyLength === 0 ? 0 : 1 + varintBytes(keyLength) + keyLength;

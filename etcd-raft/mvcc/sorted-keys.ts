@@ -24,10 +24,7 @@ interface Leaf {
   alive: number;
 }
 
-export interface Place {
-  leaf: number;
-  slot: number;
-}
+export type Place = { leaf: number; slot: number };
 
 export class SortedKeys {
   readonly #order: KeyOrder;

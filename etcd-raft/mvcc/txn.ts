@@ -10,9 +10,7 @@ import { keyText, keyValueOf, type Version, valueBytes } from "./version.ts";
  * The write requests, applied. Deterministic: also a refusal is the same on every member, and happens before the first
  * write. Headers carry the revision only; the server adds the rest.
  */
-export interface LeaseTable {
-  has(id: bigint): boolean;
-}
+export type LeaseTable = { has(id: bigint): boolean };
 
 export function put(store: Store, leases: LeaseTable, request: pb.PutRequest): pb.PutResponse {
   checkLease(leases, request);
@@ -52,10 +50,7 @@ export const isSerializable = ({ success, failure }: pb.TxnRequest): boolean =>
   [...success, ...failure].every((op) => op.requestRange?.serializable === true);
 
 /** A transaction with its branch chosen. */
-interface Path {
-  succeeded: boolean;
-  steps: { op: pb.RequestOp; nested: Path | undefined }[];
-}
+type Path = { succeeded: boolean; steps: { op: pb.RequestOp; nested: Path | undefined }[] };
 
 function choose(store: Store, request: pb.TxnRequest): Path {
   const succeeded = request.compare.every((compare) => holds(store, compare));

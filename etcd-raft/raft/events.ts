@@ -26,10 +26,7 @@ export type RaftEvent = {
 export type Campaign = "preElection" | "election" | "transfer";
 
 /** The last entry of a log. */
-export interface Position {
-  term: number;
-  index: number;
-}
+export type Position = { term: number; index: number };
 
 /** Why a candidate was refused: the first rule of §5.2, §5.4.1 and §6 that stands against it. */
 export type Refusal = { theirs: Position } & (

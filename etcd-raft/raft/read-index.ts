@@ -15,10 +15,7 @@ export interface Reads {
   counter: number; // of the last round; counts from 0 in each leadership, and answers of other terms are not heard
 }
 
-interface Asked {
-  from: NodeId;
-  context: Uint8Array;
-}
+type Asked = { from: NodeId; context: Uint8Array };
 
 interface Round extends Asked {
   counter: number;

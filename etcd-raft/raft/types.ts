@@ -18,11 +18,7 @@ export interface Entry {
 }
 
 /** Durable before any message leaves that depends on it (Figure 2, "Persistent state"). `commit` may lag. */
-export interface HardState {
-  term: number;
-  vote: NodeId;
-  commit: number;
-}
+export type HardState = { term: number; vote: NodeId; commit: number };
 
 type Asks = "App" | "Vote" | "PreVote" | "Heartbeat" | "ReadIndex"; // what is answered
 

@@ -6,11 +6,7 @@ export { idText } from "../snap/membership.ts";
 
 export type ClusterMember = MemberRecord;
 
-export interface InitialCluster {
-  clusterId: bigint;
-  members: ClusterMember[];
-  self: ClusterMember;
-}
+export type InitialCluster = { clusterId: bigint; members: ClusterMember[]; self: ClusterMember };
 
 /**
  * `--initial-cluster` ("a=https://10.0.0.1:2380,b=...") as members with their ids. Ids follow from peer URLs and token

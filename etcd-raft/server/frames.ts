@@ -52,12 +52,7 @@ export function raftFrame(message: Message): Buffer {
   return bytes;
 }
 
-export interface Hello {
-  clusterId: bigint;
-  from: bigint;
-  to: bigint;
-  peerURLs: string[];
-}
+export type Hello = { clusterId: bigint; from: bigint; to: bigint; peerURLs: string[] };
 
 export function helloFrame({ clusterId, from, to, peerURLs }: Hello): Buffer {
   const urls = Buffer.from(peerURLs.join());

@@ -10,10 +10,7 @@ import type { Member } from "./member.ts";
  * - `serializable=true`: of `/health`, whether this member serves, be there a leader or not.
  * - `verbose`: names the checks that passed, too. Those that failed are always named.
  */
-export interface Page {
-  code: 200 | 503;
-  body: string;
-}
+export type Page = { code: 200 | 503; body: string };
 
 /** Undefined when it holds, else why not. */
 type Check = (member: Member) => undefined | string | Promise<string | undefined>;

@@ -27,10 +27,7 @@ export async function joinCluster(local: InitialCluster, ask: (url: string) => P
   throw new StartError(`cannot fetch cluster info from peer urls ${urls.join(",")}: ${problem}`);
 }
 
-export interface Running {
-  clusterId: bigint;
-  members: ClusterMember[];
-}
+export type Running = { clusterId: bigint; members: ClusterMember[] };
 
 /** etcd's ValidateClusterAndAssignIDs: the members of both are the same, by their peer URLs. */
 export function assignIds(local: InitialCluster, running: Running): InitialCluster {

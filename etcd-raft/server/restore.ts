@@ -35,10 +35,7 @@ export const restoreFlagSpec = {
   "mark-compacted": boolean("Watches of before the restore are told to begin anew", false),
 } as const satisfies FlagSpec;
 
-interface Surroundings {
-  disk: Disk;
-  clock: Clock;
-}
+type Surroundings = { disk: Disk; clock: Clock };
 
 /** Returns the line to print. Throws FlagError or StartError, and then nothing is left behind. */
 export async function restore(argv: readonly string[], { disk, clock }: Surroundings): Promise<string> {

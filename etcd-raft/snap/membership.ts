@@ -9,11 +9,7 @@ export interface MemberRecord {
   isLearner: boolean;
 }
 
-export interface Membership {
-  members: MemberRecord[];
-  removedMembers: bigint[];
-  clusterVersion: string;
-}
+export type Membership = { members: MemberRecord[]; removedMembers: bigint[]; clusterVersion: string };
 
 export const idText = (id: bigint): string => id.toString(16);
 

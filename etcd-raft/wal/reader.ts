@@ -31,11 +31,7 @@ const origin: Position = { index: 0, term: 0 };
 const chunkBytes = 1 << 20;
 const sectorBytes = 512;
 
-interface Segment {
-  name: string;
-  sequence: number;
-  firstIndex: number;
-}
+type Segment = { name: string; sequence: number; firstIndex: number };
 
 /** Those in a directory, oldest first. */
 export async function segmentsIn(dir: string, disk: Disk): Promise<Segment[]> {

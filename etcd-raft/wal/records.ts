@@ -20,17 +20,10 @@ export const frameHeaderBytes = 8;
 export const maxRecordHeaderBytes = 2 + 6 + 6; // type, crc, tag and length of data
 const nothing: Uint8Array = new Uint8Array(0);
 
-export interface WalMetadata {
-  nodeId: bigint;
-  clusterId: bigint;
-}
+export type WalMetadata = { nodeId: bigint; clusterId: bigint };
 
 /** A snapshot of everything up to this entry is durable. */
-export interface SnapshotMark {
-  index: number;
-  term: number;
-  confState?: raftpb.ConfState;
-}
+export type SnapshotMark = { index: number; term: number; confState?: raftpb.ConfState };
 
 /** Appends frames to one buffer that is used again for the next batch; the checksum rolls on. */
 export class RecordWriter {

@@ -137,12 +137,7 @@ export interface Commit {
 }
 
 /** What a member's state hashes to at a point that can be compared: "index 40", "revision 12 compacted 3". */
-export interface MemberHash {
-  type: "hash";
-  member: string;
-  point: string;
-  hash: string;
-}
+export type MemberHash = { type: "hash"; member: string; point: string; hash: string };
 
 /** Goes through the log when it succeeds: it may change something. */
 export function isWrite(request: Request): boolean {

@@ -2,16 +2,9 @@
  * The safety properties of Figure 3 of the raft paper, watched from outside: the checker sees who leads, what each member's
  * log holds and what it applies, and knows nothing of how raft came to it.
  */
-export interface LogEntry {
-  index: number;
-  term: number;
-  data: Uint8Array;
-}
+export type LogEntry = { index: number; term: number; data: Uint8Array };
 
-interface MemberLog {
-  member: bigint;
-  log: readonly LogEntry[];
-}
+type MemberLog = { member: bigint; log: readonly LogEntry[] };
 
 export class RaftSafety {
   readonly violations: string[] = [];

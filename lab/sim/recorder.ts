@@ -3,11 +3,7 @@ import type { Rand } from "../../base/rand.ts";
 import type { HistoryLine } from "../checkers/history.ts";
 
 /** What a client of a store needs to be one, and to be written down. */
-export interface Tools {
-  recorder: Recorder;
-  rand: Rand;
-  clock: Clock;
-}
+export type Tools = { recorder: Recorder; rand: Rand; clock: Clock };
 
 /** Writes the history down. Times are virtual milliseconds, and no two are the same. */
 export class Recorder {

@@ -174,10 +174,7 @@ export class SimDisk {
   }
 }
 
-interface View {
-  life: { readonly alive: boolean };
-  wait<R>(ms: number, work: () => R): Promise<R>;
-}
+type View = { life: { readonly alive: boolean }; wait<R>(ms: number, work: () => R): Promise<R> };
 
 const none = () => {};
 const sectorBytes = 512;

@@ -56,9 +56,6 @@ export class VirtualClock implements Clock {
   }
 }
 
-interface Due {
-  at: number;
-  fn: (() => void) | undefined;
-}
+type Due = { at: number; fn: (() => void) | undefined };
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
