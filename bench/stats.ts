@@ -24,21 +24,21 @@ export function percentile(sorted: readonly number[], p: number): number {
  * as much as these, counted out over all ways to divide the values (ties included).
  */
 export function mannWhitney(a: readonly number[], b: readonly number[]): number {
-  const ranks = ranksOf([...a, ...b]);
+  const ranks = ranksOf([...a, ...b]).map((rank) => 2 * rank); // whole numbers, also of ties
   const sum = (values: Iterable<number>) => [...values].reduce((total, value) => total + value, 0);
-  const mean = (a.length * (ranks.length + 1)) / 2;
-  const distance = Math.abs(sum(ranks.slice(0, a.length)) - mean) - 1e-9;
+  const mean = a.length * (ranks.length + 1);
+  const distance = Math.abs(sum(ranks.slice(0, a.length)) - mean);
   /** By how many ranks are chosen: sum of the ranks -> number of choices. */
-  const choices = Array.from({ length: a.length + 1 }, () => new Map<number, number>());
-  choices[0]!.set(0, 1);
-  for (const rank of ranks) {
-    for (let size = a.length; size > 0; size--)
-      for (const [total, ways] of choices[size - 1]!)
-        choices[size]!.set(total + rank, (choices[size]!.get(total + rank) ?? 0) + ways);
+  const choices = Array.from({ length: a.length + 1 }, () => new Float64Array(a.length * 2 * ranks.length + 1));
+  choices[0]![0] = 1;
+  for (const [i, rank] of ranks.entries()) {
+    for (let size = Math.min(i + 1, a.length); size > 0; size--) {
+      const [from, to] = [choices[size - 1]!, choices[size]!];
+      for (let total = (size - 1) * 2 * ranks.length; total >= 0; total--) to[total + rank]! += from[total]!;
+    }
   }
   const all = choices[a.length]!;
-  const extreme = [...all].filter(([total]) => Math.abs(total - mean) >= distance).map(([, ways]) => ways);
-  return sum(extreme) / sum(all.values());
+  return sum(all.filter((_, total) => Math.abs(total - mean) >= distance)) / sum(all);
 }
 
 /** From 1; equal values share the mean of their ranks. */
