@@ -22,11 +22,12 @@ export function endpointSliceController(context: ControllerContext): Runner<Stat
       const service = services.store.get(key);
       if (service === undefined || service.metadata.deletionTimestamp !== undefined) return undefined;
       if (service.spec?.selector === undefined && slicesOf(key).length === 0) return undefined;
-      const zones = nodes.store.list().flatMap(({ metadata }): [string, string][] => {
-        const zone = metadata.labels?.[zoneLabel];
-        return zone === undefined ? [] : [[metadata.name, zone]];
+      const pods = podsOf(service);
+      const zones = pods.flatMap(({ spec: { nodeName = "" } }): [string, string][] => {
+        const zone = nodes.store.get(nodeName)?.metadata.labels?.[zoneLabel];
+        return zone === undefined ? [] : [[nodeName, zone]];
       });
-      return { service, pods: podsOf(service), slices: slicesOf(key), zones: new Map(zones) };
+      return { service, pods, slices: slicesOf(key), zones: new Map(zones) };
     },
     reconcile,
     execute: ({ type, slice }, { service }, signal) => writeOwn(type, own, keyOf(service), slice, signal),
