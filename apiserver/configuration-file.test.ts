@@ -153,6 +153,89 @@ describe("AuthenticationConfiguration", () => {
   });
 });
 
+describe("AuthorizationConfiguration", () => {
+  const webhook = {
+    timeout: "3s",
+    subjectAccessReviewVersion: "v1",
+    matchConditionSubjectAccessReviewVersion: "v1",
+    failurePolicy: "Deny",
+    connectionInfo: { type: "KubeConfigFile", kubeConfigFile: "/hook.yaml" },
+    matchConditions: [{ expression: "has(request.resourceAttributes)" }],
+  };
+  const one = (more: object) => ({ authorizers: [{ type: "Webhook", name: "w", webhook: { ...webhook, ...more } }] });
+  test.each<[string, object, string]>([
+    [
+      "several, in order",
+      {
+        authorizers: [...one({}).authorizers, { type: "RBAC", name: "rbac" }, { type: "Webhook", name: "v", webhook }],
+      },
+      "",
+    ],
+    ["nobody", {}, "authorizers: Required value: at least one authorization mode must be defined"],
+    [
+      "a type that there is not",
+      { authorizers: [{ type: "Dice", name: "d" }] },
+      'authorizers[0].type: Unsupported value: "Dice": supported values: "ABAC", "AlwaysAllow", "AlwaysDeny", "Node", "RBAC", "Webhook"',
+    ],
+    [
+      "names that are none, types twice",
+      {
+        authorizers: [
+          { type: "RBAC", name: "a" },
+          { type: "RBAC", name: "a" },
+        ],
+      },
+      '[authorizers: Invalid value: [{"type":"RBAC","name":"a"},{"type":"RBAC","name":"a"}]: each type but Webhook may be there once, authorizers[1].name: Duplicate value: "a"]',
+    ],
+    [
+      "a webhook that is none",
+      { authorizers: [{ type: "Webhook", name: "w" }] },
+      "authorizers[0].webhook: Required value: required when type=Webhook",
+    ],
+    [
+      "one that waits too long",
+      one({ timeout: "31s" }),
+      'authorizers[0].webhook.timeout: Invalid value: "31s": must be > 0s and <= 30s',
+    ],
+    [
+      "a file that is nowhere",
+      one({ connectionInfo: { type: "KubeConfigFile", kubeConfigFile: "hook.yaml" } }),
+      'authorizers[0].webhook.connectionInfo.kubeConfigFile: Invalid value: "hook.yaml": must be an absolute path',
+    ],
+    [
+      "a condition twice",
+      one({ matchConditions: [{ expression: "true" }, { expression: "true" }] }),
+      'authorizers[0].webhook.matchConditions[1].expression: Duplicate value: "true"',
+    ],
+    [
+      "a condition that is no question",
+      one({ matchConditions: [{ expression: "'yes'" }] }),
+      `authorizers[0].webhook.matchConditions[0].expression: Invalid value: "'yes'": must evaluate to bool`,
+    ],
+  ])("%s", (_, body, expected) => {
+    assert.equal(
+      told(() => parseConfiguration(file("AuthorizationConfiguration", body), "AuthorizationConfiguration")),
+      expected,
+    );
+  });
+
+  test("has upstream's defaults", () => {
+    const [given] = parseConfiguration(
+      file("AuthorizationConfiguration", one({})),
+      "AuthorizationConfiguration",
+    ).authorizers;
+    assert.deepEqual(given!.webhook, {
+      ...webhook,
+      ...{
+        authorizedTTL: "5m",
+        cacheAuthorizedRequests: true,
+        unauthorizedTTL: "30s",
+        cacheUnauthorizedRequests: true,
+      },
+    });
+  });
+});
+
 test("a file is looked at again after a second; what is bad is not taken over", () => {
   let [text, now] = ["1", 0];
   const errors: unknown[] = [];

@@ -122,7 +122,7 @@ resources:
 });
 
 test.each([
-  ["--authorization-mode=Nobody", /--authorization-mode: "Nobody" is not a valid mode/],
+  ["--authorization-mode=Nobody", /authorizers\[0\]\.type: Unsupported value: "Nobody"/],
   ["--authorization-mode=ABAC", /--authorization-policy-file is required/],
   ["--token-auth-file=/nowhere", /ENOENT.*\/nowhere/],
   [

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { boolean, duration, type FlagSpec, type Flags, list, number, optional, text } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
@@ -6,7 +7,7 @@ import type { AuditSink } from "./audit/audit.ts";
 import { AuditLog } from "./audit/log.ts";
 import { parsePolicy } from "./audit/policy.ts";
 import { type AuditWebhookOptions, Batches } from "./audit/webhook.ts";
-import { authenticationOf, type SecurityOptions } from "./security.ts";
+import { authenticationOf, authorizationOf, type SecurityOptions } from "./security.ts";
 import { Encryption } from "./storage/encryption.ts";
 import { webhookOf } from "./webhook-client.ts";
 
@@ -14,6 +15,7 @@ import { webhookOf } from "./webhook-client.ts";
 export const securityFlags = {
   "anonymous-auth": { type: "boolean", help: "requests without credentials are system:anonymous", optional: true },
   "authentication-config": optional("issuers of tokens, and who may be anonymous; instead of --oidc-*"),
+  "authorization-config": optional("who is asked, in order; instead of --authorization-mode"),
   "token-auth-file": optional("CSV of tokens: token,user,uid,groups"),
   "enable-bootstrap-token-auth": boolean("bootstrap tokens are credentials", false),
   "service-account-issuer": list("who issues service-account tokens; the first one signs"),
@@ -54,7 +56,7 @@ export const securityFlags = {
   "audit-webhook-batch-throttle-qps": number("batches a second on average", 10),
   "audit-webhook-batch-throttle-burst": number("batches at once", 15),
   "encryption-provider-config": optional("how values are encrypted in the store"),
-  "authorization-mode": list("who is asked, in order", ["Node", "RBAC"]),
+  "authorization-mode": list("who is asked, in order (default Node,RBAC)"),
 } satisfies FlagSpec;
 
 const headerFlags = [
@@ -96,8 +98,7 @@ export function securityOptions(flags: Flags<typeof securityFlags>, clientCaFile
     tokenWebhook: given(flags["authentication-token-webhook-config-file"], webhookOf),
     authenticationConfig: authenticationConfigOf(flags),
     algorithms: flags["authentication-config"] ? undefined : flags["oidc-signing-algs"],
-    authorizationWebhook: given(flags["authorization-webhook-config-file"], webhookOf),
-    authorizationModes: flags["authorization-mode"],
+    authorizationConfig: authorizationConfigOf(flags),
     abacPolicy: given(flags["authorization-policy-file"], read),
   };
 }
@@ -122,6 +123,23 @@ function authenticationConfigOf(flags: Flags<typeof securityFlags>): (() => stri
   const required = flags["oidc-required-claim"].map((text) => text.split(/=(.*)/s));
   const claimValidationRules = required.map(([claim, requiredValue]) => ({ claim, requiredValue }));
   return () => authenticationOf({ jwt: [{ issuer, claimMappings, claimValidationRules }] });
+}
+
+const bothModes =
+  "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined";
+
+function authorizationConfigOf(flags: Flags<typeof securityFlags>): (() => string) | undefined {
+  const [file, modes] = [flags["authorization-config"], flags["authorization-mode"]];
+  const kubeConfigFile = flags["authorization-webhook-config-file"];
+  if (file && (modes.length > 0 || kubeConfigFile)) throw new RangeError(bothModes);
+  if (modes.length === 0) return file === undefined ? undefined : () => readFileSync(file, "utf8");
+  if (modes.includes("Webhook") && !kubeConfigFile)
+    throw new RangeError("authorization-mode Webhook's authorization config file not passed");
+  const webhook = {
+    ...{ timeout: "30s", subjectAccessReviewVersion: "v1", failurePolicy: "NoOpinion" },
+    connectionInfo: { type: "KubeConfigFile", kubeConfigFile: kubeConfigFile && resolve(kubeConfigFile) },
+  };
+  return () => authorizationOf(modes.map((type) => ({ type, ...(type === "Webhook" && { webhook }) })));
 }
 
 /** The audit log and encryption at rest, as far as their flags are given. Throws RangeError, and what files throw. */

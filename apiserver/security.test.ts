@@ -7,7 +7,7 @@ import { systemClock } from "../base/clock.ts";
 import { parseFlags } from "../base/flags.ts";
 import { silentLogger } from "../base/logger.ts";
 import { call } from "./http.testing.ts";
-import { authenticationOf, issuersOf, type SecurityOptions } from "./security.ts";
+import { authenticationOf, authorizationOf, issuersOf, type SecurityOptions } from "./security.ts";
 import { securityFlags, securityOptions } from "./security-flags.ts";
 import { startTestApiserver } from "./testing.ts";
 
@@ -98,6 +98,43 @@ describe("the file", () => {
       await Promise.all(["/version", "/api/v1/pods?limit=1", "/livez", "/version/", "/apis"].map(code)),
       [200, 403, 200, 401, 401],
     );
+    await server.close();
+  });
+});
+
+describe("--authorization-mode and --authorization-config", () => {
+  test("the flags make the same of themselves", () => {
+    const hook = file("hook.yaml", "");
+    const flags = options("--authorization-mode=Webhook,RBAC", `--authorization-webhook-config-file=${hook}`);
+    const webhook = {
+      ...{ timeout: "30s", subjectAccessReviewVersion: "v1", failurePolicy: "NoOpinion" },
+      connectionInfo: { type: "KubeConfigFile", kubeConfigFile: hook },
+    };
+    const list = [
+      { name: "webhook", type: "Webhook", webhook },
+      { name: "rbac", type: "RBAC" },
+    ];
+    assert.deepEqual(JSON.parse(flags.authorizationConfig!()), JSON.parse(authorizationOf(list)));
+  });
+
+  test("and go neither with the file nor without a webhook", () => {
+    const config = file("authz.yaml", authorizationOf([{ type: "RBAC" }]));
+    for (const more of ["--authorization-mode=RBAC", "--authorization-webhook-config-file=/x"])
+      assert.throws(
+        () => options(`--authorization-config=${config}`, more),
+        new RangeError(
+          "--authorization-config can not be specified when --authorization-mode or --authorization-webhook-* flags are defined",
+        ),
+      );
+    assert.throws(() => options("--authorization-mode=Webhook"), /Webhook's authorization config file not passed/);
+  });
+
+  test("who is in the file is asked, and nobody else", async () => {
+    const authorizationConfig = () => authorizationOf([{ type: "RBAC" }, { type: "AlwaysDeny" }]);
+    const server = await startTestApiserver({ security: { staticTokens: "t,ann,1", authorizationConfig } });
+    const headers = { authorization: "Bearer t" };
+    const { code, json } = await call(server, "/api/v1/pods", { cert: null, headers });
+    assert.deepEqual([code, json.message.split(": ").pop()], [403, "Everything is forbidden."]);
     await server.close();
   });
 });

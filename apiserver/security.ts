@@ -1,5 +1,6 @@
 import { sameJson } from "../apimachinery/same-json.ts";
 import type { Clock } from "../base/clock.ts";
+import { parseDuration } from "../base/flags.ts";
 import type { Logger } from "../base/logger.ts";
 import type { Rand } from "../base/rand.ts";
 import type { Cluster } from "./admission/cluster.ts";
@@ -9,7 +10,7 @@ import { authenticationMakers } from "./authn/reviews.ts";
 import { bootstrapTokens, staticTokens } from "./authn/secret-tokens.ts";
 import { type ServiceAccountOptions, ServiceAccountTokens } from "./authn/service-account-tokens.ts";
 import { tokenRequestMaker } from "./authn/token-request.ts";
-import { webhookAuthorizer, webhookTokens } from "./authn/webhooks.ts";
+import { type WebhookConfiguration, webhookAuthorizer, webhookTokens } from "./authn/webhooks.ts";
 import { abacAuthorizer } from "./authz/abac.ts";
 import { type Authorizer, inOrder, noOpinion, superusers } from "./authz/authorizer.ts";
 import { nodeLookupOf, rbacIndexOf } from "./authz/from-cache.ts";
@@ -20,7 +21,7 @@ import { parseConfiguration, reloaded } from "./configuration-file.ts";
 import type { Configurations } from "./generated/configuration.ts";
 import type { Maker } from "./registry/context.ts";
 import type { WatchCache } from "./watchcache/watch-cache.ts";
-import type { ClientConfig, Webhooks } from "./webhook-client.ts";
+import { type ClientConfig, type Webhooks, webhookOf } from "./webhook-client.ts";
 
 /** Who may come in, and who decides what they may do: the flags of authentication and authorization. */
 export interface SecurityOptions {
@@ -36,11 +37,10 @@ export interface SecurityOptions {
   requestHeader?: RequestHeaderOptions | undefined;
   /** Data of the ConfigMap that servers behind the aggregator read. */
   published?: Record<string, string>;
-  /** --authentication-token-webhook-config-file and --authorization-webhook-config-file. */
+  /** --authentication-token-webhook-config-file. */
   tokenWebhook?: ClientConfig | undefined;
-  authorizationWebhook?: ClientConfig | undefined;
-  /** `Node,RBAC` unless told otherwise. */
-  authorizationModes?: readonly string[];
+  /** Text of --authorization-config, or what --authorization-mode makes of it: Node and RBAC unless told otherwise. */
+  authorizationConfig?: (() => string) | undefined;
   /** Text of --authorization-policy-file. */
   abacPolicy?: string | undefined;
 }
@@ -61,8 +61,8 @@ export function securityOf(
   known: { cluster: Cluster; cache: WatchCache; webhooks: Webhooks; clock: Clock; rand: Rand; log: Logger },
 ): Security {
   const { cluster, cache, webhooks, clock, log } = known;
-  const hook = (config: ClientConfig) => {
-    return { post: (body: object) => webhooks.call(config, body, webhookSeconds), clock, log };
+  const hook = (config: ClientConfig, seconds = webhookSeconds) => {
+    return { post: (body: object) => webhooks.call(config, body, seconds), clock, log };
   };
   const issuers = issuersOf(options, known);
   const tokens = options.serviceAccounts && new ServiceAccountTokens(options.serviceAccounts, cluster, clock);
@@ -78,7 +78,7 @@ export function securityOf(
     requestHeader: options.requestHeader,
   });
   const rbac = new RbacAuthorizer(rbacIndexOf(cache));
-  const modes: Record<string, () => Authorizer> = {
+  const types: Record<string, (given?: WebhookConfiguration) => Authorizer> = {
     Node: () => nodeAuthorizer(nodeLookupOf(cache)),
     RBAC: () => rbac,
     ABAC: () => {
@@ -86,20 +86,23 @@ export function securityOf(
         throw new RangeError("--authorization-policy-file is required with --authorization-mode=ABAC");
       return abacAuthorizer(options.abacPolicy);
     },
-    Webhook: () => {
-      if (options.authorizationWebhook === undefined)
-        throw new RangeError("--authorization-webhook-config-file is required with --authorization-mode=Webhook");
-      return webhookAuthorizer(hook(options.authorizationWebhook));
+    Webhook: (given) => {
+      const seconds = parseDuration("timeout", given!.timeout) / 1000;
+      return webhookAuthorizer(hook(webhookOf(given!.connectionInfo.kubeConfigFile), seconds), given!);
     },
     AlwaysAllow: () => ({ authorize: () => ({ type: "Allow", reason: "" }) }),
     AlwaysDeny: () => ({ authorize: () => ({ ...noOpinion, reason: "Everything is forbidden." }) }),
   };
-  const chosen = (options.authorizationModes ?? ["Node", "RBAC"]).map((mode) => {
-    const make = Object.hasOwn(modes, mode) ? modes[mode] : undefined;
-    if (make === undefined) throw new RangeError(`--authorization-mode: ${JSON.stringify(mode)} is not a valid mode`);
-    return make();
-  });
-  const authorizer = inOrder([superusers, ...chosen]);
+  const { authorizationConfig = () => authorizationOf([{ type: "Node" }, { type: "RBAC" }]) } = options;
+  const make = (text: string) => {
+    const { authorizers } = parseConfiguration(text, "AuthorizationConfiguration");
+    return inOrder([superusers, ...authorizers.map(({ type, webhook }) => types[type]!(webhook))]);
+  };
+  const current = reloaded(authorizationConfig, make, known);
+  const authorizer: Security["authorizer"] = {
+    authorize: (attributes) => current().authorize(attributes),
+    rulesFor: (user, namespace) => current().rulesFor(user, namespace),
+  };
   const makers = new Map([...authorizationMakers(authorizer), ...authenticationMakers(authenticator)]);
   if (tokens?.canSign) makers.set("/serviceaccounts/token", tokenRequestMaker(tokens, known));
   return { authenticator, anonymous: (path) => issuers().anonymous(path), authorizer, rbac, tokens, makers };
@@ -135,9 +138,14 @@ const bothAnonymous =
   "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in authentication configuration file";
 const allAlgorithms = "RS256 RS384 RS512 ES256 ES384 ES512 PS256 PS384 PS512".split(" ");
 
-/** The text of such a file. */
-export const authenticationOf = (body: object): string =>
-  JSON.stringify({ apiVersion: "apiserver.config.k8s.io/v1", kind: "AuthenticationConfiguration", ...body });
+/** The texts of such files. */
+const configuration = (kind: string, body: object) =>
+  JSON.stringify({ apiVersion: "apiserver.config.k8s.io/v1", kind, ...body });
+export const authenticationOf = (body: object): string => configuration("AuthenticationConfiguration", body);
+export const authorizationOf = (list: { type: string }[]): string => {
+  const authorizers = list.map((one) => ({ name: one.type.toLowerCase(), ...one }));
+  return configuration("AuthorizationConfiguration", { authorizers });
+};
 
 /** Upstream's timeout of both webhooks. */
 const webhookSeconds = 30;

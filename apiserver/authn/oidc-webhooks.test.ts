@@ -12,7 +12,7 @@ import { silentLogger } from "../../base/logger.ts";
 import { createAuthority } from "../../pki/authority.ts";
 import { Webhooks, webhookOf } from "../webhook-client.ts";
 import { type Jwt, oidcTokens, userOf } from "./oidc.ts";
-import { webhookAuthorizer, webhookTokens } from "./webhooks.ts";
+import { type WebhookConfiguration, webhookAuthorizer, webhookTokens } from "./webhooks.ts";
 
 /** One server that is an OIDC issuer and both webhooks. */
 const dir = mkdtempSync(join(tmpdir(), "oidc-"));
@@ -216,14 +216,56 @@ current-context: x
     );
   });
 
-  test("allow, deny or have no opinion; none when they cannot be reached", async () => {
-    const target = { group: "", version: "v1", namespace: "n", resource: "pods", name: "p", subresource: "" };
-    const ask = async (name: string, by = post()) => {
-      const authorizer = webhookAuthorizer({ post: by, ...known });
-      return (await authorizer.authorize({ user: { name, groups: [] }, verb: "get", target })).type;
-    };
-    assert.deepEqual([await ask("ann"), await ask("dan"), await ask("eve")], ["Allow", "Deny", "NoOpinion"]);
-    assert.deepEqual(asked[0].spec.resourceAttributes, { ...target, verb: "get" });
-    assert.equal(await ask("ann", () => Promise.reject(new Error("gone"))), "NoOpinion");
+  const target = { group: "", version: "v1", namespace: "n", resource: "pods", name: "p", subresource: "" };
+  const usual: WebhookConfiguration = {
+    ...{ authorizedTTL: "5m", cacheAuthorizedRequests: true, unauthorizedTTL: "30s", cacheUnauthorizedRequests: true },
+    ...{ timeout: "1s", subjectAccessReviewVersion: "v1", failurePolicy: "NoOpinion", matchConditions: [] },
+    connectionInfo: { type: "KubeConfigFile", kubeConfigFile: "/" },
+  };
+  const asks = async (name: string, more: object = {}, given: Partial<WebhookConfiguration> = {}, by = post()) => {
+    const authorizer = webhookAuthorizer({ post: by, ...known }, { ...usual, ...given });
+    return (await authorizer.authorize({ user: { name, groups: ["g"] }, verb: "get", target, ...more })).type;
+  };
+  const gone = () => Promise.reject(new Error("gone"));
+
+  test("allow, deny or have no opinion; when they cannot be reached, what they are told to", async () => {
+    assert.deepEqual([await asks("ann"), await asks("dan"), await asks("eve")], ["Allow", "Deny", "NoOpinion"]);
+    assert.deepEqual(asked.splice(0)[0].spec.resourceAttributes, { ...target, verb: "get" });
+    assert.equal(await asks("ann", {}, {}, gone), "NoOpinion");
+    assert.equal(await asks("ann", {}, { failurePolicy: "Deny" }, gone), "Deny");
+  });
+
+  test.each<[string, string[], Partial<WebhookConfiguration>, string, number]>([
+    ["all hold", ["request.user == 'ann'", "request.resourceAttributes.verb == 'get'"], {}, "Allow", 1],
+    [
+      "one does not, which decides",
+      ["request.x.y", "request.user == 'bob'"],
+      { failurePolicy: "Deny" },
+      "NoOpinion",
+      0,
+    ],
+    ["one fails", ["request.x.y", "request.uid == ''"], { failurePolicy: "Deny" }, "Deny", 0],
+    ["one fails, and that is no matter", ["request.x.y"], {}, "NoOpinion", 0],
+  ])("are asked when their conditions say so: %s", async (_, conditions, given, expected, times) => {
+    const matchConditions = conditions.map((expression) => ({ expression }));
+    assert.equal(await asks("ann", {}, { ...given, matchConditions }), expected);
+    assert.equal(asked.splice(0).length, times);
+  });
+
+  test("are told what is selected, in the version that they know", async () => {
+    const selectors = { fieldSelector: "spec.nodeName=n1,a!=b", labelSelector: "app in (a,b),!old,x>1" };
+    await asks("ann", { verb: "list", ...selectors }, { subjectAccessReviewVersion: "v1beta1" });
+    await asks("ann", selectors);
+    const [beta, plain] = asked.splice(0);
+    assert.deepEqual([beta.apiVersion, beta.spec.group], ["authorization.k8s.io/v1beta1", ["g"]]);
+    assert.deepEqual(beta.spec.resourceAttributes.fieldSelector.requirements, [
+      { key: "spec.nodeName", operator: "In", values: ["n1"] },
+      { key: "a", operator: "NotIn", values: ["b"] },
+    ]);
+    assert.deepEqual(beta.spec.resourceAttributes.labelSelector.requirements, [
+      { key: "app", operator: "In", values: ["a", "b"] },
+      { key: "old", operator: "DoesNotExist", values: [] },
+    ]);
+    assert.deepEqual(plain.spec.resourceAttributes, { ...target, verb: "get" });
   });
 });

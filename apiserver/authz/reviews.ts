@@ -78,16 +78,27 @@ export function authorizationMakers(authorizer: Authorizer & Required<Authorizer
 function attributesOf({ resourceAttributes: asked, nonResourceAttributes: path }: SubjectAccessReviewSpec, user: User) {
   if (asked === undefined) return { user, verb: path?.verb ?? "", path: path?.path ?? "" } satisfies Attributes;
   const { verb = "", namespace = "", version = "", resource = "", subresource = "", name = "" } = asked;
-  const requirements = asked.fieldSelector?.requirements ?? [];
-  const fieldSelector =
-    asked.fieldSelector?.rawSelector ??
-    requirements
-      .filter(({ operator, values }) => operator === "In" && values?.length === 1)
-      .map(({ key, values }) => `${key}=${values![0]}`)
-      .join(",");
   const target = { group: asked.group ?? "", version, namespace, resource, subresource, name };
-  return { user, verb, target, fieldSelector } satisfies Attributes;
+  const [fieldSelector, labelSelector] = [
+    textOf(asked.fieldSelector, fieldText),
+    textOf(asked.labelSelector, labelText),
+  ];
+  return { user, verb, target, fieldSelector, labelSelector } satisfies Attributes;
 }
+
+type Requirement = { key: string; operator: string; values?: string[] };
+type Selected = { rawSelector?: string; requirements?: Requirement[] };
+type Text = (requirement: Requirement) => string | undefined;
+
+/** What no selector can say is left out: then more is asked for than is selected. */
+const textOf = ({ rawSelector, requirements = [] }: Selected = {}, text: Text): string =>
+  rawSelector || requirements.flatMap((one) => text(one) ?? []).join(",");
+const fieldText: Text = ({ key, operator, values: [value, ...more] = [] }) => {
+  const sign = { In: "=", NotIn: "!=" }[operator];
+  return sign && value !== undefined && !more[0] ? `${key}${sign}${value.replace(/[\\,=]/g, "\\$&")}` : undefined;
+};
+const labelText: Text = ({ key, operator, values = [] }) =>
+  ({ In: `${key} in (${values})`, NotIn: `${key} notin (${values})`, Exists: key, DoesNotExist: `!${key}` })[operator];
 
 const subjectOf = ({ user = "", uid, groups = [], extra }: SubjectAccessReviewSpec): User => ({
   name: user,
@@ -106,7 +117,17 @@ function validateSpec(spec: SubjectAccessReviewSpec = {}): field.FieldError[] {
         "cannot be specified in combination with resourceAttributes",
       ),
     ];
-  if (resourceAttributes || nonResourceAttributes) return [];
+  if (resourceAttributes)
+    return (["fieldSelector", "labelSelector"] as const).flatMap((key) => {
+      const { rawSelector: raw, requirements: { length } = [] } = resourceAttributes[key] ?? { rawSelector: " " };
+      const at = `spec.resourceAttributes.${key}`;
+      const missing = `when ${at} is specified, requirements or rawSelector is required`;
+      if (!raw) return length === 0 ? [field.required(`${at}.requirements`, missing)] : [];
+      return length > 0
+        ? [field.invalid(`${at}.rawSelector`, raw, "may not specified at the same time as requirements")]
+        : [];
+    });
+  if (nonResourceAttributes) return [];
   const detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
   return [field.invalid("spec.resourceAttributes", undefined, detail)];
 }
