@@ -169,7 +169,7 @@ export async function startMember(config: Config, machine: Machine) {
         await Promise.race([served, sleep(machine.clock, answerMs)]);
         await member.close();
         faultSocket?.close();
-        for (const http of [pages, server.http]) http.closeAllConnections();
+        for (const http of [pages, server.http]) http.close().closeAllConnections(); // with the timer that looks after them
         await served;
       },
     };
