@@ -8,6 +8,7 @@ import type { TestApiserver } from "./testing.ts";
 export interface TestResponse {
   code: number;
   headers: Record<string, string | string[] | undefined>;
+  bytes: Buffer;
   text: string;
   // biome-ignore lint/suspicious/noExplicitAny: tests look where they like
   json: any;
@@ -45,10 +46,12 @@ export function call(server: TestApiserver, path: string, request: TestRequest =
         incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
         incoming.on("error", reject);
         incoming.on("end", () => {
-          const text = Buffer.concat(chunks).toString();
+          const bytes = Buffer.concat(chunks);
+          const text = bytes.toString();
           resolve({
             code: incoming.statusCode!,
             headers: incoming.headers,
+            bytes,
             text,
             get json() {
               return JSON.parse(text);

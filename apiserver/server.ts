@@ -201,6 +201,7 @@ export class Apiserver {
       ...this.#callers,
       paths,
       remotes,
+      hasProtobuf: (target) => table.find(target)?.custom === undefined,
       clock,
       requestTimeoutMs: flowControl.requestTimeoutMs,
       observe: observer(metrics, this.#cache, table),

@@ -2,8 +2,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { describe, expect, test } from "vitest";
+import { examples } from "../../api/examples.testing.ts";
+import { resources } from "../../api/resources.ts";
 import { schema } from "../../api/schema.ts";
+import { apiVersionOf } from "../object.ts";
 import { decodeBody, decodeStored } from "./decode.ts";
+import type { JsonObject } from "./normalize.ts";
+import { encodeEnvelope, encodeMessage } from "./protobuf.ts";
 
 /** Bodies are written here by protobufjs from the same .proto files, as gogo does: every plain scalar, zero or not. */
 const root = new protobuf.Root();
@@ -195,4 +200,109 @@ test("JSON and protobuf of one ConfigMap decode alike", () => {
       expect(decode("ConfigMap", object)).toEqual(json);
     }),
   );
+});
+
+function encoded(object: JsonObject): Buffer {
+  const { apiVersion, kind } = object as { apiVersion: string; kind: string };
+  return encodeEnvelope({ apiVersion, kind, raw: encodeMessage(schema, schema.kind(apiVersion, kind)!, object) });
+}
+
+/** Which protobuf does not know, nor those of maps. */
+function withoutEmptyLists<T>(value: T): T {
+  return JSON.parse(
+    JSON.stringify(value, (_, inner) => (Array.isArray(inner) && inner.length === 0 ? undefined : inner)),
+  );
+}
+
+describe("JSON becomes Kubernetes' protobuf", () => {
+  test.each(Object.entries(examples))("and is the same when it comes back: %s", (title, { body }) => {
+    const [apiVersion, kind] = title.split(" ") as [string, string];
+    const [group, version] = apiVersion.includes("/") ? (apiVersion.split("/") as [string, string]) : ["", apiVersion];
+    const text = JSON.stringify({ kind, apiVersion, metadata: { name: "x" }, ...body });
+    const expected = { group, version, kind };
+    const { object } = decodeBody(schema, Buffer.from(text), { mediaType: "application/json", expected });
+    const resource = resources().find((one) => apiVersionOf(one) === apiVersion && one.kind === kind)!;
+    resource.defaults(object as never);
+    const back = decodeStored(schema, encoded(object)) as never;
+    resource.defaults(back); // kind and apiVersion of a set's claims are not on the wire
+    expect(back).toEqual(withoutEmptyLists(object));
+  });
+
+  test("in the fields and forms of the .proto files, as protobufjs reads them", () => {
+    const pod = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "p", creationTimestamp: "2026-01-02T03:04:05Z", labels: { a: "b" }, generation: 5_000_000_000 },
+      spec: {
+        hostNetwork: true,
+        containers: [
+          {
+            name: "c",
+            resources: { limits: { cpu: "1" } },
+            livenessProbe: { httpGet: { path: "/", port: "http" } },
+            readinessProbe: { tcpSocket: { port: 80 } },
+          },
+        ],
+        volumes: [{ name: "v", configMap: { name: "m", optional: false } }],
+      },
+    };
+    const unknown = root
+      .lookupType("k8s.io.apimachinery.pkg.runtime.Unknown")
+      .decode(encoded(pod).subarray(4)) as never as {
+      typeMeta: object;
+      raw: Uint8Array;
+    };
+    expect({ ...unknown.typeMeta }).toEqual({ apiVersion: "v1", kind: "Pod" });
+    const type = root.lookupType("k8s.io.api.core.v1.Pod");
+    expect(type.toObject(type.decode(unknown.raw), { longs: Number })).toEqual({
+      metadata: {
+        name: "p",
+        creationTimestamp: { seconds: 1767323045, nanos: 0 },
+        labels: { a: "b" },
+        generation: 5e9,
+      },
+      spec: {
+        hostNetwork: true,
+        containers: [
+          {
+            name: "c",
+            resources: { limits: { cpu: { string: "1" } } },
+            livenessProbe: { handler: { httpGet: { path: "/", port: { type: 1, intVal: 0, strVal: "http" } } } },
+            readinessProbe: { handler: { tcpSocket: { port: { type: 0, intVal: 80 } } } },
+          },
+        ],
+        volumes: [{ name: "v", volumeSource: { configMap: { localObjectReference: { name: "m" }, optional: false } } }],
+      },
+    });
+  });
+
+  test("micro times, bytes, negative numbers and the unions of JSON schemas", () => {
+    const back = (object: JsonObject) => expect(decodeStored(schema, encoded(object))).toEqual(object);
+    back({
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name: "l" },
+      spec: { renewTime: "2026-01-02T03:04:05.123456Z" },
+    });
+    back({ apiVersion: "v1", kind: "Secret", metadata: { name: "s" }, data: { a: "aGk=" } });
+    back({ apiVersion: "scheduling.k8s.io/v1", kind: "PriorityClass", metadata: { name: "p" }, value: -5 });
+    const openAPIV3Schema = {
+      type: "object",
+      properties: {
+        a: { items: { type: "string" }, default: { b: [1] } },
+        c: { additionalProperties: { type: "number", minimum: 1.5 }, enum: ["x", 1, true] },
+        d: {
+          additionalProperties: false,
+          items: [{ type: "string" }],
+          dependencies: { e: ["f"], g: { type: "null" } },
+        },
+      },
+    };
+    back({
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: "x" },
+      spec: { versions: [{ name: "v1", served: true, storage: true, schema: { openAPIV3Schema } }] },
+    });
+  });
 });

@@ -1,11 +1,11 @@
-import { Reader, readInt64 } from "../../proto/wire.ts";
+import { Reader, readInt64, Writer } from "../../proto/wire.ts";
 import { canonicalQuantity } from "../quantity.ts";
-import { formatMicroTime, formatTime } from "../time.ts";
-import { type JsonObject, set } from "./normalize.ts";
+import { formatMicroTime, formatTime, parseTime } from "../time.ts";
+import { isObject, type JsonObject, set } from "./normalize.ts";
 import type { Field, Message, Scalar, Schema } from "./table.ts";
 
 /**
- * Kubernetes' protobuf as the JSON object it stands for. An object on the wire is
+ * Kubernetes' protobuf as the JSON object it stands for, and back. An object on the wire is
  *
  *   6b 38 73 00 | Unknown { typeMeta = 1 { apiVersion = 1, kind = 2 }, raw = 2, contentEncoding = 3, contentType = 4 }
  *
@@ -162,6 +162,95 @@ function readMessage(schema: Schema, message: Message, reader: Reader, depth: nu
       if (union !== undefined) return union;
       const text = Buffer.from(wire.raw ?? wire.Raw ?? "", "base64").toString();
       return text === "" ? undefined : (JSON.parse(text) as unknown);
+    }
+  }
+}
+
+/** `raw` in its envelope. */
+export function encodeEnvelope({ apiVersion, kind, raw }: Envelope): Buffer {
+  const writer = Writer.create().uint32(0x0a).fork();
+  writer.uint32(0x0a).string(apiVersion).uint32(0x12).string(kind).ldelim();
+  writer.uint32(0x12).bytes(raw).uint32(0x1a).string("").uint32(0x22).string("");
+  return Buffer.concat([Buffer.from(magic), writer.finish()]);
+}
+
+/** The message of an object in its canonical JSON (quantities and times as `decodeMessage` gives them). */
+export function encodeMessage(schema: Schema, message: Message, object: JsonObject): Buffer {
+  const writer = Writer.create();
+  write(schema, message, object, writer);
+  return writer.finish();
+}
+
+function write(schema: Schema, message: Message, object: JsonObject, writer: Writer): void {
+  for (const field of message.numbers.values()) {
+    if (field.inline) {
+      const inner = schema.message(field.messageId!);
+      if ([...inner.fields.keys()].every((name) => object[name] === undefined)) continue;
+      tag(writer, field, 2).fork();
+      write(schema, inner, object, writer);
+      writer.ldelim();
+      continue;
+    }
+    const value = Object.hasOwn(object, field.name) ? (object[field.name] ?? undefined) : undefined;
+    if (value === undefined) continue;
+    if (field.shape === "single") writeValue(schema, field, value, writer);
+    else if (field.shape === "list") for (const item of value as unknown[]) writeValue(schema, field, item, writer);
+    else
+      for (const [key, item] of Object.entries(value)) {
+        tag(writer, field, 2).fork().uint32(0x0a).string(key);
+        writeValue(schema, { ...field, number: 2 }, item, writer);
+        writer.ldelim();
+      }
+  }
+}
+
+const tag = (writer: Writer, { number }: Field, wireType: number): Writer => writer.uint32((number << 3) | wireType);
+
+const writers: Record<Scalar, [wireType: number, write: (writer: Writer, value: never) => unknown]> = {
+  string: [2, (writer, value) => writer.string(value)],
+  bool: [0, (writer, value) => writer.bool(value)],
+  int32: [0, (writer, value) => writer.int32(value)],
+  int64: [0, (writer, value) => writer.int64(value)],
+  double: [1, (writer, value) => writer.double(value)],
+  bytes: [2, (writer, value) => writer.bytes(Buffer.from(value, "base64"))],
+};
+
+function writeValue(schema: Schema, field: Field, value: unknown, writer: Writer): void {
+  if (field.scalar) {
+    const [wireType, write] = writers[field.scalar];
+    tag(writer, field, wireType);
+    write(writer, value as never);
+    return;
+  }
+  const message = schema.message(field.messageId!);
+  tag(writer, field, 2).fork();
+  write(schema, message, wireOf(message, value) as JsonObject, writer);
+  writer.ldelim();
+}
+
+/** What `readMessage` makes JSON of. */
+function wireOf(message: Message, value: unknown): Wire | JsonObject {
+  switch (message.jsonForm) {
+    case undefined:
+      return value as JsonObject;
+    case "quantity":
+      return { string: String(value) };
+    case "int-or-string":
+      return typeof value === "string" ? { type: 1, intVal: 0, strVal: value } : { type: 0, intVal: value as number };
+    case "time":
+    case "micro-time": {
+      const fraction = /\.(\d+)/.exec(value as string)?.[1] ?? "";
+      return { seconds: Math.floor(parseTime(value as string) / 1000), nanos: Number(fraction.padEnd(9, "0")) };
+    }
+    case "list":
+      return { items: value as unknown[] };
+    default: {
+      if (typeof value === "boolean" && message.fields.has("allows")) return { allows: value };
+      if (Array.isArray(value) && message.fields.has("jSONSchemas")) return { jSONSchemas: value };
+      if (Array.isArray(value) && message.fields.has("property")) return { property: value };
+      if (isObject(value) && message.fields.has("schema")) return { allows: true, schema: value };
+      const raw = Buffer.from(JSON.stringify(value)).toString("base64");
+      return message.fields.has("Raw") ? { Raw: raw } : { raw };
     }
   }
 }

@@ -22,6 +22,8 @@ export interface HandlerOptions {
   anonymous(path: string): boolean;
   paths: Paths;
   remotes: RemoteApis;
+  /** Not of custom resources. */
+  hasProtobuf(target: Target): boolean;
   clock: Clock;
   /** For all but watches and streams; `?timeout=` may ask for less. */
   requestTimeoutMs: number;
@@ -88,10 +90,12 @@ async function serveResource(
   warnings: string[],
   deadline: Deadline,
 ): Promise<number> {
-  const { chain, clock } = options;
+  const { chain, clock, hasProtobuf } = options;
   const { subresource } = info.target;
   const form: Form | undefined =
-    subresource === "log" || subresource === "proxy" ? { as: "Object" } : negotiate(header(request, "accept"));
+    subresource === "log" || subresource === "proxy"
+      ? { as: "Object" }
+      : negotiate(header(request, "accept"), hasProtobuf(info.target));
   if (form === undefined) throw unacceptable();
   const body =
     withBody.has(info.verb) && subresource !== "proxy" ? await deadline.within(readBody(request)) : undefined;

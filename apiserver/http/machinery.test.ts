@@ -44,9 +44,9 @@ describe("a request that cannot be is refused with", () => {
     ["406 for a list that shall be one", maps, as("PartialObjectMetadata"), 406, /but the requested object is a list/],
     ["406 for one that shall be a list", `${maps}/a`, as("PartialObjectMetadataList"), 406, /is not a list/],
     [
-      "406 for protobuf alone",
+      "406 for protobuf of metadata alone",
       maps,
-      { headers: { accept: "application/vnd.kubernetes.protobuf" } },
+      { headers: { accept: "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1" } },
       406,
       /media types/,
     ],

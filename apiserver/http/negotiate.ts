@@ -1,20 +1,24 @@
+import { protobufType } from "./protobuf.ts";
+
 /**
- * Which form of the answer the client takes (Accept), first match in its order. We answer JSON in one of four shapes, and
- * YAML; protobuf alone cannot be served, every client that asks for it takes JSON as well (reference section 11).
+ * Which form of the answer the client takes (Accept), first match in its order: JSON in one of four shapes, YAML, and
+ * protobuf of objects and lists, but of custom resources.
+ * Differs: metadata alone is not served as protobuf; who asks for that takes JSON as well.
  */
 export type Form =
-  | { as: "Object"; yaml?: boolean }
+  | { as: "Object"; in?: "yaml" | "protobuf" }
   | { as: "Table" }
   | { as: "PartialObjectMetadata" }
   | { as: "PartialObjectMetadataList" }
   | { as: "APIGroupDiscoveryList" };
 
 /** Undefined: nothing on the list can be served (406). */
-export function negotiate(accept: string | undefined): Form | undefined {
+export function negotiate(accept: string | undefined, hasProtobuf = false): Form | undefined {
   if (accept === undefined || accept.trim() === "") return { as: "Object" };
   for (const { type, parameters } of parseMediaTypes(accept)) {
     const as = parameters.get("as");
-    if (type === "application/yaml" && as === undefined) return { as: "Object", yaml: true };
+    if (type === "application/yaml" && as === undefined) return { as: "Object", in: "yaml" };
+    if (type === protobufType && as === undefined && hasProtobuf) return { as: "Object", in: "protobuf" };
     if (!jsonTypes.has(type)) continue;
     if (as === undefined) return { as: "Object" };
     const known = shapes[`${as};${parameters.get("g")};${parameters.get("v")}`];

@@ -129,16 +129,5 @@ function documentType(): protobuf.Type {
   return protobuf.Root.fromJSON({ nested } as never).lookupType("Document");
 }
 
-async function raw(of: TestApiserver, headers: Record<string, string>): Promise<Buffer> {
-  const { default: https } = await import("node:https");
-  const { cert, key, ca } = of.certs.admin;
-  return new Promise((resolve, reject) => {
-    https
-      .get(`${of.url}/openapi/v2`, { headers, cert, key, ca, agent: false }, (response) => {
-        const chunks: Buffer[] = [];
-        response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("end", () => resolve(Buffer.concat(chunks)));
-      })
-      .on("error", reject);
-  });
-}
+const raw = async (of: TestApiserver, headers: Record<string, string>): Promise<Buffer> =>
+  (await call(of, "/openapi/v2", { headers })).bytes;

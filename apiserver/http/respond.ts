@@ -6,6 +6,7 @@ import type { Clock } from "../../base/clock.ts";
 import type { WebSocketConnection } from "../../net/websocket/connection.ts";
 import type { Answer, List, Sendable } from "../answer.ts";
 import type { Form } from "./negotiate.ts";
+import { protobufEvent, protobufList, protobufObject, protobufType } from "./protobuf.ts";
 import { first, type HttpResponse } from "./server.ts";
 import { type IncludeObject, includeObject, listTable, objectTable, partialBytes } from "./table.ts";
 import { httpSink, type WatchForm, webSocketSink } from "./watch-sink.ts";
@@ -34,6 +35,7 @@ export async function respond(response: HttpResponse, answer: Sent, wish: Wish):
       if (resource === undefined) refuseTable(form, object);
       if (form.as === "PartialObjectMetadataList" && resource) throw notOfForm(resource.kind, form.as, "not a list");
       if (form.as === "PartialObjectMetadata") return sendJson(response, code, partialBytes(object), wish);
+      if (isProtobuf(form)) return send(response, code, protobufObject(object), protobufType, wish);
       return sendJson(response, code, object.bytes, wish);
     }
     case "List": {
@@ -45,6 +47,7 @@ export async function respond(response: HttpResponse, answer: Sent, wish: Wish):
         const kind = { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1" };
         return sendJson(response, 200, listBytes(kind, { ...list, items }), wish);
       }
+      if (isProtobuf(form)) return send(response, 200, protobufList(resource, list), protobufType, wish);
       return sendJson(
         response,
         200,
@@ -53,9 +56,10 @@ export async function respond(response: HttpResponse, answer: Sent, wish: Wish):
       );
     }
     case "Watch": {
-      const watching = watchForm(answer.resource!, form, include, clock);
+      const binary = isProtobuf(form) && !wish.socket;
+      const watching = binary ? protobufWatch : watchForm(answer.resource!, form, include, clock);
       if (wish.socket) return answer.watch.start(webSocketSink(wish.socket(), watching));
-      response.writeHead(200, headers("application/json", wish.warnings));
+      response.writeHead(200, headers(binary ? `${protobufType};stream=watch` : "application/json", wish.warnings));
       response.flushHeaders?.();
       answer.watch.start(httpSink(response, watching));
       return;
@@ -86,21 +90,34 @@ export function listBytes({ kind, apiVersion }: { kind: string; apiVersion: stri
 const comma = Buffer.from(",");
 const listEnd = Buffer.from("]}");
 
+const isProtobuf = (form: Form): boolean => form.as === "Object" && form.in === "protobuf";
+
+const protobufWatch: WatchForm = { name: "protobuf", encode: protobufEvent };
+
 function watchForm(resource: Resource, form: Form, include: IncludeObject, clock: Clock): WatchForm {
   const of = (name: string, encode: (object: Sendable) => Buffer): WatchForm => ({
     name,
-    encode: ({ type, object }) => (type === "BOOKMARK" || type === "ERROR" ? object.bytes : encode(object as Sendable)), // which all others carry
+    encode: ({ type, object }) =>
+      jsonEvent(type, type === "BOOKMARK" || type === "ERROR" ? object.bytes : encode(object as Sendable)), // which all others carry
   });
   if (form.as === "Table") return of(`table/${include}`, (one) => objectTable(resource, one, include, clock.now()));
   if (form.as === "PartialObjectMetadata" || form.as === "PartialObjectMetadataList")
     return of("partial", partialBytes);
-  return { name: "json", encode: ({ object }) => object.bytes };
+  return { name: "json", encode: ({ type, object }) => jsonEvent(type, object.bytes) };
 }
 
-function sendJson(response: HttpResponse, code: number, json: Buffer, { form, warnings }: Wish): void {
-  const yaml = form.as === "Object" && form.yaml;
-  const bytes = yaml ? Buffer.from(stringify(JSON.parse(json.toString("utf8")), { version: "1.1" })) : json;
-  const type = yaml ? "application/yaml" : "application/json";
+const jsonEvent = (type: string, object: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`{"type":"${type}","object":`), object, eventEnd]);
+const eventEnd = Buffer.from("}\n");
+
+function sendJson(response: HttpResponse, code: number, json: Buffer, wish: Wish): void {
+  const { form } = wish;
+  if (form.as !== "Object" || form.in !== "yaml") return send(response, code, json, "application/json", wish);
+  const yaml = stringify(JSON.parse(json.toString("utf8")), { version: "1.1" });
+  send(response, code, Buffer.from(yaml), "application/yaml", wish);
+}
+
+function send(response: HttpResponse, code: number, bytes: Buffer, type: string, { warnings }: Wish): void {
   response.writeHead(code, { ...headers(type, warnings), "content-length": bytes.length });
   response.end(bytes);
 }

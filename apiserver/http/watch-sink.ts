@@ -9,13 +9,13 @@ export interface WatchForm {
 }
 
 /**
- * A watch as an HTTP body: one `{"type":...,"object":...}` a line, the frames of a turn in one write. `form` names the
- * encoding and makes it; a frame that goes to many watchers is encoded once.
+ * A watch as an HTTP body, the frames of a turn in one write. `form` names the encoding, one `{"type":...,"object":...}` a
+ * line or protobuf, and makes it; a frame that goes to many watchers is encoded once.
  */
 export function httpSink(response: HttpResponse, form: WatchForm): WatchSink {
   const sink: WatchSink = {
     send(frames) {
-      const chunks = frames.map((frame) => lineOf(frame, form));
+      const chunks = frames.map((frame) => bytesOf(frame, form));
       response.write(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
       return response.writableLength < roomBytes;
     },
@@ -31,7 +31,7 @@ export function webSocketSink(connection: WebSocketConnection, form: WatchForm):
   const { socket } = connection;
   const sink: WatchSink = {
     send(frames) {
-      for (const frame of frames) connection.send(lineOf(frame, form), "text");
+      for (const frame of frames) connection.send(bytesOf(frame, form), "text");
       return socket.writableLength < roomBytes;
     },
     end: () => connection.close(),
@@ -44,10 +44,7 @@ export function webSocketSink(connection: WebSocketConnection, form: WatchForm):
   return sink;
 }
 
-const lineOf = (frame: Frame, { name, encode }: WatchForm): Buffer =>
-  frame.form(name, () => Buffer.concat([Buffer.from(`{"type":"${frame.type}","object":`), encode(frame), lineEnd]));
-
-const lineEnd = Buffer.from("}\n");
+const bytesOf = (frame: Frame, { name, encode }: WatchForm): Buffer => frame.form(name, encode);
 
 /** What may wait in a connection before the watch holds back; then the frames wait, shared, in the watcher. */
 const roomBytes = 1024 * 1024;
