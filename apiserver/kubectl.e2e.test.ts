@@ -125,6 +125,12 @@ describe.each(kubectls)("%s", (name, binary) => {
     await does(["describe", "namespace", namespace], /Status: +Active/);
   });
 
+  test("reads protobuf where it asks for it first: from 1.32 on", async () => {
+    const { text } = await kubectl("describe", "deployment", "web", "-v=8");
+    const answered = /Content-Type: application\/vnd.kubernetes.protobuf/.test(text);
+    assert.equal(answered, /\.1\.3[2-9]$/.test(name), text);
+  });
+
   test("labels, annotates, patches in three ways, scales and sets the image", async () => {
     await does(["label", "deploy", "web", "tier=front"], /labeled/);
     await does(["annotate", "deploy", "web", "note=x"], /annotate/);
