@@ -163,9 +163,12 @@ const copyOf = (chunk: Buffer | string, encoding: BufferEncoding) =>
 
 /** What the agent connects is under faults, by the address of the other side. */
 export function faultyAgent<A extends http.Agent>(agent: A, faults: Faults | undefined): A {
-  const connecting = agent as A & { createConnection(to: { host: string }, done: unknown): Duplex }; // no type has it
+  const connecting = agent as A & { createConnection(to: { host: string }, done: unknown): Duplex | null }; // no type has it
   const connect = connecting.createConnection.bind(agent);
-  if (faults) connecting.createConnection = (to, done) => underFaults(connect(to, done), faults, [to.host]);
+  connecting.createConnection = (to, done) => {
+    const socket = connect(to, done);
+    return socket && underFaults(socket, faults, [to.host]);
+  };
   return agent;
 }
 
