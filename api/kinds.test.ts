@@ -36,7 +36,7 @@ describe("every problem is told, with its path", () => {
       { selector: { matchLabels: { a: "b" } } },
       [
         'spec.selector: Invalid value: {"matchLabels":{"batch.kubernetes.io/controller-uid":"u","a":"b"}}: `selector` not auto-generated',
-        'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/job-name":"x","job-name":"x","batch.kubernetes.io/controller-uid":"u","controller-uid":"u"}: `selector` does not match template `labels`',
+        'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/controller-uid":"u","batch.kubernetes.io/job-name":"x","controller-uid":"u","job-name":"x"}: `selector` does not match template `labels`',
       ],
     ],
     [
@@ -269,6 +269,45 @@ describe("every problem is told, with its path", () => {
       ['spec.minAvailable: Invalid value: "101%": must not be greater than 100%'],
     ],
     [
+      "Pods that stay, and that may be away",
+      "PodDisruptionBudget",
+      { minAvailable: 1, maxUnavailable: "1" },
+      [
+        'spec: Invalid value: {"MinAvailable":1,"Selector":{"matchLabels":{"app":"web"}},"MaxUnavailable":"1","UnhealthyPodEvictionPolicy":null}: minAvailable and maxUnavailable cannot be both set',
+        expect.stringMatching(/^spec.maxUnavailable: Invalid value: "1": a valid percent string/),
+      ] as string[],
+    ],
+    [
+      "a driver of volumes that are of no kind, with tokens for a minute",
+      "CSIDriver",
+      { volumeLifecycleModes: ["Some"], tokenRequests: [{ audience: "a", expirationSeconds: 60 }] },
+      [
+        "spec.tokenRequests[0].expirationSeconds: Invalid value: 60: may not specify a duration less than 10 minutes",
+        'spec.volumeLifecycleModes: Unsupported value: "Some": supported values: "Persistent", "Ephemeral"',
+      ],
+    ],
+    [
+      "topology of no name",
+      "CSINode",
+      { drivers: [{ name: "a", nodeID: "n", topologyKeys: ["-"] }] },
+      [expect.stringMatching(/^spec.drivers\[0\]: Invalid value: "-": name part must/)] as string[],
+    ],
+    [
+      "less than nothing left",
+      "CSIStorageCapacity",
+      { capacity: "-1", storageClassName: "A", maximumVolumeSize: "-1" },
+      [
+        expect.stringMatching(/^storageClassName: Invalid value: "A"/),
+        'capacity: Invalid value: "-1": must be greater than or equal to 0',
+      ] as string[],
+    ],
+    [
+      "a priority that pushes out nobody knows whom",
+      "PriorityClass",
+      { preemptionPolicy: "Some" },
+      ['preemptionPolicy: Unsupported value: "Some": supported values: "PreemptLowerPriority", "Never"'],
+    ],
+    [
       "fewer at most than at least",
       "HorizontalPodAutoscaler",
       { minReplicas: 6 },
@@ -342,7 +381,13 @@ describe("what may not change", () => {
       "a binding's role",
       "RoleBinding",
       { roleRef: { kind: "Role", name: "other" } },
-      'roleRef: Invalid value: {"kind":"Role","name":"other","apiGroup":"rbac.authorization.k8s.io"}: cannot change roleRef',
+      'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"other"}: cannot change roleRef',
+    ],
+    [
+      "the driver of attributes",
+      "VolumeAttributesClass",
+      { driverName: "other" },
+      "driverName: Forbidden: updates to driverName are forbidden.",
     ],
     [
       "a runtime's handler",

@@ -17,6 +17,27 @@ describe("who counts generations, and what a PUT may do", () => {
       2, 1,
     ]);
   });
+  test("of a CSIDriver some fields count, as upstream has it", () => {
+    const edit = (spec: object) => (object: KubernetesObject) =>
+      void Object.assign((object as { spec?: object }).spec!, spec);
+    const generation = (spec: object) => change("CSIDriver", edit(spec)).metadata.generation;
+    expect([generation({ requiresRepublish: true }), generation({ fsGroupPolicy: "File" })]).toEqual([1, undefined]);
+  });
+  test("fields of gates that are off are dropped", () => {
+    const scaleUp = { tolerance: "0.1", selectPolicy: "Max" };
+    expect(JSON.stringify(make("HorizontalPodAutoscaler", { behavior: { scaleUp } }))).not.toContain("tolerance");
+    const driver = make("CSIDriver", { nodeAllocatableUpdatePeriodSeconds: 1 });
+    expect(JSON.stringify(driver)).not.toContain("nodeAllocatable");
+    const attachment = { ...make("VolumeAttachment"), status: { attachError: { message: "m", errorCode: -1 } } };
+    row("VolumeAttachment").prepareForStatusUpdate(attachment as KubernetesObject, make("VolumeAttachment"));
+    expect(attachment).toMatchObject({ status: { attachError: { message: "m" } } });
+    expect(JSON.stringify(attachment)).not.toContain("errorCode");
+  });
+  test("a budget is called what a path can hold", () => {
+    const budget = make("PodDisruptionBudget");
+    budget.metadata.name = "A_b";
+    expect(row("PodDisruptionBudget").validate(budget)).toEqual([]);
+  });
   test("the topology that other versions had is dropped", () => {
     const slice = make("EndpointSlice", { endpoints: [{ addresses: ["1.1.1.1"], deprecatedTopology: { a: "b" } }] });
     expect(slice).toMatchObject({ endpoints: [{ addresses: ["1.1.1.1"] }] });

@@ -115,6 +115,9 @@ export const omitted = Symbol("omitted");
 
 /** An absent map or list: Go prints it as a bare null. */
 export const nil = { toJSON: () => null };
+/** A map as Go prints it: sorted, if it is there. */
+export const inOrder = (map: Record<string, unknown> | undefined): object =>
+  map ? Object.fromEntries(Object.entries(map).sort()) : nil;
 
 /** The message without the field: `Invalid value: "x": must be ...`. Composite values are printed as JSON. */
 export function errorBody(error: FieldError): string {

@@ -35,9 +35,14 @@ describe("validation", () => {
       ["spec.selector: Invalid value: {}: empty selector is invalid for deployment"],
     ],
     [
-      "labels that the selector does not match",
-      { selector: { matchLabels: { app: "x" } } },
-      ['spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`'],
+      "labels that the selector does not match, in their order",
+      {
+        selector: { matchLabels: { app: "x" } },
+        template: { ...template, metadata: { labels: { b: "c", app: "web" } } },
+      },
+      [
+        'spec.template.metadata.labels: Invalid value: {"app":"web","b":"c"}: `selector` does not match template `labels`',
+      ],
     ],
     [
       "Pods that end",

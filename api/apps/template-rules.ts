@@ -37,7 +37,7 @@ export function* validateTemplated(spec: Templated["spec"], kind: Kind, template
     return yield field.invalid(at, selector, kind === "StatefulSet" ? "" : "invalid label selector");
   const labels = template?.metadata?.labels;
   if (template && !empty && wrong.length === 0 && !selectors.matches(selectors.labelSelector(selector), labels))
-    yield field.invalid("spec.template.metadata.labels", labels ?? field.nil, mismatch);
+    yield field.invalid("spec.template.metadata.labels", field.inOrder(labels), mismatch);
   yield* validateTemplate(template, "spec.template");
   if (kind === "StatefulSet") {
     yield* selectors.validateLabels(labels, "spec.template.labels"); // upstream says so twice

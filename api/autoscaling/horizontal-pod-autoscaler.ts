@@ -1,8 +1,12 @@
 import { validateCounts } from "../apps/template-rules.ts";
 import type * as v1 from "../generated/autoscaling-v2.ts";
 import { AutoscalingV2HorizontalPodAutoscalers } from "../generated/resources.ts";
-import { column, defineResource, namespaced, rules, shown, statusOnly, unset } from "../kind.ts";
+import { column, defineResource, namespaced, rules, shown, statusOnly, unset, without } from "../kind.ts";
 import { sources, validateAutoscaler } from "./validation.ts";
+
+const noneWanted = statusOnly<v1.HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 }));
+/** Of HPAConfigurableTolerance. */
+const gated = ["scaleUp", "scaleDown"].map((key) => `spec.behavior.${key}.tolerance`);
 
 /** autoscaling/v2, which is also how they are stored. */
 export const horizontalPodAutoscalers = defineResource(AutoscalingV2HorizontalPodAutoscalers, {
@@ -29,7 +33,7 @@ export const horizontalPodAutoscalers = defineResource(AutoscalingV2HorizontalPo
       policies: [{ type: "Percent", value: 100, periodSeconds: 15 }],
     });
   },
-  ...statusOnly<v1.HorizontalPodAutoscaler>(() => ({ desiredReplicas: 0 })),
+  ...without(gated, noneWanted),
   ...rules(namespaced, validateAutoscaler, undefined, ({ status }) =>
     validateCounts(status, "currentReplicas desiredReplicas"),
   ),

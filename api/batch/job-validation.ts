@@ -24,7 +24,7 @@ export function* validateJobSpec(spec: JobSpec, at: string): field.Problems {
   yield* wrong;
   const labels = template?.metadata?.labels;
   if (wrong.length === 0 && !matches(labelSelector(selector), labels))
-    yield field.invalid(`${at}.template.metadata.labels`, labels ?? field.nil, mismatch);
+    yield field.invalid(`${at}.template.metadata.labels`, field.inOrder(labels), mismatch);
 }
 
 /** What holds without a selector, as in a CronJob's template. */

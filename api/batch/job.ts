@@ -1,4 +1,4 @@
-import { invalid, type Problems, required } from "../../apimachinery/field-error.ts";
+import { inOrder, invalid, type Problems, required } from "../../apimachinery/field-error.ts";
 import { dns1123Label } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import { labelSelector, matches } from "../../apimachinery/selectors.ts";
@@ -88,7 +88,7 @@ function* validateGeneratedSelector({ metadata, spec }: Job): Problems {
   for (const [key, value] of Object.entries(expected)) {
     const at = `spec.template.metadata.labels[${key}]`;
     if (labels[key] === undefined) yield required(at, `must be '${value}'`);
-    else if (labels[key] !== value) yield invalid(at, labels, `must be '${value}'`);
+    else if (labels[key] !== value) yield invalid(at, inOrder(labels), `must be '${value}'`);
   }
   try {
     if (!matches(labelSelector(spec.selector), expected))

@@ -3,6 +3,7 @@ import { dns1123Label, dns1123Subdomain } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { FlowSchema, FlowSchemaSpec, PolicyRulesWithSubjects, Subject } from "../generated/flowcontrol-v1.ts";
 import { FlowSchemas } from "../generated/resources.ts";
+import { capitalized } from "../int-or-percent.ts";
 import { ageColumn, clusterWide, column, defineResource, nameColumn, rules, specAndStatus } from "../kind.ts";
 import { validateConditions } from "./conditions.ts";
 import { mandatorySchemas } from "./mandatory.ts";
@@ -49,7 +50,7 @@ function* validateSpec(name: string, spec: FlowSchemaSpec): field.Problems {
     yield field.invalid(at, precedence, "only the schema named 'exempt' may have matchingPrecedence 1");
   const method = spec.distinguisherMethod;
   if (method && method.type !== "ByUser" && method.type !== "ByNamespace")
-    yield field.notSupported("spec.distinguisherMethod.type", method, ["ByNamespace", "ByUser"]);
+    yield field.notSupported("spec.distinguisherMethod.type", capitalized(method), ["ByNamespace", "ByUser"]);
   const level = spec.priorityLevelConfiguration?.name;
   if (!level) yield field.required("spec.priorityLevelConfiguration.name", "must reference a priority level");
   else yield* field.shaped("spec.priorityLevelConfiguration.name", level, dns1123Subdomain);

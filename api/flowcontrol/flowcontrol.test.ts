@@ -16,7 +16,7 @@ test.each<Told>([
     { matchingPrecedence: 1, distinguisherMethod: { type: "ByVerb" }, priorityLevelConfiguration: { name: "" } },
     [
       "spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt' may have matchingPrecedence 1",
-      'spec.distinguisherMethod.type: Unsupported value: {"type":"ByVerb"}: supported values: "ByNamespace", "ByUser"',
+      'spec.distinguisherMethod.type: Unsupported value: {"Type":"ByVerb"}: supported values: "ByNamespace", "ByUser"',
       "spec.priorityLevelConfiguration.name: Required value: must reference a priority level",
     ],
   ],

@@ -1,10 +1,12 @@
 import { invalid, oneOf, type Problems } from "../../apimachinery/field-error.ts";
+import { pathSegmentName } from "../../apimachinery/names.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { validateCounts } from "../apps/template-rules.ts";
 import { validateConditions } from "../conditions.ts";
 import type { PodDisruptionBudget } from "../generated/policy-v1.ts";
 import { PodDisruptionBudgets } from "../generated/resources.ts";
-import { atMost100Percent, column, defineResource, integer, intOrPercent, namespaced, rules, shown } from "../kind.ts";
+import { atMost100Percent, capitalized, intOrPercent } from "../int-or-percent.ts";
+import { column, defineResource, integer, rules, shown } from "../kind.ts";
 import { startingStatus } from "../strategy.ts";
 
 export const podDisruptionBudgets = defineResource(PodDisruptionBudgets, {
@@ -12,7 +14,8 @@ export const podDisruptionBudgets = defineResource(PodDisruptionBudgets, {
   unconditionalUpdate: false,
   subresources: ["status"],
   ...startingStatus(() => ({ disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 })),
-  ...rules(namespaced, validateSpec, undefined, function* ({ status }) {
+  // Upstream looks at no name but for what paths of URLs may hold.
+  ...rules({ namespaced: true, name: pathSegmentName }, validateSpec, undefined, function* ({ status }) {
     yield* validateConditions(status?.conditions, "status.conditions");
     yield* validateCounts(status, "disruptionsAllowed currentHealthy desiredHealthy expectedPods");
   }),
@@ -23,9 +26,11 @@ export const podDisruptionBudgets = defineResource(PodDisruptionBudgets, {
   ),
 });
 
+const nothing = { minAvailable: null, selector: null, maxUnavailable: null, unhealthyPodEvictionPolicy: null };
+
 function* validateSpec({ spec }: PodDisruptionBudget): Problems {
   if (spec.minAvailable !== undefined && spec.maxUnavailable !== undefined)
-    yield invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set");
+    yield invalid("spec", capitalized({ ...nothing, ...spec }), "minAvailable and maxUnavailable cannot be both set");
   for (const key of ["minAvailable", "maxUnavailable"] as const)
     if (spec[key] !== undefined) {
       yield* intOrPercent(spec[key], `spec.${key}`);

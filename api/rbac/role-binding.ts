@@ -24,6 +24,8 @@ const columns: Column<Binding>[] = [
   column("ServiceAccounts", (binding) => subjectsOf(binding, "ServiceAccount"), "Accounts it is granted to.", wide),
 ];
 
+const inGo = ({ apiGroup, kind, name }: RoleRef) => ({ APIGroup: apiGroup, Kind: kind, Name: name });
+
 const row = (namespaced: boolean) => ({
   createOnUpdate: true,
   defaults(binding: Binding) {
@@ -39,7 +41,7 @@ const row = (namespaced: boolean) => ({
       for (const [i, subject] of subjects.entries()) yield* validateSubject(subject, namespaced, `subjects[${i}]`);
     },
     ({ roleRef }, old) =>
-      sameJson(roleRef, old.roleRef) ? [] : [field.invalid("roleRef", roleRef, "cannot change roleRef")],
+      sameJson(roleRef, old.roleRef) ? [] : [field.invalid("roleRef", inGo(roleRef), "cannot change roleRef")],
   ),
   columns,
 });

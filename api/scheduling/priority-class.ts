@@ -42,7 +42,7 @@ function* validateClass({ metadata, value, globalDefault, preemptionPolicy }: Pr
     if (problem) yield forbidden("metadata.name", `${text}. error: ${problem}`);
   } else if (value > highestUserPriority)
     yield forbidden("value", `maximum allowed value of a user defined priority is ${highestUserPriority}`);
-  const policies = ["Never", "PreemptLowerPriority"];
+  const policies = ["PreemptLowerPriority", "Never"];
   yield* oneOf("preemptionPolicy", preemptionPolicy, policies, true);
 }
 

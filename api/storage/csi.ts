@@ -1,13 +1,14 @@
 import * as field from "../../apimachinery/field-error.ts";
-import { dns1123Subdomain, pathSegmentName, qualifiedName } from "../../apimachinery/names.ts";
+import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { parseQuantity } from "../../apimachinery/quantity.ts";
 import { validateLabelSelector } from "../../apimachinery/selectors.ts";
 import { CSIDrivers, CSINodes, CSIStorageCapacities } from "../generated/resources.ts";
 import type { CSIDriver, CSINodeDriver, TokenRequest } from "../generated/storage-v1.ts";
 import { boolean, column, defineResource, integer, join, nameColumn, notNegative, shown, unset } from "../kind.ts";
 import { clusterWide, immutableField, immutableFields, namespaced, rules } from "../metadata.ts";
-import { countGeneration } from "../strategy.ts";
+import { countGeneration, without } from "../strategy.ts";
 
+const notBelowZero = "must be greater than or equal to 0";
 const maxDriverName = 63;
 const maxNodeIdBytes = 256;
 
@@ -22,8 +23,15 @@ export const csiDrivers = defineResource(CSIDrivers, {
     spec.requiresRepublish ??= false;
     spec.seLinuxMount ??= false;
   },
-  prepareForUpdate: countGeneration,
-  ...rules({ namespaced: false, name: pathSegmentName }, validateDriver, ({ spec }, old) => [
+  ...without(["spec.nodeAllocatableUpdatePeriodSeconds"], {
+    // Upstream counts changes of these only.
+    prepareForUpdate({ metadata, spec }: CSIDriver, { metadata: old, spec: before }: CSIDriver) {
+      const counted = ({ tokenRequests, requiresRepublish, seLinuxMount }: CSIDriver["spec"]) =>
+        ({ tokenRequests, requiresRepublish, seLinuxMount }) as object;
+      countGeneration({ metadata, ...counted(spec) }, { metadata: old, ...counted(before) });
+    },
+  }),
+  ...rules(clusterWide, validateDriver, ({ spec }, old) => [
     ...immutableField("spec.attachedRequired", spec.attachRequired, old.spec.attachRequired),
     ...immutableField("spec.volumeLifecycleModes", spec.volumeLifecycleModes, old.spec.volumeLifecycleModes),
   ]),
@@ -37,14 +45,13 @@ export const csiDrivers = defineResource(CSIDrivers, {
   ),
 });
 
-function* validateDriver({ metadata, spec }: CSIDriver): field.Problems {
-  yield* validateDriverName(metadata.name, "name"); // upstream's path
+function* validateDriver({ spec }: CSIDriver): field.Problems {
   const policies = ["File", "None", "ReadWriteOnceWithFSType"];
   yield* field.oneOf("spec.fsGroupPolicy", spec.fsGroupPolicy, policies, true);
-  for (const mode of spec.volumeLifecycleModes ?? [])
-    yield* field.oneOf("spec.volumeLifecycleModes", mode, ["Ephemeral", "Persistent"], false);
   const audience = { key: (request: TokenRequest) => request.audience ?? "", at: "audience" };
   yield* field.each(spec.tokenRequests, "spec.tokenRequests", validateToken, audience);
+  for (const mode of spec.volumeLifecycleModes ?? [])
+    yield* field.oneOf("spec.volumeLifecycleModes", mode, ["Persistent", "Ephemeral"], false);
 }
 
 function* validateToken({ expirationSeconds: seconds = 600 }: TokenRequest, at: string): field.Problems {
@@ -85,7 +92,7 @@ function* validateNodeDriver(driver: CSINodeDriver, at: string): field.Problems 
   for (const [i, key] of topologyKeys.entries()) {
     if (!key) yield field.required(at);
     if (topologyKeys.indexOf(key) < i) yield field.duplicate(at, key);
-    for (const problem of qualifiedName(key)) yield field.invalid(at, topologyKeys, problem);
+    for (const problem of qualifiedName(key)) yield field.invalid(at, key, problem);
   }
 }
 
@@ -93,14 +100,10 @@ export const csiStorageCapacities = defineResource(CSIStorageCapacities, {
   unconditionalUpdate: false,
   ...rules(
     namespaced,
-    ({ storageClassName = "", nodeTopology, capacity, maximumVolumeSize }) => [
-      ...dns1123Subdomain(storageClassName).map((p) => field.invalid("storageClassName", storageClassName, p)),
+    ({ storageClassName = "", nodeTopology, capacity = "0" }) => [
       ...validateLabelSelector(nodeTopology, "nodeTopology"),
-      ...Object.entries({ capacity, maximumVolumeSize }).flatMap(([key, value]) =>
-        value !== undefined && parseQuantity(value).nano < 0n
-          ? [field.invalid(key, value, "must be greater than or equal to 0")]
-          : [],
-      ),
+      ...field.shaped("storageClassName", storageClassName, dns1123Subdomain),
+      ...(parseQuantity(capacity).nano < 0n ? [field.invalid("capacity", capacity, notBelowZero)] : []),
     ],
     (capacity, old) => immutableFields(capacity, old, ["nodeTopology", "storageClassName"]),
   ),

@@ -4,8 +4,13 @@ import { sameJson } from "../../apimachinery/same-json.ts";
 import type { TopologySelectorLabelRequirement, TopologySelectorTerm } from "../generated/core-v1.ts";
 import { StorageClasses, VolumeAttributesClasses } from "../generated/resources.ts";
 import type { StorageClass, VolumeAttributesClass } from "../generated/storage-v1.ts";
-import { ageColumn, clusterWide, column, immutableField, immutableFields, nameColumn, rules } from "../kind.ts";
+import { ageColumn, clusterWide, column, immutableField, nameColumn, rules } from "../kind.ts";
 import { type Column, defineResource } from "../resource.ts";
+
+const fixed = <T extends object>(now: T, old: T, keys: (keyof T & string)[]): field.FieldError[] =>
+  keys
+    .filter((key) => !sameJson(now[key], old[key]))
+    .map((key) => field.forbidden(key, `updates to ${key} are forbidden.`));
 
 /** Which of the classes is the default is an annotation's to say. */
 const className = (...annotations: string[]): Column<StorageClass & VolumeAttributesClass> => ({
@@ -30,9 +35,7 @@ export const storageClasses = defineResource(StorageClasses, {
       ...validateTopologies(storage.allowedTopologies, "allowedTopologies"),
     ],
     (storage, old) => [
-      ...(["parameters", "provisioner", "reclaimPolicy"] as const)
-        .filter((key) => !sameJson(storage[key], old[key]))
-        .map((key) => field.forbidden(key, `updates to ${key} are forbidden.`)),
+      ...fixed(storage, old, ["parameters", "provisioner", "reclaimPolicy"]),
       ...immutableField("volumeBindingMode", storage.volumeBindingMode, old.volumeBindingMode),
     ],
   ),
@@ -56,7 +59,7 @@ export const volumeAttributesClasses = defineResource(VolumeAttributesClasses, {
         ? validateParameters(parameters)
         : [field.required("parameters", "must contain at least one key/value pair")]),
     ],
-    (attributes, old) => immutableFields(attributes, old, ["driverName", "parameters"]),
+    (attributes, old) => fixed(attributes, old, ["driverName", "parameters"]),
   ),
   columns: [
     className("volumeattributesclass.alpha.kubernetes.io/is-default-class"),

@@ -2,8 +2,14 @@ import { forbidden, type Problems, required, shaped, tooLong } from "../../apima
 import { dns1123Subdomain } from "../../apimachinery/names.ts";
 import { VolumeAttachments } from "../generated/resources.ts";
 import type { VolumeAttachment } from "../generated/storage-v1.ts";
-import { boolean, clusterWide, column, defineResource, immutableField, rules, shown, statusOnly } from "../kind.ts";
+import { boolean, clusterWide, column, defineResource, immutableField, rules, shown } from "../kind.ts";
+import { statusOnly, without } from "../strategy.ts";
 import { validateDriverName } from "./csi.ts";
+
+/** Of MutableCSINodeAllocatableCount. */
+const errorCodes = ["status.attachError.errorCode", "status.detachError.errorCode"];
+
+const notAttached = statusOnly<VolumeAttachment>(() => ({ attached: false }));
 
 const attachmentRules = rules<VolumeAttachment>(clusterWide, validateSpec, ({ spec }, old) =>
   immutableField("spec", spec, old.spec),
@@ -12,7 +18,7 @@ const attachmentRules = rules<VolumeAttachment>(clusterWide, validateSpec, ({ sp
 export const volumeAttachments = defineResource(VolumeAttachments, {
   unconditionalUpdate: false,
   subresources: ["status"],
-  ...statusOnly<VolumeAttachment>(() => ({ attached: false })),
+  ...without(errorCodes, notAttached),
   ...attachmentRules,
   *validate(attachment) {
     yield* attachmentRules.validate(attachment);
