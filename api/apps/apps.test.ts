@@ -120,6 +120,12 @@ describe("of workloads is refused", () => {
       stateful({ serviceName: "a.b", volumeClaimTemplates: [claim("data", { resources: {} })] }),
     );
     expect(row("StatefulSet").validateUpdate(structuredClone(old), old).map(errorText)).toEqual([]);
+    const mounting = (...names: string[]) => make("StatefulSet", stateful({ template: template(mounts(...names)) }));
+    const update = (next: KubernetesObject, before: KubernetesObject) =>
+      row("StatefulSet").validateUpdate(next, before);
+    expect(
+      [update(mounting("a"), mounting("b")), update(mounting("a"), mounting())].map((found) => found.length),
+    ).toEqual([0, 1]);
   });
 });
 

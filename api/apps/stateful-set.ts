@@ -57,7 +57,8 @@ export const statefulSets = defineResource(StatefulSets, {
   columns: [nameColumn, readyColumn<StatefulSet>(), ageColumn, ...templateColumns<StatefulSet>()],
 });
 
-function* validateSpec({ spec }: StatefulSet, old?: StatefulSet): field.Problems {
+function* validateSpec(set: StatefulSet, old?: StatefulSet): field.Problems {
+  const { spec } = set;
   const policy = spec.podManagementPolicy;
   if (!policy) yield field.required("spec.podManagementPolicy");
   else if (policy !== "OrderedReady" && policy !== "Parallel")
@@ -76,7 +77,9 @@ function* validateSpec({ spec }: StatefulSet, old?: StatefulSet): field.Problems
   for (const key of ["replicas", "minReadySeconds"] as const) yield* notNegative(spec[key], `spec.${key}`);
   yield* notNegative(spec.ordinals?.start, "spec.ordinals.start");
   if (!old && spec.serviceName) yield* field.shaped("spec.serviceName", spec.serviceName, dns1123Label);
-  yield* validateTemplated(spec, "StatefulSet", filledTemplate(spec));
+  // Templates were not looked at before v1.34: what was wrong may stay so.
+  const wrongBefore = old !== undefined && old !== set && !validateSpec(old, old).next().done;
+  yield* validateTemplated(spec, "StatefulSet", filledTemplate(spec), wrongBefore);
 }
 
 /** As the controller fills it: claims become volumes, and names are its own to give. */

@@ -23,7 +23,12 @@ interface Scaled extends Templated {
  * A selector that selects something, and that the template's labels match. Upstream has one set of rules, and of words,
  * for Deployments and ReplicaSets; DaemonSets need no selector, and their template is looked at with a wrong one too.
  */
-export function* validateTemplated(spec: Templated["spec"], kind: Kind, template = spec.template): Problems {
+export function* validateTemplated(
+  spec: Templated["spec"],
+  kind: Kind,
+  template = spec.template,
+  lenient = false,
+): Problems {
   const at = "spec.selector";
   const { selector } = spec;
   const ofDaemons = kind === "DaemonSet";
@@ -38,7 +43,7 @@ export function* validateTemplated(spec: Templated["spec"], kind: Kind, template
   const labels = template?.metadata?.labels;
   if (template && !empty && wrong.length === 0 && !selectors.matches(selectors.labelSelector(selector), labels))
     yield field.invalid("spec.template.metadata.labels", field.inOrder(labels), mismatch);
-  yield* validateTemplate(template, "spec.template");
+  if (!lenient) yield* validateTemplate(template, "spec.template");
   if (kind === "StatefulSet") {
     yield* selectors.validateLabels(labels, "spec.template.labels"); // upstream says so twice
     yield* validateAnnotations(template?.metadata?.annotations, "spec.template.annotations");

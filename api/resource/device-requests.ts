@@ -38,19 +38,18 @@ export function* validateConfigOf(devices: Devices, config: v1.DeviceClaimConfig
 function* validateRequest(request: v1.DeviceRequest, at: string): field.Problems {
   const { name: own = "", exactly, firstAvailable = [] } = request;
   yield* field.shaped(`${at}.name`, own, dns1123Label);
+  yield* field.each(
+    firstAvailable,
+    `${at}.firstAvailable`,
+    function* (request, path) {
+      yield* field.shaped(`${path}.name`, request.name ?? "", dns1123Label);
+      yield* validateExactly(request, path);
+    },
+    { max: maxAlternatives, ...name },
+  );
+  if (exactly) yield* validateExactly(exactly, `${at}.exactly`);
   if (exactly && firstAvailable.length > 0) yield field.invalid(at, null, `${onlyOne}, but multiple fields are set`);
-  else if (exactly) yield* validateExactly(exactly, `${at}.exactly`);
-  else if (firstAvailable.length === 0) yield field.required(at, onlyOne);
-  else
-    yield* field.each(
-      firstAvailable,
-      `${at}.firstAvailable`,
-      function* (request, path) {
-        yield* field.shaped(`${path}.name`, request.name ?? "", dns1123Label);
-        yield* validateExactly(request, path);
-      },
-      { max: maxAlternatives, ...name },
-    );
+  else if (!exactly && firstAvailable.length === 0) yield field.required(at, onlyOne);
 }
 
 function* validateExactly(request: v1.ExactDeviceRequest, at: string): field.Problems {

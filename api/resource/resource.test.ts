@@ -44,6 +44,7 @@ test.each<Told>([
     [
       label("spec.devices.requests[0].name", ""),
       "spec.devices.requests[1]: Required value: exactly one of `exactly` or `firstAvailable` is required",
+      "spec.devices.requests[2].firstAvailable[0].deviceClassName: Required value",
       'spec.devices.requests[2]: Invalid value: "null": exactly one of `exactly` or `firstAvailable` is required, but multiple fields are set',
       'spec.devices.requests[2].name: Duplicate value: "b"',
     ],
