@@ -302,6 +302,15 @@ describe("every problem is told, with its path", () => {
       ] as string[],
     ],
     [
+      "roles of what no selector can be",
+      "ClusterRole",
+      { aggregationRule: { clusterRoleSelectors: [{ matchExpressions: [{ key: "a", operator: "Is" }] }] } },
+      [
+        'aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator: Invalid value: "Is": not a valid selector operator',
+        'aggregationRule.clusterRoleSelectors[0]: Invalid value: "null": invalid label selector.',
+      ],
+    ],
+    [
       "a priority that pushes out nobody knows whom",
       "PriorityClass",
       { preemptionPolicy: "Some" },

@@ -143,14 +143,14 @@ test.each<Told>([
       ],
     }),
     [
-      'spec.variables[0].name: Invalid value: "for": name is not a valid CEL identifier',
+      'spec.variables[0].name: Invalid value: "for": must be a valid CEL identifier',
       "spec.variables[1].name: Required value: name is not specified",
       "spec.variables[1].expression: Required value: expression is not specified",
       'spec.validations[0].messageExpression: Invalid value: " ": must be non-empty if specified',
-      'spec.validations[0].message: Invalid value: " ": message must be non-empty if specified',
+      'spec.validations[0].message: Invalid value: " ": must be non-empty if specified',
       'spec.validations[0].reason: Unsupported value: "Unauthorized": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge"',
       "spec.validations[1].expression: Required value: expression is not specified",
-      'spec.validations[1].message: Invalid value: "a\\nb": message must not contain line breaks',
+      'spec.validations[1].message: Invalid value: "a\\nb": must not contain line breaks',
     ],
   ],
   [

@@ -73,7 +73,7 @@ function* validateParamKind({ apiVersion = "", kind = "" }: v1.ParamKind, at: st
 
 function* validateVariable({ name, expression }: v1.Variable, at: string, names: string[]): field.Problems {
   if (!name?.trim()) yield field.required(`${at}.name`, "name is not specified");
-  else if (!identifier.test(name)) yield field.invalid(`${at}.name`, name, "name is not a valid CEL identifier");
+  else if (!identifier.test(name)) yield field.invalid(`${at}.name`, name, "must be a valid CEL identifier");
   if (!expression?.trim()) yield field.required(`${at}.expression`, "expression is not specified");
   else yield* compileProblems(`${at}.expression`, expression, names);
 }
@@ -85,10 +85,8 @@ function* validateValidation(validation: v1.Validation, at: string, names: strin
   if (messageExpression.trim()) yield* compileProblems(`${at}.messageExpression`, messageExpression, names, "string");
   else if (messageExpression)
     yield field.invalid(`${at}.messageExpression`, messageExpression, "must be non-empty if specified");
-  if (message && !message.trim())
-    yield field.invalid(`${at}.message`, message, "message must be non-empty if specified");
-  else if (/[\n\r]/.test(message.trim()))
-    yield field.invalid(`${at}.message`, message, "message must not contain line breaks");
+  if (message && !message.trim()) yield field.invalid(`${at}.message`, message, "must be non-empty if specified");
+  else if (/[\n\r]/.test(message.trim())) yield field.invalid(`${at}.message`, message, "must not contain line breaks");
   if (reason !== undefined) yield* field.oneOf(`${at}.reason`, reason, reasons, false);
 }
 

@@ -24,7 +24,7 @@ describe("a definition", () => {
       "without a schema, and with a warning that does not belong there",
       { versions: [version({ schema: {}, deprecationWarning: "old" })] },
       [
-        "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required",
+        "spec.versions[0].schema.openAPIV3Schema: Required value",
         'spec.versions[0].deprecationWarning: Invalid value: "old": can only be set for deprecated versions',
       ],
     ],

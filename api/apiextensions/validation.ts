@@ -34,8 +34,7 @@ export function* validateDefinition(definition: Definition, old?: Definition): P
     yield field.notSupported("spec.scope", scope, ["Cluster", "Namespaced"]);
   const names = versions.map(({ name }) => name);
   for (const [i, { schema }] of versions.entries())
-    if (!schema?.openAPIV3Schema)
-      yield field.required(`spec.versions[${i}].schema.openAPIV3Schema`, "schemas are required");
+    if (!schema?.openAPIV3Schema) yield field.required(`spec.versions[${i}].schema.openAPIV3Schema`);
   for (const [i, { name, deprecated, deprecationWarning }] of versions.entries()) {
     yield* label(`spec.versions[${i}].name`, name);
     for (const problem of warningProblems(deprecationWarning, deprecated))

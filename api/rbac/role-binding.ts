@@ -62,9 +62,7 @@ function* validateSubject(subject: Subject, namespaced: boolean, at: string): fi
   const wanted = kind === "ServiceAccount" ? "" : group;
   if (!["ServiceAccount", "User", "Group"].includes(kind))
     return yield field.notSupported(`${at}.kind`, kind ?? "", ["ServiceAccount", "User", "Group"]);
-  if (kind === "ServiceAccount") {
-    if (name) yield* field.shaped(`${at}.name`, name, dns1123Subdomain);
-    if (!namespaced && !namespace) yield field.required(`${at}.namespace`);
-  }
+  if (kind === "ServiceAccount" && name) yield* field.shaped(`${at}.name`, name, dns1123Subdomain);
   if (apiGroup !== wanted) yield field.notSupported(`${at}.apiGroup`, apiGroup, [wanted]);
+  if (kind === "ServiceAccount" && !namespaced && !namespace) yield field.required(`${at}.namespace`);
 }

@@ -45,5 +45,9 @@ function* validateAggregation({ aggregationRule }: ClusterRole): Problems {
   const selectors = aggregationRule.clusterRoleSelectors ?? [];
   if (selectors.length === 0)
     return yield required(at, "at least one clusterRoleSelector required if aggregationRule is non-nil");
-  for (const [i, selector] of selectors.entries()) yield* validateLabelSelector(selector, `${at}[${i}]`);
+  for (const [i, selector] of selectors.entries()) {
+    const wrong = [...validateLabelSelector(selector, `${at}[${i}]`)];
+    yield* wrong;
+    if (wrong.length > 0) yield invalid(`${at}[${i}]`, null, "invalid label selector.");
+  }
 }
