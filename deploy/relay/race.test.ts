@@ -1,4 +1,5 @@
-import { type Duplex, duplexPair } from "node:stream";
+import { once } from "node:events";
+import { Duplex, duplexPair } from "node:stream";
 import { expect, test } from "vitest";
 import { VirtualClock } from "../../client/testing/virtual-clock.ts";
 import { isGreeting, race } from "./race.ts";
@@ -121,4 +122,21 @@ test.each<[string, number[], boolean]>([
   ["a request without TLS", [...Buffer.from("GET / HTTP/1.1")], false],
 ])("is %s no more than a greeting?", (_, bytes, is) => {
   expect(isGreeting(Buffer.from(bytes))).toBe(is);
+});
+
+test("what a server said before it closed reaches a client that is slow to take it", async () => {
+  let taken!: () => void;
+  const write = (_chunk: Buffer, _encoding: string, done: () => void) => {
+    taken = done;
+  };
+  const client = new Duplex({ read() {}, write });
+  const server = new Duplex({ allowHalfOpen: false, read() {}, write: (_chunk, _encoding, done) => done() });
+  race(client, ["a"], { clock: new VirtualClock(), patienceMs: 300, connect: async () => server });
+  client.push(question);
+  server.push("an answer");
+  server.push(null);
+  await once(server, "close");
+  expect(client.destroyed).toBe(false);
+  taken();
+  await once(client, "finish");
 });

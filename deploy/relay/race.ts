@@ -5,7 +5,7 @@ import type { Cancel, Clock } from "../../base/clock.ts";
  * Leads `client` to the first of some servers that answers. A process that is stopped takes connections all the same:
  * only an answer tells that it lives. While the client has done no more than greet (a ClientHello asks for nothing, so
  * it may be heard twice), the next one hears the same greeting after `patienceMs`, or at once when one fails. Who is the
- * only one left, or has heard more, keeps the connection. When one side closes, so does the other.
+ * only one left, or has heard more, keeps the connection. When one side closes, so does the other, once it has all.
  */
 export function race<T>(
   client: Duplex,
@@ -27,10 +27,13 @@ export function race<T>(
     client.off("data", hear);
     for (const socket of sockets()) if (socket !== winner) socket.destroy();
     if (winner === undefined) return void client.destroy();
-    winner.on("close", () => client.destroy());
-    client.on("close", () => winner.destroy());
-    winner.pipe(client);
-    client.pipe(winner);
+    for (const [from, to] of [
+      [winner, client],
+      [client, winner],
+    ] as const) {
+      from.on("close", () => from.readableEnded || to.destroy()); // who said all leaves it on its way
+      from.pipe(to);
+    }
   };
   const settle = () => {
     const choices = running.size + left.length;
