@@ -216,6 +216,11 @@ function integer(text: string): number {
   return Number(text);
 }
 
+// Whoever reads (`kubelab logs etcd-1 | head`) may have enough of it.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
 try {
   await program.parseAsync();
 } catch (error) {

@@ -124,10 +124,16 @@ describe("processes", () => {
     expect(await connects(hostname, Number(port))).toBe("ECONNREFUSED");
   });
 
-  test("logs prints what a process wrote; an unknown name lists the known ones", async () => {
+  test("logs prints what a process wrote, for as long as it is read; an unknown name lists the known ones", async () => {
     const lab = newLab("logs");
     await lab.up(...small);
     expect(await lab.must("logs", "etcd-1")).toMatch(/^\{"level":"info"/);
+    const following = spawn(process.execPath, lab.command(["logs", "etcd-1", "--follow"]), lab.spawnOptions);
+    following.stdout?.once("data", () => following.stdout?.destroy());
+    const ended = finish(following);
+    await lab.must("kill", "etcd-1");
+    await lab.must("start", "etcd-1"); // and says more
+    expect(await ended).toMatchObject({ code: 0, stderr: "" });
     for (const verb of ["logs", "kill", "start"]) {
       const { code, stderr } = await lab.kubelab(verb, "etcd-9");
       expect({ code, stderr }).toEqual({
