@@ -226,7 +226,7 @@ describe("experiments", () => {
     for (const line of commands) {
       const command = line
         .replaceAll("npx kubelab", `${process.execPath} ${bundle}`)
-        .replaceAll("/tmp/", `${lab.home}/`);
+        .replaceAll("/tmp/kubelab-", `${lab.home}/kubelab-`);
       const result = await lab.run("/bin/sh", ["-c", command]);
       expect(result.code, `${line}\n${said(result)}`).toBe(0);
     }
