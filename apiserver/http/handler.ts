@@ -95,7 +95,7 @@ async function serveResource(
   const form: Form | undefined =
     subresource === "log" || subresource === "proxy"
       ? { as: "Object" }
-      : negotiate(header(request, "accept"), hasProtobuf(info.target));
+      : negotiate(header(request, "accept"), () => hasProtobuf(info.target));
   if (form === undefined) throw unacceptable();
   const body =
     withBody.has(info.verb) && subresource !== "proxy" ? await deadline.within(readBody(request)) : undefined;

@@ -13,12 +13,12 @@ export type Form =
   | { as: "APIGroupDiscoveryList" };
 
 /** Undefined: nothing on the list can be served (406). */
-export function negotiate(accept: string | undefined, hasProtobuf = false): Form | undefined {
+export function negotiate(accept: string | undefined, hasProtobuf = () => false): Form | undefined {
   if (accept === undefined || accept.trim() === "") return { as: "Object" };
   for (const { type, parameters } of parseMediaTypes(accept)) {
     const as = parameters.get("as");
     if (type === "application/yaml" && as === undefined) return { as: "Object", in: "yaml" };
-    if (type === protobufType && as === undefined && hasProtobuf) return { as: "Object", in: "protobuf" };
+    if (type === protobufType && as === undefined && hasProtobuf()) return { as: "Object", in: "protobuf" };
     if (!jsonTypes.has(type)) continue;
     if (as === undefined) return { as: "Object" };
     const known = shapes[`${as};${parameters.get("g")};${parameters.get("v")}`];

@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Resource } from "../../api/resource.ts";
 import { schema } from "../../api/schema.ts";
-import { apiVersionOf } from "../../apimachinery/object.ts";
+import { apiVersionOf, type KubernetesObject } from "../../apimachinery/object.ts";
 import type { JsonObject } from "../../apimachinery/schema/normalize.ts";
 import { type Envelope, encodeEnvelope, encodeMessage } from "../../apimachinery/schema/protobuf.ts";
 import { memo } from "../../base/memo.ts";
@@ -12,23 +12,23 @@ import type { Frame } from "../watchcache/resource-cache.ts";
 /** Answers in Kubernetes' protobuf, for who asks for it. Messages of objects are kept, since many ask for the same. */
 export const protobufType = "application/vnd.kubernetes.protobuf";
 
-const messages = new LRUCache<Sendable, Envelope>({
-  maxSize: 32 * 1024 * 1024,
-  sizeCalculation: ({ raw }) => raw.length + 200,
+const kept = new LRUCache<Sendable, Envelope>({
+  maxSize: 64 * 1024 * 1024,
+  sizeCalculation: ({ raw }, { bytes }) => raw.length + bytes.length + 200,
 });
 
-const messageOf = (object: Sendable): Envelope =>
-  memo(messages, object, () => {
-    const parsed = object.parse();
-    const { apiVersion = "", kind = "" } = parsed;
-    return { apiVersion, kind, raw: encodeMessage(schema, schema.kind(apiVersion, kind)!, parsed as never) };
-  });
+function messageOf(object: KubernetesObject): Envelope {
+  const { apiVersion = "", kind = "" } = object;
+  return { apiVersion, kind, raw: encodeMessage(schema, schema.kind(apiVersion, kind)!, object as never) };
+}
 
-export const protobufObject = (object: Sendable): Buffer => encodeEnvelope(messageOf(object));
+const keptOf = (object: Sendable): Envelope => memo(kept, object, () => messageOf(object.parse()));
+
+export const protobufObject = (object: Sendable): Buffer => encodeEnvelope(keptOf(object));
 
 /** `{ metadata = 1, items = 2 }`, as all lists have it. */
 export function protobufList(resource: Resource, { items, ...metadata }: List): Buffer {
-  const messages = items.map((item) => messageOf(item).raw);
+  const messages = items.map((item) => keptOf(item).raw);
   const meta = encodeMessage(schema, schema.message("meta/v1.ListMeta"), metadata as unknown as JsonObject);
   const writer = Writer.create().uint32(0x0a).bytes(meta);
   for (const message of messages) writer.uint32(0x12).bytes(message);
@@ -37,7 +37,8 @@ export function protobufList(resource: Resource, { items, ...metadata }: List): 
 
 /** A frame of a watch: its length, big-endian, and WatchEvent `{ type = 1, object = 2 { raw = 1 } }`. */
 export function protobufEvent({ type, object }: Frame): Buffer {
-  const raw = encodeEnvelope(messageOf({ parse: () => JSON.parse(object.bytes.toString()), ...object }));
+  const isMade = type === "BOOKMARK" || type === "ERROR"; // for this watch alone
+  const raw = encodeEnvelope(isMade ? messageOf(JSON.parse(object.bytes.toString())) : keptOf(object as Sendable));
   const event = Writer.create().uint32(0x0a).string(type).uint32(0x12).fork().uint32(0x0a).bytes(raw).ldelim().finish();
   const length = Buffer.alloc(4);
   length.writeUInt32BE(event.length);
