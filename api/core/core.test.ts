@@ -22,6 +22,12 @@ describe("every problem is told, in upstream's order", () => {
     ],
     ["a range that is none", "Node", { podCIDRs: ["x"] }, [`spec.podCIDRs[0]: Invalid value: "x": ${cidrText}`]],
     [
+      "a disk of Google's without a name, by upstream's",
+      "PersistentVolume",
+      { ...block, gcePersistentDisk: { pdName: "" } },
+      ["spec.persistentDisk.pdName: Required value"],
+    ],
+    [
       "a volume of two sources, with less than nothing, that is on no nodes",
       "PersistentVolume",
       {

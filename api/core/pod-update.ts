@@ -4,7 +4,7 @@ import { ipText } from "../../apimachinery/ip.ts";
 import { dns1123Subdomain, qualifiedName } from "../../apimachinery/names.ts";
 import { sameJson } from "../../apimachinery/same-json.ts";
 import type { ContainerStatus, NodeSelectorTerm, Pod, PodSpec } from "../generated/core-v1.ts";
-import { validateObjectMetaUpdate } from "../metadata.ts";
+import { immutableField, validateObjectMetaUpdate } from "../metadata.ts";
 import { validateImages } from "./container-validation.ts";
 import { appArmor, validateProfiles } from "./pod-annotations.ts";
 import { mirror } from "./pod-parts.ts";
@@ -108,6 +108,7 @@ export function* validatePodStatusUpdate(pod: Pod, old: Pod): Problems {
     if (!systemConditions.includes(type)) yield* shaped(`status.conditions[${i}].Type`, type, qualifiedName);
   if (status.nominatedNodeName && status.nominatedNodeName !== old.status?.nominatedNodeName)
     yield* shaped("status.nominatedNodeName", status.nominatedNodeName, dns1123Subdomain);
+  yield* immutableField("status.qosClass", status.qosClass, old.status?.qosClass);
   const sidecars = new Set(spec.initContainers?.filter(isSidecar).map(({ name }) => name));
   for (const key of ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] as const) {
     const policy = key === "ephemeralContainerStatuses" ? "Never" : old.spec.restartPolicy;

@@ -534,6 +534,18 @@ describe("a Pod's spec is what runs", () => {
     ]);
   });
 
+  test("the class of service stays, whoever leaves it out; who says another is refused", () => {
+    const old = bare({}, { status: { qosClass: "Burstable" } });
+    const silent = { ...structuredClone(old), status: {} };
+    pods.prepareForStatusUpdate(silent, old);
+    expect(silent.status).toEqual({ qosClass: "Burstable" });
+    const other = { ...structuredClone(old), status: { qosClass: "Guaranteed" as const } };
+    pods.prepareForStatusUpdate(other, old);
+    expect([...pods.validateStatusUpdate(other, old)].map(errorText)).toEqual([
+      'status.qosClass: Invalid value: "Guaranteed": field is immutable',
+    ]);
+  });
+
   test.each([
     ["what was asked", { nodeName: "n" }, "Running", 5, 5],
     ["the Pod's own", { nodeName: "n" }, "Running", undefined, 30],

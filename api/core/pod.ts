@@ -74,7 +74,7 @@ export const pods = defineResource(Pods, {
     keepAllButStatus(pod, old);
     if (old.metadata.ownerReferences) pod.metadata.ownerReferences = old.metadata.ownerReferences;
     else delete pod.metadata.ownerReferences;
-    if (pod.status && old.status?.qosClass) pod.status.qosClass = old.status.qosClass;
+    if (pod.status && old.status?.qosClass) pod.status.qosClass ??= old.status.qosClass; // older kubelets leave it out
   },
   *validate(pod) {
     const { metadata, spec } = pod;

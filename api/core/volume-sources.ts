@@ -47,7 +47,7 @@ type Given = Omit<v1.Volume, "name"> | v1.PersistentVolumeSpec;
 export function* validateSources(given: Given, at: string, persistent: boolean): Problems {
   for (const [kind, source] of Object.entries(given)) {
     if (source === undefined) continue;
-    const path = `${at}.${kind}`;
+    const path = `${at}.${kind === "gcePersistentDisk" ? "persistentDisk" : kind}`; // as upstream calls it
     for (const key of needed[kind as keyof typeof needed]?.split(" ") ?? []) {
       const value = (source as Record<string, unknown>)[key] as string | undefined;
       if (!value?.length && (typeof value !== "object" || Array.isArray(value))) yield field.required(`${path}.${key}`);

@@ -236,7 +236,7 @@ export interface ContainerPort {
 
 export interface ContainerResizePolicy {
   resourceName: string;
-  restartPolicy: "Always" | "OnFailure" | "Never";
+  restartPolicy: "NotRequired" | "RestartContainer";
 }
 
 export interface ContainerRestartRule {

@@ -253,7 +253,7 @@ export const table: string = `{
 "core/v1.ContainerExtendedResourceRequest":["","containerName 1 string required","resourceName 2 string required","requestName 3 string required"],
 "core/v1.ContainerImage":["","names 1 [string] list=atomic","sizeBytes 2 int64"],
 "core/v1.ContainerPort":["","name 1 string","hostPort 2 int32","containerPort 3 int32 required","protocol 4 string default=TCP values=TCP,UDP,SCTP","hostIP 5 string"],
-"core/v1.ContainerResizePolicy":["","resourceName 1 string required","restartPolicy 2 string required values=Always,OnFailure,Never"],
+"core/v1.ContainerResizePolicy":["","resourceName 1 string required","restartPolicy 2 string required values=NotRequired,RestartContainer"],
 "core/v1.ContainerRestartRule":["","action 1 string required","exitCodes 2 core/v1.ContainerRestartRuleOnExitCodes"],
 "core/v1.ContainerRestartRuleOnExitCodes":["","operator 1 string required","values 2 [int32] list=set"],
 "core/v1.ContainerState":["","waiting 1 core/v1.ContainerStateWaiting","running 2 core/v1.ContainerStateRunning","terminated 3 core/v1.ContainerStateTerminated"],
